@@ -1,0 +1,1 @@
+//! An in-memory cloud with capacity, latency and a fault script.

@@ -1,0 +1,1 @@
+//! Addresses of local subnets, announced by ARP and NDP: which nodes can serve which.

@@ -1,0 +1,10 @@
+//! The model and every decision of Egret, as pure functions.
+//!
+//! State: none. A decision takes values (a [`model::Snapshot`], a time) and returns values
+//! (a plan, a node programme, a status); who calls it does the effects.
+//! Always: no I/O, no clock, no environment, no async, no Kubernetes, netlink or SDK type; no
+//! result depends on the order of a hash map or of the input.
+#![forbid(unsafe_code)]
+
+pub mod model;
+pub mod programme;

@@ -1,0 +1,78 @@
+use std::collections::BTreeSet;
+use std::net::IpAddr;
+
+use ipnet::IpNet;
+use serde::{Deserialize, Serialize};
+
+use super::{ClaimRef, Condition, Family, LabelSelector, NodeName, PoolName, Timestamp, Uid};
+
+/// A `StaticEgressIP` or `ClusterStaticEgressIP`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Claim {
+    /// Namespace and name; no namespace for the cluster-wide kind.
+    pub reference: ClaimRef,
+    /// `metadata.uid`.
+    pub uid: Uid,
+    /// `metadata.generation`.
+    pub generation: i64,
+    /// `metadata.creationTimestamp`.
+    pub created: Timestamp,
+    /// The pool to take addresses from.
+    pub pool: PoolName,
+    /// Addresses asked for by name; empty where the pool chooses.
+    pub addresses: Vec<IpAddr>,
+    /// Addresses per family where the pool chooses: at least 1.
+    pub count: u32,
+    /// The families asked for; `None`: what the pool has of the cluster's.
+    pub families: Option<BTreeSet<Family>>,
+    /// Which pods.
+    pub pods: PodSelection,
+    /// For the cluster-wide kind: which namespaces. `None` for the namespaced kind.
+    pub namespaces: Option<LabelSelector>,
+    /// Where to; `None`: everywhere outside the cluster.
+    pub destinations: Option<Vec<Destination>>,
+    /// What happens to new connections while nobody holds the address.
+    pub when_unavailable: WhenUnavailable,
+}
+
+/// How a claim selects pods.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum PodSelection {
+    /// `podSelector`.
+    Labels(LabelSelector),
+    /// `serviceName`: the pods that this Service's selector selects.
+    Service(String),
+}
+
+/// A destination range without its exceptions.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+pub struct Destination {
+    /// The range, truncated to its prefix.
+    pub cidr: IpNet,
+    /// Ranges inside `cidr` that are not selected.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub except: Vec<IpNet>,
+}
+
+/// What a claim wants while its address has no holder.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+pub enum WhenUnavailable {
+    /// Drop: selected traffic never leaves with another source.
+    #[default]
+    Drop,
+    /// New connections leave with the node's address.
+    Node,
+}
+
+/// What the controller says of a claim.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct ClaimStatus {
+    /// The generation that the conditions speak of.
+    pub observed_generation: i64,
+    /// The addresses bound, in order of family and value.
+    pub addresses: Vec<IpAddr>,
+    /// The holders of these addresses, for people: `GATEWAY` of `kubectl get`.
+    pub gateways: Vec<NodeName>,
+    /// `Accepted`, `Bound`, `Programmed`, `Ready`.
+    pub conditions: Vec<Condition>,
+}

@@ -1,0 +1,59 @@
+use std::collections::BTreeSet;
+use std::net::IpAddr;
+
+use ipnet::IpNet;
+use serde::{Deserialize, Serialize};
+
+use super::{Millis, NodeName, PublicKey};
+
+/// The `EgressCluster`: one object.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Cluster {
+    /// Random, made with the object: tells this cluster's state from another's.
+    pub id: String,
+    /// The newest set of voters; `None` before the first.
+    #[serde(default)]
+    pub set: Option<VoterSet>,
+    /// The longest T that any pool may have; fixed once the first set is made.
+    pub t_max: Millis,
+    /// What is never steered.
+    #[serde(default)]
+    pub ranges: ClusterRanges,
+}
+
+/// A numbered set of voters (LEASES.md rules 19 to 23).
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct VoterSet {
+    /// Grows with every change.
+    pub number: u64,
+    /// 1, 3 or 5 members at rest, in order of name; any number while it grows or shrinks.
+    pub members: Vec<Voter>,
+}
+
+/// A voter, with what is needed to reach it without the API.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Voter {
+    /// The node whose agent votes.
+    pub node: NodeName,
+    /// Where its agent listens, one per family at most.
+    pub endpoints: Vec<IpAddr>,
+    /// The UDP port there.
+    pub peer_port: u16,
+    /// Its public key.
+    pub public_key: PublicKey,
+}
+
+/// Ranges that traffic never leaves the cluster for.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", default)]
+pub struct ClusterRanges {
+    /// Ranges of pod addresses.
+    pub pods: BTreeSet<IpNet>,
+    /// Ranges of Service addresses.
+    pub services: BTreeSet<IpNet>,
+    /// Addresses of nodes.
+    pub nodes: BTreeSet<IpAddr>,
+}

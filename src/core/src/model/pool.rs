@@ -1,0 +1,77 @@
+use std::collections::BTreeSet;
+use std::net::IpAddr;
+
+use serde::{Deserialize, Serialize};
+
+use super::{AddressRange, Condition, LabelSelector, Millis, PoolName, Timestamp, Uid};
+
+/// An `EgressPool`: where addresses come from and which nodes may carry them.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Pool {
+    /// `metadata.name`.
+    pub name: PoolName,
+    /// `metadata.uid`.
+    pub uid: Uid,
+    /// `metadata.generation`.
+    pub generation: i64,
+    /// `metadata.creationTimestamp`.
+    pub created: Timestamp,
+    /// Who attaches the addresses.
+    pub provider: ProviderKind,
+    /// The addresses, as ranges, in the order written.
+    pub ranges: Vec<AddressRange>,
+    /// Network and broadcast addresses of the ranges that were written as CIDRs: never given out.
+    pub reserved: BTreeSet<IpAddr>,
+    /// Which nodes may be gateways.
+    pub gateways: LabelSelector,
+    /// The most addresses that one node holds.
+    pub max_addresses_per_node: u32,
+    /// Which namespaces may claim; `None` admits none.
+    pub allowed_namespaces: Option<LabelSelector>,
+    /// Largest default size of a port block: 128 … 8192.
+    pub ports_per_node: u16,
+    /// Lease and failback settings.
+    pub failover: Failover,
+    /// A paused pool moves nothing and fences nothing.
+    pub paused: bool,
+}
+
+/// Who attaches addresses to nodes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+pub enum ProviderKind {
+    /// Addresses of a local subnet, announced by ARP and NDP.
+    L2,
+}
+
+/// How leases of a pool run and what happens after a failover.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Failover {
+    /// T of LEASES.md; `None` where the pool leaves it to the default (450 ms; 10 s where the
+    /// selector matches exactly one node).
+    pub lease: Option<Millis>,
+    /// When an address goes back to a node that it failed over from.
+    pub failback: Failback,
+    /// How long an address whose claim has ended serves its open connections.
+    pub release_after: Millis,
+}
+
+/// When an address goes back.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Failback {
+    /// It stays where it is.
+    #[default]
+    Never,
+    /// Back when the present holder is drained.
+    WhenDrained,
+    /// Back after 5 minutes of health.
+    Immediately,
+}
+
+/// What the controller says of a pool.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct PoolStatus {
+    /// The generation that the conditions speak of.
+    pub observed_generation: i64,
+    /// `Ready`, `Paused`, …
+    pub conditions: Vec<Condition>,
+}

@@ -1,0 +1,84 @@
+use std::collections::BTreeMap;
+use std::fmt;
+use std::net::IpAddr;
+
+use serde::{Deserialize, Serialize};
+
+use super::{
+    Claim, ClaimRef, ClaimStatus, Cluster, EgressAddress, EgressNode, Namespace, NamespaceName,
+    Node, NodeName, Pod, Pool, PoolName, PoolStatus, Service, Timestamp,
+};
+
+/// The version of a stored object, opaque: only compared for equality (`resourceVersion`).
+#[derive(Clone, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct Version(pub String);
+
+impl fmt::Display for Version {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.pad(&self.0)
+    }
+}
+
+/// An object with the version that a compare-and-swap names.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Stored<T> {
+    /// The version read.
+    pub version: Version,
+    /// The object.
+    pub value: T,
+}
+
+/// Everything that was read, complete: a snapshot is only made when every kind has been listed.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Snapshot {
+    /// Pools with their written status.
+    pub pools: BTreeMap<PoolName, Stored<(Pool, PoolStatus)>>,
+    /// Claims with their written status.
+    pub claims: BTreeMap<ClaimRef, Stored<(Claim, ClaimStatus)>>,
+    /// Addresses in use.
+    pub addresses: BTreeMap<IpAddr, Stored<EgressAddress>>,
+    /// Egret's view of nodes.
+    pub egress_nodes: BTreeMap<NodeName, Stored<EgressNode>>,
+    /// The cluster object.
+    pub cluster: Option<Stored<Cluster>>,
+    /// Kubernetes' nodes.
+    pub nodes: BTreeMap<NodeName, Node>,
+    /// Namespaces.
+    pub namespaces: BTreeMap<NamespaceName, Namespace>,
+    /// Pods by namespace and name.
+    pub pods: BTreeMap<(NamespaceName, String), Pod>,
+    /// Services by namespace and name.
+    pub services: BTreeMap<(NamespaceName, String), Service>,
+    /// What could not be read, skipped and reported.
+    pub broken: Vec<Broken>,
+}
+
+/// An object or file that could not be understood.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+pub struct Broken {
+    /// The file (with line) or object.
+    pub place: String,
+    /// What is wrong and what to do.
+    pub message: String,
+}
+
+/// A condition, as in the Kubernetes API conventions.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Condition {
+    /// CamelCase, such as `Ready`.
+    #[serde(rename = "type")]
+    pub kind: String,
+    /// `True` where true, `False` where false.
+    pub status: bool,
+    /// CamelCase, from a documented list.
+    pub reason: String,
+    /// For people: what is so and what to do.
+    pub message: String,
+    /// The generation that it speaks of.
+    #[serde(default)]
+    pub observed_generation: i64,
+    /// When `status` last changed.
+    pub last_transition: Timestamp,
+}

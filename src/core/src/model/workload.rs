@@ -1,0 +1,60 @@
+use std::collections::BTreeSet;
+use std::net::IpAddr;
+
+use ipnet::IpNet;
+
+use super::{LabelSelector, Labels, NamespaceName, NodeName};
+
+/// A `v1` Node.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Node {
+    /// `metadata.name`.
+    pub name: NodeName,
+    /// `metadata.labels`.
+    pub labels: Labels,
+    /// `spec.unschedulable`: a cordoned node counts as drained.
+    pub cordoned: bool,
+    /// `status.addresses` of type InternalIP and ExternalIP.
+    pub addresses: BTreeSet<IpAddr>,
+    /// `spec.podCIDRs`.
+    pub pod_cidrs: Vec<IpNet>,
+    /// The label `topology.kubernetes.io/zone`, empty where absent.
+    pub zone: String,
+}
+
+/// A `v1` Namespace.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Namespace {
+    /// `metadata.name`.
+    pub name: NamespaceName,
+    /// `metadata.labels`, with `kubernetes.io/metadata.name`.
+    pub labels: Labels,
+}
+
+/// A `v1` Pod that has a node.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Pod {
+    /// `metadata.namespace`.
+    pub namespace: NamespaceName,
+    /// `metadata.name`.
+    pub name: String,
+    /// `metadata.labels`.
+    pub labels: Labels,
+    /// `spec.nodeName`.
+    pub node: NodeName,
+    /// `spec.hostNetwork`: such a pod cannot be steered.
+    pub host_network: bool,
+    /// `status.podIPs`, and the ranges of the annotation `egret.dev/cidr`.
+    pub sources: BTreeSet<IpNet>,
+}
+
+/// A `v1` Service, of which only the selector matters.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Service {
+    /// `metadata.namespace`.
+    pub namespace: NamespaceName,
+    /// `metadata.name`.
+    pub name: String,
+    /// `spec.selector`; `None` where the Service has none and so selects nothing.
+    pub selector: Option<LabelSelector>,
+}

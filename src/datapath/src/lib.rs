@@ -1,0 +1,1 @@
+//! The Linux datapath: links, routes, rules, SNAT, BPF programs, announcements.

@@ -1,0 +1,2 @@
+//! Static egress IPs for Kubernetes that survive node failure.
+fn main() {}

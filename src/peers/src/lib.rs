@@ -1,0 +1,1 @@
+//! Sealed datagrams between agents: keys, replay protection, encoding.

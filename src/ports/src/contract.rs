@@ -1,0 +1,1 @@
+//! Contract suites: functions that panic where an implementation breaks a trait's contract.

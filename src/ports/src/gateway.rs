@@ -1,0 +1,93 @@
+//! The maps that the BPF programs of a node read.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::net::IpAddr;
+
+use egret_core::model::PortRange;
+
+use crate::error::PortError;
+
+/// A moment of CLOCK_BOOTTIME, in nanoseconds: the clock of kernel deadlines. 0 is always past.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct BootTime(pub u64);
+
+/// What an address is on this node (DESIGN.md section 3).
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum AddressState {
+    /// Nothing to the world; what comes from the tunnel is relayed once to the holder.
+    Standby,
+    /// Forwards from the tunnel until the deadline; answers no ARP or NDP.
+    Coming,
+    /// Forwards, answers, may announce, all until the deadline.
+    Held,
+    /// Nothing to the world, relays to the new holder, answers nothing.
+    Leaving,
+}
+
+/// One egress address on one node: a director's and a gateway's view in one entry.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct AddressEntry {
+    /// This node's part.
+    pub state: AddressState,
+    /// Underlay address of the holder that directors steer to and gateways relay to; this node's
+    /// own where it holds. `None`: nobody; dropped and counted.
+    pub holder: Option<IpAddr>,
+    /// Past it the programs answer, forward to the world and announce nothing. `None` where the
+    /// fabric is the fence (clouds): not armed.
+    pub valid_until: Option<BootTime>,
+    /// What the packet carries on the uplink, where it is not the address itself.
+    pub wire: Option<IpAddr>,
+    /// The uplink that it is held on; `None` on a node that cannot hold it.
+    pub uplink: Option<UplinkLink>,
+}
+
+/// A link to the world.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct UplinkLink {
+    /// The interface's index.
+    pub index: u32,
+    /// Its MAC address, which ARP and NDP answers carry.
+    pub mac: [u8; 6],
+    /// The next hop where the link is not the one of the main routing table.
+    pub next_hop: Option<IpAddr>,
+}
+
+/// Written by the lease thread alone.
+///
+/// Guarantees: every call is one map write per address, needs no allocation beyond the call and
+/// blocks on nothing but the kernel; idempotent.
+pub trait AddressMap {
+    /// Writes one entry.
+    fn put(&mut self, address: IpAddr, entry: &AddressEntry) -> Result<(), PortError>;
+
+    /// Removes one entry; absent is success.
+    fn remove(&mut self, address: IpAddr) -> Result<(), PortError>;
+
+    /// What the kernel holds: for adoption after a restart.
+    fn entries(&mut self) -> Result<BTreeMap<IpAddr, AddressEntry>, PortError>;
+}
+
+/// Written by the agent's main loop alone.
+///
+/// Guarantees: idempotent; only differences are written, additions before removals.
+pub trait GatewayMaps {
+    /// The port blocks of all directors: (address, ports) → the director's underlay addresses.
+    fn set_blocks(
+        &mut self,
+        blocks: &BTreeMap<(IpAddr, PortRange), Director>,
+    ) -> Result<(), PortError>;
+
+    /// Underlay addresses of the gateways, from which relayed frames are taken.
+    fn set_gateways(&mut self, gateways: &BTreeSet<IpAddr>) -> Result<(), PortError>;
+
+    /// Packets counted by reason, over all processors, since the maps were made.
+    fn counters(&mut self) -> Result<BTreeMap<&'static str, u64>, PortError>;
+}
+
+/// Who a port block is leased to.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Director {
+    /// Its underlay addresses, one per family at most: frames of this block are taken from these
+    /// and sent to the first of the gateway's own underlay family.
+    pub endpoints: Vec<IpAddr>,
+}

@@ -1,0 +1,17 @@
+//! The traits behind which Egret's effects live, with their contracts.
+//!
+//! State: none. Every trait takes and returns values of `egret-core`; no SDK, Kubernetes or
+//! netlink type appears. Behind the feature `contract` are the suites that every implementation
+//! of a trait runs as its own test.
+#![forbid(unsafe_code)]
+
+pub mod announcer;
+pub mod clock;
+pub mod cluster_state;
+pub mod error;
+pub mod gateway;
+pub mod provider;
+pub mod steering;
+
+#[cfg(feature = "contract")]
+pub mod contract;

@@ -1,0 +1,1 @@
+//! Cluster state: objects in, snapshot out; writes by compare-and-swap.

@@ -1,0 +1,1 @@
+//! Layer rules and other invariants of the repository, as tests.

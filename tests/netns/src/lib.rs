@@ -1,0 +1,182 @@
+//! Network namespaces for tests and the laboratory: made, entered, and removed when dropped.
+//!
+//! State: the namespaces under /var/run/netns whose names begin with `eg-`, each owned by one
+//! [`Namespace`] value. Always: dropping it kills what runs in it and deletes it, also when a test
+//! panics. Needs root and iproute2; says so where one is missing.
+#![forbid(unsafe_code)]
+
+use std::fs::File;
+use std::marker::PhantomData;
+use std::process::{Command, Output, Stdio};
+use std::sync::atomic::{AtomicU32, Ordering};
+
+use nix::sched::{CloneFlags, setns};
+
+static NEXT: AtomicU32 = AtomicU32::new(0);
+
+/// A network namespace of this process's own, with loopback up.
+#[derive(Debug)]
+pub struct Namespace {
+    name: String,
+}
+
+impl Namespace {
+    /// Makes a namespace; `label` (at most 20 characters) becomes part of its unique name.
+    ///
+    /// # Panics
+    /// Where the process lacks root or iproute2, with a sentence that says what to do.
+    #[must_use]
+    pub fn new(label: &str) -> Self {
+        let number = NEXT.fetch_add(1, Ordering::Relaxed);
+        let name = format!("eg-{}-{number}-{label}", std::process::id());
+        let made = checked(
+            Command::new("ip").args(["netns", "add", &name]),
+            "network namespaces need root and iproute2 (apt-get install iproute2; run as root)",
+        );
+        drop(made);
+        let namespace = Self { name };
+        namespace.run("ip link set lo up");
+        namespace
+    }
+
+    /// The name, as `ip netns` shows it.
+    #[must_use]
+    pub fn name(&self) -> &str {
+        &self.name
+    }
+
+    /// The file that names this namespace to `setns`, `nsenter` and netlink.
+    #[must_use]
+    pub fn path(&self) -> String {
+        format!("/var/run/netns/{}", self.name)
+    }
+
+    /// A command that will run inside. (`nsenter`, since `ip netns exec` remounts /sys.)
+    #[must_use]
+    pub fn command(&self, program: &str) -> Command {
+        let mut command = Command::new("nsenter");
+        command.arg(format!("--net={}", self.path())).arg("--").arg(program);
+        command
+    }
+
+    /// Runs a line of words (split at spaces, no quoting) inside and returns what it printed.
+    ///
+    /// # Panics
+    /// Where it fails, with the line and what it printed.
+    pub fn run(&self, line: &str) -> String {
+        let output = self.output(line);
+        assert!(
+            output.status.success(),
+            "in {}: `{line}` failed: {}{}",
+            self.name,
+            String::from_utf8_lossy(&output.stderr),
+            String::from_utf8_lossy(&output.stdout)
+        );
+        String::from_utf8_lossy(&output.stdout).into_owned()
+    }
+
+    /// Runs a line of words inside and returns how it ended.
+    ///
+    /// # Panics
+    /// Where the program cannot be started.
+    pub fn output(&self, line: &str) -> Output {
+        let mut words = line.split_whitespace();
+        let Some(program) = words.next() else { panic!("an empty command line") };
+        self.command(program)
+            .args(words)
+            .stdin(Stdio::null())
+            .output()
+            .unwrap_or_else(|error| panic!("cannot run `{line}`: {error}"))
+    }
+
+    /// Writes a sysctl, such as `net/ipv4/ip_forward`.
+    ///
+    /// # Panics
+    /// Where the kernel refuses it.
+    pub fn sysctl(&self, key: &str, value: &str) {
+        let _inside = self.enter();
+        std::fs::write(format!("/proc/sys/{key}"), value)
+            .unwrap_or_else(|error| panic!("in {}: sysctl {key}={value}: {error}", self.name));
+    }
+
+    /// Moves the calling thread inside until the guard is dropped. Not for threads of an async
+    /// runtime: a task may continue on another thread.
+    ///
+    /// # Panics
+    /// Where the kernel refuses it.
+    #[must_use]
+    pub fn enter(&self) -> Inside {
+        let home = File::open("/proc/thread-self/ns/net").unwrap_or_else(|e| panic!("{e}"));
+        let target = File::open(self.path()).unwrap_or_else(|e| panic!("{}: {e}", self.path()));
+        setns(target, CloneFlags::CLONE_NEWNET).unwrap_or_else(|e| panic!("setns: {e}"));
+        Inside { home, _not_send: PhantomData }
+    }
+}
+
+impl Drop for Namespace {
+    fn drop(&mut self) {
+        let pids = Command::new("ip").args(["netns", "pids", &self.name]).output();
+        if let Ok(pids) = pids {
+            for pid in String::from_utf8_lossy(&pids.stdout).split_whitespace() {
+                let _ = Command::new("kill").args(["-9", pid]).stderr(Stdio::null()).status();
+            }
+        }
+        let _ = Command::new("ip").args(["netns", "del", &self.name]).status();
+    }
+}
+
+/// While it lives, the thread that made it is inside a namespace.
+#[derive(Debug)]
+pub struct Inside {
+    home: File,
+    _not_send: PhantomData<*const ()>,
+}
+
+impl Drop for Inside {
+    fn drop(&mut self) {
+        if let Err(error) = setns(&self.home, CloneFlags::CLONE_NEWNET)
+            && !std::thread::panicking()
+        {
+            panic!("cannot leave the namespace: {error}");
+        }
+    }
+}
+
+/// Joins two namespaces by a veth pair, both ends up.
+///
+/// # Panics
+/// Where a name is taken or the kernel refuses it.
+pub fn veth(left: &Namespace, left_name: &str, right: &Namespace, right_name: &str) {
+    let pair = ["link", "add", left_name, "netns", left.name(), "type", "veth", "peer", "name"];
+    let made = checked(
+        Command::new("ip").args(pair).args([right_name, "netns", right.name()]),
+        "cannot make a veth pair",
+    );
+    drop(made);
+    left.run(&format!("ip link set {left_name} up"));
+    right.run(&format!("ip link set {right_name} up"));
+}
+
+fn checked(command: &mut Command, need: &str) -> Output {
+    let output = command.output().unwrap_or_else(|error| panic!("{need}: {error}"));
+    assert!(output.status.success(), "{need}: {}", String::from_utf8_lossy(&output.stderr).trim());
+    output
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn two_namespaces_reach_each_other_and_are_gone_afterwards() {
+        let left = Namespace::new("left");
+        let right = Namespace::new("right");
+        veth(&left, "eth0", &right, "eth0");
+        left.run("ip addr add 192.0.2.1/24 dev eth0");
+        right.run("ip addr add 192.0.2.2/24 dev eth0");
+        left.run("ping -c 1 -W 1 192.0.2.2");
+        let path = left.path();
+        drop(left);
+        assert!(!std::path::Path::new(&path).exists(), "{path} is still there");
+    }
+}

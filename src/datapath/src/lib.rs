@@ -1,1 +1,11 @@
 //! The Linux datapath: links, routes, rules, SNAT, BPF programs, announcements.
+//!
+//! State: what Egret owns in this node's kernel, named by [`constants::Settings`]; the kernel holds
+//! it, this crate reads it back before it writes. The agent's main loop is the one writer. Always:
+//! every `ensure` writes only differences, *already so* is success, and nothing that Egret does not
+//! own is touched. All functions block (microseconds for netlink, milliseconds for nft) and act in
+//! the network namespace of the calling thread.
+
+pub mod constants;
+
+pub use constants::Settings;

@@ -46,6 +46,9 @@ pub struct AddressPlan {
     /// Set by `egret move`: the owner that a person asked for.
     #[serde(default)]
     pub preferred_node: Option<NodeName>,
+    /// The owner that it failed over from, where the pool's failback may return it there.
+    #[serde(default)]
+    pub home: Option<NodeName>,
     /// The pool is paused: nobody moves, fences or takes over on purpose.
     #[serde(default)]
     pub paused: bool,

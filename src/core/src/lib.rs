@@ -7,4 +7,6 @@
 #![forbid(unsafe_code)]
 
 pub mod model;
+pub mod plan;
+pub mod presence;
 pub mod programme;

@@ -8,6 +8,13 @@ use serde::{Deserialize, Serialize};
 
 use crate::model::PortRange;
 
+mod gateway;
+
+pub use gateway::{
+    BlockHolder, directors_of, gateway_blocks, gateways_of, granted_blocks, newest_block_number,
+    nodes_of, planned_for,
+};
+
 /// The director's part of a node: which flows of its own pods are steered, and into which ports.
 ///
 /// Guarantees: no two [`Flow`]s of a programme overlap in source *and* destination, and none

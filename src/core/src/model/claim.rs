@@ -65,7 +65,8 @@ pub enum WhenUnavailable {
 }
 
 /// What the controller says of a claim.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "camelCase")]
 pub struct ClaimStatus {
     /// The generation that the conditions speak of.
     pub observed_generation: i64,

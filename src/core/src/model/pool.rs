@@ -68,7 +68,8 @@ pub enum Failback {
 }
 
 /// What the controller says of a pool.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "camelCase")]
 pub struct PoolStatus {
     /// The generation that the conditions speak of.
     pub observed_generation: i64,

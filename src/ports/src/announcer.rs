@@ -18,10 +18,17 @@ pub trait Announcer {
     /// the address.
     fn probe(&mut self, address: IpAddr, uplink: &UplinkLink) -> Result<(), PortError>;
 
-    /// Conflicts seen since the last call: a foreign MAC that claims one of our addresses.
+    /// Conflicts seen since the last call: a MAC that is not the uplink's and that claims, or
+    /// probes for, an address that is listened for. The caller knows the MACs of its peers: an
+    /// old holder's late announcement shows here too.
     fn conflicts(&mut self) -> Result<Vec<(IpAddr, [u8; 6])>, PortError>;
 
-    /// Makes the uplink receive neighbour solicitations of this IPv6 address (joins its
-    /// solicited-node group); nothing for IPv4. Idempotent.
+    /// Begins to report conflicts of `address` on `uplink`, and makes the uplink receive neighbour
+    /// solicitations of it (IPv6: joins its solicited-node group, RFC 4291 section 2.7.1).
+    /// Idempotent; another uplink replaces the first. Needed on standbys too, before a takeover: a
+    /// switch with MLD snooping delivers only after a while.
     fn listen(&mut self, address: IpAddr, uplink: &UplinkLink) -> Result<(), PortError>;
+
+    /// Ends what `listen` began; absent is success.
+    fn forget(&mut self, address: IpAddr) -> Result<(), PortError>;
 }

@@ -4,25 +4,9 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
 
 use egret_core::model::PortRange;
+pub use egret_core::quorum::{AddressState, BootTime};
 
 use crate::error::PortError;
-
-/// A moment of CLOCK_BOOTTIME, in nanoseconds: the clock of kernel deadlines. 0 is always past.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct BootTime(pub u64);
-
-/// What an address is on this node (DESIGN.md section 3).
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub enum AddressState {
-    /// Nothing to the world; what comes from the tunnel is relayed once to the holder.
-    Standby,
-    /// Forwards from the tunnel until the deadline; answers no ARP or NDP.
-    Coming,
-    /// Forwards, answers, may announce, all until the deadline.
-    Held,
-    /// Nothing to the world, relays to the new holder, answers nothing.
-    Leaving,
-}
 
 /// One egress address on one node: a director's and a gateway's view in one entry.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -32,8 +16,8 @@ pub struct AddressEntry {
     /// Underlay address of the holder that directors steer to and gateways relay to; this node's
     /// own where it holds. `None`: nobody; dropped and counted.
     pub holder: Option<IpAddr>,
-    /// Past it the programs answer, forward to the world and announce nothing. `None` where the
-    /// fabric is the fence (clouds): not armed.
+    /// Past it the programs answer nothing, forward nothing to the world and let no announcement
+    /// out. `None` where the fabric is the fence (clouds): not armed.
     pub valid_until: Option<BootTime>,
     /// What the packet carries on the uplink, where it is not the address itself.
     pub wire: Option<IpAddr>,
@@ -54,8 +38,9 @@ pub struct UplinkLink {
 
 /// Written by the lease thread alone.
 ///
-/// Guarantees: every call is one map write per address, needs no allocation beyond the call and
-/// blocks on nothing but the kernel; idempotent.
+/// Guarantees: an address is replaced as a whole (one map write; one more for its wire address
+/// where that changes), so that no packet meets half of an entry; room in the kernel is set aside
+/// beforehand; blocks on nothing but the kernel; idempotent.
 pub trait AddressMap {
     /// Writes one entry.
     fn put(&mut self, address: IpAddr, entry: &AddressEntry) -> Result<(), PortError>;
@@ -69,9 +54,13 @@ pub trait AddressMap {
 
 /// Written by the agent's main loop alone.
 ///
-/// Guarantees: idempotent; only differences are written, additions before removals.
+/// Guarantees: idempotent; only differences are written, additions before removals. On an error
+/// what was written stays, and the next call writes the rest.
 pub trait GatewayMaps {
-    /// The port blocks of all directors: (address, ports) → the director's underlay addresses.
+    /// The port blocks of all directors that this node serves, its own among them: a director
+    /// takes frames from the tunnel only for blocks that are its own here. Ports are a power of
+    /// two from 128 on, aligned to their size, and no two blocks overlap: else
+    /// `ErrorClass::Invalid`, and nothing is written.
     fn set_blocks(
         &mut self,
         blocks: &BTreeMap<(IpAddr, PortRange), Director>,

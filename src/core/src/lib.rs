@@ -6,7 +6,9 @@
 //! result depends on the order of a hash map or of the input.
 #![forbid(unsafe_code)]
 
+pub mod cidr;
 pub mod model;
 pub mod plan;
 pub mod presence;
 pub mod programme;
+pub mod quorum;

@@ -73,7 +73,7 @@ pub enum AddressEnd {
 }
 
 /// A node that holds an address, with the epoch of its lease.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Holding {
     /// The holder.

@@ -23,7 +23,7 @@ pub struct Cluster {
 }
 
 /// A numbered set of voters (LEASES.md rules 19 to 23).
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct VoterSet {
     /// Grows with every change.
@@ -33,7 +33,7 @@ pub struct VoterSet {
 }
 
 /// A voter, with what is needed to reach it without the API.
-#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Voter {
     /// The node whose agent votes.

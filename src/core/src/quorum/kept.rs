@@ -1,0 +1,65 @@
+use std::collections::BTreeMap;
+use std::net::IpAddr;
+
+use serde::{Deserialize, Serialize};
+
+use super::RoundId;
+use crate::model::{NodeName, VoterSet};
+
+/// What an agent keeps across a restart of its process, and loses by a reboot (LEASES.md rule 12).
+///
+/// Written whole: it is small (about 60 bytes an address), and a half of it is worse than none.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
+pub struct Kept {
+    /// The boot that it was kept in: in another boot it counts as absent.
+    pub boot_id: String,
+    /// The cluster whose state it is; `None` before the first view.
+    pub cluster: Option<String>,
+    /// When the silence began, on CLOCK_MONOTONIC_RAW in nanoseconds.
+    pub silent_since: u64,
+    /// The silence is over and a consistent read, begun after it, has been taken in.
+    pub may_grant: bool,
+    /// The newest set seen.
+    pub set: Option<VoterSet>,
+    /// The newest set that this voter has acknowledged; 0: none.
+    pub acknowledged_set: u64,
+    /// The newest set that was seen before a consistent read of the fences began.
+    pub fences_read_for: u64,
+    /// What this voter has granted.
+    pub grants: BTreeMap<IpAddr, Grant>,
+    /// The greatest fence known of every address.
+    pub fences: BTreeMap<IpAddr, Fence>,
+    /// The greatest epoch counter known of every address.
+    pub epochs: BTreeMap<IpAddr, u64>,
+    /// What this node held, with the epoch's counter: a new process asks for it at once.
+    pub held: BTreeMap<IpAddr, u64>,
+}
+
+/// A voter's yes.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+pub struct Grant {
+    /// To whom. After a release that named a successor: the successor.
+    pub node: NodeName,
+    /// The newest round granted; for a successor the first that it may release.
+    pub round: RoundId,
+    /// The end, on CLOCK_MONOTONIC_RAW in nanoseconds.
+    pub until: u64,
+    /// The fence of the newest request granted.
+    pub fence: u64,
+    /// The end of what was granted with a lower fence.
+    pub lower_fence_until: u64,
+    /// The set of the newest request granted.
+    pub set: u64,
+    /// The end of what was granted under an older set.
+    pub older_set_until: u64,
+}
+
+/// What a voter knows of an address's fence.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+pub struct Fence {
+    /// The greatest read or asked with.
+    pub fence: u64,
+    /// The plan is gone from the store. The number stays, so that a store that lags behind cannot
+    /// bring the old plan back.
+    pub gone: bool,
+}

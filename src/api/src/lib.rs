@@ -1,1 +1,40 @@
-//! The types of Egret's custom resources as users write them, and the generator of deploy/crds.
+//! The types of Egret's custom resources, group `egret.dev/v1alpha1`, as people write and read
+//! them.
+//!
+//! State: none. Text stays text here (`203.0.113.16/29`, `450ms`); `egret-state` turns it into
+//! values of `egret-core`, or into sentences that name the field and the remedy.
+//! Always: a field that the schema does not have is an error, never ignored, since a selector with
+//! a typing mistake in it would select everything.
+#![forbid(unsafe_code)]
+
+mod address;
+mod claim;
+mod cluster;
+mod common;
+mod node;
+mod pool;
+
+pub use address::{
+    AddressSummary, Attachment, ClaimRef, EgressAddress, EgressAddressSpec, EgressAddressStatus,
+    Epoch, Holding, Released, Revoked,
+};
+pub use claim::{
+    ClaimStatus, ClaimSummary, ClusterStaticEgressIP, ClusterStaticEgressIPSpec, Destination,
+    StaticEgressIP, StaticEgressIPSpec, WhenUnavailable,
+};
+pub use cluster::{ClusterRanges, EgressCluster, EgressClusterSpec, Voter, VoterSet};
+pub use common::{
+    Condition, ConditionStatus, Family, LabelSelector, ObjectRef, Operator, Requirement,
+};
+pub use node::{BlockGrant, EgressNode, EgressNodeSpec, EgressNodeStatus, PortRange, Uplink};
+pub use pool::{
+    DEFAULT_PORTS_PER_NODE, EgressPool, EgressPoolSpec, EgressPoolStatus, Failback, Failover,
+    Gateways, Ports, Provider,
+};
+
+/// The API group of Egret's kinds.
+pub const GROUP: &str = "egret.dev";
+/// The version of that group that this crate describes.
+pub const VERSION: &str = "v1alpha1";
+/// What `apiVersion` of Egret's manifests says.
+pub const API_VERSION: &str = "egret.dev/v1alpha1";

@@ -1,0 +1,148 @@
+use kube::CustomResource;
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+use crate::common::{Condition, Family, LabelSelector, ObjectRef, structural};
+
+// serde's `flatten` switches `deny_unknown_fields` off, so the fields that the two kinds share are
+// written by a macro into both.
+macro_rules! claim_kind {
+    ($(#[$attribute:meta])* $name:ident { $($extra:tt)* }) => {
+        #[derive(CustomResource, Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+        $(#[$attribute])*
+        #[serde(rename_all = "camelCase", deny_unknown_fields)]
+        #[schemars(transform = structural)]
+        pub struct $name {
+            $($extra)*
+            /// The EgressPool that the addresses come from.
+            pub pool_ref: ObjectRef,
+            /// The addresses asked for, such as [203.0.113.17]. Without it the pool chooses as
+            /// many as `count` says.
+            #[serde(default, skip_serializing_if = "Option::is_none")]
+            pub addresses: Option<Vec<String>>,
+            /// How many addresses per family the pool chooses: at least 1, by default 1. Not
+            /// together with `addresses`.
+            #[serde(default, skip_serializing_if = "Option::is_none")]
+            pub count: Option<u32>,
+            /// IPv4, IPv6 or both. Default: what the pool has of the cluster's families.
+            #[serde(default, skip_serializing_if = "Option::is_none")]
+            pub families: Option<Vec<Family>>,
+            /// Labels of the pods whose traffic leaves with the addresses; {} selects all pods.
+            /// Not together with `serviceName`.
+            #[serde(default, skip_serializing_if = "Option::is_none")]
+            pub pod_selector: Option<LabelSelector>,
+            /// A Service of the namespace: the pods that it selects are meant. Not together with
+            /// `podSelector`.
+            #[serde(default, skip_serializing_if = "Option::is_none")]
+            pub service_name: Option<String>,
+            /// Where to. Default: everywhere outside the cluster.
+            #[serde(default, skip_serializing_if = "Option::is_none")]
+            pub destinations: Option<Vec<Destination>>,
+            /// What happens to new connections while nobody holds the address.
+            #[serde(default)]
+            pub when_unavailable: WhenUnavailable,
+        }
+    };
+}
+
+claim_kind! {
+    /// Pods of one namespace leave the cluster with addresses of a pool.
+    #[kube(
+        group = "egret.dev",
+        version = "v1alpha1",
+        kind = "StaticEgressIP",
+        plural = "staticegressips",
+        shortname = "seip",
+        namespaced,
+        status = "ClaimStatus",
+        derive = "PartialEq",
+        doc = "A claim: pods of this namespace, going to these destinations, leave with addresses of a pool.",
+        printcolumn(name = "Pool", type_ = "string", json_path = ".spec.poolRef.name"),
+        printcolumn(name = "Addresses", type_ = "string", json_path = ".status.summary.addresses"),
+        printcolumn(name = "Gateway", type_ = "string", json_path = ".status.summary.gateways"),
+        printcolumn(
+            name = "Ready",
+            type_ = "string",
+            json_path = r#".status.conditions[?(@.type=="Ready")].status"#
+        ),
+        printcolumn(name = "Age", type_ = "date", json_path = ".metadata.creationTimestamp")
+    )]
+    StaticEgressIPSpec {}
+}
+
+claim_kind! {
+    /// Pods of several namespaces leave the cluster with addresses of a pool.
+    #[kube(
+        group = "egret.dev",
+        version = "v1alpha1",
+        kind = "ClusterStaticEgressIP",
+        plural = "clusterstaticegressips",
+        shortname = "cseip",
+        status = "ClaimStatus",
+        derive = "PartialEq",
+        doc = "A claim for several namespaces: their selected pods leave with addresses of a pool.",
+        printcolumn(name = "Pool", type_ = "string", json_path = ".spec.poolRef.name"),
+        printcolumn(name = "Addresses", type_ = "string", json_path = ".status.summary.addresses"),
+        printcolumn(name = "Gateway", type_ = "string", json_path = ".status.summary.gateways"),
+        printcolumn(
+            name = "Ready",
+            type_ = "string",
+            json_path = r#".status.conditions[?(@.type=="Ready")].status"#
+        ),
+        printcolumn(name = "Age", type_ = "date", json_path = ".metadata.creationTimestamp")
+    )]
+    ClusterStaticEgressIPSpec {
+        /// Labels of the namespaces whose pods are meant; {} selects all namespaces.
+        pub namespace_selector: LabelSelector,
+    }
+}
+
+/// A range of destinations.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+#[schemars(transform = structural)]
+pub struct Destination {
+    /// The range, such as 198.51.100.0/24.
+    pub cidr: String,
+    /// Ranges inside `cidr` that are not selected.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub except: Vec<String>,
+}
+
+/// What happens to new connections while nobody holds the address.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub enum WhenUnavailable {
+    /// They are dropped: selected traffic never leaves with another source.
+    #[default]
+    Drop,
+    /// They leave with the node's own address.
+    Node,
+}
+
+/// What the controller says of a claim.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase", deny_unknown_fields, default)]
+#[schemars(transform = structural)]
+pub struct ClaimStatus {
+    /// The generation that the conditions speak of.
+    pub observed_generation: i64,
+    /// The addresses bound to this claim.
+    pub addresses: Vec<String>,
+    /// The nodes that hold these addresses.
+    pub gateways: Vec<String>,
+    /// The lists above as text, for the columns of kubectl get.
+    pub summary: ClaimSummary,
+    /// Accepted, Bound, Programmed and Ready.
+    pub conditions: Vec<Condition>,
+}
+
+/// Lists of a claim's status as text: a printer column cannot join a list.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase", deny_unknown_fields, default)]
+#[schemars(transform = structural)]
+pub struct ClaimSummary {
+    /// The addresses, joined by commas.
+    pub addresses: String,
+    /// The gateways, joined by commas.
+    pub gateways: String,
+}

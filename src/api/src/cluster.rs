@@ -1,0 +1,73 @@
+use std::collections::BTreeSet;
+
+use kube::CustomResource;
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+use crate::common::structural;
+
+/// The cluster: one object, named `cluster`, written by the controller.
+#[derive(CustomResource, Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[kube(
+    group = "egret.dev",
+    version = "v1alpha1",
+    kind = "EgressCluster",
+    plural = "egressclusters",
+    derive = "PartialEq",
+    doc = "What all of Egret's nodes share: the cluster's id, its voters and the ranges that are never steered. One object, named cluster.",
+    printcolumn(name = "Set", type_ = "integer", json_path = ".spec.set.number"),
+    printcolumn(name = "Age", type_ = "date", json_path = ".metadata.creationTimestamp")
+)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+#[schemars(transform = structural)]
+pub struct EgressClusterSpec {
+    /// Tells this cluster's state from another's.
+    pub id: String,
+    /// The newest set of voters.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub set: Option<VoterSet>,
+    /// The longest lease that any pool may have, such as 10s.
+    pub t_max: String,
+    /// What is never steered.
+    #[serde(default)]
+    pub ranges: ClusterRanges,
+}
+
+/// A numbered set of voters.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+#[schemars(transform = structural)]
+pub struct VoterSet {
+    /// Grows with every change.
+    pub number: u64,
+    /// The members, in order of their nodes' names.
+    pub members: Vec<Voter>,
+}
+
+/// A voter, with what is needed to reach it without the API.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+#[schemars(transform = structural)]
+pub struct Voter {
+    /// The node whose agent votes.
+    pub node: String,
+    /// Where its agent listens, one address per family at most.
+    pub endpoints: Vec<String>,
+    /// The UDP port there.
+    pub peer_port: u16,
+    /// Its X25519 public key, 64 hexadecimal digits.
+    pub public_key: String,
+}
+
+/// Ranges that are inside the cluster.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase", deny_unknown_fields, default)]
+#[schemars(transform = structural)]
+pub struct ClusterRanges {
+    /// Ranges of pod addresses.
+    pub pods: BTreeSet<String>,
+    /// Ranges of Service addresses.
+    pub services: BTreeSet<String>,
+    /// Addresses of nodes.
+    pub nodes: BTreeSet<String>,
+}

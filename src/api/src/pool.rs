@@ -1,0 +1,128 @@
+use kube::CustomResource;
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+use crate::common::{Condition, LabelSelector, structural};
+
+/// Where egress addresses come from, which nodes may carry them and who may claim them.
+#[derive(CustomResource, Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[kube(
+    group = "egret.dev",
+    version = "v1alpha1",
+    kind = "EgressPool",
+    plural = "egresspools",
+    status = "EgressPoolStatus",
+    derive = "PartialEq",
+    doc = "A pool of egress addresses: where they come from, which nodes may carry them and which namespaces may claim them.",
+    printcolumn(name = "Provider", type_ = "string", json_path = ".spec.provider"),
+    printcolumn(name = "Paused", type_ = "boolean", json_path = ".spec.paused"),
+    printcolumn(
+        name = "Ready",
+        type_ = "string",
+        json_path = r#".status.conditions[?(@.type=="Ready")].status"#
+    ),
+    printcolumn(name = "Age", type_ = "date", json_path = ".metadata.creationTimestamp")
+)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+#[schemars(transform = structural)]
+pub struct EgressPoolSpec {
+    /// Who attaches the addresses to nodes.
+    pub provider: Provider,
+    /// The addresses: CIDRs (203.0.113.16/29), ranges (203.0.113.40-203.0.113.47) and single
+    /// addresses, of both families. The network and broadcast address of an IPv4 CIDR shorter than
+    /// /31 are never given out.
+    #[serde(default)]
+    pub addresses: Vec<String>,
+    /// Which nodes carry the addresses.
+    pub gateways: Gateways,
+    /// Labels of the namespaces that may claim addresses; {} admits all, and without it none is
+    /// admitted.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub allowed_namespaces: Option<LabelSelector>,
+    /// How the source ports of an address are shared between nodes.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub ports: Option<Ports>,
+    /// Leases, failback and the end of an address.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub failover: Option<Failover>,
+    /// A paused pool moves nothing and fences nothing.
+    #[serde(default)]
+    pub paused: bool,
+}
+
+/// Who attaches addresses to nodes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub enum Provider {
+    /// Addresses of a local subnet, announced by ARP and NDP.
+    L2,
+}
+
+/// Which nodes carry the addresses of a pool.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+#[schemars(transform = structural)]
+pub struct Gateways {
+    /// Labels of the nodes; {} selects all nodes.
+    pub node_selector: LabelSelector,
+    /// The most addresses that one node holds, at least 1; no limit without it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub max_addresses_per_node: Option<u32>,
+}
+
+/// How the source ports of an address are shared between nodes.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+#[schemars(transform = structural)]
+pub struct Ports {
+    /// The largest default size of a node's port block: a power of two, 128 to 8192.
+    #[serde(default = "default_ports_per_node")]
+    pub per_node: u32,
+}
+
+/// `spec.ports.perNode` of a pool that does not say.
+pub const DEFAULT_PORTS_PER_NODE: u32 = 1024;
+
+fn default_ports_per_node() -> u32 {
+    DEFAULT_PORTS_PER_NODE
+}
+
+/// Leases, failback and the end of an address.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+#[schemars(transform = structural)]
+pub struct Failover {
+    /// How long a holder keeps an address without renewal, such as 450ms: 100ms to 10s. Default:
+    /// 450ms, or 10s where the node selector matches exactly one node.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub lease: Option<String>,
+    /// When an address goes back to the node that it failed over from.
+    #[serde(default)]
+    pub failback: Failback,
+    /// How long an address whose claim has ended serves its open connections, such as 1h (the
+    /// default); 0s ends it at once.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub release_after: Option<String>,
+}
+
+/// When an address goes back to the node that it failed over from.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub enum Failback {
+    /// It stays where it is.
+    #[default]
+    Never,
+    /// Back when the present holder is drained.
+    WhenDrained,
+    /// Back after 5 minutes of health.
+    Immediately,
+}
+
+/// What the controller says of a pool.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase", deny_unknown_fields, default)]
+#[schemars(transform = structural)]
+pub struct EgressPoolStatus {
+    /// The generation that the conditions speak of.
+    pub observed_generation: i64,
+    /// Ready, Paused and others.
+    pub conditions: Vec<Condition>,
+}

@@ -1,0 +1,324 @@
+//! The sockets of a node: thin, blocking, for one thread.
+
+use std::collections::BTreeMap;
+use std::fmt;
+use std::io;
+use std::net::{IpAddr, SocketAddr, UdpSocket};
+use std::os::fd::OwnedFd;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use egret_core::model::{NodeName, PublicKey};
+use rustix::event::{EventfdFlags, PollFd, PollFlags, eventfd, poll};
+use rustix::io::Errno;
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+use socket2::{Domain, Protocol, Socket, Type};
+
+use crate::channels::{Channels, Opened, Refusal, SealError};
+use crate::discard::{Discard, Discarded};
+use crate::header::{MAX_DATAGRAM, MAX_MESSAGE};
+use crate::identity::Identity;
+use crate::known::Peer;
+
+/// Room for a burst of all peers of a large cluster; the kernel caps it at `net.core.rmem_max`.
+const RECEIVE_BUFFER: usize = 1 << 20;
+/// DSCP CS6, network control (RFC 4594 section 3.1): a renewal must not wait behind bulk traffic.
+const TRAFFIC_CLASS: u32 = 0xc0;
+
+/// The socket could not be had.
+#[derive(Debug, thiserror::Error)]
+pub enum BindError {
+    /// No address was given.
+    #[error("no address to listen on for messages of the other agents: name at least one")]
+    NoAddress,
+    /// The address or port cannot be bound.
+    #[error(
+        "cannot listen on UDP {address}: {source}; the address must be one of this node's and the \
+         port free (another agent running?)"
+    )]
+    Bind {
+        /// What was to be bound.
+        address: SocketAddr,
+        /// The cause.
+        #[source]
+        source: io::Error,
+    },
+    /// The handle for waking could not be made.
+    #[error("cannot make an eventfd: {0}")]
+    Waker(#[source] io::Error),
+}
+
+/// The message was not sent.
+#[derive(Debug, thiserror::Error)]
+pub enum SendError {
+    /// It cannot be sealed.
+    #[error(transparent)]
+    Seal(#[from] SealError),
+    /// It cannot be encoded.
+    #[error("cannot encode a message: {0}")]
+    Encode(#[source] postcard::Error),
+    /// This node has no socket of a family in which the peer listens.
+    #[error("node {0} listens on no address of a family that this node listens on")]
+    NoEndpoint(NodeName),
+    /// The kernel refused. Like a loss on the way: the message may be sent again.
+    #[error("cannot send to {0}: {1}")]
+    Io(SocketAddr, #[source] io::Error),
+}
+
+/// What ended a wait.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Event<M> {
+    /// A message of a peer.
+    Message {
+        /// Who sent it.
+        from: NodeName,
+        /// What it said.
+        message: M,
+    },
+    /// A [`Waker`] was used, once or more since the last such event.
+    Woken,
+    /// The time is over.
+    Timeout,
+}
+
+/// Wakes the thread that waits in [`Endpoint::recv`]. Usable from any thread, and lost by none: a
+/// wake before the wait ends the wait at once.
+#[derive(Clone, Debug)]
+pub struct Waker(Arc<OwnedFd>);
+
+impl Waker {
+    /// Makes the present or next [`Endpoint::recv`] return [`Event::Woken`]. Never blocks.
+    pub fn wake(&self) {
+        // Fails only when the counter is full, and then the waiter is awake anyway.
+        let _ = rustix::io::write(&*self.0, &1u64.to_ne_bytes());
+    }
+}
+
+/// One node's end of all its channels: owned by one thread.
+pub struct Endpoint {
+    channels: Channels,
+    sockets: Vec<Bound>,
+    wakes: Arc<OwnedFd>,
+    discarded: Discarded,
+    incoming: [u8; MAX_DATAGRAM + 1],
+    outgoing: [u8; MAX_MESSAGE],
+    /// The socket to read next: a flood on one must not starve the others.
+    turn: usize,
+}
+
+impl fmt::Debug for Endpoint {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Endpoint").field("channels", &self.channels).finish_non_exhaustive()
+    }
+}
+
+impl Endpoint {
+    /// Binds one UDP socket per address (usually one per family). Port 0 lets the kernel choose for
+    /// the first, and takes the same for the others.
+    ///
+    /// # Errors
+    /// See [`BindError`].
+    pub fn bind(
+        addresses: &[IpAddr],
+        port: u16,
+        identity: Identity,
+        me: NodeName,
+    ) -> Result<Self, BindError> {
+        let mut sockets = Vec::new();
+        let mut port = port;
+        for address in addresses {
+            let address = SocketAddr::new(*address, port);
+            let socket = open(address).map_err(|source| BindError::Bind { address, source })?;
+            port = socket.local_addr().map_or(port, |bound| bound.port());
+            sockets.push(Bound { socket, v4: address.is_ipv4() });
+        }
+        if sockets.is_empty() {
+            return Err(BindError::NoAddress);
+        }
+        let wakes = eventfd(0, EventfdFlags::CLOEXEC | EventfdFlags::NONBLOCK)
+            .map_err(|error| BindError::Waker(error.into()))?;
+        Ok(Self {
+            channels: Channels::new(identity, me),
+            sockets,
+            wakes: Arc::new(wakes),
+            discarded: Discarded::default(),
+            incoming: [0; MAX_DATAGRAM + 1],
+            outgoing: [0; MAX_MESSAGE],
+            turn: 0,
+        })
+    }
+
+    /// The addresses bound, with the port.
+    ///
+    /// # Errors
+    /// Where the kernel does not tell.
+    pub fn local_addresses(&self) -> io::Result<Vec<SocketAddr>> {
+        self.sockets.iter().map(|bound| bound.socket.local_addr()).collect()
+    }
+
+    /// This node's public key.
+    #[must_use]
+    pub fn public_key(&self) -> PublicKey {
+        self.channels.public_key()
+    }
+
+    /// See [`Channels::set_peers`].
+    pub fn set_peers(&mut self, cluster: &str, peers: &BTreeMap<NodeName, Peer>) -> Vec<Refusal> {
+        self.channels.set_peers(cluster, peers)
+    }
+
+    /// A handle that ends waits of this endpoint.
+    #[must_use]
+    pub fn waker(&self) -> Waker {
+        Waker(Arc::clone(&self.wakes))
+    }
+
+    /// The counters of dropped datagrams.
+    #[must_use]
+    pub fn discarded(&self) -> Discarded {
+        self.discarded.clone()
+    }
+
+    /// Encodes, seals and sends one datagram. Never blocks: a full socket buffer is an error, which
+    /// is met like a loss.
+    ///
+    /// # Errors
+    /// See [`SendError`].
+    pub fn send<M: Serialize>(&mut self, to: &NodeName, message: &M) -> Result<(), SendError> {
+        let encoded = match postcard::to_slice(message, &mut self.outgoing) {
+            Ok(encoded) => &*encoded,
+            Err(postcard::Error::SerializeBufferFull) => {
+                let size = postcard::experimental::serialized_size(message).unwrap_or(usize::MAX);
+                return Err(SealError::TooLong(size).into());
+            }
+            Err(error) => return Err(SendError::Encode(error)),
+        };
+        let Some((socket, target)) = route(&mut self.channels, &self.sockets, to) else {
+            // Sealing tells an unknown peer from one that is out of reach.
+            self.channels.seal(to, encoded, Instant::now())?;
+            return Err(SendError::NoEndpoint(to.clone()));
+        };
+        let datagram = self.channels.seal(to, encoded, Instant::now())?;
+        match socket.send_to(datagram, target) {
+            Ok(_) => Ok(()),
+            Err(error) => Err(SendError::Io(target, error)),
+        }
+    }
+
+    /// Waits for a message, a wake or the end of `timeout`, whichever comes first, also under a
+    /// flood of datagrams that do not verify. What does not verify is counted; what has to be
+    /// answered below the messages (hellos) is.
+    ///
+    /// # Errors
+    /// Where the kernel cannot wait.
+    pub fn recv<M: DeserializeOwned>(&mut self, timeout: Duration) -> io::Result<Event<M>> {
+        let deadline = Instant::now() + timeout;
+        loop {
+            let left = deadline.saturating_duration_since(Instant::now());
+            let (woken, readable) = self.wait(left)?;
+            if woken {
+                return Ok(Event::Woken);
+            }
+            let Some(socket) = readable else {
+                if left.is_zero() {
+                    return Ok(Event::Timeout);
+                }
+                continue;
+            };
+            if let Some((from, message)) = self.take(socket) {
+                return Ok(Event::Message { from, message });
+            }
+            if Instant::now() >= deadline {
+                return Ok(Event::Timeout);
+            }
+        }
+    }
+
+    /// Whether a waker was used, and the next socket that has a datagram.
+    fn wait(&mut self, timeout: Duration) -> io::Result<(bool, Option<usize>)> {
+        let mut polled: Vec<_> = vec![PollFd::new(&*self.wakes, PollFlags::IN)];
+        polled.extend(self.sockets.iter().map(|bound| PollFd::new(&bound.socket, PollFlags::IN)));
+        let timeout = timeout.try_into().map_err(|_| io::ErrorKind::InvalidInput)?;
+        match poll(&mut polled, Some(&timeout)) {
+            Ok(_) | Err(Errno::INTR) => {}
+            Err(error) => return Err(error.into()),
+        }
+        if !polled[0].revents().is_empty() {
+            let mut count = [0; 8];
+            return Ok((rustix::io::read(&*self.wakes, &mut count).is_ok(), None));
+        }
+        let sockets = self.sockets.len();
+        let ready = |index: &usize| !polled[index + 1].revents().is_empty();
+        let next = (0..sockets).map(|step| (self.turn + step) % sockets).find(ready);
+        self.turn = next.map_or(self.turn, |index| index + 1);
+        Ok((false, next))
+    }
+
+    /// Reads one datagram and opens it.
+    fn take<M: DeserializeOwned>(&mut self, socket: usize) -> Option<(NodeName, M)> {
+        let (length, source) = match self.sockets[socket].socket.recv_from(&mut self.incoming) {
+            Ok(received) => received,
+            Err(error) => {
+                if error.kind() != io::ErrorKind::WouldBlock {
+                    self.discarded.count(Discard::Socket);
+                }
+                return None;
+            }
+        };
+        let datagram = &mut self.incoming[..length];
+        let (to, reply) = match self.channels.open(datagram, source.ip(), Instant::now()) {
+            Ok(Opened::Message(from, bytes)) => match postcard::from_bytes(bytes) {
+                Ok(message) => return Some((from.clone(), message)),
+                Err(_) => {
+                    self.discarded.count(Discard::Undecodable);
+                    return None;
+                }
+            },
+            Ok(Opened::Reply { to, datagram, counted }) => {
+                counted.into_iter().for_each(|reason| self.discarded.count(reason));
+                (to.clone(), datagram.to_vec())
+            }
+            Ok(Opened::Nothing) => return None,
+            Err(reason) => {
+                self.discarded.count(reason);
+                return None;
+            }
+        };
+        if let Some((socket, target)) = route(&mut self.channels, &self.sockets, &to) {
+            // A lost reply is repeated when the peer tries again.
+            let _ = socket.send_to(&reply, target);
+        }
+        None
+    }
+}
+
+/// A bound socket.
+struct Bound {
+    socket: UdpSocket,
+    v4: bool,
+}
+
+fn route<'a>(
+    channels: &mut Channels,
+    sockets: &'a [Bound],
+    to: &NodeName,
+) -> Option<(&'a UdpSocket, SocketAddr)> {
+    let of_family = |address: IpAddr| sockets.iter().find(|bound| bound.v4 == address.is_ipv4());
+    let (endpoint, port) = channels.route(to, |endpoint| of_family(endpoint).is_some())?;
+    Some((&of_family(endpoint)?.socket, SocketAddr::new(endpoint, port)))
+}
+
+fn open(address: SocketAddr) -> io::Result<UdpSocket> {
+    let socket = Socket::new(Domain::for_address(address), Type::DGRAM, Some(Protocol::UDP))?;
+    if address.is_ipv6() {
+        socket.set_only_v6(true)?;
+        socket.set_tclass_v6(TRAFFIC_CLASS)?;
+    } else {
+        socket.set_tos_v4(TRAFFIC_CLASS)?;
+    }
+    socket.set_recv_buffer_size(RECEIVE_BUFFER)?;
+    socket.set_nonblocking(true)?;
+    socket.bind(&address.into())?;
+    Ok(socket.into())
+}

@@ -7,5 +7,10 @@
 //! the network namespace of the calling thread.
 
 pub mod constants;
+pub mod link;
+pub mod route;
+pub mod rule;
+
+mod netlink;
 
 pub use constants::Settings;

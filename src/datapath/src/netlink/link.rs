@@ -1,0 +1,174 @@
+//! Links.
+
+use std::io;
+
+use netlink_packet_core::{NLM_F_CREATE, NLM_F_EXCL};
+use netlink_packet_route::RouteNetlinkMessage;
+use netlink_packet_route::link::{
+    AfSpecInet, AfSpecInet6, AfSpecUnspec, In6AddrGenMode, InetDevConf, InfoData, InfoKind,
+    InfoVxlan, LinkAttribute, LinkFlags, LinkInfo, LinkLayerType, LinkMessage,
+};
+
+use super::RouteNetlink;
+
+/// A link as the kernel has it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct LinkRecord {
+    pub(crate) index: u32,
+    pub(crate) name: String,
+    pub(crate) mac: Option<[u8; 6]>,
+    pub(crate) mtu: u32,
+    pub(crate) up: bool,
+    pub(crate) no_arp: bool,
+    pub(crate) ethernet: bool,
+    /// `vxlan`, `veth`, `bridge` …; `None` for hardware.
+    pub(crate) kind: Option<String>,
+    pub(crate) vxlan: Option<VxlanRecord>,
+    pub(crate) rp_filter: Option<i32>,
+    /// Packets received since the link was made.
+    pub(crate) received: u64,
+}
+
+/// The part of a VXLAN device that matters to the tunnel.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct VxlanRecord {
+    pub(crate) port: u16,
+    pub(crate) external: bool,
+}
+
+impl RouteNetlink {
+    /// All links.
+    pub(crate) fn links(&mut self) -> io::Result<Vec<LinkRecord>> {
+        let answers = self.dump(|| RouteNetlinkMessage::GetLink(LinkMessage::default()))?;
+        Ok(answers
+            .into_iter()
+            .filter_map(|answer| match answer {
+                RouteNetlinkMessage::NewLink(link) => Some(record(&link)),
+                _ => None,
+            })
+            .collect())
+    }
+
+    /// The link of this name.
+    pub(crate) fn link(&mut self, name: &str) -> io::Result<Option<LinkRecord>> {
+        let mut ask = LinkMessage::default();
+        ask.attributes.push(LinkAttribute::IfName(name.to_owned()));
+        match self.get(RouteNetlinkMessage::GetLink(ask)) {
+            Err(error) if error.raw_os_error() == Some(libc::ENODEV) => Ok(None),
+            Err(error) => Err(error),
+            Ok(answers) => Ok(answers.into_iter().find_map(|answer| match answer {
+                RouteNetlinkMessage::NewLink(link) => Some(record(&link)),
+                _ => None,
+            })),
+        }
+    }
+
+    /// Makes a VXLAN device in external mode, down.
+    pub(crate) fn add_vxlan(&mut self, name: &str, port: u16) -> io::Result<()> {
+        let mut link = LinkMessage::default();
+        link.attributes.push(LinkAttribute::IfName(name.to_owned()));
+        link.attributes.push(LinkAttribute::LinkInfo(vec![
+            LinkInfo::Kind(InfoKind::Vxlan),
+            LinkInfo::Data(InfoData::Vxlan(vec![
+                InfoVxlan::CollectMetadata(true),
+                InfoVxlan::Learning(false),
+                InfoVxlan::Port(port),
+            ])),
+        ]));
+        // Without it the kernel sends router solicitations and MLD reports into the tunnel.
+        link.attributes.push(LinkAttribute::AfSpecUnspec(vec![AfSpecUnspec::Inet6(vec![
+            AfSpecInet6::AddrGenMode(In6AddrGenMode::None),
+        ])]));
+        match self.change(RouteNetlinkMessage::NewLink(link.clone()), NLM_F_CREATE | NLM_F_EXCL) {
+            // A kernel without IPv6 refuses its attribute.
+            Err(error) if super::no_such_family(&error) => {
+                link.attributes.pop();
+                self.change(RouteNetlinkMessage::NewLink(link), NLM_F_CREATE | NLM_F_EXCL)
+            }
+            other => other,
+        }
+    }
+
+    /// Sets MTU, `arp off`, up, and `rp_filter` 2 (loose) in one message.
+    ///
+    /// `rp_filter` goes by netlink since /proc/sys is read-only in a container.
+    pub(crate) fn set_up(&mut self, index: u32, mtu: u32) -> io::Result<()> {
+        let mut link = LinkMessage::default();
+        link.header.index = index;
+        link.header.flags = LinkFlags::Up | LinkFlags::Noarp;
+        link.header.change_mask = LinkFlags::Up | LinkFlags::Noarp;
+        link.attributes.push(LinkAttribute::Mtu(mtu));
+        let mut settings = InetDevConf::default();
+        settings.rp_filter = 2;
+        link.attributes.push(LinkAttribute::AfSpecUnspec(vec![AfSpecUnspec::Inet(vec![
+            AfSpecInet::DevConfRequest(settings),
+        ])]));
+        self.change(RouteNetlinkMessage::SetLink(link), 0)
+    }
+
+    /// Removes a link.
+    pub(crate) fn delete_link(&mut self, index: u32) -> io::Result<()> {
+        let mut link = LinkMessage::default();
+        link.header.index = index;
+        self.change(RouteNetlinkMessage::DelLink(link), 0)
+    }
+}
+
+/// Reads a link message.
+pub(crate) fn record(link: &LinkMessage) -> LinkRecord {
+    let mut record = LinkRecord {
+        index: link.header.index,
+        name: String::new(),
+        mac: None,
+        mtu: 0,
+        up: link.header.flags.contains(LinkFlags::Up),
+        no_arp: link.header.flags.contains(LinkFlags::Noarp),
+        ethernet: link.header.link_layer_type == LinkLayerType::Ether,
+        kind: None,
+        vxlan: None,
+        rp_filter: None,
+        received: 0,
+    };
+    for attribute in &link.attributes {
+        match attribute {
+            LinkAttribute::IfName(name) => record.name.clone_from(name),
+            LinkAttribute::Address(mac) => record.mac = mac.as_slice().try_into().ok(),
+            LinkAttribute::Mtu(mtu) => record.mtu = *mtu,
+            LinkAttribute::Stats64(stats) => record.received = stats.rx_packets,
+            LinkAttribute::LinkInfo(infos) => read_kind(&mut record, infos),
+            LinkAttribute::AfSpecUnspec(families) => {
+                record.rp_filter = families.iter().find_map(rp_filter);
+            }
+            _ => {}
+        }
+    }
+    record
+}
+
+fn read_kind(record: &mut LinkRecord, infos: &[LinkInfo]) {
+    for info in infos {
+        match info {
+            LinkInfo::Kind(kind) => record.kind = Some(kind.to_string()),
+            LinkInfo::Data(InfoData::Vxlan(parts)) => {
+                let mut vxlan = VxlanRecord::default();
+                for part in parts {
+                    match part {
+                        InfoVxlan::Port(port) => vxlan.port = *port,
+                        InfoVxlan::CollectMetadata(external) => vxlan.external = *external,
+                        _ => {}
+                    }
+                }
+                record.vxlan = Some(vxlan);
+            }
+            _ => {}
+        }
+    }
+}
+
+fn rp_filter(family: &AfSpecUnspec) -> Option<i32> {
+    let AfSpecUnspec::Inet(parts) = family else { return None };
+    parts.iter().find_map(|part| match part {
+        AfSpecInet::DevConf(settings) => Some(settings.rp_filter),
+        _ => None,
+    })
+}

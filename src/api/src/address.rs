@@ -2,7 +2,7 @@ use kube::CustomResource;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use crate::common::{Condition, ObjectRef, structural};
+use crate::common::{Condition, ObjectRef};
 
 /// The plan of one egress address: written by the controller.
 #[derive(CustomResource, Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
@@ -26,8 +26,7 @@ use crate::common::{Condition, ObjectRef, structural};
         json_path = r#".status.conditions[?(@.type=="Ready")].status"#
     )
 )]
-#[serde(rename_all = "camelCase", deny_unknown_fields)]
-#[schemars(transform = structural)]
+#[serde(rename_all = "camelCase")]
 pub struct EgressAddressSpec {
     /// The address that the outside sees.
     #[schemars(extend("format" = "ip"))]
@@ -71,8 +70,7 @@ pub struct EgressAddressSpec {
 
 /// Fields of an address as text: a printer column can neither join a list nor two fields.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
-#[serde(rename_all = "camelCase", deny_unknown_fields, default)]
-#[schemars(transform = structural)]
+#[serde(rename_all = "camelCase", default)]
 pub struct AddressSummary {
     /// The claim, such as payments/bank.
     pub claim: String,
@@ -82,8 +80,7 @@ pub struct AddressSummary {
 
 /// Names a StaticEgressIP (with a namespace) or a ClusterStaticEgressIP (without).
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
-#[serde(rename_all = "camelCase", deny_unknown_fields)]
-#[schemars(transform = structural)]
+#[serde(rename_all = "camelCase")]
 pub struct ClaimRef {
     /// The claim's namespace; absent for a ClusterStaticEgressIP.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -96,8 +93,7 @@ pub struct ClaimRef {
 
 /// A node that holds an address, and the epoch of its lease.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
-#[serde(rename_all = "camelCase", deny_unknown_fields)]
-#[schemars(transform = structural)]
+#[serde(rename_all = "camelCase")]
 pub struct Holding {
     /// The holder.
     pub node: String,
@@ -107,8 +103,7 @@ pub struct Holding {
 
 /// Orders announcements of holders.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
-#[serde(rename_all = "camelCase", deny_unknown_fields)]
-#[schemars(transform = structural)]
+#[serde(rename_all = "camelCase")]
 pub struct Epoch {
     /// Grows at every change of the holder.
     pub counter: u64,
@@ -118,8 +113,7 @@ pub struct Epoch {
 
 /// An address that takes no new connections and serves its open ones.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
-#[serde(rename_all = "camelCase", deny_unknown_fields)]
-#[schemars(transform = structural)]
+#[serde(rename_all = "camelCase")]
 pub struct Released {
     /// When it was released (RFC 3339).
     #[schemars(extend("format" = "date-time"))]
@@ -131,8 +125,7 @@ pub struct Released {
 
 /// An address that was taken from its holder for good.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
-#[serde(rename_all = "camelCase", deny_unknown_fields)]
-#[schemars(transform = structural)]
+#[serde(rename_all = "camelCase")]
 pub struct Revoked {
     /// When it was revoked (RFC 3339).
     #[schemars(extend("format" = "date-time"))]
@@ -141,8 +134,7 @@ pub struct Revoked {
 
 /// What is so of an address: written by its holder and by the controller.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
-#[serde(rename_all = "camelCase", deny_unknown_fields, default)]
-#[schemars(transform = structural)]
+#[serde(rename_all = "camelCase", default)]
 pub struct EgressAddressStatus {
     /// The holder and its epoch, as the last holder wrote it.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -162,8 +154,7 @@ pub struct EgressAddressStatus {
 
 /// Where a cloud delivers an address.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
-#[serde(rename_all = "camelCase", deny_unknown_fields)]
-#[schemars(transform = structural)]
+#[serde(rename_all = "camelCase")]
 pub struct Attachment {
     /// The node that the cloud delivers to.
     pub node: String,

@@ -2,16 +2,15 @@ use kube::CustomResource;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use crate::common::{Condition, Family, LabelSelector, ObjectRef, structural};
+use crate::common::{Condition, Family, LabelSelector, ObjectRef};
 
-// serde's `flatten` switches `deny_unknown_fields` off, so the fields that the two kinds share are
-// written by a macro into both.
+// The two kinds share their fields. With serde's `flatten` errors would lose the field's path, so a
+// macro writes them into both.
 macro_rules! claim_kind {
     ($(#[$attribute:meta])* $name:ident { $($extra:tt)* }) => {
         #[derive(CustomResource, Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
         $(#[$attribute])*
-        #[serde(rename_all = "camelCase", deny_unknown_fields)]
-        #[schemars(transform = structural)]
+        #[serde(rename_all = "camelCase")]
         pub struct $name {
             $($extra)*
             /// The EgressPool that the addresses come from.
@@ -99,8 +98,7 @@ claim_kind! {
 
 /// A range of destinations.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
-#[serde(rename_all = "camelCase", deny_unknown_fields)]
-#[schemars(transform = structural)]
+#[serde(rename_all = "camelCase")]
 pub struct Destination {
     /// The range, such as 198.51.100.0/24.
     pub cidr: String,
@@ -121,8 +119,7 @@ pub enum WhenUnavailable {
 
 /// What the controller says of a claim.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
-#[serde(rename_all = "camelCase", deny_unknown_fields, default)]
-#[schemars(transform = structural)]
+#[serde(rename_all = "camelCase", default)]
 pub struct ClaimStatus {
     /// The generation that the conditions speak of.
     pub observed_generation: i64,
@@ -138,8 +135,7 @@ pub struct ClaimStatus {
 
 /// Lists of a claim's status as text: a printer column cannot join a list.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
-#[serde(rename_all = "camelCase", deny_unknown_fields, default)]
-#[schemars(transform = structural)]
+#[serde(rename_all = "camelCase", default)]
 pub struct ClaimSummary {
     /// The addresses, joined by commas.
     pub addresses: String,

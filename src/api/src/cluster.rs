@@ -4,8 +4,6 @@ use kube::CustomResource;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use crate::common::structural;
-
 /// The cluster: one object, named `cluster`, written by the controller.
 #[derive(CustomResource, Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[kube(
@@ -18,8 +16,7 @@ use crate::common::structural;
     printcolumn(name = "Set", type_ = "integer", json_path = ".spec.set.number"),
     printcolumn(name = "Age", type_ = "date", json_path = ".metadata.creationTimestamp")
 )]
-#[serde(rename_all = "camelCase", deny_unknown_fields)]
-#[schemars(transform = structural)]
+#[serde(rename_all = "camelCase")]
 pub struct EgressClusterSpec {
     /// Tells this cluster's state from another's.
     pub id: String,
@@ -35,8 +32,7 @@ pub struct EgressClusterSpec {
 
 /// A numbered set of voters.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
-#[serde(rename_all = "camelCase", deny_unknown_fields)]
-#[schemars(transform = structural)]
+#[serde(rename_all = "camelCase")]
 pub struct VoterSet {
     /// Grows with every change.
     pub number: u64,
@@ -46,8 +42,7 @@ pub struct VoterSet {
 
 /// A voter, with what is needed to reach it without the API.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
-#[serde(rename_all = "camelCase", deny_unknown_fields)]
-#[schemars(transform = structural)]
+#[serde(rename_all = "camelCase")]
 pub struct Voter {
     /// The node whose agent votes.
     pub node: String,
@@ -61,8 +56,7 @@ pub struct Voter {
 
 /// Ranges that are inside the cluster.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
-#[serde(rename_all = "camelCase", deny_unknown_fields, default)]
-#[schemars(transform = structural)]
+#[serde(rename_all = "camelCase", default)]
 pub struct ClusterRanges {
     /// Ranges of pod addresses.
     pub pods: BTreeSet<String>,

@@ -1,13 +1,7 @@
 use std::collections::BTreeMap;
 
-use schemars::{JsonSchema, Schema};
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
-
-/// Kubernetes prunes or refuses unknown fields by itself and allows no `additionalProperties`
-/// beside `properties`, so what `deny_unknown_fields` adds to the schema is taken out again.
-pub(crate) fn structural(schema: &mut Schema) {
-    schema.remove("additionalProperties");
-}
 
 /// An IP family.
 #[derive(
@@ -22,8 +16,7 @@ pub enum Family {
 
 /// Names another object.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
-#[serde(rename_all = "camelCase", deny_unknown_fields)]
-#[schemars(transform = structural)]
+#[serde(rename_all = "camelCase")]
 pub struct ObjectRef {
     /// The object's name.
     pub name: String,
@@ -31,8 +24,7 @@ pub struct ObjectRef {
 
 /// Selects objects by their labels: all requirements must hold, and `{}` selects every object.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
-#[serde(rename_all = "camelCase", deny_unknown_fields)]
-#[schemars(transform = structural)]
+#[serde(rename_all = "camelCase")]
 pub struct LabelSelector {
     /// Labels that must have exactly these values.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
@@ -44,8 +36,7 @@ pub struct LabelSelector {
 
 /// One requirement on a label.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
-#[serde(rename_all = "camelCase", deny_unknown_fields)]
-#[schemars(transform = structural)]
+#[serde(rename_all = "camelCase")]
 pub struct Requirement {
     /// The label's key.
     pub key: String,
@@ -71,8 +62,7 @@ pub enum Operator {
 
 /// A condition, as in the Kubernetes API conventions.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
-#[serde(rename_all = "camelCase", deny_unknown_fields)]
-#[schemars(transform = structural)]
+#[serde(rename_all = "camelCase")]
 pub struct Condition {
     /// What the condition is about, such as Ready.
     pub r#type: String,

@@ -3,8 +3,9 @@
 //!
 //! State: none. Text stays text here (`203.0.113.16/29`, `450ms`); `egret-state` turns it into
 //! values of `egret-core`, or into sentences that name the field and the remedy.
-//! Always: a field that the schema does not have is an error, never ignored, since a selector with
-//! a typing mistake in it would select everything.
+//! Always: every field is in the schema with a description. Unknown fields are ignored by these
+//! types, so that an older program reads what a newer one wrote; who parses what a person wrote
+//! must refuse them, since a selector with a typing mistake in it selects everything.
 #![forbid(unsafe_code)]
 
 mod address;

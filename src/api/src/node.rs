@@ -4,7 +4,7 @@ use kube::CustomResource;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use crate::common::{Condition, structural};
+use crate::common::Condition;
 
 /// What the controller leased to a node and asks of it.
 #[derive(
@@ -26,8 +26,7 @@ use crate::common::{Condition, structural};
     ),
     printcolumn(name = "Age", type_ = "date", json_path = ".metadata.creationTimestamp")
 )]
-#[serde(rename_all = "camelCase", deny_unknown_fields, default)]
-#[schemars(transform = structural)]
+#[serde(rename_all = "camelCase", default)]
 pub struct EgressNodeSpec {
     /// Port blocks leased to this node.
     pub blocks: Vec<BlockGrant>,
@@ -37,8 +36,7 @@ pub struct EgressNodeSpec {
 
 /// A lease of ports of one egress address to one node.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
-#[serde(rename_all = "camelCase", deny_unknown_fields)]
-#[schemars(transform = structural)]
+#[serde(rename_all = "camelCase")]
 pub struct BlockGrant {
     /// The egress address.
     #[schemars(extend("format" = "ip"))]
@@ -58,8 +56,7 @@ pub struct BlockGrant {
 
 /// Ports from `first` to `last`, both included.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
-#[serde(rename_all = "camelCase", deny_unknown_fields)]
-#[schemars(transform = structural)]
+#[serde(rename_all = "camelCase")]
 pub struct PortRange {
     /// The lowest port.
     pub first: u16,
@@ -69,8 +66,7 @@ pub struct PortRange {
 
 /// What a node's agent says of itself.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
-#[serde(rename_all = "camelCase", deny_unknown_fields, default)]
-#[schemars(transform = structural)]
+#[serde(rename_all = "camelCase", default)]
 pub struct EgressNodeStatus {
     /// Addresses of the tunnel and of the agent's datagrams, one per family at most.
     pub endpoints: Vec<String>,
@@ -102,8 +98,7 @@ pub struct EgressNodeStatus {
 
 /// A link to the world.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
-#[serde(rename_all = "camelCase", deny_unknown_fields)]
-#[schemars(transform = structural)]
+#[serde(rename_all = "camelCase")]
 pub struct Uplink {
     /// The interface's name.
     pub name: String,

@@ -2,7 +2,7 @@ use kube::CustomResource;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use crate::common::{Condition, LabelSelector, structural};
+use crate::common::{Condition, LabelSelector};
 
 /// Where egress addresses come from, which nodes may carry them and who may claim them.
 #[derive(CustomResource, Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
@@ -23,8 +23,7 @@ use crate::common::{Condition, LabelSelector, structural};
     ),
     printcolumn(name = "Age", type_ = "date", json_path = ".metadata.creationTimestamp")
 )]
-#[serde(rename_all = "camelCase", deny_unknown_fields)]
-#[schemars(transform = structural)]
+#[serde(rename_all = "camelCase")]
 pub struct EgressPoolSpec {
     /// Who attaches the addresses to nodes.
     pub provider: Provider,
@@ -59,8 +58,7 @@ pub enum Provider {
 
 /// Which nodes carry the addresses of a pool.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
-#[serde(rename_all = "camelCase", deny_unknown_fields)]
-#[schemars(transform = structural)]
+#[serde(rename_all = "camelCase")]
 pub struct Gateways {
     /// Labels of the nodes; {} selects all nodes.
     pub node_selector: LabelSelector,
@@ -71,8 +69,7 @@ pub struct Gateways {
 
 /// How the source ports of an address are shared between nodes.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
-#[serde(rename_all = "camelCase", deny_unknown_fields)]
-#[schemars(transform = structural)]
+#[serde(rename_all = "camelCase")]
 pub struct Ports {
     /// The largest default size of a node's port block: a power of two, 128 to 8192.
     #[serde(default = "default_ports_per_node")]
@@ -88,8 +85,7 @@ fn default_ports_per_node() -> u32 {
 
 /// Leases, failback and the end of an address.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
-#[serde(rename_all = "camelCase", deny_unknown_fields)]
-#[schemars(transform = structural)]
+#[serde(rename_all = "camelCase")]
 pub struct Failover {
     /// How long a holder keeps an address without renewal, such as 450ms: 100ms to 10s. Default:
     /// 450ms, or 10s where the node selector matches exactly one node.
@@ -118,8 +114,7 @@ pub enum Failback {
 
 /// What the controller says of a pool.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
-#[serde(rename_all = "camelCase", deny_unknown_fields, default)]
-#[schemars(transform = structural)]
+#[serde(rename_all = "camelCase", default)]
 pub struct EgressPoolStatus {
     /// The generation that the conditions speak of.
     pub observed_generation: i64,

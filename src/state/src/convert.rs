@@ -1,0 +1,84 @@
+//! Between the text of an object and the values of `egret-core`, in both directions.
+//!
+//! State: none. Towards the core every field is checked, and all faults of an object are reported
+//! at once; what Egret itself writes is read by the same functions.
+
+mod address;
+mod claim;
+mod cluster;
+mod common;
+mod node;
+mod pool;
+mod text;
+
+use std::fmt;
+
+pub use address::{address_from_api, address_to_api};
+pub use claim::{
+    ClaimSpec, claim_from_api, claim_status_from_api, claim_status_to_api, cluster_claim_from_api,
+};
+pub use cluster::{cluster_from_api, cluster_to_api};
+pub use common::{timestamp_from_text, timestamp_to_text};
+pub use node::{node_spec_from_api, node_spec_to_api, node_status_from_api, node_status_to_api};
+pub use pool::{MAX_LEASE, MIN_LEASE, pool_from_api, pool_status_from_api, pool_status_to_api};
+pub use text::{Cidr, parse_address, parse_cidr, parse_duration, parse_range};
+
+/// What is wrong with one field of an object.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct FieldError {
+    /// The field as a path, such as `spec.addresses[1]`.
+    pub field: String,
+    /// What is wrong, with the value, and what to write instead.
+    pub message: String,
+}
+
+impl FieldError {
+    /// A fault of `field`.
+    pub fn new(field: impl Into<String>, message: impl Into<String>) -> Self {
+        Self { field: field.into(), message: message.into() }
+    }
+}
+
+impl fmt::Display for FieldError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}: {}", self.field, self.message)
+    }
+}
+
+/// Collects the faults of an object, so that a person sees all of them at once.
+#[derive(Debug, Default)]
+pub(crate) struct Faults(Vec<FieldError>);
+
+impl Faults {
+    /// Notes that `field` is wrong.
+    pub fn add(&mut self, field: impl Into<String>, message: impl Into<String>) {
+        self.0.push(FieldError::new(field, message));
+    }
+
+    /// The value, or its fault noted under `field`.
+    pub fn take<T>(&mut self, field: &str, result: Result<T, String>) -> Option<T> {
+        result.map_err(|message| self.add(field, message)).ok()
+    }
+
+    /// All values of a list that are right; the faults of the others noted by index.
+    pub fn list<T>(
+        &mut self,
+        field: &str,
+        texts: &[String],
+        parse: impl Fn(&str) -> Result<T, String>,
+    ) -> Vec<T> {
+        texts
+            .iter()
+            .enumerate()
+            .filter_map(|(index, text)| self.take(&format!("{field}[{index}]"), parse(text)))
+            .collect()
+    }
+
+    /// The object where nothing is wrong with it.
+    pub fn finish<T>(self, value: Option<T>) -> Result<T, Vec<FieldError>> {
+        match value {
+            Some(value) if self.0.is_empty() => Ok(value),
+            _ => Err(self.0),
+        }
+    }
+}

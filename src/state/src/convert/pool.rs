@@ -1,0 +1,140 @@
+use egret_api as api;
+use egret_core::model::{
+    AddressRange, Failback, Failover, Millis, Pool, PoolName, PoolStatus, ProviderKind, Timestamp,
+    Uid,
+};
+use std::collections::BTreeSet;
+
+use super::common::{conditions_from_api, conditions_to_api, duration, selector};
+use super::text::overlap;
+use super::{Faults, FieldError, parse_range};
+
+/// The shortest lease of a pool: a renewal every fifth of it must still be a matter of several
+/// round trips.
+pub const MIN_LEASE: Millis = Millis(100);
+/// The longest lease of a pool: `T_max` of a cluster that does not say otherwise (LEASES.md rule
+/// 13). Whether it fits a cluster with a shorter one is for the planner to say.
+pub const MAX_LEASE: Millis = Millis::from_secs(10);
+/// `spec.failover.releaseAfter` of a pool that does not say.
+const DEFAULT_RELEASE_AFTER: Millis = Millis::from_secs(3600);
+const PORTS_PER_NODE: std::ops::RangeInclusive<u32> = 128..=8192;
+
+/// A pool from its object. `uid`, `generation` and `created` are left empty: they are the store's.
+///
+/// # Errors
+/// Every fault of the object.
+pub fn pool_from_api(name: &str, spec: &api::EgressPoolSpec) -> Result<Pool, Vec<FieldError>> {
+    let mut faults = Faults::default();
+    let (ranges, reserved) = ranges(&mut faults, &spec.addresses);
+    let gateways =
+        selector(&mut faults, "spec.gateways.nodeSelector", &spec.gateways.node_selector);
+    if spec.gateways.max_addresses_per_node == Some(0) {
+        faults.add(
+            "spec.gateways.maxAddressesPerNode",
+            "0 lets no node hold an address: write at least 1, or leave it out for no limit",
+        );
+    }
+    let allowed_namespaces = spec
+        .allowed_namespaces
+        .as_ref()
+        .map(|namespaces| selector(&mut faults, "spec.allowedNamespaces", namespaces));
+    let ports = spec.ports.as_ref().map_or(api::DEFAULT_PORTS_PER_NODE, |ports| ports.per_node);
+    if !ports.is_power_of_two() || !PORTS_PER_NODE.contains(&ports) {
+        faults.add(
+            "spec.ports.perNode",
+            format!("{ports} is not a power of two from 128 to 8192: write {}", nearest(ports)),
+        );
+    }
+    let failover = failover(&mut faults, spec.failover.as_ref());
+    let pool = Pool {
+        name: PoolName::new(name),
+        uid: Uid::new(""),
+        generation: 0,
+        created: Timestamp(0),
+        provider: match spec.provider {
+            api::Provider::L2 => ProviderKind::L2,
+        },
+        ranges,
+        reserved,
+        gateways,
+        max_addresses_per_node: spec.gateways.max_addresses_per_node.unwrap_or(u32::MAX),
+        allowed_namespaces,
+        ports_per_node: u16::try_from(ports).unwrap_or(u16::MAX),
+        failover,
+        paused: spec.paused,
+    };
+    faults.finish(Some(pool))
+}
+
+fn nearest(ports: u32) -> u32 {
+    ports.clamp(*PORTS_PER_NODE.start(), *PORTS_PER_NODE.end()).next_power_of_two()
+}
+
+fn ranges(
+    faults: &mut Faults,
+    texts: &[String],
+) -> (Vec<AddressRange>, BTreeSet<std::net::IpAddr>) {
+    const FIELD: &str = "spec.addresses";
+    if texts.is_empty() {
+        faults
+            .add(FIELD, "a pool of provider L2 needs at least one range, such as 203.0.113.16/29");
+    }
+    let mut ranges: Vec<(AddressRange, &String)> = Vec::new();
+    let mut reserved = BTreeSet::new();
+    for (index, text) in texts.iter().enumerate() {
+        let field = format!("{FIELD}[{index}]");
+        let Some((range, ends)) = faults.take(&field, parse_range(text)) else { continue };
+        if let Some((_, earlier)) = ranges.iter().find(|(earlier, _)| overlap(earlier, &range)) {
+            faults.add(field, format!("{text} overlaps {earlier}: write each address once"));
+        }
+        ranges.push((range, text));
+        reserved.extend(ends);
+    }
+    (ranges.into_iter().map(|(range, _)| range).collect(), reserved)
+}
+
+fn failover(faults: &mut Faults, failover: Option<&api::Failover>) -> Failover {
+    const LEASE: &str = "spec.failover.lease";
+    let default = api::Failover::default();
+    let failover = failover.unwrap_or(&default);
+    let lease = failover.lease.as_ref().and_then(|text| duration(faults, LEASE, text));
+    if let Some(lease) = lease
+        && !(MIN_LEASE..=MAX_LEASE).contains(&lease)
+    {
+        faults.add(LEASE, format!("{lease} is not from {MIN_LEASE} to {MAX_LEASE}"));
+    }
+    let release_after = failover
+        .release_after
+        .as_ref()
+        .map_or(Some(DEFAULT_RELEASE_AFTER), |text| {
+            duration(faults, "spec.failover.releaseAfter", text)
+        })
+        .unwrap_or(DEFAULT_RELEASE_AFTER);
+    Failover {
+        lease,
+        failback: match failover.failback {
+            api::Failback::Never => Failback::Never,
+            api::Failback::WhenDrained => Failback::WhenDrained,
+            api::Failback::Immediately => Failback::Immediately,
+        },
+        release_after,
+    }
+}
+
+/// A pool's status as text.
+pub fn pool_status_to_api(status: &PoolStatus) -> api::EgressPoolStatus {
+    api::EgressPoolStatus {
+        observed_generation: status.observed_generation,
+        conditions: conditions_to_api(&status.conditions),
+    }
+}
+
+/// A pool's status from text.
+///
+/// # Errors
+/// Every fault of it.
+pub fn pool_status_from_api(status: &api::EgressPoolStatus) -> Result<PoolStatus, Vec<FieldError>> {
+    let mut faults = Faults::default();
+    let conditions = conditions_from_api(&mut faults, &status.conditions);
+    faults.finish(Some(PoolStatus { observed_generation: status.observed_generation, conditions }))
+}

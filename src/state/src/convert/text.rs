@@ -1,0 +1,176 @@
+use std::net::{IpAddr, Ipv6Addr};
+
+use egret_core::model::{AddressRange, Millis};
+use ipnet::IpNet;
+
+/// Parses an IP address.
+///
+/// # Errors
+/// A sentence where it is none, or an IPv4 address written as an IPv6 one.
+pub fn parse_address(text: &str) -> Result<IpAddr, String> {
+    let address: IpAddr = text.parse().map_err(|_| {
+        format!("{text} is not an IP address: write it like 203.0.113.17 or 2001:db8:5::11")
+    })?;
+    not_mapped(address, text)
+}
+
+fn not_mapped(address: IpAddr, text: &str) -> Result<IpAddr, String> {
+    match address {
+        IpAddr::V6(mapped) => match mapped.to_ipv4_mapped() {
+            Some(plain) => Err(format!("{text} is an IPv4 address in IPv6 form: write {plain}")),
+            None => Ok(address),
+        },
+        IpAddr::V4(_) => Ok(address),
+    }
+}
+
+/// A CIDR as written and as a range.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Cidr {
+    /// The address and the prefix as written.
+    pub written: IpNet,
+}
+
+impl Cidr {
+    /// The range, with the bits beyond the prefix cleared.
+    pub fn net(self) -> IpNet {
+        self.written.trunc()
+    }
+}
+
+/// Parses a CIDR; bits beyond the prefix are allowed, as in a NetworkPolicy.
+///
+/// # Errors
+/// A sentence where it is none; for an address alone it says which prefix to write.
+pub fn parse_cidr(text: &str) -> Result<Cidr, String> {
+    if let Ok(address) = text.parse::<IpAddr>() {
+        let prefix = if address.is_ipv4() { 32 } else { 128 };
+        return Err(format!("{text} is an address, not a CIDR: write {text}/{prefix}"));
+    }
+    let written: IpNet = text.parse().map_err(|_| {
+        format!("{text} is not a CIDR: write it like 198.51.100.0/24 or 2001:db8:6::/64")
+    })?;
+    not_mapped(written.addr(), text)?;
+    Ok(Cidr { written })
+}
+
+/// Parses a range of a pool: a CIDR, `first-last`, or one address. The second value are the
+/// addresses of it that are never given out: network and broadcast address of an IPv4 CIDR
+/// shorter than /31 (RFC 3021 lets a /31 use both).
+///
+/// # Errors
+/// A sentence where it is none of these, or holds addresses that no host can have.
+pub fn parse_range(text: &str) -> Result<(AddressRange, Vec<IpAddr>), String> {
+    let (first, last, reserved) = if let Some((first, last)) = text.split_once('-') {
+        (parse_address(first.trim())?, parse_address(last.trim())?, Vec::new())
+    } else if text.contains('/') {
+        cidr_bounds(text)?
+    } else {
+        let address = parse_address(text)?;
+        (address, address, Vec::new())
+    };
+    if first.is_ipv4() != last.is_ipv4() {
+        return Err(format!("{text} begins in one family and ends in the other: split it in two"));
+    }
+    let range = AddressRange::new(first, last)
+        .ok_or_else(|| format!("{text} ends below its beginning: write {last}-{first}"))?;
+    for (special, what) in SPECIAL {
+        let special: IpNet = special.parse().map_err(|_| format!("{special} is not a CIDR"))?;
+        let outside = AddressRange::new(special.network(), special.broadcast());
+        if outside.is_some_and(|outside| overlap(&outside, &range)) {
+            return Err(format!("{text} holds {what} addresses ({special}): leave them out"));
+        }
+    }
+    Ok((range, reserved))
+}
+
+/// Ranges that no egress address can come from (RFC 6890, RFC 4291).
+const SPECIAL: [(&str, &str); 9] = [
+    ("0.0.0.0/8", "unspecified"),
+    ("127.0.0.0/8", "loopback"),
+    ("169.254.0.0/16", "link-local"),
+    ("224.0.0.0/4", "multicast"),
+    ("240.0.0.0/4", "reserved"),
+    ("::/128", "unspecified"),
+    ("::1/128", "loopback"),
+    ("fe80::/10", "link-local"),
+    ("ff00::/8", "multicast"),
+];
+
+fn cidr_bounds(text: &str) -> Result<(IpAddr, IpAddr, Vec<IpAddr>), String> {
+    let cidr = parse_cidr(text)?;
+    let net = cidr.net();
+    if net != cidr.written {
+        return Err(format!(
+            "{text} is an address inside a range: write {net} for the range or {} for the address",
+            cidr.written.addr()
+        ));
+    }
+    let (first, last) = (net.network(), net.broadcast());
+    let reserved = match net {
+        IpNet::V4(net) if net.prefix_len() < 31 => vec![first, last],
+        _ => Vec::new(),
+    };
+    Ok((first, last, reserved))
+}
+
+/// True where the two ranges share an address.
+pub(crate) fn overlap(one: &AddressRange, other: &AddressRange) -> bool {
+    one.contains(other.first()) || other.contains(one.first())
+}
+
+/// Parses a duration as Go writes it, in whole milliseconds: `450ms`, `1h`, `1h30m`, `0s`.
+///
+/// # Errors
+/// A sentence where it is none, or longer than a thousand years.
+pub fn parse_duration(text: &str) -> Result<Millis, String> {
+    let wrong = || {
+        format!(
+            "{text} is not a duration: write whole numbers with units, such as 450ms, 10s or 1h"
+        )
+    };
+    if text == "0" {
+        return Ok(Millis(0));
+    }
+    if text.is_empty() {
+        return Err(wrong());
+    }
+    let mut rest = text;
+    let mut total: u64 = 0;
+    let mut smallest = u64::MAX;
+    while !rest.is_empty() {
+        let digits = rest.find(|c: char| !c.is_ascii_digit()).ok_or_else(wrong)?;
+        let number: u64 = rest[..digits].parse().map_err(|_| wrong())?;
+        rest = &rest[digits..];
+        let letters = rest.find(|c: char| c.is_ascii_digit()).unwrap_or(rest.len());
+        let unit = match &rest[..letters] {
+            "ms" => 1,
+            "s" => 1_000,
+            "m" => 60_000,
+            "h" => 3_600_000,
+            _ => return Err(wrong()),
+        };
+        // Each unit once and the larger first: `1m1h` is more likely a mistake than a wish.
+        if unit >= smallest {
+            return Err(wrong());
+        }
+        smallest = unit;
+        rest = &rest[letters..];
+        total =
+            number.checked_mul(unit).and_then(|part| total.checked_add(part)).ok_or_else(wrong)?;
+    }
+    if total > 1000 * 365 * 24 * 3_600_000 { Err(wrong()) } else { Ok(Millis(total)) }
+}
+
+/// The name of an `EgressAddress`, which is also its file's: a DNS name for both families, so IPv6
+/// is written out in full, with dashes (`2001-0db8-0005-0000-0000-0000-0000-0010`).
+pub(crate) fn object_name(address: IpAddr) -> String {
+    match address {
+        IpAddr::V4(address) => address.to_string(),
+        IpAddr::V6(address) => full_form(address),
+    }
+}
+
+fn full_form(address: Ipv6Addr) -> String {
+    address.segments().map(|segment| format!("{segment:04x}")).join("-")
+}

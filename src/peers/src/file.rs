@@ -142,7 +142,7 @@ fn sync_directory(path: &Path) -> Result<(), StateError> {
 
 #[cfg(test)]
 mod tests {
-    use std::os::unix::fs::{PermissionsExt as _, symlink};
+    use std::os::unix::fs::{PermissionsExt, symlink};
 
     use super::*;
 

@@ -1,7 +1,7 @@
 //! Who this node is to its peers: a key pair and session numbers that never go back.
 
 use std::fmt;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use egret_core::model::PublicKey;
@@ -111,9 +111,9 @@ fn parse_key(path: &Path, bytes: &[u8]) -> Result<[u8; 32], StateError> {
     Ok(key)
 }
 
-fn next_session(path: &PathBuf) -> Result<u64, StateError> {
+fn next_session(path: &Path) -> Result<u64, StateError> {
     let corrupt = |problem: &str| StateError::Corrupt {
-        path: path.clone(),
+        path: path.into(),
         problem: problem.into(),
         remedy: "remove it and peer.key beside it: the node then gets a new key and is unknown \
                  to its peers until they have read it from the API",
@@ -136,7 +136,7 @@ fn next_session(path: &PathBuf) -> Result<u64, StateError> {
 #[cfg(test)]
 mod tests {
     use std::fs;
-    use std::os::unix::fs::PermissionsExt as _;
+    use std::os::unix::fs::PermissionsExt;
 
     use super::*;
 

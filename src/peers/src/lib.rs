@@ -32,7 +32,7 @@
 //!   restarted) is refused with a *hello*, which carries the right one. The sender learns it and
 //!   seals the refused message again, if it is no older than 200 ms: a first contact costs one
 //!   round trip and no message. Hellos go to the endpoint of the peers' table, never to the
-//!   datagram's source, are no longer than what they answer, and are limited to 20 a second and
+//!   datagram's source, are at most 8 bytes longer than what they answer, and limited to 20 a second and
 //!   peer. Nothing that does not verify is answered.
 #![forbid(unsafe_code)]
 
@@ -54,3 +54,6 @@ pub use file::StateError;
 pub use header::{MAX_DATAGRAM, MAX_MESSAGE, OVERHEAD};
 pub use identity::Identity;
 pub use known::{KnownPeers, Peer};
+
+#[cfg(test)]
+mod tests;

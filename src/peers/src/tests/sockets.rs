@@ -1,0 +1,155 @@
+//! Real sockets on the loopback of a network namespace.
+
+use std::collections::BTreeMap;
+use std::net::UdpSocket;
+
+use egret_netns::Namespace;
+
+use super::*;
+use crate::{BindError, Endpoint, Event, MAX_MESSAGE, SealError, SendError};
+
+/// Far above what a loopback datagram takes; only a failing test waits for it.
+const LONG: Duration = Duration::from_secs(20);
+
+fn endpoint(name: &str, number: u8, addresses: &[IpAddr]) -> Endpoint {
+    let identity = Identity::for_test([number; 32], 1 << 32);
+    Endpoint::bind(addresses, 0, identity, name.into()).unwrap()
+}
+
+fn introduce(to: &mut Endpoint, others: &[(&str, &Endpoint)]) {
+    let peers: BTreeMap<_, _> = others
+        .iter()
+        .map(|(name, endpoint)| {
+            let bound = endpoint.local_addresses().unwrap();
+            let peer = Peer {
+                endpoints: bound.iter().map(std::net::SocketAddr::ip).collect(),
+                port: bound[0].port(),
+                public_key: endpoint.public_key(),
+            };
+            (NodeName::from(*name), peer)
+        })
+        .collect();
+    assert_eq!(to.set_peers(CLUSTER, &peers), []);
+}
+
+fn pair(a: &[IpAddr], b: &[IpAddr]) -> (Endpoint, Endpoint) {
+    let (mut a, mut b) = (endpoint("a", 1, a), endpoint("b", 2, b));
+    introduce(&mut a, &[("b", &b)]);
+    introduce(&mut b, &[("a", &a)]);
+    (a, b)
+}
+
+fn loopback() -> [IpAddr; 2] {
+    ["127.0.0.1".parse().unwrap(), "::1".parse().unwrap()]
+}
+
+/// Lets `other` do its part below the messages until `one` has received.
+fn receive(one: &mut Endpoint, other: &mut Endpoint) -> Event<String> {
+    let end = Instant::now() + LONG;
+    while Instant::now() < end {
+        let Event::Timeout = other.recv::<String>(Duration::from_millis(1)).unwrap() else {
+            panic!("the other side received something")
+        };
+        let event = one.recv(Duration::from_millis(1)).unwrap();
+        if event != Event::Timeout {
+            return event;
+        }
+    }
+    Event::Timeout
+}
+
+fn message(from: &str, text: &str) -> Event<String> {
+    Event::Message { from: from.into(), message: text.into() }
+}
+
+#[test]
+fn messages_pass_over_either_family_and_both() {
+    let namespace = Namespace::new("peers");
+    let _inside = namespace.enter();
+    let [v4, v6] = loopback();
+    for (left, right) in [(&[v4][..], &[v4][..]), (&[v6], &[v6]), (&[v4, v6], &[v6, v4])] {
+        let (mut a, mut b) = pair(left, right);
+        a.send(&"b".into(), &"ping".to_string()).unwrap();
+        assert_eq!(receive(&mut b, &mut a), message("a", "ping"));
+        b.send(&"a".into(), &"pong".to_string()).unwrap();
+        assert_eq!(a.recv(LONG).unwrap(), message("b", "pong"));
+        assert_eq!(b.discarded().get(Discard::NotMet), 1);
+    }
+}
+
+#[test]
+fn a_wake_from_another_thread_ends_the_wait() {
+    let namespace = Namespace::new("peers");
+    let _inside = namespace.enter();
+    let mut a = endpoint("a", 1, &loopback()[..1]);
+    let waker = a.waker();
+    waker.wake();
+    waker.wake();
+    assert_eq!(a.recv::<String>(LONG).unwrap(), Event::Woken, "a wake before the wait counts");
+    assert_eq!(a.recv::<String>(Duration::ZERO).unwrap(), Event::Timeout, "several are one");
+    let thread = std::thread::spawn(move || waker.wake());
+    assert_eq!(a.recv::<String>(LONG).unwrap(), Event::Woken);
+    thread.join().unwrap();
+}
+
+#[test]
+fn noise_is_counted_never_answered_and_does_not_outlast_the_timeout() {
+    let namespace = Namespace::new("peers");
+    let _inside = namespace.enter();
+    let mut a = endpoint("a", 1, &loopback()[..1]);
+    let target = a.local_addresses().unwrap()[0];
+    let stranger = UdpSocket::bind("127.0.0.1:0").unwrap();
+    stranger.set_nonblocking(true).unwrap();
+    for size in [0, 1, 74, 500, 1_200, 1_201, 9_000] {
+        stranger.send_to(&vec![1; size], target).unwrap();
+    }
+    let discarded = a.discarded();
+    let end = Instant::now() + LONG;
+    while discarded.all().map(|(_, count)| count).sum::<u64>() < 7 && Instant::now() < end {
+        assert_eq!(a.recv::<String>(Duration::from_millis(1)).unwrap(), Event::Timeout);
+    }
+    assert_eq!(discarded.get(Discard::TooShort), 2);
+    assert_eq!(discarded.get(Discard::TooLong), 2);
+    let mut buffer = [0; 64];
+    let answer = stranger.recv(&mut buffer).map_err(|error| error.kind());
+    assert_eq!(answer, Err(std::io::ErrorKind::WouldBlock));
+}
+
+#[test]
+fn a_message_of_another_build_is_counted() {
+    let namespace = Namespace::new("peers");
+    let _inside = namespace.enter();
+    let (mut a, mut b) = pair(&loopback()[..1], &loopback()[..1]);
+    a.send(&"b".into(), &"ping".to_string()).unwrap();
+    assert_eq!(receive(&mut b, &mut a), message("a", "ping"));
+    a.send(&"b".into(), &u64::MAX).unwrap();
+    let discarded = b.discarded();
+    let end = Instant::now() + LONG;
+    while discarded.get(Discard::Undecodable) == 0 {
+        assert!(Instant::now() < end, "it was never counted");
+        assert_eq!(b.recv::<String>(Duration::from_millis(1)).unwrap(), Event::Timeout);
+    }
+}
+
+#[test]
+fn what_cannot_be_sent_or_bound_says_why() {
+    let namespace = Namespace::new("peers");
+    let _inside = namespace.enter();
+    let [v4, v6] = loopback();
+    let (mut a, b) = pair(&[v4], &[v6]);
+    let far = a.send(&"b".into(), &1u8);
+    assert!(matches!(far, Err(SendError::NoEndpoint(_))), "{far:?}");
+    let unknown = a.send(&"c".into(), &1u8);
+    assert!(matches!(unknown, Err(SendError::Seal(SealError::UnknownPeer(_)))), "{unknown:?}");
+    let long = a.send(&"b".into(), &vec![0u8; MAX_MESSAGE]);
+    let size = MAX_MESSAGE + 2;
+    assert!(matches!(long, Err(SendError::Seal(SealError::TooLong(n))) if n == size), "{long:?}");
+
+    let port = b.local_addresses().unwrap()[0].port();
+    let bind = |addresses: &[IpAddr]| {
+        Endpoint::bind(addresses, port, Identity::for_test([3; 32], 1), "c".into()).unwrap_err()
+    };
+    assert!(matches!(bind(&[]), BindError::NoAddress));
+    let taken = bind(&[v6]).to_string();
+    assert!(taken.contains(&format!("[::1]:{port}")) && taken.contains("port free"), "{taken}");
+}

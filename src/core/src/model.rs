@@ -26,5 +26,5 @@ pub use net::{AddressRange, Family, PortRange};
 pub use node::{BlockGrant, EgressNode, EgressNodeSpec, EgressNodeStatus, PublicKey, Uplink};
 pub use pool::{Failback, Failover, Pool, PoolStatus, ProviderKind};
 pub use snapshot::{Broken, Condition, Snapshot, Stored, Version};
-pub use time::{Millis, Timestamp};
+pub use time::{BadDuration, Millis, Timestamp};
 pub use workload::{Namespace, Node, Pod, Service};

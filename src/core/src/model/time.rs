@@ -52,3 +52,48 @@ impl fmt::Display for Millis {
         }
     }
 }
+
+/// Not a length of time that a manifest or flag may say.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("{0} is not a duration: write whole numbers with units, such as 450ms, 10s or 1h")]
+pub struct BadDuration(String);
+
+impl std::str::FromStr for Millis {
+    type Err = BadDuration;
+
+    /// Parses a duration as Go writes it, in whole milliseconds, at most a thousand years: `450ms`,
+    /// `1h`, `1h30m`, `0s`, `0`. Each unit at most once, the larger first.
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        let wrong = || BadDuration(text.to_owned());
+        if text == "0" {
+            return Ok(Self(0));
+        }
+        if text.is_empty() {
+            return Err(wrong());
+        }
+        let mut rest = text;
+        let mut total: u64 = 0;
+        let mut smallest = u64::MAX;
+        while !rest.is_empty() {
+            let digits = rest.find(|c: char| !c.is_ascii_digit()).ok_or_else(wrong)?;
+            let number: u64 = rest[..digits].parse().map_err(|_| wrong())?;
+            rest = &rest[digits..];
+            let letters = rest.find(|c: char| c.is_ascii_digit()).unwrap_or(rest.len());
+            let unit = match &rest[..letters] {
+                "ms" => 1,
+                "s" => 1_000,
+                "m" => 60_000,
+                "h" => 3_600_000,
+                _ => return Err(wrong()),
+            };
+            if unit >= smallest {
+                return Err(wrong());
+            }
+            smallest = unit;
+            rest = &rest[letters..];
+            let part = number.checked_mul(unit).ok_or_else(wrong)?;
+            total = total.checked_add(part).ok_or_else(wrong)?;
+        }
+        if total > 1000 * 365 * 24 * 3_600_000 { Err(wrong()) } else { Ok(Self(total)) }
+    }
+}

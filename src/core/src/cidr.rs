@@ -77,7 +77,7 @@ impl Span {
         loop {
             // The largest block that begins at `next` and does not pass `last`.
             let mut bits = next.trailing_zeros().min(width);
-            while bits > 0 && !block_last(next, bits).is_some_and(|last| last <= self.last) {
+            while bits > 0 && block_last(next, bits).is_none_or(|last| last > self.last) {
                 bits -= 1;
             }
             nets.extend(prefix(self.family, next, width - bits));

@@ -6,9 +6,17 @@
 //! result depends on the order of a hash map or of the input.
 #![forbid(unsafe_code)]
 
+pub mod binding;
+pub mod blocks;
 pub mod cidr;
+mod hash;
 pub mod model;
+pub mod placement;
 pub mod plan;
 pub mod presence;
 pub mod programme;
 pub mod quorum;
+pub mod ranges;
+pub mod reason;
+pub mod selection;
+pub mod voters;

@@ -1,0 +1,178 @@
+use std::collections::BTreeMap;
+use std::net::IpAddr;
+
+use crate::hash;
+use crate::model::{AddressPlan, AddressStatus, Failback, Holding, NodeName, Snapshot, Timestamp};
+use crate::plan::Memory;
+
+use super::{FAILBACK_AFTER, Gateways, Ineligible, Loads, Move, is_fixed};
+
+/// Chooses owners: first what stays, so that it counts as load, then what moves or is new.
+pub(super) fn choose(
+    snapshot: &Snapshot,
+    memory: &Memory,
+    now: Timestamp,
+    gateways: &Gateways<'_>,
+    plans: &mut BTreeMap<IpAddr, AddressPlan>,
+    loads: &mut Loads,
+) -> BTreeMap<IpAddr, Move> {
+    let mut moves = BTreeMap::new();
+    let mut open = Vec::new();
+    for (address, plan) in plans.iter_mut() {
+        let fixed = is_fixed(plan);
+        let status = snapshot.addresses.get(address).map(|stored| &stored.value.status);
+        if !fixed && adopt(failback(snapshot, plan), status, plan) {
+            moves.insert(*address, Move::Adopted);
+        }
+        let view = View { snapshot, memory, now, gateways, address: *address, status };
+        match &plan.owner {
+            Some(owner) if fixed || view.reason_to_move(plan).is_none() => {
+                loads.add(&plan.pool, owner);
+            }
+            _ if fixed => {}
+            _ => open.push(*address),
+        }
+    }
+    for address in open {
+        let Some(plan) = plans.get_mut(&address) else { continue };
+        let status = snapshot.addresses.get(&address).map(|stored| &stored.value.status);
+        let view = View { snapshot, memory, now, gateways, address, status };
+        if let Some(why) = view.reassign(plan, loads) {
+            moves.insert(address, why);
+        }
+        if let Some(owner) = &plan.owner {
+            loads.add(&plan.pool, owner);
+        }
+    }
+    moves
+}
+
+fn failback(snapshot: &Snapshot, plan: &AddressPlan) -> Failback {
+    let pool = snapshot.pools.get(&plan.pool);
+    pool.map(|stored| stored.value.0.failover.failback).unwrap_or_default()
+}
+
+/// Takes a holder that the plan does not know yet as owner; true where that is another owner.
+fn adopt(failback: Failback, status: Option<&AddressStatus>, plan: &mut AddressPlan) -> bool {
+    let Some(holding) = status.and_then(|status| status.holding.as_ref()) else { return false };
+    if plan.made_for.as_ref() == Some(holding) {
+        return false;
+    }
+    let before: Option<Holding> = plan.made_for.replace(holding.clone());
+    let before = before.map(|holding| holding.node).or_else(|| plan.owner.clone());
+    // The same node with a new epoch, or the owner that the plan wanted: nobody took it over.
+    if before.as_ref() == Some(&holding.node) || plan.owner.as_ref() == Some(&holding.node) {
+        return false;
+    }
+    leave(failback, before, &holding.node, plan);
+    plan.owner = Some(holding.node.clone());
+    true
+}
+
+/// Notes that the address has left `before` for `to`.
+fn leave(failback: Failback, before: Option<NodeName>, to: &NodeName, plan: &mut AddressPlan) {
+    if plan.preferred_node.is_some() && plan.preferred_node == before {
+        // What was asked for has been done and is over: it must not pull the address back.
+        plan.preferred_node = None;
+    }
+    if failback != Failback::Never && plan.home.is_none() {
+        plan.home = before;
+    }
+    if plan.home.as_ref() == Some(to) {
+        plan.home = None;
+    }
+}
+
+/// One address, with all that its owner depends on.
+struct View<'a> {
+    snapshot: &'a Snapshot,
+    memory: &'a Memory,
+    now: Timestamp,
+    gateways: &'a Gateways<'a>,
+    address: IpAddr,
+    status: Option<&'a AddressStatus>,
+}
+
+impl View<'_> {
+    fn ineligible(&self, plan: &AddressPlan, node: &NodeName) -> Option<Ineligible> {
+        self.gateways.ineligible(&plan.pool, self.address, node)
+    }
+
+    fn fits(&self, plan: &AddressPlan, node: &NodeName, loads: &Loads) -> bool {
+        self.ineligible(plan, node).is_none() && loads.has_room(self.snapshot, &plan.pool, node)
+    }
+
+    /// Why the address should not stay with its owner.
+    fn reason_to_move(&self, plan: &AddressPlan) -> Option<Move> {
+        let Some(owner) = &plan.owner else { return Some(Move::First) };
+        match self.ineligible(plan, owner) {
+            Some(Ineligible::Drained) => return Some(Move::Drained),
+            Some(Ineligible::Absent) => return Some(Move::Absent),
+            Some(_) => return Some(Move::Ineligible),
+            None => {}
+        }
+        if plan.end.is_some() {
+            // Its last connections are not disturbed for a preference.
+            return None;
+        }
+        let wish = plan.preferred_node.as_ref().filter(|wish| *wish != owner);
+        if wish.is_some_and(|wish| self.ineligible(plan, wish).is_none()) {
+            return Some(Move::Preferred);
+        }
+        let home = plan.home.as_ref().filter(|home| *home != owner)?;
+        let back = failback(self.snapshot, plan) == Failback::Immediately
+            && self.memory.present_for(home, FAILBACK_AFTER, self.now)
+            && self.ineligible(plan, home).is_none();
+        back.then_some(Move::Failback)
+    }
+
+    /// Gives the address another owner where there is one; returns why.
+    fn reassign(&self, plan: &mut AddressPlan, loads: &Loads) -> Option<Move> {
+        let why = self.reason_to_move(plan)?;
+        let to = match why {
+            Move::Preferred => self.wished(plan, plan.preferred_node.as_ref(), loads),
+            Move::Failback => self.wished(plan, plan.home.as_ref(), loads),
+            _ => self.best(plan, loads),
+        };
+        // With nobody else the owner stays: it holds while it lives, and comes back to it.
+        let to = to.filter(|to| plan.owner.as_ref() != Some(to))?;
+        let before = plan.owner.replace(to.clone());
+        match why {
+            Move::Preferred | Move::Failback => plan.home = None,
+            _ => leave(failback(self.snapshot, plan), before, &to, plan),
+        }
+        Some(why)
+    }
+
+    fn wished(
+        &self,
+        plan: &AddressPlan,
+        node: Option<&NodeName>,
+        loads: &Loads,
+    ) -> Option<NodeName> {
+        node.filter(|node| self.fits(plan, node, loads)).cloned()
+    }
+
+    /// The present holder where it may go on; else home, by the failback policy; else the standbys
+    /// in order (they are ready, and take over by themselves in that order); else the gateway with
+    /// the least load.
+    fn best(&self, plan: &AddressPlan, loads: &Loads) -> Option<NodeName> {
+        let holder = self.status.and_then(|status| status.holding.as_ref()).map(|h| &h.node);
+        let home = plan.home.as_ref().filter(|_| failback(self.snapshot, plan) != Failback::Never);
+        let preferred = plan.preferred_node.as_ref();
+        let known = preferred.into_iter().chain(holder).chain(home).chain(&plan.standbys);
+        if let Some(node) = known.into_iter().find(|node| self.fits(plan, node, loads)) {
+            return Some(node.clone());
+        }
+        let seed = hash::seed(self.address);
+        self.gateways
+            .serving(&plan.pool, self.address)
+            .into_iter()
+            .filter(|gateway| loads.has_room(self.snapshot, &plan.pool, gateway.name))
+            .min_by_key(|gateway| {
+                let weight = hash::weight(seed, gateway.seed);
+                (loads.total(gateway.name), std::cmp::Reverse(weight), gateway.name)
+            })
+            .map(|gateway| gateway.name.clone())
+    }
+}

@@ -1,0 +1,264 @@
+use egret_api as api;
+use egret_core::model::{
+    Claim, ClaimRef, Namespace, NamespaceName, Node, NodeName, Pod, Pool, PoolName, Service,
+};
+use kube::CustomResourceExt;
+use serde::Deserialize;
+use serde::de::{DeserializeOwned, IgnoredAny};
+use serde_json::Value;
+
+use super::locate::line_of;
+use super::meta::{Meta, TypeMeta};
+use super::{Fault, core_v1, yaml};
+use crate::convert::{FieldError, claim_from_api, cluster_claim_from_api, pool_from_api};
+
+/// An object that a person wrote, checked.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Object {
+    /// An `EgressPool`, as written and as a value without the store's fields.
+    Pool(Box<api::EgressPoolSpec>, Box<Pool>),
+    /// A `StaticEgressIP`.
+    Claim(Box<api::StaticEgressIPSpec>, Box<Claim>),
+    /// A `ClusterStaticEgressIP`.
+    ClusterClaim(Box<api::ClusterStaticEgressIPSpec>, Box<Claim>),
+    /// A `v1` Node.
+    Node(Node),
+    /// A `v1` Namespace.
+    Namespace(Namespace),
+    /// A `v1` Pod that has a node and has not ended.
+    Pod(Pod),
+    /// A `v1` Service.
+    Service(Service),
+}
+
+/// Names an object among all that people write.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum ObjectKey {
+    /// An `EgressPool`.
+    Pool(PoolName),
+    /// A claim of either kind.
+    Claim(ClaimRef),
+    /// A `v1` Node.
+    Node(NodeName),
+    /// A `v1` Namespace.
+    Namespace(NamespaceName),
+    /// A `v1` Pod.
+    Pod(NamespaceName, String),
+    /// A `v1` Service.
+    Service(NamespaceName, String),
+}
+
+impl Object {
+    /// What tells the object from the others.
+    pub fn key(&self) -> ObjectKey {
+        match self {
+            Self::Pool(_, pool) => ObjectKey::Pool(pool.name.clone()),
+            Self::Claim(_, claim) | Self::ClusterClaim(_, claim) => {
+                ObjectKey::Claim(claim.reference.clone())
+            }
+            Self::Node(node) => ObjectKey::Node(node.name.clone()),
+            Self::Namespace(namespace) => ObjectKey::Namespace(namespace.name.clone()),
+            Self::Pod(pod) => ObjectKey::Pod(pod.namespace.clone(), pod.name.clone()),
+            Self::Service(service) => {
+                ObjectKey::Service(service.namespace.clone(), service.name.clone())
+            }
+        }
+    }
+}
+
+impl std::fmt::Display for ObjectKey {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::Pool(name) => write!(f, "EgressPool {name}"),
+            Self::Claim(claim) if claim.namespace.is_some() => write!(f, "StaticEgressIP {claim}"),
+            Self::Claim(claim) => write!(f, "ClusterStaticEgressIP {claim}"),
+            Self::Node(name) => write!(f, "Node {name}"),
+            Self::Namespace(name) => write!(f, "Namespace {name}"),
+            Self::Pod(namespace, name) => write!(f, "Pod {namespace}/{name}"),
+            Self::Service(namespace, name) => write!(f, "Service {namespace}/{name}"),
+        }
+    }
+}
+
+/// Parses one document; `None` for a kind that Egret does not read.
+pub fn parse(text: &str) -> Result<Option<Object>, Vec<Fault>> {
+    let head: TypeMeta = yaml::read(text).map_err(|fault| vec![fault])?.value;
+    let (Some(version), Some(kind)) = (head.api_version, head.kind) else {
+        let message = "apiVersion and kind are missing: every document begins with them, \
+                       such as apiVersion: egret.dev/v1alpha1 and kind: StaticEgressIP";
+        return Err(vec![Fault::new(first_line(text), message)]);
+    };
+    match (version.as_str(), kind.as_str()) {
+        ("v1", "Node") => v1(text, core_v1::node).map(|node| Some(Object::Node(node))),
+        ("v1", "Namespace") => {
+            v1(text, core_v1::namespace).map(|namespace| Some(Object::Namespace(namespace)))
+        }
+        ("v1", "Pod") => v1(text, core_v1::pod).map(|pod| pod.map(Object::Pod)),
+        ("v1", "Service") => {
+            v1(text, core_v1::service).map(|service| Some(Object::Service(service)))
+        }
+        ("v1", "List") => Err(vec![Fault::new(
+            line_of(text, "kind", None),
+            "a List is not read: write its items as documents, separated by lines of ---",
+        )]),
+        (api::API_VERSION, kind) => ours(text, kind).map(Some),
+        (version, kind) if version.starts_with("egret.dev/") => Err(vec![Fault::new(
+            line_of(text, "apiVersion", None),
+            format!("{version} {kind} is not known: write apiVersion: {}", api::API_VERSION),
+        )]),
+        _ => Ok(None),
+    }
+}
+
+fn first_line(text: &str) -> usize {
+    let blank = |line: &&str| line.trim().is_empty() || line.starts_with("---");
+    1 + text.lines().take_while(blank).count()
+}
+
+fn ours(text: &str, kind: &str) -> Result<Object, Vec<Fault>> {
+    match kind {
+        "EgressPool" => {
+            let (meta, spec) = strict::<api::EgressPoolSpec>(text, &api::EgressPool::crd())?;
+            let pool = meta.no_namespace(kind).and_then(|()| meta.checked_name());
+            let pool =
+                pool.map_err(|error| vec![error]).and_then(|name| pool_from_api(name, &spec));
+            let pool = pool.map_err(|errors| faults(text, &errors))?;
+            Ok(Object::Pool(Box::new(spec), Box::new(pool)))
+        }
+        "StaticEgressIP" => {
+            let (meta, spec) =
+                strict::<api::StaticEgressIPSpec>(text, &api::StaticEgressIP::crd())?;
+            let names = meta.checked_name().and_then(|name| Ok((meta.checked_namespace()?, name)));
+            let claim = names
+                .map_err(|error| vec![error])
+                .and_then(|(namespace, name)| claim_from_api(namespace, name, &spec));
+            let claim = claim.map_err(|errors| faults(text, &errors))?;
+            Ok(Object::Claim(Box::new(spec), Box::new(claim)))
+        }
+        "ClusterStaticEgressIP" => {
+            let (meta, spec) =
+                strict::<api::ClusterStaticEgressIPSpec>(text, &api::ClusterStaticEgressIP::crd())?;
+            let claim = meta.no_namespace(kind).and_then(|()| meta.checked_name());
+            let claim = claim
+                .map_err(|error| vec![error])
+                .and_then(|name| cluster_claim_from_api(name, &spec));
+            let claim = claim.map_err(|errors| faults(text, &errors))?;
+            Ok(Object::ClusterClaim(Box::new(spec), Box::new(claim)))
+        }
+        "EgressAddress" | "EgressNode" | "EgressCluster" => Err(vec![Fault::new(
+            line_of(text, "kind", None),
+            format!("{kind} objects are Egret's own: remove the document from your manifests"),
+        )]),
+        _ => Err(vec![Fault::new(
+            line_of(text, "kind", None),
+            format!(
+                "kind {kind} is not known in {}: write EgressPool, StaticEgressIP or \
+                 ClusterStaticEgressIP",
+                api::API_VERSION
+            ),
+        )]),
+    }
+}
+
+fn v1<S, T, V>(
+    text: &str,
+    convert: impl FnOnce(core_v1::Manifest<S, T>) -> Result<V, FieldError>,
+) -> Result<V, Vec<Fault>>
+where
+    S: DeserializeOwned,
+    T: DeserializeOwned,
+{
+    let manifest = yaml::read(text).map_err(|fault| vec![fault])?.value;
+    convert(manifest).map_err(|error| faults(text, &[error]))
+}
+
+/// An object of Egret's own group.
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct Manifest<S> {
+    #[serde(rename = "apiVersion")]
+    _api_version: IgnoredAny,
+    #[serde(rename = "kind")]
+    _kind: IgnoredAny,
+    metadata: Meta,
+    spec: S,
+    /// `kubectl get -o yaml` writes it; the store's own counts.
+    #[serde(default, rename = "status")]
+    _status: IgnoredAny,
+}
+
+type Crd =
+    k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::CustomResourceDefinition;
+
+fn strict<S: DeserializeOwned>(text: &str, crd: &Crd) -> Result<(Meta, S), Vec<Fault>> {
+    let read = yaml::read::<Manifest<S>>(text).map_err(|fault| vec![fault])?;
+    let unknown: Vec<&String> =
+        read.unknown.iter().filter(|path| !is_deliberately_ignored(path)).collect();
+    if unknown.is_empty() {
+        return Ok((read.value.metadata, read.value.spec));
+    }
+    let schema = serde_json::to_value(crd).unwrap_or_default();
+    Err(unknown.iter().map(|path| unknown_field(text, path, &schema)).collect())
+}
+
+/// Parts that are known and not read are reported as untaken as well.
+fn is_deliberately_ignored(path: &str) -> bool {
+    let mut parts = path.split('.');
+    match (parts.next(), parts.next()) {
+        (Some("apiVersion" | "kind" | "status"), _) => true,
+        (Some("metadata"), Some(field)) => Meta::is_known(field),
+        _ => false,
+    }
+}
+
+fn unknown_field(text: &str, path: &str, crd: &Value) -> Fault {
+    let known = fields_beside(path, crd);
+    let (_, name) = path.rsplit_once('.').unwrap_or(("", path));
+    let remedy = if known.is_empty() {
+        "remove it".to_owned()
+    } else {
+        format!("write one of {}, or remove it", known.join(", "))
+    };
+    let line = line_of(text, path, None);
+    Fault::new(line, format!("{path}: there is no field {name}: {remedy}"))
+}
+
+/// The fields that the schema has where `path` ends.
+fn fields_beside(path: &str, crd: &Value) -> Vec<String> {
+    let parent = path.rsplit_once('.').map_or("", |(parent, _)| parent);
+    if parent == "metadata" {
+        return ["name", "namespace", "labels", "annotations"].map(str::to_owned).to_vec();
+    }
+    let mut schema = &crd["spec"]["versions"][0]["schema"]["openAPIV3Schema"];
+    for part in parent.split('.').filter(|part| !part.is_empty()) {
+        let (key, entry) = part.split_once('[').map_or((part, false), |(key, _)| (key, true));
+        schema = &schema["properties"][key];
+        if entry {
+            schema = &schema["items"];
+        }
+    }
+    let mut known: Vec<String> = schema["properties"]
+        .as_object()
+        .into_iter()
+        .flatten()
+        .map(|(key, _)| key.clone())
+        .collect();
+    if parent.is_empty() {
+        known = ["apiVersion", "kind", "metadata", "spec"].map(str::to_owned).to_vec();
+    }
+    known
+}
+
+fn faults(text: &str, errors: &[FieldError]) -> Vec<Fault> {
+    errors
+        .iter()
+        .map(|error| {
+            // Messages about a value begin with it; that finds the line of a list's entry.
+            let value = error.field.ends_with(']').then(|| {
+                let message = error.message.strip_prefix("except ").unwrap_or(&error.message);
+                message.split(' ').next().unwrap_or_default()
+            });
+            Fault::new(line_of(text, &error.field, value), error.to_string())
+        })
+        .collect()
+}

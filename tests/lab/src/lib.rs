@@ -1,1 +1,41 @@
 //! A laboratory of network namespaces: nodes, pods, a router and an outside world.
+//!
+//! ```text
+//!  watch ──┐                          ┌── 198.51.100.20, 2001:db8:6::20
+//!  gateway-1 ──┤                      │
+//!  gateway-2 ──┼── lan (a switch) ── router ── out
+//!  director-1 ─┘   203.0.113.0/24, 2001:db8:5::/64
+//! ```
+//!
+//! State: one [`Lab`] owns its namespaces, processes and a temporary directory; nothing of it has a
+//! name outside them, so several run side by side. Always: dropping the lab removes all of it, and
+//! [`cleanup`] removes what a killed one left. Every node has a network namespace, a mount
+//! namespace with a bpffs and a /run of its own, and a directory that survives its reboots.
+//! Times are nanoseconds of the wall clock ([`Stamp`]), the clock of captured packets.
+#![forbid(unsafe_code)]
+
+pub mod address;
+mod builder;
+mod clock;
+pub mod control;
+mod faults;
+mod journal;
+mod lab;
+pub mod load;
+mod machine;
+mod manifest;
+mod node;
+pub mod oracle;
+mod process;
+mod tap;
+pub mod wire;
+
+pub use builder::{LabBuilder, PodSpec};
+pub use clock::{Stamp, wait_until};
+pub use faults::Way;
+pub use journal::{Entry, Journal};
+pub use lab::{Lab, cleanup, cleanup_own, end_on_signal};
+pub use manifest::pod_manifest;
+pub use node::{Node, Pod, Role};
+pub use process::Daemon;
+pub use tap::{Frame, Tap};

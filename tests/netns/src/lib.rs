@@ -6,11 +6,18 @@
 #![forbid(unsafe_code)]
 
 use std::fs::File;
+use std::io::Write;
 use std::marker::PhantomData;
 use std::process::{Command, Output, Stdio};
 use std::sync::atomic::{AtomicU32, Ordering};
 
 use nix::sched::{CloneFlags, setns};
+use nix::sys::signal::{Signal, kill};
+use nix::unistd::Pid;
+
+pub use leftovers::{remove_dead, remove_own};
+
+mod leftovers;
 
 static NEXT: AtomicU32 = AtomicU32::new(0);
 
@@ -89,6 +96,58 @@ impl Namespace {
             .unwrap_or_else(|error| panic!("cannot run `{line}`: {error}"))
     }
 
+    /// Runs lines of `ip` arguments in one process, which is many times faster than one each.
+    ///
+    /// # Panics
+    /// Where a line fails, with what `ip` printed.
+    pub fn batch(&self, lines: &str) {
+        let mut child = self
+            .command("ip")
+            .args(["-batch", "-"])
+            .stdin(Stdio::piped())
+            .stdout(Stdio::null())
+            .stderr(Stdio::piped())
+            .spawn()
+            .unwrap_or_else(|error| panic!("cannot run ip: {error}"));
+        if let Some(mut stdin) = child.stdin.take() {
+            let _ = stdin.write_all(lines.as_bytes());
+        }
+        let output = child.wait_with_output().unwrap_or_else(|error| panic!("ip: {error}"));
+        let said = String::from_utf8_lossy(&output.stderr);
+        assert!(output.status.success(), "in {}: ip -batch: {said}\n{lines}", self.name);
+    }
+
+    /// Loads an nftables script.
+    ///
+    /// # Panics
+    /// Where nft refuses it, with what it printed.
+    pub fn nft(&self, script: &str) {
+        let mut child = self
+            .command("nft")
+            .args(["-f", "-"])
+            .stdin(Stdio::piped())
+            .stderr(Stdio::piped())
+            .spawn()
+            .unwrap_or_else(|error| panic!("cannot run nft (apt-get install nftables): {error}"));
+        if let Some(mut stdin) = child.stdin.take() {
+            let _ = stdin.write_all(script.as_bytes());
+        }
+        let output = child.wait_with_output().unwrap_or_else(|error| panic!("nft: {error}"));
+        let said = String::from_utf8_lossy(&output.stderr);
+        assert!(output.status.success(), "in {}: nft: {said}\n{script}", self.name);
+    }
+
+    /// The processes that run inside.
+    #[must_use]
+    pub fn pids(&self) -> Vec<i32> {
+        pids_of(&self.name)
+    }
+
+    /// Kills every process that runs inside, with SIGKILL.
+    pub fn kill_all(&self) {
+        kill_inside(&self.name);
+    }
+
     /// Writes a sysctl, such as `net/ipv4/ip_forward`.
     ///
     /// # Panics
@@ -106,23 +165,46 @@ impl Namespace {
     /// Where the kernel refuses it.
     #[must_use]
     pub fn enter(&self) -> Inside {
-        let home = File::open("/proc/thread-self/ns/net").unwrap_or_else(|e| panic!("{e}"));
-        let target = File::open(self.path()).unwrap_or_else(|e| panic!("{}: {e}", self.path()));
-        setns(target, CloneFlags::CLONE_NEWNET).unwrap_or_else(|e| panic!("setns: {e}"));
-        Inside { home, _not_send: PhantomData }
+        enter(&self.path())
     }
+}
+
+/// Moves the calling thread into the namespace that [`Namespace::path`] named, for threads that do
+/// not own the namespace.
+///
+/// # Panics
+/// Where it is gone or the kernel refuses it.
+#[must_use]
+pub fn enter(path: &str) -> Inside {
+    let home = File::open("/proc/thread-self/ns/net").unwrap_or_else(|e| panic!("{e}"));
+    let target = File::open(path).unwrap_or_else(|e| panic!("{path}: {e}"));
+    setns(target, CloneFlags::CLONE_NEWNET).unwrap_or_else(|e| panic!("setns: {e}"));
+    Inside { home, _not_send: PhantomData }
 }
 
 impl Drop for Namespace {
     fn drop(&mut self) {
-        let pids = Command::new("ip").args(["netns", "pids", &self.name]).output();
-        if let Ok(pids) = pids {
-            for pid in String::from_utf8_lossy(&pids.stdout).split_whitespace() {
-                let _ = Command::new("kill").args(["-9", pid]).stderr(Stdio::null()).status();
-            }
-        }
-        let _ = Command::new("ip").args(["netns", "del", &self.name]).status();
+        remove(&self.name);
     }
+}
+
+/// A thread of this process that has entered the namespace is no reason to kill the process.
+fn pids_of(name: &str) -> Vec<i32> {
+    let output = Command::new("ip").args(["netns", "pids", name]).output();
+    let text = output.map(|o| String::from_utf8_lossy(&o.stdout).into_owned()).unwrap_or_default();
+    let own = std::process::id().cast_signed();
+    text.split_whitespace().filter_map(|pid| pid.parse().ok()).filter(|pid| *pid != own).collect()
+}
+
+fn kill_inside(name: &str) {
+    for pid in pids_of(name) {
+        let _ = kill(Pid::from_raw(pid), Signal::SIGKILL);
+    }
+}
+
+fn remove(name: &str) {
+    kill_inside(name);
+    let _ = Command::new("ip").args(["netns", "del", name]).stderr(Stdio::null()).status();
 }
 
 /// While it lives, the thread that made it is inside a namespace.

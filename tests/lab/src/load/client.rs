@@ -1,0 +1,160 @@
+use std::io;
+use std::net::{IpAddr, SocketAddr};
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::{TcpSocket, TcpStream};
+use tokio::time::{MissedTickBehavior, interval, timeout};
+
+use super::series::{Kind, Record, Series, Shared, Word, lock};
+use super::{PATIENCE, Plan, Ports, SOURCE_PORTS, server_address, udp};
+use crate::clock::Stamp;
+
+/// Opens everything that `plan` asks of one pod.
+pub(super) async fn run(
+    record: &Arc<Record>,
+    ports: Ports,
+    plan: &Plan,
+    pod: &str,
+    addresses: [IpAddr; 2],
+) {
+    for family in &plan.families {
+        let from = family.pick(addresses);
+        for number in 0..plan.connections {
+            let kind = if number % 2 == 0 { Kind::PodSpeaks } else { Kind::ServerDrives };
+            let series = record.add(Series::new(pod, *family, kind, number));
+            let port = if kind == Kind::PodSpeaks { ports.echo() } else { ports.drive() };
+            let ends =
+                (SocketAddr::new(from, SOURCE_PORTS + number), server_address(*family, port));
+            tokio::spawn(connection(record.clone(), series, ends, plan.clone()));
+        }
+        if plan.udp {
+            let series = record.add(Series::new(pod, *family, Kind::Udp, 0));
+            let to = server_address(*family, ports.udp());
+            let from = SocketAddr::new(from, SOURCE_PORTS);
+            tokio::spawn(udp::stream(record.clone(), series, (from, to), plan.clone()));
+        }
+        if let Some(pause) = plan.probe {
+            let (_, series) = record.add(Series::new(pod, *family, Kind::Probe, 0));
+            let to = server_address(*family, ports.probe());
+            tokio::spawn(probes(series, to, pause, plan.limit));
+        }
+    }
+}
+
+async fn connection(
+    record: Arc<Record>,
+    (index, series): (u64, Shared),
+    (from, to): (SocketAddr, SocketAddr),
+    plan: Plan,
+) {
+    let stream = match timeout(PATIENCE, connect(Some(from), to)).await {
+        Ok(Ok(stream)) => stream,
+        Ok(Err(error)) => return record.fail(format!("{from} → {to}: {error}")),
+        Err(_) => return record.fail(format!("{from} → {to}: no answer in {PATIENCE:?}")),
+    };
+    record.settle();
+    let kind = lock(&series).kind;
+    let work = async {
+        if kind == Kind::PodSpeaks {
+            speak(stream, index, &series, plan.every).await
+        } else {
+            listen(stream, index, &series).await
+        }
+    };
+    if let Ok(Err(error)) = timeout(plan.limit, work).await {
+        let end = (Stamp::now(), format!("the pod's side ended: {}", error.kind()));
+        lock(&series).ended.get_or_insert(end);
+    }
+}
+
+pub(super) async fn connect(from: Option<SocketAddr>, to: SocketAddr) -> io::Result<TcpStream> {
+    let socket = if to.is_ipv4() { TcpSocket::new_v4()? } else { TcpSocket::new_v6()? };
+    if let Some(from) = from {
+        socket.set_reuseaddr(true)?;
+        socket.bind(from)?;
+    }
+    let stream = socket.connect(to).await?;
+    stream.set_nodelay(true)?;
+    Ok(stream)
+}
+
+async fn speak(
+    mut stream: TcpStream,
+    index: u64,
+    series: &Shared,
+    every: Duration,
+) -> io::Result<()> {
+    let mut ticks = interval(every);
+    ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    let mut bytes = [0; Word::LENGTH];
+    for sequence in 0.. {
+        ticks.tick().await;
+        let stamp = Stamp::now();
+        {
+            let mut series = lock(series);
+            series.waiting = Some(stamp);
+            series.sent += 1;
+        }
+        stream.write_all(&Word { index, sequence, stamp }.to_bytes()).await?;
+        stream.read_exact(&mut bytes).await?;
+        if Word::from_bytes(&bytes).sequence != sequence {
+            return Err(io::Error::new(io::ErrorKind::InvalidData, "another sequence number"));
+        }
+        lock(series).finish(stamp, Stamp::now());
+    }
+    Ok(())
+}
+
+async fn listen(mut stream: TcpStream, index: u64, series: &Shared) -> io::Result<()> {
+    let hello = Word { index, sequence: 0, stamp: Stamp::now() };
+    stream.write_all(&hello.to_bytes()).await?;
+    let mut bytes = [0; Word::LENGTH];
+    for sequence in 0.. {
+        stream.read_exact(&mut bytes).await?;
+        let word = Word::from_bytes(&bytes);
+        if word.sequence != sequence {
+            return Err(io::Error::new(io::ErrorKind::InvalidData, "another sequence number"));
+        }
+        let mut series = lock(series);
+        series.sent += 1;
+        series.finish(word.stamp, Stamp::now());
+    }
+    Ok(())
+}
+
+/// Opens connections one after another, each when the last has ended or `pause` has passed,
+/// whichever is later.
+async fn probes(series: Shared, to: SocketAddr, pause: Duration, limit: Duration) {
+    let mut ticks = interval(pause);
+    ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    let work = async {
+        loop {
+            ticks.tick().await;
+            let begun = Stamp::now();
+            {
+                let mut series = lock(&series);
+                series.waiting = Some(begun);
+                series.sent += 1;
+            }
+            if let Ok(Ok(_)) = timeout(PATIENCE, seen_source(to)).await {
+                lock(&series).finish(begun, Stamp::now());
+            } else {
+                lock(&series).waiting = None;
+            }
+        }
+    };
+    let _ = timeout(limit, work).await;
+}
+
+/// Connects to a port that says which source it sees.
+pub(super) async fn seen_source(to: SocketAddr) -> io::Result<String> {
+    let mut stream = connect(None, to).await?;
+    let mut text = Vec::new();
+    let mut byte = [0];
+    while stream.read(&mut byte).await? == 1 && byte[0] != b'\n' {
+        text.push(byte[0]);
+    }
+    Ok(String::from_utf8_lossy(&text).into_owned())
+}

@@ -1,0 +1,101 @@
+use std::net::{IpAddr, SocketAddr};
+use std::time::Duration;
+
+use anyhow::{Context, Result, bail};
+use tokio::runtime::Builder;
+use tokio::time::timeout;
+
+use super::client::seen_source;
+use super::server;
+use crate::address::{Family, OUTSIDE};
+use crate::lab::Lab;
+use crate::node::Pod;
+use crate::tap::Tap;
+use crate::wire::checksum;
+
+/// Which source address the outside server sees when `pod` connects to it.
+///
+/// # Errors
+/// Where the pod does not run or no connection comes about within 5 s.
+pub fn source_seen(lab: &mut Lab, pod: &str, family: Family) -> Result<IpAddr> {
+    let to = SocketAddr::new(family.pick(OUTSIDE), lab.reserve_ports());
+    let (server, client) = (lab.out.path(), lab.pod(pod)?.net.path());
+    let (ready, bound) = std::sync::mpsc::channel();
+    let serving = std::thread::spawn(move || -> Result<()> {
+        let _inside = egret_netns::enter(&server);
+        let runtime = Builder::new_current_thread().enable_all().build()?;
+        runtime.block_on(async {
+            let listener = server::listen(to)?;
+            let _ = ready.send(());
+            let once = async { server::tell_source(listener.accept().await?.0).await };
+            timeout(Duration::from_secs(6), once)
+                .await
+                .map_err(|_| anyhow::anyhow!("timeout"))??;
+            Ok(())
+        })
+    });
+    bound.recv().context("the outside server did not start")?;
+    let asking = std::thread::spawn(move || -> Result<String> {
+        let _inside = egret_netns::enter(&client);
+        let runtime = Builder::new_current_thread().enable_all().build()?;
+        let limit = Duration::from_secs(5);
+        let answer = runtime.block_on(async { timeout(limit, seen_source(to)).await });
+        Ok(answer.context("no connection within 5 s")??)
+    });
+    let Ok(seen) = asking.join() else { bail!("the asking thread panicked") };
+    let _ = serving.join();
+    let seen = seen.with_context(|| format!("{pod} → {to}"))?;
+    seen.parse().with_context(|| format!("the server said {seen:?}"))
+}
+
+/// Packets that conntrack takes for no connection, or that come before any.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Shape {
+    /// A TCP reset without a connection.
+    LoneReset,
+    /// A SYN|ACK that nobody asked for.
+    SynAck,
+    /// Every flag.
+    Xmas,
+    /// A SYN whose checksum is wrong.
+    BadChecksum,
+    /// A SYN as it should be.
+    Syn,
+}
+
+/// Sends one crafted TCP/IPv4 packet from a pod to the outside server's `port`.
+///
+/// # Errors
+/// Where the tap cannot be opened in the pod.
+pub fn inject(pod: &Pod, shape: Shape, source_port: u16, port: u16) -> Result<()> {
+    let (IpAddr::V4(from), IpAddr::V4(to)) = (pod.addresses[0], OUTSIDE[0]) else {
+        bail!("the first address of a pair is IPv4")
+    };
+    let flags = match shape {
+        Shape::LoneReset => 0x04,
+        Shape::SynAck => 0x12,
+        Shape::Xmas => 0xff,
+        Shape::BadChecksum | Shape::Syn => 0x02,
+    };
+    let mut tcp = Vec::from(source_port.to_be_bytes());
+    tcp.extend(port.to_be_bytes());
+    tcp.extend([0, 0, 0, 7, 0, 0, 0, 0, 0x50, flags, 0x20, 0, 0, 0, 0, 0]);
+    let mut pseudo = [from.octets(), to.octets()].concat();
+    pseudo.extend([0, 6, 0, 20]);
+    let mut sum = checksum(&[pseudo, tcp.clone()].concat());
+    if shape == Shape::BadChecksum {
+        sum ^= 0x5555;
+    }
+    tcp[16..18].copy_from_slice(&sum.to_be_bytes());
+    let mut ip = vec![0x45, 0, 0, 40, 0, 1, 0x40, 0, 64, 6, 0, 0];
+    ip.extend(from.octets());
+    ip.extend(to.octets());
+    let sum = checksum(&ip).to_be_bytes();
+    ip[10..12].copy_from_slice(&sum);
+    let _inside = pod.net.enter();
+    let tap = Tap::open(Some("eth0"))?;
+    let own = crate::tap::link_address("eth0")?.addr().context("eth0 has no hardware address")?;
+    let frame = [&[0x02, 0xe6, 0xff, 0xff, 0xff, 0xfe][..], &own, &[8, 0], &ip, &tcp].concat();
+    tap.send(&frame)?;
+    Ok(())
+}

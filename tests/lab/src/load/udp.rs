@@ -1,0 +1,72 @@
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::net::UdpSocket;
+use tokio::time::{MissedTickBehavior, interval, timeout};
+
+use super::series::{Record, Shared, Word, lock};
+use super::{PATIENCE, Plan};
+use crate::clock::Stamp;
+
+/// Sends a datagram every `plan.every` whether or not the last came back, and notes what returns.
+pub(super) async fn stream(
+    record: Arc<Record>,
+    (index, series): (u64, Shared),
+    (from, to): (SocketAddr, SocketAddr),
+    plan: Plan,
+) {
+    let socket = match UdpSocket::bind(from).await {
+        Ok(socket) => socket,
+        Err(error) => return record.fail(format!("UDP {from}: {error}")),
+    };
+    if let Err(error) = socket.connect(to).await {
+        return record.fail(format!("UDP {from} → {to}: {error}"));
+    }
+    if first(&socket, index, &series).await.is_none() {
+        return record.fail(format!("UDP {from} → {to}: no answer in {PATIENCE:?}"));
+    }
+    record.settle();
+    let work =
+        async { tokio::join!(send(&socket, index, &series, plan.every), take(&socket, &series)) };
+    let _ = timeout(plan.limit, work).await;
+}
+
+/// Repeats the first datagram until one comes back.
+async fn first(socket: &UdpSocket, index: u64, series: &Shared) -> Option<()> {
+    let mut bytes = [0; Word::LENGTH];
+    for _ in 0..PATIENCE.as_millis() / 100 {
+        let hello = Word { index, sequence: 0, stamp: Stamp::now() };
+        let _ = socket.send(&hello.to_bytes()).await;
+        if let Ok(Ok(_)) = timeout(Duration::from_millis(100), socket.recv(&mut bytes)).await {
+            lock(series).arrivals.clear();
+            lock(series).arrived = 0;
+            return Some(());
+        }
+    }
+    None
+}
+
+async fn send(socket: &UdpSocket, index: u64, series: &Shared, every: Duration) {
+    let mut ticks = interval(every);
+    ticks.set_missed_tick_behavior(MissedTickBehavior::Skip);
+    for sequence in 1.. {
+        ticks.tick().await;
+        let word = Word { index, sequence, stamp: Stamp::now() };
+        lock(series).sent += 1;
+        // An ICMP error of a while ago may be reported here: the stream goes on.
+        let _ = socket.send(&word.to_bytes()).await;
+    }
+}
+
+async fn take(socket: &UdpSocket, series: &Shared) {
+    let mut bytes = [0; Word::LENGTH];
+    loop {
+        if let Ok(Word::LENGTH) = socket.recv(&mut bytes).await {
+            let word = Word::from_bytes(&bytes);
+            if word.sequence > 0 {
+                lock(series).finish(word.stamp, Stamp::now());
+            }
+        }
+    }
+}

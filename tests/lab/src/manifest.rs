@@ -1,0 +1,83 @@
+use std::collections::BTreeMap;
+use std::fmt::Write as _;
+use std::net::IpAddr;
+
+use crate::address::{self, POD_RANGES, SERVICE_RANGES};
+
+type Labels = BTreeMap<String, String>;
+
+/// A `v1` Pod with its addresses, as the directory store reads it.
+#[must_use]
+pub fn pod_manifest(
+    namespace: &str,
+    name: &str,
+    node: &str,
+    labels: &Labels,
+    addresses: [IpAddr; 2],
+) -> String {
+    format!(
+        "apiVersion: v1\nkind: Pod\nmetadata:\n  name: {name}\n  namespace: {namespace}\n{}\
+         spec: {{nodeName: {node}}}\nstatus:\n  podIPs: [{{ip: {}}}, {{ip: '{}'}}]\n",
+        label_lines(labels),
+        addresses[0],
+        addresses[1],
+    )
+}
+
+pub(crate) fn node_manifest(name: &str, number: u8, gateway: bool) -> String {
+    let [v4, v6] = address::node(number);
+    let [pods4, pods6] = address::pod_cidrs(number);
+    let mut labels = Labels::from([("kubernetes.io/hostname".into(), name.into())]);
+    if gateway {
+        labels.insert("egret.dev/gateway".into(), "true".into());
+    }
+    format!(
+        "apiVersion: v1\nkind: Node\nmetadata:\n  name: {name}\n{}\
+         spec:\n  podCIDRs: ['{pods4}', '{pods6}']\nstatus:\n  addresses:\n  \
+         - {{type: InternalIP, address: {v4}}}\n  - {{type: InternalIP, address: '{v6}'}}\n",
+        label_lines(&labels),
+    )
+}
+
+pub(crate) fn namespace_manifest(name: &str, labels: &Labels) -> String {
+    format!("apiVersion: v1\nkind: Namespace\nmetadata:\n  name: {name}\n{}", label_lines(labels))
+}
+
+fn label_lines(labels: &Labels) -> String {
+    let mut text = String::new();
+    if !labels.is_empty() {
+        text.push_str("  labels:\n");
+    }
+    for (key, value) in labels {
+        let _ = writeln!(text, "    {key}: \"{value}\"");
+    }
+    text
+}
+
+/// The masquerading of an ordinary CNI, in a table of its own.
+pub(crate) fn cni_rules() -> String {
+    let [pods4, pods6] = POD_RANGES;
+    let [services4, services6] = SERVICE_RANGES;
+    format!(
+        "table inet lab-cni {{
+  chain post {{
+    type nat hook postrouting priority srcnat; policy accept;
+    ip saddr {pods4} ip daddr != {{ {pods4}, {services4} }} oifname \"eth0\" masquerade
+    ip6 saddr {pods6} ip6 daddr != {{ {pods6}, {services6} }} oifname \"eth0\" masquerade
+  }}
+}}\n"
+    )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_pod_has_both_addresses_and_its_labels() {
+        let labels = Labels::from([("app".to_owned(), "settle".to_owned())]);
+        let text = pod_manifest("payments", "settle-1", "director-1", &labels, address::pod(4, 0));
+        assert!(text.contains("  labels:\n    app: \"settle\"\nspec: {nodeName: director-1}"));
+        assert!(text.contains("podIPs: [{ip: 10.244.4.10}, {ip: 'fd00:10:244:4::10'}]"));
+    }
+}

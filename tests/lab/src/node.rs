@@ -1,0 +1,262 @@
+use std::collections::BTreeMap;
+use std::fmt::Write as _;
+use std::net::IpAddr;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Output, Stdio};
+
+use anyhow::{Context, Result};
+use egret_netns::Namespace;
+
+use crate::address::{self, ROUTER};
+use crate::builder::PodSpec;
+use crate::machine::Machine;
+use crate::manifest::cni_rules;
+use crate::process::Daemon;
+
+/// What a node is there for. Every node is a director for the pods that run on it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Role {
+    /// Labelled `egret.dev/gateway=true`.
+    Gateway,
+    /// Runs pods only.
+    Director,
+}
+
+/// A pod: a namespace joined to its node.
+#[derive(Debug)]
+pub struct Pod {
+    pub(crate) spec: PodSpec,
+    /// IPv4 and IPv6.
+    pub addresses: [IpAddr; 2],
+    /// Its network namespace.
+    pub net: Namespace,
+}
+
+impl Pod {
+    /// `metadata.name`.
+    #[must_use]
+    pub fn name(&self) -> &str {
+        &self.spec.name
+    }
+
+    /// `metadata.namespace`.
+    #[must_use]
+    pub fn namespace(&self) -> &str {
+        &self.spec.namespace
+    }
+
+    /// Where it runs.
+    #[must_use]
+    pub fn node(&self) -> &str {
+        &self.spec.node
+    }
+
+    /// Its labels.
+    #[must_use]
+    pub fn labels(&self) -> &BTreeMap<String, String> {
+        &self.spec.labels
+    }
+}
+
+/// A node: what it keeps when its power is off, and its machine while it is on.
+#[derive(Debug)]
+pub struct Node {
+    /// Such as `gateway-1`.
+    pub name: String,
+    /// From 1, over all nodes: decides every address.
+    pub number: u8,
+    /// Gateway or only director.
+    pub role: Role,
+    pub(crate) machine: Option<Machine>,
+    pub(crate) agent: Option<Daemon>,
+    pub(crate) pods: Vec<Pod>,
+    pub(crate) next_pod: u8,
+    pub(crate) state: PathBuf,
+    pub(crate) log: PathBuf,
+}
+
+impl Node {
+    pub(crate) fn new(name: String, number: u8, role: Role, dir: &Path) -> Result<Self> {
+        let state = dir.join("state").join(&name);
+        std::fs::create_dir_all(&state)?;
+        let log = dir.join("logs").join(format!("{name}.log"));
+        let (machine, agent, pods) = (None, None, Vec::new());
+        Ok(Self { name, number, role, machine, agent, pods, next_pod: 0, state, log })
+    }
+
+    /// Its addresses on the LAN, IPv4 and IPv6.
+    #[must_use]
+    pub fn addresses(&self) -> [IpAddr; 2] {
+        address::node(self.number)
+    }
+
+    /// The hardware address of its uplink.
+    #[must_use]
+    pub fn mac(&self) -> [u8; 6] {
+        address::node_mac(self.number)
+    }
+
+    /// The switch port that it is plugged into.
+    #[must_use]
+    pub fn port(&self) -> String {
+        format!("p-{}", self.name)
+    }
+
+    /// Whether its power is on.
+    #[must_use]
+    pub fn is_on(&self) -> bool {
+        self.machine.is_some()
+    }
+
+    /// Its agent's process, while it has one.
+    #[must_use]
+    pub fn agent(&self) -> Option<&Daemon> {
+        self.agent.as_ref()
+    }
+
+    /// The pods that run on it.
+    #[must_use]
+    pub fn pods(&self) -> &[Pod] {
+        &self.pods
+    }
+
+    pub(crate) fn machine(&self) -> Result<&Machine> {
+        self.machine.as_ref().with_context(|| format!("{} is powered off", self.name))
+    }
+
+    /// The network namespace.
+    ///
+    /// # Errors
+    /// While the node is off.
+    pub fn net(&self) -> Result<&Namespace> {
+        Ok(&self.machine()?.net)
+    }
+
+    /// A command that will run on the node, in its network and mount namespace.
+    ///
+    /// # Errors
+    /// While the node is off.
+    pub fn command(&self, program: &str) -> Result<Command> {
+        Ok(self.machine()?.command(program))
+    }
+
+    /// Runs a shell line on the node; returns what it printed.
+    ///
+    /// # Errors
+    /// While the node is off, and where the line fails, with what it printed.
+    pub fn shell(&self, line: &str) -> Result<String> {
+        self.machine()?.shell(line)
+    }
+
+    /// Runs a shell line on the node; returns how it ended.
+    ///
+    /// # Errors
+    /// While the node is off.
+    pub fn output(&self, line: &str) -> Result<Output> {
+        let mut command = self.machine()?.command("sh");
+        Ok(command.args(["-c", line]).stdin(Stdio::null()).output()?)
+    }
+
+    /// Boots the machine and plugs it in: addresses, routes, forwarding, the CNI's masquerading.
+    pub(crate) fn boot(&mut self, lan: &Namespace, store: &Path, nodes: u8) -> Result<()> {
+        let machine = Machine::boot(&self.name, store, &self.state)?;
+        prepare(&machine.net, self.number);
+        let (port, mac) = (self.port(), address::mac_text(self.mac()));
+        lan.batch(&format!(
+            "link add {port} type veth peer name eth0 address {mac} netns {net}\n\
+             link set {port} master br0 up\n",
+            net = machine.net.name()
+        ));
+        machine.net.batch(&self.addressing(nodes));
+        machine.net.nft(&cni_rules());
+        self.machine = Some(machine);
+        Ok(())
+    }
+
+    fn addressing(&self, nodes: u8) -> String {
+        let [v4, v6] = self.addresses();
+        let mut lines = format!(
+            "addr add {v4}/24 dev eth0\naddr add {v6}/64 dev eth0 nodad\nlink set eth0 up\n\
+             route add default via {}\nroute add ::/0 via {}\n",
+            ROUTER[0], ROUTER[1]
+        );
+        for other in (1..=nodes).filter(|other| *other != self.number) {
+            let [pods4, pods6] = address::pod_cidrs(other);
+            let [via4, via6] = address::node(other);
+            let _ = write!(lines, "route add {pods4} via {via4}\nroute add {pods6} via {via6}\n");
+        }
+        lines
+    }
+
+    /// Starts a pod: its namespace, its link, its routes. (Host routes to /32 and /128, a
+    /// link-local next hop with a permanent neighbour entry: what Calico and the clouds' CNIs do.)
+    pub(crate) fn add_pod(&mut self, spec: &PodSpec, index: u8) -> Result<()> {
+        let pod = PreparedPod::new(self, spec, index)?;
+        pod.link_up(self)?;
+        self.pods.push(pod.pod);
+        Ok(())
+    }
+
+    pub(crate) fn remove_pod(&mut self, name: &str) -> Result<()> {
+        let at = self.pods.iter().position(|pod| pod.spec.name == name);
+        let pod = self.pods.remove(at.with_context(|| format!("no pod {name} on {}", self.name))?);
+        let device = host_device(&pod.addresses[0]);
+        drop(pod);
+        // The kernel removes the device with the namespace, but later, on a worker of its own.
+        let _ = self.machine()?.net.output(&format!("ip link del {device}"));
+        Ok(())
+    }
+}
+
+/// A pod before its link comes up.
+struct PreparedPod {
+    pod: Pod,
+    device: String,
+}
+
+impl PreparedPod {
+    fn new(node: &Node, spec: &PodSpec, index: u8) -> Result<Self> {
+        node.machine()?;
+        let net = Namespace::new(&spec.name.chars().take(20).collect::<String>());
+        net.sysctl("net/ipv6/conf/all/accept_dad", "0");
+        net.sysctl("net/ipv6/conf/default/accept_dad", "0");
+        let addresses = address::pod(node.number, index);
+        let device = host_device(&addresses[0]);
+        Ok(Self { pod: Pod { spec: spec.clone(), addresses, net }, device })
+    }
+
+    fn link_up(&self, node: &Node) -> Result<()> {
+        let [v4, v6] = self.pod.addresses;
+        let (device, host) = (&self.device, &node.machine()?.net);
+        host.batch(&format!(
+            "link add {device} address 02:e6:ff:ff:ff:fe type veth peer name eth0 netns {pod}\n\
+             link set {device} up\nroute add {v4}/32 dev {device}\nroute add {v6}/128 dev {device}\n",
+            pod = self.pod.net.name()
+        ));
+        self.pod.net.batch(&format!(
+            "addr add {v4}/32 dev eth0\naddr add {v6}/128 dev eth0 nodad\nlink set eth0 up\n\
+             neigh replace 169.254.1.1 lladdr 02:e6:ff:ff:ff:fe dev eth0 nud permanent\n\
+             neigh replace fe80::1 lladdr 02:e6:ff:ff:ff:fe dev eth0 nud permanent\n\
+             route add 169.254.1.1 dev eth0 scope link\n\
+             route add default via 169.254.1.1 dev eth0\n\
+             route add ::/0 via fe80::1 dev eth0\n"
+        ));
+        Ok(())
+    }
+}
+
+fn host_device(v4: &IpAddr) -> String {
+    let text = v4.to_string();
+    format!("pod{}", text.rsplit('.').next().unwrap_or_default())
+}
+
+fn prepare(net: &Namespace, number: u8) {
+    // Distributions differ (Debian and Ubuntu 2, RHEL 1): odd nodes are strict, even ones loose.
+    let filter = if number % 2 == 1 { "1" } else { "2" };
+    for scope in ["all", "default"] {
+        net.sysctl(&format!("net/ipv4/conf/{scope}/rp_filter"), filter);
+        net.sysctl(&format!("net/ipv6/conf/{scope}/accept_dad"), "0");
+        net.sysctl(&format!("net/ipv6/conf/{scope}/forwarding"), "1");
+    }
+    net.sysctl("net/ipv4/ip_forward", "1");
+}

@@ -1,0 +1,85 @@
+//! Runs rows, with the laboratory that they share.
+
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::process::ExitCode;
+use std::time::Instant;
+
+use anyhow::{Result, anyhow};
+use egret_lab::Lab;
+
+/// One row: a name and what it does.
+pub struct Row {
+    pub name: &'static str,
+    pub run: fn(&mut Bench) -> Result<()>,
+}
+
+/// What rows share.
+#[derive(Default)]
+pub struct Bench {
+    pub shared: Option<crate::world::World>,
+}
+
+/// Runs the rows that the command line names; prints one line each.
+pub fn main(all: &[Row]) -> ExitCode {
+    let words: Vec<String> = std::env::args().skip(1).collect();
+    let filters: Vec<&String> = words.iter().filter(|word| !word.starts_with('-')).collect();
+    let chosen = |row: &&Row| filters.is_empty() || filters.iter().any(|f| row.name.contains(*f));
+    let rows: Vec<&Row> = all.iter().filter(chosen).collect();
+    if words.iter().any(|word| word == "--list") {
+        for row in rows {
+            println!("{}: test", row.name);
+        }
+        return ExitCode::SUCCESS;
+    }
+    egret_lab::end_on_signal();
+    if let Err(error) = egret_lab::cleanup() {
+        eprintln!("cleaning up after dead laboratories: {error:#}");
+    }
+    println!("\nrunning {} rows", rows.len());
+    let (mut bench, begun, mut failed) = (Bench::default(), Instant::now(), Vec::new());
+    for row in &rows {
+        let (start, outcome) = (Instant::now(), run(row, &mut bench));
+        let seconds = start.elapsed().as_secs_f64();
+        match outcome {
+            Ok(()) => println!("row {} ... ok ({seconds:.1} s)", row.name),
+            Err(error) => {
+                println!("row {} ... FAILED ({seconds:.1} s)\n    {error:#}", row.name);
+                if let Some(world) = bench.shared.take() {
+                    explain(&world.lab);
+                }
+                failed.push(row.name);
+            }
+        }
+    }
+    drop(bench);
+    let word = if failed.is_empty() { "ok" } else { "FAILED" };
+    let (good, bad) = (rows.len() - failed.len(), failed.len());
+    let seconds = begun.elapsed().as_secs_f64();
+    println!("\nresult: {word}. {good} passed; {bad} failed {failed:?}; {seconds:.1} s\n");
+    if failed.is_empty() { ExitCode::SUCCESS } else { ExitCode::FAILURE }
+}
+
+fn run(row: &Row, bench: &mut Bench) -> Result<()> {
+    match catch_unwind(AssertUnwindSafe(|| (row.run)(bench))) {
+        Ok(outcome) => outcome,
+        Err(panic) => {
+            let text = panic.downcast_ref::<String>().map(String::as_str);
+            let text = text.or_else(|| panic.downcast_ref::<&str>().copied());
+            Err(anyhow!("panicked: {}", text.unwrap_or("no message")))
+        }
+    }
+}
+
+/// The last words of every process, for a row that failed.
+pub fn explain(lab: &Lab) {
+    for entry in lab.journal().noise().iter().rev().take(10) {
+        println!("    {entry}");
+    }
+    let entries = lab.journal().entries(egret_lab::Stamp(0));
+    for entry in entries.iter().rev().take(40).rev() {
+        let fields: Vec<String> =
+            entry.fields.iter().map(|(key, value)| format!("{key}={value}")).collect();
+        let (at, from, event) = (entry.at, &entry.from, &entry.event);
+        println!("    {at} {from} {} {event} {}", entry.level, fields.join(" "));
+    }
+}

@@ -1,0 +1,16 @@
+//! The rows of the scenario table, in the laboratory, one after another.
+//!
+//! `cargo test -p egret-lab --test scenarios -- s01` runs the rows whose name contains `s01`.
+//! Rows run one at a time, and share a laboratory where they leave it as they found it: booting
+//! one costs T_max × 1.12 before the first grant.
+#![forbid(unsafe_code)]
+
+mod bench;
+mod rows;
+mod world;
+
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    bench::main(rows::ALL)
+}

@@ -9,6 +9,7 @@
 pub mod binding;
 pub mod blocks;
 pub mod cidr;
+pub mod explain;
 mod hash;
 pub mod model;
 pub mod placement;
@@ -19,4 +20,5 @@ pub mod quorum;
 pub mod ranges;
 pub mod reason;
 pub mod selection;
+pub mod status;
 pub mod voters;

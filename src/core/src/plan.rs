@@ -17,12 +17,24 @@
 //! fail by themselves.
 
 mod action;
+mod addresses;
 mod apply;
 mod memory;
 
-use crate::model::Timestamp;
+use std::collections::{BTreeMap, BTreeSet};
+use std::net::IpAddr;
+
+use crate::binding::bind;
+use crate::blocks::{self, SpecDraft, Waiting};
+use crate::model::{Cluster, EgressNodeSpec, NodeName, Snapshot, Timestamp};
+use crate::ranges;
+use crate::status::{self, View};
+use crate::voters::{self, SetChange};
+
+use addresses::Addresses;
 
 pub use action::{Action, BlockDraw, BlockField, Note, about_claim};
+pub use addresses::is_acknowledged;
 pub use apply::apply;
 pub use memory::{Memory, Settings};
 
@@ -36,10 +48,16 @@ pub struct Plan {
     /// When time alone will change the plan (a release ends, a quarantine is over): plan again
     /// then, even if nothing was written by others.
     pub wake_at: Option<Timestamp>,
+    /// Ports that cannot rest, and so cannot be given out, before a gateway acknowledges.
+    pub waiting: Vec<Waiting>,
+    /// Nodes that need ports of an address that has none left.
+    pub short_of_ports: BTreeSet<(NodeName, IpAddr)>,
 }
 
 impl Plan {
     /// The actions with the drawn numbers `first .. first + self.numbers` put in.
+    ///
+    /// `first` is at least 1: 0 stands for "not drawn".
     pub fn fill(self, first: u64) -> Vec<Action> {
         let mut actions = self.actions;
         for action in &mut actions {
@@ -48,3 +66,135 @@ impl Plan {
         actions
     }
 }
+
+/// What the leader should write now.
+pub fn plan(snapshot: &Snapshot, memory: &Memory, settings: &Settings, now: Timestamp) -> Plan {
+    let mut wake_at: Option<Timestamp> = None;
+    let mut wake = |at: Timestamp| {
+        if at > now {
+            wake_at = Some(wake_at.map_or(at, |before| before.min(at)));
+        }
+    };
+    let mut numbers = 0;
+    let cluster = cluster(snapshot, memory, settings, now, &mut wake);
+    let bindings = bind(snapshot, &cluster.0.ranges);
+    let t_max = cluster.0.t_max;
+    let mut addresses = Addresses::draft(snapshot, memory, now, t_max, &bindings, &mut wake);
+    let mut actions = addresses.actions(snapshot, &mut numbers);
+    actions.extend(cluster.1);
+    let mut drafts: BTreeMap<NodeName, SpecDraft> = snapshot
+        .egress_nodes
+        .iter()
+        .map(|(name, node)| (name.clone(), SpecDraft::of(&node.value.spec)))
+        .collect();
+    let plans = &addresses.plans;
+    let waiting = blocks::sweep(snapshot, memory, now, plans, &mut drafts, &mut wake);
+    let short_of_ports = blocks::grant(snapshot, plans, &mut drafts);
+    let free = addresses.free(snapshot, &drafts);
+    actions.extend(node_specs(snapshot, drafts, &mut numbers));
+    addresses.plans.retain(|address, _| !free.contains(address));
+    actions.extend(addresses::deletions(snapshot, &free));
+    let view = View { snapshot, bindings: &bindings, plans: &addresses.plans, t_max, now };
+    actions.extend(statuses(&view));
+    wake_for_failback(memory, &addresses, &mut wake);
+    Plan { actions, numbers, wake_at, waiting, short_of_ports }
+}
+
+/// The cluster object as it should be, and its write where it is not.
+fn cluster(
+    snapshot: &Snapshot,
+    memory: &Memory,
+    settings: &Settings,
+    now: Timestamp,
+    wake: &mut dyn FnMut(Timestamp),
+) -> (Cluster, Option<Action>) {
+    let stored = snapshot.cluster.as_ref();
+    let mut cluster = match stored {
+        Some(stored) => stored.value.clone(),
+        None => Cluster {
+            id: settings.cluster_id.clone(),
+            set: None,
+            t_max: settings.t_max,
+            ranges: Default::default(),
+        },
+    };
+    cluster.ranges = ranges::desired(snapshot, settings);
+    let mut notes = Vec::new();
+    if let Some((set, change)) = voters::next_set(snapshot, memory, now) {
+        notes.push(Note::normal("EgressCluster", "Voters", voters_message(set.number, &change)));
+        cluster.set = Some(set);
+    }
+    for member in cluster.set.iter().flat_map(|set| &set.members) {
+        if let Some(since) = memory.absent_since.get(&member.node) {
+            wake(*since + voters::REPLACE_AFTER);
+        }
+    }
+    if stored.is_some_and(|stored| stored.value == cluster) {
+        return (cluster, None);
+    }
+    let expect = stored.map(|stored| stored.version.clone());
+    let action = Action::Cluster { expect, cluster: cluster.clone(), notes };
+    (cluster, Some(action))
+}
+
+fn voters_message(number: u64, change: &SetChange) -> String {
+    match change {
+        SetChange::First(node) => format!("set {number}: {node} is the first voter"),
+        SetChange::Added(node) => format!("set {number}: {node} votes"),
+        SetChange::Removed(node, why) => format!("set {number}: {node} votes no longer: {why}"),
+        SetChange::Updated(node) => {
+            format!("set {number}: {node} votes from another address or with another key")
+        }
+    }
+}
+
+/// The writes of specs that differ. Numbers ascend with the order of the writes.
+fn node_specs(
+    snapshot: &Snapshot,
+    drafts: BTreeMap<NodeName, SpecDraft>,
+    next: &mut u64,
+) -> Vec<Action> {
+    let mut actions = Vec::new();
+    for (node, draft) in drafts {
+        let Some(stored) = snapshot.egress_nodes.get(&node) else { continue };
+        let before = &stored.value.spec;
+        let (grants, draws) = draft.finish(next);
+        if draws.is_empty() && grants == before.blocks {
+            continue;
+        }
+        actions.push(Action::NodeSpec {
+            node,
+            expect: Some(stored.version.clone()),
+            spec: EgressNodeSpec { blocks: grants, drain: before.drain },
+            draws,
+            notes: Vec::new(),
+        });
+    }
+    actions
+}
+
+fn statuses(view: &View<'_>) -> Vec<Action> {
+    let addresses = status::address_statuses(view).into_iter().map(|(address, status)| {
+        let stored = view.snapshot.addresses.get(&address);
+        let expect = stored.map(|stored| stored.version.clone());
+        Action::AddressStatus { address, expect, status }
+    });
+    let pools = status::pool_statuses(view);
+    let pools = pools.into_iter().map(|(pool, status)| Action::PoolStatus { pool, status });
+    let claims = status::claim_statuses(view);
+    let claims = claims.into_iter().map(|(claim, status)| Action::ClaimStatus { claim, status });
+    addresses.chain(pools).chain(claims).collect()
+}
+
+/// An address that waits to go back does so when its home has been there long enough.
+fn wake_for_failback(memory: &Memory, addresses: &Addresses, wake: &mut dyn FnMut(Timestamp)) {
+    for plan in addresses.plans.values() {
+        let since = plan.home.as_ref().and_then(|home| memory.present_since.get(home));
+        if let Some(since) = since {
+            wake(*since + crate::placement::FAILBACK_AFTER);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -8,8 +8,11 @@ use serde::{Deserialize, Serialize};
 
 use crate::model::PortRange;
 
+pub(crate) mod decide;
+mod director;
 mod gateway;
 
+pub use director::{overridden, steering_programme};
 pub use gateway::{
     BlockHolder, directors_of, gateway_blocks, gateways_of, granted_blocks, newest_block_number,
     nodes_of, planned_for,
@@ -62,3 +65,6 @@ pub enum FlowAction {
     /// Dropped and counted: the claim has no bound address yet, or its address is revoked.
     DropNoAddress,
 }
+
+#[cfg(test)]
+mod tests;

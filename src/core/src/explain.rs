@@ -1,0 +1,171 @@
+//! Answers for people at a prompt: which claim wins and why, and what happens if a node dies.
+
+use std::collections::BTreeSet;
+use std::net::IpAddr;
+
+use ipnet::IpNet;
+use serde::Serialize;
+
+use crate::model::{
+    Claim, ClaimRef, Family, Holding, NamespaceName, NodeName, PortRange, Snapshot,
+};
+use crate::presence;
+use crate::programme::decide::{Decider, Decision};
+use crate::programme::{FlowAction, granted_blocks};
+use crate::ranges;
+use crate::selection::selects;
+
+/// How a new connection of a pod to a destination leaves.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Explanation {
+    /// The pod's node.
+    pub node: NodeName,
+    /// What happens.
+    pub outcome: Outcome,
+    /// The claim that wins, where one selects the destination.
+    pub claim: Option<ClaimRef>,
+    /// The destination of that claim that matched; `None`: its default, everywhere.
+    pub matched: Option<IpNet>,
+    /// Other claims that select the pod and the destination, in the order in which they would win.
+    pub others: Vec<ClaimRef>,
+    /// The egress address that it leaves with.
+    pub address: Option<IpAddr>,
+    /// The blocks of that address that are granted to the pod's node.
+    pub blocks: Vec<PortRange>,
+    /// Who holds the address, by its status.
+    pub holding: Option<Holding>,
+    /// Who takes over, in order.
+    pub standbys: Vec<NodeName>,
+}
+
+/// What happens to a new connection.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+pub enum Outcome {
+    /// It leaves with the egress address.
+    Steered,
+    /// The pod uses the node's network and cannot be steered.
+    HostNetwork,
+    /// The destination is never steered: the cluster's own, link-local, loopback, multicast.
+    NeverSteered,
+    /// No claim selects pod and destination: it leaves as if there were no Egret.
+    NotSelected,
+    /// Dropped: the claim has no address of this family.
+    DropFamilyWithoutAddress,
+    /// Dropped: the claim has no address yet.
+    DropNoAddress,
+}
+
+/// How a new connection of `pod` to `destination` leaves; `None` where there is no such pod.
+pub fn explain(
+    snapshot: &Snapshot,
+    pod: (&NamespaceName, &str),
+    destination: IpAddr,
+) -> Option<Explanation> {
+    let pod = snapshot.pods.get(&(pod.0.clone(), pod.1.to_owned()))?;
+    let mut explanation = Explanation {
+        node: pod.node.clone(),
+        outcome: Outcome::NotSelected,
+        claim: None,
+        matched: None,
+        others: Vec::new(),
+        address: None,
+        blocks: Vec::new(),
+        holding: None,
+        standbys: Vec::new(),
+    };
+    let never = ranges::never_steered(&ranges::written(snapshot));
+    if pod.host_network {
+        explanation.outcome = Outcome::HostNetwork;
+        return Some(explanation);
+    }
+    if never.iter().any(|net| net.contains(&destination)) {
+        explanation.outcome = Outcome::NeverSteered;
+        return Some(explanation);
+    }
+    let claims: Vec<&Claim> = snapshot
+        .claims
+        .values()
+        .map(|stored| &stored.value.0)
+        .filter(|claim| selects(snapshot, claim, pod))
+        .collect();
+    let unavailable = BTreeSet::new();
+    let decider = Decider::new(snapshot, &pod.node, &unavailable);
+    let entries = decider.entries(&claims, Family::of(destination));
+    let mut hits =
+        entries.iter().filter(|entry| entry.spans.iter().any(|span| span.contains(destination)));
+    let Some(winner) = hits.next() else { return Some(explanation) };
+    let name = &winner.claim.reference;
+    let mut seen = BTreeSet::from([name]);
+    explanation.claim = Some(name.clone());
+    explanation.matched = winner.cidr;
+    explanation.others = hits
+        .map(|entry| &entry.claim.reference)
+        .filter(|name| seen.insert(*name))
+        .cloned()
+        .collect();
+    follow(snapshot, winner.decision, &mut explanation);
+    Some(explanation)
+}
+
+fn follow(snapshot: &Snapshot, decision: Decision, explanation: &mut Explanation) {
+    let address = match decision {
+        Decision::Flow(FlowAction::Steer { address }) | Decision::Node { address } => address,
+        Decision::Flow(FlowAction::DropFamilyWithoutAddress) => {
+            explanation.outcome = Outcome::DropFamilyWithoutAddress;
+            return;
+        }
+        Decision::Flow(FlowAction::DropNoAddress) => {
+            explanation.outcome = Outcome::DropNoAddress;
+            return;
+        }
+    };
+    explanation.outcome = Outcome::Steered;
+    explanation.address = Some(address);
+    let mut granted = granted_blocks(snapshot, &explanation.node);
+    explanation.blocks = granted.remove(&address).unwrap_or_default().into_keys().collect();
+    if let Some(stored) = snapshot.addresses.get(&address) {
+        explanation.holding = stored.value.status.holding.clone();
+        explanation.standbys = stored.value.plan.standbys.clone();
+    }
+}
+
+/// What becomes of one address when a node dies.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct WhatIf {
+    /// The address.
+    pub address: IpAddr,
+    /// Its claim.
+    pub claim: ClaimRef,
+    /// Who takes it over; `None`: nobody.
+    pub to: Option<NodeName>,
+    /// Why nobody does, for people; empty where somebody does.
+    pub why: String,
+}
+
+/// What happens to the addresses of `node` if it dies now: each goes to its first standby that is
+/// there.
+pub fn what_if(snapshot: &Snapshot, node: &NodeName) -> Vec<WhatIf> {
+    let absent = presence::absent(snapshot);
+    let mut outcomes = Vec::new();
+    for (address, stored) in &snapshot.addresses {
+        let (plan, status) = (&stored.value.plan, &stored.value.status);
+        let holder = status.holding.as_ref().map(|holding| &holding.node).or(plan.owner.as_ref());
+        if holder != Some(node) {
+            continue;
+        }
+        let others = plan.owner.iter().chain(&plan.standbys).filter(|other| *other != node);
+        let to = others.clone().find(|other| !absent.contains(*other)).cloned();
+        let why = match (&to, others.count()) {
+            (Some(_), _) => String::new(),
+            (None, 0) => format!("{node} is the only gateway that may carry it"),
+            (None, _) => "all of its standbys are absent".into(),
+        };
+        outcomes.push(WhatIf { address: *address, claim: plan.claim.clone(), to, why });
+    }
+    outcomes
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,297 @@
+use std::collections::{BTreeMap, BTreeSet};
+use std::net::IpAddr;
+
+use crate::binding::Bindings;
+use crate::blocks::{END_AFTER, SpecDraft};
+use crate::model::{
+    AddressEnd, AddressPlan, ClaimRef, Millis, NodeName, Pool, PoolName, Snapshot, Timestamp,
+};
+use crate::placement::{self, Move};
+use crate::presence;
+
+use super::{Action, Memory, Note, about_claim};
+
+/// Lease of a pool that does not say (DESIGN.md section 4).
+const LEASE: Millis = Millis(450);
+
+/// Lease of a pool whose selector matches exactly one node: nobody could take over, and a restart
+/// should cost nothing.
+const LONE_LEASE: Millis = Millis::from_secs(10);
+
+/// How long a claim's addresses serve open connections after its pool is gone too.
+const RELEASE_AFTER: Millis = Millis::from_secs(3600);
+
+/// The addresses while a plan is made.
+#[derive(Default)]
+pub(super) struct Addresses {
+    /// Every address as the plan leaves it.
+    pub(super) plans: BTreeMap<IpAddr, AddressPlan>,
+    /// Those whose fence is to be drawn.
+    fences: BTreeSet<IpAddr>,
+    notes: BTreeMap<IpAddr, Vec<Note>>,
+}
+
+impl Addresses {
+    /// Decides every address: what ends, what is new, who carries it.
+    pub(super) fn draft(
+        snapshot: &Snapshot,
+        memory: &Memory,
+        now: Timestamp,
+        t_max: Millis,
+        bindings: &Bindings,
+        wake: &mut dyn FnMut(Timestamp),
+    ) -> Self {
+        let mut draft = Self::default();
+        for (address, stored) in &snapshot.addresses {
+            draft.plans.insert(*address, stored.value.plan.clone());
+        }
+        draft.follow_pools(snapshot, t_max);
+        draft.end(snapshot, memory, now, bindings, wake);
+        draft.begin(snapshot, t_max, bindings);
+        let moves = placement::place(snapshot, memory, now, &mut draft.plans);
+        draft.tell(snapshot, &moves);
+        draft
+    }
+
+    /// The pool's pause and lease.
+    fn follow_pools(&mut self, snapshot: &Snapshot, t_max: Millis) {
+        let leases = leases(snapshot, t_max);
+        for (address, plan) in &mut self.plans {
+            let Some(stored) = snapshot.pools.get(&plan.pool) else { continue };
+            let paused = stored.value.0.paused;
+            if plan.paused != paused {
+                plan.paused = paused;
+                let message = match paused {
+                    true => "its pool is paused: it is neither moved nor freed",
+                    false => "its pool goes on",
+                };
+                let reason = if paused { "Paused" } else { "Resumed" };
+                let note = Note { warning: paused, ..note(*address, reason, message.into()) };
+                self.notes.entry(*address).or_default().push(note);
+            }
+            if !paused && let Some(lease) = leases.get(&plan.pool) {
+                plan.lease = *lease;
+            }
+        }
+    }
+
+    /// LEASES.md rule 18: release, then revoke.
+    fn end(
+        &mut self,
+        snapshot: &Snapshot,
+        memory: &Memory,
+        now: Timestamp,
+        bindings: &Bindings,
+        wake: &mut dyn FnMut(Timestamp),
+    ) {
+        let busy = busy(snapshot, memory, now);
+        for (address, plan) in self.plans.iter_mut().filter(|(_, plan)| !plan.paused) {
+            if let Some(why) = bindings.ends.get(address).filter(|_| plan.end.is_none()) {
+                let after = release_after(snapshot, &plan.pool);
+                plan.end = Some(AddressEnd::Released { since: now, until: now + after });
+                let message = format!("{why}; open connections are served for up to {after}");
+                self.notes.entry(*address).or_default().push(note(*address, "Released", message));
+            }
+            let Some(AddressEnd::Released { until, .. }) = plan.end else { continue };
+            let idle = !busy.contains(address);
+            if !idle && now < until {
+                wake(until);
+                continue;
+            }
+            plan.end = Some(AddressEnd::Revoked { since: now });
+            self.fences.insert(*address);
+            let why = if idle { "no connection is left" } else { "releaseAfter has passed" };
+            let message = format!("{why}; the voters are asked to let go of it");
+            self.notes.entry(*address).or_default().push(note(*address, "Revoked", message));
+        }
+    }
+
+    /// New bindings.
+    fn begin(&mut self, snapshot: &Snapshot, t_max: Millis, bindings: &Bindings) {
+        let leases = leases(snapshot, t_max);
+        for (name, binding) in &bindings.claims {
+            let Some(stored) = snapshot.claims.get(name) else { continue };
+            let claim = &stored.value.0;
+            for address in &binding.new {
+                let plan = AddressPlan {
+                    claim: name.clone(),
+                    claim_uid: claim.uid.clone(),
+                    pool: claim.pool.clone(),
+                    owner: None,
+                    standbys: Vec::new(),
+                    fence: 0,
+                    made_for: None,
+                    lease: leases.get(&claim.pool).copied().unwrap_or(LEASE),
+                    end: None,
+                    preferred_node: None,
+                    home: None,
+                    paused: false,
+                };
+                self.plans.insert(*address, plan);
+                self.fences.insert(*address);
+                let message = format!("{address} bound from pool {}", claim.pool);
+                let note = Note::normal(about_claim(name), "Bound", message);
+                self.notes.entry(*address).or_default().push(note);
+            }
+        }
+    }
+
+    fn tell(&mut self, snapshot: &Snapshot, moves: &BTreeMap<IpAddr, Move>) {
+        for (address, why) in moves {
+            let Some(plan) = self.plans.get(address) else { continue };
+            let before = snapshot.addresses.get(address).and_then(|s| s.value.plan.owner.as_ref());
+            if let Some(note) = moved(*address, &plan.claim, before, plan.owner.as_ref(), *why) {
+                self.notes.entry(*address).or_default().push(note);
+            }
+        }
+        for (address, plan) in &self.plans {
+            if plan.owner.is_none() && !snapshot.addresses.contains_key(address) {
+                let message = "no node may carry it: label a gateway with an uplink in its subnet";
+                let note = Note::warning(
+                    about_claim(&plan.claim),
+                    "NoGateway",
+                    format!("{address}: {message}"),
+                );
+                self.notes.entry(*address).or_default().push(note);
+            }
+        }
+    }
+
+    /// The writes of plans that differ from what is written; numbers are taken from `next` on.
+    pub(super) fn actions(&mut self, snapshot: &Snapshot, next: &mut u64) -> Vec<Action> {
+        let mut actions = Vec::new();
+        for (address, plan) in &self.plans {
+            let stored = snapshot.addresses.get(address);
+            let fence = self.fences.contains(address);
+            if !fence && stored.is_some_and(|stored| stored.value.plan == *plan) {
+                continue;
+            }
+            let draw = fence.then(|| {
+                *next += 1;
+                *next - 1
+            });
+            let plan = AddressPlan { fence: if fence { 0 } else { plan.fence }, ..plan.clone() };
+            actions.push(Action::AddressPlan {
+                address: *address,
+                expect: stored.map(|stored| stored.version.clone()),
+                plan,
+                draw,
+                notes: self.notes.remove(address).unwrap_or_default(),
+            });
+        }
+        actions
+    }
+
+    /// The addresses that are free: a majority of the newest voter set has acknowledged the fence
+    /// (rule 17), and no block is left in any of the specs as the plan leaves them.
+    pub(super) fn free(
+        &self,
+        snapshot: &Snapshot,
+        specs: &BTreeMap<NodeName, SpecDraft>,
+    ) -> BTreeSet<IpAddr> {
+        let grants = specs.values().flat_map(|spec| &spec.grants);
+        let leased: BTreeSet<IpAddr> = grants.map(|draft| draft.grant.address).collect();
+        self.plans
+            .iter()
+            .filter(|(address, plan)| {
+                matches!(plan.end, Some(AddressEnd::Revoked { .. }))
+                    && !self.fences.contains(address)
+                    && !leased.contains(address)
+                    && is_acknowledged(snapshot, **address, plan.fence)
+            })
+            .map(|(address, _)| *address)
+            .collect()
+    }
+}
+
+/// Whether a majority of the newest voter set has acknowledged a fence of an address.
+pub fn is_acknowledged(snapshot: &Snapshot, address: IpAddr, fence: u64) -> bool {
+    let Some(set) = snapshot.cluster.as_ref().and_then(|c| c.value.set.as_ref()) else {
+        return false;
+    };
+    let acknowledged = set.members.iter().filter(|voter| {
+        let node = snapshot.egress_nodes.get(&voter.node);
+        node.and_then(|node| node.value.status.acknowledged_fences.get(&address))
+            .is_some_and(|acknowledged| *acknowledged >= fence)
+    });
+    acknowledged.count() >= presence::majority(set.members.len())
+}
+
+/// The deletions of what is free.
+pub(super) fn deletions(snapshot: &Snapshot, free: &BTreeSet<IpAddr>) -> Vec<Action> {
+    free.iter()
+        .filter_map(|address| {
+            let stored = snapshot.addresses.get(address)?;
+            let message = format!("{address} is free");
+            Some(Action::DeleteAddress {
+                address: *address,
+                expect: Some(stored.version.clone()),
+                notes: vec![note(*address, "Freed", message)],
+            })
+        })
+        .collect()
+}
+
+/// Addresses of which some director with a live block has not said that it has no connection left.
+fn busy(snapshot: &Snapshot, memory: &Memory, now: Timestamp) -> BTreeSet<IpAddr> {
+    let mut busy = BTreeSet::new();
+    for (name, node) in &snapshot.egress_nodes {
+        // The blocks of a node that is long absent end now: it has no say.
+        if memory.absent_for(name, END_AFTER, now) {
+            continue;
+        }
+        let live = node.value.spec.blocks.iter().filter(|grant| grant.ended.is_none());
+        let idle = &node.value.status.idle_addresses;
+        busy.extend(live.map(|grant| grant.address).filter(|address| !idle.contains(address)));
+    }
+    busy
+}
+
+fn release_after(snapshot: &Snapshot, pool: &PoolName) -> Millis {
+    let pool = snapshot.pools.get(pool);
+    pool.map_or(RELEASE_AFTER, |stored| stored.value.0.failover.release_after)
+}
+
+/// T of every pool's leases.
+fn leases(snapshot: &Snapshot, t_max: Millis) -> BTreeMap<PoolName, Millis> {
+    let lease = |pool: &Pool| {
+        let selected = |pool: &Pool| {
+            snapshot
+                .nodes
+                .values()
+                .filter(|node| pool.gateways.matches(&node.labels))
+                .take(2)
+                .count()
+        };
+        let default = || if selected(pool) == 1 { LONE_LEASE } else { LEASE };
+        pool.failover.lease.unwrap_or_else(default).min(t_max)
+    };
+    snapshot.pools.iter().map(|(name, stored)| (name.clone(), lease(&stored.value.0))).collect()
+}
+
+fn note(address: IpAddr, reason: &'static str, message: String) -> Note {
+    Note::normal(format!("EgressAddress {address}"), reason, message)
+}
+
+fn moved(
+    address: IpAddr,
+    claim: &ClaimRef,
+    from: Option<&NodeName>,
+    to: Option<&NodeName>,
+    why: Move,
+) -> Option<Note> {
+    let to = to?;
+    let name = from.map_or("its owner", NodeName::as_str);
+    let message = match why {
+        Move::First => return None,
+        Move::Adopted => format!("{address} is with {to} since it took over from {name}"),
+        Move::Preferred => format!("{address} moves from {name} to {to}, as asked"),
+        Move::Failback => format!("{address} goes back from {name} to {to}"),
+        Move::Drained => format!("{address} moves from {name} to {to}: {name} is drained"),
+        Move::Absent => format!("{address} goes from {name} to {to}: {name} is absent"),
+        Move::Ineligible => {
+            format!("{address} moves from {name} to {to}: {name} may not carry it any more")
+        }
+    };
+    Some(Note::normal(about_claim(claim), "Moved", message))
+}

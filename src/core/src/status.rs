@@ -1,0 +1,197 @@
+//! What the controller says of claims, pools and addresses: conditions with a reason from the list
+//! in [`crate::reason`] and a message that says what to do.
+//!
+//! Always: a status in which nothing but time has changed is the one that was written
+//! (`last_transition` stays while a condition's status does), so at rest nothing is written.
+
+mod claims;
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::net::IpAddr;
+
+use crate::binding::Bindings;
+use crate::model::{
+    AddressEnd, AddressPlan, AddressStatus, ClaimRef, ClaimStatus, Condition, Millis, NodeName,
+    Pool, PoolName, PoolStatus, Snapshot, Timestamp,
+};
+use crate::presence;
+use crate::reason::{Reason, Verdict};
+
+pub use claims::claim_statuses;
+
+/// A condition before it is dated.
+pub(crate) struct Judged {
+    kind: &'static str,
+    status: bool,
+    verdict: Verdict,
+}
+
+impl Judged {
+    pub(crate) fn new(
+        kind: &'static str,
+        status: bool,
+        reason: Reason,
+        message: impl Into<String>,
+    ) -> Self {
+        Self { kind, status, verdict: Verdict::new(reason, message) }
+    }
+
+    /// Dated now where the status has changed, else as before.
+    fn date(self, before: &[Condition], generation: i64, now: Timestamp) -> Condition {
+        let before = before.iter().find(|condition| condition.kind == self.kind);
+        let same = before.filter(|condition| condition.status == self.status);
+        Condition {
+            kind: self.kind.into(),
+            status: self.status,
+            reason: self.verdict.reason.to_string(),
+            message: self.verdict.message,
+            observed_generation: generation,
+            last_transition: same.map_or(now, |condition| condition.last_transition),
+        }
+    }
+}
+
+/// All that statuses are made from: the snapshot, and what this plan makes of it.
+pub struct View<'a> {
+    /// What was read.
+    pub snapshot: &'a Snapshot,
+    /// Who gets what.
+    pub bindings: &'a Bindings,
+    /// The addresses as the plan leaves them.
+    pub plans: &'a BTreeMap<IpAddr, AddressPlan>,
+    /// T_max of the cluster.
+    pub t_max: Millis,
+    /// Now.
+    pub now: Timestamp,
+}
+
+/// The statuses of pools that differ from what is written.
+pub fn pool_statuses(view: &View<'_>) -> BTreeMap<PoolName, PoolStatus> {
+    let mut statuses = BTreeMap::new();
+    for (name, stored) in &view.snapshot.pools {
+        let (pool, before) = &stored.value;
+        let judged = [pool_ready(view, pool), pool_paused(pool)];
+        let date = |judged: Judged| judged.date(&before.conditions, pool.generation, view.now);
+        let status = PoolStatus {
+            observed_generation: pool.generation,
+            conditions: judged.into_iter().map(date).collect(),
+        };
+        if status != *before {
+            statuses.insert(name.clone(), status);
+        }
+    }
+    statuses
+}
+
+fn pool_ready(view: &View<'_>, pool: &Pool) -> Judged {
+    if let Some(verdict) = view.bindings.pools.get(&pool.name) {
+        return Judged { kind: "Ready", status: false, verdict: verdict.clone() };
+    }
+    if let Some(lease) = pool.failover.lease.filter(|lease| *lease > view.t_max) {
+        let message = format!(
+            "spec.failover.lease: {lease} is longer than the cluster's longest, {}, which is used; \
+             lower it",
+            view.t_max
+        );
+        return Judged::new("Ready", false, Reason::LeaseTooLong, message);
+    }
+    if !view.snapshot.nodes.values().any(|node| pool.gateways.matches(&node.labels)) {
+        let message = "spec.gateways.nodeSelector matches no node; label those that are to carry \
+                       the addresses";
+        return Judged::new("Ready", false, Reason::NoGatewayNode, message);
+    }
+    Judged::new("Ready", true, Reason::Ready, "its addresses can be claimed")
+}
+
+fn pool_paused(pool: &Pool) -> Judged {
+    if pool.paused {
+        let message = "nothing of this pool is bound, moved, taken over on purpose or freed; unset \
+                       spec.paused to go on";
+        return Judged::new("Paused", true, Reason::Paused, message);
+    }
+    Judged::new("Paused", false, Reason::NotPaused, "spec.paused is false")
+}
+
+/// The statuses of addresses whose `Ready` condition differs from what is written. All else of a
+/// status belongs to the holder and stays.
+pub fn address_statuses(view: &View<'_>) -> BTreeMap<IpAddr, AddressStatus> {
+    let absent = presence::absent(view.snapshot);
+    let mut statuses = BTreeMap::new();
+    for (address, plan) in view.plans {
+        let stored = view.snapshot.addresses.get(address);
+        let before = stored.map(|stored| stored.value.status.clone()).unwrap_or_default();
+        let judged = address_ready(plan, &before, &absent);
+        let ready = judged.date(&before.conditions, 0, view.now);
+        let mut status = before.clone();
+        match status.conditions.iter_mut().find(|condition| condition.kind == "Ready") {
+            Some(condition) => *condition = ready,
+            None => status.conditions.push(ready),
+        }
+        if status != before {
+            statuses.insert(*address, status);
+        }
+    }
+    statuses
+}
+
+/// Whether an address serves, and why not.
+pub(crate) fn address_ready(
+    plan: &AddressPlan,
+    status: &AddressStatus,
+    absent: &BTreeSet<NodeName>,
+) -> Judged {
+    let not = |reason, message: String| Judged::new("Ready", false, reason, message);
+    match plan.end {
+        Some(AddressEnd::Released { .. }) => {
+            let message = "its claim has ended; it serves open connections until they end";
+            return not(Reason::Released, message.into());
+        }
+        Some(AddressEnd::Revoked { .. }) => {
+            let message = "its claim has ended; it is free when a majority of the voters has let \
+                           go of it and its ports have rested";
+            return not(Reason::Revoked, message.into());
+        }
+        None => {}
+    }
+    let conflict = status.conditions.iter().find(|c| c.kind == "Conflict" && c.status);
+    if let Some(conflict) = conflict {
+        return not(Reason::Conflict, conflict.message.clone());
+    }
+    let Some(owner) = &plan.owner else {
+        let message = "no node may carry it: label a gateway with an uplink in its subnet, or \
+                       uncordon one";
+        return not(Reason::NoGateway, message.into());
+    };
+    match status.holding.as_ref().map(|holding| &holding.node) {
+        None => not(Reason::NoHolder, format!("{owner} is to hold it and does not yet")),
+        Some(holder) if absent.contains(holder) => {
+            let message = format!(
+                "its holder {holder} is absent and nobody has said that it took over; look at the \
+                 gateways {}",
+                names(plan.owner.iter().chain(&plan.standbys))
+            );
+            not(Reason::HolderAbsent, message)
+        }
+        Some(holder) => {
+            let standbys = match plan.standbys.as_slice() {
+                [] => "nobody stands by".into(),
+                standbys => format!("{} stand by", names(standbys.iter())),
+            };
+            let message = format!("{holder} holds it; {standbys}");
+            Judged::new("Ready", true, Reason::Held, message)
+        }
+    }
+}
+
+fn names<'a>(nodes: impl Iterator<Item = &'a NodeName>) -> String {
+    let names: Vec<&str> = nodes.map(NodeName::as_str).collect();
+    names.join(", ")
+}
+
+/// The written status of a claim.
+pub(crate) fn written<'a>(view: &View<'a>, claim: &ClaimRef) -> Option<&'a ClaimStatus> {
+    view.snapshot.claims.get(claim).map(|stored| &stored.value.1)
+}
+
+#[cfg(test)]
+mod tests;

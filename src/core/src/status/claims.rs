@@ -1,0 +1,171 @@
+use std::collections::{BTreeMap, BTreeSet};
+use std::net::IpAddr;
+
+use crate::binding::ClaimBinding;
+use crate::model::{
+    Claim, ClaimRef, ClaimStatus, Condition, EgressNode, NamespaceName, NodeName, PodSelection,
+};
+use crate::presence;
+use crate::reason::Reason;
+use crate::selection::{Selection, selector};
+
+use super::{Judged, View, address_ready, written};
+
+/// The statuses of claims that differ from what is written.
+pub fn claim_statuses(view: &View<'_>) -> BTreeMap<ClaimRef, ClaimStatus> {
+    let absent = presence::absent(view.snapshot);
+    let troubled = Troubled::new(view);
+    let mut statuses = BTreeMap::new();
+    let empty = ClaimBinding::default();
+    for (name, stored) in &view.snapshot.claims {
+        let claim = &stored.value.0;
+        let binding = view.bindings.claims.get(name).unwrap_or(&empty);
+        let status = status(view, claim, binding, &absent, &troubled);
+        if written(view, name) != Some(&status) {
+            statuses.insert(name.clone(), status);
+        }
+    }
+    statuses
+}
+
+fn status(
+    view: &View<'_>,
+    claim: &Claim,
+    binding: &ClaimBinding,
+    absent: &BTreeSet<NodeName>,
+    troubled: &Troubled<'_>,
+) -> ClaimStatus {
+    let addresses: BTreeSet<IpAddr> = binding.bound.union(&binding.new).copied().collect();
+    let before: &[Condition] =
+        written(view, &claim.reference).map(|status| status.conditions.as_slice()).unwrap_or(&[]);
+    let accepted = accepted(claim, binding);
+    let bound = bound(binding, &addresses);
+    let programmed = troubled.programmed(view, claim);
+    let ready = ready(view, [&accepted, &bound, &programmed], &addresses, absent);
+    let judged = [accepted, bound, programmed, ready];
+    let date = |judged: Judged| judged.date(before, claim.generation, view.now);
+    ClaimStatus {
+        observed_generation: claim.generation,
+        gateways: holders(view, &addresses),
+        addresses: addresses.into_iter().collect(),
+        conditions: judged.into_iter().map(date).collect(),
+    }
+}
+
+fn holders(view: &View<'_>, addresses: &BTreeSet<IpAddr>) -> Vec<NodeName> {
+    let stored = addresses.iter().filter_map(|address| view.snapshot.addresses.get(address));
+    let holding = stored.filter_map(|stored| stored.value.status.holding.as_ref());
+    let nodes: BTreeSet<NodeName> = holding.map(|holding| holding.node.clone()).collect();
+    nodes.into_iter().collect()
+}
+
+fn accepted(claim: &Claim, binding: &ClaimBinding) -> Judged {
+    match &binding.refused {
+        Some(verdict) => Judged { kind: "Accepted", status: false, verdict: verdict.clone() },
+        None => {
+            let message = format!("pool {} admits the claim", claim.pool);
+            Judged::new("Accepted", true, Reason::Accepted, message)
+        }
+    }
+}
+
+fn bound(binding: &ClaimBinding, addresses: &BTreeSet<IpAddr>) -> Judged {
+    match (&binding.refused, &binding.waits) {
+        (Some(_), _) if addresses.is_empty() => {
+            let message = "no address is bound before the claim is accepted: see Accepted";
+            Judged::new("Bound", false, Reason::NotAccepted, message)
+        }
+        (_, Some(verdict)) => Judged { kind: "Bound", status: false, verdict: verdict.clone() },
+        _ => {
+            let list: Vec<String> = addresses.iter().map(IpAddr::to_string).collect();
+            Judged::new("Bound", true, Reason::Bound, format!("has {}", list.join(", ")))
+        }
+    }
+}
+
+fn ready(
+    view: &View<'_>,
+    needed: [&Judged; 3],
+    addresses: &BTreeSet<IpAddr>,
+    absent: &BTreeSet<NodeName>,
+) -> Judged {
+    let reasons = [Reason::NotAccepted, Reason::NotBound, Reason::NotProgrammed];
+    let unmet = needed.into_iter().zip(reasons).find(|(judged, _)| !judged.status);
+    if let Some((judged, reason)) = unmet {
+        return Judged::new("Ready", false, reason, judged.verdict.message.clone());
+    }
+    for address in addresses {
+        let Some(plan) = view.plans.get(address) else { continue };
+        let stored = view.snapshot.addresses.get(address);
+        let status = stored.map(|stored| stored.value.status.clone()).unwrap_or_default();
+        let judged = address_ready(plan, &status, absent);
+        if !judged.status {
+            let message = format!("{address}: {}", judged.verdict.message);
+            return Judged::new("Ready", false, judged.verdict.reason, message);
+        }
+    }
+    Judged::new("Ready", true, Reason::Ready, "every address is held and programmed")
+}
+
+/// Nodes that cannot programme what they should. At rest there are none, and no pod is looked at.
+struct Troubled<'a> {
+    nodes: BTreeMap<&'a NodeName, (Reason, String)>,
+    pods: Selection<'a>,
+}
+
+impl<'a> Troubled<'a> {
+    fn new(view: &View<'a>) -> Self {
+        let snapshot = view.snapshot;
+        let nodes: BTreeMap<&NodeName, (Reason, String)> = snapshot
+            .egress_nodes
+            .iter()
+            .filter_map(|(name, node)| Some((name, trouble(&node.value)?)))
+            .collect();
+        let pods = match nodes.is_empty() {
+            true => Selection::of_pods(snapshot, |_| false),
+            false => Selection::of_pods(snapshot, |pod| nodes.contains_key(&pod.node)),
+        };
+        Self { nodes, pods }
+    }
+
+    fn programmed(&self, view: &View<'_>, claim: &Claim) -> Judged {
+        if let (PodSelection::Service(service), Some(namespace)) =
+            (&claim.pods, &claim.reference.namespace)
+            && selector(view.snapshot, claim, namespace).is_none()
+        {
+            return service_not_found(service, namespace);
+        }
+        let found = self.pods.of(claim).find_map(|pod| {
+            let (reason, message) = self.nodes.get(&pod.node)?;
+            (!pod.host_network).then_some((&pod.node, reason, message))
+        });
+        match found {
+            Some((node, reason, message)) => {
+                Judged::new("Programmed", false, *reason, format!("{node}: {message}"))
+            }
+            None => {
+                let message = "no node reports that it cannot programme the claim";
+                Judged::new("Programmed", true, Reason::Programmed, message)
+            }
+        }
+    }
+}
+
+fn service_not_found(service: &str, namespace: &NamespaceName) -> Judged {
+    let message = format!(
+        "spec.serviceName: there is no Service {service} with a selector in namespace {namespace}; \
+         create it or use spec.podSelector"
+    );
+    Judged::new("Programmed", false, Reason::ServiceNotFound, message)
+}
+
+/// What a node says that keeps it from steering its pods.
+fn trouble(node: &EgressNode) -> Option<(Reason, String)> {
+    let find = |kind: &str, status: bool| {
+        let mut conditions = node.status.conditions.iter();
+        conditions.find(|c| c.kind == kind && c.status == status).map(|c| c.message.clone())
+    };
+    find("DatapathBypassed", true)
+        .map(|message| (Reason::DatapathBypassed, message))
+        .or_else(|| find("Ready", false).map(|message| (Reason::NodeNotReady, message)))
+}

@@ -6,8 +6,11 @@
 //! own is touched. All functions block (microseconds for netlink, milliseconds for nft) and act in
 //! the network namespace of the calling thread.
 
+pub mod bpf;
 pub mod constants;
+pub mod host;
 pub mod link;
+pub mod nft;
 pub mod route;
 pub mod rule;
 

@@ -27,13 +27,25 @@ const fn drop(name: &'static str, meaning: &'static str, remedy: &'static str) -
 pub const REASONS: &[Reason] = &[
     done("to_world", "A gateway sent a pod's packet out of its uplink."),
     done("to_holder", "A director sent a pod's packet through the tunnel to the holder."),
-    done("to_director", "A gateway sent a packet from outside through the tunnel to the director of its port."),
-    done("to_local_director", "A packet from outside arrived on the gateway that is its own director."),
+    done(
+        "to_director",
+        "A gateway sent a packet from outside through the tunnel to the director of its port.",
+    ),
+    done(
+        "to_local_director",
+        "A packet from outside arrived on the gateway that is its own director.",
+    ),
     done("to_pod", "A director took a packet from the tunnel and gave it to the host's stack."),
-    done("relayed", "A gateway that is no longer the holder sent a pod's packet on to the holder, once."),
+    done(
+        "relayed",
+        "A gateway that is no longer the holder sent a pod's packet on to the holder, once.",
+    ),
     done("arp_answered", "An ARP request for an address held here was answered."),
     done("ndp_answered", "A neighbour solicitation for an address held here was answered."),
-    done("too_big_answered", "A packet from outside did not fit the tunnel and its sender was told the size that does."),
+    done(
+        "too_big_answered",
+        "A packet from outside did not fit the tunnel and its sender was told the size that does.",
+    ),
     drop(
         "no_holder",
         "Nobody holds the egress address of the packet.",

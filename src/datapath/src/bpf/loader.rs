@@ -1,0 +1,245 @@
+use std::fs;
+use std::io;
+use std::path::{Path, PathBuf};
+
+use aya::maps::Array;
+use aya::programs::SchedClassifier;
+use aya::{Ebpf, EbpfLoader};
+use nix::ifaddrs::getifaddrs;
+use nix::net::if_::{if_nameindex, if_nametoindex};
+use nix::sys::resource::{RLIM_INFINITY, Resource, setrlimit};
+use nix::sys::statfs::{FsType, statfs};
+
+use super::address_table::AddressTable;
+use super::attach::{self, AttachMode, HOOKS, Hook};
+use super::codec::{self, CONFIG, Config};
+use super::error::{BpfError, program_errno};
+use super::gateway_tables::GatewayTables;
+use super::{LoadConfig, NodeLinks, pins};
+
+static OBJECT: &[u8] = aya::include_bytes_aligned!(concat!(env!("OUT_DIR"), "/egret.bpf.o"));
+
+/// linux/magic.h, BPF_FS_MAGIC.
+const BPF_FS: FsType = FsType(0xcafe_4a11);
+
+/// The programs of this node. Dropping it leaves everything in the kernel as it is.
+#[derive(Debug)]
+pub struct Loaded {
+    ebpf: Ebpf,
+    config: LoadConfig,
+    clsact: bool,
+}
+
+/// Loads the programs, on the maps that are pinned already where they are, and attaches them in
+/// place of older ones, one step each. The content of another layout's maps is copied first; its
+/// pins go last, so that after a crash at any point the next call begins with them again.
+///
+/// The agent must not write to the maps while this runs.
+///
+/// # Errors
+/// What the kernel refused, or an interface that is missing or no Ethernet device; what was
+/// attached before stays.
+pub fn load(config: LoadConfig) -> Result<Loaded, BpfError> {
+    // Kernels before 5.11 charge maps to this limit; without the right to raise it they say so.
+    let _ = setrlimit(Resource::RLIMIT_MEMLOCK, RLIM_INFINITY, RLIM_INFINITY);
+    let directory = pins::layout_directory(&config.pin_dir, config.layout);
+    make_directory(&config.pin_dir, &directory)?;
+    let others = pins::other_layouts(&config.pin_dir, config.layout)?;
+    let mut ebpf =
+        EbpfLoader::new().btf(None).default_map_pin_directory(&directory).load(OBJECT)?;
+    if let Some(newest) = others.first() {
+        pins::copy_maps(newest, &directory)?;
+    }
+    for hook in HOOKS {
+        classifier(&mut ebpf, hook)?.load().map_err(|source| BpfError::Program {
+            program: hook.program,
+            link: String::new(),
+            source,
+        })?;
+    }
+    let mut loaded = Loaded { ebpf, clsact: config.attach == AttachMode::Clsact, config };
+    loaded.attach_all(&others)?;
+    for other in others {
+        remove_pins(&other)?;
+    }
+    Ok(loaded)
+}
+
+/// Removes programs, attachments, maps and pins of every layout. Nothing there is success.
+///
+/// # Errors
+/// What could not be removed; the rest is tried first.
+pub fn teardown(pin_dir: &Path) -> Result<(), BpfError> {
+    let mut failed = None;
+    if let Ok(links) = if_nameindex() {
+        for link in links.iter() {
+            let removed = attach::detach_clsact(&link.name().to_string_lossy());
+            failed = failed.or(removed.err());
+        }
+    }
+    for layout in pins::other_layouts(pin_dir, 0)? {
+        failed = failed.or(remove_pins(&layout).err());
+    }
+    match fs::remove_dir(pin_dir) {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => {
+            failed = failed.or(Some(BpfError::pin(pin_dir)(error)));
+        }
+        _ => {}
+    }
+    failed.map_or(Ok(()), Err)
+}
+
+impl Loaded {
+    /// The addresses, for the lease thread.
+    ///
+    /// # Errors
+    /// As [`AddressTable::open`].
+    pub fn addresses(&self) -> Result<AddressTable, BpfError> {
+        AddressTable::open(&self.config.pin_dir, self.config.layout)
+    }
+
+    /// The rest, for the main loop.
+    ///
+    /// # Errors
+    /// As [`GatewayTables::open`].
+    pub fn gateway_tables(&self) -> Result<GatewayTables, BpfError> {
+        GatewayTables::open(&self.config.pin_dir, self.config.layout)
+    }
+
+    /// Makes `links` the ones that the programs run on: repairs what was detached, attaches to what
+    /// is new, detaches from what is gone. Returns how many attachments had to be changed, 0 where
+    /// all was well. To be called when links or addresses change, and now and then.
+    ///
+    /// # Errors
+    /// The first interface that could not be served; the others are.
+    pub fn ensure(&mut self, links: &NodeLinks) -> Result<u32, BpfError> {
+        self.config.links = links.clone();
+        self.attach_all(&[])
+    }
+
+    fn attach_all(&mut self, older: &[PathBuf]) -> Result<u32, BpfError> {
+        let links = self.config.links.clone();
+        let directory = pins::layout_directory(&self.config.pin_dir, self.config.layout);
+        let tunnel = index(&links.tunnel)?;
+        self.write_config(&directory, tunnel)?;
+        let mut changed = 0;
+        let mut failed = None;
+        let mut wanted = Vec::new();
+        for hook in HOOKS {
+            let names = if hook.tunnel {
+                vec![links.tunnel.as_str()]
+            } else {
+                links.uplinks.iter().map(String::as_str).collect()
+            };
+            for name in names {
+                let attached = index(name).and_then(|index| {
+                    wanted.push(hook.pin_name(index));
+                    self.attach_one(hook, (name, index), &directory, older)
+                });
+                match attached {
+                    Ok(new) => changed += u32::from(new),
+                    Err(error) => failed = failed.or(Some(error)),
+                }
+            }
+        }
+        if let Some(error) = failed {
+            return Err(error);
+        }
+        changed += attach::detach_others(&directory, &wanted)?;
+        if self.clsact {
+            detach_other_filters(&links)?;
+        }
+        Ok(changed)
+    }
+
+    fn attach_one(
+        &mut self,
+        hook: Hook,
+        link: (&str, u32),
+        directory: &Path,
+        older: &[PathBuf],
+    ) -> Result<bool, BpfError> {
+        if !is_ethernet(link.0)? {
+            return Err(BpfError::NotEthernet(link.0.to_owned()));
+        }
+        let program = classifier(&mut self.ebpf, hook)?;
+        if !self.clsact {
+            match attach::attach_tcx(program, hook, link, directory, older) {
+                // The kernel does not know the attach type: before 6.6.
+                Err(BpfError::Program { source, .. })
+                    if self.config.attach == AttachMode::Auto
+                        && program_errno(&source) == Some(libc::EINVAL) =>
+                {
+                    self.clsact = true;
+                }
+                done => return done,
+            }
+        }
+        attach::attach_clsact(program, hook, link.0)
+    }
+
+    fn write_config(&mut self, directory: &Path, tunnel: u32) -> Result<(), BpfError> {
+        let links = &self.config.links;
+        let config = Config {
+            endpoints: links.endpoints.clone(),
+            tunnel,
+            vni: self.config.vni,
+            underlay_mtu: links.underlay_mtu,
+        };
+        let mut map: Array<_, [u8; CONFIG]> = pins::array(directory, pins::CONFIG)?;
+        map.set(0, codec::encode_config(&config), 0).map_err(BpfError::map(pins::CONFIG))
+    }
+}
+
+fn classifier(ebpf: &mut Ebpf, hook: Hook) -> Result<&mut SchedClassifier, BpfError> {
+    let failed = |source| BpfError::Program { program: hook.program, link: String::new(), source };
+    ebpf.program_mut(hook.program)
+        .ok_or_else(|| failed(aya::programs::ProgramError::NotLoaded))?
+        .try_into()
+        .map_err(failed)
+}
+
+fn index(link: &str) -> Result<u32, BpfError> {
+    if_nametoindex(link).map_err(|_| BpfError::NoLink(link.to_owned()))
+}
+
+fn is_ethernet(link: &str) -> Result<bool, BpfError> {
+    let all = getifaddrs().map_err(|error| BpfError::pin(link)(error.into()))?;
+    Ok(all
+        .filter(|interface| interface.interface_name == link)
+        .filter_map(|interface| interface.address)
+        .any(|address| {
+            address.as_link_addr().is_some_and(|mac| mac.hatype() == libc::ARPHRD_ETHER)
+        }))
+}
+
+fn detach_other_filters(links: &NodeLinks) -> Result<(), BpfError> {
+    let Ok(all) = if_nameindex() else { return Ok(()) };
+    for link in all.iter() {
+        let name = link.name().to_string_lossy();
+        if name != links.tunnel && !links.uplinks.contains(name.as_ref()) {
+            attach::detach_clsact(&name)?;
+        }
+    }
+    Ok(())
+}
+
+fn make_directory(pin_dir: &Path, directory: &Path) -> Result<(), BpfError> {
+    let parent = pin_dir.parent().unwrap_or(pin_dir);
+    let kind = statfs(if pin_dir.exists() { pin_dir } else { parent });
+    let kind = kind.map_err(|error| BpfError::pin(pin_dir)(error.into()))?;
+    if kind.filesystem_type() != BPF_FS {
+        return Err(BpfError::NotBpfFs(pin_dir.to_owned()));
+    }
+    fs::create_dir_all(directory).map_err(BpfError::pin(directory))
+}
+
+/// Attachments first: a map that no program reads any more goes with its pin.
+fn remove_pins(directory: &Path) -> Result<(), BpfError> {
+    attach::detach_others(directory, &[])?;
+    for name in pins::entries(directory)? {
+        let path = directory.join(name);
+        fs::remove_file(&path).map_err(BpfError::pin(&path))?;
+    }
+    fs::remove_dir(directory).map_err(BpfError::pin(directory))
+}

@@ -32,8 +32,8 @@
 //!   restarted) is refused with a *hello*, which carries the right one. The sender learns it and
 //!   seals the refused message again, if it is no older than 200 ms: a first contact costs one
 //!   round trip and no message. Hellos go to the endpoint of the peers' table, never to the
-//!   datagram's source, are at most 8 bytes longer than what they answer, and limited to 20 a second and
-//!   peer. Nothing that does not verify is answered.
+//!   datagram's source, are at most 8 bytes longer than what they answer, and limited to 20 a
+//!   second and peer. Nothing that does not verify is answered.
 #![forbid(unsafe_code)]
 
 mod channel;

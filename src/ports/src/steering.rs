@@ -63,3 +63,62 @@ pub enum SteeringDrop {
     /// A packet to the tunnel's port from an address that is no cluster node's.
     ForgedTunnelInput,
 }
+
+impl SteeringDrop {
+    /// The counter's name, what it means and what to do: for `egret explain --live`.
+    #[must_use]
+    pub fn describe(self) -> (&'static str, &'static str, &'static str) {
+        match self {
+            Self::InvalidOrUntracked => (
+                "invalid_or_untracked",
+                "a packet that the connection table cannot place, from a selected pod",
+                "look for a notrack rule, or for clients that send outside their connection",
+            ),
+            Self::WrongDevice => (
+                "wrong_device",
+                "a steered packet was about to leave without the tunnel",
+                "see the events: somebody changed the tunnel device, our rule or our routes",
+            ),
+            Self::NotMarked => (
+                "not_marked",
+                "a new selected connection had not been marked",
+                "look for rules that clear the mark, or for DNAT after prerouting",
+            ),
+            Self::NoBlock => (
+                "no_block",
+                "no port block of the address is open on this node",
+                "is the controller running, and does somebody hold the address? See egret status",
+            ),
+            Self::UnsupportedProtocol => (
+                "unsupported_protocol",
+                "a protocol without ports (not TCP, UDP, SCTP or ICMP echo)",
+                "take the destination out of the claim, or use another protocol",
+            ),
+            Self::FamilyWithoutAddress => (
+                "family_without_address",
+                "the claim has no address of this family",
+                "give the claim an address of the family, or name its destinations",
+            ),
+            Self::NoAddress => (
+                "no_address",
+                "the claim has no address yet",
+                "read the conditions of the claim",
+            ),
+            Self::NotEstablished => (
+                "not_established",
+                "a frame from the tunnel that belongs to no connection of this node",
+                "normal for scans from outside; else the connection table was flushed",
+            ),
+            Self::ForgedTunnelForward => (
+                "forged_tunnel_forward",
+                "a pod sent to the tunnel's port",
+                "find the pod: it tries to forge frames, or uses the port by chance",
+            ),
+            Self::ForgedTunnelInput => (
+                "forged_tunnel_input",
+                "a packet to the tunnel's port from no node of the cluster",
+                "find the sender; an unknown node has no agent or no endpoint yet",
+            ),
+        }
+    }
+}

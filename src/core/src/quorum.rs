@@ -7,13 +7,26 @@
 //! are carried out in order, and what must not be lost ([`Effect::Keep`]) comes before what rests
 //! on it.
 
+mod address;
+mod candidate;
+mod director;
+mod handover;
+mod holder;
 mod kept;
 mod machine;
 mod message;
 #[cfg(feature = "mistakes")]
 mod mistakes;
+mod notices;
+mod plan;
+mod presence;
+mod rounds;
+mod size;
+#[cfg(test)]
+mod tests;
 mod timing;
 mod types;
+mod voter;
 
 pub use kept::{Fence, Grant, Kept};
 pub use machine::Machine;

@@ -17,6 +17,8 @@ pub struct Kept {
     pub cluster: Option<String>,
     /// When the silence began, on CLOCK_MONOTONIC_RAW in nanoseconds.
     pub silent_since: u64,
+    /// T_max in milliseconds; 0 before the first view.
+    pub t_max: u64,
     /// The silence is over and a consistent read, begun after it, has been taken in.
     pub may_grant: bool,
     /// The newest set seen.

@@ -59,7 +59,12 @@ impl SetId {
     }
 }
 
-pub(crate) fn first_eight(bytes: &[u8]) -> u64 {
+/// A boot's id as the number in its rounds.
+pub(super) fn boot_number(boot_id: &str) -> u64 {
+    first_eight(&Sha256::digest(boot_id.as_bytes()))
+}
+
+fn first_eight(bytes: &[u8]) -> u64 {
     bytes.iter().take(8).fold(0, |number, byte| number << 8 | u64::from(*byte))
 }
 
@@ -203,8 +208,6 @@ pub enum Reason {
     NewerSet,
     /// Another set of the same number.
     OtherSet,
-    /// The sender is no member of the set named.
-    NotVoter,
 }
 
 /// A set of voters, or a part where all members do not fit into one datagram.
@@ -305,6 +308,8 @@ pub enum Move {
     Coming {
         /// Which address.
         address: IpAddr,
+        /// The question whose answer it rests on.
+        question: u64,
         /// The successor's next round.
         round: RoundId,
     },

@@ -7,12 +7,16 @@
 //! the network namespace of the calling thread.
 
 pub mod bpf;
+pub mod conntrack;
 pub mod constants;
 pub mod host;
 pub mod link;
 pub mod nft;
+pub mod probe;
+pub mod repair;
 pub mod route;
 pub mod rule;
+pub mod teardown;
 
 mod netlink;
 

@@ -42,11 +42,7 @@ pub struct Tunnel {
 /// `Conflict` where a device of the name exists that is no VXLAN device (it is left alone) or
 /// another device has the port; `Invalid` where `uplink_mtu` is too small or the kernel lacks VXLAN;
 /// `Denied` without CAP_NET_ADMIN.
-pub fn ensure(
-    settings: &Settings,
-    underlay: Family,
-    uplink_mtu: u32,
-) -> Result<Tunnel, PortError> {
+pub fn ensure(settings: &Settings, underlay: Family, uplink_mtu: u32) -> Result<Tunnel, PortError> {
     let name = &settings.device;
     let operation = || format!("make the tunnel device {name}");
     let mtu = uplink_mtu.saturating_sub(overhead(underlay));

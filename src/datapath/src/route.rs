@@ -167,10 +167,13 @@ mod tests {
         let order: Vec<_> =
             wanted(Family::IPv4, &never, 7).iter().map(|w| (w.target, w.destination)).collect();
         let default: IpNet = "0.0.0.0/0".parse().unwrap();
-        assert_eq!(order, [
-            (Target::Unreachable, default),
-            (Target::Throw, "10.0.0.0/8".parse().unwrap()),
-            (Target::Device(7), default),
-        ]);
+        assert_eq!(
+            order,
+            [
+                (Target::Unreachable, default),
+                (Target::Throw, "10.0.0.0/8".parse().unwrap()),
+                (Target::Device(7), default),
+            ]
+        );
     }
 }

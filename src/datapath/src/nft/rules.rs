@@ -1,0 +1,263 @@
+//! The chains that do not depend on the programme.
+//!
+//! ```text
+//! select  prerouting −90 (after DNAT, before routing): marks
+//! guard   forward 0: drops what would leave with another source, before NAT is decided
+//! input   who may send to our ports
+//! mss     forward −150
+//! post    nat postrouting 99, just before srcnat: a connection's NAT is decided by the first chain
+//!         that sets it, and a CNI's masquerade hangs at 100
+//! ```
+
+use std::collections::BTreeMap;
+
+use egret_ports::steering::SteeringDrop;
+
+use super::table::{Chain, Hook, Rule};
+use crate::constants::Settings;
+
+/// Counts first packets of selected connections in prerouting: the probe's and the metric's.
+pub(crate) const SELECTED: &str = "selected";
+
+/// The counter of a reason, and what it counts.
+pub(crate) fn counter(drop: SteeringDrop) -> (&'static str, &'static str) {
+    match drop {
+        SteeringDrop::InvalidOrUntracked => {
+            ("invalid_or_untracked", "selected, but conntrack does not know the connection")
+        }
+        SteeringDrop::WrongDevice => ("wrong_device", "steered, about to leave past the tunnel"),
+        SteeringDrop::NotMarked => ("not_marked", "selected and new, but not steered"),
+        SteeringDrop::NoBlock => ("no_block", "steered, and no port block is open here"),
+        SteeringDrop::UnsupportedProtocol => {
+            ("unsupported_protocol", "selected, neither TCP, UDP, SCTP nor ICMP echo")
+        }
+        SteeringDrop::FamilyWithoutAddress => {
+            ("family_without_address", "the claim has no address of this family")
+        }
+        SteeringDrop::NoAddress => ("no_address", "the claim has no address bound"),
+        SteeringDrop::NotEstablished => {
+            ("not_established", "from the tunnel, of no connection of this node")
+        }
+        SteeringDrop::ForgedTunnelForward => {
+            ("forged_tunnel_forward", "a pod's packet to the tunnel port")
+        }
+        SteeringDrop::ForgedTunnelInput => {
+            ("forged_tunnel_input", "to the tunnel or peers port, from no node")
+        }
+    }
+}
+
+/// All reasons.
+pub(crate) const DROPS: [SteeringDrop; 10] = [
+    SteeringDrop::InvalidOrUntracked,
+    SteeringDrop::WrongDevice,
+    SteeringDrop::NotMarked,
+    SteeringDrop::NoBlock,
+    SteeringDrop::UnsupportedProtocol,
+    SteeringDrop::FamilyWithoutAddress,
+    SteeringDrop::NoAddress,
+    SteeringDrop::NotEstablished,
+    SteeringDrop::ForgedTunnelForward,
+    SteeringDrop::ForgedTunnelInput,
+];
+
+/// Chain for flows of an address without an open block.
+pub(crate) const NO_BLOCK: &str = "no-block";
+/// Chain for flows of a family in which the claim has no address.
+pub(crate) const NO_FAMILY: &str = "no-family";
+/// Chain for flows of a claim without an address.
+pub(crate) const NO_ADDRESS: &str = "no-address";
+
+/// A first packet: conntrack has seen no reply, and has not confirmed the entry. Of a one-way UDP
+/// flow every packet is `new`, and its NAT was decided at the first: only that one may be marked.
+const FIRST: &str = "ct state new ct status ! confirmed";
+
+/// The chains, for a tunnel device of this MTU in bytes.
+pub(crate) fn chains(settings: &Settings, mtu: u32) -> BTreeMap<String, Chain> {
+    let mut chains = BTreeMap::new();
+    let mut add = |name: &str, hook: Option<Hook>, rules: Vec<Rule>| {
+        chains.insert(name.to_owned(), Chain { hook, rules });
+    };
+    add("select", hook("filter", "prerouting", -90), select(settings));
+    add("first", None, first(settings));
+    add("guard", hook("filter", "forward", 0), guard(settings));
+    add("broken", None, broken());
+    add("fresh", None, fresh(settings));
+    add("input", hook("filter", "input", 0), input(settings));
+    add("mss", hook("filter", "forward", -150), mss(settings, mtu));
+    add("post", hook("nat", "postrouting", 99), post(settings));
+    for (chain, drop) in [
+        (NO_BLOCK, SteeringDrop::NoBlock),
+        (NO_FAMILY, SteeringDrop::FamilyWithoutAddress),
+        (NO_ADDRESS, SteeringDrop::NoAddress),
+    ] {
+        add(chain, None, vec![Rule::new(dropped(drop), counter(drop).1)]);
+    }
+    chains
+}
+
+fn hook(kind: &str, hook: &str, priority: i64) -> Option<Hook> {
+    Some(Hook { kind: kind.to_owned(), hook: hook.to_owned(), priority })
+}
+
+fn dropped(drop: SteeringDrop) -> String {
+    format!("counter name {} drop", counter(drop).0)
+}
+
+fn select(Settings { device, mark, .. }: &Settings) -> Vec<Rule> {
+    let outsider = dropped(SteeringDrop::NotEstablished);
+    vec![
+        // Without it a datagram to a port without a connection goes round between director and
+        // gateway until its TTL ends.
+        Rule::new(
+            format!("iifname \"{device}\" ct state != {{ established, related }} {outsider}"),
+            "the tunnel brings replies only",
+        ),
+        Rule::new(format!("{FIRST} jump first"), "first packets"),
+        // Replies keep the main table: they go to the pod.
+        Rule::new(
+            format!(
+                "ct direction original ct mark & {mark:#x} == {mark:#x} \
+                 meta mark set meta mark | {mark:#x}"
+            ),
+            "steer what a pod sends on a steered connection",
+        ),
+    ]
+}
+
+fn never() -> [Rule; 2] {
+    [
+        Rule::new("ip daddr @never4 return", "never steered, IPv4"),
+        Rule::new("ip6 daddr @never6 return", "never steered, IPv6"),
+    ]
+}
+
+fn first(Settings { mark, .. }: &Settings) -> Vec<Rule> {
+    let mut rules = never().to_vec();
+    let action = format!("counter name {SELECTED} ct mark set ct mark | {mark:#x}");
+    rules.extend([
+        Rule::new(format!("ip saddr . ip daddr @selected4 {action}"), "selected, IPv4"),
+        Rule::new(format!("ip6 saddr . ip6 daddr @selected6 {action}"), "selected, IPv6"),
+    ]);
+    rules
+}
+
+fn guard(Settings { device, mark, tunnel_port, .. }: &Settings) -> Vec<Rule> {
+    let forged = dropped(SteeringDrop::ForgedTunnelForward);
+    let elsewhere = dropped(SteeringDrop::WrongDevice);
+    vec![
+        Rule::new(format!("udp dport {tunnel_port} {forged}"), "pods never speak the tunnel"),
+        Rule::new(
+            format!("meta mark & {mark:#x} == {mark:#x} oifname != \"{device}\" {elsewhere}"),
+            "the packet's mark leads into the tunnel only",
+        ),
+        // Others may overwrite the packet's mark; the connection still says where it belongs.
+        Rule::new(
+            format!(
+                "ct direction original ct mark & {mark:#x} == {mark:#x} \
+                 oifname != \"{device}\" {elsewhere}"
+            ),
+            "the connection's mark leads into the tunnel only",
+        ),
+        Rule::new("ct state invalid,untracked jump broken", "NAT never touches these"),
+        Rule::new(format!("{FIRST} jump fresh"), "first packets"),
+    ]
+}
+
+fn broken() -> Vec<Rule> {
+    let action = dropped(SteeringDrop::InvalidOrUntracked);
+    let mut rules = never().to_vec();
+    rules.extend([
+        Rule::new(format!("ip saddr . ip daddr @selected4 {action}"), "selected, IPv4"),
+        Rule::new(format!("ip6 saddr . ip6 daddr @selected6 {action}"), "selected, IPv6"),
+    ]);
+    rules
+}
+
+/// Here and not in postrouting: a flow that is dropped after NAT was decided stays dead when its
+/// block has come; one dropped here leaves no entry, and its next packet is a first one again.
+fn fresh(Settings { mark, .. }: &Settings) -> Vec<Rule> {
+    let unmarked = format!("ct mark & {mark:#x} == 0");
+    let marked = format!("ct mark & {mark:#x} == {mark:#x}");
+    let not_marked = dropped(SteeringDrop::NotMarked);
+    let protocol = dropped(SteeringDrop::UnsupportedProtocol);
+    let mut rules = never().to_vec();
+    rules.extend(
+        [("ip saddr . ip daddr @selected4", "IPv4"), ("ip6 saddr . ip6 daddr @selected6", "IPv6")]
+            .map(|(selected, family)| {
+                Rule::new(
+                    format!("{unmarked} {selected} {not_marked}"),
+                    format!("selected but unmarked, {family}"),
+                )
+            }),
+    );
+    rules.extend([
+        Rule::new("ip saddr . ip daddr vmap @refused4", "nothing to leave with, IPv4"),
+        Rule::new("ip6 saddr . ip6 daddr vmap @refused6", "nothing to leave with, IPv6"),
+    ]);
+    for (family, icmp, echo) in
+        [("ipv4", "icmp", "icmp type"), ("ipv6", "ipv6-icmp", "icmpv6 type")]
+    {
+        rules.extend([
+            Rule::new(
+                format!(
+                    "{marked} meta nfproto {family} \
+                     meta l4proto != {{ tcp, udp, sctp, {icmp} }} {protocol}"
+                ),
+                format!("protocols with ports, {family}"),
+            ),
+            Rule::new(
+                format!("{marked} meta nfproto {family} {echo} != echo-request {protocol}"),
+                format!("echo requests, {family}"),
+            ),
+        ]);
+    }
+    rules
+}
+
+fn input(Settings { tunnel_port, peers_port, .. }: &Settings) -> Vec<Rule> {
+    let forged = dropped(SteeringDrop::ForgedTunnelInput);
+    let ports = format!("udp dport {{ {tunnel_port}, {peers_port} }}");
+    vec![
+        Rule::new(format!("ip saddr != @peers4 {ports} {forged}"), "from nodes only, IPv4"),
+        Rule::new(format!("ip6 saddr != @peers6 {ports} {forged}"), "from nodes only, IPv6"),
+    ]
+}
+
+/// Only ever lowered, and by family: IPv4 and IPv6 headers differ by 20 bytes (RFC 9293 3.7.1).
+fn mss(Settings { device, .. }: &Settings, mtu: u32) -> Vec<Rule> {
+    let mut rules = Vec::new();
+    for (family, headers) in [("ipv4", 40), ("ipv6", 60)] {
+        let size = mtu.saturating_sub(headers).clamp(1, 65_535);
+        for (direction, name) in [("oifname", "sent"), ("iifname", "received")] {
+            rules.push(Rule::new(
+                format!(
+                    "{direction} \"{device}\" meta nfproto {family} \
+                     tcp flags & (syn | rst) == syn \
+                     tcp option maxseg size > {size} tcp option maxseg size set {size}"
+                ),
+                format!("segments that fit the tunnel, {family}, {name}"),
+            ));
+        }
+    }
+    rules
+}
+
+fn post(Settings { device, mark, .. }: &Settings) -> Vec<Rule> {
+    let rest = dropped(SteeringDrop::NoBlock);
+    vec![
+        Rule::new(
+            format!("oifname \"{device}\" ip saddr . ip daddr vmap @policy4"),
+            "address and ports, IPv4",
+        ),
+        Rule::new(
+            format!("oifname \"{device}\" ip6 saddr . ip6 daddr vmap @policy6"),
+            "address and ports, IPv6",
+        ),
+        // A flow that left the programme between two hooks.
+        Rule::new(
+            format!("oifname \"{device}\" ct mark & {mark:#x} == {mark:#x} {rest}"),
+            "nothing leaves with a pod's own address",
+        ),
+    ]
+}

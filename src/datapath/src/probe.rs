@@ -1,0 +1,120 @@
+//! Proof that pods' traffic passes our hooks on this node.
+//!
+//! What pods send is seen twice. A packet socket taps every device before tc and before any eBPF
+//! program of a CNI (net/core/dev.c: taps come first in `__netif_receive_skb_core`), so it sees a
+//! pod's SYN whatever happens to it then. The hook in prerouting counts first packets of selected
+//! connections. SYNs at the devices and none in the hook, nor in conntrack: the CNI forwards past
+//! netfilter, and nothing that Egret installs can hold.
+
+mod tap;
+
+use std::collections::BTreeSet;
+use std::net::SocketAddr;
+use std::time::{Duration, Instant};
+
+use egret_core::programme::SteeringProgramme;
+use egret_ports::error::PortError;
+
+use self::tap::Tap;
+use crate::conntrack::{self, FlowIndex};
+use crate::constants::Settings;
+use crate::netlink::refused;
+use crate::nft;
+
+/// So many different connections make a bypass: one could be a packet that its pod's device or the
+/// kernel dropped for reasons of its own.
+const ENOUGH: usize = 3;
+
+/// How long the hook may lag behind the tap: a packet waits in a backlog queue at most.
+const LAG: Duration = Duration::from_millis(200);
+
+/// What a probe found.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Verdict {
+    /// A selected pod's connection reached the hook.
+    Passed,
+    /// Selected pods opened connections, and none reached the hook.
+    Bypassed {
+        /// A sentence with numbers and an example, for the condition.
+        evidence: String,
+    },
+    /// Too few connections were opened to tell.
+    NoTraffic,
+}
+
+/// Watches for `window` at most, and ends at once when a connection has passed. Sends nothing,
+/// changes nothing. TCP only: a first UDP packet cannot be told from a later one on the wire.
+///
+/// # Errors
+/// `Denied` without CAP_NET_RAW; `NotFound` where no programme was applied.
+pub fn run(
+    settings: &Settings,
+    programme: &SteeringProgramme,
+    window: Duration,
+) -> Result<Verdict, PortError> {
+    let index = FlowIndex::new(programme);
+    let operation = || "tap the node's devices";
+    let tap = Tap::open().map_err(|e| refused(operation(), e))?;
+    let before = nft::selected(settings)?;
+    let end = Instant::now() + window;
+    let mut seen: BTreeSet<(SocketAddr, SocketAddr)> = BTreeSet::new();
+    while Instant::now() < end {
+        let Some((source, destination)) = tap.next(LAG).map_err(|e| refused(operation(), e))?
+        else {
+            // Nothing came for LAG: what was seen before has reached the hook by now.
+            if !seen.is_empty() && nft::selected(settings)? > before {
+                return Ok(Verdict::Passed);
+            }
+            continue;
+        };
+        if index.selects(source.ip(), destination.ip()) {
+            seen.insert((source, destination));
+            if seen.len() >= ENOUGH && nft::selected(settings)? > before {
+                return Ok(Verdict::Passed);
+            }
+        }
+    }
+    if !seen.is_empty() {
+        std::thread::sleep(LAG);
+    }
+    let counted = nft::selected(settings)? - before.min(nft::selected(settings)?);
+    // A destination that DNAT turned to the inside is not counted, but conntrack knows it.
+    let passed = counted > 0 || (!seen.is_empty() && conntrack::knows(&seen)?);
+    Ok(judge(&seen, passed))
+}
+
+fn judge(seen: &BTreeSet<(SocketAddr, SocketAddr)>, passed: bool) -> Verdict {
+    match seen.first() {
+        Some(_) if passed => Verdict::Passed,
+        Some((source, destination)) if seen.len() >= ENOUGH => Verdict::Bypassed {
+            evidence: format!(
+                "selected pods opened {} connections (such as {source} to {destination}) and none \
+                 of them passed the node's netfilter: the CNI forwards past it (eBPF host \
+                 routing?), so that Egret cannot steer; switch the CNI to the host's stack",
+                seen.len()
+            ),
+        },
+        _ => Verdict::NoTraffic,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn seen(number: u16) -> BTreeSet<(SocketAddr, SocketAddr)> {
+        let destination = "198.51.100.7:443".parse().unwrap();
+        (0..number)
+            .map(|n| (SocketAddr::new("10.244.1.2".parse().unwrap(), 40_000 + n), destination))
+            .collect()
+    }
+
+    #[test]
+    fn three_connections_that_nobody_counted_are_a_bypass() {
+        assert_eq!(judge(&seen(0), false), Verdict::NoTraffic);
+        assert_eq!(judge(&seen(2), false), Verdict::NoTraffic);
+        assert_eq!(judge(&seen(1), true), Verdict::Passed);
+        let Verdict::Bypassed { evidence } = judge(&seen(3), false) else { panic!() };
+        assert!(evidence.contains("10.244.1.2:40000 to 198.51.100.7:443"), "{evidence}");
+    }
+}

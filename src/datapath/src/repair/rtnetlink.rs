@@ -1,0 +1,137 @@
+//! Notices of links, addresses, routes and rules.
+
+use std::io;
+
+use netlink_packet_core::{NetlinkMessage, NetlinkPayload};
+use netlink_packet_route::RouteNetlinkMessage;
+use netlink_packet_route::address::AddressMessage;
+use netlink_packet_route::link::LinkMessage;
+use netlink_packet_route::route::RouteMessage;
+use netlink_sys::Socket;
+use netlink_sys::protocols::NETLINK_ROUTE;
+
+use super::{Watch, What, listen};
+use crate::constants::Settings;
+use crate::netlink::{RouteNetlink, link, route, rule, split};
+use crate::rule::is_ours;
+
+// enum rtnetlink_groups, include/uapi/linux/rtnetlink.h
+const RTNLGRP_LINK: u32 = 1;
+const RTNLGRP_IPV4_IFADDR: u32 = 5;
+const RTNLGRP_IPV4_ROUTE: u32 = 7;
+const RTNLGRP_IPV4_RULE: u32 = 8;
+const RTNLGRP_IPV6_IFADDR: u32 = 9;
+const RTNLGRP_IPV6_ROUTE: u32 = 11;
+const RTNLGRP_IPV6_RULE: u32 = 19;
+const RTNLGRP_IPV4_NETCONF: u32 = 24;
+
+/// A sysctl of a device; no library type for it.
+const RTM_NEWNETCONF: u16 = 80;
+
+const MAIN_TABLE: u32 = 254;
+
+pub(super) struct Watcher {
+    socket: Socket,
+    settings: Settings,
+    /// Index, up, MTU and `arp off` of our device when last seen.
+    device: Option<(u32, bool, u32, bool)>,
+}
+
+impl Watcher {
+    pub(super) fn new(settings: &Settings) -> io::Result<Self> {
+        let socket = listen(
+            NETLINK_ROUTE,
+            &[
+                RTNLGRP_LINK,
+                RTNLGRP_IPV4_IFADDR,
+                RTNLGRP_IPV4_ROUTE,
+                RTNLGRP_IPV4_RULE,
+                RTNLGRP_IPV6_IFADDR,
+                RTNLGRP_IPV6_ROUTE,
+                RTNLGRP_IPV6_RULE,
+                RTNLGRP_IPV4_NETCONF,
+            ],
+        )?;
+        // After the socket listens: nothing is missed in between.
+        let device = RouteNetlink::route()?.link(&settings.device)?;
+        let device = device.map(|link| (link.index, link.up, link.mtu, link.no_arp));
+        Ok(Self { socket, settings: settings.clone(), device })
+    }
+
+    fn message(&mut self, bytes: &[u8]) -> Option<What> {
+        let kind = u16::from_ne_bytes(bytes.get(4..6)?.try_into().ok()?);
+        if kind == RTM_NEWNETCONF {
+            // For which device is in an attribute that no library reads; ours is checked cheaply.
+            return self.device.map(|_| What::DeviceChanged);
+        }
+        let message = NetlinkMessage::<RouteNetlinkMessage>::deserialize(bytes).ok()?;
+        let NetlinkPayload::InnerMessage(message) = message.payload else { return None };
+        match message {
+            RouteNetlinkMessage::NewLink(link) => self.new_link(&link),
+            RouteNetlinkMessage::DelLink(link) => {
+                let gone = self.device.is_some_and(|(index, ..)| index == link.header.index);
+                gone.then(|| {
+                    self.device = None;
+                    What::DeviceRemoved
+                })
+            }
+            RouteNetlinkMessage::NewAddress(address) => self.address(&address, true),
+            RouteNetlinkMessage::DelAddress(address) => self.address(&address, false),
+            RouteNetlinkMessage::NewRoute(route) => self.route(route, true),
+            RouteNetlinkMessage::DelRoute(route) => self.route(route, false),
+            RouteNetlinkMessage::DelRule(message) => {
+                let rule = rule::record_any(message)?;
+                is_ours(&rule, &self.settings).then_some(What::RuleRemoved(rule.family))
+            }
+            _ => None,
+        }
+    }
+
+    fn new_link(&mut self, message: &LinkMessage) -> Option<What> {
+        let link = link::record(message);
+        if link.name != self.settings.device {
+            // Renamed away counts as removed.
+            let ours = self.device.is_some_and(|(index, ..)| index == link.index);
+            return (ours && !link.name.is_empty()).then(|| {
+                self.device = None;
+                What::DeviceRemoved
+            });
+        }
+        let now = (link.index, link.up, link.mtu, link.no_arp);
+        let before = self.device.replace(now);
+        if before == Some(now) {
+            return None;
+        }
+        Some(if link.up { What::DeviceChanged } else { What::DeviceDown })
+    }
+
+    fn address(&self, message: &AddressMessage, added: bool) -> Option<What> {
+        match self.device {
+            Some((index, ..)) if index == message.header.index => {
+                (!added).then_some(What::DeviceChanged)
+            }
+            _ => Some(What::Uplinks),
+        }
+    }
+
+    fn route(&self, message: RouteMessage, added: bool) -> Option<What> {
+        let route = route::record_any(message)?;
+        if route.table == self.settings.route_table {
+            // Ours are added with `proto kernel`.
+            return (!added || !route.kernel).then_some(What::Route(route.destination));
+        }
+        let is_default = route.table == MAIN_TABLE && route.destination.prefix_len() == 0;
+        is_default.then_some(What::Uplinks)
+    }
+}
+
+impl Watch for Watcher {
+    fn socket(&self) -> &Socket {
+        &self.socket
+    }
+
+    fn read(&mut self, bytes: &[u8]) -> Vec<(What, Option<String>)> {
+        let changes = split(bytes).filter_map(|message| self.message(message));
+        changes.map(|what| (what, None)).collect()
+    }
+}

@@ -1,0 +1,52 @@
+//! Removal of everything that the director's side has in the kernel.
+
+use std::fmt;
+
+use egret_ports::error::PortError;
+
+use crate::constants::Settings;
+use crate::{conntrack, link, nft, route, rule};
+
+/// What could not be removed; the rest was.
+#[derive(Debug)]
+pub struct TeardownError {
+    /// One for each step that failed, in order.
+    pub failures: Vec<PortError>,
+}
+
+impl fmt::Display for TeardownError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "not everything could be removed: ")?;
+        for (index, failure) in self.failures.iter().enumerate() {
+            let comma = if index == 0 { "" } else { "; " };
+            write!(f, "{comma}{failure}")?;
+        }
+        Ok(())
+    }
+}
+
+impl std::error::Error for TeardownError {}
+
+/// Removes our rules, routes, device, steered connections and nft table, the guard last: until the
+/// end, what is steered is dropped and does not leave with another source. Idempotent; goes on
+/// after a failure.
+///
+/// # Errors
+/// All failures, after everything else was removed.
+pub fn all(settings: &Settings) -> Result<(), TeardownError> {
+    let steps: [(&str, fn(&Settings) -> Result<(), PortError>); 5] = [
+        ("rules", rule::remove),
+        ("routes", route::remove),
+        ("device", link::remove),
+        ("connections", |settings| conntrack::forget_all(settings).map(drop)),
+        ("guard", nft::remove),
+    ];
+    let mut failures = Vec::new();
+    for (step, remove) in steps {
+        match remove(settings) {
+            Ok(()) => tracing::debug!(step, "removed"),
+            Err(error) => failures.push(error),
+        }
+    }
+    if failures.is_empty() { Ok(()) } else { Err(TeardownError { failures }) }
+}

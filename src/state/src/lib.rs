@@ -7,4 +7,7 @@
 #![forbid(unsafe_code)]
 
 pub mod convert;
+pub mod directory;
 pub mod manifest;
+
+pub use directory::{DirectoryState, RecordedEvent, StoreError, events, read_once};

@@ -16,6 +16,8 @@ use std::path::{Path, PathBuf};
 
 use egret_core::model::Broken;
 
+pub(crate) use core_v1::labelled_namespace;
+pub(crate) use meta::is_name;
 pub use object::{Object, ObjectKey};
 
 /// The largest file that is read, in bytes.
@@ -107,7 +109,7 @@ pub fn check(path: &Path) -> Vec<Broken> {
             match std::fs::read_dir(&path) {
                 Ok(entries) => pending.extend(entries.flatten().filter_map(|entry| {
                     let name = entry.file_name().to_string_lossy().into_owned();
-                    let folder = !name.starts_with('.') && name != "egret.dev";
+                    let folder = !name.starts_with('.') && name != crate::directory::OWN_FOLDER;
                     let kind = entry.file_type().ok()?;
                     let wanted = if kind.is_dir() { folder } else { is_manifest(&name) };
                     wanted.then(|| entry.path())

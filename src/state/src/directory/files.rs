@@ -1,0 +1,230 @@
+//! The files of the directory, as they were last understood.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::io;
+use std::path::PathBuf;
+use std::time::{Duration, Instant};
+
+use egret_core::model::Broken;
+
+use super::error::StoreError;
+use super::own::{self, FOLDERS, OWN_FOLDER, Own};
+use super::store::{Access, Stamp};
+use crate::manifest::{self, Fault, Object, ObjectKey, is_manifest};
+
+/// Folders below folders are read so deep.
+const MAX_DEPTH: usize = 16;
+/// A file that somebody has begun to write is left as it was for so long after the last write.
+const WRITER_PATIENCE: Duration = Duration::from_secs(1);
+
+/// What is remembered of the directory. Only changed files are read again.
+#[derive(Debug, Default)]
+pub struct Files {
+    /// Manifests of people, by path.
+    pub manifests: BTreeMap<String, ManifestFile>,
+    /// Egret's own files, by path.
+    pub own: BTreeMap<String, OwnFile>,
+    /// Folders seen at the last walk: these are watched.
+    pub folders: BTreeSet<String>,
+    /// Folders that could not be read at the last walk.
+    pub unreadable: Vec<Broken>,
+    /// Files that somebody is writing right now, with the time of the last write seen.
+    pub busy: BTreeMap<PathBuf, Instant>,
+}
+
+/// A person's file.
+#[derive(Debug)]
+pub struct ManifestFile {
+    stamp: Option<Stamp>,
+    lately: bool,
+    bytes: Vec<u8>,
+    /// Its objects, each with its line: where a document became broken, as they were before.
+    pub objects: Vec<(usize, Object)>,
+    /// What is wrong with it.
+    pub faults: Vec<Fault>,
+}
+
+/// A file of Egret's own.
+#[derive(Debug)]
+pub struct OwnFile {
+    stamp: Stamp,
+    lately: bool,
+    /// The object, as it was last understood.
+    pub object: Option<Own>,
+    /// What is wrong with the file.
+    pub fault: Option<String>,
+}
+
+impl Files {
+    /// Brings everything up to what the directory holds now.
+    ///
+    /// # Errors
+    /// Where the directory itself cannot be listed: nothing has changed then.
+    pub fn walk(&mut self, access: &Access) -> Result<(), StoreError> {
+        self.busy.retain(|_, last| last.elapsed() < WRITER_PATIENCE);
+        let mut seen = Seen::default();
+        find(access, "", 0, &mut seen).map_err(StoreError::io("."))?;
+        for folder in FOLDERS {
+            find_own(access, folder, &mut seen).map_err(StoreError::io(folder))?;
+        }
+        let Seen { manifests, own, folders, unreadable } = seen;
+        let hidden = |path: &str, blocked: &[(String, Broken)]| {
+            blocked.iter().any(|(folder, _)| {
+                path.strip_prefix(folder.as_str()).is_some_and(|rest| rest.starts_with('/'))
+            })
+        };
+        self.manifests.retain(|path, _| manifests.contains(path) || hidden(path, &unreadable));
+        self.own.retain(|path, _| own.contains(path));
+        for path in &manifests {
+            self.read_manifest(access, path);
+        }
+        for path in &own {
+            self.read_own(access, path);
+        }
+        self.folders = folders;
+        self.unreadable = unreadable.into_iter().map(|(_, broken)| broken).collect();
+        Ok(())
+    }
+
+    fn read_manifest(&mut self, access: &Access, path: &str) {
+        if self.busy.contains_key(std::path::Path::new(path)) {
+            return;
+        }
+        let known = self.manifests.get(path);
+        let (stamp, lately) = match access.stamp(path) {
+            Ok((stamp, lately)) => (Some(stamp), lately),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => {
+                self.manifests.remove(path);
+                return;
+            }
+            Err(_) => (None, true),
+        };
+        if known.is_some_and(|known| stamp.is_some() && known.stamp == stamp && !known.lately) {
+            return;
+        }
+        let bytes = match access.read(path) {
+            Ok(bytes) => bytes,
+            Err(error) if error.kind() == io::ErrorKind::NotFound => {
+                self.manifests.remove(path);
+                return;
+            }
+            Err(error) => {
+                let fault = Fault { line: 1, message: format!("cannot be read: {error}") };
+                let objects = self.manifests.remove(path).map(|known| known.objects);
+                let file = ManifestFile {
+                    stamp: None,
+                    lately: true,
+                    bytes: Vec::new(),
+                    objects: objects.unwrap_or_default(),
+                    faults: vec![fault],
+                };
+                self.manifests.insert(path.to_owned(), file);
+                return;
+            }
+        };
+        if let Some(known) = self.manifests.get_mut(path)
+            && known.stamp.is_some()
+            && known.bytes == bytes
+        {
+            (known.stamp, known.lately) = (stamp, lately);
+            return;
+        }
+        let before = self.manifests.remove(path).map(|known| known.objects).unwrap_or_default();
+        let (objects, faults) = understand(&bytes, before);
+        let file = ManifestFile { stamp, lately, bytes, objects, faults };
+        self.manifests.insert(path.to_owned(), file);
+    }
+
+    fn read_own(&mut self, access: &Access, path: &str) {
+        let Ok((stamp, lately)) = access.stamp(path) else {
+            self.own.remove(path);
+            return;
+        };
+        let known = self.own.get(path);
+        if known.is_some_and(|known| known.stamp == stamp && !known.lately) {
+            return;
+        }
+        let read = access.read(path).map_err(|error| format!("cannot be read: {error}"));
+        let before = self.own.remove(path).and_then(|known| known.object);
+        let (object, fault) = match read.and_then(|bytes| own::parse(path, &bytes)) {
+            Ok(object) => (Some(object), None),
+            Err(message) => (before, Some(message)),
+        };
+        self.own.insert(path.to_owned(), OwnFile { stamp, lately, object, fault });
+    }
+}
+
+/// What a file holds, given what it held before: what a broken document held stays, and a file
+/// that was just emptied is one that somebody is about to write.
+fn understand(bytes: &[u8], before: Vec<(usize, Object)>) -> (Vec<(usize, Object)>, Vec<Fault>) {
+    let mut parsed = manifest::parse_bytes(bytes);
+    if bytes.iter().all(u8::is_ascii_whitespace) && !before.is_empty() {
+        let message = "the file is empty; what it held stays as it was: \
+                       delete the file to delete its objects";
+        parsed.faults.push(Fault { line: 1, message: message.to_owned() });
+    }
+    if !parsed.faults.is_empty() {
+        let present: BTreeSet<ObjectKey> =
+            parsed.objects.iter().map(|(_, object)| object.key()).collect();
+        parsed
+            .objects
+            .extend(before.into_iter().filter(|(_, object)| !present.contains(&object.key())));
+    }
+    (parsed.objects, parsed.faults)
+}
+
+#[derive(Default)]
+struct Seen {
+    manifests: BTreeSet<String>,
+    own: BTreeSet<String>,
+    folders: BTreeSet<String>,
+    unreadable: Vec<(String, Broken)>,
+}
+
+fn find(access: &Access, folder: &str, depth: usize, seen: &mut Seen) -> io::Result<()> {
+    let entries = match access.list(folder) {
+        Ok(entries) => entries,
+        Err(error) if depth == 0 => return Err(error),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
+        Err(error) => {
+            let message = format!("the folder cannot be read: {error}");
+            let broken = Broken { place: folder.to_owned(), message };
+            seen.unreadable.push((folder.to_owned(), broken));
+            return Ok(());
+        }
+    };
+    seen.folders.insert(folder.to_owned());
+    for entry in entries {
+        let path =
+            if folder.is_empty() { entry.name.clone() } else { format!("{folder}/{}", entry.name) };
+        if entry.folder {
+            if path == OWN_FOLDER {
+                continue;
+            }
+            if depth == MAX_DEPTH {
+                let message = format!("folders below {MAX_DEPTH} others are not read");
+                seen.unreadable.push((path.clone(), Broken { place: path, message }));
+                continue;
+            }
+            find(access, &path, depth + 1, seen)?;
+        } else if is_manifest(&entry.name) {
+            seen.manifests.insert(path);
+        }
+    }
+    Ok(())
+}
+
+fn find_own(access: &Access, folder: &str, seen: &mut Seen) -> io::Result<()> {
+    // A folder of kinds that is missing is a damaged store, not a store without objects.
+    let entries = access.list(folder)?;
+    seen.folders.insert(folder.to_owned());
+    for entry in entries {
+        let path = format!("{folder}/{}", entry.name);
+        if entry.folder {
+            find_own(access, &path, seen)?;
+        } else if is_manifest(&entry.name) {
+            seen.own.insert(path);
+        }
+    }
+    Ok(())
+}

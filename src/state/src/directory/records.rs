@@ -1,0 +1,158 @@
+//! Keeps a [`Record`] beside every pool and claim of a person: its uid, its generation, its status
+//! and the spec as it was last understood, so that a process that starts while the file is broken
+//! knows it too.
+
+use std::collections::BTreeMap;
+
+use egret_core::model::{ClaimStatus, PoolStatus, Timestamp, Uid, Version};
+use rand::RngExt as _;
+
+use super::counter::VERSIONS;
+use super::error::StoreError;
+use super::files::Files;
+use super::own::{self, CLAIMS, Own, Record, RecordStatus};
+use super::store::Access;
+use crate::manifest::{Object, ObjectKey};
+
+/// What people's manifests hold: each object once, with the place of its document.
+#[derive(Debug, Default)]
+pub struct Present<'a> {
+    /// The objects; of two of one name the first in order of path and line.
+    pub objects: BTreeMap<ObjectKey, (&'a str, usize, &'a Object)>,
+    /// The others: their place, their name and the place of the first.
+    pub duplicates: Vec<(String, ObjectKey, String)>,
+}
+
+/// The objects of all manifests.
+pub fn present(files: &Files) -> Present<'_> {
+    let mut present = Present::default();
+    for (path, file) in &files.manifests {
+        for (line, object) in &file.objects {
+            let key = object.key();
+            if let Some((first, first_line, _)) = present.objects.get(&key) {
+                let place = format!("{path}:{line}");
+                present.duplicates.push((place, key, format!("{first}:{first_line}")));
+            } else {
+                present.objects.insert(key, (path, *line, object));
+            }
+        }
+    }
+    present
+}
+
+/// A record that does not fit the manifests.
+#[derive(Debug)]
+pub enum Change {
+    /// A new object, or another spec or place of a known one.
+    Write(String, Box<Record>),
+    /// The object is gone.
+    Remove(String),
+}
+
+/// The records, by key, with their files.
+pub fn records(files: &Files) -> BTreeMap<ObjectKey, (&str, &Record)> {
+    files
+        .own
+        .iter()
+        .filter_map(|(path, file)| match &file.object {
+            Some(Own::Record(record)) => Some((record.object.key(), (path.as_str(), &**record))),
+            _ => None,
+        })
+        .collect()
+}
+
+/// What must be written so that the records fit the manifests.
+///
+/// # Errors
+/// Where an object's name cannot be a file's.
+pub fn changes(files: &Files, now: Timestamp) -> Result<Vec<Change>, StoreError> {
+    let present = present(files);
+    let records = records(files);
+    let mut changes = Vec::new();
+    for (key, (path, _, object)) in &present.objects {
+        let Some(file) = own::record_file(key)? else { continue };
+        // A record that cannot be read is not written over: the uid in it would be lost.
+        let damaged = files.own.get(&file).is_some_and(|own| own.fault.is_some());
+        match records.get(key) {
+            _ if damaged => {}
+            None => changes.push(Change::Write(file, Box::new(first(object, path, now)))),
+            Some((_, record)) => {
+                let same = same_spec(&record.object, object);
+                if !same || record.manifest != *path {
+                    let mut record = (*record).clone();
+                    record.object = (*object).clone();
+                    record.manifest = (*path).to_owned();
+                    record.generation += i64::from(!same);
+                    changes.push(Change::Write(file, Box::new(record)));
+                }
+            }
+        }
+    }
+    for (key, (file, record)) in records {
+        if !present.objects.contains_key(&key) && !in_doubt(files, &record.manifest) {
+            changes.push(Change::Remove(file.to_owned()));
+        }
+    }
+    Ok(changes)
+}
+
+/// True where the file may still hold the object: it is broken or being written.
+fn in_doubt(files: &Files, manifest: &str) -> bool {
+    files.busy.contains_key(std::path::Path::new(manifest))
+        || files.manifests.get(manifest).is_some_and(|file| !file.faults.is_empty())
+}
+
+fn same_spec(one: &Object, other: &Object) -> bool {
+    match (one, other) {
+        (Object::Pool(one, _), Object::Pool(other, _)) => one == other,
+        (Object::Claim(one, _), Object::Claim(other, _)) => one == other,
+        (Object::ClusterClaim(one, _), Object::ClusterClaim(other, _)) => one == other,
+        _ => false,
+    }
+}
+
+fn first(object: &Object, manifest: &str, now: Timestamp) -> Record {
+    let status = match object {
+        Object::Pool(..) => RecordStatus::Pool(PoolStatus::default()),
+        _ => RecordStatus::Claim(ClaimStatus::default()),
+    };
+    Record {
+        version: Version::default(),
+        uid: random_uid(),
+        generation: 1,
+        created: now,
+        manifest: manifest.to_owned(),
+        object: object.clone(),
+        status,
+    }
+}
+
+/// A random UUID (RFC 9562 version 4), as the API server would draw it.
+fn random_uid() -> Uid {
+    let mut bytes: [u8; 16] = rand::rng().random();
+    bytes[6] = bytes[6] & 0x0f | 0x40;
+    bytes[8] = bytes[8] & 0x3f | 0x80;
+    let text = u128::from_be_bytes(bytes);
+    let text = format!("{text:032x}");
+    let parts = [&text[..8], &text[8..12], &text[12..16], &text[16..20], &text[20..]];
+    Uid::new(parts.join("-"))
+}
+
+/// Makes the changes. Needs the lock for writing, and `changes` made under it.
+pub fn apply(access: &Access, changes: Vec<Change>) -> Result<(), StoreError> {
+    for change in changes {
+        match change {
+            Change::Write(file, mut record) => {
+                if let Some((folder, _)) = file.rsplit_once('/')
+                    && folder.starts_with(CLAIMS)
+                {
+                    access.make_folder(folder).map_err(StoreError::io(folder))?;
+                }
+                record.version = Version(VERSIONS.draw(access, 1)?.to_string());
+                own::save(access, &file, &Own::Record(record))?;
+            }
+            Change::Remove(file) => access.remove(&file).map_err(StoreError::io(&file))?,
+        }
+    }
+    Ok(())
+}

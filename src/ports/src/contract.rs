@@ -1,1 +1,4 @@
 //! Contract suites: functions that panic where an implementation breaks a trait's contract.
+
+pub mod cluster_state;
+pub mod provider;

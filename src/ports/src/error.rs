@@ -25,6 +25,29 @@ pub enum ErrorClass {
     Invalid,
 }
 
+impl ErrorClass {
+    /// The class in snake_case: the label of metrics.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Transient => "transient",
+            Self::Throttled { .. } => "throttled",
+            Self::NotFound => "not_found",
+            Self::Conflict => "conflict",
+            Self::Denied => "denied",
+            Self::Quota => "quota",
+            Self::Invalid => "invalid",
+        }
+    }
+
+    /// Whether repeating the same call can help without a change made by a person.
+    pub fn heals_by_itself(self) -> bool {
+        match self {
+            Self::Transient | Self::Throttled { .. } | Self::Conflict | Self::NotFound => true,
+            Self::Denied | Self::Quota | Self::Invalid => false,
+        }
+    }
+}
+
 /// A classified failure of a port.
 #[derive(Debug, thiserror::Error)]
 #[error("{operation}: {source}")]

@@ -15,11 +15,21 @@ use crate::error::PortError;
 ///   success. Errors are classified.
 /// - Success is the observed state, never "the call returned".
 /// - `detach` takes away only what it can prove is held by the node that it names.
+/// - A node or address that the provider does not know is `ErrorClass::NotFound`; an address that
+///   the node's subnets or zone cannot serve is `Invalid`; a node without room is `Quota`; none of
+///   these changes anything.
+/// - Two calls for one address at once leave it at one of the two nodes.
+///
+/// Where [`Capabilities::fabric_is_fence`] is false nothing is attached anywhere: `attach` and
+/// `detach` only check what they are asked, and `observe` reports offers alone.
+///
+/// The suite is `contract::provider`.
 pub trait Provider: Send + Sync + 'static {
     /// What this provider can do; the planner reads it.
     fn capabilities(&self) -> Capabilities;
 
-    /// Where the addresses are attached, and what each node can serve.
+    /// Where the addresses are attached, and what each node can serve. A node that the provider
+    /// does not know is absent.
     fn observe(
         &self,
         addresses: &BTreeSet<IpAddr>,
@@ -45,7 +55,8 @@ pub trait Provider: Send + Sync + 'static {
 /// What a provider can do.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Capabilities {
-    /// The fabric decides who has an address: the kernel deadline is not armed.
+    /// The fabric decides who has an address, and this provider tells it: addresses are attached,
+    /// and the kernel deadline is not armed.
     pub fabric_is_fence: bool,
     /// The holder announces the address by ARP and NDP.
     pub announces: bool,
@@ -63,8 +74,8 @@ pub struct Observed {
 /// What a node can serve.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct NodeOffer {
-    /// How many more addresses it can take.
+    /// How many more addresses it can take; `u32::MAX` where nothing limits it.
     pub free: u32,
-    /// The addresses that its subnets or zone can serve.
+    /// The addresses asked for that its subnets or zone can serve.
     pub can_serve: BTreeSet<IpAddr>,
 }

@@ -6,6 +6,7 @@
 //! own is touched. All functions block (microseconds for netlink, milliseconds for nft) and act in
 //! the network namespace of the calling thread.
 
+pub mod announce;
 pub mod bpf;
 pub mod conntrack;
 pub mod constants;

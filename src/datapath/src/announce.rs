@@ -1,0 +1,153 @@
+//! Announcements of L2 addresses, probes, and conflicts (RFC 5227, RFC 4861, RFC 4862).
+//!
+//! State: one packet socket per uplink in use, and the memberships in solicited-node groups; one
+//! thread uses it. Always: what is sent passes the uplink's egress program, which refuses to let an
+//! announcement of an address out that is not held; nothing received is believed without its
+//! lengths.
+
+mod frame;
+mod groups;
+mod tap;
+
+use std::collections::BTreeMap;
+use std::io;
+use std::net::IpAddr;
+
+use egret_ports::announcer::Announcer;
+use egret_ports::error::{ErrorClass, PortError};
+use egret_ports::gateway::UplinkLink;
+
+use groups::Groups;
+use tap::Tap;
+
+/// How many frames of one uplink are looked at in one call: a flood does not hold the caller.
+const FRAMES_A_CALL: usize = 1024;
+
+/// [`Announcer`] by packet sockets, in the network namespace of the thread that calls it first for
+/// an uplink.
+#[derive(Debug, Default)]
+pub struct PacketAnnouncer {
+    taps: BTreeMap<u32, Tap>,
+    listened: BTreeMap<IpAddr, UplinkLink>,
+    groups: Groups,
+}
+
+impl PacketAnnouncer {
+    /// Opens nothing yet.
+    #[must_use]
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    fn tap(&mut self, index: u32) -> io::Result<&Tap> {
+        let tap = match self.taps.remove(&index) {
+            Some(tap) => tap,
+            None => Tap::open(index)?,
+        };
+        Ok(self.taps.entry(index).or_insert(tap))
+    }
+
+    /// The address and foreign MAC of a frame that claims what is listened for.
+    fn conflict(&self, index: u32, frame: &[u8]) -> Option<(IpAddr, [u8; 6])> {
+        let claim = frame::claims(frame)?;
+        let own = self.listened.get(&claim.address)?;
+        (own.index == index && own.mac != claim.mac).then_some((claim.address, claim.mac))
+    }
+
+    fn send(&mut self, frames: &[Vec<u8>], uplink: &UplinkLink) -> io::Result<()> {
+        for frame in frames {
+            let sent = self.tap(uplink.index)?.send(frame);
+            if let Err(error) = sent {
+                // The interface may have been made anew: the next call opens a new socket.
+                if error.raw_os_error() != Some(libc::ENOBUFS) {
+                    self.taps.remove(&uplink.index);
+                }
+                return Err(error);
+            }
+        }
+        Ok(())
+    }
+}
+
+impl Announcer for PacketAnnouncer {
+    fn announce(&mut self, address: IpAddr, uplink: &UplinkLink) -> Result<(), PortError> {
+        let frames = match address {
+            IpAddr::V4(v4) => frame::gratuitous_arp(v4, uplink.mac),
+            IpAddr::V6(v6) => vec![frame::unsolicited_advertisement(v6, uplink.mac)],
+        };
+        self.send(&frames, uplink).map_err(|error| port_error(format!("announce {address}"), error))
+    }
+
+    fn probe(&mut self, address: IpAddr, uplink: &UplinkLink) -> Result<(), PortError> {
+        let frame = match address {
+            IpAddr::V4(v4) => frame::arp_probe(v4, uplink.mac),
+            IpAddr::V6(v6) => frame::duplicate_address_solicitation(v6, uplink.mac),
+        };
+        self.send(&[frame], uplink).map_err(|error| port_error(format!("probe {address}"), error))
+    }
+
+    fn conflicts(&mut self) -> Result<Vec<(IpAddr, [u8; 6])>, PortError> {
+        let mut conflicts = Vec::new();
+        let mut broken = Vec::new();
+        for (index, tap) in &self.taps {
+            for _ in 0..FRAMES_A_CALL {
+                match tap.receive() {
+                    Ok(Some(received)) => {
+                        let conflict = self.conflict(*index, &received);
+                        conflicts.extend(conflict.filter(|seen| !conflicts.contains(seen)));
+                    }
+                    Ok(None) => break,
+                    Err(error) => {
+                        broken.push((*index, error));
+                        break;
+                    }
+                }
+            }
+        }
+        let mut failed = None;
+        for (index, error) in broken {
+            self.taps.remove(&index);
+            failed = Some(port_error(format!("listen on interface {index}"), error));
+        }
+        // What was seen is told first; a socket that stays broken says so in the next call.
+        match failed {
+            Some(error) if conflicts.is_empty() => Err(error),
+            _ => Ok(conflicts),
+        }
+    }
+
+    fn listen(&mut self, address: IpAddr, uplink: &UplinkLink) -> Result<(), PortError> {
+        let failed = |error| port_error(format!("listen for {address}"), error);
+        self.tap(uplink.index).map_err(failed)?;
+        if let IpAddr::V6(v6) = address {
+            self.groups.join(v6, uplink.index).map_err(failed)?;
+        }
+        self.listened.insert(address, *uplink);
+        Ok(())
+    }
+
+    fn forget(&mut self, address: IpAddr) -> Result<(), PortError> {
+        let uplink = self.listened.remove(&address);
+        if let IpAddr::V6(v6) = address {
+            self.groups
+                .leave(v6)
+                .map_err(|error| port_error(format!("forget {address}"), error))?;
+        }
+        let used = |index| self.listened.values().any(|listened| listened.index == index);
+        if let Some(uplink) = uplink.filter(|uplink| !used(uplink.index)) {
+            self.taps.remove(&uplink.index);
+        }
+        Ok(())
+    }
+}
+
+/// ENOBUFS is what a packet socket reports for a frame that a tc program dropped.
+fn port_error(operation: String, error: io::Error) -> PortError {
+    let class = match error.raw_os_error() {
+        Some(libc::ENOBUFS) => ErrorClass::Conflict,
+        Some(libc::ENODEV | libc::ENXIO) => ErrorClass::NotFound,
+        Some(libc::EPERM | libc::EACCES) => ErrorClass::Denied,
+        _ => ErrorClass::Transient,
+    };
+    PortError::new(class, operation, error)
+}

@@ -1,0 +1,217 @@
+//! Frames → bytes and back: pure.
+
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+
+const BROADCAST: [u8; 6] = [0xff; 6];
+const ARP: [u8; 2] = [0x08, 0x06];
+const IPV6: [u8; 2] = [0x86, 0xdd];
+const REQUEST: u8 = 1;
+const REPLY: u8 = 2;
+const ICMPV6: u8 = 58;
+const SOLICITATION: u8 = 135;
+const ADVERTISEMENT: u8 = 136;
+const OVERRIDE: u8 = 0x20;
+const TARGET_LINK_ADDRESS: u8 = 2;
+const ALL_NODES: Ipv6Addr = Ipv6Addr::new(0xff02, 0, 0, 0, 0, 0, 0, 1);
+
+/// The request and the reply form: some routers take only one of them as news (RFC 5227 section 3
+/// asks for the request).
+pub(super) fn gratuitous_arp(address: Ipv4Addr, mac: [u8; 6]) -> Vec<Vec<u8>> {
+    vec![
+        arp(REQUEST, (mac, address), ([0; 6], address)),
+        arp(REPLY, (mac, address), (BROADCAST, address)),
+    ]
+}
+
+/// RFC 5227 section 2.1.1: an all-zero sender claims nothing.
+pub(super) fn arp_probe(address: Ipv4Addr, mac: [u8; 6]) -> Vec<u8> {
+    arp(REQUEST, (mac, Ipv4Addr::UNSPECIFIED), ([0; 6], address))
+}
+
+fn arp(operation: u8, sender: ([u8; 6], Ipv4Addr), target: ([u8; 6], Ipv4Addr)) -> Vec<u8> {
+    let mut frame = ethernet(BROADCAST, sender.0, ARP);
+    frame.extend([0, 1, 0x08, 0, 6, 4, 0, operation]);
+    frame.extend(sender.0);
+    frame.extend(sender.1.octets());
+    frame.extend(target.0);
+    frame.extend(target.1.octets());
+    frame.resize(60, 0); // the shortest Ethernet frame without its check sequence
+    frame
+}
+
+/// RFC 4861 section 7.2.6, with the override flag.
+pub(super) fn unsolicited_advertisement(address: Ipv6Addr, mac: [u8; 6]) -> Vec<u8> {
+    let mut message = vec![ADVERTISEMENT, 0, 0, 0, OVERRIDE, 0, 0, 0];
+    message.extend(address.octets());
+    message.extend([TARGET_LINK_ADDRESS, 1]);
+    message.extend(mac);
+    icmpv6(mac, address, ALL_NODES, message)
+}
+
+/// RFC 4862 section 5.4.2: no source, no link-layer option.
+pub(super) fn duplicate_address_solicitation(address: Ipv6Addr, mac: [u8; 6]) -> Vec<u8> {
+    let mut message = vec![SOLICITATION, 0, 0, 0, 0, 0, 0, 0];
+    message.extend(address.octets());
+    icmpv6(mac, Ipv6Addr::UNSPECIFIED, solicited_node_group(address), message)
+}
+
+/// RFC 4291 section 2.7.1.
+pub(super) fn solicited_node_group(address: Ipv6Addr) -> Ipv6Addr {
+    let [.., high, low] = address.segments();
+    Ipv6Addr::new(0xff02, 0, 0, 0, 0, 1, 0xff00 | (high & 0xff), low)
+}
+
+/// `destination` is a multicast group: its MAC follows from it (RFC 2464 section 7).
+fn icmpv6(mac: [u8; 6], source: Ipv6Addr, destination: Ipv6Addr, mut message: Vec<u8>) -> Vec<u8> {
+    let [.., a, b, c, d] = destination.octets();
+    let length = u16::try_from(message.len()).unwrap_or(u16::MAX);
+    let check = checksum(source, destination, length, &message);
+    message[2..4].copy_from_slice(&check.to_be_bytes());
+    let mut frame = ethernet([0x33, 0x33, a, b, c, d], mac, IPV6);
+    frame.extend([0x60, 0, 0, 0]);
+    frame.extend(length.to_be_bytes());
+    frame.extend([ICMPV6, 255]);
+    frame.extend(source.octets());
+    frame.extend(destination.octets());
+    frame.extend(message);
+    frame
+}
+
+fn ethernet(to: [u8; 6], from: [u8; 6], kind: [u8; 2]) -> Vec<u8> {
+    [to.as_slice(), &from, &kind].concat()
+}
+
+/// RFC 4443 section 2.3; the checksum field of `message` is zero.
+fn checksum(source: Ipv6Addr, destination: Ipv6Addr, length: u16, message: &[u8]) -> u16 {
+    let mut bytes = [source.octets(), destination.octets()].concat();
+    bytes.extend(u32::from(length).to_be_bytes());
+    bytes.extend([0, 0, 0, ICMPV6]);
+    bytes.extend(message);
+    let mut sum: u32 = bytes
+        .chunks(2)
+        .map(|pair| u32::from(pair[0]) << 8 | pair.get(1).map_or(0, |low| u32::from(*low)))
+        .sum();
+    while sum > 0xffff {
+        sum = (sum & 0xffff) + (sum >> 16);
+    }
+    !u16::try_from(sum).unwrap_or(0)
+}
+
+/// That a MAC uses, or is about to use, an address.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Claim {
+    pub(super) address: IpAddr,
+    pub(super) mac: [u8; 6],
+}
+
+/// What a received frame claims: an ARP sender (or what its probe asks for), the target of an
+/// advertisement, the source of a solicitation (or what duplicate address detection asks for).
+pub(super) fn claims(frame: &[u8]) -> Option<Claim> {
+    let mac = frame.get(6..12)?.try_into().ok()?;
+    let body = frame.get(14..)?;
+    let kind = frame.get(12..14)?;
+    if kind == ARP {
+        claimed_by_arp(body)
+    } else if kind == IPV6 {
+        claimed_by_neighbour(body, mac)
+    } else {
+        None
+    }
+}
+
+fn claimed_by_arp(arp: &[u8]) -> Option<Claim> {
+    let arp: &[u8; 28] = arp.first_chunk()?;
+    if arp[..6] != [0, 1, 0x08, 0, 6, 4] {
+        return None;
+    }
+    let at = |from: usize| Ipv4Addr::new(arp[from], arp[from + 1], arp[from + 2], arp[from + 3]);
+    let (sender, target) = (at(14), at(24));
+    let mac = [arp[8], arp[9], arp[10], arp[11], arp[12], arp[13]];
+    let address = if !sender.is_unspecified() {
+        sender
+    } else if arp[7] == REQUEST {
+        target
+    } else {
+        return None;
+    };
+    Some(Claim { address: address.into(), mac })
+}
+
+fn claimed_by_neighbour(packet: &[u8], mac: [u8; 6]) -> Option<Claim> {
+    let packet: &[u8; 64] = packet.first_chunk()?;
+    // A hop limit under 255 came from beyond the link (RFC 4861 section 7.1).
+    if packet[0] >> 4 != 6 || packet[6] != ICMPV6 || packet[7] != 255 {
+        return None;
+    }
+    let at = |from: usize| {
+        let mut octets = [0; 16];
+        octets.copy_from_slice(&packet[from..from + 16]);
+        Ipv6Addr::from(octets)
+    };
+    let (source, target) = (at(8), at(48));
+    let address = match packet[40] {
+        ADVERTISEMENT => target,
+        SOLICITATION if source.is_unspecified() => target,
+        SOLICITATION => source,
+        _ => return None,
+    };
+    Some(Claim { address: address.into(), mac })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const MAC: [u8; 6] = [2, 0, 0, 0, 0, 7];
+
+    fn claim(frame: &[u8]) -> Option<(IpAddr, [u8; 6])> {
+        claims(frame).map(|claim| (claim.address, claim.mac))
+    }
+
+    #[test]
+    fn what_is_announced_or_probed_is_read_as_a_claim() {
+        let v4 = Ipv4Addr::new(203, 0, 113, 9);
+        let v6 = "2001:db8::abcd:ef01".parse::<Ipv6Addr>().unwrap();
+        for frame in gratuitous_arp(v4, MAC).into_iter().chain([arp_probe(v4, MAC)]) {
+            assert_eq!(claim(&frame), Some((v4.into(), MAC)));
+        }
+        for frame in [unsolicited_advertisement(v6, MAC), duplicate_address_solicitation(v6, MAC)] {
+            assert_eq!(claim(&frame), Some((v6.into(), MAC)));
+        }
+    }
+
+    #[test]
+    fn a_question_about_another_address_claims_only_its_sender() {
+        let asker = Ipv4Addr::new(203, 0, 113, 1);
+        let frame = arp(REQUEST, (MAC, asker), ([0; 6], Ipv4Addr::new(203, 0, 113, 9)));
+        assert_eq!(claim(&frame), Some((asker.into(), MAC)));
+        let nothing = arp(REPLY, (MAC, Ipv4Addr::UNSPECIFIED), (MAC, asker));
+        assert_eq!(claim(&nothing), None);
+    }
+
+    #[test]
+    fn short_or_foreign_frames_claim_nothing() {
+        let v6 = "2001:db8::1".parse::<Ipv6Addr>().unwrap();
+        let whole = unsolicited_advertisement(v6, MAC);
+        for length in 0..14 + 64 {
+            assert_eq!(claim(&whole[..length]), None, "{length} bytes");
+        }
+        let mut routed = whole;
+        routed[14 + 7] = 254;
+        assert_eq!(claim(&routed), None);
+    }
+
+    #[test]
+    fn checksums_verify() {
+        let v6 = "2001:db8::1".parse::<Ipv6Addr>().unwrap();
+        let frame = unsolicited_advertisement(v6, MAC);
+        let length = u16::try_from(frame.len() - 54).unwrap();
+        assert_eq!(checksum(v6, ALL_NODES, length, &frame[54..]), 0);
+    }
+
+    #[test]
+    fn the_group_takes_the_last_24_bits() {
+        let group = solicited_node_group("2001:db8::12ab:cdef".parse().unwrap());
+        assert_eq!(group, "ff02::1:ffab:cdef".parse::<Ipv6Addr>().unwrap());
+    }
+}

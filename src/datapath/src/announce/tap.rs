@@ -1,0 +1,100 @@
+use std::io::{self, ErrorKind, Read as _};
+use std::os::fd::AsRawFd as _;
+
+use nix::ifaddrs::getifaddrs;
+use nix::sys::socket::{LinkAddr, bind};
+use socket2::{Domain, Protocol, SockFilter, Socket, Type};
+
+/// linux/if_packet.h (4.20); without it the kernel copies every frame sent before the filter runs.
+const PACKET_IGNORE_OUTGOING: libc::c_int = 23;
+
+/// A packet socket on one uplink that receives ARP and neighbour discovery and sends any frame.
+///
+/// It taps every protocol, since only such a socket sees frames before the uplink's ingress program
+/// answers or drops them; a filter in the kernel lets only the two through.
+#[derive(Debug)]
+pub(super) struct Tap {
+    socket: Socket,
+}
+
+impl Tap {
+    pub(super) fn open(index: u32) -> io::Result<Self> {
+        let all = i32::from((libc::ETH_P_ALL as u16).to_be());
+        let socket = Socket::new(Domain::PACKET, Type::RAW, Some(Protocol::from(all)))?;
+        socket.attach_filter(&filter())?;
+        ignore_outgoing(&socket)?;
+        socket.set_nonblocking(true)?;
+        bind(socket.as_raw_fd(), &link_address(index)?)?;
+        let tap = Self { socket };
+        // Between its making and `bind` the socket heard all interfaces.
+        while tap.receive()?.is_some() {}
+        Ok(tap)
+    }
+
+    pub(super) fn send(&self, frame: &[u8]) -> io::Result<()> {
+        self.socket.send(frame).map(drop)
+    }
+
+    /// The next frame, at most its first 128 bytes; `None` where there is none.
+    pub(super) fn receive(&self) -> io::Result<Option<Vec<u8>>> {
+        let mut buffer = [0; 128];
+        match (&self.socket).read(&mut buffer) {
+            Ok(length) => Ok(Some(buffer[..length].to_vec())),
+            Err(error) if error.kind() == ErrorKind::WouldBlock => Ok(None),
+            Err(error) => Err(error),
+        }
+    }
+}
+
+/// An address to bind to; its protocol is 0, which leaves the socket's.
+fn link_address(index: u32) -> io::Result<LinkAddr> {
+    getifaddrs()?
+        .filter_map(|interface| interface.address)
+        .filter_map(|address| address.as_link_addr().copied())
+        .find(|link| u32::try_from(link.ifindex()) == Ok(index))
+        .ok_or_else(|| io::Error::from_raw_os_error(libc::ENODEV))
+}
+
+#[expect(unsafe_code, reason = "neither socket2 nor nix has PACKET_IGNORE_OUTGOING")]
+fn ignore_outgoing(socket: &Socket) -> io::Result<()> {
+    let one: libc::c_int = 1;
+    // SAFETY: the descriptor is open as long as `socket` is borrowed; the kernel reads exactly
+    // `size_of::<c_int>()` bytes from `one`, which outlives the call.
+    let result = unsafe {
+        libc::setsockopt(
+            socket.as_raw_fd(),
+            libc::SOL_PACKET,
+            PACKET_IGNORE_OUTGOING,
+            (&raw const one).cast(),
+            size_of::<libc::c_int>() as libc::socklen_t,
+        )
+    };
+    if result == 0 { Ok(()) } else { Err(io::Error::last_os_error()) }
+}
+
+/// Accepts untagged ARP, and ICMPv6 of types 135 and 136 directly after the IPv6 header.
+fn filter() -> [SockFilter; 12] {
+    let load = |size: u32, at: u32| {
+        SockFilter::new((libc::BPF_LD | size | libc::BPF_ABS) as u16, 0, 0, at)
+    };
+    let equal = |value: u32, yes: u8, no: u8| {
+        let code = (libc::BPF_JMP | libc::BPF_JEQ | libc::BPF_K) as u16;
+        SockFilter::new(code, yes, no, value)
+    };
+    let give = |length: u32| SockFilter::new((libc::BPF_RET | libc::BPF_K) as u16, 0, 0, length);
+    let tagged = (libc::SKF_AD_OFF + libc::SKF_AD_VLAN_TAG_PRESENT) as u32;
+    [
+        load(libc::BPF_B, tagged),
+        equal(0, 0, 9), // a VLAN above this link is another link
+        load(libc::BPF_H, 12),
+        equal(libc::ETH_P_ARP as u32, 6, 0),
+        equal(libc::ETH_P_IPV6 as u32, 0, 6),
+        load(libc::BPF_B, 20),
+        equal(libc::IPPROTO_ICMPV6 as u32, 0, 4),
+        load(libc::BPF_B, 54),
+        equal(135, 1, 0),
+        equal(136, 0, 1),
+        give(128),
+        give(0),
+    ]
+}

@@ -1,3 +1,8 @@
+#![expect(
+    clippy::duplicated_attributes,
+    reason = "clippy takes the fields of several printcolumns for those of one"
+)]
+
 use kube::CustomResource;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};

@@ -19,7 +19,10 @@ use crate::error::PortError;
 ///   unreachable the last one stays, and nothing counts as deleted.
 /// - A write with `expect` changes nothing where the stored version is another
 ///   (`ErrorClass::Conflict`). `expect: None` creates, and conflicts where the object exists.
+///   The version is one for spec and status of an object, as `resourceVersion` is: a status
+///   written in between makes a plan conflict, and its writer reads again and decides again.
 /// - Writes are idempotent: writing what is there is success and changes no version.
+/// - A version never repeats, not even when the object is deleted and made anew.
 /// - Cancelling a future leaves the write done or not done, never half.
 pub trait ClusterState: Send + Sync + 'static {
     /// The newest snapshot and its changes; `None` before the first complete one.
@@ -41,8 +44,12 @@ pub trait ClusterState: Send + Sync + 'static {
     /// objects are deleted and made anew. Port-block epochs come from the same counter.
     fn draw_fences(&self, count: u64) -> impl Future<Output = Result<u64, PortError>> + Send;
 
-    /// Takes or renews the leader lease for `holder`; true where it is ours until `until` by the
-    /// store's rules. Who sees false must not write plans.
+    /// Takes or renews the leader lease for `holder`, a name that no other process uses; true where
+    /// it is ours for `for_seconds` from the call. Who sees false or an error must not write plans.
+    /// 0 seconds give it up, so that another takes it at once; the answer is false.
+    ///
+    /// Another's lease is taken when this process has seen it unchanged for as long as it says: no
+    /// two clocks are compared, and a leader that was paused for that long has lost it.
     fn lead(
         &self,
         holder: &str,
@@ -65,7 +72,8 @@ pub enum Write {
         /// The new plan.
         plan: AddressPlan,
     },
-    /// The status of an address (its holder or the leader). Conflicts by version too.
+    /// The status of an address (its holder or the leader). Conflicts by version too;
+    /// `ErrorClass::NotFound` where there is no such address.
     AddressStatus {
         /// Which.
         address: IpAddr,
@@ -74,7 +82,7 @@ pub enum Write {
         /// The new status.
         status: AddressStatus,
     },
-    /// Removes an address that is free.
+    /// Removes an address that is free; success where it is gone already.
     DeleteAddress {
         /// Which.
         address: IpAddr,
@@ -105,14 +113,14 @@ pub enum Write {
         /// The new content.
         cluster: Cluster,
     },
-    /// A pool's status.
+    /// A pool's status; `ErrorClass::NotFound` where there is no such pool.
     PoolStatus {
         /// Which.
         pool: PoolName,
         /// The new status.
         status: PoolStatus,
     },
-    /// A claim's status.
+    /// A claim's status; `ErrorClass::NotFound` where there is no such claim.
     ClaimStatus {
         /// Which.
         claim: ClaimRef,

@@ -51,7 +51,7 @@ pub fn run(shared: &Arc<Shared>) {
             // A folder that is new was not watched while it was filled, so look again.
             while shared.refresh().is_ok() && add_folders(shared, watches.as_mut()) {}
             compared = Instant::now();
-        } else if shared.store.open(Intent::Read).is_err() != !shared.is_reachable() {
+        } else if shared.store.open(Intent::Read).is_err() == shared.is_reachable() {
             dirty = true;
             continue;
         }

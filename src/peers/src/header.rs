@@ -23,11 +23,11 @@ pub(crate) const TAG: usize = 16;
 
 /// Bytes that sealing adds to a message.
 pub const OVERHEAD: usize = HEADER + TAG;
-/// The largest UDP payload sent or taken: fits the smallest IPv6 packet (1,280 bytes, RFC 8200
-/// section 5) with its headers, so that no path fragments it.
-pub const MAX_DATAGRAM: usize = 1_200;
-/// The largest encoded message: who has more to say says it in several.
-pub const MAX_MESSAGE: usize = MAX_DATAGRAM - OVERHEAD;
+/// The largest encoded message: who has more to say says it in several (LEASES.md rule 7).
+pub const MAX_MESSAGE: usize = 1_200;
+/// The largest UDP payload sent or taken. With IPv6 and UDP headers 1,322 bytes: under the MTU of
+/// every usual underlay, tunnelled ones too; below that the kernel fragments it.
+pub const MAX_DATAGRAM: usize = MAX_MESSAGE + OVERHEAD;
 
 /// Tells a sender among the peers.
 pub(crate) type SenderId = [u8; 16];

@@ -101,6 +101,11 @@ fn an_unchanged_peer_keeps_its_channel_and_a_readded_one_starts_anew() {
 }
 
 #[test]
+fn the_largest_message_of_the_lease_protocol_fits() {
+    const { assert!(egret_core::quorum::MAX_DATAGRAM <= MAX_MESSAGE) };
+}
+
+#[test]
 fn what_cannot_be_sealed_says_why() {
     let (mut a, _) = strangers();
     let mut seal =

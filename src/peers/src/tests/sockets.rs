@@ -6,7 +6,7 @@ use std::net::UdpSocket;
 use egret_netns::Namespace;
 
 use super::*;
-use crate::{BindError, Endpoint, Event, MAX_MESSAGE, SealError, SendError};
+use crate::{BindError, Endpoint, Event, MAX_DATAGRAM, MAX_MESSAGE, SealError, SendError};
 
 /// Far above what a loopback datagram takes; only a failing test waits for it.
 const LONG: Duration = Duration::from_secs(20);
@@ -100,7 +100,7 @@ fn noise_is_counted_never_answered_and_does_not_outlast_the_timeout() {
     let target = a.local_addresses().unwrap()[0];
     let stranger = UdpSocket::bind("127.0.0.1:0").unwrap();
     stranger.set_nonblocking(true).unwrap();
-    for size in [0, 1, 74, 500, 1_200, 1_201, 9_000] {
+    for size in [0, 1, 74, 500, MAX_DATAGRAM, MAX_DATAGRAM + 1, 9_000] {
         stranger.send_to(&vec![1; size], target).unwrap();
     }
     let discarded = a.discarded();

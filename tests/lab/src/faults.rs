@@ -5,6 +5,7 @@ use std::time::Duration;
 use anyhow::{Context, Result};
 use nix::sys::signal::Signal;
 
+use crate::address::{POD_RANGES, SERVICE_RANGES};
 use crate::builder::PodSpec;
 use crate::clock::Stamp;
 use crate::lab::Lab;
@@ -55,6 +56,12 @@ impl Lab {
         let t_max = format!("{}ms", self.t_max.as_millis());
         command.args(["controller", "--manifests", STORE, "--log-format", "json"]);
         command.args(["--t-max", &t_max]);
+        for range in POD_RANGES {
+            command.args(["--pod-cidr", range]);
+        }
+        for range in SERVICE_RANGES {
+            command.args(["--service-cidr", range]);
+        }
         self.controller = Some(Daemon::start(command, &self.dir().join("logs/controller.log"))?);
         Ok(())
     }

@@ -1,4 +1,5 @@
 use std::collections::BTreeMap;
+use std::net::IpAddr;
 use std::path::{Path, PathBuf};
 use std::process::{Output, Stdio};
 use std::time::Duration;
@@ -9,11 +10,21 @@ use tempfile::TempDir;
 
 use crate::address::{self, OUTSIDE_COUNT, ROUTER, WATCH};
 use crate::builder::{LabBuilder, PodSpec};
+use crate::clock::Stamp;
 use crate::journal::Journal;
 use crate::machine::{Machine, STORE};
 use crate::manifest::{namespace_manifest, node_manifest, pod_manifest};
 use crate::node::{Node, Pod, Role};
 use crate::process::Daemon;
+
+/// A pod whose manifest was written.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Announced {
+    /// Just before it was written.
+    pub at: Stamp,
+    /// The pod's IPv4 address.
+    pub address: IpAddr,
+}
 
 /// A laboratory that is up. Dropping it removes all of it.
 #[derive(Debug)]
@@ -193,6 +204,17 @@ impl Lab {
     pub fn add_pod(&mut self, spec: &PodSpec) -> Result<()> {
         let index = self.write_pod(spec)?;
         self.node_mut(&spec.node)?.add_pod(spec, index)
+    }
+
+    /// Writes the manifest of a pod that does not run (yet).
+    ///
+    /// # Errors
+    /// Where the node is unknown.
+    pub fn announce_pod(&mut self, spec: &PodSpec) -> Result<Announced> {
+        let at = Stamp::now();
+        let index = self.write_pod(spec)?;
+        let address = address::pod(self.node(&spec.node)?.number, index)[0];
+        Ok(Announced { at, address })
     }
 
     /// Writes a pod's manifest and decides its address; the pod does not run yet.

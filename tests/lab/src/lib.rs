@@ -26,16 +26,25 @@ mod machine;
 mod manifest;
 mod node;
 pub mod oracle;
+pub mod picture;
 mod process;
+mod stage;
 mod tap;
+pub mod timeline;
 pub mod wire;
+
+/// The UDP port of messages between agents, Egret's default.
+pub const PEERS_PORT: u16 = 5481;
+/// The UDP port of the tunnel, Egret's default.
+pub const TUNNEL_PORT: u16 = 5480;
 
 pub use builder::{LabBuilder, PodSpec};
 pub use clock::{Stamp, wait_until};
 pub use faults::Way;
 pub use journal::{Entry, Journal};
-pub use lab::{Lab, cleanup, cleanup_own, end_on_signal};
+pub use lab::{Announced, Lab, cleanup, cleanup_own, end_on_signal};
 pub use manifest::pod_manifest;
 pub use node::{Node, Pod, Role};
 pub use process::Daemon;
+pub use stage::{LEASE, Stage};
 pub use tap::{Frame, Tap};

@@ -26,7 +26,7 @@ mod server;
 mod udp;
 
 pub use ping::Ping;
-pub use raw::{Shape, inject, source_seen};
+pub use raw::{Shape, inject, seen_by, source_seen};
 pub use report::{LoadReport, Lost, Tally};
 pub use series::{Kind, Sample, Series};
 

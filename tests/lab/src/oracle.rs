@@ -12,11 +12,13 @@ use std::time::Duration;
 use anyhow::{Result, anyhow};
 
 mod answers;
+mod datagrams;
 mod gateways;
 mod runs;
 mod sources;
 
 pub use answers::{Announcement, Answers, Double};
+pub use datagrams::Datagrams;
 pub use gateways::Gateways;
 pub use runs::{Return, Run, Runs};
 pub use sources::{Expect, Ledger, Sources, Wrong};

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpSocket, TcpStream};
-use tokio::time::{MissedTickBehavior, interval, timeout};
+use tokio::time::{Instant, MissedTickBehavior, interval, interval_at, timeout};
 
 use super::series::{Kind, Record, Series, Shared, Word, lock};
 use super::{PATIENCE, Plan, Ports, SOURCE_PORTS, server_address, udp};
@@ -86,7 +86,7 @@ async fn speak(
     series: &Shared,
     every: Duration,
 ) -> io::Result<()> {
-    let mut ticks = interval(every);
+    let mut ticks = interval_at(Instant::now() + phase(index, every), every);
     ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
     let mut bytes = [0; Word::LENGTH];
     for sequence in 0.. {
@@ -105,6 +105,11 @@ async fn speak(
         lock(series).finish(stamp, Stamp::now());
     }
     Ok(())
+}
+
+/// Connections take turns: together they would come in bursts.
+pub(super) fn phase(index: u64, every: Duration) -> Duration {
+    every * u32::try_from(index * 7 % 64).unwrap_or_default() / 64
 }
 
 async fn listen(mut stream: TcpStream, index: u64, series: &Shared) -> io::Result<()> {

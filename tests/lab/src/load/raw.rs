@@ -19,32 +19,44 @@ use crate::wire::checksum;
 /// Where the pod does not run or no connection comes about within 5 s.
 pub fn source_seen(lab: &mut Lab, pod: &str, family: Family) -> Result<IpAddr> {
     let to = SocketAddr::new(family.pick(OUTSIDE), lab.reserve_ports());
-    let (server, client) = (lab.out.path(), lab.pod(pod)?.net.path());
+    let client = lab.pod(pod)?.net.path();
+    seen_by(&lab.out.path(), to, &client, to).with_context(|| pod.to_owned())
+}
+
+/// Which source address a server in namespace `server`, listening at `listen`, sees when somebody
+/// in namespace `client` connects to `to` (which a Service may turn into `listen`).
+///
+/// # Errors
+/// Where no connection comes about within 5 s.
+pub fn seen_by(server: &str, listen: SocketAddr, client: &str, to: SocketAddr) -> Result<IpAddr> {
     let (ready, bound) = std::sync::mpsc::channel();
+    let (server, client) = (server.to_owned(), client.to_owned());
+    let (done, asked) = tokio::sync::oneshot::channel::<()>();
     let serving = std::thread::spawn(move || -> Result<()> {
         let _inside = egret_netns::enter(&server);
         let runtime = Builder::new_current_thread().enable_all().build()?;
         runtime.block_on(async {
-            let listener = server::listen(to)?;
+            let listener = server::listen(listen)?;
             let _ = ready.send(());
-            let once = async { server::tell_source(listener.accept().await?.0).await };
-            timeout(Duration::from_secs(6), once)
-                .await
-                .map_err(|_| anyhow::anyhow!("timeout"))??;
+            tokio::select! {
+                stream = listener.accept() => server::tell_source(stream?.0).await?,
+                _ = asked => {}
+            }
             Ok(())
         })
     });
-    bound.recv().context("the outside server did not start")?;
+    bound.recv().with_context(|| format!("cannot listen at {listen}"))?;
     let asking = std::thread::spawn(move || -> Result<String> {
         let _inside = egret_netns::enter(&client);
         let runtime = Builder::new_current_thread().enable_all().build()?;
         let limit = Duration::from_secs(5);
         let answer = runtime.block_on(async { timeout(limit, seen_source(to)).await });
+        drop(done);
         Ok(answer.context("no connection within 5 s")??)
     });
     let Ok(seen) = asking.join() else { bail!("the asking thread panicked") };
     let _ = serving.join();
-    let seen = seen.with_context(|| format!("{pod} → {to}"))?;
+    let seen = seen.with_context(|| format!("to {to}"))?;
     seen.parse().with_context(|| format!("the server said {seen:?}"))
 }
 

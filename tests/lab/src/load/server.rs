@@ -4,8 +4,9 @@ use std::sync::Arc;
 
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpSocket, TcpStream, UdpSocket};
-use tokio::time::{MissedTickBehavior, interval};
+use tokio::time::{Instant, MissedTickBehavior, interval_at};
 
+use super::client::phase;
 use super::series::{Record, Word, lock};
 use super::{Plan, Ports, server_address};
 use crate::clock::Stamp;
@@ -65,7 +66,7 @@ async fn drive(mut stream: TcpStream, record: Arc<Record>, pause: std::time::Dur
         return;
     }
     let index = Word::from_bytes(&bytes).index;
-    let mut ticks = interval(pause);
+    let mut ticks = interval_at(Instant::now() + phase(index, pause), pause);
     ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
     for sequence in 0.. {
         ticks.tick().await;

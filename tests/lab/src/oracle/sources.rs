@@ -111,6 +111,13 @@ impl Sources {
         kept.iter().map(|(_, ledger)| ledger.wrong).sum()
     }
 
+    /// The first packets with a wrong source.
+    #[must_use]
+    pub fn examples(&self) -> Vec<Wrong> {
+        let kept = self.kept.lock().unwrap_or_else(PoisonError::into_inner);
+        kept.iter().flat_map(|(_, ledger)| ledger.examples.iter().take(3).cloned()).collect()
+    }
+
     /// Packets with an allowed source, over all expectations: zero means that the oracle was blind.
     #[must_use]
     pub fn right(&self) -> u64 {

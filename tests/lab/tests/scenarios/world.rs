@@ -10,7 +10,7 @@ use egret_lab::{Lab, PodSpec};
 pub const BANK: [&str; 2] = ["203.0.113.17", "2001:db8:5::11"];
 
 pub fn bank() -> [IpAddr; 2] {
-    BANK.map(|text| text.parse().unwrap())
+    BANK.map(|text| text.parse().unwrap_or_else(|e| panic!("{text}: {e}")))
 }
 
 /// A laboratory with its oracles.

@@ -1,0 +1,53 @@
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use anyhow::Result;
+
+use super::Watcher;
+use crate::lab::Lab;
+use crate::wire::{Body, decode};
+
+/// On the switch: counts the UDP datagrams to one port.
+#[derive(Debug)]
+pub struct Datagrams {
+    count: Arc<AtomicU64>,
+    _watcher: Watcher,
+}
+
+impl Datagrams {
+    /// Starts to count.
+    ///
+    /// # Errors
+    /// Where the tap cannot be opened.
+    pub fn start(lab: &Lab, port: u16) -> Result<Self> {
+        let count = Arc::new(AtomicU64::new(0));
+        let counter = count.clone();
+        // The tap sees a frame where it enters a port, where the bridge delivers it to itself, and
+        // where it leaves: only frames that enter a node's port count.
+        let ports = node_ports(lab);
+        let watcher = Watcher::start(lab.lan.path(), None, move |frame| {
+            if frame.outgoing || !ports.contains(&frame.device) {
+                return;
+            }
+            if let Some(packet) = decode(frame.bytes)
+                && let Body::Ip { protocol: 17, destination_port, .. } = packet.body
+                && destination_port == port
+            {
+                counter.fetch_add(1, Ordering::Relaxed);
+            }
+        })?;
+        Ok(Self { count, _watcher: watcher })
+    }
+
+    /// How many there were.
+    #[must_use]
+    pub fn count(&self) -> u64 {
+        self.count.load(Ordering::Relaxed)
+    }
+}
+
+fn node_ports(lab: &Lab) -> Vec<usize> {
+    let _inside = lab.lan.enter();
+    let ports = lab.nodes().iter().map(|node| crate::tap::link_address(&node.port()));
+    ports.filter_map(|link| Some(link.ok()?.ifindex())).collect()
+}

@@ -192,6 +192,15 @@ impl Lab {
         self.start_agent(name)
     }
 
+    /// Puts the CNI's masquerading back, after a foreign hand has flushed the whole rule set.
+    ///
+    /// # Errors
+    /// Where the node is off.
+    pub fn restore_cni(&self, name: &str) -> Result<()> {
+        self.node(name)?.net()?.nft(&crate::manifest::cni_rules());
+        Ok(())
+    }
+
     /// Pulls a node's cable (false) or plugs it in again.
     ///
     /// # Errors

@@ -5,7 +5,7 @@ use std::process::ExitCode;
 use std::time::Instant;
 
 use anyhow::{Result, anyhow};
-use egret_lab::Lab;
+use egret_lab::{Lab, Stage};
 
 /// One row: a name and what it does.
 pub struct Row {
@@ -16,7 +16,7 @@ pub struct Row {
 /// What rows share.
 #[derive(Default)]
 pub struct Bench {
-    pub shared: Option<crate::world::World>,
+    pub shared: Option<Stage>,
 }
 
 /// Runs the rows that the command line names; prints one line each.
@@ -44,8 +44,8 @@ pub fn main(all: &[Row]) -> ExitCode {
             Ok(()) => println!("row {} ... ok ({seconds:.1} s)", row.name),
             Err(error) => {
                 println!("row {} ... FAILED ({seconds:.1} s)\n    {error:#}", row.name);
-                if let Some(world) = bench.shared.take() {
-                    explain(&world.lab);
+                if let Some(stage) = bench.shared.take() {
+                    explain(&stage.lab);
                 }
                 failed.push(row.name);
             }
@@ -81,5 +81,15 @@ pub fn explain(lab: &Lab) {
             entry.fields.iter().map(|(key, value)| format!("{key}={value}")).collect();
         let (at, from, event) = (entry.at, &entry.from, &entry.event);
         println!("    {at} {from} {} {event} {}", entry.level, fields.join(" "));
+    }
+}
+
+impl Bench {
+    /// The shared laboratory with the claim held; built at the first call and after a failure.
+    pub fn stage(&mut self) -> Result<&mut Stage> {
+        if self.shared.is_none() {
+            self.shared = Some(crate::world::with_claim(crate::world::usual().build()?)?);
+        }
+        self.shared.as_mut().ok_or_else(|| anyhow!("no laboratory"))
     }
 }

@@ -1,6 +1,16 @@
-//! The rows, in the order in which they run: those that leave a laboratory as they found it first.
+//! The rows, in the order in which they run: the laboratory itself, then those that share one and
+//! leave it as they found it, then those with one of their own.
 
 mod laboratory;
+mod repair;
+mod s01_gateway_node_poweroff;
+mod s06_agent_kill9;
+mod s11_apiserver_outage;
+mod s17_conflict;
+mod s24_first_packet;
+mod s26_no_gateway;
+mod s30_drain;
+mod s41_inbound;
 mod s51_negative_control;
 
 use crate::bench::Row;
@@ -10,4 +20,27 @@ pub const ALL: &[Row] = &[
     Row { name: "laboratory_oracles_can_fail", run: laboratory::oracles_can_fail },
     Row { name: "laboratory_faults_do_what_they_say", run: laboratory::faults },
     Row { name: "s51_negative_control", run: s51_negative_control::run },
+    Row { name: "s41_inbound_and_intracluster_not_snated", run: s41_inbound::run },
+    Row { name: "external_endpoint_after_dnat", run: s41_inbound::external_endpoint },
+    Row { name: "nothing_listens_on_the_egress_address", run: s41_inbound::nothing_listens },
+    Row { name: "s24_first_packet_of_a_new_pod", run: s24_first_packet::new_pods },
+    Row { name: "strange_packets_do_not_leak", run: s24_first_packet::strange_packets },
+    Row { name: "s01_gateway_node_poweroff", run: s01_gateway_node_poweroff::poweroff },
+    Row { name: "s02_gateway_node_reboot_rejoin", run: s01_gateway_node_poweroff::reboot_rejoin },
+    Row { name: "s12_outage_plus_gateway_death", run: s01_gateway_node_poweroff::without_a_store },
+    Row { name: "s30_drain_gateway", run: s30_drain::run },
+    Row { name: "s06_agent_kill9_director", run: s06_agent_kill9::director },
+    Row { name: "s06_agent_kill9_gateway", run: s06_agent_kill9::gateway },
+    Row { name: "s07_agent_sigstop", run: s06_agent_kill9::frozen },
+    Row { name: "s08_agent_restart_no_loss", run: s06_agent_kill9::rolling_restart },
+    Row { name: "s09_agent_stale_state_on_start", run: s06_agent_kill9::stale_on_start },
+    Row { name: "s15_partition_gateway", run: s11_apiserver_outage::partition },
+    Row { name: "s11_store_outage", run: s11_apiserver_outage::outage },
+    Row { name: "s17_external_ip_conflict", run: s17_conflict::foreign_host },
+    Row { name: "s18_duplicate_ip_claims", run: s17_conflict::duplicates },
+    Row { name: "foreign_hands_are_repaired", run: repair::foreign_hands },
+    Row { name: "teardown_leaves_nothing", run: repair::teardown },
+    Row { name: "s25_claim_over_busy_pods", run: s24_first_packet::claim_over_busy_pods },
+    Row { name: "s26_no_gateway_available", run: s26_no_gateway::run },
+    Row { name: "s05_director_node_death", run: s26_no_gateway::director_death },
 ];

@@ -1,43 +1,171 @@
 //! Laboratories as the rows need them.
 
 use std::net::IpAddr;
+use std::time::Duration;
 
-use anyhow::Result;
-use egret_lab::address::node_mac;
-use egret_lab::{Lab, PodSpec};
+use anyhow::{Context, Result, ensure};
+use egret_lab::load::{Load, LoadReport, Plan};
+use egret_lab::{Lab, LabBuilder, PodSpec, Stage, Stamp, wait_until};
 
-/// The address of the example claim payments/bank, IPv4 and IPv6.
+/// The addresses of the claim payments/bank, IPv4 and IPv6.
 pub const BANK: [&str; 2] = ["203.0.113.17", "2001:db8:5::11"];
+/// The generous bound of every row.
+pub const BOUND: Duration = Duration::from_secs(5);
+/// Time for what costs a boot: the silence, a read, a plan.
+pub const PATIENCE: Duration = Duration::from_secs(40);
 
 pub fn bank() -> [IpAddr; 2] {
-    BANK.map(|text| text.parse().unwrap_or_else(|e| panic!("{text}: {e}")))
-}
-
-/// A laboratory with its oracles.
-pub struct World {
-    pub lab: Lab,
+    BANK.map(|text| text.parse().unwrap_or_else(|error| panic!("{text}: {error}")))
 }
 
 /// The usual topology: three gateways, two directors, one selected and one other pod on each
 /// director.
-pub fn usual() -> egret_lab::LabBuilder {
+pub fn usual() -> LabBuilder {
     let mut builder = Lab::builder();
-    for director in 1..=2 {
-        let node = format!("director-{director}");
-        builder = builder
-            .pod(
-                PodSpec::new(&node, "payments", &format!("settle-{director}"))
-                    .label("app", "settle"),
-            )
-            .pod(
-                PodSpec::new(&node, "payments", &format!("other-{director}")).label("app", "other"),
-            );
+    for number in 1..=2 {
+        let node = format!("director-{number}");
+        let settle = PodSpec::new(&node, "payments", &format!("settle-{number}"));
+        let other = PodSpec::new(&node, "payments", &format!("other-{number}"));
+        builder = builder.pod(settle.label("app", "settle")).pod(other.label("app", "other"));
     }
     builder
 }
 
+pub const POOL: &str = "\
+apiVersion: egret.dev/v1alpha1
+kind: EgressPool
+metadata: {name: partners}
+spec:
+  provider: L2
+  addresses: ['203.0.113.16/29', '2001:db8:5::10/124']
+  gateways:
+    nodeSelector: {matchLabels: {egret.dev/gateway: \"true\"}}
+  allowedNamespaces: {matchLabels: {egress: partners}}
+  ports: {perNode: 1024}
+  failover: {lease: 450ms, failback: Never, releaseAfter: 1h}
+";
+
+/// A claim for pods with one label, to the outside, with explicit addresses.
+pub fn claim(name: &str, app: &str, addresses: &[&str], unavailable: &str) -> String {
+    let addresses: Vec<String> = addresses.iter().map(|a| format!("'{a}'")).collect();
+    format!(
+        "apiVersion: egret.dev/v1alpha1
+kind: StaticEgressIP
+metadata: {{name: {name}, namespace: payments}}
+spec:
+  poolRef: {{name: partners}}
+  addresses: [{}]
+  podSelector: {{matchLabels: {{app: {app}}}}}
+  destinations: [{{cidr: 198.51.100.0/24}}, {{cidr: '2001:db8:6::/64'}}]
+  whenUnavailable: {unavailable}
+",
+        addresses.join(", ")
+    )
+}
+
+/// Starts Egret on a laboratory, writes pool and namespace, no claim.
+pub fn with_pool(mut lab: Lab) -> Result<Stage> {
+    lab.start_egret()?;
+    lab.write_namespace("payments", &[("egress", "partners")])?;
+    lab.write_manifest("pool.yaml", POOL)?;
+    Stage::new(lab, &bank())
+}
+
+/// The same with the claim payments/bank, held.
+pub fn with_claim(lab: Lab) -> Result<Stage> {
+    let stage = with_pool(lab)?;
+    stage.lab.write_manifest("bank.yaml", &claim("bank", "settle", &BANK, "Drop"))?;
+    stage.await_held(PATIENCE).map_err(|error| explained(&stage, error))?;
+    Ok(stage)
+}
+
+/// An error, with the last words of every process printed before it.
+pub fn explained(stage: &Stage, error: anyhow::Error) -> anyhow::Error {
+    crate::bench::explain(&stage.lab);
+    error
+}
+
+/// The load of most rows: forty connections, UDP, a new connection now and then.
+pub fn load(stage: &mut Stage, name: &str) -> Result<Load> {
+    let plan = Plan::new(name, &["settle-1", "settle-2"]).probe(Duration::from_millis(250));
+    Load::start(&mut stage.lab, plan, Some((&stage.sources, &bank())))
+}
+
+/// The node that holds the IPv4 address.
+pub fn holder(stage: &Stage) -> Result<String> {
+    let holder = stage.holder(bank()[0]);
+    holder.with_context(|| format!("nobody answers for {}", BANK[0]))
+}
+
+/// Waits until everything that `holder` holds has another holder; returns the first's.
+pub fn moved(stage: &Stage, from: &str, moving: &[IpAddr]) -> Result<String> {
+    let mut first = None;
+    for address in moving {
+        let to = stage.await_successor(*address, from, Duration::from_secs(15))?;
+        first.get_or_insert(to);
+    }
+    first.context("the node held nothing")
+}
+
+/// Every connection of a load lives, the longest stall is within the bound, and the oracle saw it.
+pub fn alive(stage: &Stage, load: &Load, since: Stamp) -> Result<LoadReport> {
+    let report = load.report(since);
+    ensure!(report.lost.is_empty(), "{} lost: {:?}", report.lost.len(), report.lost.first());
+    ensure!(report.stall <= BOUND, "a connection stalled for {:?}", report.stall);
+    let ledger = stage.sources.ledger(load.name());
+    ensure!(ledger.right > 0, "the oracle saw nothing of the load");
+    ensure!(ledger.wrong == 0, "{} wrong sources: {:?}", ledger.wrong, ledger.examples.first());
+    Ok(report)
+}
+
+/// Nobody but `holders` (one per address) answered since `since`.
+pub fn nothing_moved(stage: &Stage, since: Stamp, holders: &[Option<String>]) -> Result<()> {
+    let runs = stage.answers.runs();
+    for (address, holder) in stage.addresses.iter().zip(holders) {
+        for run in runs.of(*address).iter().filter(|run| run.last >= since) {
+            let by = stage.lab.node_of(run.mac).map(str::to_owned);
+            ensure!(by == *holder, "{address} moved from {holder:?} to {by:?}");
+        }
+    }
+    Ok(())
+}
+
+/// Who holds each address now.
+pub fn holders(stage: &Stage) -> Vec<Option<String>> {
+    stage.addresses.iter().map(|address| stage.holder(*address)).collect()
+}
+
+/// Boots a node that is off and waits until it counts again.
+pub fn back(stage: &mut Stage, name: &str) -> Result<()> {
+    let booted = Stamp::now();
+    stage.lab.boot(name, &[])?;
+    stage.lab.journal().wait("may_vote", booted, PATIENCE, |entry| entry.from == name)?;
+    stage.await_planned(name, PATIENCE)
+}
+
+/// Lets the load run for a while.
+pub fn run_for(millis: u64) {
+    std::thread::sleep(Duration::from_millis(millis));
+}
+
+/// Waits until the outside sees `pod` with the claim's address.
+pub fn await_source(stage: &mut Stage, pod: &str, wanted: IpAddr) -> Result<()> {
+    let family = egret_lab::address::Family::of(wanted);
+    wait_until(&format!("{pod} leaves as {wanted}"), Duration::from_secs(20), || {
+        let seen = egret_lab::load::source_seen(&mut stage.lab, pod, family).ok();
+        (seen == Some(wanted)).then_some(())
+    })
+}
+
 /// The name of the node with that hardware address, for assertions.
 pub fn name_of(lab: &Lab, mac: [u8; 6]) -> Result<String> {
-    let found = lab.node_of(mac).map(str::to_owned);
-    found.ok_or_else(|| anyhow::anyhow!("{mac:?} is no node's (first: {:?})", node_mac(1)))
+    lab.node_of(mac).map(str::to_owned).with_context(|| format!("{mac:?} is no node's"))
+}
+
+/// Waits until nothing changes hands any more after a cut has ended.
+pub fn back_from_cut(stage: &Stage, name: &str) -> Result<()> {
+    run_for(2000);
+    let (settled, now) = (Stamp::now(), holders(stage));
+    run_for(1000);
+    nothing_moved(stage, settled, &now).with_context(|| format!("after {name} was back"))
 }

@@ -1,0 +1,82 @@
+//! Others remove what Egret installed; Egret removes all of it when asked.
+
+use std::time::Duration;
+
+use anyhow::{Result, ensure};
+use egret_lab::load::{Shape, inject};
+use egret_lab::oracle::Expect;
+use egret_lab::{Stage, Stamp, wait_until};
+
+use crate::bench::Bench;
+use crate::world::{bank, run_for};
+
+/// `egret0` down, our rule deleted, our table deleted: no packet with another source, and repair.
+pub fn foreign_hands(bench: &mut Bench) -> Result<()> {
+    let stage = bench.stage()?;
+    let rule = "pref=$(ip rule | grep fwmark | cut -d: -f1 | head -n1); ip rule del pref $pref";
+    for (name, line) in [("link", "ip link set egret0 down"), ("rule", rule)] {
+        hurt(stage, name, line, true)?;
+    }
+    hurt(stage, "flush", "nft flush ruleset", false)
+}
+
+/// Does `line` on a director while a pod sends; what leaves must be right, but for a flush of the
+/// whole rule set, whose gap is measured.
+fn hurt(stage: &mut Stage, name: &str, line: &str, strict: bool) -> Result<()> {
+    let port = stage.lab.reserve_ports();
+    let name = format!("repair-{name}");
+    stage.sources.expect(Expect {
+        name: name.clone(),
+        destinations: Vec::new(),
+        ports: Some((port, port + 9)),
+        allowed: bank().to_vec(),
+    });
+    let begun = Stamp::now();
+    let source = std::sync::atomic::AtomicU16::new(45_000);
+    let send = |stage: &Stage| {
+        let from = source.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
+        inject(stage.lab.pod("settle-1")?, Shape::Syn, from, port)
+    };
+    send(stage)?;
+    stage.lab.node("director-1")?.shell(line)?;
+    for _ in 0..200 {
+        send(stage)?;
+        run_for(5);
+    }
+    let repaired = || {
+        let events = stage.lab.journal().events("repaired", begun);
+        events.iter().any(|entry| entry.from == "director-1").then_some(())
+    };
+    wait_until("an event that says what was repaired", Duration::from_secs(5), repaired)?;
+    let before = stage.sources.ledger(&name);
+    send(stage)?;
+    let again = || (stage.sources.ledger(&name).right > before.right).then_some(());
+    wait_until("a packet after the repair", Duration::from_secs(5), again)?;
+    let ledger = stage.sources.ledger(&name);
+    let gap = ledger.examples.last().map_or(0.0, |wrong| wrong.at.millis_after(begun));
+    println!("    {name}: {} wrong, the last after {gap:.0} ms", ledger.wrong);
+    ensure!(!strict || ledger.wrong == 0, "{name}: leaked {:?}", ledger.examples.first());
+    if !strict {
+        // The rules of the CNI went with ours.
+        stage.lab.restore_cni("director-1")?;
+    }
+    Ok(())
+}
+
+/// After teardown nothing of Egret is left in a node's kernel.
+pub fn teardown(bench: &mut Bench) -> Result<()> {
+    let stage = bench.stage()?;
+    stage.lab.stop_agent("director-2")?;
+    let egret = stage.lab.egret()?;
+    let node = stage.lab.node("director-2")?;
+    node.shell(&format!("{} teardown --uplink eth0", egret.display()))?;
+    let left = node.shell(
+        "nft list tables | grep -i egret; ip -d link | grep egret0; ip rule | grep fwmark; \
+         ip -6 rule | grep fwmark; find /sys/fs/bpf -name '*egret*'; true",
+    )?;
+    ensure!(left.trim().is_empty(), "left behind: {left}");
+    let others = node.shell("nft list tables")?;
+    ensure!(others.contains("lab-cni"), "a foreign table is gone: {others}");
+    stage.lab.start_agent("director-2")?;
+    crate::world::await_source(stage, "settle-2", bank()[0])
+}

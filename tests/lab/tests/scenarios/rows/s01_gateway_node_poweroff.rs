@@ -1,0 +1,84 @@
+//! S01, S02 and S12: the holder's power is cut, with and without a store, and it comes back.
+
+use anyhow::{Result, ensure};
+use egret_lab::{Stamp, wait_until};
+
+use crate::bench::Bench;
+use crate::world::{
+    BOUND, PATIENCE, alive, back, bank, holder, holders, load, moved, nothing_moved, run_for,
+};
+
+/// The address goes on elsewhere, no connection is lost, no packet has another source.
+pub fn poweroff(bench: &mut Bench) -> Result<()> {
+    let stage = bench.stage()?;
+    let load = load(stage, "s01")?;
+    run_for(500);
+    let old = holder(stage)?;
+    let moving = stage.held_by(&old);
+    let off = stage.lab.power_off(&old)?;
+    moved(stage, &old, &moving)?;
+    run_for(4000);
+    let report = alive(stage, &load, off)?;
+    stage.check_invariants(off)?;
+    for address in &moving {
+        let passage = stage.passage(*address, &old, off);
+        let gap = passage.gap();
+        ensure!(gap.is_some_and(|gap| gap <= BOUND), "{address}: gap {gap:?}");
+        print!("{passage}");
+    }
+    println!("    longest stall {} ms", report.stall.as_millis());
+    drop(load);
+    back(stage, &old)
+}
+
+/// The node that comes back takes nothing and announces nothing.
+pub fn reboot_rejoin(bench: &mut Bench) -> Result<()> {
+    let stage = bench.stage()?;
+    let load = load(stage, "s02")?;
+    let old = holder(stage)?;
+    let moving = stage.held_by(&old);
+    let off = stage.lab.power_off(&old)?;
+    moved(stage, &old, &moving)?;
+    run_for(1000);
+    let (after, settled) = (holders(stage), Stamp::now());
+    back(stage, &old)?;
+    run_for(2000);
+    nothing_moved(stage, settled, &after)?;
+    let mac = stage.lab.node(&old)?.mac();
+    let stale = stage.answers.announcements(off).into_iter().find(|a| a.mac == mac);
+    ensure!(stale.is_none(), "the node that came back announced {stale:?}");
+    alive(stage, &load, off)?;
+    stage.check_invariants(off)
+}
+
+/// S12: the same while the store is unreachable for all, the controller too.
+pub fn without_a_store(bench: &mut Bench) -> Result<()> {
+    let stage = bench.stage()?;
+    let load = load(stage, "s12")?;
+    let old = holder(stage)?;
+    let moving = stage.held_by(&old);
+    stage.lab.cut_store_everywhere()?;
+    run_for(1500);
+    let off = stage.lab.power_off(&old)?;
+    moved(stage, &old, &moving)?;
+    run_for(4000);
+    let report = alive(stage, &load, off)?;
+    stage.check_invariants(off)?;
+    println!("    longest stall {} ms", report.stall.as_millis());
+    let new = holders(stage);
+    stage.lab.join_store_everywhere();
+    wait_until("the status names the new holders", PATIENCE, || {
+        let objects = stage.lab.objects("EgressAddress");
+        let caught = bank().iter().zip(&new).all(|(address, holder)| {
+            objects.iter().any(|object| {
+                let said = object["status"]["holder"].to_string();
+                let about = object.to_string().contains(&format!("\"{address}\""));
+                about && holder.as_ref().is_some_and(|name| said.contains(name.as_str()))
+            })
+        });
+        caught.then_some(())
+    })?;
+    nothing_moved(stage, off + BOUND, &new)?;
+    drop(load);
+    back(stage, &old)
+}

@@ -1,0 +1,73 @@
+//! The rules, over this repository.
+
+use egret_arch::repository::{Package, files, metadata, root};
+use egret_arch::{layers, manifests, sources};
+
+fn none(what: &str, found: Vec<String>) {
+    assert!(found.is_empty(), "{what}:\n  {}", found.join("\n  "));
+}
+
+fn relative(path: &std::path::Path) -> String {
+    path.strip_prefix(root()).unwrap_or(path).display().to_string()
+}
+
+/// All Rust source of a package.
+fn code(package: &Package) -> String {
+    let manifest = relative(&package.manifest_path);
+    let folder = manifest.trim_end_matches("Cargo.toml");
+    let files = files().into_iter();
+    let own = files.filter(|file| file.path.starts_with(folder) && file.path.ends_with(".rs"));
+    own.map(|file| file.text).collect()
+}
+
+#[test]
+fn crates_depend_only_on_lower_layers() {
+    let workspace = metadata();
+    assert!(workspace.packages.iter().any(|package| package.name == "egret-core"));
+    none("layers", layers::violations(&workspace.packages));
+}
+
+#[test]
+fn versions_and_lints_have_one_place() {
+    let found = metadata().packages.into_iter().flat_map(|package| {
+        let manifest = std::fs::read_to_string(&package.manifest_path).unwrap();
+        manifests::violations(&relative(&package.manifest_path), &manifest)
+    });
+    none("manifests", found.collect());
+}
+
+#[test]
+fn unsafe_is_forbidden_where_it_is_not_needed() {
+    let mut found = Vec::new();
+    for package in metadata().packages {
+        let roots = package.targets.iter().filter(|target| {
+            target.kind.iter().any(|kind| ["lib", "bin", "proc-macro"].contains(&kind.as_str()))
+        });
+        for target in roots {
+            let text = std::fs::read_to_string(&target.src_path).unwrap();
+            let path = relative(&target.src_path);
+            found.extend(sources::allows_unsafe(&package.name, &path, &text));
+        }
+    }
+    none("unsafe", found);
+}
+
+#[test]
+fn no_crate_is_an_empty_shell() {
+    let shells =
+        metadata().packages.into_iter().filter(|package| sources::is_shell(&code(package)));
+    none("crates without content", shells.map(|package| package.name).collect());
+}
+
+#[test]
+fn source_files_are_short_and_named_after_their_modules() {
+    let files = files();
+    assert!(files.len() > 50, "git lists only {} files", files.len());
+    none("too long", sources::too_long(&files));
+    none("mod.rs", sources::mod_files(&files));
+}
+
+#[test]
+fn no_file_names_this_machine_a_registry_or_unfinished_work() {
+    none("words", sources::words(&files()));
+}

@@ -22,3 +22,6 @@ pub mod reason;
 pub mod selection;
 pub mod status;
 pub mod voters;
+
+#[cfg(test)]
+mod testing;

@@ -5,7 +5,8 @@
 //! Always (held by property tests):
 //! - a plan is made of what is read, never of what an earlier plan wanted: after any prefix of it,
 //!   planning again finishes the work. After all of it the next plan is empty, but for what waited
-//!   for something that this one has freed;
+//!   for something that this one has freed, and for what follows from a new set of voters (by whose
+//!   word nodes are absent);
 //! - no address has two claims and no port of an address two grants, after any *subset* of a
 //!   plan's actions: what a plan frees, only a later one gives out;
 //! - the order of the input does not matter.

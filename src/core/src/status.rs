@@ -175,7 +175,7 @@ pub(crate) fn address_ready(
         Some(holder) => {
             let standbys = match plan.standbys.as_slice() {
                 [] => "nobody stands by".into(),
-                standbys => format!("{} stand by", names(standbys.iter())),
+                standbys => format!("standing by: {}", names(standbys.iter())),
             };
             let message = format!("{holder} holds it; {standbys}");
             Judged::new("Ready", true, Reason::Held, message)

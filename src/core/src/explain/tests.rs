@@ -1,1 +1,66 @@
+use super::*;
+use crate::model::Destination;
+use crate::testing::*;
 
+fn quiet() -> World {
+    let mut world = World::small();
+    let mut narrow = mk_claim("payments/bank", "partners");
+    narrow.destinations = Some(vec![Destination { cidr: net("198.51.100.0/24"), except: vec![] }]);
+    let mut wide = mk_claim("payments/all", "partners");
+    wide.pods = narrow.pods.clone();
+    world.claim(narrow);
+    world.claim(wide);
+    world.pod(mk_pod("payments/p", "bank", "d1", &["10.244.4.7/32"]));
+    world.settle();
+    world
+}
+
+fn ask(world: &World, pod: &str, to: &str) -> Option<Explanation> {
+    explain(&world.snapshot, (&"payments".into(), pod), ip(to))
+}
+
+#[test]
+fn says_who_wins_and_how_it_leaves() {
+    let mut world = quiet();
+    let answer = ask(&world, "p", "198.51.100.20").unwrap();
+    assert_eq!(answer.outcome, Outcome::Steered);
+    assert_eq!(answer.claim, Some(mk_ref("payments/bank")));
+    assert_eq!(answer.matched, Some(net("198.51.100.0/24")));
+    assert_eq!(answer.others, [mk_ref("payments/all")]);
+    assert_eq!(answer.node.as_str(), "d1");
+    assert_eq!(answer.blocks.len(), 1);
+    let stored = world.address(&answer.address.unwrap().to_string());
+    assert_eq!(answer.holding, stored.status.holding);
+    assert_eq!(answer.standbys, stored.plan.standbys);
+    let answer = ask(&world, "p", "8.8.8.8").unwrap();
+    assert_eq!(answer.claim, Some(mk_ref("payments/all")));
+    assert_eq!((answer.matched, answer.others), (None, vec![]));
+    assert_eq!(ask(&world, "p", "10.244.1.1").unwrap().outcome, Outcome::NeverSteered);
+    assert_eq!(ask(&world, "p", "2001:db8::1").unwrap().outcome, Outcome::NotSelected);
+    assert_eq!(ask(&world, "nobody", "8.8.8.8"), None);
+    let mut host = mk_pod("payments/host", "bank", "d1", &["192.0.2.4/32"]);
+    host.host_network = true;
+    world.pod(host);
+    assert_eq!(ask(&world, "host", "8.8.8.8").unwrap().outcome, Outcome::HostNetwork);
+}
+
+#[test]
+fn what_if_names_who_takes_over_and_why_nobody_does() {
+    let mut world = quiet();
+    for gateway in ["g1", "g2", "g3"] {
+        for outcome in what_if(&world.snapshot, &gateway.into()) {
+            let plan = &world.address(&outcome.address.to_string()).plan;
+            assert_eq!(outcome.to.as_ref(), plan.standbys.first());
+            assert_eq!(outcome.why, "");
+        }
+    }
+    assert_eq!(what_if(&world.snapshot, &"d1".into()), vec![]);
+    for gateway in ["g2", "g3"] {
+        world.snapshot.nodes.get_mut(&gateway.into()).unwrap().labels.clear();
+    }
+    world.settle();
+    let outcomes = what_if(&world.snapshot, &"g1".into());
+    assert_eq!(outcomes.len(), 2);
+    assert_eq!(outcomes[0].to, None);
+    assert_eq!(outcomes[0].why, "g1 is the only gateway that may carry it");
+}

@@ -76,6 +76,11 @@ impl<'a> Gateways<'a> {
         (here && !presence::drained(self.snapshot, name)).then_some(egress)
     }
 
+    /// The snapshot's own name of a node that may be a gateway or not.
+    pub(super) fn name(&self, node: &NodeName) -> Option<&'a NodeName> {
+        self.snapshot.nodes.get(node).map(|node| &node.name)
+    }
+
     /// The gateways that may carry `address` of `pool`, in order of name.
     pub(super) fn serving(&self, pool: &PoolName, address: IpAddr) -> Vec<&Gateway<'a>> {
         let Some(subnets) = self.subnets.get(pool) else { return Vec::new() };

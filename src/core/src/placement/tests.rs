@@ -1,1 +1,168 @@
+use std::collections::BTreeSet;
 
+use super::*;
+use crate::model::Uplink;
+use crate::testing::{World, ip, mk_claim, mk_pool, net};
+
+/// `count` gateways over `zones` zones and a claim of `addresses` addresses.
+fn world(gateways: usize, zones: usize, addresses: u32) -> World {
+    let mut world = World::empty();
+    for number in 1..=gateways {
+        world.node(&format!("g{number}"), number, true, &format!("z{}", number % zones));
+    }
+    world.pool(mk_pool("partners", &[("192.0.2.100", "192.0.2.199")]));
+    let mut claim = mk_claim("ns/c", "partners");
+    claim.count = addresses;
+    world.claim(claim);
+    world
+}
+
+fn owners(world: &World) -> BTreeMap<String, usize> {
+    let mut owners = BTreeMap::new();
+    for stored in world.snapshot.addresses.values() {
+        if let Some(owner) = &stored.value.plan.owner {
+            *owners.entry(owner.to_string()).or_default() += 1;
+        }
+    }
+    owners
+}
+
+#[test]
+fn addresses_are_spread_evenly_and_a_newcomer_moves_nothing() {
+    let mut world = world(4, 4, 20);
+    world.settle();
+    assert!(owners(&world).values().all(|count| *count == 5), "{:?}", owners(&world));
+    let before = owners(&world);
+    world.node("g9", 9, true, "z9");
+    world.settle();
+    assert_eq!(owners(&world), before);
+}
+
+#[test]
+fn the_addresses_of_a_dead_gateway_go_to_its_standbys_which_are_spread() {
+    let mut world = world(4, 4, 24);
+    world.settle();
+    world.absent(&["g1"]);
+    let before = world.snapshot.clone();
+    world.settle();
+    for (address, stored) in &world.snapshot.addresses {
+        let old = &before.addresses[address].value.plan;
+        let new = &stored.value.plan;
+        if old.owner.as_ref().unwrap().as_str() == "g1" {
+            assert_eq!(new.owner.as_ref(), old.standbys.first());
+        } else {
+            assert_eq!(new.owner, old.owner);
+        }
+    }
+    // Six more for three others: two each, give or take one.
+    assert!(owners(&world).values().all(|count| (7..=9).contains(count)), "{:?}", owners(&world));
+}
+
+#[test]
+fn standbys_are_in_other_zones_first() {
+    let mut world = world(6, 3, 10);
+    world.settle();
+    for stored in world.snapshot.addresses.values() {
+        let plan = &stored.value.plan;
+        let zone = |node: &NodeName| world.snapshot.nodes[node].zone.clone();
+        let first_three: BTreeSet<String> =
+            plan.owner.iter().chain(&plan.standbys[..2]).map(zone).collect();
+        assert_eq!(first_three.len(), 3, "{plan:?}");
+        assert_eq!(plan.standbys.len(), MAX_STANDBYS);
+    }
+}
+
+#[test]
+fn no_node_owns_more_than_the_pool_allows() {
+    let mut world = world(3, 1, 10);
+    world.edit_pool("partners", |pool| pool.max_addresses_per_node = 3);
+    world.settle();
+    assert!(owners(&world).values().all(|count| *count == 3));
+    let unowned: Vec<_> =
+        world.snapshot.addresses.values().filter(|s| s.value.plan.owner.is_none()).collect();
+    assert_eq!(unowned.len(), 1);
+    assert_eq!(unowned[0].value.status.conditions[0].reason, "NoGateway");
+    assert!(world.snapshot.addresses.values().all(|s| s.value.plan.standbys.is_empty()));
+    world.edit_pool("partners", |pool| pool.max_addresses_per_node = 4);
+    world.settle();
+    assert_eq!(owners(&world).values().sum::<usize>(), 10);
+}
+
+#[test]
+fn who_may_carry_an_address_and_why_not() {
+    let mut world = world(6, 3, 1);
+    world.settle();
+    let labels = &mut world.snapshot.nodes.get_mut(&"g1".into()).unwrap().labels;
+    labels.clear();
+    world.status("g2").public_key = None;
+    world.absent(&["g3"]);
+    world.spec("g4").drain = true;
+    world.status("g5").uplinks =
+        vec![Uplink { name: "eth0".into(), subnets: vec![net("198.51.100.0/24")] }];
+    let gateways = Gateways::new(&world.snapshot);
+    let why = |node: &str| gateways.ineligible(&"partners".into(), ip("192.0.2.100"), &node.into());
+    assert_eq!(why("g1"), Some(Ineligible::NotSelected));
+    assert_eq!(why("g2"), Some(Ineligible::NoAgent));
+    assert_eq!(why("g3"), Some(Ineligible::Absent));
+    assert_eq!(why("g4"), Some(Ineligible::Drained));
+    assert_eq!(why("g5"), Some(Ineligible::WrongSubnet));
+    assert_eq!(why("g6"), None);
+    assert_eq!(why("nobody"), Some(Ineligible::NotSelected));
+    let serving = gateways.serving(&"partners".into(), ip("192.0.2.100"));
+    assert_eq!(serving.iter().map(|g| g.name.as_str()).collect::<Vec<_>>(), ["g6"]);
+    world.settle();
+    let plan = &world.address("192.0.2.100").plan;
+    assert_eq!(plan.owner, Some("g6".into()));
+    assert!(plan.standbys.is_empty());
+}
+
+#[test]
+fn a_holder_with_a_new_epoch_is_no_takeover() {
+    let mut world = world(3, 3, 1);
+    world.settle();
+    let before = world.address("192.0.2.100").plan.clone();
+    let owner = before.owner.clone().unwrap();
+    world.hold(ip("192.0.2.100"), owner.as_str(), 7);
+    world.step();
+    let after = world.address("192.0.2.100").plan.clone();
+    assert_eq!(after.owner, before.owner);
+    assert_eq!(after.standbys, before.standbys);
+    assert_eq!(after.made_for.unwrap().epoch.counter, 7);
+    assert_eq!(after.fence, before.fence);
+}
+
+#[test]
+fn a_planned_move_whose_target_dies_stays_with_the_holder() {
+    let mut world = world(3, 3, 1);
+    world.settle();
+    let address = "192.0.2.100";
+    let holder = world.address(address).plan.owner.clone();
+    let wish = world.address(address).plan.standbys[0].clone();
+    world.edit_plan(address, |plan| plan.preferred_node = Some(wish.clone()));
+    world.step();
+    assert_eq!(world.address(address).plan.owner, Some(wish.clone()));
+    world.absent(&[wish.as_str()]);
+    world.step();
+    assert_eq!(world.address(address).plan.owner, holder);
+}
+
+#[test]
+fn a_released_address_is_still_drained_and_adopted_a_revoked_one_is_not() {
+    let mut world = world(3, 3, 1);
+    world.settle();
+    let address = "192.0.2.100";
+    world.delete_claim("ns/c");
+    world.step();
+    let owner = world.address(address).plan.owner.clone().unwrap();
+    world.spec(owner.as_str()).drain = true;
+    world.settle();
+    let moved = world.address(address).plan.owner.clone().unwrap();
+    assert_ne!(moved, owner);
+    world.pass(3600);
+    world.step();
+    let before = world.address(address).plan.clone();
+    assert!(matches!(before.end, Some(AddressEnd::Revoked { .. })));
+    world.spec(moved.as_str()).drain = true;
+    world.step();
+    assert_eq!(world.address(address).plan, before);
+}

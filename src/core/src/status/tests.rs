@@ -1,1 +1,129 @@
+use crate::model::{Condition, PodSelection, Service, Timestamp};
+use crate::testing::*;
 
+fn quiet() -> World {
+    let mut world = World::small();
+    world.claim(mk_claim("payments/bank", "partners"));
+    world.pod(mk_pod("payments/p", "bank", "d1", &["10.244.4.7/32"]));
+    world.settle();
+    world
+}
+
+fn condition(world: &World, kind: &str) -> Condition {
+    let status = &world.snapshot.claims[&mk_ref("payments/bank")].value.1;
+    status.conditions.iter().find(|condition| condition.kind == kind).unwrap().clone()
+}
+
+fn node_says(world: &mut World, node: &str, kind: &str, status: bool, message: &str) {
+    world.status(node).conditions = vec![Condition {
+        kind: kind.into(),
+        status,
+        reason: "Probe".into(),
+        message: message.into(),
+        observed_generation: 0,
+        last_transition: Timestamp(0),
+    }];
+}
+
+#[test]
+fn ready_is_all_of_it_and_dated_by_its_own_change() {
+    let mut world = quiet();
+    let bound = condition(&world, "Bound");
+    assert!(condition(&world, "Ready").status);
+    world.pass(50);
+    world.edit_claim("payments/bank", |claim| claim.generation = 2);
+    world.step();
+    let ready = condition(&world, "Ready");
+    assert_eq!(ready.observed_generation, 2);
+    assert_eq!(ready.last_transition, bound.last_transition, "its status has not changed");
+    let status = &world.snapshot.claims[&mk_ref("payments/bank")].value.1;
+    assert_eq!(status.observed_generation, 2);
+    let holder = world.address("192.0.2.100").plan.owner.clone().unwrap();
+    assert_eq!(status.gateways, [holder]);
+}
+
+#[test]
+fn a_node_that_cannot_steer_its_pods_makes_the_claim_not_programmed() {
+    let mut world = quiet();
+    node_says(&mut world, "d2", "DatapathBypassed", true, "eBPF host routing");
+    world.step();
+    assert!(condition(&world, "Ready").status, "no pod there");
+    node_says(&mut world, "d1", "DatapathBypassed", true, "eBPF host routing");
+    world.pass(9);
+    world.step();
+    let programmed = condition(&world, "Programmed");
+    assert_eq!(
+        (programmed.status, programmed.reason.as_str(), programmed.message.as_str()),
+        (false, "DatapathBypassed", "d1: eBPF host routing")
+    );
+    assert_eq!(programmed.last_transition, world.now);
+    assert_eq!(condition(&world, "Ready").reason, "NotProgrammed");
+    node_says(&mut world, "d1", "Ready", false, "nft is missing: install nftables");
+    world.step();
+    assert_eq!(condition(&world, "Programmed").reason, "NodeNotReady");
+    world.status("d1").conditions.clear();
+    world.step();
+    assert!(condition(&world, "Ready").status);
+}
+
+#[test]
+fn a_service_that_is_missing_is_told() {
+    let mut world = quiet();
+    world.edit_claim("payments/bank", |claim| {
+        claim.pods = PodSelection::Service("settle".into());
+    });
+    world.step();
+    let programmed = condition(&world, "Programmed");
+    assert_eq!(programmed.reason, "ServiceNotFound");
+    assert!(programmed.message.starts_with("spec.serviceName: there is no Service settle"));
+    let service = Service {
+        namespace: "payments".into(),
+        name: "settle".into(),
+        selector: Some(mk_selector("app", "bank")),
+    };
+    world.snapshot.services.insert(("payments".into(), "settle".into()), service);
+    world.step();
+    assert!(condition(&world, "Ready").status);
+}
+
+#[test]
+fn an_absent_holder_and_a_conflict_are_not_ready() {
+    let mut world = quiet();
+    let holder = world.address("192.0.2.100").plan.owner.clone().unwrap();
+    world.absent(&[holder.as_str()]);
+    world.step();
+    let ready = condition(&world, "Ready");
+    assert_eq!(ready.reason, "HolderAbsent");
+    world.absent(&[]);
+    world.settle();
+    assert!(condition(&world, "Ready").status);
+    let stored = world.snapshot.addresses.get_mut(&ip("192.0.2.100")).unwrap();
+    stored.value.status.conditions.push(Condition {
+        kind: "Conflict".into(),
+        status: true,
+        reason: "ForeignHost".into(),
+        message: "02:00:00:00:00:09 answers for it; take it off that host".into(),
+        observed_generation: 0,
+        last_transition: Timestamp(0),
+    });
+    world.step();
+    let ready = condition(&world, "Ready");
+    assert_eq!(ready.reason, "Conflict");
+    assert!(ready.message.contains("02:00:00:00:00:09"));
+    let kept = &world.address("192.0.2.100").status.conditions;
+    assert!(kept.iter().any(|c| c.kind == "Conflict"), "the holder's conditions stay");
+}
+
+#[test]
+fn pools_say_what_is_wrong_with_them() {
+    let mut world = quiet();
+    let reason = |world: &World, at: usize| {
+        world.snapshot.pools[&"partners".into()].value.1.conditions[at].reason.clone()
+    };
+    world.edit_pool("partners", |pool| pool.paused = true);
+    world.step();
+    assert_eq!((reason(&world, 0), reason(&world, 1)), ("Ready".into(), "Paused".into()));
+    world.edit_pool("partners", |pool| pool.gateways = mk_selector("no", "such"));
+    world.step();
+    assert_eq!(reason(&world, 0), "NoGatewayNode");
+}

@@ -96,36 +96,38 @@ impl Channels {
 
     /// Makes `peers` of the cluster named `cluster` the ones to talk with; an entry for this node
     /// itself is ignored. A peer whose key is unchanged keeps its channel; another cluster's id
-    /// makes all anew. One X25519 per new peer, none per datagram.
+    /// makes all anew. One X25519 per new peer (some 50 µs), none per datagram.
     ///
     /// Returns the peers that could not be taken up.
     pub fn set_peers(&mut self, cluster: &str, peers: &BTreeMap<NodeName, Peer>) -> Vec<Refusal> {
         let mut old = std::mem::take(&mut self.channels);
+        let mut old_names = std::mem::take(&mut self.by_name);
         if self.cluster != cluster {
             old.clear();
             self.cluster = cluster.into();
         }
-        self.by_name.clear();
         let mut refused = Vec::new();
         for (name, peer) in peers {
             if *name == self.me {
                 continue;
             }
-            let id = keys::sender_id(cluster, name, &peer.public_key);
-            let channel = match old.remove(&id) {
-                Some(mut channel) => {
+            let kept = old_names.remove(name).and_then(|id| Some((id, old.remove(&id)?)));
+            let kept = kept.filter(|(_, kept)| kept.peer.public_key == peer.public_key);
+            let (id, channel) = match kept {
+                Some((id, mut channel)) => {
                     channel.peer.clone_from(peer);
-                    Ok(channel)
+                    (id, channel)
                 }
-                None => self.channel(name, peer),
+                None => match self.channel(name, peer) {
+                    Ok(channel) => (keys::sender_id(cluster, name, &peer.public_key), channel),
+                    Err(refusal) => {
+                        refused.push(refusal);
+                        continue;
+                    }
+                },
             };
-            match channel {
-                Ok(channel) => {
-                    self.by_name.insert(name.clone(), id);
-                    self.channels.insert(id, channel);
-                }
-                Err(refusal) => refused.push(refusal),
-            }
+            self.by_name.insert(name.clone(), id);
+            self.channels.insert(id, channel);
         }
         refused
     }

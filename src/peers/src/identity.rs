@@ -25,6 +25,7 @@ const STEP: u64 = 1 << 32;
 /// directory is not put back to an older state *and* the clock with it).
 pub struct Identity {
     pub(crate) secret: StaticSecret,
+    public: PublicKey,
     session: u64,
 }
 
@@ -49,13 +50,13 @@ impl Identity {
             None => make_key(&path)?,
         };
         let session = next_session(&directory.join(SESSION))?;
-        Ok(Self { secret: StaticSecret::from(secret), session })
+        Ok(Self::new(secret, session))
     }
 
     /// The half that the node's `EgressNode` publishes.
     #[must_use]
     pub fn public_key(&self) -> PublicKey {
-        PublicKey(x25519_dalek::PublicKey::from(&self.secret).to_bytes())
+        self.public
     }
 
     /// A new incarnation, greater than all before.
@@ -64,9 +65,15 @@ impl Identity {
         Ok(Incarnation::new(self.session, random()?))
     }
 
+    fn new(secret: [u8; 32], session: u64) -> Self {
+        let secret = StaticSecret::from(secret);
+        let public = PublicKey(x25519_dalek::PublicKey::from(&secret).to_bytes());
+        Self { secret, public, session }
+    }
+
     #[cfg(test)]
     pub(crate) fn for_test(secret: [u8; 32], session: u64) -> Self {
-        Self { secret: StaticSecret::from(secret), session }
+        Self::new(secret, session)
     }
 }
 

@@ -2,3 +2,4 @@
 
 pub mod cluster_state;
 pub mod provider;
+pub mod steering;

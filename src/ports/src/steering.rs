@@ -99,11 +99,9 @@ impl SteeringDrop {
                 "the claim has no address of this family",
                 "give the claim an address of the family, or name its destinations",
             ),
-            Self::NoAddress => (
-                "no_address",
-                "the claim has no address yet",
-                "read the conditions of the claim",
-            ),
+            Self::NoAddress => {
+                ("no_address", "the claim has no address yet", "read the conditions of the claim")
+            }
             Self::NotEstablished => (
                 "not_established",
                 "a frame from the tunnel that belongs to no connection of this node",

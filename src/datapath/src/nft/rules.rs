@@ -21,30 +21,8 @@ pub(crate) const SELECTED: &str = "selected";
 
 /// The counter of a reason, and what it counts.
 pub(crate) fn counter(drop: SteeringDrop) -> (&'static str, &'static str) {
-    match drop {
-        SteeringDrop::InvalidOrUntracked => {
-            ("invalid_or_untracked", "selected, but conntrack does not know the connection")
-        }
-        SteeringDrop::WrongDevice => ("wrong_device", "steered, about to leave past the tunnel"),
-        SteeringDrop::NotMarked => ("not_marked", "selected and new, but not steered"),
-        SteeringDrop::NoBlock => ("no_block", "steered, and no port block is open here"),
-        SteeringDrop::UnsupportedProtocol => {
-            ("unsupported_protocol", "selected, neither TCP, UDP, SCTP nor ICMP echo")
-        }
-        SteeringDrop::FamilyWithoutAddress => {
-            ("family_without_address", "the claim has no address of this family")
-        }
-        SteeringDrop::NoAddress => ("no_address", "the claim has no address bound"),
-        SteeringDrop::NotEstablished => {
-            ("not_established", "from the tunnel, of no connection of this node")
-        }
-        SteeringDrop::ForgedTunnelForward => {
-            ("forged_tunnel_forward", "a pod's packet to the tunnel port")
-        }
-        SteeringDrop::ForgedTunnelInput => {
-            ("forged_tunnel_input", "to the tunnel or peers port, from no node")
-        }
-    }
+    let (name, meaning, _) = drop.describe();
+    (name, meaning)
 }
 
 /// All reasons.

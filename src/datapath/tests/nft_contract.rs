@@ -1,0 +1,117 @@
+//! The nftables back end under the contract of `Steering`. Needs root, iproute2, nftables, ping.
+
+use egret_datapath::Settings;
+use egret_datapath::nft::NftSteering;
+use egret_ports::contract::steering::{self, Factory, Names};
+
+struct Nft;
+
+impl Factory for Nft {
+    type Steering = NftSteering;
+
+    fn steering(&self, mtu: u32) -> NftSteering {
+        NftSteering::new(Settings::default(), mtu)
+    }
+
+    fn names(&self) -> Names {
+        let settings = Settings::default();
+        Names {
+            device: settings.device,
+            mark: settings.mark,
+            route_table: settings.route_table,
+            rule_priority: settings.rule_priority,
+            tunnel_port: settings.tunnel_port,
+            peers_port: settings.peers_port,
+        }
+    }
+}
+
+#[test]
+fn ports_are_of_the_blocks() {
+    steering::ports_are_of_the_blocks(&Nft);
+}
+
+#[test]
+fn never_steered_wins_over_a_wide_flow() {
+    steering::never_steered_wins_over_a_wide_flow(&Nft);
+}
+
+#[test]
+fn segments_fit_the_tunnel() {
+    steering::segments_fit_the_tunnel(&Nft);
+}
+
+#[test]
+fn inbound_connections_are_answered() {
+    steering::inbound_connections_are_answered(&Nft);
+}
+
+#[test]
+fn nodeport_and_cluster_addresses_work() {
+    steering::nodeport_and_cluster_addresses_work(&Nft);
+}
+
+#[test]
+fn the_destination_after_dnat_decides() {
+    steering::the_destination_after_dnat_decides(&Nft);
+}
+
+#[test]
+fn the_nodes_own_traffic_is_left_alone() {
+    steering::the_nodes_own_traffic_is_left_alone(&Nft);
+}
+
+#[test]
+fn control_without_rules() {
+    steering::control_without_rules(&Nft);
+}
+
+#[test]
+fn invalid_packets_never_leave() {
+    steering::invalid_packets_never_leave(&Nft);
+}
+
+#[test]
+fn a_late_block_revives_a_running_flow() {
+    steering::a_late_block_revives_a_running_flow(&Nft);
+}
+
+#[test]
+fn every_refusal_has_its_counter() {
+    steering::every_refusal_has_its_counter(&Nft);
+}
+
+#[test]
+fn forged_frames_are_dropped() {
+    steering::forged_frames_are_dropped(&Nft);
+}
+
+#[test]
+fn unsolicited_frames_go_no_further() {
+    steering::unsolicited_frames_go_no_further(&Nft);
+}
+
+#[test]
+fn running_connections_are_left_alone() {
+    steering::running_connections_are_left_alone(&Nft);
+}
+
+#[test]
+fn nothing_leaks_without_the_tunnel() {
+    steering::nothing_leaks_without_the_tunnel(&Nft);
+}
+
+#[test]
+fn flushed_rules_are_noticed_and_put_back() {
+    steering::flushed_rules_are_noticed_and_put_back(&Nft);
+}
+
+#[test]
+fn an_unchanged_programme_writes_nothing() {
+    steering::an_unchanged_programme_writes_nothing(&Nft);
+}
+
+#[test]
+fn foreign_tables_are_byte_equal_afterwards() {
+    steering::foreign_tables_are_byte_equal_afterwards(&Nft);
+}

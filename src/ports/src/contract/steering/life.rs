@@ -1,0 +1,152 @@
+//! The life of the rules: made, changed, broken by others, put back, removed.
+
+use std::net::SocketAddr;
+
+use super::addresses::{EGRESS, POD, PORT, SERVER, block, idle, steered};
+use super::load::{connect, talk, tcp_echo};
+use super::steered::{assert_nothing_leaked, one_block};
+use super::world::{World, ip};
+use super::{Factory, Names};
+use crate::steering::Applied;
+
+/// A connection that was open before the claim goes on the node's way, and one opened under it goes
+/// on through the tunnel when its flow, and its blocks, have left the programme.
+pub fn running_connections_are_left_alone(factory: &impl Factory) {
+    let mut world = World::new(factory);
+    world.apply(&idle());
+    let ends: Vec<_> = POD.each().into_iter().zip(SERVER.each()).collect();
+    let open = |world: &World<_>| -> Vec<_> {
+        ends.iter()
+            .map(|(pod, server)| connect(&world.pod, *pod, SocketAddr::new(*server, PORT)))
+            .map(|stream| stream.unwrap_or_else(|error| panic!("open: {error}")))
+            .collect()
+    };
+    let mut before = open(&world);
+    world.apply(&one_block());
+    let mut under = open(&world);
+    for stream in before.iter_mut().chain(&mut under) {
+        talk(stream).unwrap_or_else(|error| panic!("under the claim: {error}"));
+    }
+    for server in SERVER.each() {
+        assert!(!world.tunnel.to(server).is_empty(), "the new connection was not steered");
+    }
+    world.apply(&idle());
+    for stream in before.iter_mut().chain(&mut under) {
+        talk(stream).unwrap_or_else(|error| panic!("after the claim: {error}"));
+    }
+    world.tunnel.clear();
+    for stream in &mut under {
+        talk(stream).unwrap_or_else(|error| panic!("after the claim: {error}"));
+    }
+    for ((pod, server), address) in ends.iter().zip(EGRESS.each()) {
+        let seen = world.tunnel.to(*server);
+        assert!(!seen.is_empty() && seen.iter().all(|p| p.source == address), "{seen:?}");
+        tcp_echo(&world.pod, *pod, SocketAddr::new(*server, PORT))
+            .unwrap_or_else(|error| panic!("a new connection after the claim: {error}"));
+    }
+}
+
+/// Device down, rule deleted, routes flushed: neither new nor running connections leave by the
+/// uplink, and all goes on when it is put back.
+pub fn nothing_leaks_without_the_tunnel(factory: &impl Factory) {
+    let mut world = World::new(factory);
+    world.apply(&one_block());
+    let Names { device, mark, route_table: table, rule_priority: priority, .. } =
+        world.names.clone();
+    let rule = |verb: &str, family: &str| {
+        format!("{family} rule {verb} fwmark {mark:#x}/{mark:#x} table {table} priority {priority}")
+    };
+    let both = |line: &dyn Fn(&str) -> String| format!("{}\n{}\n", line("-4"), line("-6"));
+    let routes = both(&|family| format!("{family} route add default dev {device} table {table}"));
+    let faults = [
+        (format!("link set {device} down\n"), format!("link set {device} up\n{routes}")),
+        (both(&|family| rule("del", family)), both(&|family| rule("add", family))),
+        (both(&|family| format!("{family} route flush table {table}")), routes),
+    ];
+    for (fault, cure) in faults {
+        let mut running: Vec<_> = POD
+            .each()
+            .into_iter()
+            .zip(SERVER.each())
+            .map(|(pod, server)| connect(&world.pod, pod, SocketAddr::new(server, PORT)))
+            .map(|stream| stream.unwrap_or_else(|error| panic!("before {fault}: {error}")))
+            .collect();
+        ip(&world.director, &fault);
+        for (stream, (pod, server)) in
+            running.iter_mut().zip(POD.each().into_iter().zip(SERVER.each()))
+        {
+            let _ = stream.set_read_timeout(Some(std::time::Duration::from_millis(200)));
+            assert!(talk(stream).is_err(), "answered without a tunnel: {fault}");
+            let socket = super::load::udp(&world.pod, pod, SocketAddr::new(server, PORT));
+            super::load::one_way(&socket);
+        }
+        world.settle();
+        assert_nothing_leaked(&world);
+        ip(&world.director, &cure);
+        for (pod, server) in POD.each().into_iter().zip(SERVER.each()) {
+            tcp_echo(&world.pod, pod, SocketAddr::new(server, PORT))
+                .unwrap_or_else(|error| panic!("after the cure of {fault}: {error}"));
+        }
+    }
+}
+
+/// A foreign flush is noticed by `verify`, `apply` puts everything back, and what follows is
+/// steered.
+pub fn flushed_rules_are_noticed_and_put_back(factory: &impl Factory) {
+    let mut world = World::new(factory);
+    assert_eq!(world.apply(&one_block()), Applied::Changed);
+    assert!(world.verify(), "right after apply");
+    world.director.run("nft flush ruleset");
+    assert!(!world.verify(), "after a foreign flush");
+    assert_eq!(world.apply(&one_block()), Applied::Changed);
+    assert!(world.verify(), "after the repair");
+    for (pod, server) in POD.each().into_iter().zip(SERVER.each()) {
+        tcp_echo(&world.pod, pod, SocketAddr::new(server, PORT))
+            .unwrap_or_else(|error| panic!("after the repair: {error}"));
+    }
+    assert_nothing_leaked(&world);
+}
+
+/// Applying what is there writes nothing, and one change after the other leads to the same as all
+/// at once.
+pub fn an_unchanged_programme_writes_nothing(factory: &impl Factory) {
+    let mut world = World::new(factory);
+    let programmes = [
+        idle(),
+        steered(&[]),
+        one_block(),
+        steered(&[block(1024, 1151), block(4096, 4223)]),
+        steered(&[block(1024, 1279)]),
+        steered(&[]),
+        idle(),
+    ];
+    for programme in &programmes {
+        world.apply(programme);
+        assert_eq!(world.apply(programme), Applied::AlreadySo);
+        assert!(world.verify());
+        // A second back end, as after a restart, adopts what it finds.
+        let adopted = {
+            let _inside = world.director.enter();
+            let mut other = factory.steering(super::addresses::MTU);
+            crate::steering::Steering::apply(&mut other, programme)
+        };
+        assert_eq!(adopted.ok(), Some(Applied::AlreadySo), "after a restart");
+    }
+}
+
+/// Others' rules are byte for byte the same after apply and teardown, and teardown twice is
+/// success.
+pub fn foreign_tables_are_byte_equal_afterwards(factory: &impl Factory) {
+    let mut world = World::new(factory);
+    let state = |world: &World<_>| {
+        ["nft list ruleset", "ip rule", "ip -6 rule", "ip route show table all", "ip link"]
+            .map(|line| world.director.run(line))
+            .concat()
+    };
+    let before = state(&world);
+    world.apply(&one_block());
+    assert_ne!(state(&world), before, "nothing was applied");
+    world.teardown();
+    world.teardown();
+    assert_eq!(state(&world), before);
+}

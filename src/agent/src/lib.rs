@@ -1,1 +1,22 @@
-//! The agent of one node: snapshot of the node, programme, datapath; the lease thread.
+//! The agent of one node: it steers the node's pods, carries addresses and votes.
+//!
+//! State: what the kernel holds is the kernel's (see `egret-datapath`), leases are the lease
+//! thread's ([`lease`]); the main loop here remembers what it has last said to the store and what
+//! it has still to say. Always: a snapshot becomes a programme by pure functions; the kernel is
+//! never emptied because the store is unreachable or the agent ends; a write that fails is
+//! repeated with the next snapshot or tick.
+
+mod address_status;
+mod args;
+mod blocks;
+mod datapath;
+mod events;
+mod lease;
+mod links;
+mod main_loop;
+mod node_status;
+mod start;
+mod update;
+
+pub use args::AgentArgs;
+pub use start::{AgentError, run};

@@ -1,2 +1,51 @@
-//! Static egress IPs for Kubernetes that survive node failure.
-fn main() {}
+//! Static egress IPs for Kubernetes that survive node failure: the one binary.
+//!
+//! State: none of its own. Typed arguments become a validated configuration, which one command
+//! carries out. Always: what a person wrote wrongly ends with exit code 2 and a sentence that names
+//! the field and the remedy; what failed on the way ends with 1.
+#![forbid(unsafe_code)]
+
+mod args;
+mod commands;
+mod table;
+
+use std::process::ExitCode;
+
+use clap::Parser;
+
+use crate::args::{Args, Command};
+
+/// The mistake is in what the person wrote.
+#[derive(Debug, thiserror::Error)]
+#[error("{0}")]
+pub(crate) struct Usage(pub(crate) String);
+
+fn main() -> ExitCode {
+    let args = Args::parse();
+    match run(args.command) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("egret: {error:#}");
+            ExitCode::from(if error.is::<Usage>() { 2 } else { 1 })
+        }
+    }
+}
+
+fn run(command: Command) -> anyhow::Result<()> {
+    match command {
+        Command::Init(args) => commands::init::run(&args),
+        Command::Controller(args) => commands::daemon::controller(args),
+        Command::Agent(args) => commands::daemon::agent(args),
+        Command::Standalone(args) => commands::daemon::standalone(args),
+        Command::Status(args) => commands::status::status(&args),
+        Command::Voters(args) => commands::voters::run(args),
+        Command::Explain(args) => commands::explain::run(&args),
+        Command::WhatIf(args) => commands::explain::what_if(&args),
+        Command::Drain(args) => commands::node::drain(&args),
+        Command::Uncordon(args) => commands::node::uncordon(&args),
+        Command::Move(args) => commands::node::move_address(&args),
+        Command::Check(args) => commands::check::run(&args),
+        Command::Events(args) => commands::status::events(&args),
+        Command::Teardown(args) => commands::daemon::teardown(&args),
+    }
+}

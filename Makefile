@@ -1,0 +1,57 @@
+# make demo: the laboratory's demonstration.  make test: every check that CI runs.
+# Both install what is missing (Debian 12, as root) and say what they do.
+SHELL := /bin/bash
+.SHELLFLAGS := -euo pipefail -c
+.DEFAULT_GOAL := help
+CARGO_FLAGS := --locked
+export EGRET ?= $(CURDIR)/target/debug/egret
+
+.PHONY: help
+help: ## show this list
+	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 14
+
+.PHONY: setup
+setup: ## install what building and testing need (apt, cargo)
+	@tests/setup.sh
+
+.PHONY: build
+build: setup ## build the binary and the laboratory
+	@tests/step.sh "build" cargo build $(CARGO_FLAGS) -p egret -p egret-lab
+
+.PHONY: demo
+demo: build ## claim an address, power off its gateways, show what the outside saw
+	@target/debug/egret-lab demo
+
+.PHONY: figures
+figures: build ## measure failovers, planned moves, load at rest
+	@target/debug/egret-lab figures
+
+.PHONY: test
+test: setup check unit lab ## everything that CI runs
+
+.PHONY: check
+check: setup ## formatting, lints, licences
+	@tests/step.sh "rustfmt" cargo fmt --all --check
+	@tests/step.sh "clippy" cargo clippy $(CARGO_FLAGS) --workspace --all-targets -- -D warnings
+	@tests/step.sh "licences, bans, sources" cargo deny --locked check licenses bans sources
+
+.PHONY: unit
+unit: setup ## tests of values, of the kernel in namespaces, of the lease protocol
+	@cargo test $(CARGO_FLAGS) --workspace --exclude egret-lab
+
+.PHONY: lab
+lab: build ## scenarios in the laboratory
+	@cargo test $(CARGO_FLAGS) -p egret-lab
+
+.PHONY: soak
+soak: build ## the long rows in full, and the long model check
+	@target/debug/egret-lab soak
+	@cargo run $(CARGO_FLAGS) --release -p egret-model -- check --long
+
+.PHONY: advisories
+advisories: setup ## known vulnerabilities of dependencies (needs the advisory database)
+	@cargo deny --locked check advisories
+
+.PHONY: clean-lab
+clean-lab: ## remove what a killed laboratory left behind
+	@target/debug/egret-lab cleanup

@@ -1,0 +1,79 @@
+//! What a holder writes into the status of its addresses, and repeats until the store has it.
+
+use std::collections::BTreeMap;
+use std::net::IpAddr;
+
+use egret_core::model::{Condition, Holding, NodeName, Snapshot, Timestamp};
+use egret_ports::cluster_state::Write;
+
+use crate::node_status::put;
+
+/// What this node has to say of one address that it holds.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Held {
+    pub(crate) holding: Holding,
+    pub(crate) since: Timestamp,
+    pub(crate) probed: bool,
+    /// A foreign host has it too: its MAC address.
+    pub(crate) conflict: Option<[u8; 6]>,
+}
+
+/// The writes that the store still lacks.
+///
+/// A holder writes only itself, and only with an epoch that is not below the one written: a
+/// status with a greater epoch is the word of a later holder.
+pub(crate) fn missing(
+    snapshot: &Snapshot,
+    me: &NodeName,
+    held: &BTreeMap<IpAddr, Held>,
+    now: Timestamp,
+) -> Vec<Write> {
+    let mut writes = Vec::new();
+    for (address, held) in held.iter().filter(|(_, held)| held.holding.node == *me) {
+        let Some(stored) = snapshot.addresses.get(address) else { continue };
+        let status = &stored.value.status;
+        let written = status.holding.as_ref();
+        if written.is_some_and(|written| written.epoch > held.holding.epoch) {
+            continue;
+        }
+        let mut next = status.clone();
+        if written != Some(&held.holding) {
+            next.since = Some(held.since);
+        }
+        next.holding = Some(held.holding.clone());
+        next.probed |= held.probed;
+        put(&mut next.conditions, conflict_condition(held, now));
+        if next != *status {
+            let expect = Some(stored.version.clone());
+            writes.push(Write::AddressStatus { address: *address, expect, status: next });
+        }
+    }
+    writes
+}
+
+fn conflict_condition(held: &Held, now: Timestamp) -> Condition {
+    let condition = |status, reason: &str, message| Condition {
+        kind: "Conflict".to_owned(),
+        status,
+        reason: reason.to_owned(),
+        message,
+        observed_generation: 0,
+        last_transition: now,
+    };
+    match held.conflict {
+        None => condition(false, "NoForeignHost", "no other host claims the address".to_owned()),
+        Some(mac) => condition(
+            true,
+            "ForeignHost",
+            format!(
+                "a host with MAC address {} claims the address too: find and stop it, or take \
+                 the address out of the pool",
+                mac_text(mac)
+            ),
+        ),
+    }
+}
+
+pub(crate) fn mac_text(mac: [u8; 6]) -> String {
+    mac.map(|byte| format!("{byte:02x}")).join(":")
+}

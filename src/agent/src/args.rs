@@ -1,0 +1,75 @@
+use std::net::IpAddr;
+use std::path::PathBuf;
+
+use clap::Args;
+use egret_core::model::NodeName;
+use egret_datapath::Settings;
+
+/// Options of the agent.
+#[derive(Clone, Debug, Args)]
+pub struct AgentArgs {
+    /// This node's name; the host's name by default.
+    #[arg(long, value_name = "NAME", env = "EGRET_NODE")]
+    pub node: Option<String>,
+    /// A link to the world that addresses may be carried on. May be repeated; by default every link
+    /// with a default route.
+    #[arg(long, value_name = "LINK")]
+    pub uplink: Vec<String>,
+    /// Underlay address of the tunnel and of messages between agents, one per family; the first of
+    /// the first uplink by default.
+    #[arg(long, value_name = "ADDRESS")]
+    pub endpoint: Vec<IpAddr>,
+    /// Where state lies that a restart keeps and a reboot loses.
+    #[arg(long, value_name = "DIR", default_value = "/run/egret")]
+    pub run_dir: PathBuf,
+    /// Where the node's key lies; survives a reboot.
+    #[arg(long, value_name = "DIR", default_value = "/var/lib/egret")]
+    pub state_dir: PathBuf,
+    /// Where the BPF file system is mounted.
+    #[arg(long, value_name = "DIR", default_value = "/sys/fs/bpf")]
+    pub bpffs: PathBuf,
+    /// UDP port of the tunnel; the same on every node.
+    #[arg(long, value_name = "PORT", default_value_t = Settings::default().tunnel_port)]
+    pub tunnel_port: u16,
+    /// UDP port of messages between agents; the same on every node.
+    #[arg(long, value_name = "PORT", default_value_t = Settings::default().peers_port)]
+    pub peers_port: u16,
+    /// The bit of the fwmark and the ct mark that Egret uses.
+    #[arg(long, value_name = "BIT", default_value = "0x1000", value_parser = bit)]
+    pub mark: u32,
+    /// Number of Egret's routing table.
+    #[arg(long, value_name = "NUMBER", default_value_t = Settings::default().route_table)]
+    pub route_table: u32,
+    /// Priority of Egret's policy rule.
+    #[arg(long, value_name = "NUMBER", default_value_t = Settings::default().rule_priority)]
+    pub rule_priority: u32,
+}
+
+impl AgentArgs {
+    pub(crate) fn node(&self) -> NodeName {
+        let host = || std::fs::read_to_string("/proc/sys/kernel/hostname").unwrap_or_default();
+        NodeName::new(self.node.clone().unwrap_or_else(host).trim())
+    }
+
+    pub(crate) fn settings(&self) -> Settings {
+        Settings {
+            tunnel_port: self.tunnel_port,
+            peers_port: self.peers_port,
+            mark: self.mark,
+            route_table: self.route_table,
+            rule_priority: self.rule_priority,
+            ..Settings::default()
+        }
+    }
+}
+
+fn bit(text: &str) -> Result<u32, String> {
+    let parsed = match text.strip_prefix("0x") {
+        Some(digits) => u32::from_str_radix(digits, 16),
+        None => text.parse(),
+    };
+    match parsed {
+        Ok(bit) if bit.is_power_of_two() => Ok(bit),
+        _ => Err("use exactly one bit, such as 0x1000".to_owned()),
+    }
+}

@@ -1,0 +1,131 @@
+use std::path::Path;
+use std::sync::Arc;
+
+use egret_core::model::EgressNodeStatus;
+use egret_datapath::announce::PacketAnnouncer;
+use egret_datapath::bpf::BpfError;
+use egret_datapath::repair;
+use egret_peers::{BindError, Endpoint, Identity, StateError};
+use egret_ports::clock::Clock;
+use egret_ports::cluster_state::ClusterState;
+use egret_ports::error::PortError;
+use egret_runtime::lock::{LockError, NodeLock};
+use egret_runtime::shutdown::Shutdown;
+use tokio::sync::mpsc;
+use tracing::{info, warn};
+
+use crate::AgentArgs;
+use crate::blocks::Acknowledged;
+use crate::datapath::Datapath;
+use crate::events::Events;
+use crate::lease::{self, KeptFile, LeaseThread};
+use crate::main_loop::{Inputs, LoopMemory, MainLoop};
+
+/// Why an agent could not start or go on.
+#[derive(Debug, thiserror::Error)]
+pub enum AgentError {
+    /// Another program on the host uses what Egret would take.
+    #[error("{0}")]
+    Collision(String),
+    /// No address to reach the other nodes by.
+    #[error("no uplink has an address: name one with --uplink, or the address with --endpoint")]
+    NoEndpoint,
+    /// The kernel refused something at the start.
+    #[error(transparent)]
+    Port(#[from] PortError),
+    /// The BPF programs could not be loaded or attached.
+    #[error(transparent)]
+    Bpf(#[from] BpfError),
+    /// The node's key.
+    #[error(transparent)]
+    State(#[from] StateError),
+    /// The peers' socket.
+    #[error(transparent)]
+    Bind(#[from] BindError),
+    /// The node's lock.
+    #[error(transparent)]
+    Lock(#[from] LockError),
+    /// The boot's id, or the thread.
+    #[error("{action}: {source}")]
+    Io {
+        /// What was attempted.
+        action: &'static str,
+        /// The cause.
+        source: std::io::Error,
+    },
+    /// The lease thread gave up; what it holds ends by the kernel's deadlines.
+    #[error("the lease thread ended: {0}")]
+    LeaseThread(String),
+}
+
+/// Runs the agent of this node until the end is asked for.
+///
+/// Guarantees: adopts what an earlier process left in the kernel; leaves everything in the kernel
+/// when it ends, after handing over what it holds.
+///
+/// # Errors
+/// Where the kernel, the key or the socket cannot be had; where the lease thread fails.
+pub async fn run<S: ClusterState, C: Clock>(
+    args: AgentArgs,
+    state: Arc<S>,
+    clock: C,
+    shutdown: Shutdown,
+) -> Result<(), AgentError> {
+    let me = args.node();
+    let settings = args.settings();
+    let _lock = lock(&args.run_dir)?;
+    let boot_id = boot_id()?;
+    let datapath = Datapath::open(&args, settings.clone())?;
+    let identity = Identity::open(&args.state_dir)?;
+    let endpoint = Endpoint::bind(datapath.endpoints(), settings.peers_port, identity, me.clone())?;
+    let status = EgressNodeStatus {
+        endpoints: datapath.endpoints().to_vec(),
+        peer_port: settings.peers_port,
+        public_key: Some(endpoint.public_key()),
+        uplinks: crate::links::published(datapath.uplinks()),
+        ..EgressNodeStatus::default()
+    };
+    let (notices, notice_receiver) = mpsc::unbounded_channel();
+    let parts = LeaseThread {
+        me: me.clone(),
+        boot_id,
+        endpoint,
+        map: datapath.addresses()?,
+        announcer: PacketAnnouncer::new(),
+        kept: KeptFile::new(&args.run_dir),
+    };
+    let lease = lease::spawn(parts, notices)
+        .map_err(|source| AgentError::Io { action: "start the lease thread", source })?;
+    let changes = repair::watch(&settings)?;
+    let (done, done_receiver) = mpsc::unbounded_channel();
+    info!(event = "agent_started", node = %me, "agent started");
+    let main_loop = MainLoop {
+        acknowledged: Acknowledged::read(&args.run_dir),
+        events: Events::new(me.clone()),
+        memory: LoopMemory::default(),
+        me,
+        state,
+        clock,
+        datapath,
+        lease,
+        status,
+        done,
+    };
+    let inputs = Inputs { notices: notice_receiver, changes, shutdown };
+    main_loop.run(inputs, done_receiver).await
+}
+
+/// LEASES.md rule 14: one process per node votes, a second one waits for it.
+fn lock(run_dir: &Path) -> Result<NodeLock, LockError> {
+    NodeLock::acquire(&run_dir.join("agent.lock"), |holder| {
+        let holder =
+            holder.map_or_else(|| "another process".to_owned(), |pid| format!("process {pid}"));
+        warn!("waiting for {holder}, which is this node's agent");
+    })
+}
+
+fn boot_id() -> Result<String, AgentError> {
+    std::fs::read_to_string("/proc/sys/kernel/random/boot_id")
+        .map(|id| id.trim().to_owned())
+        .map_err(|source| AgentError::Io { action: "read the boot's id", source })
+}

@@ -1,0 +1,54 @@
+use clap::Args;
+use egret_core::model::{BadDuration, Millis};
+use egret_core::plan::Settings;
+use ipnet::IpNet;
+
+/// Options of the controller.
+#[derive(Clone, Debug, Args)]
+pub struct ControllerArgs {
+    /// Name of this controller among several; the host's name and the process by default.
+    #[arg(long, value_name = "NAME")]
+    pub identity: Option<String>,
+    /// The longest lease that any pool may have (T_max). Fixed when the cluster's object is made.
+    /// After a boot, voters are silent for 1.12 times as long.
+    #[arg(long, value_name = "DURATION", default_value = "10s", value_parser = t_max)]
+    pub t_max: Millis,
+    /// Range of pod addresses, in addition to the podCIDRs of the Nodes. May be repeated.
+    #[arg(long, value_name = "CIDR")]
+    pub pod_cidr: Vec<IpNet>,
+    /// Range of Service addresses. May be repeated.
+    #[arg(long, value_name = "CIDR")]
+    pub service_cidr: Vec<IpNet>,
+}
+
+impl ControllerArgs {
+    pub(crate) fn identity(&self) -> String {
+        self.identity.clone().unwrap_or_else(|| {
+            let host = std::fs::read_to_string("/proc/sys/kernel/hostname").unwrap_or_default();
+            format!("{}-{}", host.trim(), std::process::id())
+        })
+    }
+
+    pub(crate) fn settings(&self) -> Settings {
+        Settings {
+            cluster_id: cluster_id(),
+            t_max: self.t_max,
+            pods: self.pod_cidr.iter().map(IpNet::trunc).collect(),
+            services: self.service_cidr.iter().map(IpNet::trunc).collect(),
+        }
+    }
+}
+
+/// A random UUID from the kernel: used only where the cluster's object has to be made.
+fn cluster_id() -> String {
+    std::fs::read_to_string("/proc/sys/kernel/random/uuid").unwrap_or_default().trim().to_owned()
+}
+
+fn t_max(text: &str) -> Result<Millis, String> {
+    let length: Millis = text.parse().map_err(|error: BadDuration| error.to_string())?;
+    if (150..=60_000).contains(&length.0) {
+        Ok(length)
+    } else {
+        Err("use a length from 150ms to 60s".to_owned())
+    }
+}

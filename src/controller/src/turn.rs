@@ -1,0 +1,99 @@
+use std::sync::Arc;
+use std::time::Duration;
+
+use egret_core::model::{Snapshot, Timestamp};
+use egret_core::plan::{self, Action, Memory, Note, Settings};
+use egret_ports::clock::Clock;
+use egret_ports::cluster_state::{ClusterState, Event};
+use egret_ports::error::ErrorClass;
+use tracing::{debug, info, warn};
+
+use crate::execute::{ends_turn, write_of};
+
+/// Planned again after this at the latest, even if nothing was read: absences grow by time alone.
+const LONGEST_PAUSE: Duration = Duration::from_secs(1);
+
+/// One leader's turns: plan, draw numbers, write.
+pub(crate) struct Turn<S, C> {
+    settings: Settings,
+    state: Arc<S>,
+    clock: C,
+    memory: Memory,
+    wake_at: Option<Timestamp>,
+}
+
+impl<S: ClusterState, C: Clock> Turn<S, C> {
+    pub(crate) fn new(settings: Settings, state: Arc<S>, clock: C) -> Self {
+        Self { settings, state, clock, memory: Memory::default(), wake_at: None }
+    }
+
+    /// What another leader has seen meanwhile is not ours to count on.
+    pub(crate) fn forget(&mut self) {
+        self.memory = Memory::default();
+    }
+
+    /// How long to wait where nothing changes.
+    pub(crate) fn wake_in(&self) -> Duration {
+        let Some(at) = self.wake_at else { return LONGEST_PAUSE };
+        let until = at.since(self.clock.now()).0.max(10);
+        Duration::from_millis(until).min(LONGEST_PAUSE)
+    }
+
+    pub(crate) async fn run(&mut self, snapshot: &Snapshot) {
+        let now = self.clock.now();
+        self.memory.observe(snapshot, now);
+        let plan = plan::plan(snapshot, &self.memory, &self.settings, now);
+        self.wake_at = plan.wake_at;
+        if plan.actions.is_empty() {
+            return;
+        }
+        let first = if plan.numbers == 0 {
+            0
+        } else {
+            match self.state.draw_fences(plan.numbers).await {
+                Ok(first) => first,
+                Err(error) => return warn!(%error, "cannot draw fences; planning again"),
+            }
+        };
+        for action in plan.fill(first) {
+            if !self.carry_out(&action, now).await && ends_turn(&action) {
+                break;
+            }
+        }
+    }
+
+    async fn carry_out(&self, action: &Action, now: Timestamp) -> bool {
+        match self.state.write(write_of(action)).await {
+            Ok(version) => {
+                debug!(?action, %version, "written");
+                for note in action.notes() {
+                    self.tell(note, now).await;
+                }
+                true
+            }
+            Err(error) if error.class == ErrorClass::Conflict => {
+                debug!(%error, "somebody wrote first; planning again");
+                false
+            }
+            Err(error) => {
+                warn!(%error, "write failed; planning again");
+                false
+            }
+        }
+    }
+
+    async fn tell(&self, note: &Note, at: Timestamp) {
+        info!(event = note.reason, about = note.about, "{}", note.message);
+        let event = Event {
+            about: note.about.clone(),
+            warning: note.warning,
+            reason: note.reason.to_owned(),
+            message: note.message.clone(),
+            source: "controller".to_owned(),
+            at,
+        };
+        if let Err(error) = self.state.event(event).await {
+            debug!(%error, "event not written");
+        }
+    }
+}

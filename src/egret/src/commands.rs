@@ -1,0 +1,10 @@
+//! What each subcommand does.
+
+pub(crate) mod check;
+pub(crate) mod daemon;
+pub(crate) mod explain;
+pub(crate) mod init;
+pub(crate) mod node;
+pub(crate) mod status;
+pub(crate) mod store;
+pub(crate) mod voters;

@@ -1,0 +1,20 @@
+use crate::Usage;
+use crate::args::CheckArgs;
+
+pub(crate) fn run(args: &CheckArgs) -> anyhow::Result<()> {
+    let mut wrong = 0;
+    for path in &args.paths {
+        let broken = egret_state::manifest::check(path);
+        if broken.is_empty() {
+            println!("{}: ok", path.display());
+        }
+        wrong += broken.len();
+        for broken in broken {
+            println!("{}: {}", broken.place, broken.message);
+        }
+    }
+    if wrong > 0 {
+        return Err(Usage(format!("{wrong} mistakes; nothing was applied")).into());
+    }
+    Ok(())
+}

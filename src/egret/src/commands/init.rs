@@ -1,0 +1,16 @@
+use anyhow::Context as _;
+use egret_state::DirectoryState;
+
+use crate::args::StoreArgs;
+
+pub(crate) fn run(args: &StoreArgs) -> anyhow::Result<()> {
+    let directory = args.manifests.display();
+    DirectoryState::create(&args.manifests)
+        .with_context(|| format!("cannot make {directory} a store"))?;
+    println!(
+        "{directory} is a store now. Put manifests into it (EgressPool, StaticEgressIP, and v1 \
+         Node, Namespace, Pod and Service), then run `egret standalone` or `egret controller` and \
+         `egret agent`."
+    );
+    Ok(())
+}

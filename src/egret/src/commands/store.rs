@@ -1,0 +1,34 @@
+//! The store, for commands that read or change one thing and end.
+
+use std::path::Path;
+
+use anyhow::Context as _;
+use egret_core::model::Snapshot;
+use egret_ports::cluster_state::Write;
+use egret_ports::error::ErrorClass;
+
+use super::node::write;
+
+/// Tries of a change that others keep overtaking.
+const TRIES: u32 = 10;
+
+pub(crate) fn read(directory: &Path) -> anyhow::Result<Snapshot> {
+    egret_state::read_once(directory)
+        .with_context(|| format!("cannot read the store {}", directory.display()))
+}
+
+/// Decides a write from what is there and writes it by compare-and-swap, anew where somebody else
+/// wrote first.
+pub(crate) fn change(
+    directory: &Path,
+    decide: impl Fn(&Snapshot) -> anyhow::Result<Write>,
+) -> anyhow::Result<()> {
+    for _ in 0..TRIES {
+        match write(directory, decide(&read(directory)?)?)? {
+            Ok(()) => return Ok(()),
+            Err(error) if error.class == ErrorClass::Conflict => {}
+            Err(error) => return Err(error.into()),
+        }
+    }
+    anyhow::bail!("others kept writing the same object; try again")
+}

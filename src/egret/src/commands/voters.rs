@@ -1,0 +1,87 @@
+use std::collections::BTreeSet;
+
+use egret_core::model::{EgressNode, NodeName, Snapshot, Voter, VoterSet};
+use egret_ports::cluster_state::Write;
+
+use super::store;
+use crate::Usage;
+use crate::args::{VotersAction, VotersArgs};
+use crate::table::Table;
+
+pub(crate) fn run(args: VotersArgs) -> anyhow::Result<()> {
+    let directory = &args.store.manifests;
+    match args.action {
+        None => {
+            show(&store::read(directory)?);
+            Ok(())
+        }
+        Some(VotersAction::Reset { old_voters_are_stopped }) => {
+            let stopped = old_voters_are_stopped.iter().map(|name| name.as_str().into()).collect();
+            store::change(directory, |snapshot| reset(snapshot, &stopped))?;
+            println!(
+                "a new set of voters is written; it grants nothing before its silence is over"
+            );
+            Ok(())
+        }
+    }
+}
+
+fn show(snapshot: &Snapshot) {
+    let set = snapshot.cluster.as_ref().and_then(|cluster| cluster.value.set.as_ref());
+    let Some(set) = set else {
+        return println!("no voters yet: the first is chosen once an agent is past its silence");
+    };
+    println!("set {}", set.number);
+    let mut table = Table::new(&["VOTER", "ENDPOINT", "MAY VOTE", "ACKNOWLEDGED", "SAYS ABSENT"]);
+    for voter in &set.members {
+        let status = snapshot.egress_nodes.get(&voter.node).map(|node| &node.value.status);
+        let absent: Vec<&str> =
+            status.iter().flat_map(|status| status.absent.iter().map(NodeName::as_str)).collect();
+        table.row([
+            voter.node.to_string(),
+            voter.endpoints.first().map_or("-".to_owned(), ToString::to_string),
+            if status.is_some_and(|s| s.may_vote.is_some()) { "yes" } else { "no" }.to_owned(),
+            status.map_or("-".to_owned(), |s| s.acknowledged_set.to_string()),
+            absent.join(","),
+        ]);
+    }
+    table.print();
+}
+
+/// LEASES.md rule 23: one member, which was not in the old set, and grows by rule 20.
+fn reset(snapshot: &Snapshot, stopped: &BTreeSet<NodeName>) -> anyhow::Result<Write> {
+    let stored = snapshot.cluster.as_ref();
+    let (Some(stored), Some(old)) = (stored, stored.and_then(|c| c.value.set.as_ref())) else {
+        return Err(Usage("there is no set of voters to replace".to_owned()).into());
+    };
+    let members: BTreeSet<&NodeName> = old.members.iter().map(|voter| &voter.node).collect();
+    let living = members.iter().filter(|node| !stopped.contains(**node)).count();
+    if living * 2 > members.len() {
+        let text = "a majority of the voters is not named as stopped: nothing has to be replaced by \
+                    hand, a single dead voter is replaced after 5 minutes by itself";
+        return Err(Usage(text.to_owned()).into());
+    }
+    let newest = snapshot.egress_nodes.values().map(|n| n.value.status.acknowledged_set).max();
+    let member = snapshot
+        .egress_nodes
+        .values()
+        .map(|node| &node.value)
+        .filter(|node| !stopped.contains(&node.name))
+        .find_map(voter)
+        .ok_or_else(|| Usage("no other node's agent may vote: start one first".to_owned()))?;
+    let mut cluster = stored.value.clone();
+    let number = old.number.max(newest.unwrap_or(0)) + 1;
+    cluster.set = Some(VoterSet { number, members: vec![member] });
+    Ok(Write::Cluster { expect: Some(stored.version.clone()), cluster })
+}
+
+fn voter(node: &EgressNode) -> Option<Voter> {
+    let status = &node.status;
+    status.may_vote.as_ref()?;
+    Some(Voter {
+        node: node.name.clone(),
+        endpoints: status.endpoints.clone(),
+        peer_port: status.peer_port,
+        public_key: status.public_key?,
+    })
+}

@@ -1,0 +1,31 @@
+#!/usr/bin/env bash
+# Installs what building and testing need on Debian 12, and nothing that is already there.
+set -euo pipefail
+cd "$(dirname "$0")/.."
+
+toolchain=$(sed -n 's/^channel = "\(.*\)"/\1/p' rust-toolchain.toml)
+if ! command -v cargo >/dev/null || ! cargo --version >/dev/null 2>&1; then
+  cat >&2 <<EOF
+Rust $toolchain is missing. Install it with rustup (https://rustup.rs), then run make again:
+  rustup toolchain install $toolchain --profile minimal --component rustfmt --component clippy
+EOF
+  exit 2
+fi
+if [ "$(id -u)" != 0 ]; then
+  echo "Egret's tests make network namespaces: run make as root (sudo -E make ...)." >&2
+  exit 2
+fi
+
+# What each is for: clang + headers compile the BPF programs; nft, ip, ethtool, conntrack are what the datapath and
+# its tests look at; rsvg-convert makes the picture of the demo.
+packages=(clang libbpf-dev linux-libc-dev gcc libc6-dev nftables iptables iproute2 iputils-ping
+  conntrack ethtool procps util-linux python3 librsvg2-bin fonts-dejavu-core)
+missing=()
+for package in "${packages[@]}"; do
+  dpkg-query -W -f='${Status}' "$package" 2>/dev/null | grep -q 'install ok installed' || missing+=("$package")
+done
+if [ "${#missing[@]}" -gt 0 ]; then
+  export DEBIAN_FRONTEND=noninteractive
+  tests/step.sh "apt-get update" apt-get update -qq
+  tests/step.sh "install ${missing[*]}" apt-get install -y -qq --no-install-recommends "${missing[@]}"
+fi

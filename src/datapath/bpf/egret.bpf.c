@@ -79,7 +79,7 @@ static __always_inline int to_world(struct __sk_buff *skb, struct packet *p, str
 
 // From this host's stack, already SNATed: to the holder of the source. Frames that the other
 // programs redirect to the device come by here too.
-SEC("tc") int egret_tun_out(struct __sk_buff *skb)
+SEC("classifier") int egret_tun_out(struct __sk_buff *skb)
 {
 	struct config *c = configuration();
 	struct director director = {};
@@ -193,7 +193,7 @@ static __always_inline int to_pod(struct __sk_buff *skb, struct config *c, struc
 	return PASS;
 }
 
-SEC("tc") int egret_tun_in(struct __sk_buff *skb)
+SEC("classifier") int egret_tun_in(struct __sk_buff *skb)
 {
 	struct config *c = configuration();
 	struct packet p = {};
@@ -268,7 +268,7 @@ static __always_inline int to_director(struct __sk_buff *skb, struct config *c, 
 #define PACKET_OTHERHOST 3
 #define VLAN_ID 0xfff
 
-SEC("tc") int egret_up_in(struct __sk_buff *skb)
+SEC("classifier") int egret_up_in(struct __sk_buff *skb)
 {
 	struct config *c = configuration();
 	struct addr canonical;
@@ -291,7 +291,7 @@ SEC("tc") int egret_up_in(struct __sk_buff *skb)
 	return entry ? to_director(skb, c, &p, &canonical, flags) : PASS;
 }
 
-SEC("tc") int egret_up_out(struct __sk_buff *skb)
+SEC("classifier") int egret_up_out(struct __sk_buff *skb)
 {
 	if (skb->protocol == bpf_htons(ETH_P_ARP))
 		return check_arp_claim(skb);

@@ -1,0 +1,164 @@
+//! The announcer, and the uplink's egress program that has the last word.
+
+use std::fs;
+use std::time::{Duration, Instant};
+
+use egret_datapath::announce::PacketAnnouncer;
+use egret_ports::announcer::Announcer as _;
+use egret_ports::error::ErrorClass;
+use egret_ports::gateway::{AddressMap as _, AddressState, UplinkLink};
+
+use super::net::{Net, Node, Underlay, egress};
+use super::packets::PATIENCE;
+
+fn text(mac: [u8; 6]) -> String {
+    mac.map(|byte| format!("{byte:02x}")).join(":")
+}
+
+/// The world's stack has an entry of another MAC; afterwards it has the announcer's or not.
+fn world_believes(net: &Net, gateway: &Node, v4: bool) -> bool {
+    let shown = net.world.run(&format!("ip neigh show {}", egress(v4)));
+    shown.contains(&text(gateway.uplink.mac))
+}
+
+fn teach_world_another(net: &Net, v4: bool) {
+    let address = egress(v4);
+    net.world.run(&format!(
+        "ip neigh replace {address} lladdr 02:00:00:00:00:99 dev eth0 nud reachable"
+    ));
+    net.world.sysctl("net/ipv4/conf/eth0/arp_accept", "1");
+    net.world.sysctl("net/ipv4/neigh/eth0/locktime", "0");
+}
+
+#[test]
+fn a_held_address_is_announced_and_no_other() {
+    let net = Net::new(Underlay::V4);
+    let mut gateway = net.node("gateway", 11);
+    let inside = gateway.namespace.enter();
+    let mut announcer = PacketAnnouncer::new();
+    for v4 in [true, false] {
+        teach_world_another(&net, v4);
+        let hour = Duration::from_secs(3600);
+        let mut refused = vec![
+            gateway.entry(AddressState::Held, &gateway, Duration::ZERO),
+            gateway.entry(AddressState::Coming, &gateway, hour),
+            gateway.entry(AddressState::Standby, &gateway, hour),
+            gateway.entry(AddressState::Leaving, &gateway, hour),
+        ];
+        refused[0].valid_until = Some(super::net::now());
+        for entry in refused {
+            gateway.addresses.put(egress(v4), &entry).unwrap();
+            let error = announcer.announce(egress(v4), &gateway.uplink).unwrap_err();
+            assert_eq!(error.class, ErrorClass::Conflict, "{error}: {:?}", entry.state);
+            assert!(!world_believes(&net, &gateway, v4));
+            // A probe claims nothing.
+            announcer.probe(egress(v4), &gateway.uplink).unwrap();
+        }
+        gateway.holds(egress(v4));
+        announcer.announce(egress(v4), &gateway.uplink).unwrap();
+        let end = Instant::now() + PATIENCE;
+        while !world_believes(&net, &gateway, v4) {
+            assert!(Instant::now() < end, "the announcement has not reached the world");
+            std::thread::sleep(Duration::from_millis(5));
+        }
+    }
+    drop(inside);
+    assert_eq!(gateway.count("announcement_not_held"), 8);
+}
+
+#[test]
+fn foreign_hosts_that_claim_or_probe_are_reported() {
+    let net = Net::new(Underlay::V4);
+    let gateway = net.node("gateway", 11);
+    let inside = gateway.namespace.enter();
+    let mut announcer = PacketAnnouncer::new();
+    for v4 in [true, false] {
+        announcer.listen(egress(v4), &gateway.uplink).unwrap();
+        announcer.listen(egress(v4), &gateway.uplink).unwrap();
+        announcer.probe(egress(v4), &gateway.uplink).unwrap();
+    }
+    assert_eq!(announcer.conflicts().unwrap(), []);
+    drop(inside);
+    let foreign = UplinkLink { index: world_index(&net), mac: net.world_mac(), next_hop: None };
+    let mut stranger = PacketAnnouncer::new();
+    for v4 in [true, false] {
+        for probing in [true, false] {
+            let outside = net.world.enter();
+            match probing {
+                true => stranger.probe(egress(v4), &foreign).unwrap(),
+                false => stranger.announce(egress(v4), &foreign).unwrap(),
+            }
+            drop(outside);
+            let end = Instant::now() + PATIENCE;
+            let seen = loop {
+                let seen = announcer.conflicts().unwrap();
+                if !seen.is_empty() {
+                    break seen;
+                }
+                assert!(Instant::now() < end, "no conflict seen: v4 {v4}, probing {probing}");
+                std::thread::sleep(Duration::from_millis(5));
+            };
+            assert_eq!(seen, [(egress(v4), foreign.mac)]);
+        }
+        announcer.forget(egress(v4)).unwrap();
+    }
+}
+
+fn world_index(net: &Net) -> u32 {
+    let _inside = net.world.enter();
+    nix::net::if_::if_nametoindex("eth0").unwrap()
+}
+
+#[test]
+fn an_interface_that_is_made_anew_is_listened_on_again() {
+    let net = Net::new(Underlay::V4);
+    let _inside = net.world.enter();
+    net.world.run("ip link add dummy0 type dummy");
+    net.world.run("ip link set dummy0 up");
+    let link = || UplinkLink {
+        index: nix::net::if_::if_nametoindex("dummy0").unwrap(),
+        mac: super::packets::link_address("dummy0").addr().unwrap(),
+        next_hop: None,
+    };
+    let mut announcer = PacketAnnouncer::new();
+    let old = link();
+    announcer.listen(egress(false), &old).unwrap();
+    net.world.run("ip link del dummy0");
+    assert!(announcer.announce(egress(false), &old).is_err());
+    assert_eq!(announcer.listen(egress(false), &old).unwrap_err().class, ErrorClass::NotFound);
+    net.world.run("ip link add dummy0 type dummy");
+    net.world.run("ip link set dummy0 up");
+    announcer.listen(egress(false), &link()).unwrap();
+    announcer.announce(egress(false), &link()).unwrap();
+    assert!(member("dummy0"));
+}
+
+/// Whether the interface is in the solicited-node group of the IPv6 egress address.
+fn member(link: &str) -> bool {
+    let groups = fs::read_to_string("/proc/thread-self/net/igmp6").unwrap();
+    groups.lines().any(|line| {
+        let mut words = line.split_whitespace().skip(1);
+        words.next() == Some(link) && words.next() == Some("ff0200000000000000000001ff000200")
+    })
+}
+
+#[test]
+fn the_uplink_is_in_the_solicited_node_group_while_listened_for() {
+    let net = Net::new(Underlay::V4);
+    let gateway = net.node("gateway", 11);
+    let _inside = gateway.namespace.enter();
+    let mut announcer = PacketAnnouncer::new();
+    assert!(!member("up0"));
+    announcer.listen(egress(false), &gateway.uplink).unwrap();
+    assert!(member("up0"));
+    // A second address of the same group: it stays until both are forgotten.
+    let twin = super::net::ip("2001:db8:2::200");
+    announcer.listen(twin, &gateway.uplink).unwrap();
+    announcer.forget(egress(false)).unwrap();
+    assert!(member("up0"));
+    announcer.forget(twin).unwrap();
+    assert!(!member("up0"));
+    announcer.listen(egress(false), &gateway.uplink).unwrap();
+    drop(announcer);
+    assert!(!member("up0"));
+}

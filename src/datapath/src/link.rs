@@ -65,9 +65,11 @@ pub fn ensure(settings: &Settings, underlay: Family, uplink_mtu: u32) -> Result<
             applied = Applied::Changed;
             netlink.add_vxlan(name, settings.tunnel_port).map_err(|e| refused(operation(), e))?;
             let made = netlink.link(name).map_err(|e| refused(operation(), e))?;
-            made.ok_or_else(|| {
+            let made = made.ok_or_else(|| {
                 PortError::new(ErrorClass::Transient, operation(), "it was removed at once")
-            })?
+            })?;
+            netlink.no_link_local(made.index).map_err(|e| refused(operation(), e))?;
+            made
         }
     };
     if !is_right(&link, mtu) {

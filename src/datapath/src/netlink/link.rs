@@ -75,16 +75,20 @@ impl RouteNetlink {
                 InfoVxlan::Port(port),
             ])),
         ]));
-        // Without it the kernel sends router solicitations and MLD reports into the tunnel.
+        self.change(RouteNetlinkMessage::NewLink(link), NLM_F_CREATE | NLM_F_EXCL)
+    }
+
+    /// Keeps a device that is down from getting a link-local address when it comes up: with one the
+    /// kernel sends router solicitations and MLD reports into the tunnel. (In the message that
+    /// makes a device the kernel ignores this.)
+    pub(crate) fn no_link_local(&mut self, index: u32) -> io::Result<()> {
+        let mut link = LinkMessage::default();
+        link.header.index = index;
         link.attributes.push(LinkAttribute::AfSpecUnspec(vec![AfSpecUnspec::Inet6(vec![
             AfSpecInet6::AddrGenMode(In6AddrGenMode::None),
         ])]));
-        match self.change(RouteNetlinkMessage::NewLink(link.clone()), NLM_F_CREATE | NLM_F_EXCL) {
-            // A kernel without IPv6 refuses its attribute.
-            Err(error) if super::no_such_family(&error) => {
-                link.attributes.pop();
-                self.change(RouteNetlinkMessage::NewLink(link), NLM_F_CREATE | NLM_F_EXCL)
-            }
+        match self.change(RouteNetlinkMessage::SetLink(link), 0) {
+            Err(error) if super::no_such_family(&error) => Ok(()),
             other => other,
         }
     }

@@ -31,13 +31,15 @@ impl<F: Factory> World<F> {
         let names = factory.names();
         let (pod, director) = (Namespace::new("pod"), Namespace::new("director"));
         let (outside, gateway) = (Namespace::new("outside"), Namespace::new("gateway"));
-        veth(&director, "pod0", &pod, "eth0");
-        veth(&director, "eth0", &outside, "eth0");
-        veth(&director, &names.device, &gateway, "tun");
+        // Before there are devices: while a link-local address is tentative (1 to 2 s), a router
+        // solicits no neighbour.
         for namespace in [&pod, &director, &outside, &gateway] {
             namespace.sysctl("net/ipv6/conf/all/accept_dad", "0");
             namespace.sysctl("net/ipv6/conf/default/accept_dad", "0");
         }
+        veth(&director, "pod0", &pod, "eth0");
+        veth(&director, "eth0", &outside, "eth0");
+        veth(&director, &names.device, &gateway, "tun");
         ip(&pod, &pod_lines());
         ip(&outside, &outside_lines());
         ip(&gateway, &gateway_lines());

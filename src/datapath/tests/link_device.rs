@@ -1,0 +1,231 @@
+//! The tunnel device, rules, routes, uplinks and collisions, in network namespaces. Needs root,
+//! iproute2, nftables.
+
+use std::collections::BTreeSet;
+use std::net::UdpSocket;
+
+use egret_core::model::Family;
+use egret_datapath::{Settings, host, link, route, rule, teardown};
+use egret_netns::{Namespace, veth};
+use egret_ports::error::ErrorClass;
+use egret_ports::steering::Applied;
+use ipnet::IpNet;
+
+fn never() -> BTreeSet<IpNet> {
+    ["10.244.0.0/16", "169.254.0.0/16", "fd00:244::/48", "fe80::/10"]
+        .map(|net| net.parse().unwrap())
+        .into()
+}
+
+#[test]
+fn the_device_is_made_once_and_then_adopted() {
+    let ns = Namespace::new("link");
+    let _inside = ns.enter();
+    let settings = Settings::default();
+    let made = link::ensure(&settings, Family::IPv4, 1500).unwrap();
+    assert_eq!((made.mtu, made.applied), (1450, Applied::Changed));
+    let shown = ns.run("ip -d link show egret0");
+    for word in ["external", "dstport 5480", "mtu 1450", "NOARP", "UP"] {
+        assert!(shown.contains(word), "{word}: {shown}");
+    }
+    assert!(ns.run("ip -4 addr show egret0").contains("169.254.54.80/32"));
+    assert!(!ns.run("ip -6 addr show egret0").contains("fe80"), "would speak into the tunnel");
+    assert_eq!(ns.run("sysctl -n net.ipv4.conf.egret0.rp_filter").trim(), "2");
+    let again = link::ensure(&settings, Family::IPv4, 1500).unwrap();
+    assert_eq!((again.index, again.applied), (made.index, Applied::AlreadySo));
+    let six = link::ensure(&settings, Family::IPv6, 1500).unwrap();
+    assert_eq!((six.index, six.mtu, six.applied), (made.index, 1430, Applied::Changed));
+}
+
+#[test]
+fn what_others_changed_is_corrected_in_place() {
+    let ns = Namespace::new("link");
+    let _inside = ns.enter();
+    let settings = Settings::default();
+    let made = link::ensure(&settings, Family::IPv4, 1500).unwrap();
+    for fault in [
+        "ip link set egret0 down",
+        "ip link set egret0 mtu 1300",
+        "ip link set egret0 arp on",
+        "ip addr flush dev egret0",
+        "sysctl -q -w net.ipv4.conf.egret0.rp_filter=1",
+    ] {
+        ns.run(fault);
+        let put_back = link::ensure(&settings, Family::IPv4, 1500).unwrap();
+        assert_eq!(put_back.applied, Applied::Changed, "{fault}");
+        assert_eq!(put_back.index, made.index, "{fault}");
+        let again = link::ensure(&settings, Family::IPv4, 1500).unwrap();
+        assert_eq!(again.applied, Applied::AlreadySo, "after {fault}");
+    }
+}
+
+#[test]
+fn a_wrong_tunnel_is_replaced_and_a_foreign_device_is_not() {
+    let ns = Namespace::new("link");
+    let _inside = ns.enter();
+    let settings = Settings::default();
+    ns.run("ip link add egret0 type vxlan id 7 dstport 4789");
+    let made = link::ensure(&settings, Family::IPv4, 1500).unwrap();
+    assert_eq!(made.applied, Applied::Changed);
+    assert!(ns.run("ip -d link show egret0").contains("dstport 5480"));
+    link::remove(&settings).unwrap();
+    link::remove(&settings).unwrap();
+    ns.run("ip link add egret0 type bridge");
+    let refused = link::ensure(&settings, Family::IPv4, 1500).unwrap_err();
+    assert_eq!(refused.class, ErrorClass::Conflict);
+    assert_eq!(link::remove(&settings).unwrap_err().class, ErrorClass::Conflict);
+    assert!(ns.run("ip link show egret0").contains("egret0"), "removed a foreign device");
+    let small = link::ensure(&settings, Family::IPv6, 1300).unwrap_err();
+    assert_eq!(small.class, ErrorClass::Invalid);
+}
+
+#[test]
+fn there_is_one_rule_per_family() {
+    let ns = Namespace::new("rule");
+    let _inside = ns.enter();
+    let settings = Settings::default();
+    assert_eq!(rule::ensure(&settings).unwrap(), Applied::Changed);
+    assert_eq!(rule::ensure(&settings).unwrap(), Applied::AlreadySo);
+    // What others may have made of it: a wrong one, and a second one without `proto kernel`.
+    ns.run("ip rule add fwmark 0x2000/0x2000 table 5480 priority 490 proto static");
+    ns.run("ip rule add fwmark 0x1000/0x1000 table 5480 priority 490 proto static iif lo");
+    assert_eq!(rule::ensure(&settings).unwrap(), Applied::Changed);
+    for family in ["-4", "-6"] {
+        let shown = ns.run(&format!("ip -d {family} rule show priority 490"));
+        assert_eq!(shown.lines().count(), 1, "{shown}");
+        assert!(shown.contains("fwmark 0x1000/0x1000 lookup 5480 proto kernel"), "{shown}");
+    }
+    ns.run("ip rule del priority 490");
+    assert_eq!(rule::ensure(&settings).unwrap(), Applied::Changed);
+    rule::remove(&settings).unwrap();
+    rule::remove(&settings).unwrap();
+    assert_eq!(ns.run("ip rule show priority 490"), "");
+}
+
+#[test]
+fn routes_are_written_by_difference() {
+    let ns = Namespace::new("route");
+    let _inside = ns.enter();
+    let settings = Settings::default();
+    let tunnel = link::ensure(&settings, Family::IPv4, 1500).unwrap();
+    let ensure = |never: &BTreeSet<IpNet>| route::ensure(&settings, never, tunnel.index).unwrap();
+    assert_eq!(ensure(&never()), Applied::Changed);
+    assert_eq!(ensure(&never()), Applied::AlreadySo);
+    let four = ns.run("ip -4 route show table 5480");
+    for line in [
+        "default dev egret0 proto kernel scope link metric 1024",
+        "unreachable default proto kernel metric 4000000000",
+        "throw 10.244.0.0/16 proto kernel metric 1024",
+    ] {
+        assert!(four.contains(line), "{line}: {four}");
+    }
+    let six = ns.run("ip -6 route show table 5480");
+    for line in ["default dev egret0", "unreachable default", "throw fd00:244::/48"] {
+        assert!(six.contains(line), "{line}: {six}");
+    }
+    // Others: one removed, one added, one of the same name and another kind.
+    ns.run("ip route del throw 10.244.0.0/16 table 5480");
+    ns.run("ip route add 10.99.0.0/16 dev egret0 table 5480");
+    ns.run("ip -6 route del default dev egret0 table 5480");
+    let fewer = never().into_iter().filter(|net| *net != "169.254.0.0/16".parse().unwrap());
+    let fewer: BTreeSet<IpNet> = fewer.collect();
+    assert_eq!(ensure(&fewer), Applied::Changed);
+    assert_eq!(ensure(&fewer), Applied::AlreadySo);
+    let four = ns.run("ip -4 route show table 5480");
+    assert!(!four.contains("10.99.0.0") && !four.contains("169.254.0.0"), "{four}");
+    // The device goes and takes its routes along; the last resort stays.
+    ns.run("ip link set egret0 down");
+    assert_eq!(ns.run("ip -4 route show default table 5480").lines().count(), 1);
+    link::ensure(&settings, Family::IPv4, 1500).unwrap();
+    assert_eq!(ensure(&fewer), Applied::Changed);
+    route::remove(&settings).unwrap();
+    route::remove(&settings).unwrap();
+    // `ip` reports a table that is gone as an error.
+    let left = ns.output("ip -4 route show table 5480").stdout;
+    assert_eq!(String::from_utf8_lossy(&left), "");
+}
+
+#[test]
+fn a_thousand_node_addresses_are_no_matter() {
+    let ns = Namespace::new("route");
+    let _inside = ns.enter();
+    let settings = Settings::default();
+    let tunnel = link::ensure(&settings, Family::IPv4, 1500).unwrap();
+    let mut nodes: BTreeSet<IpNet> = (0..1_000_u32)
+        .map(|n| IpNet::from(std::net::IpAddr::from((0x0a0a_0000 + n).to_be_bytes())))
+        .collect();
+    assert_eq!(route::ensure(&settings, &nodes, tunnel.index).unwrap(), Applied::Changed);
+    assert_eq!(route::ensure(&settings, &nodes, tunnel.index).unwrap(), Applied::AlreadySo);
+    nodes.pop_first();
+    assert_eq!(route::ensure(&settings, &nodes, tunnel.index).unwrap(), Applied::Changed);
+    assert_eq!(ns.run("ip -4 route show table 5480").lines().count(), 1_001);
+}
+
+#[test]
+fn uplinks_are_found_with_the_primary_first() {
+    let (ns, world) = (Namespace::new("node"), Namespace::new("world"));
+    veth(&ns, "storage0", &world, "peer1");
+    veth(&ns, "eth0", &world, "peer2");
+    veth(&ns, "pod1", &world, "peer3");
+    ns.run("ip addr add 10.9.0.5/24 dev storage0");
+    ns.run("ip addr add 192.0.2.11/24 dev eth0");
+    ns.run("ip addr add 2001:db8::11/64 dev eth0 nodad");
+    ns.run("ip addr add 10.244.1.1/32 dev pod1");
+    ns.run("ip link set eth0 mtu 1400");
+    ns.run("ip route add default via 192.0.2.1");
+    ns.run("ip -6 route add default via fe80::1 dev eth0");
+    let _inside = ns.enter();
+    let settings = Settings::default();
+    link::ensure(&settings, Family::IPv4, 1400).unwrap();
+    let uplinks = host::uplinks(&settings).unwrap();
+    let names: Vec<&str> = uplinks.iter().map(|uplink| uplink.name.as_str()).collect();
+    assert_eq!(names, ["eth0", "storage0"]);
+    let first = &uplinks[0];
+    assert!(first.is_primary() && !uplinks[1].is_primary());
+    assert_eq!(first.mtu, 1400);
+    assert_eq!(first.address(Family::IPv4), Some("192.0.2.11".parse().unwrap()));
+    assert_eq!(
+        first.subnets(),
+        ["192.0.2.0/24", "2001:db8::/64"].map(|n| n.parse().unwrap()).into()
+    );
+    assert_eq!(
+        first.defaults,
+        [
+            (Family::IPv4, Some("192.0.2.1".parse().unwrap())),
+            (Family::IPv6, Some("fe80::1".parse().unwrap())),
+        ]
+    );
+}
+
+#[test]
+fn others_that_use_ours_are_named() {
+    let ns = Namespace::new("check");
+    let _inside = ns.enter();
+    let settings = Settings::default();
+    assert_eq!(host::check(&settings).unwrap(), BTreeSet::new());
+    // Our own, as after a restart, is no collision.
+    let tunnel = link::ensure(&settings, Family::IPv4, 1500).unwrap();
+    rule::ensure(&settings).unwrap();
+    route::ensure(&settings, &never(), tunnel.index).unwrap();
+    assert_eq!(host::check(&settings).unwrap(), BTreeSet::new());
+    teardown::all(&settings).unwrap();
+
+    ns.run("ip rule add fwmark 0x1000/0x1000 table 77 priority 100");
+    ns.run("ip rule add from 10.0.0.0/8 table 78 priority 490");
+    ns.run("ip link add other0 type vxlan id 9 dstport 5480");
+    ns.run("ip route add 10.0.0.0/8 dev lo table 5480");
+    ns.nft("table ip vpn { chain marks { type filter hook prerouting priority 0; meta mark set meta mark | 0x1000; }; }");
+    let _socket = UdpSocket::bind("0.0.0.0:5481").unwrap();
+    let found: Vec<String> =
+        host::check(&settings).unwrap().iter().map(ToString::to_string).collect();
+    for part in [
+        "the mark bit 0x1000 is used by the IPv4 rule of priority 100 to table 77",
+        "the mark bit 0x1000 is used by nft table ip vpn, chain marks: choose another mark",
+        "the rule priority 490 is used by the IPv4 rule of priority 490 to table 78",
+        "the routing table 5480 is used by the IPv4 route to 10.0.0.0/8",
+        "the UDP port 5480 is used by the VXLAN device other0: choose another tunnel port",
+        "the UDP port 5481 is used by process ",
+    ] {
+        assert!(found.iter().any(|line| line.contains(part)), "{part}: {found:#?}");
+    }
+}

@@ -1,0 +1,183 @@
+//! Noticing what others do, and putting it back. Needs root, iproute2, nftables.
+
+use std::time::{Duration, Instant};
+
+use egret_core::model::{Family, PortRange};
+use egret_core::programme::{Flow, FlowAction, SteeringProgramme};
+use egret_datapath::nft::NftSteering;
+use egret_datapath::repair::{self, Change, What};
+use egret_datapath::{Settings, link, route, rule, teardown};
+use egret_netns::Namespace;
+use egret_ports::steering::{Applied, Steering};
+use tokio::sync::mpsc::Receiver;
+
+/// A bound, not an expectation.
+const PATIENCE: Duration = Duration::from_secs(5);
+
+fn programme() -> SteeringProgramme {
+    let address = "203.0.113.17".parse().unwrap();
+    SteeringProgramme {
+        never_steered: ["10.0.0.0/8".parse().unwrap()].into(),
+        peers: ["192.0.2.12".parse().unwrap()].into(),
+        flows: vec![Flow {
+            source: "10.244.1.2/32".parse().unwrap(),
+            destination: "198.51.100.0/24".parse().unwrap(),
+            action: FlowAction::Steer { address },
+        }],
+        blocks: [(address, [PortRange::new(1024, 1151).unwrap()].into())].into(),
+    }
+}
+
+/// Everything that a director has in the kernel.
+struct Director {
+    settings: Settings,
+    steering: NftSteering,
+}
+
+impl Director {
+    fn new() -> Self {
+        let settings = Settings::default();
+        Self { steering: NftSteering::new(settings.clone(), 1450), settings }
+    }
+
+    fn ensure(&mut self) -> bool {
+        let programme = programme();
+        let mut changed = self.steering.apply(&programme).unwrap() == Applied::Changed;
+        let tunnel = link::ensure(&self.settings, Family::IPv4, 1500).unwrap();
+        changed |= tunnel.applied == Applied::Changed;
+        let routes = route::ensure(&self.settings, &programme.never_steered, tunnel.index);
+        changed |= routes.unwrap() == Applied::Changed;
+        changed | (rule::ensure(&self.settings).unwrap() == Applied::Changed)
+    }
+}
+
+fn wait(changes: &mut Receiver<Change>, wanted: impl Fn(&What) -> bool) -> Change {
+    let end = Instant::now() + PATIENCE;
+    let mut seen = Vec::new();
+    while Instant::now() < end {
+        match changes.try_recv() {
+            Ok(change) if wanted(&change.what) => return change,
+            Ok(change) => seen.push(change.what),
+            Err(_) => std::thread::sleep(Duration::from_millis(1)),
+        }
+    }
+    panic!("not noticed; seen: {seen:?}");
+}
+
+#[test]
+fn every_fault_is_noticed_and_put_back() {
+    let ns = Namespace::new("repair");
+    let _inside = ns.enter();
+    let mut director = Director::new();
+    assert!(director.ensure());
+    assert!(!director.ensure(), "a second round wrote something");
+    let mut changes = repair::watch(&director.settings).unwrap();
+    type Wanted = fn(&What) -> bool;
+    let faults: [(&str, Wanted); 9] = [
+        ("nft flush ruleset", |w| matches!(w, What::TableRemoved)),
+        ("nft delete table inet egret", |w| matches!(w, What::TableRemoved)),
+        (
+            "nft flush chain inet egret guard",
+            |w| matches!(w, What::TableChanged(p) if p.contains("rule")),
+        ),
+        (
+            "nft flush set inet egret selected4",
+            |w| matches!(w, What::TableChanged(p) if p.contains("element")),
+        ),
+        ("nft add rule inet egret select accept", |w| matches!(w, What::TableChanged(_))),
+        ("ip rule del priority 490", |w| matches!(w, What::RuleRemoved(Family::IPv4))),
+        ("ip route del throw 10.0.0.0/8 table 5480", |w| matches!(w, What::Route(_))),
+        ("ip link set egret0 down", |w| matches!(w, What::DeviceDown)),
+        ("ip link del egret0", |w| matches!(w, What::DeviceRemoved)),
+    ];
+    for (fault, wanted) in faults {
+        ns.run(fault);
+        let change = wait(&mut changes, wanted);
+        assert!(director.ensure(), "nothing was missing after {fault}");
+        println!("{fault}: put back {:?} after the notice ({})", change.at.elapsed(), change.what);
+        assert!(director.steering.verify().unwrap(), "after {fault}");
+        assert!(!director.ensure(), "the repair of {fault} was not complete");
+    }
+}
+
+#[test]
+fn who_did_it_is_named() {
+    let ns = Namespace::new("repair");
+    let _inside = ns.enter();
+    let mut director = Director::new();
+    director.ensure();
+    let mut changes = repair::watch(&director.settings).unwrap();
+    ns.run("nft flush ruleset");
+    let change = wait(&mut changes, |what| *what == What::TableRemoved);
+    let by = change.by.unwrap_or_default();
+    assert!(by.starts_with("nft ("), "{by}");
+}
+
+#[test]
+fn foreign_tables_make_no_notice() {
+    let ns = Namespace::new("repair");
+    let _inside = ns.enter();
+    let mut director = Director::new();
+    director.ensure();
+    let mut changes = repair::watch(&director.settings).unwrap();
+    ns.nft("table inet egret2 { chain c { }\n }\ntable ip egret { chain c { }\n }");
+    ns.run("ip route add 10.1.0.0/16 dev lo table 5481");
+    ns.run("ip rule add from 10.2.0.0/16 table 5481 priority 491");
+    ns.run("ip rule del priority 491");
+    // Afterwards something of ours: what comes first is what was noticed.
+    ns.run("ip rule del priority 490");
+    let first = wait(&mut changes, |what| !matches!(what, What::Uplinks | What::DeviceChanged));
+    assert_eq!(first.what, What::RuleRemoved(Family::IPv4));
+    // A foreign transaction in between costs a reading, no writing.
+    director.ensure();
+    ns.nft("table inet egret2 { chain d { }\n }");
+    assert!(!director.ensure());
+}
+
+#[test]
+fn a_rule_replaced_under_its_comment_is_noticed() {
+    let ns = Namespace::new("repair");
+    let _inside = ns.enter();
+    let mut director = Director::new();
+    director.ensure();
+    let shown = ns.run("nft -a list chain inet egret guard");
+    let line = shown.lines().find(|line| line.contains("pods never speak")).unwrap();
+    let handle = line.rsplit(' ').next().unwrap();
+    ns.nft(&format!(
+        "replace rule inet egret guard handle {handle} udp dport 1 accept comment \
+         \"pods never speak the tunnel\""
+    ));
+    assert!(!director.steering.verify().unwrap());
+    assert!(director.ensure());
+    assert!(director.steering.verify().unwrap());
+}
+
+#[test]
+fn teardown_leaves_the_host_as_it_was() {
+    let ns = Namespace::new("teardown");
+    let _inside = ns.enter();
+    ns.nft(
+        "table inet other { chain c { type filter hook forward priority 0; policy accept; }\n }",
+    );
+    ns.run("ip rule add from 10.2.0.0/16 table 5481 priority 491");
+    let state = || {
+        ["nft list ruleset", "ip rule", "ip -6 rule", "ip route show table all", "ip -o link"]
+            .map(|line| ns.run(line))
+            .concat()
+    };
+    let before = state();
+    let mut director = Director::new();
+    director.ensure();
+    assert_ne!(state(), before);
+    teardown::all(&director.settings).unwrap();
+    teardown::all(&director.settings).unwrap();
+    assert_eq!(state(), before);
+    // A foreign device of our name stays, and the rest goes all the same.
+    ns.run("ip link add egret0 type bridge");
+    rule::ensure(&director.settings).unwrap();
+    director.steering.apply(&programme()).unwrap();
+    let failed = teardown::all(&director.settings).unwrap_err();
+    assert_eq!(failed.failures.len(), 1, "{failed}");
+    ns.run("ip link del egret0");
+    assert_eq!(state(), before);
+}

@@ -30,7 +30,9 @@ impl Lab {
         self.init_store()?;
         self.start_controller()?;
         for name in self.node_names() {
-            self.start_agent(&name)?;
+            if !self.node(&name)?.late {
+                self.start_agent(&name)?;
+            }
         }
         Ok(())
     }
@@ -42,7 +44,9 @@ impl Lab {
     pub fn init_store(&mut self) -> Result<()> {
         self.ask(&["init"])?;
         for name in self.node_names() {
-            self.write_node(&name)?;
+            if !self.node(&name)?.late {
+                self.write_node(&name)?;
+            }
         }
         Ok(())
     }

@@ -197,6 +197,12 @@ impl Lab {
         self.next_port - 10
     }
 
+    /// The first of the ports that the next [`Lab::reserve_ports`] will return.
+    #[must_use]
+    pub fn next_port(&self) -> u16 {
+        self.next_port
+    }
+
     /// Starts a pod. Its manifest is written before its link comes up.
     ///
     /// # Errors
@@ -268,7 +274,20 @@ impl Lab {
         self.write_manifest(&format!("namespace-{name}.yaml"), &namespace_manifest(name, &labels))
     }
 
-    pub(crate) fn write_node(&self, name: &str) -> Result<()> {
+    /// Leaves a node out when the store is made: it joins later, by [`Lab::write_node`].
+    ///
+    /// # Errors
+    /// Where there is no such node.
+    pub fn forget_node(&mut self, name: &str) -> Result<()> {
+        self.node_mut(name)?.late = true;
+        Ok(())
+    }
+
+    /// Writes a node's `v1` Node.
+    ///
+    /// # Errors
+    /// Where there is no such node.
+    pub fn write_node(&self, name: &str) -> Result<()> {
         let node = self.node(name)?;
         let text = node_manifest(name, node.number, node.role == Role::Gateway);
         self.write_manifest(&format!("node-{name}.yaml"), &text)

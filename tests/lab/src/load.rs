@@ -18,6 +18,7 @@ use tokio::runtime::Builder;
 use tokio::sync::watch;
 
 mod client;
+mod oneway;
 mod ping;
 mod raw;
 mod report;
@@ -25,6 +26,7 @@ mod series;
 mod server;
 mod udp;
 
+pub use oneway::{OneWay, forged_frame};
 pub use ping::Ping;
 pub use raw::{Shape, inject, seen_by, source_seen};
 pub use report::{LoadReport, Lost, Tally};

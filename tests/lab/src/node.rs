@@ -71,6 +71,8 @@ pub struct Node {
     pub(crate) agent: Option<Daemon>,
     pub(crate) pods: Vec<Pod>,
     pub(crate) next_pod: u8,
+    /// Not there when the store is made.
+    pub(crate) late: bool,
     pub(crate) state: PathBuf,
     pub(crate) log: PathBuf,
 }
@@ -81,7 +83,7 @@ impl Node {
         std::fs::create_dir_all(&state)?;
         let log = dir.join("logs").join(format!("{name}.log"));
         let (machine, agent, pods) = (None, None, Vec::new());
-        Ok(Self { name, number, role, machine, agent, pods, next_pod: 0, state, log })
+        Ok(Self { name, number, role, machine, agent, pods, next_pod: 0, late: false, state, log })
     }
 
     /// Its addresses on the LAN, IPv4 and IPv6.

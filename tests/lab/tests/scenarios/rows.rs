@@ -2,16 +2,19 @@
 //! leave it as they found it, then those with one of their own.
 
 mod laboratory;
+mod nodes;
 mod repair;
 mod s01_gateway_node_poweroff;
 mod s06_agent_kill9;
 mod s11_apiserver_outage;
 mod s17_conflict;
 mod s24_first_packet;
+mod s25_claim;
 mod s26_no_gateway;
 mod s30_drain;
 mod s41_inbound;
 mod s51_negative_control;
+mod tunnel;
 
 use crate::bench::Row;
 
@@ -25,6 +28,10 @@ pub const ALL: &[Row] = &[
     Row { name: "nothing_listens_on_the_egress_address", run: s41_inbound::nothing_listens },
     Row { name: "s24_first_packet_of_a_new_pod", run: s24_first_packet::new_pods },
     Row { name: "strange_packets_do_not_leak", run: s24_first_packet::strange_packets },
+    Row { name: "forged_tunnel_frames", run: tunnel::forged_frames },
+    Row { name: "unsolicited_costs_one_tunnel_packet", run: tunnel::unsolicited },
+    Row { name: "announcement_without_lease", run: tunnel::announcement_without_lease },
+    Row { name: "pods_on_gateways", run: nodes::pods_on_gateways },
     Row { name: "s01_gateway_node_poweroff", run: s01_gateway_node_poweroff::poweroff },
     Row { name: "s02_gateway_node_reboot_rejoin", run: s01_gateway_node_poweroff::reboot_rejoin },
     Row { name: "s12_outage_plus_gateway_death", run: s01_gateway_node_poweroff::without_a_store },
@@ -40,7 +47,8 @@ pub const ALL: &[Row] = &[
     Row { name: "s18_duplicate_ip_claims", run: s17_conflict::duplicates },
     Row { name: "foreign_hands_are_repaired", run: repair::foreign_hands },
     Row { name: "teardown_leaves_nothing", run: repair::teardown },
-    Row { name: "s25_claim_over_busy_pods", run: s24_first_packet::claim_over_busy_pods },
+    Row { name: "s25_claim_over_busy_pods", run: s25_claim::run },
+    Row { name: "no_block_yet", run: nodes::no_block_yet },
     Row { name: "s26_no_gateway_available", run: s26_no_gateway::run },
     Row { name: "s05_director_node_death", run: s26_no_gateway::director_death },
 ];

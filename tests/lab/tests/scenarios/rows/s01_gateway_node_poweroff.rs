@@ -1,7 +1,12 @@
 //! S01, S02 and S12: the holder's power is cut, with and without a store, and it comes back.
 
+use std::time::Duration;
+
 use anyhow::{Result, ensure};
-use egret_lab::{Stamp, wait_until};
+use egret_lab::address::{Family, outside};
+use egret_lab::load::Ping;
+use egret_lab::oracle::Expect;
+use egret_lab::{Stage, Stamp, wait_until};
 
 use crate::bench::Bench;
 use crate::world::{
@@ -12,6 +17,7 @@ use crate::world::{
 pub fn poweroff(bench: &mut Bench) -> Result<()> {
     let stage = bench.stage()?;
     let load = load(stage, "s01")?;
+    let pings = pings(stage)?;
     run_for(500);
     let old = holder(stage)?;
     let moving = stage.held_by(&old);
@@ -27,8 +33,30 @@ pub fn poweroff(bench: &mut Bench) -> Result<()> {
         print!("{passage}");
     }
     println!("    longest stall {} ms", report.stall.as_millis());
+    for (family, ping) in &pings {
+        let gap = ping.longest_gap();
+        ensure!(!ping.answered().is_empty(), "no echo over {} at all", family.name());
+        ensure!(gap <= 100, "{gap} echo requests in a row unanswered over {}", family.name());
+    }
+    ensure!(stage.sources.ledger("s01 echo").right > 0, "the oracle saw no echo request");
     drop(load);
     back(stage, &old)
+}
+
+/// ICMP echo every 50 ms, over both families, to addresses of its own outside.
+fn pings(stage: &Stage) -> Result<Vec<(Family, Ping)>> {
+    let to = Family::BOTH.map(|family| outside(family, 1));
+    stage.sources.expect(Expect {
+        name: "s01 echo".to_owned(),
+        destinations: to.to_vec(),
+        ports: None,
+        allowed: bank().to_vec(),
+    });
+    let pod = stage.lab.pod("settle-1")?;
+    let start = |family: Family| {
+        Ok((family, Ping::start(pod, family.pick(to), Duration::from_millis(50), 2000)?))
+    };
+    Family::BOTH.into_iter().map(start).collect()
 }
 
 /// The node that comes back takes nothing and announces nothing.
@@ -71,7 +99,7 @@ pub fn without_a_store(bench: &mut Bench) -> Result<()> {
         let objects = stage.lab.objects("EgressAddress");
         let caught = bank().iter().zip(&new).all(|(address, holder)| {
             objects.iter().any(|object| {
-                let said = object["status"]["holder"].to_string();
+                let said = object["status"]["holding"]["node"].to_string();
                 let about = object.to_string().contains(&format!("\"{address}\""));
                 about && holder.as_ref().is_some_and(|name| said.contains(name.as_str()))
             })

@@ -10,7 +10,7 @@ use egret_lab::{PodSpec, Stamp, wait_until};
 
 use crate::bench::Bench;
 use crate::world::{
-    BANK, alive, bank, claim, holders, load, nothing_moved, run_for, usual, with_claim,
+    BANK, alive, bank, blocks, claim, holders, load, nothing_moved, run_for, usual, with_claim,
 };
 
 /// Fail closed by default; a claim that says so falls back to the node's address.
@@ -65,27 +65,10 @@ pub fn director_death(_: &mut Bench) -> Result<()> {
     nothing_moved(&stage, off, &before)?;
     for node in stage.lab.node_names().iter().filter(|name| *name != "director-2") {
         for block in blocks(&stage, node) {
-            ensure!(!taken.contains(&block), "{node} has got {block} within the quarantine");
+            ensure!(!taken.contains(&block), "{node} has got {block:?} within the quarantine");
         }
     }
     stage.check_invariants(off)?;
     ensure!(off > Stamp(0), "a moment");
     Ok(())
-}
-
-/// The port blocks that a node's object holds, as text.
-fn blocks(stage: &egret_lab::Stage, node: &str) -> Vec<String> {
-    let objects = stage.lab.objects("EgressNode");
-    let own = objects.iter().filter(|object| object["metadata"]["name"] == node);
-    let lists = own.filter_map(|object| {
-        let spec = &object["spec"];
-        spec["portBlocks"].as_array().or_else(|| spec["blocks"].as_array()).cloned()
-    });
-    let texts = lists.flatten().map(|mut block| {
-        if let Some(map) = block.as_object_mut() {
-            map.retain(|key, _| key != "epoch");
-        }
-        block.to_string()
-    });
-    texts.collect()
 }

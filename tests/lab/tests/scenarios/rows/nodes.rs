@@ -1,0 +1,85 @@
+//! Pods on gateways; a node that joins while nobody grants blocks.
+
+use std::time::Duration;
+
+use anyhow::{Context, Result, ensure};
+use egret_lab::address::Family;
+use egret_lab::load::{OneWay, source_seen};
+use egret_lab::oracle::Expect;
+use egret_lab::{Stamp, wait_until};
+
+use crate::bench::Bench;
+use crate::world::{
+    PATIENCE, await_source, bank, explained, holder, moved, settle, usual, with_claim,
+};
+
+/// A pod on the holder itself, and on another gateway, works like any other, before and after a
+/// move. (Three of the five nodes vote: with a pod they are everything at once.)
+pub fn pods_on_gateways(bench: &mut Bench) -> Result<()> {
+    let stage = bench.stage()?;
+    let names = ["gateway-1", "gateway-2", "gateway-3"];
+    for name in names {
+        stage.lab.add_pod(&settle(name, &format!("on-{name}")))?;
+    }
+    let all = |stage: &mut egret_lab::Stage| -> Result<()> {
+        for name in names {
+            for family in Family::BOTH {
+                await_source(stage, &format!("on-{name}"), family.pick(bank()))?;
+            }
+        }
+        Ok(())
+    };
+    all(stage)?;
+    let old = holder(stage)?;
+    let to = names.into_iter().find(|name| *name != old).context("another gateway")?;
+    let begun = Stamp::now();
+    for address in bank() {
+        if stage.holder(address).as_deref() != Some(to) {
+            stage.lab.ask(&["move", &address.to_string(), "--to", to])?;
+        }
+    }
+    moved(stage, &old, &[bank()[0]])?;
+    all(stage)?;
+    ensure!(stage.answers.doubles(begun).is_empty(), "two answered one question");
+    for name in names {
+        stage.lab.remove_pod(&format!("on-{name}"))?;
+    }
+    Ok(())
+}
+
+/// A node joins while the controller is stopped: it has no port block, so a flow that begins is
+/// dropped, and works once the block is there.
+pub fn no_block_yet(_: &mut Bench) -> Result<()> {
+    let mut lab = usual().directors(3).build()?;
+    let late = "director-3";
+    lab.power_off(late)?;
+    lab.forget_node(late)?;
+    let mut stage = with_claim(lab)?;
+    stage.lab.stop_controller(true)?;
+    stage.lab.write_node(late)?;
+    stage.lab.boot(late, &[settle(late, "settle-3")])?;
+    let port = stage.lab.next_port();
+    stage.sources.expect(Expect {
+        name: "no block".to_owned(),
+        destinations: Vec::new(),
+        ports: Some((port, port)),
+        allowed: bank().to_vec(),
+    });
+    let booted = Stamp::now();
+    stage.lab.journal().wait("programmed", booted, PATIENCE, |entry| entry.from == late)?;
+    let stream = OneWay::start(&mut stage.lab, "settle-3", Duration::from_millis(20))?;
+    ensure!(stream.port() == port, "the stream uses {}, not {port}", stream.port());
+    crate::world::run_for(2000);
+    let ledger = stage.sources.ledger("no block");
+    ensure!(ledger.wrong == 0, "leaked without a block: {:?}", ledger.examples.first());
+    ensure!(ledger.right == 0, "a node without a block uses the address");
+    stage.lab.start_controller()?;
+    let right = || (stage.sources.ledger("no block").right >= 50).then_some(());
+    wait_until("the flow that was dropped works once the block is there", PATIENCE, right)
+        .map_err(|error| explained(&stage, error))?;
+    let wrong = stage.sources.ledger("no block").wrong;
+    ensure!(wrong == 0, "{wrong} packets with another source");
+    let seen = source_seen(&mut stage.lab, "settle-3", Family::V6)?;
+    ensure!(seen == bank()[1], "over IPv6 the outside sees {seen}");
+    Ok(())
+}

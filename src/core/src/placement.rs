@@ -2,7 +2,7 @@
 //!
 //! Always: an address stays where it is while its owner may carry it; who is found holding it
 //! after a takeover becomes its owner; a node that goes takes only its own addresses along.
-//! Nothing here moves an address of a paused pool, or one that is revoked.
+//! Nothing here moves an address of a pool that is paused or gone, or one that is revoked.
 
 mod gateways;
 mod owner;
@@ -13,7 +13,7 @@ use std::net::IpAddr;
 
 use serde::Serialize;
 
-use crate::model::{AddressEnd, AddressPlan, Millis, NodeName, PoolName, Snapshot, Timestamp};
+use crate::model::{AddressEnd, AddressPlan, Millis, PoolName, Snapshot, Timestamp};
 use crate::plan::Memory;
 
 pub use gateways::{Gateways, Ineligible};
@@ -56,45 +56,47 @@ pub fn place(
     plans: &mut BTreeMap<IpAddr, AddressPlan>,
 ) -> BTreeMap<IpAddr, Move> {
     let gateways = Gateways::new(snapshot);
-    let mut loads = Loads::default();
+    let mut loads = Loads { total: vec![0; gateways.len()], by_pool: BTreeMap::new() };
     let moves = owner::choose(snapshot, memory, now, &gateways, plans, &mut loads);
-    standbys::choose(snapshot, &gateways, plans, &loads);
+    standbys::choose(&gateways, plans, &loads);
     moves
 }
 
-/// Whether placement must leave this plan alone.
-fn is_fixed(plan: &AddressPlan) -> bool {
-    plan.paused || matches!(plan.end, Some(AddressEnd::Revoked { .. }))
+/// Whether placement must leave this plan alone. Without its pool nobody knows who may carry an
+/// address: it keeps the gateways that it has.
+fn is_fixed(gateways: &Gateways<'_>, plan: &AddressPlan) -> bool {
+    let revoked = matches!(plan.end, Some(AddressEnd::Revoked { .. }));
+    plan.paused || revoked || !gateways.knows(&plan.pool)
 }
 
-/// How many addresses nodes own.
-#[derive(Default)]
+/// How many addresses nodes own, by position among the gateways.
 struct Loads {
-    total: BTreeMap<NodeName, usize>,
-    by_pool: BTreeMap<PoolName, BTreeMap<NodeName, usize>>,
+    total: Vec<usize>,
+    by_pool: BTreeMap<PoolName, Vec<usize>>,
 }
 
 impl Loads {
-    fn add(&mut self, pool: &PoolName, node: &NodeName) {
-        *self.total.entry(node.clone()).or_default() += 1;
-        let pool = self.by_pool.entry(pool.clone()).or_default();
-        *pool.entry(node.clone()).or_default() += 1;
+    fn add(&mut self, pool: &PoolName, node: usize) {
+        let nodes = self.total.len();
+        if let Some(total) = self.total.get_mut(node) {
+            *total += 1;
+        }
+        if !self.by_pool.contains_key(pool) {
+            self.by_pool.insert(pool.clone(), vec![0; nodes]);
+        }
+        if let Some(load) = self.by_pool.get_mut(pool).and_then(|pool| pool.get_mut(node)) {
+            *load += 1;
+        }
     }
 
-    fn total(&self, node: &NodeName) -> usize {
+    fn total(&self, node: usize) -> usize {
         self.total.get(node).copied().unwrap_or(0)
     }
 
-    fn in_pool(&self, pool: &PoolName, node: &NodeName) -> usize {
-        self.by_pool.get(pool).and_then(|pool| pool.get(node)).copied().unwrap_or(0)
-    }
-
-    /// Whether `node` may own one more address of the pool.
-    fn has_room(&self, snapshot: &Snapshot, pool: &PoolName, node: &NodeName) -> bool {
-        snapshot.pools.get(pool).is_none_or(|stored| {
-            let most = stored.value.0.max_addresses_per_node;
-            self.in_pool(pool, node) < usize::try_from(most).unwrap_or(usize::MAX)
-        })
+    /// Whether the node may own one more address of the pool.
+    fn has_room(&self, gateways: &Gateways<'_>, pool: &PoolName, node: usize) -> bool {
+        let load = self.by_pool.get(pool).and_then(|pool| pool.get(node)).copied().unwrap_or(0);
+        load < gateways.most(pool)
     }
 }
 

@@ -1,11 +1,11 @@
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::net::IpAddr;
 
 use serde::Serialize;
 
 use crate::cidr::Span;
 use crate::hash;
-use crate::model::{EgressNode, LabelSelector, Node, NodeName, PoolName, ProviderKind, Snapshot};
+use crate::model::{EgressNode, NodeName, Pool, PoolName, ProviderKind, Snapshot};
 use crate::presence;
 
 /// Why a node cannot own or back up an address.
@@ -23,76 +23,120 @@ pub enum Ineligible {
     WrongSubnet,
 }
 
-/// A node that could be a gateway.
+/// A node, looked at once: names are compared for 5,000 addresses and more.
 pub(super) struct Gateway<'a> {
     pub(super) name: &'a NodeName,
-    pub(super) zone: &'a str,
+    /// Its zone, by number.
+    pub(super) zone: usize,
     pub(super) seed: u64,
+    /// Why it can be no gateway of any pool.
+    unfit: Option<Ineligible>,
+    subnets: Vec<Span>,
+}
+
+/// One pool's gateways.
+#[derive(Default)]
+struct Group {
+    selected: Vec<bool>,
+    /// Subnets, each with the gateways in it that may carry addresses, in order of name.
+    subnets: BTreeMap<Span, Vec<usize>>,
+    most: usize,
+    supported: bool,
 }
 
 /// The gateways of every pool, by subnet: who may carry which address.
 pub struct Gateways<'a> {
-    snapshot: &'a Snapshot,
-    absent: BTreeSet<NodeName>,
     nodes: Vec<Gateway<'a>>,
-    /// By pool: subnets, each with the eligible gateways in it (positions in `nodes`).
-    subnets: BTreeMap<&'a PoolName, BTreeMap<Span, Vec<usize>>>,
+    positions: HashMap<&'a NodeName, usize>,
+    groups: BTreeMap<&'a PoolName, Group>,
 }
 
 impl<'a> Gateways<'a> {
-    /// Looks at every node once per pool.
+    /// Looks at every node once, and once more for every pool.
     pub fn new(snapshot: &'a Snapshot) -> Self {
-        let mut gateways = Self {
-            snapshot,
-            absent: presence::absent(snapshot),
-            nodes: Vec::new(),
-            subnets: BTreeMap::new(),
-        };
-        let mut able = Vec::new();
+        let absent = presence::absent(snapshot);
+        let zones: BTreeSet<&str> =
+            snapshot.nodes.values().map(|node| node.zone.as_str()).collect();
+        let zones: BTreeMap<&str, usize> = zones.into_iter().zip(0..).collect();
+        let mut gateways =
+            Self { nodes: Vec::new(), positions: HashMap::new(), groups: BTreeMap::new() };
         for (name, node) in &snapshot.nodes {
-            let Some(egress) = gateways.able(name) else { continue };
-            gateways.nodes.push(Gateway { name, zone: &node.zone, seed: hash::seed(name) });
-            let links = egress.status.uplinks.iter().flat_map(|uplink| &uplink.subnets);
-            let spans: BTreeSet<Span> = links.map(|net| Span::of_net(*net)).collect();
-            able.push((node, spans));
+            let egress = snapshot.egress_nodes.get(name).map(|stored| &stored.value);
+            let links = egress.into_iter().flat_map(|egress| &egress.status.uplinks);
+            let nets = links.flat_map(|uplink| &uplink.subnets);
+            let subnets: BTreeSet<Span> = nets.map(|net| Span::of_net(*net)).collect();
+            gateways.positions.insert(name, gateways.nodes.len());
+            gateways.nodes.push(Gateway {
+                name,
+                zone: zones.get(node.zone.as_str()).copied().unwrap_or(0),
+                seed: hash::seed(name),
+                unfit: unfit(snapshot, &absent, name, egress),
+                subnets: subnets.into_iter().collect(),
+            });
         }
-        for (pool, stored) in &snapshot.pools {
-            let subnets = gateways.subnets.entry(pool).or_default();
-            for (index, (node, spans)) in able.iter().enumerate() {
-                if stored.value.0.gateways.matches(&node.labels) {
-                    for span in spans {
-                        subnets.entry(*span).or_default().push(index);
-                    }
-                }
-            }
+        for (name, stored) in &snapshot.pools {
+            let group = gateways.group(snapshot, &stored.value.0);
+            gateways.groups.insert(name, group);
         }
         gateways
     }
 
-    /// The node's `EgressNode`, where it may be a gateway of some pool.
-    fn able(&self, name: &NodeName) -> Option<&'a EgressNode> {
-        let egress = &self.snapshot.egress_nodes.get(name)?.value;
-        let here = has_agent(egress) && !self.absent.contains(name);
-        (here && !presence::drained(self.snapshot, name)).then_some(egress)
-    }
-
-    /// The snapshot's own name of a node that may be a gateway or not.
-    pub(super) fn name(&self, node: &NodeName) -> Option<&'a NodeName> {
-        self.snapshot.nodes.get(node).map(|node| &node.name)
-    }
-
-    /// The gateways that may carry `address` of `pool`, in order of name.
-    pub(super) fn serving(&self, pool: &PoolName, address: IpAddr) -> Vec<&Gateway<'a>> {
-        let Some(subnets) = self.subnets.get(pool) else { return Vec::new() };
-        let mut found = subnets.iter().filter(|(span, _)| span.contains(address));
-        let first = found.next().map(|(_, nodes)| nodes.as_slice()).unwrap_or_default();
-        let others: Vec<&usize> = found.flat_map(|(_, nodes)| nodes).collect();
-        let gateway = |position: &usize| self.nodes.get(*position);
-        if others.is_empty() {
-            return first.iter().filter_map(gateway).collect();
+    fn group(&self, snapshot: &Snapshot, pool: &Pool) -> Group {
+        let mut group = Group {
+            selected: snapshot.nodes.values().map(|n| pool.gateways.matches(&n.labels)).collect(),
+            subnets: BTreeMap::new(),
+            most: usize::try_from(pool.max_addresses_per_node).unwrap_or(usize::MAX),
+            supported: match pool.provider {
+                ProviderKind::L2 => true,
+            },
+        };
+        for (position, (gateway, selected)) in self.nodes.iter().zip(&group.selected).enumerate() {
+            if *selected && gateway.unfit.is_none() {
+                for span in &gateway.subnets {
+                    group.subnets.entry(*span).or_default().push(position);
+                }
+            }
         }
-        let positions: BTreeSet<&usize> = first.iter().chain(others).collect();
-        positions.into_iter().filter_map(gateway).collect()
+        group
+    }
+
+    /// How many nodes there are: positions are below it.
+    pub(super) fn len(&self) -> usize {
+        self.nodes.len()
+    }
+
+    pub(super) fn get(&self, position: usize) -> Option<&Gateway<'a>> {
+        self.nodes.get(position)
+    }
+
+    pub(super) fn position(&self, node: &NodeName) -> Option<usize> {
+        self.positions.get(node).copied()
+    }
+
+    /// Whether the pool exists.
+    pub(super) fn knows(&self, pool: &PoolName) -> bool {
+        self.groups.contains_key(pool)
+    }
+
+    /// The most addresses of the pool that one node owns.
+    pub(super) fn most(&self, pool: &PoolName) -> usize {
+        self.groups.get(pool).map_or(usize::MAX, |group| group.most)
+    }
+
+    /// The positions of the gateways that may carry `address` of `pool`, in order of name.
+    pub(super) fn serving(&self, pool: &PoolName, address: IpAddr) -> Vec<usize> {
+        let Some(group) = self.groups.get(pool) else { return Vec::new() };
+        let found = group.subnets.iter().filter(|(span, _)| span.contains(address));
+        let mut lists: Vec<&Vec<usize>> = found.map(|(_, positions)| positions).collect();
+        match (lists.pop(), lists.is_empty()) {
+            (None, _) => Vec::new(),
+            (Some(only), true) => only.clone(),
+            (Some(last), false) => {
+                let all: BTreeSet<usize> =
+                    lists.into_iter().flatten().chain(last).copied().collect();
+                all.into_iter().collect()
+            }
+        }
     }
 
     /// Why `node` may not carry `address` of `pool`; `None` where it may.
@@ -102,37 +146,38 @@ impl<'a> Gateways<'a> {
         address: IpAddr,
         node: &NodeName,
     ) -> Option<Ineligible> {
-        let stored = self.snapshot.pools.get(pool);
-        let selected = |selector: &LabelSelector, node: &Node| selector.matches(&node.labels);
-        let object = self.snapshot.nodes.get(node);
-        let egress = self.snapshot.egress_nodes.get(node).map(|stored| &stored.value);
-        if self.absent.contains(node) {
-            return Some(Ineligible::Absent);
-        }
-        match (stored, object) {
-            (Some(pool), Some(object)) if selected(&pool.value.0.gateways, object) => {}
-            _ => return Some(Ineligible::NotSelected),
-        }
-        let Some(egress) = egress.filter(|egress| has_agent(egress)) else {
-            return Some(Ineligible::NoAgent);
+        let position = self.position(node);
+        let Some((gateway, position)) = position.and_then(|at| Some((self.nodes.get(at)?, at)))
+        else {
+            return Some(Ineligible::NotSelected);
         };
-        if presence::drained(self.snapshot, node) {
-            return Some(Ineligible::Drained);
+        if gateway.unfit == Some(Ineligible::Absent) {
+            return gateway.unfit;
         }
-        let serves = match stored.map(|pool| pool.value.0.provider) {
-            Some(ProviderKind::L2) => can_announce(egress, address),
-            None => false,
-        };
-        (!serves).then_some(Ineligible::WrongSubnet)
+        let group = self.groups.get(pool);
+        if group.is_none_or(|group| group.selected.get(position) != Some(&true)) {
+            return Some(Ineligible::NotSelected);
+        }
+        // On L2 an address lives in a subnet of an uplink: elsewhere nobody would ask for it.
+        let serves = group.is_some_and(|group| group.supported)
+            && gateway.subnets.iter().any(|span| span.contains(address));
+        gateway.unfit.or((!serves).then_some(Ineligible::WrongSubnet))
     }
 }
 
-fn has_agent(egress: &EgressNode) -> bool {
-    !egress.status.endpoints.is_empty() && egress.status.public_key.is_some()
-}
-
-/// On L2 an address lives in a subnet of an uplink: elsewhere nobody would ask for it by ARP.
-fn can_announce(egress: &EgressNode, address: IpAddr) -> bool {
-    let subnets = egress.status.uplinks.iter().flat_map(|uplink| &uplink.subnets);
-    subnets.into_iter().any(|subnet| subnet.contains(&address))
+fn unfit(
+    snapshot: &Snapshot,
+    absent: &BTreeSet<NodeName>,
+    name: &NodeName,
+    egress: Option<&EgressNode>,
+) -> Option<Ineligible> {
+    let agent =
+        egress.is_some_and(|e| !e.status.endpoints.is_empty() && e.status.public_key.is_some());
+    if absent.contains(name) {
+        Some(Ineligible::Absent)
+    } else if !agent {
+        Some(Ineligible::NoAgent)
+    } else {
+        presence::drained(snapshot, name).then_some(Ineligible::Drained)
+    }
 }

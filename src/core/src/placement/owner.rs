@@ -1,3 +1,4 @@
+use std::cmp::Reverse;
 use std::collections::BTreeMap;
 use std::net::IpAddr;
 
@@ -19,7 +20,7 @@ pub(super) fn choose(
     let mut moves = BTreeMap::new();
     let mut open = Vec::new();
     for (address, plan) in plans.iter_mut() {
-        let fixed = is_fixed(plan);
+        let fixed = is_fixed(gateways, plan);
         let status = snapshot.addresses.get(address).map(|stored| &stored.value.status);
         if !fixed && adopt(failback(snapshot, plan), status, plan) {
             moves.insert(*address, Move::Adopted);
@@ -27,7 +28,9 @@ pub(super) fn choose(
         let view = View { snapshot, memory, now, gateways, address: *address, status };
         match &plan.owner {
             Some(owner) if fixed || view.reason_to_move(plan).is_none() => {
-                loads.add(&plan.pool, owner);
+                if let Some(owner) = gateways.position(owner) {
+                    loads.add(&plan.pool, owner);
+                }
             }
             _ if fixed => {}
             _ => open.push(*address),
@@ -40,7 +43,7 @@ pub(super) fn choose(
         if let Some(why) = view.reassign(plan, loads) {
             moves.insert(address, why);
         }
-        if let Some(owner) = &plan.owner {
+        if let Some(owner) = plan.owner.as_ref().and_then(|owner| gateways.position(owner)) {
             loads.add(&plan.pool, owner);
         }
     }
@@ -99,7 +102,8 @@ impl View<'_> {
     }
 
     fn fits(&self, plan: &AddressPlan, node: &NodeName, loads: &Loads) -> bool {
-        self.ineligible(plan, node).is_none() && loads.has_room(self.snapshot, &plan.pool, node)
+        let room = |position| loads.has_room(self.gateways, &plan.pool, position);
+        self.ineligible(plan, node).is_none() && self.gateways.position(node).is_some_and(room)
     }
 
     /// Why the address should not stay with its owner.
@@ -165,14 +169,14 @@ impl View<'_> {
             return Some(node.clone());
         }
         let seed = hash::seed(self.address);
-        self.gateways
-            .serving(&plan.pool, self.address)
-            .into_iter()
-            .filter(|gateway| loads.has_room(self.snapshot, &plan.pool, gateway.name))
-            .min_by_key(|gateway| {
+        let positions = self.gateways.serving(&plan.pool, self.address).into_iter();
+        positions
+            .filter(|position| loads.has_room(self.gateways, &plan.pool, *position))
+            .filter_map(|position| Some((position, self.gateways.get(position)?)))
+            .min_by_key(|(position, gateway)| {
                 let weight = hash::weight(seed, gateway.seed);
-                (loads.total(gateway.name), std::cmp::Reverse(weight), gateway.name)
+                (loads.total(*position), Reverse(weight), *position)
             })
-            .map(|gateway| gateway.name.clone())
+            .map(|(_, gateway)| gateway.name.clone())
     }
 }

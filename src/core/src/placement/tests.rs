@@ -1,7 +1,7 @@
 use std::collections::BTreeSet;
 
 use super::*;
-use crate::model::Uplink;
+use crate::model::{NodeName, Uplink};
 use crate::testing::{World, ip, mk_claim, mk_pool, net};
 
 /// `count` gateways over `zones` zones and a claim of `addresses` addresses.
@@ -109,7 +109,8 @@ fn who_may_carry_an_address_and_why_not() {
     assert_eq!(why("g6"), None);
     assert_eq!(why("nobody"), Some(Ineligible::NotSelected));
     let serving = gateways.serving(&"partners".into(), ip("192.0.2.100"));
-    assert_eq!(serving.iter().map(|g| g.name.as_str()).collect::<Vec<_>>(), ["g6"]);
+    let name = |position: &usize| gateways.get(*position).unwrap().name.as_str();
+    assert_eq!(serving.iter().map(name).collect::<Vec<_>>(), ["g6"]);
     world.settle();
     let plan = &world.address("192.0.2.100").plan;
     assert_eq!(plan.owner, Some("g6".into()));
@@ -129,6 +130,17 @@ fn a_holder_with_a_new_epoch_is_no_takeover() {
     assert_eq!(after.standbys, before.standbys);
     assert_eq!(after.made_for.unwrap().epoch.counter, 7);
     assert_eq!(after.fence, before.fence);
+}
+
+#[test]
+fn without_its_pool_an_address_keeps_its_gateways() {
+    let mut world = world(3, 3, 1);
+    world.settle();
+    let before = world.address("192.0.2.100").plan.clone();
+    world.snapshot.pools.clear();
+    world.absent(&[before.owner.as_ref().unwrap().as_str()]);
+    world.step();
+    assert_eq!(world.address("192.0.2.100").plan, before);
 }
 
 #[test]

@@ -255,6 +255,12 @@ impl Shared {
         locked(&self.files).folders.iter().cloned().collect()
     }
 
+    /// The folders that are there now; none where the store is unreachable.
+    fn find_folders(&self) -> Vec<String> {
+        let found = self.store.open(Intent::Read).and_then(|access| files::folders(&access));
+        found.map(|folders| folders.into_iter().collect()).unwrap_or_default()
+    }
+
     fn note_writers(&self, writing: &[PathBuf], written: &[PathBuf]) {
         if writing.is_empty() && written.is_empty() {
             return;

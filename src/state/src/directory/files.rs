@@ -15,7 +15,7 @@ use crate::manifest::{self, Fault, Object, ObjectKey, is_manifest};
 /// Folders below folders are read so deep.
 const MAX_DEPTH: usize = 16;
 /// A file that somebody has begun to write is left as it was for so long after the last write.
-const WRITER_PATIENCE: Duration = Duration::from_secs(1);
+const WRITER_PATIENCE: Duration = Duration::from_secs(5);
 
 /// What is remembered of the directory. Only changed files are read again.
 #[derive(Debug, Default)]
@@ -62,12 +62,7 @@ impl Files {
     /// Where the directory itself cannot be listed: nothing has changed then.
     pub fn walk(&mut self, access: &Access) -> Result<(), StoreError> {
         self.busy.retain(|_, last| last.elapsed() < WRITER_PATIENCE);
-        let mut seen = Seen::default();
-        find(access, "", 0, &mut seen).map_err(StoreError::io("."))?;
-        for folder in FOLDERS {
-            find_own(access, folder, &mut seen).map_err(StoreError::io(folder))?;
-        }
-        let Seen { manifests, own, folders, unreadable } = seen;
+        let Seen { manifests, own, folders, unreadable } = find_all(access)?;
         let hidden = |path: &str, blocked: &[(String, Broken)]| {
             blocked.iter().any(|(folder, _)| {
                 path.strip_prefix(folder.as_str()).is_some_and(|rest| rest.starts_with('/'))
@@ -179,6 +174,20 @@ struct Seen {
     own: BTreeSet<String>,
     folders: BTreeSet<String>,
     unreadable: Vec<(String, Broken)>,
+}
+
+/// The folders that are there.
+pub fn folders(access: &Access) -> Result<BTreeSet<String>, StoreError> {
+    find_all(access).map(|seen| seen.folders)
+}
+
+fn find_all(access: &Access) -> Result<Seen, StoreError> {
+    let mut seen = Seen::default();
+    find(access, "", 0, &mut seen).map_err(StoreError::io("."))?;
+    for folder in FOLDERS {
+        find_own(access, folder, &mut seen).map_err(StoreError::io(folder))?;
+    }
+    Ok(seen)
 }
 
 fn find(access: &Access, folder: &str, depth: usize, seen: &mut Seen) -> io::Result<()> {

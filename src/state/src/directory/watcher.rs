@@ -45,11 +45,18 @@ pub fn run(shared: &Arc<Shared>) {
     while !shared.stop.load(Ordering::Acquire) {
         if watches.as_ref().is_none_or(|watches| watches.root != shared.store.identity()) {
             watches = begin(shared);
+            // Watched before it is read: who sees the first snapshot may begin to write a file.
+            if let Some(watches) = &mut watches {
+                watches.add(shared, shared.find_folders());
+            }
             dirty = true;
         }
         if dirty || compared.elapsed() >= COMPARE {
             // A folder that is new was not watched while it was filled, so look again.
-            while shared.refresh().is_ok() && add_folders(shared, watches.as_mut()) {}
+            while shared.refresh().is_ok()
+                && watches.as_mut().is_some_and(|watches| watches.add(shared, shared.folders()))
+            {
+            }
             compared = Instant::now();
         } else if shared.store.open(Intent::Read).is_err() == shared.is_reachable() {
             dirty = true;
@@ -75,35 +82,35 @@ fn begin(shared: &Shared) -> Option<Watches> {
     }
 }
 
-/// Watches the folders of the last walk that are not watched yet; true where there were any.
-fn add_folders(shared: &Shared, watches: Option<&mut Watches>) -> bool {
-    let Some(watches) = watches else { return false };
-    let mask = WatchMask::CLOSE_WRITE
-        | WatchMask::MODIFY
-        | WatchMask::CREATE
-        | WatchMask::DELETE
-        | WatchMask::MOVE
-        | WatchMask::ATTRIB
-        | WatchMask::DELETE_SELF
-        | WatchMask::MOVE_SELF
-        | WatchMask::ONLYDIR;
-    let mut added = false;
-    for folder in shared.folders() {
-        let folder = PathBuf::from(folder);
-        let path = shared.store.path().join(&folder);
-        match watches.inotify.watches().add(&path, mask) {
-            // The same folder has the same descriptor, so that only new ones are news.
-            Ok(descriptor) => added |= watches.remember(&descriptor, folder),
-            Err(error) if error.kind() == io::ErrorKind::NotFound => {}
-            Err(error) => {
-                tracing::warn!(%error, path = %path.display(), "cannot be watched: changes are seen once a second");
+impl Watches {
+    /// Watches folders; true where there was a new one.
+    fn add(&mut self, shared: &Shared, folders: impl IntoIterator<Item = String>) -> bool {
+        let mask = WatchMask::CLOSE_WRITE
+            | WatchMask::MODIFY
+            | WatchMask::CREATE
+            | WatchMask::DELETE
+            | WatchMask::MOVE
+            | WatchMask::ATTRIB
+            | WatchMask::DELETE_SELF
+            | WatchMask::MOVE_SELF
+            | WatchMask::ONLYDIR;
+        let mut added = false;
+        for folder in folders {
+            let folder = PathBuf::from(folder);
+            let path = shared.store.path().join(&folder);
+            match self.inotify.watches().add(&path, mask) {
+                // The same folder has the same descriptor, so that only new ones are news.
+                Ok(descriptor) => added |= self.remember(&descriptor, folder),
+                Err(error) if error.kind() == io::ErrorKind::NotFound => {}
+                Err(error) => {
+                    let path = path.display();
+                    tracing::warn!(%error, %path, "not watched: changes are seen once a second");
+                }
             }
         }
+        added
     }
-    added
-}
 
-impl Watches {
     fn remember(&mut self, descriptor: &WatchDescriptor, folder: PathBuf) -> bool {
         self.folders.insert(descriptor.get_watch_descriptor_id(), folder.clone()) != Some(folder)
     }

@@ -20,11 +20,12 @@ use egret_ports::steering::{Applied, Steering, SteeringDrop};
 use serde_json::Value;
 
 use self::delta::{Delta, delta};
-use self::generation::generation;
+use self::generation::{generation, has_table};
 use self::observe::{Observed, Reading, read};
 use self::programme::is_snat;
 use self::table::Table;
 use crate::constants::Settings;
+use crate::netlink::refused;
 
 /// A lost race with a foreign change is tried again, this often at most.
 const ATTEMPTS: usize = 3;
@@ -34,8 +35,8 @@ const ATTEMPTS: usize = 3;
 pub struct NftSteering {
     settings: Settings,
     mtu: u32,
-    /// What was applied last.
-    wanted: Option<Table>,
+    /// What was applied last, as a programme and as a table.
+    applied: Option<(SteeringProgramme, Table)>,
     /// What the kernel had at a generation.
     known: Option<(u32, Observed)>,
     /// The fixed chains as nft lists them, since this process wrote or first read them.
@@ -46,25 +47,31 @@ impl NftSteering {
     /// A back end for a tunnel device of this MTU in bytes. Writes nothing yet.
     #[must_use]
     pub fn new(settings: Settings, mtu: u32) -> Self {
-        Self { settings, mtu, wanted: None, known: None, expressions: None }
+        Self { settings, mtu, applied: None, known: None, expressions: None }
     }
 
     /// Another MTU of the tunnel device, from the next `apply` on.
     pub fn set_mtu(&mut self, mtu: u32) {
-        self.mtu = mtu;
+        if self.mtu != mtu {
+            self.mtu = mtu;
+            self.applied = None;
+        }
+    }
+
+    /// Whether nobody, this process included, has written any rule since the kernel had `table`.
+    fn is_untouched(&self, table: &Table) -> bool {
+        match (&self.known, generation()) {
+            (Some((known, has)), Ok(now)) => *known == now && *has == Observed::of(table),
+            _ => false,
+        }
     }
 
     /// What the kernel has, and the generation from which that was true.
     fn observe(&mut self, table: &Table) -> Result<(u32, Reading), PortError> {
         let operation = format!("read the nft table {}", table.name);
-        let classify = |error| crate::netlink::refused(operation.clone(), error);
+        let classify = |error| refused(operation.clone(), error);
         let before = generation().map_err(classify)?;
-        // Listing all tables' names first: a missing table is no error of `list tables`.
-        let tables = tool::list(&["list", "tables", "inet"], &operation)?;
-        let is_there = tables["nftables"]
-            .as_array()
-            .is_some_and(|list| list.iter().any(|o| o["table"]["name"] == table.name.as_str()));
-        if !is_there {
+        if !has_table(&table.name).map_err(classify)? {
             return Ok((before, Reading::default()));
         }
         let listing = tool::list(&["list", "table", "inet", &table.name], &operation)?;
@@ -73,7 +80,7 @@ impl NftSteering {
 
     fn attempt(&mut self, table: &Table) -> Result<Applied, PortError> {
         let operation = format!("apply the nft table {}", table.name);
-        let classify = |error| crate::netlink::refused(operation.clone(), error);
+        let classify = |error| refused(operation.clone(), error);
         let now = generation().map_err(classify)?;
         let (before, has) = match self.known.take() {
             Some((known, has)) if known == now => (now, has),
@@ -96,10 +103,10 @@ impl NftSteering {
             self.expressions = None;
         }
         // One transaction is one generation: another number means that somebody else wrote too.
-        if after == before.wrapping_add(1) {
+        let alone = after == before.wrapping_add(1);
+        if alone && !whole {
             self.known = Some((after, Observed::of(table)));
-        }
-        if whole && !self.is_so(table)? {
+        } else if !self.is_so(table)? {
             let remedy = "what was read back differs from what was written: somebody else changes \
                           this table, or this version of nft shows it in another way";
             return Err(PortError::new(ErrorClass::Conflict, operation, remedy));
@@ -129,32 +136,41 @@ impl NftSteering {
     }
 }
 
+/// nft has one exit code for a missing object, a bad script and a lost race alike: all are read and
+/// tried again.
+fn lost_race(error: &PortError) -> bool {
+    matches!(error.class, ErrorClass::Transient | ErrorClass::Conflict)
+}
+
 impl Steering for NftSteering {
     fn apply(&mut self, programme: &SteeringProgramme) -> Result<Applied, PortError> {
+        if let Some((applied, table)) = &self.applied
+            && applied == programme
+            && self.is_untouched(table)
+        {
+            return Ok(Applied::AlreadySo);
+        }
         let table = programme::table(&self.settings, self.mtu, programme)
             .map_err(|error| PortError::new(ErrorClass::Invalid, "render the nft table", error))?;
         let mut last = Err(PortError::new(ErrorClass::Transient, "apply", "not attempted"));
         for _ in 0..ATTEMPTS {
             last = self.attempt(&table);
             match &last {
-                Err(error) if matches!(error.class, ErrorClass::Transient) => self.known = None,
+                Err(error) if lost_race(error) => self.known = None,
                 _ => break,
             }
         }
         if last.is_ok() {
-            self.wanted = Some(table);
+            self.applied = Some((programme.clone(), table));
         }
         last
     }
 
     fn verify(&mut self) -> Result<bool, PortError> {
-        let Some(table) = self.wanted.clone() else { return Ok(false) };
-        if let (Some((known, has)), Ok(now)) = (&self.known, generation())
-            && *known == now
-        {
-            return Ok(*has == Observed::of(&table));
-        }
-        self.is_so(&table)
+        let Some((programme, table)) = self.applied.take() else { return Ok(false) };
+        let so = if self.is_untouched(&table) { Ok(true) } else { self.is_so(&table) };
+        self.applied = Some((programme, table));
+        so
     }
 
     fn drops(&mut self) -> Result<BTreeMap<SteeringDrop, u64>, PortError> {
@@ -166,7 +182,7 @@ impl Steering for NftSteering {
     }
 
     fn teardown(&mut self) -> Result<(), PortError> {
-        self.wanted = None;
+        self.applied = None;
         self.known = None;
         self.expressions = None;
         remove(&self.settings)

@@ -1,9 +1,12 @@
-//! The number of the rule set's generation: every transaction of anybody in this network
-//! namespace raises it by one.
+//! Two questions to nftables that need no process: the number of the rule set's generation, which
+//! every transaction of anybody in this network namespace raises by one, and whether a table is
+//! there.
 
 use std::io;
 
-use netlink_packet_netfilter::nftables::{GenAttribute, GenMessage, NfTablesMessage};
+use netlink_packet_netfilter::nftables::{
+    GenAttribute, GenMessage, NfTablesMessage, TableAttribute, TableMessage,
+};
 use netlink_packet_netfilter::{
     NetfilterHeader, NetfilterMessage, NetfilterMessageInner, NetfilterProtoFamily,
 };
@@ -13,20 +16,38 @@ use crate::netlink::Netlink;
 
 /// The generation now.
 pub(crate) fn generation() -> io::Result<u32> {
-    let mut netlink = Netlink::<NetfilterMessage>::new(NETLINK_NETFILTER)?;
-    let header = NetfilterHeader::new(NetfilterProtoFamily::Unspec, 0, 0);
     let ask = NfTablesMessage::GetGen(GenMessage { attributes: Vec::new() });
+    let answers = request(NetfilterProtoFamily::Unspec, ask)?;
+    let id = answers.into_iter().find_map(|answer| match answer {
+        NfTablesMessage::NewGen(message) => message.attributes.into_iter().find_map(|a| match a {
+            GenAttribute::Id(id) => Some(id),
+            _ => None,
+        }),
+        _ => None,
+    });
+    id.ok_or_else(|| io::ErrorKind::InvalidData.into())
+}
+
+/// Whether a table of family inet is there.
+pub(crate) fn has_table(name: &str) -> io::Result<bool> {
+    let attributes = vec![TableAttribute::Name(name.to_owned())];
+    let ask = NfTablesMessage::GetTable(TableMessage { attributes });
+    match request(NetfilterProtoFamily::Inet, ask) {
+        Ok(_) => Ok(true),
+        Err(error) if error.raw_os_error() == Some(libc::ENOENT) => Ok(false),
+        Err(error) => Err(error),
+    }
+}
+
+fn request(family: NetfilterProtoFamily, ask: NfTablesMessage) -> io::Result<Vec<NfTablesMessage>> {
+    let mut netlink = Netlink::<NetfilterMessage>::new(NETLINK_NETFILTER)?;
+    let header = NetfilterHeader::new(family, 0, 0);
     let answers = netlink.get(NetfilterMessage::new(header, ask))?;
-    answers
+    Ok(answers
         .into_iter()
-        .find_map(|answer| match answer.inner {
-            NetfilterMessageInner::NfTables(NfTablesMessage::NewGen(message)) => {
-                message.attributes.into_iter().find_map(|attribute| match attribute {
-                    GenAttribute::Id(id) => Some(id),
-                    _ => None,
-                })
-            }
+        .filter_map(|answer| match answer.inner {
+            NetfilterMessageInner::NfTables(message) => Some(message),
             _ => None,
         })
-        .ok_or_else(|| io::ErrorKind::InvalidData.into())
+        .collect())
 }

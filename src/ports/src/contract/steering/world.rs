@@ -174,7 +174,7 @@ fn gateway_lines() -> String {
 fn server_lines() -> String {
     [SERVER, NEVER]
         .map(|server| {
-            format!("addr add {}/32 dev lo\naddr add {}/128 dev lo\n", server.v4, server.v6)
+            format!("addr add {}/32 dev lo\naddr add {}/128 dev lo nodad\n", server.v4, server.v6)
         })
         .concat()
 }

@@ -1,0 +1,180 @@
+//! Connections as conntrack has them, and the probe. Needs root, iproute2, nftables.
+
+use std::collections::BTreeSet;
+use std::net::{IpAddr, SocketAddr, TcpListener, UdpSocket};
+use std::time::Duration;
+
+use egret_core::model::PortRange;
+use egret_core::programme::{Flow, FlowAction, SteeringProgramme};
+use egret_datapath::nft::NftSteering;
+use egret_datapath::probe::{self, Verdict};
+use egret_datapath::{Settings, conntrack, rule};
+use egret_netns::{Namespace, veth};
+use egret_ports::steering::Steering;
+
+const POD: &str = "10.244.1.2";
+const SERVER: &str = "198.51.100.1";
+const EGRESS: &str = "203.0.113.17";
+
+/// A pod, its director, and an outside that the tunnel and the uplink lead to alike.
+struct Nodes {
+    pod: Namespace,
+    director: Namespace,
+    outside: Namespace,
+}
+
+impl Nodes {
+    fn new() -> Self {
+        let (pod, director) = (Namespace::new("pod"), Namespace::new("director"));
+        let outside = Namespace::new("outside");
+        veth(&director, "pod0", &pod, "eth0");
+        veth(&director, "eth0", &outside, "eth0");
+        veth(&director, "egret0", &outside, "tun");
+        director.sysctl("net/ipv4/ip_forward", "1");
+        pod.batch(&format!("addr add {POD}/24 dev eth0\nroute add default via 10.244.1.1\n"));
+        director.batch(
+            "addr add 10.244.1.1/24 dev pod0\naddr add 192.0.2.11/24 dev eth0\n\
+             link set egret0 address 02:00:00:00:00:01 arp off\n\
+             addr add 169.254.54.80/32 dev egret0\n\
+             route add default via 192.0.2.1\nroute add default dev egret0 table 5480\n",
+        );
+        director.sysctl("net/ipv4/conf/egret0/rp_filter", "2");
+        outside.batch(&format!(
+            "addr add 192.0.2.1/24 dev eth0\naddr add {SERVER}/32 dev lo\n\
+             link set tun address 02:00:00:00:00:01 arp off\n\
+             route add {EGRESS} dev tun\nroute add 10.244.0.0/16 via 192.0.2.11\n",
+        ));
+        let _inside = director.enter();
+        rule::ensure(&Settings::default()).unwrap();
+        Self { pod, director, outside }
+    }
+}
+
+fn ip(text: &str) -> IpAddr {
+    text.parse().unwrap()
+}
+
+fn programme() -> SteeringProgramme {
+    SteeringProgramme {
+        never_steered: ["10.244.0.0/16".parse().unwrap()].into(),
+        flows: vec![Flow {
+            source: ip(POD).into(),
+            destination: "198.51.100.0/24".parse().unwrap(),
+            action: FlowAction::Steer { address: ip(EGRESS) },
+        }],
+        blocks: [(ip(EGRESS), [PortRange::new(1024, 1151).unwrap()].into())].into(),
+        ..SteeringProgramme::default()
+    }
+}
+
+fn udp(namespace: &Namespace, at: SocketAddr) -> UdpSocket {
+    let _inside = namespace.enter();
+    let socket = UdpSocket::bind(at).unwrap();
+    socket.set_read_timeout(Some(Duration::from_secs(5))).unwrap();
+    socket
+}
+
+fn source(socket: &UdpSocket) -> IpAddr {
+    let mut bytes = [0; 16];
+    socket.recv_from(&mut bytes).unwrap().1.ip()
+}
+
+#[test]
+fn a_one_way_flow_from_before_the_claim_is_steered_once_it_is_forgotten() {
+    let nodes = Nodes::new();
+    let settings = Settings::default();
+    let server = udp(&nodes.outside, SocketAddr::new(ip(SERVER), 514));
+    let other = udp(&nodes.outside, SocketAddr::new(ip(SERVER), 515));
+    let pod = udp(&nodes.pod, SocketAddr::new(ip(POD), 0));
+    let _inside = nodes.director.enter();
+    let mut steering = NftSteering::new(settings.clone(), 1450);
+    // Conntrack works from the first rule that asks it something.
+    steering.apply(&SteeringProgramme::default()).unwrap();
+    let log = |to: &UdpSocket| {
+        pod.send_to(b"log", to.local_addr().unwrap()).unwrap();
+        source(to)
+    };
+    assert_eq!(log(&server), ip(POD), "before the claim");
+    // A flow with a reply is none of those.
+    pod.send_to(b"hello", other.local_addr().unwrap()).unwrap();
+    let mut bytes = [0; 16];
+    let (_, from) = other.recv_from(&mut bytes).unwrap();
+    other.send_to(b"hello", from).unwrap();
+    pod.set_read_timeout(Some(Duration::from_secs(5))).unwrap();
+    pod.recv(&mut bytes).unwrap();
+
+    steering.apply(&programme()).unwrap();
+    assert_eq!(log(&server), ip(POD), "its NAT was decided before");
+    assert_eq!(conntrack::forget_unreplied(&settings, &programme()).unwrap(), 1);
+    assert_eq!(log(&server), ip(EGRESS), "after its entry was forgotten");
+    assert_eq!(log(&other), ip(POD), "a connection with replies was touched");
+    assert_eq!(conntrack::forget_unreplied(&settings, &programme()).unwrap(), 0);
+
+    let usage = conntrack::usage(&settings).unwrap();
+    assert_eq!(usage.keys().copied().collect::<Vec<_>>(), [ip(EGRESS)]);
+    assert_eq!(usage[&ip(EGRESS)].connections, 1);
+    let busiest = usage[&ip(EGRESS)].busiest.unwrap();
+    assert_eq!(busiest, (17, SocketAddr::new(ip(SERVER), 514), 1));
+
+    let unused: BTreeSet<IpAddr> = [ip("203.0.113.99")].into();
+    assert_eq!(conntrack::forget_addresses(&settings, &unused).unwrap(), 0);
+    assert_eq!(conntrack::forget_addresses(&settings, &[ip(EGRESS)].into()).unwrap(), 1);
+    assert!(conntrack::usage(&settings).unwrap().is_empty());
+}
+
+#[test]
+fn the_probe_sees_a_pods_connection_reach_the_hook() {
+    let nodes = Nodes::new();
+    let settings = Settings::default();
+    let _listener = listen(&nodes);
+    let _inside = nodes.director.enter();
+    NftSteering::new(settings.clone(), 1450).apply(&programme()).unwrap();
+    let quiet = probe::run(&settings, &programme(), Duration::from_millis(300)).unwrap();
+    assert_eq!(quiet, Verdict::NoTraffic);
+    let verdict = while_connecting(&nodes, &settings);
+    assert_eq!(verdict, Verdict::Passed);
+}
+
+/// What eBPF host routing does, by other means: what comes from the pod's device goes out of the
+/// uplink before the IP stack, and its hooks, see it.
+#[test]
+fn the_probe_sees_that_a_cni_forwards_past_the_hooks() {
+    let nodes = Nodes::new();
+    let settings = Settings::default();
+    let _listener = listen(&nodes);
+    nodes.director.nft(
+        "table netdev cni {
+            chain past {
+                type filter hook ingress device pod0 priority 0; policy accept;
+                ip protocol tcp fwd to eth0
+            }
+        }",
+    );
+    let _inside = nodes.director.enter();
+    NftSteering::new(settings.clone(), 1450).apply(&programme()).unwrap();
+    match while_connecting(&nodes, &settings) {
+        Verdict::Bypassed { evidence } => assert!(evidence.contains(POD), "{evidence}"),
+        other => panic!("{other:?}"),
+    }
+}
+
+fn listen(nodes: &Nodes) -> TcpListener {
+    let _inside = nodes.outside.enter();
+    TcpListener::bind((SERVER, 443)).unwrap()
+}
+
+/// Runs the probe while the pod tries five connections.
+fn while_connecting(nodes: &Nodes, settings: &Settings) -> Verdict {
+    let path = nodes.pod.path();
+    std::thread::scope(|scope| {
+        scope.spawn(move || {
+            let _inside = egret_netns::enter(&path);
+            let to = SocketAddr::new(ip(SERVER), 443);
+            for _ in 0..5 {
+                let _ = std::net::TcpStream::connect_timeout(&to, Duration::from_millis(200));
+                std::thread::sleep(Duration::from_millis(20));
+            }
+        });
+        probe::run(settings, &programme(), Duration::from_secs(3)).unwrap()
+    })
+}

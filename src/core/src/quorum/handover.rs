@@ -134,9 +134,12 @@ impl Machine {
         else {
             return;
         };
-        if deadline <= now.boot.0 {
+        let other = self.kept.promised.get(&address).filter(|(to, _)| to != from);
+        if deadline <= now.boot.0 || other.is_some_and(|(_, until)| *until > now.boot.0) {
             return;
         }
+        self.kept.promised.insert(address, (from.clone(), deadline));
+        self.dirty = true;
         handover.question = Some(question);
         let remaining = deadline - now.boot.0;
         out.send(from, Message::Move(Move::Remaining { address, question, remaining, epoch }));

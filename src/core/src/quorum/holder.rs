@@ -230,7 +230,9 @@ impl Machine {
             }
             self.kept.held.remove(address);
             self.dirty = true;
-            released.push(Released { address: *address, successor: successor.clone() });
+            if !self.others_may_forward(now, *address, successor.as_ref()) {
+                released.push(Released { address: *address, successor: successor.clone() });
+            }
             if !mistaken!(self, ReleaseBeforeClosing) {
                 self.refresh_kernel(*address, out);
             }
@@ -242,6 +244,21 @@ impl Machine {
         for (address, _) in given_up {
             self.refresh_kernel(*address, out);
         }
+    }
+
+    /// A node that this one has told how long its lease still runs forwards until then: a release
+    /// that does not name it would let the voters give the address, or free it, beside it. The
+    /// grants run out by themselves instead.
+    fn others_may_forward(&mut self, now: Now, address: IpAddr, to: Option<&Successor>) -> bool {
+        let promised = self.kept.promised.remove(&address);
+        let Some((node, until)) = promised.filter(|(_, until)| *until > now.boot.0) else {
+            return false;
+        };
+        let named = to.is_some_and(|to| to.node == node);
+        if !named {
+            self.kept.promised.insert(address, (node, until));
+        }
+        !named && !mistaken!(self, ReleasesBesideSuccessor)
     }
 
     /// A lost release keeps the address from everybody for T: it is said three times.

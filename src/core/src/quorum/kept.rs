@@ -33,6 +33,9 @@ pub struct Kept {
     pub fences: BTreeMap<IpAddr, Fence>,
     /// The greatest epoch counter known of every address.
     pub epochs: BTreeMap<IpAddr, u64>,
+    /// To whom this node has told how long its lease still runs, and that moment on
+    /// CLOCK_BOOTTIME: until then the other may forward, so a release must name it or wait.
+    pub promised: BTreeMap<IpAddr, (NodeName, u64)>,
     /// What this node held, with the epoch's counter: a new process asks for it at once.
     pub held: BTreeMap<IpAddr, u64>,
 }

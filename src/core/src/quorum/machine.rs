@@ -1,5 +1,6 @@
 use std::collections::BTreeMap;
 use std::net::IpAddr;
+use std::sync::Arc;
 
 use super::address::Address;
 use super::director::Directed;
@@ -22,13 +23,15 @@ macro_rules! mistaken {
 #[cfg(not(feature = "mistakes"))]
 macro_rules! mistaken {
     ($machine:expr, $mistake:ident) => {
-        crate::quorum::machine::NEVER
+        crate::quorum::machine::never()
     };
 }
 pub(super) use mistaken;
 
 #[cfg(not(feature = "mistakes"))]
-pub(super) const NEVER: bool = false;
+pub(super) const fn never() -> bool {
+    false
+}
 
 /// One agent's whole lease life.
 ///
@@ -40,7 +43,7 @@ pub struct Machine {
     pub(super) kept: Kept,
     /// `kept` has changed in this call.
     pub(super) dirty: bool,
-    pub(super) view: Option<Box<View>>,
+    pub(super) view: Option<Arc<View>>,
     /// The moment of the last call.
     pub(super) now: Now,
     /// This boot in round numbers.
@@ -96,6 +99,7 @@ impl Machine {
             ..Kept::default()
         });
         kept.grants.retain(|_, grant| grant.until > now.raw);
+        kept.promised.retain(|_, (_, until)| *until > now.boot.0);
         let mut machine = Self {
             boot: message::boot_number(&config.boot_id),
             next_round: now.boot.0.max(1),

@@ -49,6 +49,9 @@ pub enum Mistake {
     LateReleaseEndsAll,
     /// A grant that was released to a successor counts as ended for fences and sets (rule 17).
     SuccessionFreesAtOnce,
+    /// A holder that has told a successor how long its lease still runs releases without naming it
+    /// (rule 6 as amended).
+    ReleasesBesideSuccessor,
     /// A voter answers before its grant is kept (rule 3).
     AnswersBeforeKeeping,
 }

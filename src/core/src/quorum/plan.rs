@@ -2,6 +2,7 @@
 
 use std::collections::BTreeSet;
 use std::net::IpAddr;
+use std::sync::Arc;
 
 use super::address::{Address, Role};
 use super::director::Directed;
@@ -24,7 +25,7 @@ impl Machine {
         }
         self.read_fences(&view);
         let set = view.cluster.as_ref().and_then(|cluster| cluster.set.clone());
-        let old = self.view.replace(view);
+        let old = self.view.replace(Arc::from(view));
         self.drop_addresses(now, out);
         let addresses: Vec<IpAddr> =
             self.view.iter().flat_map(|view| view.addresses.keys().copied()).collect();

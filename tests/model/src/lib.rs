@@ -1,0 +1,9 @@
+//! Model checker and simulation of the leases (LEASES.md), over the real
+//! [`Machine`](egret_core::quorum::Machine).
+#![forbid(unsafe_code)]
+
+pub mod hash;
+pub mod models;
+pub mod scenario;
+pub mod search;
+pub mod world;

@@ -1,0 +1,284 @@
+//! One model per mechanism.
+//!
+//! Always three voters at a time, of up to four nodes; node 1 is the owner, node 2 its standby,
+//! both of them voters too.
+
+use egret_core::model::{Holding, Millis, VoterSet};
+use egret_core::quorum::{AddressView, Mistake, Mistakes};
+
+use crate::scenario::{Act, Scenario};
+use crate::world::{ADDRESS, Rates, Spent, World, lease, name, set, store};
+
+const TRUE: Rates = Rates { raw: 100, boot: 100 };
+
+/// How a model is made worse than it is meant.
+#[derive(Clone, Debug, Default)]
+pub struct Broken {
+    /// A rule that the machines break.
+    pub mistake: Option<Mistake>,
+    /// A rule that the controller or the world breaks.
+    pub world: bool,
+}
+
+impl Broken {
+    fn mistakes(&self) -> Mistakes {
+        self.mistake.map(Mistakes::one).unwrap_or_default()
+    }
+
+    /// A broken machine.
+    pub fn by(mistake: Mistake) -> Self {
+        Self { mistake: Some(mistake), world: false }
+    }
+
+    /// A broken controller, or clocks beyond the margin.
+    pub fn world() -> Self {
+        Self { mistake: None, world: true }
+    }
+}
+
+fn begin(nodes: &[u8], ranks: &[u8], steps: u64, t_max: u64, broken: &Broken) -> World {
+    let nodes: Vec<(u8, Rates)> = nodes.iter().map(|node| (*node, TRUE)).collect();
+    let view = store(&set(1, &[1, 2, 3]), ranks, lease(steps), lease(t_max));
+    World::new(view, &nodes, broken.mistakes(), 50).past_silence(2 * t_max)
+}
+
+fn scenario(name: &'static str, start: World, horizon: u64) -> Scenario {
+    Scenario {
+        name,
+        start,
+        horizon,
+        budget: Spent::default(),
+        crashing: &[],
+        stopping: &[],
+        delay: 1,
+        stale_restart: false,
+        sets: false,
+        acts: Vec::new(),
+    }
+}
+
+/// Two candidates, three voters, datagrams lost, late, out of order and (with a budget) twice.
+pub fn leases(broken: &Broken, horizon: u64) -> Scenario {
+    scenario("leases", begin(&[1, 2, 3], &[1, 2], 1, 1, broken), horizon)
+}
+
+/// The plan moves a held address by force: its holder closes and releases, its thread may stop
+/// anywhere between.
+pub fn releases(broken: &Broken, horizon: u64) -> Scenario {
+    let start = begin(&[1, 2, 3], &[1, 2], 2, 2, broken).held_with(3);
+    let acts = vec![Act {
+        name: "forced move",
+        when: |_| true,
+        does: |world| {
+            world.publish(|view| {
+                if let Some(plan) = view.addresses.get_mut(&ADDRESS) {
+                    plan.fence = 2;
+                    plan.owner = Some(name(2));
+                    plan.standbys = vec![name(1)];
+                }
+            });
+        },
+    }];
+    let budget = Spent { stalls: 1, ..Spent::default() };
+    Scenario { acts, budget, ..scenario("releases", start, horizon) }
+}
+
+/// T becomes shorter while the address is held.
+pub fn lengths(broken: &Broken, horizon: u64) -> Scenario {
+    let nodes = [(1, TRUE), (2, TRUE), (3, TRUE)];
+    let view = store(&set(1, &[1, 2, 3]), &[1, 2], lease(3), lease(3));
+    let mut start = World::new(view, &nodes, broken.mistakes(), 50);
+    start.renew_often();
+    let acts = vec![Act {
+        name: "shorter T",
+        when: |_| true,
+        does: |world| {
+            world.publish(|view| {
+                if let Some(plan) = view.addresses.get_mut(&ADDRESS) {
+                    plan.lease = lease(1);
+                }
+            });
+        },
+    }];
+    Scenario { acts, ..scenario("lengths", start.past_silence(6).held_with(3), horizon) }
+}
+
+/// Processes are killed between any two effects and start again.
+pub fn restarts(broken: &Broken, horizon: u64) -> Scenario {
+    let start = begin(&[1, 2, 3], &[1, 2], 1, 1, broken);
+    let budget = Spent { stalls: 1, restarts: 1, ..Spent::default() };
+    Scenario { budget, crashing: &[1, 3], ..scenario("restarts", start, horizon) }
+}
+
+/// Nodes lose power and boot; T_max is longer than the lease that is asked for first.
+pub fn reboots(broken: &Broken, horizon: u64) -> Scenario {
+    let start = begin(&[1, 2, 3], &[1, 2], 2, 2, broken).held_with(3);
+    let budget = Spent { reboots: 1, ..Spent::default() };
+    Scenario { budget, crashing: &[1, 3], ..scenario("reboots", start, horizon) }
+}
+
+/// A holder whose clock is slow by as much as the margin allows, or by more.
+pub fn clocks(broken: &Broken, horizon: u64) -> Scenario {
+    let slow = Rates { raw: 100, boot: if broken.world { 85 } else { 90 } };
+    // At 90 % its deadline is past at 1.9 steps, as the grants are; at 85 % after 2.01.
+    let length = Millis(171);
+    let view = store(&set(1, &[1, 2, 3]), &[1, 2], length, length);
+    let nodes = [(1, slow), (2, TRUE), (3, TRUE)];
+    let start = World::new(view, &nodes, broken.mistakes(), 50).past_silence(4);
+    scenario("clocks", start.held_with(3), horizon)
+}
+
+fn publish_set(world: &mut World, set: VoterSet) {
+    world.publish(|view| {
+        if let Some(cluster) = &mut view.cluster {
+            cluster.set = Some(set);
+        }
+    });
+}
+
+fn newest(world: &World) -> u64 {
+    let cluster = world.store.last().and_then(|view| view.cluster.as_ref());
+    cluster.and_then(|cluster| cluster.set.as_ref()).map_or(0, |set| set.number)
+}
+
+fn set_is_acknowledged(world: &World) -> bool {
+    let number = newest(world);
+    let (acknowledged, all) = world.members(|node| node.acknowledged_set >= number);
+    2 * acknowledged > all
+}
+
+const ADD_4: Act = Act {
+    name: "voters 1 2 3 4",
+    when: |_| true,
+    does: |world| publish_set(world, set(2, &[1, 2, 3, 4])),
+};
+const REMOVE_3: Act = Act {
+    name: "voters 1 2 4",
+    when: set_is_acknowledged,
+    does: |world| publish_set(world, set(3, &[1, 2, 4])),
+};
+const REPLACE_3: Act = Act {
+    name: "voters 1 2 4 at once",
+    when: |_| true,
+    does: |world| publish_set(world, set(2, &[1, 2, 4])),
+};
+
+/// Voter 3 is replaced by node 4 while node 1 holds with the votes of 1 and 3.
+pub fn sets(broken: &Broken, horizon: u64) -> Scenario {
+    let start = begin(&[1, 2, 3, 4], &[1, 2], 2, 2, broken).held_with(3);
+    let acts = if broken.world { vec![REPLACE_3] } else { vec![ADD_4, REMOVE_3] };
+    Scenario { acts, sets: true, ..scenario("sets", start, horizon) }
+}
+
+/// The same, from where the set with four voters is acknowledged by 2, 3 and 4 and node 1 has not
+/// heard of it; voter 3 may be restarted and read an old state of the store.
+pub fn set_restarts(broken: &Broken, horizon: u64) -> Scenario {
+    let mut start = begin(&[1, 2, 3, 4], &[1, 2], 1, 1, broken);
+    (ADD_4.does)(&mut start);
+    for node in [2, 3, 4] {
+        start.look(node, 1, 1, None);
+        start.read(node);
+    }
+    start.network.clear();
+    let budget = Spent { restarts: 1, ..Spent::default() };
+    let crashing = &[3];
+    let acts = vec![REMOVE_3];
+    let rest = scenario("set restarts", start, horizon);
+    Scenario { acts, budget, crashing, stale_restart: true, ..rest }
+}
+
+fn revoke(plan: &mut AddressView) {
+    plan.fence = 2;
+    plan.revoked = true;
+}
+
+const REVOKE: Act = Act {
+    name: "revoke",
+    when: |_| true,
+    does: |world| world.publish(|view| view.addresses.values_mut().for_each(revoke)),
+};
+const FREE: Act = Act {
+    name: "free",
+    when: |world| {
+        let (acknowledged, all) = world.members(|node| node.acknowledged_fence >= 2);
+        2 * acknowledged > all
+    },
+    does: |world| world.freed = true,
+};
+const FREE_ON_THE_HOLDERS_WORD: Act = Act {
+    name: "free on the holder's word",
+    when: |world| world.nodes.get(&1).is_some_and(|node| node.left),
+    does: |world| world.freed = true,
+};
+
+/// A held address is revoked and freed.
+pub fn fences(broken: &Broken, horizon: u64) -> Scenario {
+    let start = begin(&[1, 2, 3], &[1, 2], 2, 2, broken).held_with(3);
+    let free = if broken.world { FREE_ON_THE_HOLDERS_WORD } else { FREE };
+    Scenario { acts: vec![REVOKE, free], ..scenario("fences", start, horizon) }
+}
+
+/// The same with a voter that reboots.
+pub fn fence_reboots(broken: &Broken, horizon: u64) -> Scenario {
+    let budget = Spent { reboots: 1, ..Spent::default() };
+    Scenario { name: "fence reboots", budget, crashing: &[3], ..fences(broken, horizon) }
+}
+
+/// The same with a voter that is restarted and reads an old state of the store.
+pub fn fence_restarts(broken: &Broken, horizon: u64) -> Scenario {
+    let budget = Spent { restarts: 1, ..Spent::default() };
+    let start = begin(&[1, 2, 3], &[1, 2], 1, 1, broken);
+    let acts = vec![REVOKE, FREE];
+    let rest = scenario("fence restarts", start, horizon);
+    Scenario { acts, budget, crashing: &[3], stale_restart: true, ..rest }
+}
+
+const REMOVE_2: Act = Act {
+    name: "voters 1 3 4",
+    when: set_is_acknowledged,
+    does: |world| publish_set(world, set(3, &[1, 3, 4])),
+};
+
+/// An address is freed by voters 2 and 3, then node 4 becomes a voter and 2 leaves; node 1 has
+/// not heard of the end.
+pub fn fences_and_sets(broken: &Broken, horizon: u64) -> Scenario {
+    let mut start = begin(&[1, 2, 3, 4], &[1, 2], 1, 1, broken);
+    (REVOKE.does)(&mut start);
+    for node in [2, 3] {
+        start.look(node, 1, 1, None);
+    }
+    start.network.clear();
+    let acts = vec![FREE, ADD_4, REMOVE_2];
+    Scenario { acts, sets: true, ..scenario("fences and sets", start, horizon) }
+}
+
+fn moved(plan: &mut AddressView, holding: &Holding) {
+    plan.owner = Some(name(2));
+    plan.standbys = vec![name(1), name(3)];
+    plan.made_for = Some(holding.clone());
+}
+
+const MOVE: Act = Act {
+    name: "move to 2",
+    when: |world| world.holding().is_some_and(|holding| holding.node == name(1)),
+    does: |world| {
+        if let Some(holding) = world.holding() {
+            world.publish(|view| {
+                view.addresses.values_mut().for_each(|plan| moved(plan, &holding));
+            });
+        }
+    },
+};
+
+/// A planned move, and then a revocation.
+pub fn moves(broken: &Broken, horizon: u64) -> Scenario {
+    let start = begin(&[1, 2, 3], &[1, 2], 2, 2, broken).held_with(3);
+    let acts = vec![MOVE, REVOKE, FREE];
+    Scenario { acts, ..scenario("moves", start, horizon) }
+}
+
+/// A planned move with a third candidate, and a thread that may stop anywhere.
+pub fn moves_of_three(broken: &Broken, horizon: u64) -> Scenario {
+    let start = begin(&[1, 2, 3], &[1, 2, 3], 2, 2, broken).held_with(3);
+    Scenario { acts: vec![MOVE], ..scenario("moves of three", start, horizon) }
+}

@@ -1,0 +1,254 @@
+//! A start, an adversary with a budget, and a controller with a script.
+
+use std::sync::Arc;
+
+use egret_core::quorum::Input;
+
+use crate::search::Model;
+use crate::world::{Datagram, STEP, Spent, World, name};
+
+/// One act of the controller, done once `when` holds; acts come in order.
+#[derive(Clone, Copy)]
+pub struct Act {
+    /// For traces.
+    pub name: &'static str,
+    /// Whether it may be done now.
+    pub when: fn(&World) -> bool,
+    /// What it changes.
+    pub does: fn(&mut World),
+}
+
+impl std::fmt::Debug for Act {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(self.name)
+    }
+}
+
+/// What is searched.
+#[derive(Clone, Debug)]
+pub struct Scenario {
+    /// Short, for the command line.
+    pub name: &'static str,
+    /// Where it begins.
+    pub start: World,
+    /// Steps of time from there.
+    pub horizon: u64,
+    /// The adversary's budget.
+    pub budget: Spent,
+    /// Which nodes restart or reboot.
+    pub crashing: &'static [u8],
+    /// Which nodes are told to stop.
+    pub stopping: &'static [u8],
+    /// Datagrams older than this many steps are lost for good.
+    pub delay: u64,
+    /// A restarted agent may first read any earlier state of the store.
+    pub stale_restart: bool,
+    /// The cluster object may be read before the addresses.
+    pub sets: bool,
+    /// What the controller does.
+    pub acts: Vec<Act>,
+}
+
+/// One step.
+#[derive(Clone, Debug)]
+pub enum Action {
+    /// Time passes.
+    Time,
+    /// A node's timers fire; its thread may stop after so many effects.
+    Tick(u8, Option<usize>),
+    /// A datagram arrives.
+    Deliver(Arc<Datagram>, Option<usize>),
+    /// A datagram arrives, and another copy of it stays under way.
+    Duplicate(Arc<Datagram>),
+    /// A node reads the newest state of the store.
+    Look(u8, Option<usize>),
+    /// A node's watch brings the cluster object, and not yet the addresses.
+    LookAtSet(u8),
+    /// A node reads consistently.
+    Read(u8),
+    /// A process is killed and starts again.
+    Restart(u8, usize),
+    /// A node loses power and boots.
+    Reboot(u8),
+    /// A stopped thread goes on.
+    Resume(u8),
+    /// An agent is told to hand over and end.
+    Stop(u8, Option<usize>),
+    /// The controller does the next thing of its script.
+    Act(Act),
+}
+
+/// Most effects of one call after which a thread is stopped.
+const STALLS: usize = 6;
+
+impl Scenario {
+    fn end(&self) -> u64 {
+        self.start.now + self.horizon * STEP
+    }
+
+    fn stalls(&self, world: &World) -> Vec<Option<usize>> {
+        let mut all = vec![None];
+        if world.spent.stalls < self.budget.stalls {
+            all.extend((1..STALLS).map(Some));
+        }
+        all
+    }
+
+    fn node_actions(&self, world: &World, number: u8, actions: &mut Vec<Action>) {
+        let Some(node) = world.nodes.get(&number) else { return };
+        let crashes = self.crashing.contains(&number);
+        if crashes && world.spent.restarts < self.budget.restarts {
+            let first = if self.stale_restart { 0 } else { node.view };
+            actions
+                .extend((first..=node.view.max(first)).map(|view| Action::Restart(number, view)));
+        }
+        if crashes && world.spent.reboots < self.budget.reboots {
+            actions.push(Action::Reboot(number));
+        }
+        if !node.stalled.is_empty() {
+            actions.push(Action::Resume(number));
+            return;
+        }
+        if node.wants_read {
+            actions.push(Action::Read(number));
+        }
+        let clock = world.clocks(number).boot;
+        for stall in self.stalls(world) {
+            if node.machine.next_wakeup().is_some_and(|due| due <= clock) {
+                actions.push(Action::Tick(number, stall));
+            }
+            if node.view + 1 < world.store.len() {
+                actions.push(Action::Look(number, stall));
+            }
+            if self.sets && stall.is_none() && node.set + 1 < world.store.len() {
+                actions.push(Action::LookAtSet(number));
+            }
+            if self.stopping.contains(&number) && world.spent.stops < self.budget.stops {
+                actions.push(Action::Stop(number, stall));
+            }
+        }
+    }
+
+    fn deliver(&self, world: &mut World, datagram: &Arc<Datagram>, stall: Option<usize>) -> usize {
+        let from = name(datagram.from);
+        let message = datagram.message.clone();
+        world.input(datagram.to, Input::Receive { from, message }, stall)
+    }
+
+    /// Carries an action out; false where it makes no sense.
+    fn apply(&self, world: &mut World, action: &Action) -> bool {
+        let stalled = |count: usize, stall: Option<usize>| stall.is_none_or(|after| after < count);
+        let spend_stall = |world: &mut World, stall: Option<usize>, count: usize| {
+            world.spent.stalls += u8::from(stall.is_some());
+            stalled(count, stall)
+        };
+        match action {
+            Action::Time => {
+                world.now += STEP;
+                let oldest = world.now.saturating_sub(self.delay * STEP);
+                world.network.retain(|_, datagram| datagram.sent >= oldest);
+                true
+            }
+            Action::Tick(number, stall) => {
+                let count = world.input(*number, Input::Tick, *stall);
+                spend_stall(world, *stall, count)
+            }
+            Action::Deliver(datagram, stall) => {
+                world.network.retain(|_, other| !Arc::ptr_eq(other, datagram));
+                let count = self.deliver(world, datagram, *stall);
+                spend_stall(world, *stall, count)
+            }
+            Action::Duplicate(datagram) => {
+                world.spent.duplicates += 1;
+                self.deliver(world, datagram, None);
+                true
+            }
+            Action::Look(number, stall) => {
+                let newest = world.store.len() - 1;
+                let count = world.look(*number, newest, newest, *stall);
+                spend_stall(world, *stall, count)
+            }
+            Action::LookAtSet(number) => {
+                let newest = world.store.len() - 1;
+                let view = world.nodes.get(number).map_or(0, |node| node.view);
+                world.look(*number, view, newest, None);
+                true
+            }
+            Action::Read(number) => {
+                world.read(*number);
+                true
+            }
+            Action::Restart(number, view) => {
+                world.spent.restarts += 1;
+                world.restart(*number, *view);
+                true
+            }
+            Action::Reboot(number) => {
+                world.spent.reboots += 1;
+                world.reboot(*number);
+                true
+            }
+            Action::Resume(number) => {
+                world.resume(*number);
+                true
+            }
+            Action::Stop(number, stall) => {
+                world.spent.stops += 1;
+                let count = world.input(*number, Input::Stop { handover: true }, *stall);
+                spend_stall(world, *stall, count)
+            }
+            Action::Act(act) => {
+                (act.does)(world);
+                world.acts += 1;
+                true
+            }
+        }
+    }
+}
+
+impl Model for Scenario {
+    type State = World;
+    type Action = Action;
+
+    fn start(&self) -> World {
+        self.start.clone()
+    }
+
+    fn actions(&self, world: &World) -> Vec<Action> {
+        let mut actions = Vec::new();
+        if let Some(act) = self.acts.get(world.acts).filter(|act| (act.when)(world)) {
+            actions.push(Action::Act(*act));
+        }
+        for datagram in world.network.values() {
+            let to = world.nodes.get(&datagram.to);
+            if to.is_some_and(|node| node.stalled.is_empty()) {
+                for stall in self.stalls(world) {
+                    actions.push(Action::Deliver(datagram.clone(), stall));
+                }
+                if world.spent.duplicates < self.budget.duplicates {
+                    actions.push(Action::Duplicate(datagram.clone()));
+                }
+            }
+        }
+        for number in world.nodes.keys() {
+            self.node_actions(world, *number, &mut actions);
+        }
+        if world.now < self.end() {
+            actions.push(Action::Time);
+        }
+        actions
+    }
+
+    fn next(&self, world: &World, action: &Action) -> Option<World> {
+        let mut next = world.clone();
+        self.apply(&mut next, action).then_some(next)
+    }
+
+    fn fingerprint(&self, world: &World) -> u64 {
+        world.fingerprint()
+    }
+
+    fn violation(&self, world: &World) -> Option<String> {
+        world.violation()
+    }
+}

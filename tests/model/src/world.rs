@@ -1,0 +1,523 @@
+//! A few real machines, the datagrams under way between them, and the store.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::hash::{Hash, Hasher};
+use std::net::{IpAddr, Ipv4Addr};
+use std::sync::Arc;
+
+use egret_core::model::{Holding, Millis, NodeName, PublicKey, Voter, VoterSet};
+use egret_core::quorum::{
+    AddressAnswer, AddressState, AddressView, Answer, BootTime, ClusterView, Config, Effect, Input,
+    Kept, Machine, Message, Mistake, Mistakes, Move, Now, Report, RequestKind, Timing, Verdict,
+    View,
+};
+
+use crate::hash::Quick;
+
+/// One step of the model's time, in nanoseconds: half of the usual T.
+pub const STEP: u64 = 100_000_000;
+
+/// The one address.
+pub const ADDRESS: IpAddr = IpAddr::V4(Ipv4Addr::new(203, 0, 113, 17));
+
+const NEVER: u64 = u64::MAX / 4;
+
+/// The name of node `number`.
+pub fn name(number: u8) -> NodeName {
+    NodeName::new(number.to_string())
+}
+
+fn number(node: &NodeName) -> u8 {
+    node.as_str().parse().unwrap_or(0)
+}
+
+/// A set of voters.
+pub fn set(number: u64, members: &[u8]) -> VoterSet {
+    let voter = |member: &u8| Voter {
+        node: name(*member),
+        endpoints: Vec::new(),
+        peer_port: 0,
+        public_key: PublicKey([0; 32]),
+    };
+    VoterSet { number, members: members.iter().map(voter).collect() }
+}
+
+/// A store in which `ranks` may hold the address.
+pub fn store(voters: &VoterSet, ranks: &[u8], lease: Millis, t_max: Millis) -> View {
+    let plan = AddressView {
+        owner: ranks.first().map(|node| name(*node)),
+        standbys: ranks.iter().skip(1).map(|node| name(*node)).collect(),
+        fence: 1,
+        lease,
+        made_for: None,
+        holding: None,
+        probed: true,
+        revoked: false,
+        paused: false,
+        unarmed: false,
+        announces: false,
+        directors: BTreeSet::new(),
+        gateways: BTreeSet::new(),
+    };
+    let cluster = ClusterView { id: "c".into(), set: Some(voters.clone()), t_max };
+    View {
+        cluster: Some(cluster),
+        addresses: BTreeMap::from([(ADDRESS, plan)]),
+        nodes: BTreeSet::new(),
+    }
+}
+
+/// How fast a node's clocks run, in percent of true time.
+#[derive(Clone, Copy, Debug)]
+pub struct Rates {
+    /// CLOCK_MONOTONIC_RAW.
+    pub raw: u64,
+    /// CLOCK_BOOTTIME.
+    pub boot: u64,
+}
+
+/// A map entry.
+#[derive(Clone, Debug, Hash)]
+pub struct Entry {
+    /// This node's part.
+    pub state: AddressState,
+    /// On the node's own boot-time clock.
+    pub valid_until: BootTime,
+}
+
+/// One node.
+#[derive(Clone, Debug)]
+pub struct Node {
+    /// The agent; shared until it acts.
+    pub machine: Arc<Machine>,
+    /// What it has kept.
+    pub kept: Option<Arc<Kept>>,
+    /// Names the boot.
+    pub boots: u8,
+    /// True time of its boot.
+    pub booted: u64,
+    pub rates: Rates,
+    pub entry: Option<Entry>,
+    /// Which of the store's states it has read the addresses of last.
+    pub view: usize,
+    /// Which of the store's states it has read the cluster object of last.
+    pub set: usize,
+    pub wants_read: bool,
+    /// Effects that are not carried out yet: the thread was stopped between two of them.
+    pub stalled: Arc<[Effect]>,
+    /// What it has written into its status.
+    pub acknowledged_set: u64,
+    pub acknowledged_fence: u64,
+    /// It told that it has let go of the address.
+    pub left: bool,
+    hash: u64,
+}
+
+/// A datagram under way.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Datagram {
+    pub from: u8,
+    pub to: u8,
+    pub message: Message,
+    /// When it was sent, in true time.
+    pub sent: u64,
+}
+
+/// Everything.
+#[derive(Clone, Debug)]
+pub struct World {
+    /// True time in nanoseconds.
+    pub now: u64,
+    pub nodes: BTreeMap<u8, Node>,
+    pub network: BTreeMap<u64, Arc<Datagram>>,
+    /// The store's states so far; the last is the present one.
+    pub store: Vec<Arc<View>>,
+    /// How many of the controller's acts were done.
+    pub acts: usize,
+    /// The controller has given the address to somebody outside Egret.
+    pub freed: bool,
+    /// Used up so far: restarts, reboots, stalls, duplicates, stops.
+    pub spent: Spent,
+    pub mistakes: Mistakes,
+    pub timing: Arc<Timing>,
+    pub epochs: bool,
+}
+
+/// How much of the adversary's budget is used up.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+pub struct Spent {
+    pub restarts: u8,
+    pub reboots: u8,
+    pub stalls: u8,
+    pub duplicates: u8,
+    pub stops: u8,
+    pub drops: u8,
+}
+
+/// The longest T with which a grant has run out after `steps`: a tight one, since the holder's
+/// deadline is past at the same step and not before.
+pub fn lease(steps: u64) -> Millis {
+    Millis(steps * STEP / 1_000_000 * 100 / 112)
+}
+
+/// The constants of the model: coarse, and without what no lease rests on.
+pub fn timing(ask_percent: u64) -> Timing {
+    Timing {
+        ask_percent,
+        renewals: 2,
+        rank_step: 0,
+        round: STEP,
+        repeats: [NEVER, NEVER],
+        pause: STEP,
+        pause_rank: 0,
+        pause_random: 0,
+        leaving: NEVER,
+        successor: STEP,
+        heartbeat: NEVER,
+        notice_first: STEP,
+        notice_max: 2 * STEP,
+        read_again: NEVER,
+        majority_lost: NEVER,
+        ..Timing::default()
+    }
+}
+
+impl World {
+    /// Agents on `nodes`, booted together, past their silence, with the fences read; time begins
+    /// where the silence has ended.
+    pub fn new(view: View, nodes: &[(u8, Rates)], mistakes: Mistakes, ask_percent: u64) -> Self {
+        let mut world = Self {
+            now: 0,
+            nodes: BTreeMap::new(),
+            network: BTreeMap::new(),
+            store: vec![Arc::new(view)],
+            acts: 0,
+            freed: false,
+            spent: Spent::default(),
+            epochs: mistakes.0.contains(&Mistake::RevokedByEpoch),
+            mistakes,
+            timing: Arc::new(timing(ask_percent)),
+        };
+        for (number, rates) in nodes {
+            let machine = world.agent(*number, 0, None, Now::default());
+            let node = Node {
+                machine: Arc::new(machine),
+                kept: None,
+                boots: 0,
+                booted: 0,
+                rates: *rates,
+                entry: None,
+                view: 0,
+                set: 0,
+                wants_read: false,
+                stalled: Arc::from([]),
+                acknowledged_set: 0,
+                acknowledged_fence: 0,
+                left: false,
+                hash: 0,
+            };
+            world.nodes.insert(*number, node);
+        }
+        world
+    }
+
+    /// Several renewals in a step. Before the first input.
+    pub fn renew_often(&mut self) {
+        self.timing = Arc::new(Timing { renewals: 6, ..(*self.timing).clone() });
+        for number in self.numbers() {
+            let machine = self.agent(number, 0, None, Now::default());
+            if let Some(node) = self.nodes.get_mut(&number) {
+                node.machine = Arc::new(machine);
+            }
+        }
+    }
+
+    /// Waits for the end of the silence; then all read consistently, the owner (node 1) last: its
+    /// first round is under way, and the others have waited long enough to ask as well.
+    pub fn past_silence(mut self, steps: u64) -> Self {
+        let empty = View { addresses: BTreeMap::new(), ..(*self.store[0]).clone() };
+        for number in self.numbers() {
+            self.input(number, Input::View(Box::new(empty.clone())), None);
+        }
+        self.now += steps * STEP;
+        for number in self.numbers().into_iter().filter(|number| *number != 1) {
+            self.read(number);
+        }
+        self.network.clear();
+        self.now += 2 * STEP;
+        self.read(1);
+        self
+    }
+
+    /// Node 1 begins to hold with the votes of `voter` and itself, and nobody else has heard of it.
+    pub fn held_with(mut self, voter: u8) -> Self {
+        for (from, to) in [(1, voter), (voter, 1)] {
+            let under_way: Vec<Arc<Datagram>> = self.network.values().cloned().collect();
+            for datagram in under_way.into_iter().filter(|d| (d.from, d.to) == (from, to)) {
+                let message = datagram.message.clone();
+                self.input(to, Input::Receive { from: name(from), message }, None);
+            }
+        }
+        self.network.clear();
+        self
+    }
+
+    /// The controller writes a new state of the store.
+    pub fn publish(&mut self, change: impl FnOnce(&mut View)) {
+        let mut view = self.store.last().map(|view| (**view).clone()).unwrap_or_default();
+        change(&mut view);
+        self.store.push(Arc::new(view));
+    }
+
+    /// How many members of the newest set satisfy `wanted`, and how many there are.
+    pub fn members(&self, wanted: impl Fn(&Node) -> bool) -> (usize, usize) {
+        let cluster = self.store.last().and_then(|view| view.cluster.as_ref());
+        let members = cluster.and_then(|cluster| cluster.set.as_ref()).map(|set| &set.members);
+        let nodes = members.into_iter().flatten();
+        let nodes: Vec<_> = nodes.map(|member| self.nodes.get(&number(&member.node))).collect();
+        (nodes.iter().flatten().filter(|node| wanted(node)).count(), nodes.len())
+    }
+
+    /// The numbers of the nodes.
+    pub fn numbers(&self) -> Vec<u8> {
+        self.nodes.keys().copied().collect()
+    }
+
+    fn agent(&self, number: u8, boots: u8, kept: Option<Kept>, now: Now) -> Machine {
+        let config = Config {
+            timing: (*self.timing).clone(),
+            mistakes: self.mistakes.clone(),
+            ..Config::new(name(number), format!("{number}/{boots}"))
+        };
+        Machine::new(config, kept, now, 0)
+    }
+
+    pub fn clocks(&self, number: u8) -> Now {
+        let Some(node) = self.nodes.get(&number) else { return Now::default() };
+        let passed = self.now - node.booted;
+        Now { raw: passed * node.rates.raw / 100, boot: BootTime(passed * node.rates.boot / 100) }
+    }
+
+    /// The process is killed and starts again, reading any state of the store up to its last one.
+    pub fn restart(&mut self, number: u8, view: usize) {
+        let now = self.clocks(number);
+        let Some(node) = self.nodes.get(&number) else { return };
+        let kept = node.kept.as_deref().cloned();
+        let machine = self.agent(number, node.boots, kept, now);
+        self.started(number, machine, view);
+    }
+
+    /// The node loses power and boots.
+    pub fn reboot(&mut self, number: u8) {
+        let at = self.now;
+        let view = self.store.len() - 1;
+        let Some(node) = self.nodes.get_mut(&number) else { return };
+        node.boots += 1;
+        node.booted = at;
+        node.kept = None;
+        node.entry = None;
+        let boots = node.boots;
+        let machine = self.agent(number, boots, None, Now::default());
+        self.started(number, machine, view);
+    }
+
+    fn started(&mut self, number: u8, machine: Machine, view: usize) {
+        if let Some(node) = self.nodes.get_mut(&number) {
+            node.machine = Arc::new(machine);
+            node.stalled = Arc::from([]);
+            node.wants_read = false;
+        }
+        self.look(number, view, view, None);
+    }
+
+    /// A node's watches bring it the addresses of one state of the store and the cluster object
+    /// of another.
+    pub fn look(&mut self, number: u8, view: usize, set: usize, stall: Option<usize>) -> usize {
+        let (Some(addresses), Some(cluster)) = (self.store.get(view), self.store.get(set)) else {
+            return 0;
+        };
+        let content = View { cluster: cluster.cluster.clone(), ..(**addresses).clone() };
+        if let Some(node) = self.nodes.get_mut(&number) {
+            (node.view, node.set) = (view, set);
+        }
+        self.input(number, Input::View(Box::new(content)), stall)
+    }
+
+    /// A consistent read that takes no time.
+    pub fn read(&mut self, number: u8) {
+        let view = self.store.len() - 1;
+        let began = self.clocks(number);
+        let content = Box::new((*self.store[view]).clone());
+        if let Some(node) = self.nodes.get_mut(&number) {
+            node.wants_read = false;
+            (node.view, node.set) = (view, view);
+        }
+        self.input(number, Input::ConsistentRead { began, view: content }, None);
+    }
+
+    /// One input to one node; with `stall` its thread stops after so many effects. Returns how
+    /// many effects there were.
+    pub fn input(&mut self, number: u8, input: Input, stall: Option<usize>) -> usize {
+        let now = self.clocks(number);
+        let Some(node) = self.nodes.get_mut(&number) else { return 0 };
+        let effects = Arc::make_mut(&mut node.machine).handle(now, input);
+        let count = effects.len();
+        let done = stall.unwrap_or(count).min(count);
+        node.stalled = Arc::from(&effects[done..]);
+        self.carry_out(number, effects.into_iter().take(done));
+        count
+    }
+
+    /// The stopped thread goes on.
+    pub fn resume(&mut self, number: u8) {
+        let Some(node) = self.nodes.get_mut(&number) else { return };
+        let effects = std::mem::replace(&mut node.stalled, Arc::from([]));
+        self.carry_out(number, effects.iter().cloned());
+    }
+
+    fn carry_out(&mut self, number: u8, effects: impl Iterator<Item = Effect>) {
+        let mut willing = Vec::new();
+        for effect in effects {
+            let Some(node) = self.nodes.get_mut(&number) else { return };
+            match effect {
+                Effect::Keep(kept) => node.kept = Some(Arc::from(kept)),
+                Effect::Send { to, message: Message::Request(request) }
+                    if request.kind == RequestKind::PreVote =>
+                {
+                    let addresses: Vec<IpAddr> =
+                        request.asks.iter().map(|ask| ask.address).collect();
+                    willing.push((self::number(&to), request.round, addresses));
+                }
+                Effect::Send { to, message } if relevant(&message) => {
+                    self.send(number, self::number(&to), message);
+                }
+                Effect::Kernel { state, valid_until, .. } => {
+                    let valid_until = valid_until.unwrap_or_default();
+                    node.entry = Some(Entry { state, valid_until });
+                }
+                Effect::Forget { .. } => node.entry = None,
+                Effect::ReadConsistently => node.wants_read = true,
+                Effect::Report(Report::AcknowledgedSet(set)) => node.acknowledged_set = set,
+                Effect::Report(Report::AcknowledgedFence { fence, .. }) => {
+                    node.acknowledged_fence = fence;
+                }
+                Effect::Report(Report::Left { .. }) => node.left = true,
+                _ => {}
+            }
+        }
+        self.rehash(number);
+        // A pre-vote only keeps a candidate from asking in vain. Here everybody always says yes to
+        // it: whatever a candidate does in truth, it does here too, and more.
+        for (voter, round, addresses) in willing {
+            let yes = |address: &IpAddr| AddressAnswer {
+                address: *address,
+                verdict: Verdict::Granted,
+                epoch: 0,
+            };
+            let answers = addresses.iter().map(yes).collect();
+            let message = Message::Answer(Answer { round, answers });
+            self.input(number, Input::Receive { from: name(voter), message }, None);
+        }
+    }
+
+    fn send(&mut self, from: u8, to: u8, message: Message) {
+        if self.nodes.contains_key(&to) && from != to {
+            let sent = self.now;
+            let mut state = Quick::default();
+            (from, to).hash(&mut state);
+            hash_message(&message, self.epochs, &mut state);
+            let datagram = Datagram { from, to, message, sent };
+            self.network.insert(state.finish(), Arc::new(datagram));
+        }
+    }
+
+    fn rehash(&mut self, number: u8) {
+        let epochs = self.epochs;
+        if let Some(node) = self.nodes.get_mut(&number) {
+            let mut state = Quick::default();
+            node.machine.hash_essence(epochs, &mut state);
+            (&node.entry, node.boots, node.booted, node.view, node.set, node.wants_read)
+                .hash(&mut state);
+            (node.acknowledged_set, node.acknowledged_fence, node.left).hash(&mut state);
+            node.stalled.len().hash(&mut state);
+            node.hash = state.finish();
+        }
+    }
+
+    /// Tells states apart.
+    pub fn fingerprint(&self) -> u64 {
+        let mut state = Quick::default();
+        (self.now, self.store.len(), self.acts, self.freed, self.spent).hash(&mut state);
+        for node in self.nodes.values() {
+            node.hash.hash(&mut state);
+        }
+        for hash in self.network.keys() {
+            hash.hash(&mut state);
+        }
+        state.finish()
+    }
+
+    /// Whether the map entry lets `number` send to the world now, and how.
+    pub fn open(&self, number: u8) -> Option<AddressState> {
+        let entry = self.nodes.get(&number)?.entry.as_ref()?;
+        let forwards = matches!(entry.state, AddressState::Held | AddressState::Coming);
+        (forwards && entry.valid_until > self.clocks(number).boot).then_some(entry.state)
+    }
+
+    /// What must never be so.
+    pub fn violation(&self) -> Option<String> {
+        let open: Vec<(u8, AddressState)> =
+            self.numbers().into_iter().filter_map(|n| Some((n, self.open(n)?))).collect();
+        let held = open.iter().filter(|(_, state)| *state == AddressState::Held).count();
+        if self.freed && !open.is_empty() {
+            return Some(format!("open after it was freed: {open:?}"));
+        }
+        // A successor that is coming forwards beside the old holder, and beside nobody else.
+        let beside_another = open.len() > 1 && !open.iter().all(|(node, _)| *node <= 2);
+        (held > 1 || open.len() > 2 || beside_another).then(|| format!("two holders: {open:?}"))
+    }
+
+    /// The holder and epoch that the controller would plan for.
+    pub fn holding(&self) -> Option<Holding> {
+        let holder =
+            self.numbers().into_iter().find(|n| self.open(*n) == Some(AddressState::Held))?;
+        let epoch = *self.nodes.get(&holder)?.kept.as_ref()?.held.get(&ADDRESS)?;
+        let node = name(holder);
+        let epoch = egret_core::model::Epoch { counter: epoch, node: node.clone() };
+        Some(Holding { node, epoch })
+    }
+}
+
+/// No lease rests on the others.
+fn relevant(message: &Message) -> bool {
+    matches!(
+        message,
+        Message::Request(_)
+            | Message::Answer(_)
+            | Message::Refusal(_)
+            | Message::Release(_)
+            | Message::Set(_)
+            | Message::Move(_)
+    )
+}
+
+fn hash_message(message: &Message, epochs: bool, state: &mut impl Hasher) {
+    match message {
+        Message::Request(request) if !epochs => {
+            (request.round, request.set, request.kind).hash(state);
+            for ask in &request.asks {
+                (ask.fence, ask.lease).hash(state);
+            }
+        }
+        Message::Answer(answer) if !epochs => {
+            answer.round.hash(state);
+            for answer in &answer.answers {
+                answer.verdict.hash(state);
+            }
+        }
+        Message::Move(Move::Remaining { question, remaining, .. }) => {
+            (question, remaining).hash(state);
+        }
+        other => other.hash(state),
+    }
+}

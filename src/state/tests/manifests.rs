@@ -1,0 +1,10 @@
+//! What people write: every sentence about a fault, the examples, and bytes that are no manifest.
+
+#[path = "manifests/examples.rs"]
+mod examples;
+#[path = "manifests/fuzz.rs"]
+mod fuzz;
+#[path = "manifests/refused.rs"]
+mod refused;
+#[path = "manifests/roundtrip.rs"]
+mod roundtrip;

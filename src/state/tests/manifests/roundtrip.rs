@@ -1,0 +1,130 @@
+//! What Egret writes it reads back as the same values.
+
+use egret_core::model::{
+    AddressEnd, AddressPlan, AddressStatus, Attachment, BlockGrant, ClaimRef, ClaimStatus, Cluster,
+    ClusterRanges, Condition, EgressAddress, EgressNodeSpec, EgressNodeStatus, Epoch, Holding,
+    Millis, NodeName, PoolStatus, PortRange, PublicKey, Timestamp, Uid, Uplink, Voter, VoterSet,
+};
+use egret_state::convert;
+
+fn holding() -> Holding {
+    Holding { node: "node-3".into(), epoch: Epoch { counter: 9, node: "node-3".into() } }
+}
+
+fn conditions() -> Vec<Condition> {
+    vec![Condition {
+        kind: "Ready".to_owned(),
+        status: false,
+        reason: "NoGateway".to_owned(),
+        message: "no node: label one \"egret.dev/gateway\"\nthen wait".to_owned(),
+        observed_generation: 3,
+        last_transition: Timestamp(1_700_000_000_123),
+    }]
+}
+
+#[test]
+fn addresses() {
+    let plan = |end| AddressPlan {
+        claim: ClaimRef { namespace: Some("payments".into()), name: "bank".to_owned() },
+        claim_uid: Uid::new("u"),
+        pool: "partners".into(),
+        owner: Some("node-3".into()),
+        standbys: vec!["node-5".into(), "node-1".into()],
+        fence: u64::MAX,
+        made_for: Some(holding()),
+        lease: Millis(90_000),
+        end,
+        preferred_node: Some("node-1".into()),
+        home: Some("node-2".into()),
+        paused: true,
+    };
+    let status = AddressStatus {
+        holding: Some(holding()),
+        since: Some(Timestamp(1)),
+        probed: true,
+        attachment: Some(Attachment {
+            node: "node-3".into(),
+            wire: Some("10.0.0.9".parse().unwrap()),
+        }),
+        conditions: conditions(),
+    };
+    let (since, until) = (Timestamp(5_000), Timestamp(6_001));
+    for end in
+        [None, Some(AddressEnd::Released { since, until }), Some(AddressEnd::Revoked { since })]
+    {
+        for address in ["203.0.113.17", "2001:db8:5::11"] {
+            let address = address.parse().unwrap();
+            let value = EgressAddress { address, plan: plan(end), status: status.clone() };
+            let (spec, status) = convert::address_to_api(&value);
+            assert_eq!(convert::address_from_api(&spec, &status), Ok(value));
+        }
+    }
+}
+
+#[test]
+fn nodes() {
+    let spec = EgressNodeSpec {
+        blocks: vec![BlockGrant {
+            address: "2001:db8:5::11".parse().unwrap(),
+            ports: PortRange::new(2048, 3071).unwrap(),
+            epoch: 4,
+            ended: Some(5),
+            quarantined_since: Some(Timestamp(99)),
+        }],
+        drain: true,
+    };
+    assert_eq!(convert::node_spec_from_api(&convert::node_spec_to_api(&spec)), Ok(spec));
+    let address = "203.0.113.17".parse().unwrap();
+    let status = EgressNodeStatus {
+        endpoints: vec!["192.0.2.3".parse().unwrap(), "2001:db8::3".parse().unwrap()],
+        peer_port: 4789,
+        public_key: Some(PublicKey(std::array::from_fn(|byte| byte as u8 * 8 + 7))),
+        uplinks: vec![Uplink {
+            name: "eth0".to_owned(),
+            subnets: vec!["203.0.113.3/24".parse().unwrap(), "2001:db8:5::/64".parse().unwrap()],
+        }],
+        may_vote: Some("boot".to_owned()),
+        acknowledged_set: 3,
+        acknowledged_fences: [(address, 8)].into(),
+        absent: [NodeName::new("node-1")].into(),
+        block_needs: [(address, 2)].into(),
+        acknowledged_blocks: 17,
+        idle_addresses: [address].into(),
+        conditions: conditions(),
+    };
+    assert_eq!(convert::node_status_from_api(&convert::node_status_to_api(&status)), Ok(status));
+}
+
+#[test]
+fn the_cluster_and_statuses() {
+    let cluster = Cluster {
+        id: "c".to_owned(),
+        set: Some(VoterSet {
+            number: 7,
+            members: vec![Voter {
+                node: "node-1".into(),
+                endpoints: vec!["192.0.2.1".parse().unwrap()],
+                peer_port: 7,
+                public_key: PublicKey([0xab; 32]),
+            }],
+        }),
+        t_max: Millis(1_000),
+        ranges: ClusterRanges {
+            pods: ["10.244.0.0/16".parse().unwrap()].into(),
+            services: ["10.96.0.0/12".parse().unwrap()].into(),
+            nodes: ["192.0.2.1".parse().unwrap()].into(),
+        },
+    };
+    assert_eq!(convert::cluster_from_api(&convert::cluster_to_api(&cluster)), Ok(cluster));
+    let pool = PoolStatus { observed_generation: 2, conditions: conditions() };
+    assert_eq!(convert::pool_status_from_api(&convert::pool_status_to_api(&pool)), Ok(pool));
+    let claim = ClaimStatus {
+        observed_generation: 2,
+        addresses: vec!["203.0.113.17".parse().unwrap(), "2001:db8:5::11".parse().unwrap()],
+        gateways: vec!["node-3".into(), "node-5".into()],
+        conditions: conditions(),
+    };
+    let api = convert::claim_status_to_api(&claim);
+    assert_eq!(api.summary.addresses, "203.0.113.17,2001:db8:5::11");
+    assert_eq!(convert::claim_status_from_api(&api), Ok(claim));
+}

@@ -13,7 +13,9 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
 
 use crate::hash;
-use crate::model::{BlockGrant, ClaimRef, EgressNodeSpec, Family, Millis, NodeName, Snapshot};
+use crate::model::{
+    BlockGrant, ClaimRef, EgressNodeSpec, Family, Millis, NodeName, PortRange, Snapshot,
+};
 use crate::plan::{BlockDraw, BlockField};
 use crate::selection::Selection;
 
@@ -74,6 +76,18 @@ pub fn surplus(grants: &[BlockGrant], need: u32) -> Vec<BlockGrant> {
     grants.sort_by_key(|grant| (grant.epoch, grant.ports));
     let keep = usize::try_from(need).unwrap_or(usize::MAX).min(grants.len());
     grants.split_off(keep)
+}
+
+/// The least that a node may ask for of one address (`granted`: its live blocks with their epochs)
+/// without losing a block that `in_use` says connections are in: since the newest grants end first,
+/// as many as are not newer than the newest block in use.
+///
+/// A director asks for less only down to this: a block that ends takes its connections with it.
+pub fn least_need(granted: &BTreeMap<PortRange, u64>, in_use: impl Fn(&PortRange) -> bool) -> u32 {
+    let mut order: Vec<(u64, PortRange)> = granted.iter().map(|(p, epoch)| (*epoch, *p)).collect();
+    order.sort_unstable();
+    let newest = order.iter().rposition(|(_, ports)| in_use(ports));
+    newest.map_or(0, |at| u32::try_from(at + 1).unwrap_or(u32::MAX))
 }
 
 /// How many blocks `me` needs of each address: what it writes into its status.

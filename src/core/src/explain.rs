@@ -83,9 +83,12 @@ pub fn explain(
         explanation.outcome = Outcome::NeverSteered;
         return Some(explanation);
     }
+    // As in the programme: without the cluster object nothing is steered.
+    let known = snapshot.cluster.is_some();
     let claims: Vec<&Claim> = snapshot
         .claims
         .values()
+        .filter(|_| known)
         .map(|stored| &stored.value.0)
         .filter(|claim| selects(snapshot, claim, pod))
         .collect();

@@ -16,6 +16,11 @@ impl<'a> Selection<'a> {
         Self::of_pods(snapshot, |pod| pod.node == *node)
     }
 
+    /// No pods.
+    pub fn empty(snapshot: &'a Snapshot) -> Self {
+        Self { snapshot, pods: BTreeMap::new() }
+    }
+
     /// The pods that `wanted` says.
     pub fn of_pods(snapshot: &'a Snapshot, wanted: impl Fn(&Pod) -> bool) -> Self {
         let mut pods: BTreeMap<&NamespaceName, Vec<&Pod>> = BTreeMap::new();

@@ -235,4 +235,12 @@ fn surplus_is_the_newest() {
     assert_eq!(surplus(&grants, 1), [grants[0].clone(), grants[2].clone()]);
     assert_eq!(surplus(&grants, 3), []);
     assert_eq!(surplus(&grants, u32::MAX), []);
+    // Asking for the least ends nothing that is in use.
+    let granted = grants.iter().map(|grant| (grant.ports, grant.epoch)).collect();
+    for used in &grants {
+        let need = least_need(&granted, |ports| *ports == used.ports);
+        assert!(!surplus(&grants, need).contains(used));
+        assert!(surplus(&grants, need - 1).contains(used));
+    }
+    assert_eq!(least_need(&granted, |_| false), 0);
 }

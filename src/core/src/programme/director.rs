@@ -16,6 +16,9 @@ use super::{Flow, FlowAction, SteeringProgramme};
 /// `open_blocks` are the blocks that may be used now (granted, and acknowledged by the address's
 /// holder). `unavailable` are the addresses for which `whenUnavailable: Node` applies now: nobody
 /// has held them, or a block has been missing, for 5 s, and no takeover runs.
+///
+/// Guarantee: before the cluster object exists there is no flow. What is the cluster's own is not
+/// known then, and a default destination would take the pods' traffic to each other and to DNS.
 pub fn steering_programme(
     snapshot: &Snapshot,
     me: &NodeName,
@@ -25,7 +28,8 @@ pub fn steering_programme(
     let never_steered = ranges::never_steered(&ranges::written(snapshot));
     let decider = Decider::new(snapshot, me, unavailable);
     let mut flows = Vec::new();
-    for (claims, pods) in groups(snapshot, me) {
+    let groups = if snapshot.cluster.is_some() { groups(snapshot, me) } else { BTreeMap::new() };
+    for (claims, pods) in groups {
         for family in [Family::IPv4, Family::IPv6] {
             let sources: Vec<IpNet> =
                 pods.iter().copied().filter(|net| Family::of(net.network()) == family).collect();

@@ -173,6 +173,16 @@ fn a_claim_that_is_not_bound_drops_and_one_that_has_ended_selects_nothing() {
 }
 
 #[test]
+fn nothing_is_steered_before_the_clusters_own_ranges_are_known() {
+    let mut world = World::small();
+    world.claim(mk_claim("payments/bank", "partners"));
+    world.pod(mk_pod("payments/p", "bank", "d1", &["10.244.4.7/32"]));
+    assert_eq!(programme_of(&world, &[]).flows, vec![]);
+    world.step();
+    assert!(!programme_of(&world, &[]).flows.is_empty());
+}
+
+#[test]
 fn when_unavailable_node_lets_go_and_gives_the_destination_to_nobody_else() {
     let mut claim = bank(&[("198.51.100.0/24", &[])]);
     claim.when_unavailable = WhenUnavailable::Node;

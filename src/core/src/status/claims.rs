@@ -122,7 +122,7 @@ impl<'a> Troubled<'a> {
             .filter_map(|(name, node)| Some((name, trouble(&node.value)?)))
             .collect();
         let pods = match nodes.is_empty() {
-            true => Selection::of_pods(snapshot, |_| false),
+            true => Selection::empty(snapshot),
             false => Selection::of_pods(snapshot, |pod| nodes.contains_key(&pod.node)),
         };
         Self { nodes, pods }

@@ -61,7 +61,10 @@ fn real_time() -> Result<(), String> {
         ThreadPriority::Crossplatform(value),
         ThreadSchedulePolicy::Realtime(RealtimeThreadSchedulePolicy::RoundRobin),
     )
-    .map_err(|error| format!("{error:?}"))
+    .map_err(|error| match error {
+        thread_priority::Error::OS(number) => std::io::Error::from_raw_os_error(number).to_string(),
+        other => other.to_string(),
+    })
 }
 
 fn choose(real_time: Result<(), String>, nice: impl FnOnce() -> Result<(), String>) -> Priority {

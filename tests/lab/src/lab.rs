@@ -119,7 +119,12 @@ impl Lab {
         let mut lines = String::new();
         for index in 0..OUTSIDE_COUNT {
             for (family, bits) in [(address::Family::V4, 24), (address::Family::V6, 64)] {
-                let nodad = if bits == 64 { " nodad" } else { "" };
+                // The first is the one that the server speaks from by itself.
+                let nodad = match (bits, index) {
+                    (64, 0) => " nodad",
+                    (64, _) => " nodad preferred_lft 0",
+                    _ => "",
+                };
                 let host = address::outside(family, index);
                 lines += &format!("addr add {host}/{bits} dev eth0{nodad}\n");
             }

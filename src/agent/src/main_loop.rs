@@ -100,6 +100,8 @@ impl<S: ClusterState, C: Clock> MainLoop<S, C> {
         mut done: UnboundedReceiver<Done>,
     ) -> Result<(), AgentError> {
         let mut snapshots = self.state.watch();
+        // What was read before this loop began counts as new.
+        snapshots.mark_changed();
         let mut tick = tokio::time::interval(TICK);
         tick.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
         loop {

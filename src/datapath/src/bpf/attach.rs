@@ -199,7 +199,11 @@ pub(crate) fn detach_others(directory: &Path, wanted: &[String]) -> Result<u32, 
             .any(|hook| name.strip_prefix(hook.program).is_some_and(|rest| rest.starts_with('_')));
         if ours && !wanted.contains(&name) {
             let path = directory.join(&name);
+            // The kernel detaches at once where the last reference is a descriptor that is closed;
+            // where it is the pin it does so later, in a work queue (bpf_link_put).
+            let link = open_link(&path)?;
             fs::remove_file(&path).map_err(BpfError::pin(&path))?;
+            drop(link);
             detached += 1;
         }
     }

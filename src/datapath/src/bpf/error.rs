@@ -83,7 +83,7 @@ impl BpfError {
     }
 
     /// As an error of a port, while doing `operation`.
-    pub(crate) fn into_port(self, operation: impl Into<String>) -> PortError {
+    pub fn into_port(self, operation: impl Into<String>) -> PortError {
         let class = match self.errno() {
             Some(libc::E2BIG | libc::ENOSPC) => ErrorClass::Quota,
             Some(libc::ENOENT) => ErrorClass::NotFound,

@@ -113,24 +113,24 @@ fn world_index(net: &Net) -> u32 {
 fn an_interface_that_is_made_anew_is_listened_on_again() {
     let net = Net::new(Underlay::V4);
     let _inside = net.world.enter();
-    net.world.run("ip link add dummy0 type dummy");
-    net.world.run("ip link set dummy0 up");
+    net.world.run("ip link add veth0 type veth peer veth1");
+    net.world.run("ip link set veth0 up");
     let link = || UplinkLink {
-        index: nix::net::if_::if_nametoindex("dummy0").unwrap(),
-        mac: super::packets::link_address("dummy0").addr().unwrap(),
+        index: nix::net::if_::if_nametoindex("veth0").unwrap(),
+        mac: super::packets::link_address("veth0").addr().unwrap(),
         next_hop: None,
     };
     let mut announcer = PacketAnnouncer::new();
     let old = link();
     announcer.listen(egress(false), &old).unwrap();
-    net.world.run("ip link del dummy0");
+    net.world.run("ip link del veth0");
     assert!(announcer.announce(egress(false), &old).is_err());
     assert_eq!(announcer.listen(egress(false), &old).unwrap_err().class, ErrorClass::NotFound);
-    net.world.run("ip link add dummy0 type dummy");
-    net.world.run("ip link set dummy0 up");
+    net.world.run("ip link add veth0 type veth peer veth1");
+    net.world.run("ip link set veth0 up");
     announcer.listen(egress(false), &link()).unwrap();
     announcer.announce(egress(false), &link()).unwrap();
-    assert!(member("dummy0"));
+    assert!(member("veth0"));
 }
 
 /// Whether the interface is in the solicited-node group of the IPv6 egress address.

@@ -3,7 +3,7 @@
 use std::net::IpAddr;
 
 use super::net::{Net, Node, Underlay, egress, socket, world};
-use super::packets::{Port, icmpv6_sum, internet_sum, udp};
+use super::packets::{Port, icmpv6_sum, internet_sum, set_fragment, udp};
 
 fn octets(address: IpAddr) -> Vec<u8> {
     match address {
@@ -116,10 +116,7 @@ fn what_does_not_fit_the_tunnel_is_answered_with_the_size_that_does() {
                 let (from, to) = (socket(world(v4), 9), socket(egress(v4), 1100));
                 let mut frame = udp(macs, from, to, &payload);
                 if v4 {
-                    frame[20] |= 0x40; // DF
-                    frame[24..26].fill(0);
-                    let sum = internet_sum(&[&frame[14..34]]).to_be_bytes();
-                    frame[24..26].copy_from_slice(&sum);
+                    set_fragment(&mut frame, 0x4000);
                 }
                 outside.send(&frame);
                 frame

@@ -1,5 +1,5 @@
 use std::collections::{BTreeMap, BTreeSet};
-use std::net::{IpAddr, SocketAddr};
+use std::net::{IpAddr, SocketAddr, UdpSocket};
 use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
@@ -34,6 +34,8 @@ pub struct Net {
     switch: Namespace,
     pins: tempfile::TempDir,
     pub underlay: Underlay,
+    /// Takes the datagrams to port 9 of the world, which would be answered with ICMP errors.
+    _discard: UdpSocket,
 }
 
 pub fn ip(text: &str) -> IpAddr {
@@ -65,7 +67,11 @@ impl Net {
         let switch = Namespace::new("switch");
         switch.run("ip link add br0 type bridge mcast_snooping 0");
         switch.run("ip link set br0 up");
-        let net = Self { world: Namespace::new("world"), switch, pins, underlay };
+        let world = Namespace::new("world");
+        let inside = world.enter();
+        let discard = UdpSocket::bind("[::]:9").unwrap();
+        drop(inside);
+        let net = Self { world, switch, pins, underlay, _discard: discard };
         net.plug(&net.world, "eth0", 100);
         net
     }
@@ -201,9 +207,10 @@ impl Node {
     }
 }
 
+/// 70 bytes less than the uplink: fits over IPv6 too.
 pub fn make_tunnel(namespace: &Namespace) {
     namespace.run(&format!("ip link add egret0 type vxlan external dstport {TUNNEL_PORT}"));
-    namespace.run("ip link set egret0 mtu 1450 arp off up");
+    namespace.run("ip link set egret0 mtu 1430 arp off up");
     namespace.run("ip addr add 169.254.54.80/32 dev egret0");
     namespace.sysctl("net/ipv4/conf/egret0/rp_filter", "2");
 }

@@ -43,8 +43,12 @@ impl Port {
         Self::open(namespace, link, if v4 { libc::ETH_P_IP } else { libc::ETH_P_IPV6 })
     }
 
+    /// A frame that a tc program drops on its way out is sent too (ENOBUFS).
     pub fn send(&self, frame: &[u8]) {
-        self.socket.send(frame).unwrap();
+        match self.socket.send(frame) {
+            Err(error) if error.raw_os_error() != Some(libc::ENOBUFS) => panic!("send: {error}"),
+            _ => {}
+        }
     }
 
     /// The first frame within [`PATIENCE`] that `read` makes something of.
@@ -124,6 +128,14 @@ pub fn datagram(frame: &[u8]) -> Option<Datagram> {
         to: SocketAddr::new(to, header.destination_port),
         payload: udp.payload().to_vec(),
     })
+}
+
+/// Sets bytes 6 and 7 of a frame's IPv4 header (flags and fragment offset), and its checksum.
+pub fn set_fragment(frame: &mut [u8], value: u16) {
+    frame[20..22].copy_from_slice(&value.to_be_bytes());
+    frame[24..26].fill(0);
+    let sum = internet_sum(&[&frame[14..34]]).to_be_bytes();
+    frame[24..26].copy_from_slice(&sum);
 }
 
 pub fn source_mac(frame: &[u8]) -> Mac {

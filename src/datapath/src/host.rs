@@ -100,7 +100,7 @@ fn choose(
             let in_subnet = own.iter().any(|net| net.prefix_len() < net.max_prefix_len());
             // Clouds give a /32 with a default route: the route counts then.
             (in_subnet || (!own.is_empty() && !defaults.is_empty())).then_some(())?;
-            let Some(mac) = link.mac else { return None };
+            let mac = link.mac?;
             Some(Uplink {
                 name: link.name.clone(),
                 index: link.index,

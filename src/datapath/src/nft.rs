@@ -22,6 +22,7 @@ use serde_json::Value;
 use self::delta::{Delta, delta};
 use self::generation::{generation, has_table};
 use self::observe::{Observed, Reading, read};
+pub(crate) use self::programme::LAYOUT;
 use self::programme::is_snat;
 use self::table::Table;
 use crate::constants::Settings;

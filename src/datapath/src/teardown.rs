@@ -34,7 +34,8 @@ impl std::error::Error for TeardownError {}
 /// # Errors
 /// All failures, after everything else was removed.
 pub fn all(settings: &Settings) -> Result<(), TeardownError> {
-    let steps: [(&str, fn(&Settings) -> Result<(), PortError>); 5] = [
+    type Step = fn(&Settings) -> Result<(), PortError>;
+    let steps: [(&str, Step); 5] = [
         ("rules", rule::remove),
         ("routes", route::remove),
         ("device", link::remove),

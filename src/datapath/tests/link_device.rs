@@ -1,5 +1,6 @@
 //! The tunnel device, rules, routes, uplinks and collisions, in network namespaces. Needs root,
 //! iproute2, nftables.
+#![expect(clippy::unwrap_used, reason = "helpers of tests panic as tests do")]
 
 use std::collections::BTreeSet;
 use std::net::UdpSocket;
@@ -215,6 +216,7 @@ fn others_that_use_ours_are_named() {
     ns.run("ip link add other0 type vxlan id 9 dstport 5480");
     ns.run("ip route add 10.0.0.0/8 dev lo table 5480");
     ns.nft("table ip vpn { chain marks { type filter hook prerouting priority 0; meta mark set meta mark | 0x1000; }; }");
+    ns.nft("table inet egret { chain c { }\n }");
     let _socket = UdpSocket::bind("0.0.0.0:5481").unwrap();
     let found: Vec<String> =
         host::check(&settings).unwrap().iter().map(ToString::to_string).collect();
@@ -225,6 +227,7 @@ fn others_that_use_ours_are_named() {
         "the routing table 5480 is used by the IPv4 route to 10.0.0.0/8",
         "the UDP port 5480 is used by the VXLAN device other0: choose another tunnel port",
         "the UDP port 5481 is used by process ",
+        "the nft table inet egret is used by somebody else",
     ] {
         assert!(found.iter().any(|line| line.contains(part)), "{part}: {found:#?}");
     }

@@ -1,4 +1,5 @@
 //! Connections as conntrack has them, and the probe. Needs root, iproute2, nftables.
+#![expect(clippy::unwrap_used, reason = "helpers of tests panic as tests do")]
 
 use std::collections::BTreeSet;
 use std::net::{IpAddr, SocketAddr, TcpListener, UdpSocket};

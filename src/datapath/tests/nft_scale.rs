@@ -1,4 +1,5 @@
 //! Thousands of flows, and what one change of them costs. Needs root and nftables.
+#![expect(clippy::unwrap_used, reason = "helpers of tests panic as tests do")]
 
 use std::collections::BTreeSet;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};

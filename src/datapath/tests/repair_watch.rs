@@ -1,4 +1,5 @@
 //! Noticing what others do, and putting it back. Needs root, iproute2, nftables.
+#![expect(clippy::unwrap_used, reason = "helpers of tests panic as tests do")]
 
 use std::time::{Duration, Instant};
 

@@ -14,6 +14,8 @@ use crate::error::PortError;
 /// - Idempotent; an unchanged programme writes nothing. Nothing outside Egret's own table or
 ///   chains is touched.
 /// - A connection that is steered stays steered when its flow leaves the programme.
+/// - `never_steered` wins over a flow that covers it: a flow may be as wide as `0.0.0.0/0`, and
+///   should be, since every hole that is cut out of it becomes a dozen flows.
 /// - Safe to repeat after a crash at any point: what the kernel has is read, not remembered.
 pub trait Steering {
     /// Makes the kernel hold `programme`.

@@ -17,7 +17,7 @@ const SNAT: &str = "snat-";
 
 /// Begins the name of the empty chain that says which version of the fixed chains this is: two
 /// tables of one layout differ in nothing but elements and SNAT chains.
-const LAYOUT: &str = "layout-";
+pub(crate) const LAYOUT: &str = "layout-";
 
 /// A flow that no rule could be made of.
 #[derive(Debug, PartialEq, Eq, thiserror::Error)]

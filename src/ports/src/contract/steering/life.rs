@@ -5,7 +5,7 @@ use std::net::SocketAddr;
 use super::addresses::{EGRESS, POD, PORT, SERVER, block, idle, steered};
 use super::load::{connect, talk, tcp_echo};
 use super::steered::{assert_nothing_leaked, one_block};
-use super::world::{World, ip};
+use super::world::{World, ip, throws};
 use super::{Factory, Names};
 use crate::steering::Applied;
 
@@ -61,7 +61,7 @@ pub fn nothing_leaks_without_the_tunnel(factory: &impl Factory) {
     let faults = [
         (format!("link set {device} down\n"), format!("link set {device} up\n{routes}")),
         (both(&|family| rule("del", family)), both(&|family| rule("add", family))),
-        (both(&|family| format!("{family} route flush table {table}")), routes),
+        (both(&|family| format!("{family} route flush table {table}")), routes + &throws(table)),
     ];
     for (fault, cure) in faults {
         let mut running: Vec<_> = POD

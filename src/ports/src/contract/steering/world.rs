@@ -45,6 +45,8 @@ impl<F: Factory> World<F> {
         ip(&gateway, &gateway_lines());
         // The larger of `all` and the device's own wins: 1 everywhere, 2 on the tunnel.
         director.sysctl("net/ipv4/conf/all/rp_filter", "1");
+        // As wg-quick sets it: the strict check then looks sources up with the mark.
+        director.sysctl("net/ipv4/conf/all/src_valid_mark", "1");
         for key in ["net/ipv4/ip_forward", "net/ipv6/conf/all/forwarding"] {
             director.sysctl(key, "1");
         }
@@ -138,15 +140,23 @@ fn director_lines(names: &Names) -> String {
          addr add 169.254.54.80/32 dev {device}\n",
         BRIDGE.v4, BRIDGE.v6, NODE.v4, NODE.v6, ROUTER.v4, ROUTER.v6
     );
-    for (family, pods) in [("-4", "10.244.0.0/16"), ("-6", "fd00:244::/48")] {
+    lines += &throws(*table);
+    for family in ["-4", "-6"] {
         lines += &format!(
             "{family} rule add fwmark {mark:#x}/{mark:#x} table {table} priority {priority}\n\
              {family} route add unreachable default metric 4000000000 table {table}\n\
-             {family} route add throw {pods} table {table}\n\
              {family} route add default dev {device} table {table}\n"
         );
     }
     lines
+}
+
+/// Without them `src_valid_mark` makes the strict `rp_filter` drop what pods send.
+pub(super) fn throws(table: u32) -> String {
+    format!(
+        "-4 route add throw 10.244.0.0/16 table {table}\n\
+         -6 route add throw fd00:244::/48 table {table}\n"
+    )
 }
 
 fn outside_lines() -> String {

@@ -2,7 +2,7 @@
 //!
 //! State: people write manifests anywhere below the directory; Egret writes only below
 //! `egret.dev/` in it: an object per file (`egret.dev/egressaddresses/203.0.113.17.yaml`), for
-//! each pool and claim a record with its status, two counters, the leader's Lease and the events.
+//! each pool and claim a record with its status, the fence counter, the leader's Lease and events.
 //! Several processes on one machine share it; the lock on the marker file `.egret-store` orders
 //! them.
 //! Always: every access begins at the path, and under the lock; a directory without its marker,
@@ -10,9 +10,9 @@
 //! when its document or its file goes, never because a file is broken, empty, being written or
 //! unreadable.
 
-mod counter;
 mod error;
 mod events;
+mod fences;
 mod files;
 mod leader;
 mod own;
@@ -39,8 +39,7 @@ pub use events::RecordedEvent;
 pub use own::OWN_FOLDER;
 pub use store::{LOCK_PATIENCE, MARKER};
 
-use counter::{FENCES, VERSIONS};
-use files::Files;
+use files::{Files, Scope};
 use store::{Intent, Store};
 
 const MARKER_TEXT: &str = "Egret store. While this file is missing, the store counts as \
@@ -55,7 +54,7 @@ pub struct DirectoryState {
 #[derive(Debug)]
 struct Shared {
     store: Store,
-    files: Mutex<Files>,
+    index: Mutex<Index>,
     observed: Mutex<Option<leader::Observed>>,
     snapshot: watch::Sender<Option<Arc<Snapshot>>>,
     reachable: watch::Sender<bool>,
@@ -63,8 +62,15 @@ struct Shared {
     stop: AtomicBool,
 }
 
+/// What was read, and the snapshot that a revision of it made.
+#[derive(Debug, Default)]
+struct Index {
+    files: Files,
+    assembled: Option<(u64, Arc<Snapshot>)>,
+}
+
 impl DirectoryState {
-    /// Makes a directory a store: its folders, its counters and, last, its marker. Where it is
+    /// Makes a directory a store: its folders, its counter and, last, its marker. Where it is
     /// one already, nothing changes.
     ///
     /// # Errors
@@ -79,11 +85,8 @@ impl DirectoryState {
         for folder in std::iter::once(OWN_FOLDER).chain(own::FOLDERS) {
             store::make_folder(root.as_fd(), folder).map_err(StoreError::io(folder))?;
         }
-        for counter in [VERSIONS, FENCES] {
-            // `create_new`: a counter that is there never begins anew.
-            let path = dir.join(counter.file);
-            create_new(&path, "1\n").map_err(StoreError::io(counter.file))?;
-        }
+        // `create_new`: a counter that is there never begins anew.
+        create_new(&dir.join(fences::FILE), "1\n").map_err(StoreError::io(fences::FILE))?;
         create_new(&dir.join(MARKER), MARKER_TEXT).map_err(StoreError::io(MARKER))
     }
 
@@ -96,7 +99,7 @@ impl DirectoryState {
             .map_err(|errno| StoreError::io("eventfd")(errno.into()))?;
         let shared = Arc::new(Shared {
             store: Store::new(dir),
-            files: Mutex::default(),
+            index: Mutex::default(),
             observed: Mutex::default(),
             snapshot: watch::Sender::new(None),
             reachable: watch::Sender::new(true),
@@ -146,7 +149,7 @@ impl ClusterState for DirectoryState {
     }
 
     async fn read_consistent(&self) -> Result<Arc<Snapshot>, PortError> {
-        self.blocking("read the store".to_owned(), Shared::refresh).await
+        self.blocking("read the store".to_owned(), |shared| shared.refresh(&Scope::All)).await
     }
 
     async fn write(&self, write: Write) -> Result<Version, PortError> {
@@ -163,10 +166,7 @@ impl ClusterState for DirectoryState {
                 return Err(StoreError::Invalid("draw at least one fence".to_owned()));
             }
             let access = shared.store.open(Intent::Write)?;
-            let first = FENCES.draw(&access, count)?;
-            // A drawn fence must not be drawn again after a power loss.
-            access.sync_folder(OWN_FOLDER).map_err(StoreError::io(OWN_FOLDER))?;
-            Ok(first)
+            fences::draw(&access, count)
         })
         .await
     }
@@ -191,14 +191,14 @@ impl ClusterState for DirectoryState {
 
 impl Shared {
     /// Reads the directory, brings the records up to the manifests and publishes the snapshot.
-    fn refresh(&self) -> Result<Arc<Snapshot>, StoreError> {
+    fn refresh(&self, scope: &Scope) -> Result<Arc<Snapshot>, StoreError> {
         // Held to the end: of two refreshes the one that read later publishes later.
-        let mut files = locked(&self.files);
-        let result = self.read(&mut files);
+        let mut index = locked(&self.index);
+        let result = self.read(&mut index, scope);
         self.note_reachable(result.as_ref().err());
-        let snapshot = Arc::new(result?);
+        let snapshot = result?;
         self.snapshot.send_if_modified(|published| {
-            let changed = published.as_deref() != Some(&*snapshot);
+            let changed = published.as_ref() != Some(&snapshot);
             if changed {
                 *published = Some(Arc::clone(&snapshot));
             }
@@ -207,31 +207,46 @@ impl Shared {
         Ok(snapshot)
     }
 
-    fn read(&self, files: &mut Files) -> Result<Snapshot, StoreError> {
+    fn read(&self, index: &mut Index, scope: &Scope) -> Result<Arc<Snapshot>, StoreError> {
+        let files = &mut index.files;
         let mut access = self.store.open(Intent::Read)?;
-        self.walk(files, &access)?;
+        self.look(files, &access, scope)?;
+        if let Some((revision, snapshot)) = &index.assembled
+            && *revision == files.revision
+        {
+            return Ok(Arc::clone(snapshot));
+        }
         let mut failed = None;
         if !records::changes(files, now())?.is_empty() {
             drop(access);
             access = self.store.open(Intent::Write)?;
             // Another process may have done it between the two locks.
-            self.walk(files, &access)?;
+            self.look(files, &access, &Scope::All)?;
             let changes = records::changes(files, now())?;
             failed = records::apply(&access, changes).err();
-            self.walk(files, &access)?;
+            self.look(files, &access, &Scope::All)?;
         }
         drop(access);
         let mut snapshot = snapshot::assemble(files);
+        let complete = failed.is_none();
         if let Some(error) = failed {
             let place = OWN_FOLDER.to_owned();
             snapshot.broken.push(Broken { place, message: error.to_string() });
         }
+        let snapshot = Arc::new(snapshot);
+        // What could not be recorded is tried again the next time.
+        index.assembled = complete.then(|| (files.revision, Arc::clone(&snapshot)));
         Ok(snapshot)
     }
 
     /// A directory that cannot be listed is unreachable too: nothing in it counts as deleted.
-    fn walk(&self, files: &mut Files, access: &store::Access) -> Result<(), StoreError> {
-        files.walk(access).map_err(|error| self.store.unreachable(error.to_string()))
+    fn look(
+        &self,
+        files: &mut Files,
+        access: &store::Access,
+        scope: &Scope,
+    ) -> Result<(), StoreError> {
+        files.look(access, scope).map_err(|error| self.store.unreachable(error.to_string()))
     }
 
     fn note_reachable(&self, error: Option<&StoreError>) {
@@ -252,7 +267,7 @@ impl Shared {
     }
 
     fn folders(&self) -> Vec<String> {
-        locked(&self.files).folders.iter().cloned().collect()
+        locked(&self.index).files.folders.iter().cloned().collect()
     }
 
     /// The folders that are there now; none where the store is unreachable.
@@ -265,7 +280,7 @@ impl Shared {
         if writing.is_empty() && written.is_empty() {
             return;
         }
-        let mut files = locked(&self.files);
+        let files = &mut locked(&self.index).files;
         for path in written {
             files.busy.remove(path);
         }
@@ -288,7 +303,7 @@ impl Shared {
 pub fn read_once(dir: &Path) -> Result<Snapshot, StoreError> {
     let access = Store::new(dir).open(Intent::Read)?;
     let mut files = Files::default();
-    files.walk(&access)?;
+    files.look(&access, &Scope::All)?;
     Ok(snapshot::with_unrecorded(snapshot::assemble(&files), &files))
 }
 

@@ -2,6 +2,7 @@
 
 use std::path::Path;
 
+use egret_ports::cluster_state::ClusterState as _;
 use egret_ports::contract::cluster_state;
 use egret_state::DirectoryState;
 
@@ -23,6 +24,8 @@ async fn the_directory_keeps_the_contract() {
             DirectoryState::open(folder.path()).unwrap(),
             DirectoryState::open(folder.path()).unwrap(),
         );
+        // The store holds a pool once a process has recorded it.
+        clients.0.read_consistent().await.unwrap();
         folders.push(folder);
         clients
     })

@@ -1,4 +1,5 @@
 //! What a directory of manifests does beyond the contract of every store.
+#![expect(clippy::unwrap_used, reason = "a test fails by panicking, its helpers too")]
 
 #[path = "directory/fixture.rs"]
 mod fixture;

@@ -63,7 +63,7 @@ fn halve(access: &Access) -> Result<(), StoreError> {
     let bytes = access.read(FILE).map_err(StoreError::io(FILE))?;
     let middle = bytes.len() / 2;
     let start = bytes[middle..].iter().position(|byte| *byte == b'\n').map_or(0, |end| end + 1);
-    access.replace(FILE, &bytes[middle + start..]).map_err(StoreError::io(FILE))
+    access.replace_for_now(FILE, &bytes[middle + start..]).map_err(StoreError::io(FILE))
 }
 
 /// The events, oldest first by their last occurrence; equal ones are counted together. Lines that

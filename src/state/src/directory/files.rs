@@ -30,10 +30,21 @@ pub struct Files {
     pub unreadable: Vec<Broken>,
     /// Files that somebody is writing right now, with the time of the last write seen.
     pub busy: BTreeMap<PathBuf, Instant>,
+    /// Grows with every change of what is above, except `busy`.
+    pub revision: u64,
+}
+
+/// What may have changed since the last time.
+#[derive(Clone, Debug)]
+pub enum Scope {
+    /// Anything.
+    All,
+    /// These files.
+    Paths(BTreeSet<String>),
 }
 
 /// A person's file.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub struct ManifestFile {
     stamp: Option<Stamp>,
     lately: bool,
@@ -45,9 +56,9 @@ pub struct ManifestFile {
 }
 
 /// A file of Egret's own.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub struct OwnFile {
-    stamp: Stamp,
+    stamp: Option<Stamp>,
     lately: bool,
     /// The object, as it was last understood.
     pub object: Option<Own>,
@@ -56,28 +67,48 @@ pub struct OwnFile {
 }
 
 impl Files {
-    /// Brings everything up to what the directory holds now.
+    /// Brings what may have changed up to what the directory holds now.
     ///
     /// # Errors
     /// Where the directory itself cannot be listed: nothing has changed then.
-    pub fn walk(&mut self, access: &Access) -> Result<(), StoreError> {
+    pub fn look(&mut self, access: &Access, scope: &Scope) -> Result<(), StoreError> {
         self.busy.retain(|_, last| last.elapsed() < WRITER_PATIENCE);
+        match scope {
+            Scope::All => self.walk(access)?,
+            Scope::Paths(paths) => {
+                for path in paths {
+                    if FOLDERS.iter().any(|folder| path.starts_with(folder)) {
+                        self.read_own(access, path);
+                    } else {
+                        self.read_manifest(access, path);
+                    }
+                }
+            }
+        }
+        Ok(())
+    }
+
+    fn walk(&mut self, access: &Access) -> Result<(), StoreError> {
         let Seen { manifests, own, folders, unreadable } = find_all(access)?;
         let hidden = |path: &str, blocked: &[(String, Broken)]| {
             blocked.iter().any(|(folder, _)| {
                 path.strip_prefix(folder.as_str()).is_some_and(|rest| rest.starts_with('/'))
             })
         };
+        let before = self.manifests.len() + self.own.len();
         self.manifests.retain(|path, _| manifests.contains(path) || hidden(path, &unreadable));
         self.own.retain(|path, _| own.contains(path));
+        let gone = self.manifests.len() + self.own.len() < before;
         for path in &manifests {
             self.read_manifest(access, path);
         }
         for path in &own {
             self.read_own(access, path);
         }
+        let unreadable: Vec<Broken> = unreadable.into_iter().map(|(_, broken)| broken).collect();
+        self.revision += u64::from(gone || self.unreadable != unreadable);
         self.folders = folders;
-        self.unreadable = unreadable.into_iter().map(|(_, broken)| broken).collect();
+        self.unreadable = unreadable;
         Ok(())
     }
 
@@ -86,66 +117,65 @@ impl Files {
             return;
         }
         let known = self.manifests.get(path);
-        let (stamp, lately) = match access.stamp(path) {
-            Ok((stamp, lately)) => (Some(stamp), lately),
-            Err(error) if error.kind() == io::ErrorKind::NotFound => {
-                self.manifests.remove(path);
-                return;
+        let read = access.stamp(path).and_then(|(stamp, lately)| {
+            let same = known.is_some_and(|known| known.stamp == Some(stamp) && !known.lately);
+            if same {
+                Ok(None)
+            } else {
+                access.read(path).map(|bytes| Some((stamp, lately, bytes)))
             }
-            Err(_) => (None, true),
-        };
-        if known.is_some_and(|known| stamp.is_some() && known.stamp == stamp && !known.lately) {
-            return;
-        }
-        let bytes = match access.read(path) {
-            Ok(bytes) => bytes,
+        });
+        match read {
+            Ok(None) => {}
+            Ok(Some((stamp, lately, bytes))) => self.take_manifest(path, stamp, lately, bytes),
             Err(error) if error.kind() == io::ErrorKind::NotFound => {
-                self.manifests.remove(path);
-                return;
+                self.revision += u64::from(self.manifests.remove(path).is_some());
             }
             Err(error) => {
                 let fault = Fault { line: 1, message: format!("cannot be read: {error}") };
-                let objects = self.manifests.remove(path).map(|known| known.objects);
-                let file = ManifestFile {
-                    stamp: None,
-                    lately: true,
-                    bytes: Vec::new(),
-                    objects: objects.unwrap_or_default(),
-                    faults: vec![fault],
-                };
-                self.manifests.insert(path.to_owned(), file);
-                return;
+                let file = self.manifests.entry(path.to_owned()).or_default();
+                let faults = vec![fault];
+                self.revision += u64::from(file.faults != faults);
+                (file.stamp, file.faults) = (None, faults);
             }
-        };
-        if let Some(known) = self.manifests.get_mut(path)
-            && known.stamp.is_some()
-            && known.bytes == bytes
-        {
-            (known.stamp, known.lately) = (stamp, lately);
+        }
+    }
+
+    fn take_manifest(&mut self, path: &str, stamp: Stamp, lately: bool, bytes: Vec<u8>) {
+        let file = self.manifests.entry(path.to_owned()).or_default();
+        let same = file.stamp.is_some() && file.bytes == bytes;
+        (file.stamp, file.lately) = (Some(stamp), lately);
+        if same {
             return;
         }
-        let before = self.manifests.remove(path).map(|known| known.objects).unwrap_or_default();
-        let (objects, faults) = understand(&bytes, before);
-        let file = ManifestFile { stamp, lately, bytes, objects, faults };
-        self.manifests.insert(path.to_owned(), file);
+        (file.objects, file.faults) = understand(&bytes, std::mem::take(&mut file.objects));
+        file.bytes = bytes;
+        self.revision += 1;
     }
 
     fn read_own(&mut self, access: &Access, path: &str) {
         let Ok((stamp, lately)) = access.stamp(path) else {
-            self.own.remove(path);
+            self.revision += u64::from(self.own.remove(path).is_some());
             return;
         };
         let known = self.own.get(path);
-        if known.is_some_and(|known| known.stamp == stamp && !known.lately) {
+        if known.is_some_and(|known| known.stamp == Some(stamp) && !known.lately) {
             return;
         }
         let read = access.read(path).map_err(|error| format!("cannot be read: {error}"));
-        let before = self.own.remove(path).and_then(|known| known.object);
-        let (object, fault) = match read.and_then(|bytes| own::parse(path, &bytes)) {
-            Ok(object) => (Some(object), None),
-            Err(message) => (before, Some(message)),
-        };
-        self.own.insert(path.to_owned(), OwnFile { stamp, lately, object, fault });
+        let file = self.own.entry(path.to_owned()).or_default();
+        (file.stamp, file.lately) = (Some(stamp), lately);
+        match read.and_then(|bytes| own::parse(path, &bytes)) {
+            Ok(object) => {
+                self.revision +=
+                    u64::from(file.fault.is_some() || file.object.as_ref() != Some(&object));
+                (file.object, file.fault) = (Some(object), None);
+            }
+            Err(message) => {
+                self.revision += u64::from(file.fault.as_ref() != Some(&message));
+                file.fault = Some(message);
+            }
+        }
     }
 }
 

@@ -113,5 +113,5 @@ fn save(access: &Access, spec: Spec) -> Result<(), StoreError> {
     };
     let text = serde_saphyr::to_string(&file)
         .map_err(|error| StoreError::Invalid(format!("{FILE}: {error}")))?;
-    access.replace(FILE, text.as_bytes()).map_err(StoreError::io(FILE))
+    access.replace_for_now(FILE, text.as_bytes()).map_err(StoreError::io(FILE))
 }

@@ -181,6 +181,12 @@ fn checked(name: &str) -> Result<&str, StoreError> {
     }
 }
 
+/// A version that no object has had: versions are only compared for equality, and 64 random bits
+/// need no counter that every write would have to wait for.
+pub fn new_version() -> Version {
+    Version(format!("{:016x}", rand::random::<u64>()))
+}
+
 /// Reads an object; `None` where its file is not there.
 ///
 /// # Errors

@@ -7,7 +7,6 @@ use std::collections::BTreeMap;
 use egret_core::model::{ClaimStatus, PoolStatus, Timestamp, Uid, Version};
 use rand::RngExt as _;
 
-use super::counter::VERSIONS;
 use super::error::StoreError;
 use super::files::Files;
 use super::own::{self, CLAIMS, Own, Record, RecordStatus};
@@ -148,7 +147,7 @@ pub fn apply(access: &Access, changes: Vec<Change>) -> Result<(), StoreError> {
                 {
                     access.make_folder(folder).map_err(StoreError::io(folder))?;
                 }
-                record.version = Version(VERSIONS.draw(access, 1)?.to_string());
+                record.version = own::new_version();
                 own::save(access, &file, &Own::Record(record))?;
             }
             Change::Remove(file) => access.remove(&file).map_err(StoreError::io(&file))?,

@@ -206,14 +206,25 @@ impl Access {
     /// Replaces a file, or makes it: readers see the old content or the new one, and so does the
     /// next boot. Needs [`Intent::Write`].
     pub fn replace(&self, file: &str, bytes: &[u8]) -> io::Result<()> {
+        self.put(file, bytes, true)
+    }
+
+    /// Like [`Self::replace`], for what means nothing after a power loss: it may be empty then.
+    pub fn replace_for_now(&self, file: &str, bytes: &[u8]) -> io::Result<()> {
+        self.put(file, bytes, false)
+    }
+
+    fn put(&self, file: &str, bytes: &[u8], lasting: bool) -> io::Result<()> {
         let (folder, name) = file.rsplit_once('/').unwrap_or((".", file));
         let temporary = format!("{folder}/.{name}.new");
         let flags = OFlags::WRONLY | OFlags::CREATE | OFlags::TRUNC | OFlags::CLOEXEC;
         let mode = Mode::RUSR | Mode::WUSR | Mode::RGRP | Mode::ROTH;
         let mut opened = File::from(fs::openat(&self.root, temporary.as_str(), flags, mode)?);
         opened.write_all(bytes)?;
-        // Without it a power loss can leave an empty file behind the new name.
-        fs::fdatasync(&opened)?;
+        if lasting {
+            // Without it a power loss can leave an empty file behind the new name.
+            fs::fdatasync(&opened)?;
+        }
         fs::renameat(&self.root, temporary.as_str(), &self.root, file)?;
         Ok(())
     }

@@ -1,6 +1,6 @@
 //! The thread that keeps the snapshot up to what the directory holds.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::io;
 use std::os::fd::AsFd as _;
 use std::path::{Path, PathBuf};
@@ -12,6 +12,7 @@ use inotify::{EventMask, Inotify, WatchDescriptor, WatchMask};
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 
 use super::Shared;
+use super::files::Scope;
 use super::store::{Intent, MARKER};
 use crate::manifest::is_manifest;
 
@@ -31,7 +32,9 @@ struct Watches {
 /// What a batch of events asks for.
 #[derive(Debug, Default)]
 struct News {
-    changed: bool,
+    /// Anything may have changed.
+    anything: bool,
+    changed: BTreeSet<String>,
     begin_anew: bool,
     writing: Vec<PathBuf>,
     written: Vec<PathBuf>,
@@ -41,7 +44,7 @@ struct News {
 pub fn run(shared: &Arc<Shared>) {
     let mut watches: Option<Watches> = None;
     let mut compared = Instant::now();
-    let mut dirty = true;
+    let mut scope = Some(Scope::All);
     while !shared.stop.load(Ordering::Acquire) {
         if watches.as_ref().is_none_or(|watches| watches.root != shared.store.identity()) {
             watches = begin(shared);
@@ -49,17 +52,23 @@ pub fn run(shared: &Arc<Shared>) {
             if let Some(watches) = &mut watches {
                 watches.add(shared, shared.find_folders());
             }
-            dirty = true;
+            scope = Some(Scope::All);
         }
-        if dirty || compared.elapsed() >= COMPARE {
+        if compared.elapsed() >= COMPARE {
+            scope = Some(Scope::All);
+        }
+        if let Some(scope) = scope.take() {
             // A folder that is new was not watched while it was filled, so look again.
-            while shared.refresh().is_ok()
+            while shared.refresh(&scope).is_ok()
+                && matches!(scope, Scope::All)
                 && watches.as_mut().is_some_and(|watches| watches.add(shared, shared.folders()))
             {
             }
-            compared = Instant::now();
+            if matches!(scope, Scope::All) {
+                compared = Instant::now();
+            }
         } else if shared.store.open(Intent::Read).is_err() == shared.is_reachable() {
-            dirty = true;
+            scope = Some(Scope::All);
             continue;
         }
         let news = wait(shared, watches.as_mut());
@@ -67,7 +76,11 @@ pub fn run(shared: &Arc<Shared>) {
         if news.begin_anew {
             watches = None;
         }
-        dirty = news.changed;
+        if news.anything {
+            scope = Some(Scope::All);
+        } else if !news.changed.is_empty() {
+            scope = Some(Scope::Paths(news.changed));
+        }
     }
 }
 
@@ -139,17 +152,17 @@ impl News {
             | EventMask::DELETE_SELF
             | EventMask::MOVE_SELF;
         if mask.intersects(ends) {
-            self.changed = true;
+            self.anything = true;
             self.begin_anew = true;
             return;
         }
         let Some((folder, name)) = folder.zip(name.and_then(|name| name.to_str())) else { return };
         if mask.contains(EventMask::ISDIR) {
-            self.changed |= !name.starts_with('.');
+            self.anything |= !name.starts_with('.');
             return;
         }
         if name == MARKER {
-            self.changed = true;
+            self.anything = true;
             return;
         }
         if !is_manifest(name) {
@@ -160,7 +173,7 @@ impl News {
             self.written.retain(|written| *written != path);
             self.writing.push(path);
         } else {
-            self.changed = true;
+            self.changed.extend(path.to_str().map(str::to_owned));
             self.writing.retain(|writing| *writing != path);
             self.written.push(path);
         }
@@ -182,7 +195,7 @@ fn wait(shared: &Shared, watches: Option<&mut Watches>) -> News {
         }
     }
     let mut drained = [0; 8];
-    news.changed |= rustix::io::read(&shared.wake, &mut drained).is_ok();
+    news.anything |= rustix::io::read(&shared.wake, &mut drained).is_ok();
     if let Some(watches) = watches {
         watches.read(&mut news);
     }

@@ -5,7 +5,6 @@ use egret_core::model::{
 };
 use egret_ports::cluster_state::Write;
 
-use super::counter::VERSIONS;
 use super::error::StoreError;
 use super::own::{self, Own, RecordStatus};
 use super::store::Access;
@@ -120,7 +119,7 @@ fn put<T: PartialEq>(
     {
         return Ok(before.version);
     }
-    let version = Version(VERSIONS.draw(access, 1)?.to_string());
+    let version = own::new_version();
     own::save(access, file, &wrap(Stored { version: version.clone(), value }))?;
     Ok(version)
 }
@@ -170,7 +169,7 @@ fn put_status(
         return Ok(record.version);
     }
     record.status = status;
-    record.version = Version(VERSIONS.draw(access, 1)?.to_string());
+    record.version = own::new_version();
     let version = record.version.clone();
     own::save(access, file, &Own::Record(record))?;
     Ok(version)

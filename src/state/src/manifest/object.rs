@@ -80,6 +80,15 @@ impl std::fmt::Display for ObjectKey {
     }
 }
 
+const OUR_KINDS: [&str; 6] = [
+    "EgressPool",
+    "StaticEgressIP",
+    "ClusterStaticEgressIP",
+    "EgressAddress",
+    "EgressNode",
+    "EgressCluster",
+];
+
 /// Parses one document; `None` for a kind that Egret does not read.
 pub fn parse(text: &str) -> Result<Option<Object>, Vec<Fault>> {
     let head: TypeMeta = yaml::read(text).map_err(|fault| vec![fault])?.value;
@@ -102,10 +111,16 @@ pub fn parse(text: &str) -> Result<Option<Object>, Vec<Fault>> {
             "a List is not read: write its items as documents, separated by lines of ---",
         )]),
         (api::API_VERSION, kind) => ours(text, kind).map(Some),
-        (version, kind) if version.starts_with("egret.dev/") => Err(vec![Fault::new(
-            line_of(text, "apiVersion", None),
-            format!("{version} {kind} is not known: write apiVersion: {}", api::API_VERSION),
-        )]),
+        // Passed over in silence, a person would wait for it for ever.
+        (version, kind) if version.starts_with("egret.dev/") || OUR_KINDS.contains(&kind) => {
+            Err(vec![Fault::new(
+                line_of(text, "apiVersion", None),
+                format!(
+                    "{version} {kind} is not known: write it as {kind} of apiVersion: {}",
+                    api::API_VERSION
+                ),
+            )])
+        }
         _ => Ok(None),
     }
 }

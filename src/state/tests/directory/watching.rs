@@ -63,12 +63,7 @@ async fn two_changes_in_one_tick_of_the_clock_are_both_seen() {
     }
 }
 
-#[tokio::test]
-async fn workloads_are_read_as_an_api_server_shows_them() {
-    let store = Fixture::new();
-    store.put(
-        "world.yaml",
-        "apiVersion: v1
+const WORLD: &str = "apiVersion: v1
 kind: Node
 metadata: {name: node-1, labels: {topology.kubernetes.io/zone: b, x: y}}
 spec: {unschedulable: true, podCIDRs: [10.244.1.0/24, 'fd00:1::/64']}
@@ -109,8 +104,12 @@ spec: {clusterIP: None}
 apiVersion: apps/v1
 kind: Deployment
 metadata: {name: not-ours}
-",
-    );
+";
+
+#[tokio::test]
+async fn workloads_are_read_as_an_api_server_shows_them() {
+    let store = Fixture::new();
+    store.put("world.yaml", WORLD);
     let snapshot = read(&store.open()).await;
     assert!(snapshot.broken.is_empty(), "{:?}", snapshot.broken);
     let node = &snapshot.nodes[&NodeName::new("node-1")];

@@ -56,7 +56,7 @@ impl Hook {
         format!("{}_{index}", self.program)
     }
 
-    fn failed(self, link: &str) -> impl Fn(aya::programs::ProgramError) -> BpfError {
+    pub(crate) fn failed(self, link: &str) -> impl Fn(aya::programs::ProgramError) -> BpfError {
         move |source| BpfError::Program { program: self.program, link: link.to_owned(), source }
     }
 }

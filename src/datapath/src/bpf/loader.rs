@@ -51,11 +51,7 @@ pub fn load(config: LoadConfig) -> Result<Loaded, BpfError> {
         pins::copy_maps(newest, &directory)?;
     }
     for hook in HOOKS {
-        classifier(&mut ebpf, hook)?.load().map_err(|source| BpfError::Program {
-            program: hook.program,
-            link: String::new(),
-            source,
-        })?;
+        load_program(&mut ebpf, hook)?;
     }
     let mut loaded = Loaded { ebpf, clsact: config.attach == AttachMode::Clsact, config };
     loaded.attach_all(&others)?;
@@ -189,6 +185,20 @@ impl Loaded {
         let mut map: Array<_, [u8; CONFIG]> = pins::array(directory, pins::CONFIG)?;
         map.set(0, codec::encode_config(&config), 0).map_err(BpfError::map(pins::CONFIG))
     }
+}
+
+/// The verifier gives up with EAGAIN whenever a signal is pending (kernel/bpf/verifier.c).
+const LOAD_ATTEMPTS: u32 = 10;
+
+fn load_program(ebpf: &mut Ebpf, hook: Hook) -> Result<(), BpfError> {
+    let program = classifier(ebpf, hook)?;
+    for _ in 1..LOAD_ATTEMPTS {
+        match program.load() {
+            Err(error) if program_errno(&error) == Some(libc::EAGAIN) => {}
+            loaded => return loaded.map_err(hook.failed("")),
+        }
+    }
+    program.load().map_err(hook.failed(""))
 }
 
 fn classifier(ebpf: &mut Ebpf, hook: Hook) -> Result<&mut SchedClassifier, BpfError> {

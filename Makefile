@@ -30,7 +30,8 @@ figures: build ## measure failovers, planned moves, load at rest
 test: setup check unit lab ## everything that CI runs
 
 .PHONY: check
-check: setup ## formatting, lints, licences
+check: ## formatting, lints, licences
+	@tests/setup.sh check
 	@tests/step.sh "rustfmt" cargo fmt --all --check
 	@tests/step.sh "clippy" cargo clippy $(CARGO_FLAGS) --workspace --all-targets -- -D warnings
 	@tests/step.sh "licences, bans, sources" cargo deny --locked check licenses bans sources
@@ -49,7 +50,8 @@ soak: build ## the long rows in full, and the long model check
 	@cargo run $(CARGO_FLAGS) --release -p egret-model -- check --long
 
 .PHONY: advisories
-advisories: setup ## known vulnerabilities of dependencies (needs the advisory database)
+advisories: ## known vulnerabilities of dependencies (needs the advisory database)
+	@tests/setup.sh check
 	@cargo deny --locked check advisories
 
 .PHONY: clean-lab

@@ -38,7 +38,7 @@ pub(crate) struct Datapath {
     programs: Loaded,
     tables: GatewayTables,
     steering: NftSteering,
-    programme: SteeringProgramme,
+    programme: Option<SteeringProgramme>,
 }
 
 impl Datapath {
@@ -72,7 +72,7 @@ impl Datapath {
             programs,
             tables,
             steering,
-            programme: SteeringProgramme::default(),
+            programme: None,
         })
     }
 
@@ -97,10 +97,12 @@ impl Datapath {
     /// Makes the kernel hold `programme`. Flows that begin with it are picked up at their next
     /// packet, also where nothing ever answers them.
     pub(crate) fn apply(&mut self, programme: SteeringProgramme) -> Result<Applied, PortError> {
-        let before = std::mem::replace(&mut self.programme, programme);
-        let (_, applied) = self.ensure()?;
-        if applied == Applied::Changed && before.flows != self.programme.flows {
-            conntrack::forget_unreplied(&self.settings, &self.programme)?;
+        let before = self.programme.replace(programme.clone());
+        let (_, applied) = self.ensure(&programme)?;
+        if applied == Applied::Changed
+            && before.is_none_or(|before| before.flows != programme.flows)
+        {
+            conntrack::forget_unreplied(&self.settings, &programme)?;
         }
         Ok(applied)
     }
@@ -112,11 +114,14 @@ impl Datapath {
             self.new_uplinks = true;
             self.uplinks = uplinks;
         }
-        let (kernel, rules) = self.ensure()?;
+        // Before the first programme nobody knows what is missing: what an earlier process left
+        // stays as it is.
+        let Some(programme) = self.programme.clone() else { return Ok(false) };
+        let (kernel, rules) = self.ensure(&programme)?;
         Ok(kernel || rules == Applied::Changed)
     }
 
-    fn ensure(&mut self) -> Result<(bool, Applied), PortError> {
+    fn ensure(&mut self, programme: &SteeringProgramme) -> Result<(bool, Applied), PortError> {
         let mtu = underlay_mtu(&self.uplinks, &self.endpoints);
         let tunnel = link::ensure(&self.settings, family(&self.endpoints), mtu)?;
         self.steering.set_mtu(tunnel.mtu);
@@ -124,11 +129,11 @@ impl Datapath {
         let attached =
             self.programs.ensure(&links).map_err(|error| error.into_port("attach BPF programs"))?;
         let rules = rule::ensure(&self.settings)?;
-        let routes = route::ensure(&self.settings, &self.programme.never_steered, tunnel.index)?;
+        let routes = route::ensure(&self.settings, &programme.never_steered, tunnel.index)?;
         let changed = Applied::Changed;
         let kernel =
             tunnel.applied == changed || attached > 0 || rules == changed || routes == changed;
-        Ok((kernel, self.steering.apply(&self.programme)?))
+        Ok((kernel, self.steering.apply(programme)?))
     }
 
     /// The blocks that this node must know: of the addresses that it may carry, and its own.
@@ -158,7 +163,7 @@ impl Datapath {
 
     /// The addresses that this node has open blocks of.
     pub(crate) fn directed(&self) -> Vec<IpAddr> {
-        self.programme.blocks.keys().copied().collect()
+        self.programme.iter().flat_map(|programme| programme.blocks.keys()).copied().collect()
     }
 
     /// The egress addresses that a connection of this node leaves with, and how many share one
@@ -172,10 +177,8 @@ impl Datapath {
     pub(crate) fn bypass_probe(
         &self,
     ) -> Option<impl FnOnce() -> Result<Verdict, PortError> + Send + 'static> {
-        if self.programme.flows.is_empty() {
-            return None;
-        }
-        let (settings, programme) = (self.settings.clone(), self.programme.clone());
+        let programme = self.programme.clone().filter(|programme| !programme.flows.is_empty())?;
+        let settings = self.settings.clone();
         Some(move || probe::run(&settings, &programme, PROBE_WINDOW))
     }
 }

@@ -14,9 +14,12 @@ mod events;
 mod lease;
 mod links;
 mod main_loop;
+mod metrics;
 mod node_status;
+mod remembered;
 mod start;
 mod update;
 
 pub use args::AgentArgs;
+pub use metrics::register as register_metrics;
 pub use start::{AgentError, run};

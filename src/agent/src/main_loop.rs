@@ -15,9 +15,10 @@ use std::time::Duration;
 use egret_core::blocks;
 use egret_core::model::{EgressNodeStatus, NodeName, Snapshot, VoterSet};
 use egret_core::programme::{
-    gateways_of, granted_blocks, newest_block_number, planned_for, steering_programme,
+    SteeringProgramme, gateways_of, granted_blocks, newest_block_number, planned_for,
+    steering_programme,
 };
-use egret_core::quorum::Now;
+use egret_core::quorum::{Now, View};
 use egret_datapath::probe::Verdict;
 use egret_datapath::repair::Change;
 use egret_ports::clock::Clock;
@@ -32,8 +33,10 @@ use crate::address_status::Held;
 use crate::blocks::{Acknowledged, pressure};
 use crate::datapath::Datapath;
 use crate::events::Events;
-use crate::lease::{Command, LeaseHandle, Notice, Update};
+use crate::lease::{Command, LeaseHandle, Link, Notice, Update};
+use crate::links::uplink_for;
 use crate::node_status;
+use crate::remembered::{Remembered, RememberedFile};
 use crate::start::AgentError;
 use crate::update::update;
 
@@ -69,6 +72,7 @@ pub(crate) struct MainLoop<S, C> {
     pub(crate) datapath: Datapath,
     pub(crate) lease: LeaseHandle,
     pub(crate) acknowledged: Acknowledged,
+    pub(crate) remembered: RememberedFile,
     pub(crate) status: EgressNodeStatus,
     pub(crate) memory: LoopMemory,
     pub(crate) events: Events,
@@ -99,6 +103,7 @@ impl<S: ClusterState, C: Clock> MainLoop<S, C> {
         mut inputs: Inputs,
         mut done: UnboundedReceiver<Done>,
     ) -> Result<(), AgentError> {
+        self.recall();
         let mut snapshots = self.state.watch();
         // What was read before this loop began counts as new.
         snapshots.mark_changed();
@@ -175,11 +180,44 @@ impl<S: ClusterState, C: Clock> MainLoop<S, C> {
         }
         let open = self.acknowledged.open(&granted);
         let programme = steering_programme(snapshot, &self.me, &open, &self.memory.unavailable);
+        self.remember(&programme);
         let applied = self.datapath.apply(programme);
         if let Ok(Applied::Changed) = applied {
             info!(event = "programmed", "the kernel holds the new programme");
         }
         self.record("RulesNotApplied", applied.map(|_| ()));
+    }
+
+    fn remember(&mut self, programme: &SteeringProgramme) {
+        let Update { view, peers, endpoints, .. } = self.memory.update.clone();
+        let remembered = Remembered { view, peers, endpoints, programme: programme.clone() };
+        if let Err(error) = self.remembered.write(remembered) {
+            warn!(%error, "cannot keep the snapshot for the next process");
+        }
+    }
+
+    /// Goes on with what an earlier process knew, until the store has answered.
+    fn recall(&mut self) {
+        let Some(remembered) = self.remembered.read() else { return };
+        info!(event = "recalled", "going on with the snapshot of an earlier process");
+        let Remembered { view, peers, endpoints, programme } = remembered;
+        let links = self.links(&view);
+        let update = Update { view, peers, endpoints, links };
+        self.lease.tell(Command::Update(Box::new(update)));
+        let applied = self.datapath.apply(programme);
+        self.record("RulesNotApplied", applied.map(|_| ()));
+    }
+
+    /// How this node would carry the addresses that a kept plan gives it.
+    fn links(&self, view: &View) -> BTreeMap<IpAddr, Link> {
+        view.addresses
+            .iter()
+            .filter(|(_, plan)| plan.ranks().any(|node| *node == self.me))
+            .map(|(address, _)| {
+                let uplink = uplink_for(*address, self.datapath.uplinks());
+                (*address, Link { uplink, wire: None })
+            })
+            .collect()
     }
 
     /// The gateway's part: who may send from which ports.

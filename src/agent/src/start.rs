@@ -20,6 +20,7 @@ use crate::datapath::Datapath;
 use crate::events::Events;
 use crate::lease::{self, KeptFile, LeaseThread};
 use crate::main_loop::{Inputs, LoopMemory, MainLoop};
+use crate::remembered::RememberedFile;
 
 /// Why an agent could not start or go on.
 #[derive(Debug, thiserror::Error)]
@@ -101,6 +102,7 @@ pub async fn run<S: ClusterState, C: Clock>(
     info!(event = "agent_started", node = %me, "agent started");
     let main_loop = MainLoop {
         acknowledged: Acknowledged::read(&args.run_dir),
+        remembered: RememberedFile::new(&args.run_dir),
         events: Events::new(me.clone()),
         memory: LoopMemory::default(),
         me,

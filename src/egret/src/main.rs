@@ -21,6 +21,8 @@ use crate::args::{Args, Command};
 pub(crate) struct Usage(pub(crate) String);
 
 fn main() -> ExitCode {
+    // `egret status | head` ends quietly, as other tools do.
+    sigpipe::reset();
     let args = Args::parse();
     match run(args.command) {
         Ok(()) => ExitCode::SUCCESS,

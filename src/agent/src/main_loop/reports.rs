@@ -109,6 +109,7 @@ impl<S: ClusterState, C: Clock> MainLoop<S, C> {
         info!(event = "lease_held", %address, epoch = holding.epoch.counter, probed, "held");
         let now = self.clock.now();
         let before = self.memory.held.get(&address);
+        let is_new = probed && before.is_none_or(|held| !held.probed || held.holding != holding);
         let renewed = before.is_some_and(|held| held.holding == holding);
         let held = Held {
             since: before.filter(|_| renewed).map_or(now, |held| held.since),
@@ -117,7 +118,7 @@ impl<S: ClusterState, C: Clock> MainLoop<S, C> {
             probed,
         };
         self.memory.held.insert(address, held);
-        if probed && !renewed {
+        if is_new {
             self.tell(false, address, "Held", format!("{} holds {address}", self.me));
         }
     }

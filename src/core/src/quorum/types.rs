@@ -69,7 +69,8 @@ impl Config {
 
 /// What the store says, as far as leases need it. The last one read stays in force while the
 /// store cannot be reached. `Default` is a store without a cluster object.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
 pub struct View {
     /// The cluster's id, newest set and longest lease; `None` before the object exists.
     pub cluster: Option<ClusterView>,
@@ -80,7 +81,8 @@ pub struct View {
 }
 
 /// The `EgressCluster`, as far as leases need it.
-#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
 pub struct ClusterView {
     /// The cluster's id.
     pub id: String,
@@ -91,7 +93,8 @@ pub struct ClusterView {
 }
 
 /// The plan and the status of one address, as far as leases need them.
-#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
 pub struct AddressView {
     /// Rank 0.
     pub owner: Option<NodeName>,

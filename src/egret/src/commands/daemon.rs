@@ -10,6 +10,7 @@ use egret_runtime::health::Health;
 use egret_runtime::http;
 use egret_runtime::log::{self, LogArgs};
 use egret_runtime::metrics::{self, MetricsArgs};
+use egret_runtime::prometheus_client::registry::Registry;
 use egret_runtime::shutdown::Shutdown;
 use egret_state::DirectoryState;
 use tokio::net::TcpListener;
@@ -20,15 +21,21 @@ use crate::args::{AgentCommand, ControllerCommand, StandaloneCommand, TeardownAr
 const GRACE: Duration = Duration::from_secs(8);
 
 pub(crate) fn controller(args: ControllerCommand) -> anyhow::Result<()> {
-    block_on(&args.log, &args.metrics, async |shutdown| {
-        let state = open(&args.store.manifests)?;
-        egret_controller::run(args.controller.clone(), state, SystemClock, shutdown).await;
-        Ok(())
-    })
+    block_on(
+        &args.log,
+        &args.metrics,
+        |_| {},
+        async |shutdown| {
+            let state = open(&args.store.manifests)?;
+            egret_controller::run(args.controller.clone(), state, SystemClock, shutdown).await;
+            Ok(())
+        },
+    )
 }
 
 pub(crate) fn agent(args: AgentCommand) -> anyhow::Result<()> {
-    block_on(&args.log, &args.metrics, async |shutdown| {
+    let register = |registry: &mut Registry| egret_agent::register_metrics(&args.agent, registry);
+    block_on(&args.log, &args.metrics, register, async |shutdown| {
         let state = open(&args.store.manifests)?;
         Ok(egret_agent::run(args.agent.clone(), state, SystemClock, shutdown).await?)
     })
@@ -36,7 +43,8 @@ pub(crate) fn agent(args: AgentCommand) -> anyhow::Result<()> {
 
 /// Controller and agent over one store, in one process. Where the agent ends, so does the other.
 pub(crate) fn standalone(args: StandaloneCommand) -> anyhow::Result<()> {
-    block_on(&args.log, &args.metrics, async |shutdown| {
+    let register = |registry: &mut Registry| egret_agent::register_metrics(&args.agent, registry);
+    block_on(&args.log, &args.metrics, register, async |shutdown| {
         let state = open(&args.store.manifests)?;
         let controller = egret_controller::run(
             args.controller.clone(),
@@ -58,7 +66,7 @@ pub(crate) fn standalone(args: StandaloneCommand) -> anyhow::Result<()> {
 pub(crate) fn teardown(args: &TeardownArgs) -> anyhow::Result<()> {
     let programs = egret_datapath::bpf::teardown(&args.bpffs.join("egret"));
     let rest = egret_datapath::teardown::all(&egret_datapath::Settings::default());
-    for name in ["lease.kept", "blocks.json"] {
+    for name in ["lease.kept", "blocks.json", "snapshot.json"] {
         let path = args.run_dir.join(name);
         if let Err(error) = std::fs::remove_file(&path)
             && error.kind() != std::io::ErrorKind::NotFound
@@ -82,23 +90,28 @@ fn open(directory: &Path) -> anyhow::Result<Arc<DirectoryState>> {
 fn block_on(
     log: &LogArgs,
     metrics: &MetricsArgs,
+    register: impl FnOnce(&mut Registry),
     daemon: impl AsyncFnOnce(Shutdown) -> anyhow::Result<()>,
 ) -> anyhow::Result<()> {
     log::init(log)?;
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     runtime.block_on(async {
         let (_trigger, shutdown) = Shutdown::install(GRACE)?;
-        serve_metrics(metrics).await?;
+        serve_metrics(metrics, register).await?;
         daemon(shutdown).await
     })
 }
 
-async fn serve_metrics(args: &MetricsArgs) -> anyhow::Result<()> {
+async fn serve_metrics(
+    args: &MetricsArgs,
+    register: impl FnOnce(&mut Registry),
+) -> anyhow::Result<()> {
     let Some(address) = args.metrics_listen else { return Ok(()) };
     let listener = TcpListener::bind(address)
         .await
         .with_context(|| format!("cannot serve metrics on {address} (--metrics-listen)"))?;
-    let registry = Arc::new(metrics::registry(env!("CARGO_PKG_VERSION")));
-    tokio::spawn(http::serve(listener, registry, Health::default()));
+    let mut registry = metrics::registry(env!("CARGO_PKG_VERSION"));
+    register(&mut registry);
+    tokio::spawn(http::serve(listener, Arc::new(registry), Health::default()));
     Ok(())
 }

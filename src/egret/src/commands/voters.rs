@@ -1,6 +1,7 @@
 use std::collections::BTreeSet;
 
-use egret_core::model::{EgressNode, NodeName, Snapshot, Voter, VoterSet};
+use egret_core::model::{NodeName, Snapshot};
+use egret_core::voters;
 use egret_ports::cluster_state::Write;
 
 use super::store;
@@ -61,27 +62,9 @@ fn reset(snapshot: &Snapshot, stopped: &BTreeSet<NodeName>) -> anyhow::Result<Wr
                     hand, a single dead voter is replaced after 5 minutes by itself";
         return Err(Usage(text.to_owned()).into());
     }
-    let newest = snapshot.egress_nodes.values().map(|n| n.value.status.acknowledged_set).max();
-    let member = snapshot
-        .egress_nodes
-        .values()
-        .map(|node| &node.value)
-        .filter(|node| !stopped.contains(&node.name))
-        .find_map(voter)
+    let set = voters::reset(snapshot, stopped)
         .ok_or_else(|| Usage("no other node's agent may vote: start one first".to_owned()))?;
     let mut cluster = stored.value.clone();
-    let number = old.number.max(newest.unwrap_or(0)) + 1;
-    cluster.set = Some(VoterSet { number, members: vec![member] });
+    cluster.set = Some(set);
     Ok(Write::Cluster { expect: Some(stored.version.clone()), cluster })
-}
-
-fn voter(node: &EgressNode) -> Option<Voter> {
-    let status = &node.status;
-    status.may_vote.as_ref()?;
-    Some(Voter {
-        node: node.name.clone(),
-        endpoints: status.endpoints.clone(),
-        peer_port: status.peer_port,
-        public_key: status.public_key?,
-    })
 }

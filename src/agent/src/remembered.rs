@@ -1,0 +1,85 @@
+//! What an agent remembers of the store across a restart of its process (LEASES.md rule 12): an
+//! agent that restarts while the store is unreachable goes on with it.
+
+use std::collections::BTreeMap;
+use std::net::IpAddr;
+use std::path::{Path, PathBuf};
+use std::{fs, io};
+
+use egret_core::model::NodeName;
+use egret_core::programme::SteeringProgramme;
+use egret_core::quorum::View;
+use egret_peers::Peer;
+use serde::{Deserialize, Serialize};
+
+/// The last snapshot, as far as this node needs it.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub(crate) struct Remembered {
+    pub(crate) view: View,
+    pub(crate) peers: BTreeMap<NodeName, Peer>,
+    pub(crate) endpoints: BTreeMap<NodeName, Vec<IpAddr>>,
+    pub(crate) programme: SteeringProgramme,
+}
+
+/// Its file, on a file system that a reboot empties: after a boot the plans must be read anew
+/// (rule 11).
+#[derive(Debug)]
+pub(crate) struct RememberedFile {
+    path: PathBuf,
+    written: Option<Remembered>,
+}
+
+impl RememberedFile {
+    pub(crate) fn new(run_dir: &Path) -> Self {
+        Self { path: run_dir.join("snapshot.json"), written: None }
+    }
+
+    /// What an earlier process of this boot has kept; unreadable counts as absent.
+    pub(crate) fn read(&mut self) -> Option<Remembered> {
+        let bytes = fs::read(&self.path).ok()?;
+        match serde_json::from_slice::<Remembered>(&bytes) {
+            Ok(remembered) => {
+                self.written = Some(remembered.clone());
+                Some(remembered)
+            }
+            Err(error) => {
+                tracing::warn!(path = %self.path.display(), %error,
+                    "the kept snapshot is unreadable: waiting for the store");
+                None
+            }
+        }
+    }
+
+    /// Replaces it as a whole, where it has changed.
+    pub(crate) fn write(&mut self, remembered: Remembered) -> io::Result<()> {
+        if self.written.as_ref() == Some(&remembered) {
+            return Ok(());
+        }
+        let next = self.path.with_extension("next");
+        fs::write(&next, serde_json::to_vec(&remembered).map_err(io::Error::other)?)?;
+        fs::rename(&next, &self.path)?;
+        self.written = Some(remembered);
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_was_remembered_comes_back_and_garbage_counts_as_nothing() {
+        let directory = tempfile::tempdir().unwrap();
+        let mut file = RememberedFile::new(directory.path());
+        assert_eq!(file.read(), None);
+        let mut remembered = Remembered::default();
+        let endpoint: IpAddr = "2001:db8:5::101".parse().unwrap();
+        remembered.endpoints.insert("gateway-1".into(), vec![endpoint]);
+        remembered.view.nodes.insert("gateway-1".into());
+        file.write(remembered.clone()).unwrap();
+        assert_eq!(RememberedFile::new(directory.path()).read(), Some(remembered));
+        fs::write(directory.path().join("snapshot.json"), "{").unwrap();
+        assert_eq!(file.read(), None);
+    }
+}

@@ -37,6 +37,7 @@ pub fn inbound_connections_are_answered(factory: &impl Factory) {
         tcp_echo(&world.outside, server, to).unwrap_or_else(|e| panic!("TCP to {to}: {e}"));
         udp_echo(&world.outside, server, to).unwrap_or_else(|e| panic!("UDP to {to}: {e}"));
         world.outside.run(&format!("ping -c 2 -i 0.05 -W 2 -I {server} {pod}"));
+        world.settle();
         assert_eq!(world.tunnel.to(server), [], "replies were steered");
     }
 }
@@ -61,6 +62,7 @@ pub fn nodeport_and_cluster_addresses_work(factory: &impl Factory) {
         let to = SocketAddr::new(address(text), 80);
         tcp_echo(&world.pod, pod, to).unwrap_or_else(|e| panic!("to {to}: {e}"));
     }
+    world.settle();
     for server in SERVER.each() {
         assert_eq!(world.tunnel.to(server), []);
     }
@@ -78,6 +80,7 @@ pub fn the_destination_after_dnat_decides(factory: &impl Factory) {
         let connected = tcp_echo(&world.pod, pod, to);
         if factory.marks_after_dnat() {
             connected.unwrap_or_else(|error| panic!("to {to}: {error}"));
+            world.settle();
             assert!(!world.tunnel.to(server).is_empty(), "not steered");
         } else {
             assert!(connected.is_err(), "left the node unsteered");
@@ -86,6 +89,7 @@ pub fn the_destination_after_dnat_decides(factory: &impl Factory) {
     if !factory.marks_after_dnat() {
         assert!(world.dropped(SteeringDrop::NotMarked) > 0, "not counted");
     }
+    world.settle();
     assert_nothing_leaked(&world);
 }
 
@@ -97,6 +101,7 @@ pub fn the_nodes_own_traffic_is_left_alone(factory: &impl Factory) {
         let to = SocketAddr::new(server, PORT);
         tcp_echo(&world.director, node, to).unwrap_or_else(|e| panic!("the node to {to}: {e}"));
         tcp_echo(&world.pod, other, to).unwrap_or_else(|e| panic!("{other} to {to}: {e}"));
+        world.settle();
         assert_eq!(world.tunnel.to(server), [], "steered");
     }
     for (pod, bridge) in POD.each().into_iter().zip(BRIDGE.each()) {

@@ -27,6 +27,7 @@ pub fn running_connections_are_left_alone(factory: &impl Factory) {
     for stream in before.iter_mut().chain(&mut under) {
         talk(stream).unwrap_or_else(|error| panic!("under the claim: {error}"));
     }
+    world.settle();
     for server in SERVER.each() {
         assert!(!world.tunnel.to(server).is_empty(), "the new connection was not steered");
     }
@@ -38,6 +39,7 @@ pub fn running_connections_are_left_alone(factory: &impl Factory) {
     for stream in &mut under {
         talk(stream).unwrap_or_else(|error| panic!("after the claim: {error}"));
     }
+    world.settle();
     for ((pod, server), address) in ends.iter().zip(EGRESS.each()) {
         let seen = world.tunnel.to(*server);
         assert!(!seen.is_empty() && seen.iter().all(|p| p.source == address), "{seen:?}");
@@ -80,7 +82,7 @@ pub fn nothing_leaks_without_the_tunnel(factory: &impl Factory) {
             let socket = super::load::udp(&world.pod, pod, SocketAddr::new(server, PORT));
             super::load::one_way(&socket);
         }
-        world.settle();
+        world.settle_uplink();
         assert_nothing_leaked(&world);
         ip(&world.director, &cure);
         for (pod, server) in POD.each().into_iter().zip(SERVER.each()) {
@@ -104,6 +106,7 @@ pub fn flushed_rules_are_noticed_and_put_back(factory: &impl Factory) {
         tcp_echo(&world.pod, pod, SocketAddr::new(server, PORT))
             .unwrap_or_else(|error| panic!("after the repair: {error}"));
     }
+    world.settle();
     assert_nothing_leaked(&world);
 }
 

@@ -166,7 +166,7 @@ pub(super) fn one_way(socket: &UdpSocket) {
     }
 }
 
-/// Sends an unselected datagram and waits until the oracle has seen it.
+/// Sends a datagram that no check looks for and waits until the oracle has seen it.
 pub(super) fn marker(namespace: &Namespace, from: IpAddr, to: IpAddr, oracle: &Oracle) {
     static NEXT: AtomicU16 = AtomicU16::new(60_000);
     let port = NEXT.fetch_add(1, Ordering::Relaxed);

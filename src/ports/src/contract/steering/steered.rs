@@ -64,6 +64,7 @@ pub fn never_steered_wins_over_a_wide_flow(factory: &impl Factory) {
             tcp_echo(&world.pod, from, SocketAddr::new(to, PORT))
                 .unwrap_or_else(|error| panic!("{from} to {to}: {error}"));
         }
+        world.settle();
         assert!(!world.tunnel.to(server).is_empty(), "{server} was not steered");
         assert_eq!(world.tunnel.to(never), [], "{never} was steered");
         assert!(!world.leaked.to(never).is_empty(), "{never} did not go the node's way");
@@ -81,11 +82,14 @@ pub fn segments_fit_the_tunnel(factory: &impl Factory) {
         tcp_echo(&world.pod, pod, SocketAddr::new(server, PORT))
             .unwrap_or_else(|error| panic!("{pod} to {server}: {error}"));
     }
+    world.settle();
     for ((pod, server), headers) in POD.each().into_iter().zip(SERVER.each()).zip([40, 60]) {
+        let answers = |packet: &Seen| packet.destination == pod && packet.source == server;
+        from_pod.wait("the answer", 1, answers);
         let fits = u16::try_from(MTU - headers).unwrap_or_else(|e| panic!("{e}"));
         let offered = |seen: Vec<Seen>| seen.iter().find_map(|packet| packet.mss);
         assert_eq!(offered(world.tunnel.to(server)), Some(fits), "offered by the pod");
-        let answered = from_pod.seen(|packet| packet.destination == pod && packet.source == server);
+        let answered = from_pod.seen(answers);
         assert_eq!(offered(answered), Some(fits), "offered to the pod");
     }
     world.pod.run("ip link set eth0 mtu 1300");
@@ -93,6 +97,7 @@ pub fn segments_fit_the_tunnel(factory: &impl Factory) {
     for ((pod, server), headers) in POD.each().into_iter().zip(SERVER.each()).zip([40, 60]) {
         tcp_echo(&world.pod, pod, SocketAddr::new(server, PORT))
             .unwrap_or_else(|error| panic!("{pod} to {server}: {error}"));
+        world.settle();
         let offered = world.tunnel.to(server).iter().find_map(|packet| packet.mss);
         assert_eq!(offered, Some(1300 - headers), "a smaller MSS was raised or lost");
     }

@@ -101,9 +101,17 @@ impl<F: Factory> World<F> {
         *drops.get(&reason).unwrap_or_else(|| panic!("{reason:?} is not counted: {drops:?}"))
     }
 
-    /// Waits until what the pod has sent has come out of the director: an unselected packet sent
-    /// now has come out of the uplink.
+    /// Waits until what the pod has sent has come out of the director and was recorded: an
+    /// unselected packet sent now was seen on the uplink, and then one that the gateway sent.
     pub(super) fn settle(&self) {
+        self.settle_uplink();
+        for (from, to) in SERVER.each().into_iter().zip(EGRESS.each()) {
+            super::load::marker(&self.gateway, from, to, &self.tunnel);
+        }
+    }
+
+    /// The same for the uplink alone, while there is no tunnel.
+    pub(super) fn settle_uplink(&self) {
         for (from, to) in OTHER.each().into_iter().zip(SERVER.each()) {
             super::load::marker(&self.pod, from, to, &self.leaked);
         }

@@ -3,6 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
 use std::path::{Path, PathBuf};
+use std::time::Instant;
 use std::{fs, io};
 
 use egret_core::model::PortRange;
@@ -78,6 +79,20 @@ fn to_ask(granted: &Granted, acknowledged: &BTreeMap<IpAddr, u64>) -> BTreeMap<I
         .collect()
 }
 
+/// Addresses that this node uses and has had no open block of, since when. Pure: the caller keeps
+/// the result and passes it in again.
+pub(crate) fn blockless(
+    before: &BTreeMap<IpAddr, Instant>,
+    used: impl IntoIterator<Item = IpAddr>,
+    open: &BTreeMap<IpAddr, BTreeSet<PortRange>>,
+    now: Instant,
+) -> BTreeMap<IpAddr, Instant> {
+    used.into_iter()
+        .filter(|address| !open.contains_key(address))
+        .map(|address| (address, before.get(&address).copied().unwrap_or(now)))
+        .collect()
+}
+
 /// How many blocks of each address this node asks for: one more where the connections to one
 /// destination take 80 % of the ports (above that the kernel's search for a free one begins to
 /// drop first packets in silence). Nothing is given back: a new connection could take a port of the
@@ -129,6 +144,19 @@ mod tests {
         assert_eq!(need(103, &two, 2), 2);
         assert_eq!(need(0, &two, 2), 2);
         assert_eq!(need(0, &one, 1), 1);
+    }
+
+    #[test]
+    fn an_address_is_blockless_from_its_first_use_until_a_block_opens() {
+        let address: IpAddr = "203.0.113.17".parse().unwrap();
+        let begin = Instant::now();
+        let later = begin + std::time::Duration::from_secs(7);
+        let none = BTreeMap::new();
+        let first = blockless(&BTreeMap::new(), [address], &none, begin);
+        assert_eq!(blockless(&first, [address], &none, later), first);
+        let open = BTreeMap::from([(address, BTreeSet::new())]);
+        assert!(blockless(&first, [address], &open, later).is_empty());
+        assert!(blockless(&first, [], &none, later).is_empty());
     }
 
     #[test]

@@ -4,13 +4,14 @@
 //! one write to the store is under way at a time and none is waited for here, so that a store that
 //! hangs delays no repair of the kernel.
 
+mod checks;
 mod reports;
 mod sync;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use egret_core::blocks;
 use egret_core::model::{EgressNodeStatus, NodeName, Snapshot, VoterSet};
@@ -30,7 +31,7 @@ use tokio::sync::mpsc::{Receiver, UnboundedReceiver, UnboundedSender};
 use tracing::{error, info, warn};
 
 use crate::address_status::Held;
-use crate::blocks::{Acknowledged, pressure};
+use crate::blocks::{Acknowledged, blockless};
 use crate::datapath::Datapath;
 use crate::events::Events;
 use crate::lease::{Command, LeaseHandle, Link, Notice, Update};
@@ -41,10 +42,8 @@ use crate::start::AgentError;
 use crate::update::update;
 
 const TICK: Duration = Duration::from_secs(1);
-/// The connection table is read every so many ticks: a dump of a large one takes a while.
-const CONNECTIONS: u64 = 2;
-/// Whether traffic passes our hooks is probed every so many ticks, until it has been seen to.
-const PROBES: u64 = 10;
+/// Longest wait for a block before `whenUnavailable: Node` applies.
+const BLOCKLESS: Duration = Duration::from_secs(5);
 /// How long a hand-over may take before the process ends all the same.
 const LONGEST_STOP: Duration = Duration::from_secs(5);
 
@@ -86,6 +85,8 @@ pub(crate) struct LoopMemory {
     update: Update,
     held: BTreeMap<IpAddr, Held>,
     unavailable: BTreeSet<IpAddr>,
+    blockless: BTreeMap<IpAddr, Instant>,
+    done_without: BTreeSet<IpAddr>,
     newer_set: Option<VoterSet>,
     problems: BTreeMap<&'static str, String>,
     asked: BTreeMap<IpAddr, u64>,
@@ -153,9 +154,9 @@ impl<S: ClusterState, C: Clock> MainLoop<S, C> {
     pub(crate) fn on_snapshot(&mut self, snapshot: Arc<Snapshot>) {
         self.memory.snapshot = Some(snapshot.clone());
         self.tell_lease_thread(&snapshot);
+        self.status.block_needs = blocks::needs(&snapshot, &self.me, &self.memory.pressure);
         self.programme(&snapshot);
         self.gateway(&snapshot);
-        self.status.block_needs = blocks::needs(&snapshot, &self.me, &self.memory.pressure);
         let addresses = snapshot.addresses.keys().copied().collect();
         node_status::forget_fences(&mut self.status, &addresses);
         self.memory.unavailable.retain(|address| addresses.contains(address));
@@ -179,13 +180,30 @@ impl<S: ClusterState, C: Clock> MainLoop<S, C> {
             }
         }
         let open = self.acknowledged.open(&granted);
-        let programme = steering_programme(snapshot, &self.me, &open, &self.memory.unavailable);
+        let used = self.status.block_needs.keys().copied();
+        self.memory.blockless = blockless(&self.memory.blockless, used, &open, Instant::now());
+        let unavailable = self.unavailable();
+        let programme = steering_programme(snapshot, &self.me, &open, &unavailable);
+        self.memory.done_without = unavailable;
         self.remember(&programme);
         let applied = self.datapath.apply(programme);
         if let Ok(Applied::Changed) = applied {
             info!(event = "programmed", "the kernel holds the new programme");
         }
         self.record("RulesNotApplied", applied.map(|_| ()));
+    }
+
+    /// The addresses that claims with `whenUnavailable: Node` do without: nobody holds them, or
+    /// this node has had no block of them for 5 s.
+    fn unavailable(&self) -> BTreeSet<IpAddr> {
+        let blockless = self.memory.blockless.iter();
+        let blockless = blockless.filter(|(_, since)| since.elapsed() >= BLOCKLESS);
+        self.memory
+            .unavailable
+            .iter()
+            .chain(blockless.map(|(address, _)| address))
+            .copied()
+            .collect()
     }
 
     fn remember(&mut self, programme: &SteeringProgramme) {
@@ -274,82 +292,6 @@ impl<S: ClusterState, C: Clock> MainLoop<S, C> {
                 self.events.put_back(events);
             }
             Done::Probed(verdict) => self.on_probed(verdict),
-        }
-    }
-
-    fn on_tick(&mut self) {
-        self.ask_for_holders();
-        if self.memory.ticks.is_multiple_of(CONNECTIONS) {
-            self.read_connections();
-        }
-        self.memory.ticks += 1;
-        self.probe_bypass();
-    }
-
-    /// LEASES.md rule 10: traffic for an address that nobody is known to hold.
-    fn ask_for_holders(&mut self) {
-        let drops = self.datapath.unheld_drops();
-        if drops > self.memory.unheld_drops {
-            for address in self.datapath.directed() {
-                self.lease.tell(Command::NeedHolder(address));
-            }
-        }
-        self.memory.unheld_drops = drops;
-    }
-
-    /// Reads the connection table: which addresses are in use, and how full their blocks are.
-    fn read_connections(&mut self) {
-        let Some(snapshot) = self.memory.snapshot.clone() else { return };
-        let granted = granted_blocks(&snapshot, &self.me);
-        if granted.is_empty() {
-            return self.status.idle_addresses.clear();
-        }
-        let usage = match self.datapath.usage() {
-            Ok(usage) => usage,
-            Err(error) => return warn!(%error, "cannot read the connection table"),
-        };
-        // LEASES.md rule 18: a director says once that it has no connection of it left.
-        let ending = |address: &IpAddr| {
-            snapshot.addresses.get(address).is_some_and(|stored| stored.value.plan.end.is_some())
-        };
-        self.status.idle_addresses = granted
-            .keys()
-            .filter(|address| ending(address) && !usage.contains_key(address))
-            .copied()
-            .collect();
-        self.memory.pressure = pressure(&usage, &granted, &self.memory.pressure);
-        self.status.block_needs = blocks::needs(&snapshot, &self.me, &self.memory.pressure);
-    }
-
-    /// Looks from time to time whether pods' traffic passes our hooks, until it has been seen to.
-    fn probe_bypass(&mut self) {
-        if self.memory.passed || !self.memory.ticks.is_multiple_of(PROBES) {
-            return;
-        }
-        let Some(probe) = self.datapath.bypass_probe() else { return };
-        let done = self.done.clone();
-        tokio::task::spawn_blocking(move || {
-            // The loop is gone only when the process is ending.
-            let _ = done.send(Done::Probed(probe()));
-        });
-    }
-
-    fn on_probed(&mut self, verdict: Result<Verdict, PortError>) {
-        match verdict {
-            Ok(Verdict::Bypassed { evidence }) => {
-                let message = format!(
-                    "pods' traffic does not pass this host's netfilter ({evidence}): claims with \
-                     pods here are not served; turn off eBPF host routing in the CNI"
-                );
-                warn!(event = "datapath_bypassed", "{message}");
-                self.memory.problems.insert("DatapathBypassed", message);
-            }
-            Ok(Verdict::Passed) => {
-                self.memory.passed = true;
-                self.memory.problems.remove("DatapathBypassed");
-            }
-            Ok(_) => {}
-            Err(error) => warn!(%error, "cannot tell whether pods' traffic passes netfilter"),
         }
     }
 

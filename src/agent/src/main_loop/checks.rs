@@ -1,0 +1,105 @@
+//! What is looked at from time to time, since no notice tells of it.
+
+use std::net::IpAddr;
+
+use egret_core::blocks;
+use egret_core::programme::granted_blocks;
+use egret_datapath::probe::Verdict;
+use egret_ports::clock::Clock;
+use egret_ports::cluster_state::ClusterState;
+use egret_ports::error::PortError;
+use tracing::warn;
+
+use super::{Done, MainLoop};
+use crate::blocks::pressure;
+use crate::lease::Command;
+
+/// The connection table is read every so many ticks: a dump of a large one takes a while.
+const CONNECTIONS: u64 = 2;
+
+/// Whether traffic passes our hooks is probed every so many ticks, until it has been seen to.
+const PROBES: u64 = 10;
+
+impl<S: ClusterState, C: Clock> MainLoop<S, C> {
+    pub(super) fn on_tick(&mut self) {
+        self.ask_for_holders();
+        let without = self.unavailable();
+        if without != self.memory.done_without
+            && let Some(snapshot) = self.memory.snapshot.clone()
+        {
+            self.programme(&snapshot);
+        }
+        if self.memory.ticks.is_multiple_of(CONNECTIONS) {
+            self.read_connections();
+        }
+        self.memory.ticks += 1;
+        self.probe_bypass();
+    }
+
+    /// LEASES.md rule 10: traffic for an address that nobody is known to hold.
+    fn ask_for_holders(&mut self) {
+        let drops = self.datapath.unheld_drops();
+        if drops > self.memory.unheld_drops {
+            for address in self.datapath.directed() {
+                self.lease.tell(Command::NeedHolder(address));
+            }
+        }
+        self.memory.unheld_drops = drops;
+    }
+
+    /// Reads the connection table: which addresses are in use, and how full their blocks are.
+    fn read_connections(&mut self) {
+        let Some(snapshot) = self.memory.snapshot.clone() else { return };
+        let granted = granted_blocks(&snapshot, &self.me);
+        if granted.is_empty() {
+            return self.status.idle_addresses.clear();
+        }
+        let usage = match self.datapath.usage() {
+            Ok(usage) => usage,
+            Err(error) => return warn!(%error, "cannot read the connection table"),
+        };
+        // LEASES.md rule 18: a director says once that it has no connection of it left.
+        let ending = |address: &IpAddr| {
+            snapshot.addresses.get(address).is_some_and(|stored| stored.value.plan.end.is_some())
+        };
+        self.status.idle_addresses = granted
+            .keys()
+            .filter(|address| ending(address) && !usage.contains_key(address))
+            .copied()
+            .collect();
+        self.memory.pressure = pressure(&usage, &granted, &self.memory.pressure);
+        self.status.block_needs = blocks::needs(&snapshot, &self.me, &self.memory.pressure);
+    }
+
+    /// Looks from time to time whether pods' traffic passes our hooks, until it has been seen to.
+    fn probe_bypass(&mut self) {
+        if self.memory.passed || !self.memory.ticks.is_multiple_of(PROBES) {
+            return;
+        }
+        let Some(probe) = self.datapath.bypass_probe() else { return };
+        let done = self.done.clone();
+        tokio::task::spawn_blocking(move || {
+            // The loop is gone only when the process is ending.
+            let _ = done.send(Done::Probed(probe()));
+        });
+    }
+
+    pub(super) fn on_probed(&mut self, verdict: Result<Verdict, PortError>) {
+        match verdict {
+            Ok(Verdict::Bypassed { evidence }) => {
+                let message = format!(
+                    "pods' traffic does not pass this host's netfilter ({evidence}): claims with \
+                     pods here are not served; turn off eBPF host routing in the CNI"
+                );
+                warn!(event = "datapath_bypassed", "{message}");
+                self.memory.problems.insert("DatapathBypassed", message);
+            }
+            Ok(Verdict::Passed) => {
+                self.memory.passed = true;
+                self.memory.problems.remove("DatapathBypassed");
+            }
+            Ok(_) => {}
+            Err(error) => warn!(%error, "cannot tell whether pods' traffic passes netfilter"),
+        }
+    }
+}

@@ -115,3 +115,8 @@ fn an_unchanged_programme_writes_nothing() {
 fn foreign_tables_are_byte_equal_afterwards() {
     steering::foreign_tables_are_byte_equal_afterwards(&Nft);
 }
+
+#[test]
+fn one_way_flows_from_before_are_not_half_steered() {
+    steering::one_way_flows_from_before_are_not_half_steered(&Nft);
+}

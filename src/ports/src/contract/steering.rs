@@ -29,7 +29,7 @@ pub use invalid::{control_without_rules, invalid_packets_never_leave};
 pub use life::{
     an_unchanged_programme_writes_nothing, flushed_rules_are_noticed_and_put_back,
     foreign_tables_are_byte_equal_afterwards, nothing_leaks_without_the_tunnel,
-    running_connections_are_left_alone,
+    one_way_flows_from_before_are_not_half_steered, running_connections_are_left_alone,
 };
 pub use refusals::{
     a_late_block_revives_a_running_flow, every_refusal_has_its_counter, forged_frames_are_dropped,

@@ -2,8 +2,8 @@
 
 use std::net::SocketAddr;
 
-use super::addresses::{EGRESS, POD, PORT, SERVER, block, idle, steered};
-use super::load::{connect, talk, tcp_echo};
+use super::addresses::{EGRESS, NODE, POD, PORT, SERVER, block, idle, steered};
+use super::load::{connect, one_way, talk, tcp_echo, udp};
 use super::steered::{assert_nothing_leaked, one_block};
 use super::world::{World, ip, throws};
 use super::{Factory, Names};
@@ -48,6 +48,32 @@ pub fn running_connections_are_left_alone(factory: &impl Factory) {
     }
 }
 
+/// Of a one-way flow that began before the claim every packet is `new` to conntrack, and its NAT is
+/// decided: none of it enters the tunnel (it would carry the node's address there, for ever) until
+/// its entry is forgotten.
+pub fn one_way_flows_from_before_are_not_half_steered(factory: &impl Factory) {
+    let mut world = World::new(factory);
+    world.apply(&idle());
+    let flows: Vec<_> = POD
+        .each()
+        .into_iter()
+        .zip(SERVER.each())
+        .map(|(pod, server)| udp(&world.pod, pod, SocketAddr::new(server, PORT)))
+        .collect();
+    flows.iter().for_each(one_way);
+    world.settle();
+    world.apply(&one_block());
+    for _ in 0..5 {
+        flows.iter().for_each(one_way);
+    }
+    world.settle();
+    for (server, node) in SERVER.each().into_iter().zip(NODE.each()) {
+        assert_eq!(world.tunnel.to(server), [], "entered the tunnel");
+        let seen = world.leaked.seen(|p| p.destination == server && p.destination_port == PORT);
+        assert!(seen.len() >= 6 && seen.iter().all(|p| p.source == node), "{seen:?}");
+    }
+}
+
 /// Device down, rule deleted, routes flushed: neither new nor running connections leave by the
 /// uplink, and all goes on when it is put back.
 pub fn nothing_leaks_without_the_tunnel(factory: &impl Factory) {
@@ -79,8 +105,7 @@ pub fn nothing_leaks_without_the_tunnel(factory: &impl Factory) {
         {
             let _ = stream.set_read_timeout(Some(std::time::Duration::from_millis(200)));
             assert!(talk(stream).is_err(), "answered without a tunnel: {fault}");
-            let socket = super::load::udp(&world.pod, pod, SocketAddr::new(server, PORT));
-            super::load::one_way(&socket);
+            one_way(&udp(&world.pod, pod, SocketAddr::new(server, PORT)));
         }
         world.settle_uplink();
         assert_nothing_leaked(&world);

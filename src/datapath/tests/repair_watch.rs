@@ -74,7 +74,7 @@ fn every_fault_is_noticed_and_put_back() {
     assert!(!director.ensure(), "a second round wrote something");
     let mut changes = repair::watch(&director.settings).unwrap();
     type Wanted = fn(&What) -> bool;
-    let faults: [(&str, Wanted); 9] = [
+    let faults: [(&str, Wanted); 11] = [
         ("nft flush ruleset", |w| matches!(w, What::TableRemoved)),
         ("nft delete table inet egret", |w| matches!(w, What::TableRemoved)),
         (
@@ -89,6 +89,8 @@ fn every_fault_is_noticed_and_put_back() {
         ("ip rule del priority 490", |w| matches!(w, What::RuleRemoved(Family::IPv4))),
         ("ip route del throw 10.0.0.0/8 table 5480", |w| matches!(w, What::Route(_))),
         ("ip link set egret0 down", |w| matches!(w, What::DeviceDown)),
+        ("sysctl -q -w net.ipv4.conf.egret0.rp_filter=1", |w| matches!(w, What::DeviceChanged)),
+        ("ip addr flush dev egret0", |w| matches!(w, What::DeviceChanged)),
         ("ip link del egret0", |w| matches!(w, What::DeviceRemoved)),
     ];
     for (fault, wanted) in faults {

@@ -2,7 +2,7 @@
 
 use std::io;
 
-use netlink_packet_core::{NetlinkMessage, NetlinkPayload};
+use netlink_packet_core::{NetlinkMessage, NetlinkPayload, NlaBuffer, NlasIterator};
 use netlink_packet_route::RouteNetlinkMessage;
 use netlink_packet_route::address::AddressMessage;
 use netlink_packet_route::link::LinkMessage;
@@ -25,8 +25,11 @@ const RTNLGRP_IPV6_ROUTE: u32 = 11;
 const RTNLGRP_IPV6_RULE: u32 = 19;
 const RTNLGRP_IPV4_NETCONF: u32 = 24;
 
-/// A sysctl of a device; no library type for it.
+/// A sysctl of a device (linux/netconf.h); no library type for it.
 const RTM_NEWNETCONF: u16 = 80;
+const NETCONFA_IFINDEX: u16 = 1;
+/// After the netlink header and the padded `struct netconfmsg`.
+const NETCONF_ATTRIBUTES: usize = 16 + 4;
 
 const MAIN_TABLE: u32 = 254;
 
@@ -61,8 +64,7 @@ impl Watcher {
     fn message(&mut self, bytes: &[u8]) -> Option<What> {
         let kind = u16::from_ne_bytes(bytes.get(4..6)?.try_into().ok()?);
         if kind == RTM_NEWNETCONF {
-            // For which device is in an attribute that no library reads; ours is checked cheaply.
-            return self.device.map(|_| What::DeviceChanged);
+            return self.sysctl(bytes.get(NETCONF_ATTRIBUTES..)?);
         }
         let message = NetlinkMessage::<RouteNetlinkMessage>::deserialize(bytes).ok()?;
         let NetlinkPayload::InnerMessage(message) = message.payload else { return None };
@@ -85,6 +87,16 @@ impl Watcher {
             }
             _ => None,
         }
+    }
+
+    /// Every new device of a pod brings such a notice; only those of ours count.
+    fn sysctl(&self, attributes: &[u8]) -> Option<What> {
+        let index = NlasIterator::new(attributes)
+            .map_while(Result::ok)
+            .find(|attribute: &NlaBuffer<&[u8]>| attribute.kind() == NETCONFA_IFINDEX)
+            .and_then(|attribute| attribute.value().try_into().ok())
+            .map(u32::from_ne_bytes)?;
+        self.device.is_some_and(|(ours, ..)| ours == index).then_some(What::DeviceChanged)
     }
 
     fn new_link(&mut self, message: &LinkMessage) -> Option<What> {

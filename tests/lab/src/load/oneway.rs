@@ -36,7 +36,7 @@ impl OneWay {
         let pod = lab.pod(pod)?;
         let socket = {
             let _inside = pod.net.enter();
-            UdpSocket::bind(SocketAddr::new(pod.addresses[0], SOURCE_PORTS))?
+            UdpSocket::bind(SocketAddr::new(pod.addresses[0], SOURCE_PORTS + 5000))?
         };
         let stop = Arc::new(AtomicBool::new(false));
         let stopped = stop.clone();

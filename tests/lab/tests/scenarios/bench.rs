@@ -17,6 +17,8 @@ pub struct Row {
 #[derive(Default)]
 pub struct Bench {
     pub shared: Option<Stage>,
+    /// The laboratory is the present row's alone.
+    alone: bool,
 }
 
 /// Runs the rows that the command line names; prints one line each.
@@ -41,9 +43,15 @@ pub fn main(all: &[Row]) -> ExitCode {
         let (start, outcome) = (Instant::now(), run(row, &mut bench));
         let seconds = start.elapsed().as_secs_f64();
         match outcome {
-            Ok(()) => println!("row {} ... ok ({seconds:.1} s)", row.name),
+            Ok(()) => {
+                println!("row {} ... ok ({seconds:.1} s)", row.name);
+                if std::mem::take(&mut bench.alone) {
+                    bench.shared = None;
+                }
+            }
             Err(error) => {
                 println!("row {} ... FAILED ({seconds:.1} s)\n    {error:#}", row.name);
+                bench.alone = false;
                 if let Some(stage) = bench.shared.take() {
                     explain(&stage.lab);
                 }
@@ -70,8 +78,13 @@ fn run(row: &Row, bench: &mut Bench) -> Result<()> {
     }
 }
 
-/// The last words of every process, for a row that failed.
+/// The last words of every process, for a row that failed. Where EGRET_LAB_KEEP names a directory,
+/// logs and store are copied there.
 pub fn explain(lab: &Lab) {
+    if let Some(keep) = std::env::var_os("EGRET_LAB_KEEP") {
+        let copied = std::process::Command::new("cp").arg("-r").arg(lab.dir()).arg(&keep).status();
+        println!("    kept in {}: {copied:?}", keep.display());
+    }
     for entry in lab.journal().noise().iter().rev().take(10) {
         println!("    {entry}");
     }
@@ -85,6 +98,12 @@ pub fn explain(lab: &Lab) {
 }
 
 impl Bench {
+    /// A laboratory for one row alone.
+    pub fn own(&mut self, stage: Stage) -> &mut Stage {
+        self.alone = true;
+        self.shared.insert(stage)
+    }
+
     /// The shared laboratory with the claim held; built at the first call and after a failure.
     pub fn stage(&mut self) -> Result<&mut Stage> {
         if self.shared.is_none() {

@@ -75,14 +75,11 @@ pub fn with_pool(mut lab: Lab) -> Result<Stage> {
 pub fn with_claim(lab: Lab) -> Result<Stage> {
     let stage = with_pool(lab)?;
     stage.lab.write_manifest("bank.yaml", &claim("bank", "settle", &BANK, "Drop"))?;
-    stage.await_held(PATIENCE).map_err(|error| explained(&stage, error))?;
+    if let Err(error) = stage.await_held(PATIENCE) {
+        crate::bench::explain(&stage.lab);
+        return Err(error);
+    }
     Ok(stage)
-}
-
-/// An error, with the last words of every process printed before it.
-pub fn explained(stage: &Stage, error: anyhow::Error) -> anyhow::Error {
-    crate::bench::explain(&stage.lab);
-    error
 }
 
 /// The load of most rows: forty connections, UDP, a new connection now and then.

@@ -9,9 +9,7 @@ use egret_lab::oracle::Expect;
 use egret_lab::{Stamp, wait_until};
 
 use crate::bench::Bench;
-use crate::world::{
-    PATIENCE, await_source, bank, explained, holder, moved, settle, usual, with_claim,
-};
+use crate::world::{PATIENCE, await_source, bank, holder, moved, settle, usual, with_claim};
 
 /// A pod on the holder itself, and on another gateway, works like any other, before and after a
 /// move. (Three of the five nodes vote: with a pod they are everything at once.)
@@ -49,12 +47,12 @@ pub fn pods_on_gateways(bench: &mut Bench) -> Result<()> {
 
 /// A node joins while the controller is stopped: it has no port block, so a flow that begins is
 /// dropped, and works once the block is there.
-pub fn no_block_yet(_: &mut Bench) -> Result<()> {
+pub fn no_block_yet(bench: &mut Bench) -> Result<()> {
     let mut lab = usual().directors(3).build()?;
     let late = "director-3";
     lab.power_off(late)?;
     lab.forget_node(late)?;
-    let mut stage = with_claim(lab)?;
+    let stage = bench.own(with_claim(lab)?);
     stage.lab.stop_controller(true)?;
     stage.lab.write_node(late)?;
     stage.lab.boot(late, &[settle(late, "settle-3")])?;
@@ -75,8 +73,7 @@ pub fn no_block_yet(_: &mut Bench) -> Result<()> {
     ensure!(ledger.right == 0, "a node without a block uses the address");
     stage.lab.start_controller()?;
     let right = || (stage.sources.ledger("no block").right >= 50).then_some(());
-    wait_until("the flow that was dropped works once the block is there", PATIENCE, right)
-        .map_err(|error| explained(&stage, error))?;
+    wait_until("the flow that was dropped works once the block is there", PATIENCE, right)?;
     let wrong = stage.sources.ledger("no block").wrong;
     ensure!(wrong == 0, "{wrong} packets with another source");
     let seen = source_seen(&mut stage.lab, "settle-3", Family::V6)?;

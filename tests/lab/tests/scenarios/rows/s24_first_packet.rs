@@ -2,7 +2,8 @@
 
 use anyhow::{Result, ensure};
 use egret_lab::load::{Shape, inject};
-use egret_lab::oracle::Expect;
+use egret_lab::oracle::{Expect, Ledger};
+use egret_lab::{Stage, Stamp};
 
 use crate::bench::Bench;
 use crate::world::{bank, run_for, settle};
@@ -17,10 +18,12 @@ pub fn new_pods(bench: &mut Bench) -> Result<()> {
         ports: Some((port, port + 9)),
         allowed: bank().to_vec(),
     });
+    let mut starts = Vec::new();
     for number in 0..100 {
         let name = format!("new-{number}");
-        let spec = settle("director-2", &name);
-        stage.lab.add_pod(&spec)?;
+        let written = Stamp::now();
+        stage.lab.add_pod(&settle("director-2", &name))?;
+        starts.push((written, Stamp::now()));
         for count in 0..3 {
             inject(stage.lab.pod(&name)?, Shape::Syn, 43_000 + count, port)?;
         }
@@ -28,10 +31,26 @@ pub fn new_pods(bench: &mut Bench) -> Result<()> {
     }
     run_for(200);
     let ledger = stage.sources.ledger("s24");
+    explain(stage, &starts, &ledger);
     ensure!(ledger.wrong == 0, "{} leaked: {:?}", ledger.wrong, ledger.examples.first());
     ensure!(ledger.right > 100, "only {} packets arrived at all", ledger.right);
     println!("    {} first packets, none with another source", ledger.right);
     Ok(())
+}
+
+/// For every leak, when its pod was written, up and programmed.
+fn explain(stage: &Stage, starts: &[(Stamp, Stamp)], ledger: &Ledger) {
+    for wrong in &ledger.examples {
+        let Some((written, up)) = starts.iter().rfind(|(_, up)| *up <= wrong.at) else { continue };
+        let events = stage.lab.journal().events("programmed", *written);
+        let done = events.iter().find(|entry| entry.from == "director-2");
+        let done = done.map(|entry| entry.at.millis_after(*written));
+        println!(
+            "    leaked {:.1} ms after its manifest; up after {:.1} ms, programmed after {done:.1?}",
+            wrong.at.millis_after(*written),
+            up.millis_after(*written)
+        );
+    }
 }
 
 /// Packets that are no connection: none leaves with another source.

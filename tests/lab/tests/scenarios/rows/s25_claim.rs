@@ -9,15 +9,15 @@ use egret_lab::{Stage, Stamp, wait_until};
 
 use crate::bench::Bench;
 use crate::world::{
-    BANK, PATIENCE, POOL, alive, await_source, bank, claim, explained, run_for, usual, with_pool,
+    BANK, PATIENCE, POOL, alive, await_source, bank, claim, run_for, usual, with_pool,
 };
 
 const PODS: [&str; 2] = ["settle-1", "settle-2"];
 
 /// What they had open goes on with the node's address, what they open leaves with the claim's;
 /// what was opened under the claim survives its end, until `releaseAfter`; then nobody holds it.
-pub fn run(_: &mut Bench) -> Result<()> {
-    let mut stage = with_pool(usual().build()?)?;
+pub fn run(bench: &mut Bench) -> Result<()> {
+    let stage = bench.own(with_pool(usual().build()?)?);
     stage.lab.write_manifest("pool.yaml", &POOL.replace("releaseAfter: 1h", "releaseAfter: 9s"))?;
     let nodes: Vec<_> = stage.lab.nodes().iter().flat_map(|node| node.addresses()).collect();
     let mut plan = Plan::new("s25-before", &PODS);
@@ -27,22 +27,21 @@ pub fn run(_: &mut Bench) -> Result<()> {
     run_for(500);
     let written = Stamp::now();
     stage.lab.write_manifest("bank.yaml", &claim("bank", "settle", &BANK, "Drop"))?;
-    stage.await_held(PATIENCE).map_err(|error| explained(&stage, error))?;
+    stage.await_held(PATIENCE)?;
     for pod in PODS {
         for address in bank() {
-            await_source(&mut stage, pod, address).map_err(|error| explained(&stage, error))?;
+            await_source(stage, pod, address)?;
         }
     }
-    one_way_follows(&stage, &one_way)?;
+    one_way_follows(stage, &one_way)?;
     let plan = Plan::new("s25-after", &PODS).connections(4).probe(Duration::from_millis(100));
-    let new = Load::start(&mut stage.lab, plan, Some((&stage.sources, &bank())));
-    let new = new.map_err(|error| explained(&stage, error))?;
+    let new = Load::start(&mut stage.lab, plan, Some((&stage.sources, &bank())))?;
     run_for(3000);
     for load in [&old, &new] {
-        alive(&stage, load, written)?;
+        alive(stage, load, written)?;
     }
     drop((new, one_way));
-    ends(&mut stage, &old)
+    ends(stage, &old)
 }
 
 /// A stream that never sees a reply keeps no address for ever: it leaves with the claim's now.
@@ -75,7 +74,6 @@ fn ends(stage: &mut Stage, old: &Load) -> Result<()> {
     }
     wait_until("nobody holds the addresses any more", Duration::from_secs(30), || {
         bank().iter().all(|address| stage.holder(*address).is_none()).then_some(())
-    })
-    .map_err(|error| explained(stage, error))?;
+    })?;
     alive(stage, old, removed).map(drop)
 }

@@ -14,12 +14,12 @@ use crate::world::{
 };
 
 /// Fail closed by default; a claim that says so falls back to the node's address.
-pub fn run(_: &mut Bench) -> Result<()> {
+pub fn run(bench: &mut Bench) -> Result<()> {
     let opted = PodSpec::new("director-1", "payments", "opted-1").label("app", "opted");
-    let mut stage = with_claim(usual().gateways(2).pod(opted).build()?)?;
+    let stage = bench.own(with_claim(usual().gateways(2).pod(opted).build()?)?);
     let open = ["203.0.113.18", "2001:db8:5::12"];
     stage.lab.write_manifest("open.yaml", &claim("open", "opted", &open, "Node"))?;
-    crate::world::await_source(&mut stage, "opted-1", open[0].parse()?)?;
+    crate::world::await_source(stage, "opted-1", open[0].parse()?)?;
     let port = stage.lab.reserve_ports();
     stage.sources.expect(Expect {
         name: "closed".to_owned(),
@@ -49,22 +49,22 @@ pub fn run(_: &mut Bench) -> Result<()> {
 }
 
 /// S05: a director dies; its block stays reserved, and others are unaffected.
-pub fn director_death(_: &mut Bench) -> Result<()> {
-    let mut stage = with_claim(usual().build()?)?;
-    let mut load = load(&mut stage, "s05")?;
+pub fn director_death(bench: &mut Bench) -> Result<()> {
+    let stage = bench.own(with_claim(usual().build()?)?);
+    let mut load = load(stage, "s05")?;
     run_for(1000);
     drop(load);
     let plan = egret_lab::load::Plan::new("s05-alone", &["settle-1"]);
     load = egret_lab::load::Load::start(&mut stage.lab, plan, Some((&stage.sources, &bank())))?;
     let before = holders(&stage);
-    let taken = blocks(&stage, "director-2");
+    let taken = blocks(stage, "director-2");
     ensure!(!taken.is_empty(), "director-2 has no port block");
     let off = stage.lab.power_off("director-2")?;
     run_for(20_000);
-    alive(&stage, &load, off)?;
-    nothing_moved(&stage, off, &before)?;
+    alive(stage, &load, off)?;
+    nothing_moved(stage, off, &before)?;
     for node in stage.lab.node_names().iter().filter(|name| *name != "director-2") {
-        for block in blocks(&stage, node) {
+        for block in blocks(stage, node) {
             ensure!(!taken.contains(&block), "{node} has got {block:?} within the quarantine");
         }
     }

@@ -62,6 +62,14 @@ pub struct NodeLinks {
     pub underlay_mtu: u32,
 }
 
+/// The lease thread and the main loop each take their part with them.
+const _: () = {
+    const fn goes_to_a_thread<T: Send + 'static>() {}
+    goes_to_a_thread::<AddressTable>();
+    goes_to_a_thread::<GatewayTables>();
+    goes_to_a_thread::<Loaded>();
+};
+
 /// Every counter of the programs, with what it means and what to do.
 pub fn reasons() -> &'static [Reason] {
     reasons::REASONS

@@ -47,14 +47,22 @@ pub fn load(config: LoadConfig) -> Result<Loaded, BpfError> {
     let others = pins::other_layouts(&config.pin_dir, config.layout)?;
     let mut ebpf =
         EbpfLoader::new().btf(None).default_map_pin_directory(&directory).load(OBJECT)?;
-    if let Some(newest) = others.first() {
-        pins::copy_maps(newest, &directory)?;
-    }
     for hook in HOOKS {
         load_program(&mut ebpf, hook)?;
     }
+    // As late as can be: what the old programs count and remember from here on is lost.
+    if let Some(newest) = others.first() {
+        pins::copy_maps(newest, &directory)?;
+    }
     let mut loaded = Loaded { ebpf, clsact: config.attach == AttachMode::Clsact, config };
     loaded.attach_all(&others)?;
+    if !loaded.clsact {
+        // Of an earlier start with clsact: the two would handle every packet twice.
+        let links = &loaded.config.links;
+        for link in links.uplinks.iter().chain([&links.tunnel]) {
+            attach::detach_clsact(link)?;
+        }
+    }
     for other in others {
         remove_pins(&other)?;
     }

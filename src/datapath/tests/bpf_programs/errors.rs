@@ -3,7 +3,7 @@
 use std::net::IpAddr;
 
 use super::net::{Net, Node, Underlay, egress, socket, world};
-use super::packets::{Port, icmpv6_sum, internet_sum, set_fragment, udp};
+use super::packets::{Port, datagram, icmpv6_sum, internet_sum, set_fragment, udp};
 
 fn octets(address: IpAddr) -> Vec<u8> {
     match address {
@@ -148,4 +148,20 @@ fn what_does_not_fit_the_tunnel_is_answered_with_the_size_that_does() {
         }
         assert_eq!(gateway.count("too_big_answered"), 2);
     }
+}
+
+#[test]
+fn without_the_dont_fragment_bit_the_outer_packet_is_fragmented() {
+    let net = Net::new(Underlay::V4);
+    let (mut gateway, director) = pair(&net);
+    let outside = Port::of(&net.world, "eth0", egress(true));
+    let inside = Port::of(&director.namespace, "egret0", egress(true));
+    let macs = (net.world_mac(), gateway.uplink.mac);
+    let payload = vec![7; 1472];
+    let mut frame = udp(macs, socket(world(true), 9), socket(egress(true), 1100), &payload);
+    set_fragment(&mut frame, 0);
+    outside.send(&frame);
+    let whole = inside.expect("the whole datagram at the director", datagram);
+    assert_eq!(whole.payload, payload);
+    assert_eq!((gateway.count("too_big_answered"), gateway.count("too_big")), (0, 0));
 }

@@ -5,7 +5,7 @@ use std::time::Duration;
 use egret_datapath::bpf::AttachMode;
 use egret_ports::gateway::{AddressEntry, AddressMap as _, AddressState, BootTime};
 
-use super::net::{Net, Node, Underlay, egress, now, socket, world};
+use super::net::{Net, Node, Underlay, egress, ip, now, socket, world};
 use super::packets::{Datagram, Port, datagram, source_mac, udp};
 
 const NOBODY: ([u8; 6], [u8; 6]) = ([0; 6], [0; 6]);
@@ -214,4 +214,63 @@ fn clsact_does_what_tcx_does() {
     gateway.await_count("to_world", 1);
     let filters = gateway.namespace.run("tc filter show dev up0 ingress");
     assert!(filters.contains("egret_up_in"), "{filters}");
+}
+
+#[test]
+fn a_next_hop_is_used_where_the_uplink_has_no_route() {
+    let net = Net::new(Underlay::V4);
+    let (mut gateway, director) = gateway_and_director(&net);
+    let beyond = [(true, "198.51.100.7", world(true)), (false, "2001:db8:9::7", world(false))];
+    for (v4, beyond, router) in beyond {
+        let outside = Port::of(&net.world, "eth0", egress(v4));
+        let to = socket(ip(beyond), 9);
+        let frame = udp(NOBODY, socket(egress(v4), 1100), to, b"far");
+        let tunnel = Port::of(&director.namespace, "egret0", egress(v4));
+        let mut entry = gateway.entry(AddressState::Held, &gateway, Duration::from_secs(60));
+        // Without a route and without a next hop the kernel drops it.
+        tunnel.send(&frame);
+        gateway.await_count("to_world", if v4 { 1 } else { 3 });
+        let is_it = |frame: &[u8]| datagram(frame).is_some_and(|datagram| datagram.to == to);
+        assert_eq!(outside.arrived(is_it), 0);
+        entry.uplink.as_mut().unwrap().next_hop = Some(router);
+        gateway.addresses.put(egress(v4), &entry).unwrap();
+        tunnel.send(&frame);
+        outside.expect("the packet at its next hop", |frame| is_it(frame).then_some(()));
+    }
+}
+
+#[test]
+fn what_a_switch_floods_is_not_delivered_twice() {
+    let net = Net::new(Underlay::V4);
+    let (mut gateway, mut director) = gateway_and_director(&net);
+    for v4 in [true, false] {
+        let outside = Port::of(&net.world, "eth0", egress(v4));
+        let frame = |to| {
+            let (from, egress) = (socket(world(v4), 9), socket(egress(v4), 1100));
+            udp((net.world_mac(), to), from, egress, b"x")
+        };
+        outside.send(&frame([2, 0, 0, 0, 0, 0x77]));
+        outside.send(&frame(gateway.uplink.mac));
+        director.await_count("to_pod", if v4 { 1 } else { 2 });
+    }
+    assert_eq!(gateway.count("to_director"), 2);
+}
+
+#[test]
+fn extension_headers_are_stepped_over() {
+    let net = Net::new(Underlay::V4);
+    let (mut gateway, director) = gateway_and_director(&net);
+    let inside = Port::of(&director.namespace, "egret0", egress(false));
+    let outside = Port::of(&net.world, "eth0", egress(false));
+    let macs = (net.world_mac(), gateway.uplink.mac);
+    let mut frame = udp(macs, socket(world(false), 9), socket(egress(false), 1100), b"x");
+    // A destination options header with a PadN option of 4 bytes.
+    let options = [17, 0, 1, 4, 0, 0, 0, 0];
+    frame[20] = 60;
+    frame[19] += 8;
+    frame.splice(54..54, options);
+    outside.send(&frame);
+    let back = inside.expect("the datagram at the director", datagram);
+    assert_eq!(back.to, socket(egress(false), 1100));
+    assert_eq!(gateway.count("to_director"), 1);
 }

@@ -7,7 +7,7 @@ use egret_datapath::bpf::{AttachMode, BpfError, LAYOUT, LoadConfig, Loaded, load
 use egret_ports::gateway::AddressMap as _;
 
 use super::net::{Net, Node, Underlay, egress, make_tunnel, socket, world};
-use super::packets::{PATIENCE, Port, udp};
+use super::packets::{PATIENCE, Port, datagram, udp};
 
 fn send(director: &Node) {
     let macs = ([0; 6], [0; 6]);
@@ -90,6 +90,50 @@ fn a_new_layout_takes_everything_over_and_back() {
         assert_eq!(gateway.await_count("to_world", number), number, "counters go on");
         await_attached(&gateway, 2);
     }
+}
+
+#[test]
+fn an_upgrade_and_a_way_back_lose_no_packet() {
+    const PACKETS: usize = 1000;
+    let net = Net::new(Underlay::V4);
+    let (mut gateway, director) = pair(&net, AttachMode::Auto);
+    let outside = Port::of(&net.world, "eth0", egress(true));
+    let tunnel = Port::of(&director.namespace, "egret0", egress(true));
+    let macs = ([0; 6], [0; 6]);
+    let frame = udp(macs, socket(egress(true), 1100), socket(world(true), 9), b"x");
+    let is_it = |frame: &[u8]| datagram(frame).is_some_and(|seen| seen.from.port() == 1100);
+    // The first waits for neighbours to be resolved.
+    tunnel.send(&frame);
+    outside.expect("the first packet", |frame| is_it(frame).then_some(()));
+    let sending = std::thread::spawn(move || {
+        for _ in 0..PACKETS {
+            tunnel.send(&frame);
+            std::thread::sleep(Duration::from_millis(1));
+        }
+    });
+    let receiving = std::thread::spawn(move || {
+        let mut seen = 0;
+        let mut last = Instant::now();
+        while seen < PACKETS && last.elapsed() < PATIENCE {
+            let more = outside.arrived(is_it);
+            if more > 0 {
+                last = Instant::now();
+            }
+            seen += more;
+            std::thread::sleep(Duration::from_millis(5));
+        }
+        seen
+    });
+    let (old, next) =
+        (gateway.config.clone(), LoadConfig { layout: LAYOUT + 1, ..gateway.config.clone() });
+    let mut turns = 0;
+    while !sending.is_finished() {
+        again(&mut gateway, if turns % 2 == 0 { next.clone() } else { old.clone() }).unwrap();
+        turns += 1;
+    }
+    sending.join().unwrap();
+    assert!(turns >= 2, "the packets were sent before two upgrades were through");
+    assert_eq!(receiving.join().unwrap(), PACKETS);
 }
 
 /// tcx programs on the uplink.

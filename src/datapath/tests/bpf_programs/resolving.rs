@@ -5,8 +5,8 @@ use std::time::Duration;
 
 use egret_ports::gateway::{AddressMap as _, AddressState, BootTime};
 
-use super::net::{Net, Underlay, egress, ip, now, world};
-use super::packets::{Mac, Port, icmpv6_sum, source_mac};
+use super::net::{Net, Underlay, egress, now, socket, world};
+use super::packets::{Mac, Port, datagram, icmpv6_sum, source_mac, udp};
 
 fn v4(address: IpAddr) -> Ipv4Addr {
     let IpAddr::V4(v4) = address else { panic!("{address}") };
@@ -150,11 +150,26 @@ fn who_does_not_hold_it_now_keeps_silent() {
 }
 
 #[test]
-fn the_nodes_own_addresses_are_the_stacks_affair() {
+fn a_wire_address_that_is_the_nodes_own_stays_the_nodes_too() {
     let net = Net::new(Underlay::V4);
-    let gateway = net.node("gateway", 11);
-    for address in ["192.0.2.11", "2001:db8:1::11"] {
-        net.world.run(&format!("ping -c 1 -W 2 {}", ip(address)));
-    }
-    drop(gateway);
+    let mut gateway = net.node("gateway", 11);
+    let mut director = net.node("director", 12);
+    let mut entry = gateway.entry(AddressState::Standby, &director, Duration::ZERO);
+    entry.wire = Some(gateway.endpoint);
+    gateway.addresses.put(egress(true), &entry).unwrap();
+    gateway.knows_block_of(director.endpoint);
+    director.knows_block_of(director.endpoint);
+    // ARP, and what is in no block: the node's own.
+    net.world.run(&format!("ping -c 1 -W 2 {}", gateway.endpoint));
+    // What is in a block: its director's, under the egress address.
+    let outside = Port::of(&net.world, "eth0", world(true));
+    let inside = Port::of(&director.namespace, "egret0", egress(true));
+    let macs = (net.world_mac(), gateway.uplink.mac);
+    outside.send(&udp(macs, socket(world(true), 9), socket(gateway.endpoint, 1100), b"x"));
+    let back = inside.expect("the datagram at the director", datagram);
+    assert_eq!(back.to, socket(egress(true), 1100));
+    // The announcements of the node's own address are its own affair.
+    gateway.namespace.run("ip neigh flush dev up0");
+    gateway.namespace.run(&format!("ping -c 3 -i 0.2 -W 2 {}", world(true)));
+    assert_eq!(gateway.count("announcement_not_held"), 0);
 }

@@ -98,7 +98,12 @@ impl Datapath {
     /// packet, also where nothing ever answers them.
     pub(crate) fn apply(&mut self, programme: SteeringProgramme) -> Result<Applied, PortError> {
         let before = self.programme.replace(programme.clone());
-        let (_, applied) = self.ensure(&programme)?;
+        // A new pod changes flows alone, and its first packet does not wait for a look at devices,
+        // rules and routes: notices tell when those have changed.
+        let same_routes =
+            before.as_ref().is_some_and(|before| before.never_steered == programme.never_steered);
+        let applied =
+            if same_routes { self.steering.apply(&programme)? } else { self.ensure(&programme)?.1 };
         if applied == Applied::Changed
             && before.is_none_or(|before| before.flows != programme.flows)
         {

@@ -58,11 +58,16 @@ pub fn is_acknowledged(snapshot: &Snapshot, set: &VoterSet) -> bool {
     acknowledged.count() >= presence::majority(set.members.len())
 }
 
-/// How many voters the cluster should have: 5 where five nodes may vote, else 3, else 1. Absent
-/// nodes count as long as their Node exists: a dead voter alone shrinks nothing (rule 20).
+/// How many voters the cluster should have: 5 where five nodes may vote, else 3, else 1. A voter
+/// counts as long as its Node exists: neither a dead one nor one that is silent after a boot
+/// shrinks the set (rule 20).
 pub fn wanted_size(snapshot: &Snapshot) -> usize {
-    let nodes = snapshot.egress_nodes.values().filter(|node| {
-        node.value.status.may_vote.is_some() && snapshot.nodes.contains_key(&node.value.name)
+    let set = snapshot.cluster.as_ref().and_then(|cluster| cluster.value.set.as_ref());
+    let votes = |name: &NodeName| {
+        set.is_some_and(|set| set.members.iter().any(|voter| voter.node == *name))
+    };
+    let nodes = snapshot.egress_nodes.iter().filter(|(name, node)| {
+        (node.value.status.may_vote.is_some() || votes(name)) && snapshot.nodes.contains_key(*name)
     });
     match nodes.count() {
         0..=2 => 1,

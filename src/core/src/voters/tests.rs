@@ -96,6 +96,19 @@ fn without_another_node_the_set_stays() {
 }
 
 #[test]
+fn voters_that_are_silent_after_a_boot_stay_in_the_set() {
+    let mut world = World::small();
+    world.settle();
+    let before = members(&world);
+    for node in ["g1", "g3"] {
+        world.status(node).may_vote = None;
+        world.status(node).acknowledged_set = 0;
+    }
+    world.settle();
+    assert_eq!(members(&world), before);
+}
+
+#[test]
 fn a_drained_voter_goes_only_after_its_successor_is_in() {
     let mut world = World::small();
     world.node("x", 6, false, "c");

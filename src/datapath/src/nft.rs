@@ -5,6 +5,7 @@
 //! generation says that nobody has written since. Always: one transaction per change.
 
 mod delta;
+mod flows;
 mod generation;
 mod observe;
 mod programme;

@@ -23,13 +23,13 @@ fn programme(pods: u32) -> SteeringProgramme {
             let egress = Ipv4Addr::from_bits(0xcb00_7100 + pod % 50);
             programme.flows.push(flow(
                 IpAddr::V4(four),
-                IpNet::new(Ipv4Addr::from_bits(0x6440_0000 + (destination << 8)).into(), 24),
+                IpNet::new(Ipv4Addr::from_bits(0x6440_0000 + (destination << 9)).into(), 24),
                 egress.into(),
             ));
             programme.blocks.insert(egress.into(), block.clone());
             let six = Ipv6Addr::from_bits((0xfd00_0244_u128 << 96) + u128::from(pod));
             let egress = Ipv6Addr::from_bits((0x2001_0db8_u128 << 96) + u128::from(pod % 50));
-            let net = (0x2001_0db9_u128 << 96) + (u128::from(destination) << 64);
+            let net = (0x2001_0db9_u128 << 96) + (u128::from(destination) << 65);
             programme.flows.push(flow(
                 IpAddr::V6(six),
                 IpNet::new(Ipv6Addr::from_bits(net).into(), 64),
@@ -72,4 +72,45 @@ fn a_pod_more_among_thousands_of_flows_is_a_small_change() {
         let mut restarted = NftSteering::new(Settings::default(), 1450);
         assert_eq!(timed("restarted", &mut restarted, &some), Applied::AlreadySo);
     }
+}
+
+/// A default destination: everything but what is never steered, as the programme cuts it.
+#[test]
+fn the_pieces_of_a_default_destination_cost_one_element() {
+    let ns = Namespace::new("scale");
+    let _inside = ns.enter();
+    let never: BTreeSet<IpNet> = (0..200_u32)
+        .map(|n| IpNet::from(IpAddr::from((0xc000_0200 + 2 * n).to_be_bytes())))
+        .collect();
+    let mut pieces: Vec<IpNet> = vec!["0.0.0.0/0".parse().unwrap()];
+    for hole in &never {
+        pieces = pieces.iter().flat_map(|piece| without(*piece, *hole)).collect();
+    }
+    let mut programme = SteeringProgramme { never_steered: never, ..Default::default() };
+    for pod in 0..100_u32 {
+        let source = IpAddr::from((0x0af4_0000 + pod).to_be_bytes());
+        let flows = pieces.iter().map(|piece| Flow {
+            source: source.into(),
+            destination: *piece,
+            action: FlowAction::DropNoAddress,
+        });
+        programme.flows.extend(flows);
+    }
+    let began = Instant::now();
+    let mut steering = NftSteering::new(Settings::default(), 1450);
+    assert_eq!(steering.apply(&programme).unwrap(), Applied::Changed);
+    println!("{} flows in {:?}", programme.flows.len(), began.elapsed());
+    let listed = ns.run("nft list set inet egret selected4");
+    assert_eq!(listed.matches(" . ").count(), 101, "the type and one for each pod");
+}
+
+fn without(net: IpNet, hole: IpNet) -> Vec<IpNet> {
+    if !net.contains(&hole) {
+        return vec![net];
+    }
+    if net == hole {
+        return Vec::new();
+    }
+    let halves = net.subnets(net.prefix_len() + 1).unwrap();
+    halves.flat_map(|half| without(half, hole)).collect()
 }

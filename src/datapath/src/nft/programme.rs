@@ -4,12 +4,12 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
 
 use egret_core::model::{AddressRange, Family, PortRange};
-use egret_core::programme::{Flow, FlowAction, SteeringProgramme};
-use ipnet::IpNet;
+use egret_core::programme::{FlowAction, SteeringProgramme};
 use sha2::{Digest, Sha256};
 
+use super::flows::{self, MixedFamilies, Pair, widened};
 use super::rules::{self, DROPS, NO_ADDRESS, NO_BLOCK, NO_FAMILY, SELECTED};
-use super::table::{Chain, Elements, Key, Rule, Set, Shape, Table, Verdict, merged};
+use super::table::{Chain, Elements, Key, Rule, Set, Shape, Table, Verdict};
 use crate::constants::Settings;
 
 /// Begins the names of the chains that depend on the programme.
@@ -18,16 +18,6 @@ const SNAT: &str = "snat-";
 /// Begins the name of the empty chain that says which version of the fixed chains this is: two
 /// tables of one layout differ in nothing but elements and SNAT chains.
 pub(crate) const LAYOUT: &str = "layout-";
-
-/// A flow that no rule could be made of.
-#[derive(Debug, PartialEq, Eq, thiserror::Error)]
-#[error(
-    "flow from {source_net} to {destination}: source, destination and address must be of one family"
-)]
-pub(crate) struct MixedFamilies {
-    source_net: IpNet,
-    destination: IpNet,
-}
 
 /// The table that carries out `programme` over a tunnel of this MTU.
 pub(crate) fn table(
@@ -71,18 +61,24 @@ fn sets(
     family: Family,
     programme: &SteeringProgramme,
 ) -> Result<Vec<(&'static str, Set)>, MixedFamilies> {
-    let never = programme.never_steered.iter().filter(|net| family_of(net) == family);
-    let never = merged(never.filter_map(range).collect());
+    let never = flows::never(family, programme);
     let peers = programme.peers.iter().filter(|peer| Family::of(**peer) == family);
     let peers = peers.filter_map(|peer| AddressRange::new(*peer, *peer));
-    let mut selected = Elements::new();
+    let pairs = flows::pairs(family, programme)?;
+    let any = pairs.iter().map(|pair| Pair {
+        source: pair.source,
+        destination: pair.destination,
+        action: (),
+    });
+    let selected = widened(any, &never)
+        .into_iter()
+        .map(|pair| (Key(pair.source, Some(pair.destination)), None))
+        .collect();
     let mut policy = Elements::new();
     let mut refused = Elements::new();
-    for flow in programme.flows.iter().filter(|flow| family_of(&flow.source) == family) {
-        let key = key(flow)
-            .ok_or(MixedFamilies { source_net: flow.source, destination: flow.destination })?;
-        selected.insert(key, None);
-        match flow.action {
+    for pair in widened(pairs.into_iter(), &never) {
+        let key = Key(pair.source, Some(pair.destination));
+        match pair.action {
             FlowAction::Steer { address } if has_block(programme, address) => {
                 policy.insert(key, Some(Verdict::Jump(address_chain(address))));
             }
@@ -117,26 +113,6 @@ fn goto(elements: &mut Elements, key: Key, chain: &str) {
 
 fn has_block(programme: &SteeringProgramme, address: IpAddr) -> bool {
     programme.blocks.get(&address).is_some_and(|blocks| !blocks.is_empty())
-}
-
-fn family_of(net: &IpNet) -> Family {
-    Family::of(net.addr())
-}
-
-fn range(net: &IpNet) -> Option<AddressRange> {
-    AddressRange::new(net.network(), net.broadcast())
-}
-
-fn key(flow: &Flow) -> Option<Key> {
-    let family = family_of(&flow.source);
-    let same = match flow.action {
-        FlowAction::Steer { address } => Family::of(address) == family,
-        FlowAction::DropFamilyWithoutAddress | FlowAction::DropNoAddress => true,
-    };
-    if !same || family_of(&flow.destination) != family {
-        return None;
-    }
-    Some(Key(range(&flow.source)?, Some(range(&flow.destination)?)))
 }
 
 fn address_chain(address: IpAddr) -> String {

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
-use std::net::IpAddr;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 use egret_core::model::{AddressRange, Family};
 
@@ -164,7 +164,7 @@ pub(crate) fn merged(mut ranges: Vec<AddressRange>) -> Vec<AddressRange> {
     for range in ranges {
         if let Some(previous) = merged.last_mut()
             && previous.family() == range.family()
-            && (range.first() <= previous.last() || follows(previous.last(), range.first()))
+            && (range.first() <= previous.last() || after(previous.last()) == Some(range.first()))
         {
             let last = previous.last().max(range.last());
             if let Some(both) = AddressRange::new(previous.first(), last) {
@@ -177,16 +177,12 @@ pub(crate) fn merged(mut ranges: Vec<AddressRange>) -> Vec<AddressRange> {
     merged
 }
 
-fn follows(last: IpAddr, first: IpAddr) -> bool {
-    match (last, first) {
-        (IpAddr::V4(last), IpAddr::V4(first)) => {
-            last.to_bits().checked_add(1) == Some(first.to_bits())
-        }
-        (IpAddr::V6(last), IpAddr::V6(first)) => {
-            last.to_bits().checked_add(1) == Some(first.to_bits())
-        }
-        _ => false,
-    }
+/// The next address; `None` after the last one of its family.
+pub(crate) fn after(address: IpAddr) -> Option<IpAddr> {
+    Some(match address {
+        IpAddr::V4(address) => Ipv4Addr::from_bits(address.to_bits().checked_add(1)?).into(),
+        IpAddr::V6(address) => Ipv6Addr::from_bits(address.to_bits().checked_add(1)?).into(),
+    })
 }
 
 #[cfg(test)]

@@ -80,7 +80,8 @@ impl NftSteering {
         Ok((before, read(&listing, table).unwrap_or_default()))
     }
 
-    fn attempt(&mut self, table: &Table) -> Result<Applied, PortError> {
+    /// One try; a later one writes the whole table, whatever it was that the first met.
+    fn attempt(&mut self, table: &Table, again: bool) -> Result<Applied, PortError> {
         let operation = format!("apply the nft table {}", table.name);
         let classify = |error| refused(operation.clone(), error);
         let now = generation().map_err(classify)?;
@@ -96,7 +97,8 @@ impl NftSteering {
                 self.known = Some((before, has));
                 return Ok(Applied::AlreadySo);
             }
-            Delta::Parts(script) => (script, false),
+            Delta::Parts(script) if !again => (script, false),
+            Delta::Parts(_) => (table.render(), true),
             Delta::Whole(script) => (script, true),
         };
         tool::run(&script, &operation)?;
@@ -155,8 +157,8 @@ impl Steering for NftSteering {
         let table = programme::table(&self.settings, self.mtu, programme)
             .map_err(|error| PortError::new(ErrorClass::Invalid, "render the nft table", error))?;
         let mut last = Err(PortError::new(ErrorClass::Transient, "apply", "not attempted"));
-        for _ in 0..ATTEMPTS {
-            last = self.attempt(&table);
+        for attempt in 0..ATTEMPTS {
+            last = self.attempt(&table, attempt > 0);
             match &last {
                 Err(error) if lost_race(error) => self.known = None,
                 _ => break,

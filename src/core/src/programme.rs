@@ -6,11 +6,12 @@ use std::net::IpAddr;
 use ipnet::IpNet;
 use serde::{Deserialize, Serialize};
 
-use crate::model::PortRange;
+use crate::model::{AddressRange, PortRange};
 
 pub(crate) mod decide;
 mod director;
 mod gateway;
+mod unknown;
 
 pub use director::{overridden, steering_programme};
 pub use gateway::{
@@ -37,6 +38,18 @@ pub struct SteeringProgramme {
     /// The open port blocks of this node by egress address. An address of a flow without an entry
     /// here has no block: its new connections are dropped and counted as `NoBlock`.
     pub blocks: BTreeMap<IpAddr, BTreeSet<PortRange>>,
+    /// New connections that are dropped until the pod is known.
+    pub unknown: UnknownPods,
+}
+
+/// Pod addresses of this node of which no pod is known, and where a claim might want their traffic.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", default)]
+pub struct UnknownPods {
+    /// The node's pod ranges without the addresses of the pods that have been read; disjoint.
+    pub sources: BTreeSet<AddressRange>,
+    /// What any claim with an address selects; disjoint. `never_steered` goes before it.
+    pub destinations: BTreeSet<AddressRange>,
 }
 
 /// Traffic from `source` (pods of this node) to `destination`.

@@ -26,6 +26,7 @@ fn programme() -> SteeringProgramme {
             action: FlowAction::Steer { address },
         }],
         blocks: [(address, [PortRange::new(1024, 1151).unwrap()].into())].into(),
+        ..SteeringProgramme::default()
     }
 }
 

@@ -58,6 +58,9 @@ pub enum SteeringDrop {
     FamilyWithoutAddress,
     /// The claim has no bound address.
     NoAddress,
+    /// A new connection of a pod address that no pod is known to have, to where a claim might want
+    /// it.
+    UnknownPod,
     /// A frame from the tunnel that belongs to no connection of this node.
     NotEstablished,
     /// A pod's own packet to the tunnel's port.
@@ -104,6 +107,12 @@ impl SteeringDrop {
             Self::NoAddress => {
                 ("no_address", "the claim has no address yet", "read the conditions of the claim")
             }
+            Self::UnknownPod => (
+                "unknown_pod",
+                "a pod sent before the agent had read of it",
+                "a few at the start of a pod are normal; many: is the agent behind, or is there a \
+                 pod (or workload in the node's pod range) that no manifest names?",
+            ),
             Self::NotEstablished => (
                 "not_established",
                 "a frame from the tunnel that belongs to no connection of this node",

@@ -9,7 +9,8 @@ use crate::ranges;
 use crate::selection::Selection;
 
 use super::decide::{Decider, Decision, flatten};
-use super::{Flow, FlowAction, SteeringProgramme};
+use super::unknown::unknown_pods;
+use super::{Flow, FlowAction, SteeringProgramme, UnknownPods};
 
 /// The director's part of node `me`.
 ///
@@ -46,7 +47,18 @@ pub fn steering_programme(
         }
     }
     flows.sort_unstable();
-    SteeringProgramme { never_steered, peers: peers(snapshot), flows, blocks: open_blocks.clone() }
+    let unknown = if snapshot.cluster.is_some() {
+        unknown_pods(snapshot, me)
+    } else {
+        UnknownPods::default()
+    };
+    SteeringProgramme {
+        never_steered,
+        peers: peers(snapshot),
+        flows,
+        blocks: open_blocks.clone(),
+        unknown,
+    }
 }
 
 /// Claims that lose destinations of pods on `me` to others, and to whom: for conditions.

@@ -44,6 +44,25 @@ fn flows(programme: &SteeringProgramme) -> Vec<String> {
 }
 
 #[test]
+fn an_address_is_unknown_until_its_pod_is_read() {
+    let mut world = world(vec![bank(&[("198.51.100.0/24", &["198.51.100.0/25"])])]);
+    let range = |first: &str, last: &str| AddressRange::new(ip(first), ip(last)).unwrap();
+    let node = world.snapshot.nodes.get_mut(&"d1".into()).unwrap();
+    node.pod_cidrs = vec![net("10.244.4.0/29")];
+    let unknown = programme_of(&world, &[]).unknown;
+    assert_eq!(unknown.sources, [range("10.244.4.0", "10.244.4.6")].into());
+    assert_eq!(unknown.destinations, [range("198.51.100.128", "198.51.100.255")].into());
+    world.pod(mk_pod("payments/q", "other", "d1", &["10.244.4.2/32"]));
+    let unknown = programme_of(&world, &[]).unknown;
+    assert_eq!(
+        unknown.sources,
+        [range("10.244.4.0", "10.244.4.1"), range("10.244.4.3", "10.244.4.6")].into()
+    );
+    world.snapshot.claims.clear();
+    assert_eq!(programme_of(&world, &[]).unknown, UnknownPods::default());
+}
+
+#[test]
 fn explicit_destinations_without_their_exceptions() {
     let world = world(vec![bank(&[("198.51.100.0/30", &["198.51.100.1/32"])])]);
     assert_eq!(

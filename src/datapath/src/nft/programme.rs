@@ -9,7 +9,7 @@ use sha2::{Digest, Sha256};
 
 use super::flows::{self, MixedFamilies, Pair, widened};
 use super::rules::{self, DROPS, NO_ADDRESS, NO_BLOCK, NO_FAMILY, SELECTED};
-use super::table::{Chain, Elements, Key, Rule, Set, Shape, Table, Verdict};
+use super::table::{Chain, Elements, Key, Rule, Set, Shape, Table, Verdict, merged};
 use crate::constants::Settings;
 
 /// Begins the names of the chains that depend on the programme.
@@ -90,10 +90,18 @@ fn sets(
     let single = |ranges: Vec<AddressRange>| -> Elements {
         ranges.into_iter().map(|range| (Key(range, None), None)).collect()
     };
+    let unknown = &programme.unknown;
+    let of = |ranges: &BTreeSet<AddressRange>| -> Vec<AddressRange> {
+        merged(ranges.iter().filter(|range| range.family() == family).copied().collect())
+    };
     let set = |shape, comment, elements| Set { family, shape, comment, elements };
     let names = match family {
-        Family::IPv4 => ["never4", "peers4", "selected4", "policy4", "refused4"],
-        Family::IPv6 => ["never6", "peers6", "selected6", "policy6", "refused6"],
+        Family::IPv4 => {
+            ["never4", "peers4", "selected4", "policy4", "refused4", "unknown4", "claimed4"]
+        }
+        Family::IPv6 => {
+            ["never6", "peers6", "selected6", "policy6", "refused6", "unknown6", "claimed6"]
+        }
     };
     Ok(names
         .into_iter()
@@ -103,6 +111,8 @@ fn sets(
             set(Shape::Pairs, "pod . destination of every flow", selected),
             set(Shape::Verdicts, "flows that have ports to leave with", policy),
             set(Shape::Verdicts, "flows that have not", refused),
+            set(Shape::Ranges, "pod addresses of no known pod", single(of(&unknown.sources))),
+            set(Shape::Ranges, "what any claim selects", single(of(&unknown.destinations))),
         ])
         .collect())
 }

@@ -26,7 +26,7 @@ pub(crate) fn counter(drop: SteeringDrop) -> (&'static str, &'static str) {
 }
 
 /// All reasons.
-pub(crate) const DROPS: [SteeringDrop; 10] = [
+pub(crate) const DROPS: [SteeringDrop; 11] = [
     SteeringDrop::InvalidOrUntracked,
     SteeringDrop::WrongDevice,
     SteeringDrop::NotMarked,
@@ -34,6 +34,7 @@ pub(crate) const DROPS: [SteeringDrop; 10] = [
     SteeringDrop::UnsupportedProtocol,
     SteeringDrop::FamilyWithoutAddress,
     SteeringDrop::NoAddress,
+    SteeringDrop::UnknownPod,
     SteeringDrop::NotEstablished,
     SteeringDrop::ForgedTunnelForward,
     SteeringDrop::ForgedTunnelInput,
@@ -169,6 +170,17 @@ fn fresh(Settings { mark, .. }: &Settings) -> Vec<Rule> {
                 )
             }),
     );
+    let unknown = dropped(SteeringDrop::UnknownPod);
+    rules.extend([
+        Rule::new(
+            format!("ip saddr @unknown4 ip daddr @claimed4 {unknown}"),
+            "until the pod is known, IPv4",
+        ),
+        Rule::new(
+            format!("ip6 saddr @unknown6 ip6 daddr @claimed6 {unknown}"),
+            "until the pod is known, IPv6",
+        ),
+    ]);
     rules.extend([
         Rule::new("ip saddr . ip daddr vmap @refused4", "nothing to leave with, IPv4"),
         Rule::new("ip6 saddr . ip6 daddr vmap @refused6", "nothing to leave with, IPv6"),

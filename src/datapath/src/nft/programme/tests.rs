@@ -37,6 +37,7 @@ fn programme() -> SteeringProgramme {
             ("203.0.113.18".parse().unwrap(), ports(&[(1024, 1151), (4096, 4351)])),
             ("2001:db8:113::17".parse().unwrap(), ports(&[(64_512, 65_535)])),
         ]),
+        ..SteeringProgramme::default()
     }
 }
 

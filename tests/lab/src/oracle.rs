@@ -12,12 +12,14 @@ use std::time::Duration;
 use anyhow::{Result, anyhow};
 
 mod answers;
+mod commits;
 mod datagrams;
 mod gateways;
 mod runs;
 mod sources;
 
 pub use answers::{Announcement, Answers, Double};
+pub use commits::Commits;
 pub use datagrams::Datagrams;
 pub use gateways::Gateways;
 pub use runs::{Return, Run, Runs};

@@ -142,6 +142,18 @@ impl Lab {
         self.write_manifest(&name, &text)
     }
 
+    /// The holder of an address as the store has it.
+    #[must_use]
+    pub fn recorded_holder(&self, address: IpAddr) -> Option<String> {
+        let objects = self.objects("EgressAddress");
+        let of = |object: &serde_json::Value| {
+            let text = object["spec"]["address"].as_str()?;
+            (text.parse::<IpAddr>().ok()? == address).then_some(())
+        };
+        let own = objects.iter().find(|object| of(object).is_some())?;
+        own["status"]["holding"]["node"].as_str().map(str::to_owned)
+    }
+
     /// Every object of a kind that Egret has written into the store, parsed.
     #[must_use]
     pub fn objects(&self, kind: &str) -> Vec<serde_json::Value> {

@@ -70,10 +70,7 @@ fn boot(examples: &Path) -> Result<Stage> {
     let addresses = say::step("two addresses are bound, held and probed", || held(&lab))?;
     let stage = Stage::new(lab, &addresses)?;
     stage.await_held(Duration::from_secs(5))?;
-    for address in &addresses {
-        let holder = stage.holder(*address).unwrap_or_default();
-        say::line(&format!("{address} is held by {holder}"));
-    }
+    status(&stage.lab)?;
     let mut stage = stage;
     sources(&mut stage.lab, &["settle-1", "settle-2", "other-1"])?;
     Ok(stage)
@@ -107,6 +104,15 @@ pub(crate) fn held(lab: &Lab) -> Result<Vec<IpAddr>> {
         let both = Family::BOTH.iter().all(|f| found.iter().any(|a| Family::of(*a) == *f));
         both.then_some(found)
     })
+}
+
+/// What `egret status` says.
+pub(super) fn status(lab: &Lab) -> Result<()> {
+    say::line("egret status:");
+    for line in lab.ask(&["status"])?.lines().filter(|line| !line.is_empty()) {
+        say::line(&format!("  {line}"));
+    }
+    Ok(())
 }
 
 fn sources(lab: &mut Lab, pods: &[&str]) -> Result<()> {

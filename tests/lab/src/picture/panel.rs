@@ -69,6 +69,10 @@ impl Plot<'_> {
 
     fn axes(&self, svg: &mut Svg, labelled: bool) {
         let names = ["0.1 ms", "1 ms", "10 ms", "100 ms", "1 s", "10 s"];
+        if labelled {
+            let y = self.top - 8.0;
+            svg.text(self.x - 8.0, y, 11.0, "#6b7280", Anchor::End, false, "an operation took");
+        }
         for (power, name) in (-4..=1).zip(names) {
             let y = self.level(10_f64.powi(power));
             svg.line((self.x, y), (self.x + self.width, y), GRID, "");

@@ -3,7 +3,7 @@ use std::time::Duration;
 
 use anyhow::{Context, Result};
 use egret_lab::load::{Load, Plan};
-use egret_lab::{Stage, Stamp};
+use egret_lab::{Stage, Stamp, wait_until};
 
 use super::scene::{marks, scene};
 use super::{Shown, outcome};
@@ -33,8 +33,20 @@ pub(super) fn play(mut stage: Stage, plan: Plan, shown: &mut Shown) -> Result<()
     stage.lab.stop_controller(true)?;
     stage.lab.cut_store_everywhere()?;
     power_off(&mut stage, &load, shown, "Power off again, without a store")?;
+    say::head("The store is back, and so is the controller");
     stage.lab.join_store_everywhere();
-    Ok(())
+    stage.lab.start_controller()?;
+    let holders: Vec<_> = stage.addresses.iter().map(|a| stage.holder(*a)).collect();
+    say::step("the store has caught up with who holds what", || {
+        wait_until("the holders in the store", LIMIT, || {
+            let mut pairs = stage.addresses.iter().zip(&holders);
+            let known = |address: &IpAddr, holder: &Option<String>| {
+                holder.is_some() && stage.lab.recorded_holder(*address) == *holder
+            };
+            pairs.all(|(address, holder)| known(address, holder)).then_some(())
+        })
+    })?;
+    super::status(&stage.lab)
 }
 
 /// Takes the power of the node that holds the first address; returns its name.

@@ -1,11 +1,8 @@
-use std::io::{BufRead, BufReader};
-use std::process::Stdio;
-use std::sync::mpsc::{Receiver, channel};
 use std::time::Duration;
 
-use anyhow::{Context, Result};
-use egret_lab::oracle::Datagrams;
-use egret_lab::{PodSpec, Stage, Stamp};
+use anyhow::Result;
+use egret_lab::oracle::{Commits, Datagrams};
+use egret_lab::{PodSpec, Stage};
 
 use crate::command::say;
 
@@ -39,46 +36,29 @@ pub(super) fn memory(stage: &Stage) {
     }
 }
 
-/// Starts pods and measures from their manifest to the moment when the kernel has them, as
-/// `nft monitor` on the node reports it.
+/// Starts pods and measures from their manifest to the moment when the kernel has them: the next
+/// change of the node's rule set, after which the pod is in it.
 pub(super) fn programming(stage: &mut Stage, count: u32) -> Result<()> {
     let node = "director-1";
-    let mut monitor = stage.lab.node(node)?.command("nft")?;
-    let mut monitor = monitor.arg("monitor").stdin(Stdio::null()).stdout(Stdio::piped()).spawn()?;
-    let lines = monitor.stdout.take().context("nft monitor")?;
-    let (heard, seen) = channel();
-    std::thread::spawn(move || {
-        for line in BufReader::new(lines).lines().map_while(Result::ok) {
-            if heard.send((Stamp::now(), line)).is_err() {
-                return;
-            }
-        }
-    });
-    let outcome = (0..count)
-        .map(|number| one(stage, node, &format!("timed-{number}"), &seen))
-        .collect::<Result<Vec<Duration>>>();
-    let _ = monitor.kill();
-    let _ = monitor.wait();
-    let values = outcome?;
+    let commits = Commits::listen(stage.lab.node(node)?)?;
+    let values = (0..count)
+        .map(|number| one(stage, node, &format!("timed-{number}"), &commits))
+        .collect::<Result<Vec<Duration>>>()?;
     super::print("Pod manifest → nftables", &values);
     Ok(())
 }
 
-fn one(
-    stage: &mut Stage,
-    node: &str,
-    name: &str,
-    seen: &Receiver<(Stamp, String)>,
-) -> Result<Duration> {
-    while seen.try_recv().is_ok() {}
+fn one(stage: &mut Stage, node: &str, name: &str, commits: &Commits) -> Result<Duration> {
+    let limit = Duration::from_secs(5);
+    commits.clear();
     let pod = PodSpec::new(node, "payments", name).label("app", "settle");
     let written = stage.lab.announce_pod(&pod)?;
     let address = written.address.to_string();
-    let limit = Duration::from_secs(5);
     loop {
-        let (at, line) = seen.recv_timeout(limit).with_context(|| format!("{address} in nft"))?;
-        if line.contains(&address) {
+        let at = commits.next(limit)?;
+        if stage.lab.node(node)?.shell("nft list table inet egret")?.contains(&address) {
             stage.lab.remove_manifest(&format!("pod-{name}.yaml"))?;
+            commits.next(limit)?;
             return Ok(at.since(written.at));
         }
     }

@@ -96,13 +96,9 @@ pub fn without_a_store(bench: &mut Bench) -> Result<()> {
     let new = holders(stage);
     stage.lab.join_store_everywhere();
     wait_until("the status names the new holders", PATIENCE, || {
-        let objects = stage.lab.objects("EgressAddress");
-        let caught = bank().iter().zip(&new).all(|(address, holder)| {
-            objects.iter().any(|object| {
-                let said = object["status"]["holding"]["node"].to_string();
-                let about = object.to_string().contains(&format!("\"{address}\""));
-                about && holder.as_ref().is_some_and(|name| said.contains(name.as_str()))
-            })
+        let mut pairs = bank().into_iter().zip(&new);
+        let caught = pairs.all(|(address, holder)| {
+            holder.is_some() && stage.lab.recorded_holder(address) == *holder
         });
         caught.then_some(())
     })?;

@@ -58,6 +58,11 @@ impl<S: ClusterState, C: Clock> MainLoop<S, C> {
             Ok(usage) => usage,
             Err(error) => return warn!(%error, "cannot read the connection table"),
         };
+        // LEASES.md rule 10: there is traffic. Whether its holder has to be asked for a sign of life
+        // the protocol knows.
+        for address in usage.keys().filter(|address| granted.contains_key(address)) {
+            self.lease.tell(Command::NeedHolder(*address));
+        }
         // LEASES.md rule 18: a director says once that it has no connection of it left.
         let ending = |address: &IpAddr| {
             snapshot.addresses.get(address).is_some_and(|stored| stored.value.plan.end.is_some())

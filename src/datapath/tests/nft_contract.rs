@@ -120,3 +120,8 @@ fn foreign_tables_are_byte_equal_afterwards() {
 fn one_way_flows_from_before_are_not_half_steered() {
     steering::one_way_flows_from_before_are_not_half_steered(&Nft);
 }
+
+#[test]
+fn an_unknown_pod_waits() {
+    steering::an_unknown_pod_waits(&Nft);
+}

@@ -32,8 +32,8 @@ pub use life::{
     one_way_flows_from_before_are_not_half_steered, running_connections_are_left_alone,
 };
 pub use refusals::{
-    a_late_block_revives_a_running_flow, every_refusal_has_its_counter, forged_frames_are_dropped,
-    unsolicited_frames_go_no_further,
+    a_late_block_revives_a_running_flow, an_unknown_pod_waits, every_refusal_has_its_counter,
+    forged_frames_are_dropped, unsolicited_frames_go_no_further,
 };
 pub use steered::{
     never_steered_wins_over_a_wide_flow, ports_are_of_the_blocks, segments_fit_the_tunnel,

@@ -1,11 +1,14 @@
 //! What is dropped, and counted under a name of its own.
 
-use std::net::{SocketAddr, UdpSocket};
+use std::net::{IpAddr, SocketAddr, UdpSocket};
 
+use egret_core::model::AddressRange;
 use egret_core::programme::FlowAction;
 
 use super::Factory;
-use super::addresses::{EGRESS, NODE, PEER, POD, PORT, ROUTER, SERVER, refused, steered};
+use super::addresses::{
+    EGRESS, NEVER, NODE, PEER, POD, PORT, ROUTER, SERVER, idle, refused, steered,
+};
 use super::load::{exchange, one_way, udp};
 use super::packets::{GRE, ICMP, UDP, send};
 use super::steered::{assert_nothing_leaked, one_block};
@@ -66,6 +69,33 @@ pub fn every_refusal_has_its_counter(factory: &impl Factory) {
     for server in SERVER.each() {
         assert_eq!(world.tunnel.to(server), [], "entered the tunnel");
     }
+    assert_nothing_leaked(&world);
+}
+
+/// A pod that is not yet known sends nothing to where a claim might want it, and everything else as
+/// ever; once it is known, what waits is a first packet still, and goes through the tunnel.
+pub fn an_unknown_pod_waits(factory: &impl Factory) {
+    let mut world = World::new(factory);
+    let mut programme = idle();
+    let single = |address: IpAddr| AddressRange::new(address, address);
+    programme.unknown.sources = POD.each().into_iter().filter_map(single).collect();
+    programme.unknown.destinations = SERVER.each().into_iter().filter_map(single).collect();
+    world.apply(&programme);
+    let flows = flows(&world, PORT);
+    flows.iter().for_each(one_way);
+    for (pod, never) in POD.each().into_iter().zip(NEVER.each()) {
+        exchange(&udp(&world.pod, pod, SocketAddr::new(never, PORT)))
+            .unwrap_or_else(|error| panic!("{pod} to {never}: {error}"));
+    }
+    world.settle();
+    assert_nothing_leaked(&world);
+    let dropped = world.dropped(SteeringDrop::UnknownPod);
+    assert!(dropped >= 2, "one datagram of each family was sent, {dropped} counted");
+    world.apply(&one_block());
+    for socket in &flows {
+        exchange(socket).unwrap_or_else(|error| panic!("once it is known: {error}"));
+    }
+    world.settle();
     assert_nothing_leaked(&world);
 }
 

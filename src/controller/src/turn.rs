@@ -40,6 +40,9 @@ impl<S: ClusterState, C: Clock> Turn<S, C> {
     }
 
     pub(crate) async fn run(&mut self, snapshot: &Snapshot) {
+        if !*self.state.reachable().borrow() {
+            return;
+        }
         let now = self.clock.now();
         self.memory.observe(snapshot, now);
         let plan = plan::plan(snapshot, &self.memory, &self.settings, now);

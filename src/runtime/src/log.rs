@@ -45,24 +45,33 @@ pub enum LogError {
     Twice(#[source] tracing_subscriber::util::TryInitError),
 }
 
+/// Writes the last lines when it is dropped: to be kept until the process ends.
+pub type LogGuard = tracing_appender::non_blocking::WorkerGuard;
+
 /// Sets up logging for the process.
+///
+/// Guarantees: no thread waits for whoever reads the log. A thread of its own writes; where its
+/// queue (128,000 lines) is full, lines are lost. A lease must not end because a disk is slow or a
+/// pipe is full.
 ///
 /// # Errors
 /// See [`LogError`].
-pub fn init(args: &LogArgs) -> Result<(), LogError> {
+pub fn init(args: &LogArgs) -> Result<LogGuard, LogError> {
     use tracing_subscriber::util::SubscriberInitExt as _;
 
     let filter =
         EnvFilter::try_new(&args.log).map_err(|error| LogError::Filter(args.log.clone(), error))?;
+    let (writer, guard) = tracing_appender::non_blocking(std::io::stderr());
     let builder = tracing_subscriber::fmt()
         .with_env_filter(filter)
-        .with_writer(std::io::stderr)
+        .with_writer(writer)
         .with_ansi(std::io::stderr().is_terminal());
     match args.log_format {
         LogFormat::Text => builder.finish().try_init(),
         LogFormat::Json => builder.json().flatten_event(true).finish().try_init(),
     }
-    .map_err(LogError::Twice)
+    .map_err(LogError::Twice)?;
+    Ok(guard)
 }
 
 fn parse_filter(text: &str) -> Result<String, String> {

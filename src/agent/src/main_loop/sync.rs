@@ -14,7 +14,8 @@ impl<S: ClusterState, C: Clock> MainLoop<S, C> {
     /// Begins the writes that the store still lacks, where none are under way. What fails is found
     /// missing again at the next tick.
     pub(super) fn sync(&mut self) {
-        if self.memory.syncing {
+        // An unreachable store is tried again when its watcher has found it, not by every status.
+        if self.memory.syncing || !*self.state.reachable().borrow() {
             return;
         }
         let Some(snapshot) = self.memory.snapshot.clone() else { return };

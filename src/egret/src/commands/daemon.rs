@@ -93,7 +93,7 @@ fn block_on(
     register: impl FnOnce(&mut Registry),
     daemon: impl AsyncFnOnce(Shutdown) -> anyhow::Result<()>,
 ) -> anyhow::Result<()> {
-    log::init(log)?;
+    let _log = log::init(log)?;
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     runtime.block_on(async {
         let (_trigger, shutdown) = Shutdown::install(GRACE)?;

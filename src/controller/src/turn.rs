@@ -2,7 +2,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use egret_core::model::{Snapshot, Timestamp};
-use egret_core::plan::{self, Action, Memory, Note, Settings};
+use egret_core::plan::{self, Action, Memory, Note, Plan, Settings};
 use egret_ports::clock::Clock;
 use egret_ports::cluster_state::{ClusterState, Event};
 use egret_ports::error::ErrorClass;
@@ -43,13 +43,18 @@ impl<S: ClusterState, C: Clock> Turn<S, C> {
         if !*self.state.reachable().borrow() {
             return;
         }
-        let now = self.clock.now();
-        self.memory.observe(snapshot, now);
-        let plan = plan::plan(snapshot, &self.memory, &self.settings, now);
-        self.wake_at = plan.wake_at;
-        if plan.actions.is_empty() {
+        if self.plan(snapshot).actions.is_empty() {
             return;
         }
+        // The watched snapshot may be older than this leader's own last writes, and a grant to one
+        // node is not checked against another node's object: planned from it, one port block was
+        // granted twice.
+        let snapshot = match self.state.read_consistent().await {
+            Ok(snapshot) => snapshot,
+            Err(error) => return warn!(%error, "cannot read what is to be planned; planning again"),
+        };
+        let plan = self.plan(&snapshot);
+        let now = self.clock.now();
         let first = if plan.numbers == 0 {
             0
         } else {
@@ -63,6 +68,14 @@ impl<S: ClusterState, C: Clock> Turn<S, C> {
                 break;
             }
         }
+    }
+
+    fn plan(&mut self, snapshot: &Snapshot) -> Plan {
+        let now = self.clock.now();
+        self.memory.observe(snapshot, now);
+        let plan = plan::plan(snapshot, &self.memory, &self.settings, now);
+        self.wake_at = plan.wake_at;
+        plan
     }
 
     async fn carry_out(&self, action: &Action, now: Timestamp) -> bool {

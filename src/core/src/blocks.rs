@@ -8,6 +8,7 @@
 mod grant;
 mod space;
 mod sweep;
+mod void;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
@@ -22,6 +23,7 @@ use crate::selection::Selection;
 pub use grant::grant;
 pub use space::Space;
 pub use sweep::{Waiting, sweep};
+pub use void::void;
 
 /// How long the ports of an ended grant rest after every gateway has acknowledged the end
 /// (RFC 6888, requirement 8).

@@ -38,7 +38,8 @@ impl Space {
         }
     }
 
-    fn is_free(&self, ports: PortRange) -> bool {
+    /// Whether no port of a range is in use.
+    pub(super) fn is_free(&self, ports: PortRange) -> bool {
         // The ranges are disjoint: only the last that begins at or below our end can overlap.
         let below = self.taken.range(..=ports.last()).next_back();
         ports.first() >= FIRST_PORT && below.is_none_or(|(_, last)| *last < ports.first())

@@ -8,7 +8,7 @@ use crate::model::{
 };
 use crate::plan::Memory;
 
-use super::{END_AFTER, QUARANTINE, SpecDraft, surplus};
+use super::{END_AFTER, QUARANTINE, SpecDraft, surplus, void};
 
 /// Ports whose quarantine cannot begin: a gateway has not acknowledged their end.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
@@ -34,6 +34,7 @@ pub fn sweep(
     drafts: &mut BTreeMap<NodeName, SpecDraft>,
     wake: &mut dyn FnMut(Timestamp),
 ) -> Vec<Waiting> {
+    let void = void(snapshot);
     let sweeper = Sweeper { snapshot, memory, now, plans };
     let mut waiting = Vec::new();
     for (name, stored) in &snapshot.egress_nodes {
@@ -41,7 +42,8 @@ pub fn sweep(
         let over = sweeper.over(&stored.value, wake);
         draft.grants.retain_mut(|draft| match draft.grant.ended {
             None => {
-                draft.ends = over.contains(&draft.grant);
+                let twice = void.contains(&(name.clone(), draft.grant.clone()));
+                draft.ends = over.contains(&draft.grant) || twice;
                 true
             }
             Some(ended) => sweeper.rests(&mut draft.grant, ended, &mut waiting, wake),

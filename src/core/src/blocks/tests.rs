@@ -244,3 +244,21 @@ fn surplus_is_the_newest() {
     }
     assert_eq!(least_need(&granted, |_| false), 0);
 }
+
+#[test]
+fn of_two_grants_of_one_range_the_later_is_void_everywhere_and_ended() {
+    let mut world = quiet();
+    let address = ip(BANK);
+    let first = grants(&world, "d1").iter().find(|grant| grant.address == address).unwrap().clone();
+    let twice = BlockGrant { epoch: first.epoch + 1000, ..first.clone() };
+    world.spec("d2").blocks.push(twice.clone());
+    assert_eq!(void(&world.snapshot), [(NodeName::from("d2"), twice)].into());
+    let gateway = crate::programme::gateway_blocks(&world.snapshot);
+    assert_eq!(gateway[&(address, first.ports)].node, NodeName::from("d1"));
+    let mine = crate::programme::granted_blocks(&world.snapshot, &"d2".into());
+    assert!(mine.get(&address).is_none_or(|blocks| !blocks.contains_key(&first.ports)));
+    world.step();
+    let ended = grants(&world, "d2").iter().find(|grant| grant.ports == first.ports).unwrap();
+    assert!(ended.ended.is_some());
+    assert!(grants(&world, "d1").contains(&first));
+}

@@ -1,6 +1,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
 
+use crate::blocks::void;
 use crate::model::{AddressEnd, AddressPlan, EgressAddress, NodeName, PortRange, Snapshot};
 
 /// Who a port block is leased to, for the block map of a gateway.
@@ -20,12 +21,16 @@ pub struct BlockHolder {
 /// reached and is left out.
 pub fn gateway_blocks(snapshot: &Snapshot) -> BTreeMap<(IpAddr, PortRange), BlockHolder> {
     let mut blocks = BTreeMap::new();
+    let void = void(snapshot);
     for (name, node) in &snapshot.egress_nodes {
         let endpoints = &node.value.status.endpoints;
         if endpoints.is_empty() {
             continue;
         }
         for grant in node.value.spec.blocks.iter().filter(|grant| grant.ended.is_none()) {
+            if void.contains(&(name.clone(), grant.clone())) {
+                continue;
+            }
             let holder = BlockHolder {
                 node: name.clone(),
                 endpoints: endpoints.clone(),
@@ -56,8 +61,11 @@ pub fn granted_blocks(
 ) -> BTreeMap<IpAddr, BTreeMap<PortRange, u64>> {
     let mut blocks: BTreeMap<IpAddr, BTreeMap<PortRange, u64>> = BTreeMap::new();
     let Some(node) = snapshot.egress_nodes.get(me) else { return blocks };
+    let void = void(snapshot);
     for grant in node.value.spec.blocks.iter().filter(|grant| grant.ended.is_none()) {
-        blocks.entry(grant.address).or_default().insert(grant.ports, grant.epoch);
+        if !void.contains(&(me.clone(), grant.clone())) {
+            blocks.entry(grant.address).or_default().insert(grant.ports, grant.epoch);
+        }
     }
     blocks
 }

@@ -106,6 +106,14 @@ impl Stage {
         Passage::observe(&self.lab, oracles, address, from, begun)
     }
 
+    /// Every lease thread that was scheduled more than `millis` late since `since`, in words.
+    #[must_use]
+    pub fn stalls(&self, since: Stamp, millis: f64) -> Vec<String> {
+        let events = self.lab.journal().events("stall", since);
+        let late = events.iter().filter_map(|e| Some((&e.from, e.number("late_ms")?)));
+        late.filter(|(_, ms)| *ms > millis).map(|(from, ms)| format!("{from}: {ms} ms")).collect()
+    }
+
     /// Nothing happened since `since` that must never happen: no wrong source, no question that
     /// two answered, no address that two gateways sent for within a lease.
     ///

@@ -48,6 +48,7 @@ pub const ALL: &[Row] = &[
     Row { name: "foreign_hands_are_repaired", run: repair::foreign_hands },
     Row { name: "teardown_leaves_nothing", run: repair::teardown },
     Row { name: "s25_claim_over_busy_pods", run: s25_claim::run },
+    Row { name: "works_when_held", run: nodes::works_when_held },
     Row { name: "no_block_yet", run: nodes::no_block_yet },
     Row { name: "s26_no_gateway_available", run: s26_no_gateway::run },
     Row { name: "s05_director_node_death", run: s26_no_gateway::director_death },

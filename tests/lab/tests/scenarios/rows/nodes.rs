@@ -80,3 +80,12 @@ pub fn no_block_yet(bench: &mut Bench) -> Result<()> {
     ensure!(seen == bank()[1], "over IPv6 the outside sees {seen}");
     Ok(())
 }
+
+/// What is held works: connections that begin at the moment when the addresses are answered for.
+pub fn works_when_held(bench: &mut Bench) -> Result<()> {
+    let stage = bench.own(with_claim(usual().build()?)?);
+    let begun = Stamp::now();
+    let load = crate::world::load(stage, "at once")?;
+    crate::world::run_for(500);
+    crate::world::alive(stage, &load, begun).map(drop)
+}

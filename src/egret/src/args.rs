@@ -78,19 +78,26 @@ pub(crate) struct StoreArgs {
     pub(crate) manifests: PathBuf,
 }
 
+/// What every daemon has.
+#[derive(Debug, ClapArgs)]
+pub(crate) struct DaemonArgs {
+    #[command(flatten)]
+    pub(crate) store: StoreArgs,
+    #[command(flatten)]
+    pub(crate) log: LogArgs,
+    #[command(flatten)]
+    pub(crate) metrics: MetricsArgs,
+}
+
 #[derive(Debug, ClapArgs)]
 #[command(
     after_help = "Example:\n  egret controller --manifests /srv/egret --identity $(hostname)"
 )]
 pub(crate) struct ControllerCommand {
     #[command(flatten)]
-    pub(crate) store: StoreArgs,
+    pub(crate) daemon: DaemonArgs,
     #[command(flatten)]
     pub(crate) controller: ControllerArgs,
-    #[command(flatten)]
-    pub(crate) log: LogArgs,
-    #[command(flatten)]
-    pub(crate) metrics: MetricsArgs,
 }
 
 #[derive(Debug, ClapArgs)]
@@ -99,13 +106,9 @@ pub(crate) struct ControllerCommand {
 )]
 pub(crate) struct AgentCommand {
     #[command(flatten)]
-    pub(crate) store: StoreArgs,
+    pub(crate) daemon: DaemonArgs,
     #[command(flatten)]
     pub(crate) agent: AgentArgs,
-    #[command(flatten)]
-    pub(crate) log: LogArgs,
-    #[command(flatten)]
-    pub(crate) metrics: MetricsArgs,
 }
 
 #[derive(Debug, ClapArgs)]
@@ -114,15 +117,11 @@ pub(crate) struct AgentCommand {
 )]
 pub(crate) struct StandaloneCommand {
     #[command(flatten)]
-    pub(crate) store: StoreArgs,
+    pub(crate) daemon: DaemonArgs,
     #[command(flatten)]
     pub(crate) controller: ControllerArgs,
     #[command(flatten)]
     pub(crate) agent: AgentArgs,
-    #[command(flatten)]
-    pub(crate) log: LogArgs,
-    #[command(flatten)]
-    pub(crate) metrics: MetricsArgs,
 }
 
 #[derive(Debug, ClapArgs)]

@@ -8,14 +8,14 @@ use anyhow::Context as _;
 use egret_runtime::clock::SystemClock;
 use egret_runtime::health::Health;
 use egret_runtime::http;
-use egret_runtime::log::{self, LogArgs};
+use egret_runtime::log;
 use egret_runtime::metrics::{self, MetricsArgs};
 use egret_runtime::prometheus_client::registry::Registry;
 use egret_runtime::shutdown::Shutdown;
 use egret_state::DirectoryState;
 use tokio::net::TcpListener;
 
-use crate::args::{AgentCommand, ControllerCommand, StandaloneCommand, TeardownArgs};
+use crate::args::{AgentCommand, ControllerCommand, DaemonArgs, StandaloneCommand, TeardownArgs};
 
 /// How long a daemon may take to hand over before the process ends all the same.
 const GRACE: Duration = Duration::from_secs(8);
@@ -26,7 +26,7 @@ pub(crate) fn controller(args: ControllerCommand) -> anyhow::Result<()> {
         &args.metrics,
         |_| {},
         async |shutdown| {
-            let state = open(&args.store.manifests)?;
+            let state = open(&args.daemon.store.manifests)?;
             egret_controller::run(args.controller.clone(), state, SystemClock, shutdown).await;
             Ok(())
         },
@@ -35,8 +35,8 @@ pub(crate) fn controller(args: ControllerCommand) -> anyhow::Result<()> {
 
 pub(crate) fn agent(args: AgentCommand) -> anyhow::Result<()> {
     let register = |registry: &mut Registry| egret_agent::register_metrics(&args.agent, registry);
-    block_on(&args.log, &args.metrics, register, async |shutdown| {
-        let state = open(&args.store.manifests)?;
+    block_on(&args.daemon, register, async |shutdown| {
+        let state = open(&args.daemon.store.manifests)?;
         Ok(egret_agent::run(args.agent.clone(), state, SystemClock, shutdown).await?)
     })
 }
@@ -44,8 +44,8 @@ pub(crate) fn agent(args: AgentCommand) -> anyhow::Result<()> {
 /// Controller and agent over one store, in one process. Where the agent ends, so does the other.
 pub(crate) fn standalone(args: StandaloneCommand) -> anyhow::Result<()> {
     let register = |registry: &mut Registry| egret_agent::register_metrics(&args.agent, registry);
-    block_on(&args.log, &args.metrics, register, async |shutdown| {
-        let state = open(&args.store.manifests)?;
+    block_on(&args.daemon, register, async |shutdown| {
+        let state = open(&args.daemon.store.manifests)?;
         let controller = egret_controller::run(
             args.controller.clone(),
             state.clone(),
@@ -88,16 +88,15 @@ fn open(directory: &Path) -> anyhow::Result<Arc<DirectoryState>> {
 
 /// Logging, metrics and signals around a daemon.
 fn block_on(
-    log: &LogArgs,
-    metrics: &MetricsArgs,
+    args: &DaemonArgs,
     register: impl FnOnce(&mut Registry),
     daemon: impl AsyncFnOnce(Shutdown) -> anyhow::Result<()>,
 ) -> anyhow::Result<()> {
-    let _log = log::init(log)?;
+    let _log = log::init(&args.log)?;
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     runtime.block_on(async {
         let (_trigger, shutdown) = Shutdown::install(GRACE)?;
-        serve_metrics(metrics, register).await?;
+        serve_metrics(&args.metrics, register).await?;
         daemon(shutdown).await
     })
 }

@@ -124,42 +124,7 @@ pub(crate) fn overlap(one: &AddressRange, other: &AddressRange) -> bool {
 /// # Errors
 /// A sentence where it is none, or longer than a thousand years.
 pub fn parse_duration(text: &str) -> Result<Millis, String> {
-    let wrong = || {
-        format!(
-            "{text} is not a duration: write whole numbers with units, such as 450ms, 10s or 1h"
-        )
-    };
-    if text == "0" {
-        return Ok(Millis(0));
-    }
-    if text.is_empty() {
-        return Err(wrong());
-    }
-    let mut rest = text;
-    let mut total: u64 = 0;
-    let mut smallest = u64::MAX;
-    while !rest.is_empty() {
-        let digits = rest.find(|c: char| !c.is_ascii_digit()).ok_or_else(wrong)?;
-        let number: u64 = rest[..digits].parse().map_err(|_| wrong())?;
-        rest = &rest[digits..];
-        let letters = rest.find(|c: char| c.is_ascii_digit()).unwrap_or(rest.len());
-        let unit = match &rest[..letters] {
-            "ms" => 1,
-            "s" => 1_000,
-            "m" => 60_000,
-            "h" => 3_600_000,
-            _ => return Err(wrong()),
-        };
-        // Each unit once and the larger first: `1m1h` is more likely a mistake than a wish.
-        if unit >= smallest {
-            return Err(wrong());
-        }
-        smallest = unit;
-        rest = &rest[letters..];
-        total =
-            number.checked_mul(unit).and_then(|part| total.checked_add(part)).ok_or_else(wrong)?;
-    }
-    if total > 1000 * 365 * 24 * 3_600_000 { Err(wrong()) } else { Ok(Millis(total)) }
+    text.parse().map_err(|error: egret_core::model::BadDuration| error.to_string())
 }
 
 /// The name of an `EgressAddress`, which is also its file's: a DNS name for both families, so IPv6

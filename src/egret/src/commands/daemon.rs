@@ -22,8 +22,7 @@ const GRACE: Duration = Duration::from_secs(8);
 
 pub(crate) fn controller(args: ControllerCommand) -> anyhow::Result<()> {
     block_on(
-        &args.log,
-        &args.metrics,
+        &args.daemon,
         |_| {},
         async |shutdown| {
             let state = open(&args.daemon.store.manifests)?;

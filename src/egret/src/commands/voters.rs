@@ -1,4 +1,5 @@
 use std::collections::BTreeSet;
+use std::time::Duration;
 
 use egret_core::model::{NodeName, Snapshot};
 use egret_core::voters;
@@ -18,10 +19,15 @@ pub(crate) fn run(args: VotersArgs) -> anyhow::Result<()> {
         }
         Some(VotersAction::Reset { old_voters_are_stopped }) => {
             let stopped = old_voters_are_stopped.iter().map(|name| name.as_str().into()).collect();
+            let snapshot = store::read(directory)?;
+            // Says what is wrong before the wait, not after it.
+            reset(&snapshot, &stopped)?;
+            let wait = longest_grant(&snapshot);
+            let seconds = wait.as_secs_f64();
+            println!("waiting {seconds:.1} s: what the old voters have granted runs out");
+            std::thread::sleep(wait);
             store::change(directory, |snapshot| reset(snapshot, &stopped))?;
-            println!(
-                "a new set of voters is written; it grants nothing before its silence is over"
-            );
+            println!("a new set of voters is written; it grows as its members acknowledge it");
             Ok(())
         }
     }
@@ -47,6 +53,14 @@ fn show(snapshot: &Snapshot) {
         ]);
     }
     table.print();
+}
+
+/// LEASES.md rule 23 has the new voters silent for T_max × 1.12 from reading the set; waiting as
+/// long before it is written is the same, and needs no mark in the set: whoever made it has said
+/// that the old voters were stopped before.
+fn longest_grant(snapshot: &Snapshot) -> Duration {
+    let t_max = snapshot.cluster.as_ref().map_or(0, |cluster| cluster.value.t_max.0);
+    Duration::from_millis(t_max * 112 / 100)
 }
 
 /// LEASES.md rule 23: one member, which was not in the old set, and grows by rule 20.

@@ -10,6 +10,8 @@
 mod address;
 mod candidate;
 mod director;
+#[cfg(feature = "mistakes")]
+mod essence;
 mod handover;
 mod holder;
 mod kept;

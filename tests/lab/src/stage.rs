@@ -135,6 +135,8 @@ impl Stage {
         let twice = self.gateways.twice(since, window);
         ensure!(twice.is_empty(), "two gateways sent for one address: {:?}", twice.first());
         ensure!(self.answers.asked() > 0, "the asking oracle asked nothing");
+        let double = self.lab.double_grant();
+        ensure!(double.is_none(), "a port block is granted twice: {double:?}");
         Ok(())
     }
 }
@@ -148,6 +150,35 @@ impl Lab {
         let text = std::fs::read_to_string(path).with_context(|| path.display().to_string())?;
         let name = path.file_name().context("a file has a name")?.to_string_lossy().into_owned();
         self.write_manifest(&name, &text)
+    }
+
+    /// The port blocks in the store that have not ended: node, address, first and last port.
+    #[must_use]
+    pub fn blocks(&self) -> Vec<(String, IpAddr, u16, u16)> {
+        let mut found = Vec::new();
+        for object in self.objects("EgressNode") {
+            let name = object["metadata"]["name"].as_str().unwrap_or_default();
+            for block in object["spec"]["blocks"].as_array().into_iter().flatten() {
+                let port = |end: &str| u16::try_from(block["ports"][end].as_u64()?).ok();
+                let address = block["address"].as_str().and_then(|text| text.parse().ok());
+                if let (Some(address), Some(first), Some(last), true) =
+                    (address, port("first"), port("last"), block["ended"].is_null())
+                {
+                    found.push((name.to_owned(), address, first, last));
+                }
+            }
+        }
+        found
+    }
+
+    /// Two nodes that have the same port of the same address.
+    #[must_use]
+    pub fn double_grant(&self) -> Option<[(String, IpAddr, u16, u16); 2]> {
+        let blocks = self.blocks();
+        blocks.iter().enumerate().find_map(|(at, a)| {
+            let overlaps = |b: &&(String, IpAddr, u16, u16)| a.1 == b.1 && a.2 <= b.3 && b.2 <= a.3;
+            blocks[at + 1..].iter().find(overlaps).map(|b| [a.clone(), b.clone()])
+        })
     }
 
     /// The holder of an address as the store has it.

@@ -136,8 +136,6 @@ fn quarantine(stage: &mut Stage) -> Result<()> {
 
 /// The port blocks of a node, as text.
 fn blocks(stage: &Stage, node: &str) -> Vec<String> {
-    let objects = stage.lab.objects("EgressNode");
-    let own = objects.iter().filter(|object| object["metadata"]["name"] == node);
-    let lists = own.filter_map(|object| object["spec"]["blocks"].as_array().cloned());
-    lists.flatten().map(|block| format!("{} {}", block["address"], block["ports"])).collect()
+    let own = stage.lab.blocks().into_iter().filter(|block| block.0 == node);
+    own.map(|(_, address, first, last)| format!("{address} {first}-{last}")).collect()
 }

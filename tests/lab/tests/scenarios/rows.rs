@@ -3,9 +3,11 @@
 
 mod laboratory;
 mod nodes;
+mod one_way;
 mod repair;
 mod s01_gateway_node_poweroff;
 mod s06_agent_kill9;
+mod s10_controller;
 mod s11_apiserver_outage;
 mod s17_conflict;
 mod s24_first_packet;
@@ -15,6 +17,7 @@ mod s30_drain;
 mod s41_inbound;
 mod s51_negative_control;
 mod tunnel;
+mod upgrade;
 
 use crate::bench::Row;
 
@@ -40,7 +43,10 @@ pub const ALL: &[Row] = &[
     Row { name: "s06_agent_kill9_gateway", run: s06_agent_kill9::gateway },
     Row { name: "s07_agent_sigstop", run: s06_agent_kill9::frozen },
     Row { name: "s08_agent_restart_no_loss", run: s06_agent_kill9::rolling_restart },
+    Row { name: "upgrade_and_downgrade", run: upgrade::run },
     Row { name: "s09_agent_stale_state_on_start", run: s06_agent_kill9::stale_on_start },
+    Row { name: "one_way_cut", run: one_way::run },
+    Row { name: "s10_controller_kill", run: s10_controller::run },
     Row { name: "s15_partition_gateway", run: s11_apiserver_outage::partition },
     Row { name: "s11_store_outage", run: s11_apiserver_outage::outage },
     Row { name: "s17_external_ip_conflict", run: s17_conflict::foreign_host },

@@ -167,16 +167,10 @@ pub fn back_from_cut(stage: &Stage, name: &str) -> Result<()> {
     nothing_moved(stage, settled, &now).with_context(|| format!("after {name} was back"))
 }
 
-/// The port blocks that a node's object holds: address, first and last port.
+/// The port blocks of one node: address, first and last port.
 pub fn blocks(stage: &Stage, node: &str) -> Vec<(IpAddr, u16, u16)> {
-    let objects = stage.lab.objects("EgressNode");
-    let own = objects.iter().filter(|object| object["metadata"]["name"] == node);
-    let lists = own.filter_map(|object| object["spec"]["blocks"].as_array().cloned());
-    let read = |block: serde_json::Value| {
-        let port = |name: &str| u16::try_from(block["ports"][name].as_u64()?).ok();
-        Some((block["address"].as_str()?.parse().ok()?, port("first")?, port("last")?))
-    };
-    lists.flatten().filter_map(read).collect()
+    let all = stage.lab.blocks().into_iter().filter(|block| block.0 == node);
+    all.map(|(_, address, first, last)| (address, first, last)).collect()
 }
 
 /// A pod that a claim selects.

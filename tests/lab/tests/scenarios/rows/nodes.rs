@@ -87,5 +87,6 @@ pub fn works_when_held(bench: &mut Bench) -> Result<()> {
     let begun = Stamp::now();
     let load = crate::world::load(stage, "at once")?;
     crate::world::run_for(500);
-    crate::world::alive(stage, &load, begun).map(drop)
+    crate::world::alive(stage, &load, begun)?;
+    stage.check_invariants(begun)
 }

@@ -56,7 +56,7 @@ pub fn director_death(bench: &mut Bench) -> Result<()> {
     drop(load);
     let plan = egret_lab::load::Plan::new("s05-alone", &["settle-1"]);
     load = egret_lab::load::Load::start(&mut stage.lab, plan, Some((&stage.sources, &bank())))?;
-    let before = holders(&stage);
+    let before = holders(stage);
     let taken = blocks(stage, "director-2");
     ensure!(!taken.is_empty(), "director-2 has no port block");
     let off = stage.lab.power_off("director-2")?;

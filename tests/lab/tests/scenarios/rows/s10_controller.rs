@@ -1,0 +1,39 @@
+//! S10: the controller is killed again and again; the data plane does not notice.
+
+use std::time::Duration;
+
+use anyhow::{Result, ensure};
+use egret_lab::{Stamp, wait_until};
+
+use crate::bench::Bench;
+use crate::world::{alive, claim, holders, load, nothing_moved, run_for};
+
+pub fn run(bench: &mut Bench) -> Result<()> {
+    let stage = bench.stage()?;
+    let load = load(stage, "s10")?;
+    run_for(500);
+    let (begun, before) = (Stamp::now(), holders(stage));
+    let answered = load.report(Stamp(0)).udp.unanswered;
+    for _ in 0..3 {
+        stage.lab.stop_controller(false)?;
+        run_for(500);
+        stage.lab.start_controller()?;
+        run_for(1500);
+    }
+    let address = "203.0.113.22".parse()?;
+    let written = Stamp::now();
+    stage.lab.write_manifest("late.yaml", &claim("late", "nobody", &["203.0.113.22"], "Drop"))?;
+    let bound = wait_until("a claim is served again", Duration::from_secs(20), || {
+        stage.lab.recorded_holder(address)
+    });
+    stage.lab.remove_manifest("late.yaml")?;
+    println!("    served {:.0} ms after it was written", {
+        bound?;
+        Stamp::now().millis_after(written)
+    });
+    alive(stage, &load, begun)?;
+    nothing_moved(stage, begun, &before)?;
+    let lost = load.report(Stamp(0)).udp.unanswered.saturating_sub(answered);
+    ensure!(lost <= 4, "{lost} datagrams lost while controllers died");
+    stage.check_invariants(begun)
+}

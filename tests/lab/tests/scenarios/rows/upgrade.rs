@@ -1,0 +1,56 @@
+//! Every agent is replaced, in turn, by a version with another pin layout, and back again.
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+use anyhow::{Result, ensure};
+use egret_lab::{Stage, Stamp, wait_until};
+
+use crate::bench::Bench;
+use crate::world::{PATIENCE, alive, load, run_for};
+
+/// A planned upgrade and downgrade under load: no connection and no packet is lost.
+pub fn run(bench: &mut Bench) -> Result<()> {
+    let stage = bench.stage()?;
+    let (present, next) = (stage.lab.egret()?, next_binary(stage)?);
+    let load = load(stage, "upgrade")?;
+    run_for(500);
+    let begun = Stamp::now();
+    for binary in [&next, &present] {
+        let before = load.report(Stamp(0)).udp.unanswered;
+        for name in stage.lab.node_names() {
+            replace(stage, &name, binary)?;
+        }
+        run_for(1000);
+        let report = alive(stage, &load, begun)?;
+        let lost = report.udp.unanswered.saturating_sub(before);
+        ensure!(lost <= 4, "{lost} datagrams lost on the way to {}", binary.display());
+    }
+    ensure!(stage.answers.doubles(begun).is_empty(), "two answered one question");
+    let report = load.report(begun);
+    println!("    longest stall {} ms", report.stall.as_millis());
+    Ok(())
+}
+
+fn replace(stage: &mut Stage, name: &str, binary: &PathBuf) -> Result<()> {
+    let stopped = stage.lab.stop_agent(name)?;
+    stage.lab.start_agent_of(name, binary)?;
+    wait_until(&format!("the agent of {name} has started"), Duration::from_secs(10), || {
+        let started = stage.lab.journal().events("agent_started", stopped);
+        started.iter().any(|entry| entry.from == name).then_some(())
+    })?;
+    run_for(1000);
+    stage.await_held(PATIENCE)
+}
+
+/// The same program with the next pin layout, beside the present one.
+fn next_binary(stage: &Stage) -> Result<PathBuf> {
+    let next = stage.lab.egret()?.with_file_name("egret-next");
+    ensure!(
+        next.is_file(),
+        "no {}: make it with cargo build -p egret --features layout-next and a copy of target/debug/egret \
+         (make lab does)",
+        next.display()
+    );
+    Ok(next)
+}

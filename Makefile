@@ -41,7 +41,10 @@ unit: setup ## tests of values, of the kernel in namespaces, of the lease protoc
 	@cargo test $(CARGO_FLAGS) --workspace --exclude egret-lab
 
 .PHONY: lab
-lab: build ## scenarios in the laboratory
+lab: setup ## scenarios in the laboratory
+	@tests/step.sh "build of the next pin layout, to upgrade to" cargo build $(CARGO_FLAGS) -p egret --features layout-next
+	@cp target/debug/egret target/debug/egret-next
+	@tests/step.sh "build" cargo build $(CARGO_FLAGS) -p egret -p egret-lab
 	@cargo test $(CARGO_FLAGS) -p egret-lab
 
 .PHONY: soak

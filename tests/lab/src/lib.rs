@@ -45,6 +45,6 @@ pub use journal::{Entry, Journal};
 pub use lab::{Announced, Lab, cleanup, cleanup_own, end_on_signal};
 pub use manifest::pod_manifest;
 pub use node::{Node, Pod, Role};
-pub use process::Daemon;
+pub use process::{Daemon, binary};
 pub use stage::{LEASE, Stage};
 pub use tap::{Frame, Tap};

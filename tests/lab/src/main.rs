@@ -81,6 +81,12 @@ fn main() -> ExitCode {
         eprintln!("egret-lab: network namespaces need root: run it with sudo");
         return ExitCode::from(2);
     }
+    if !matches!(args.command, Command::Cleanup)
+        && let Err(error) = egret_lab::binary(None)
+    {
+        eprintln!("egret-lab: {error:#}");
+        return ExitCode::from(2);
+    }
     egret_lab::end_on_signal();
     let outcome = match &args.command {
         Command::Demo { examples, pictures, connections } => {

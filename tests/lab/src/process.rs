@@ -79,12 +79,16 @@ impl Daemon {
         matches!(self.child.try_wait(), Ok(None))
     }
 
-    /// Resident memory in KiB, from /proc.
+    /// Resident memory in KiB, from /proc: all of it, and its anonymous part (what the process has
+    /// allocated; the rest is the program's own file, which all agents of a host share).
     #[must_use]
-    pub fn resident_kib(&self) -> Option<u64> {
+    pub fn resident_kib(&self) -> Option<(u64, u64)> {
         let status = std::fs::read_to_string(format!("/proc/{}/status", self.child.id())).ok()?;
-        let line = status.lines().find(|line| line.starts_with("VmRSS:"))?;
-        line.split_whitespace().nth(1)?.parse().ok()
+        let read = |name: &str| {
+            let line = status.lines().find(|line| line.starts_with(name))?;
+            line.split_whitespace().nth(1)?.parse().ok()
+        };
+        Some((read("VmRSS:")?, read("RssAnon:")?))
     }
 
     /// The last lines of its log, for error messages.
@@ -107,7 +111,7 @@ impl Drop for Daemon {
 ///
 /// # Errors
 /// Where it is not there, with the sentence that says how to build it.
-pub(crate) fn binary(named: Option<&Path>) -> Result<PathBuf> {
+pub fn binary(named: Option<&Path>) -> Result<PathBuf> {
     let from_env = std::env::var_os("EGRET").map(PathBuf::from);
     let beside = std::env::current_exe().ok().and_then(|exe| {
         let dir = exe.parent()?;

@@ -21,18 +21,20 @@ pub(super) fn report(stage: &Stage) -> Result<()> {
 
 /// Resident memory of every process.
 pub(super) fn memory(stage: &Stage) {
+    let mib = |kib: u64| format!("{}.{} MiB", kib / 1024, kib % 1024 * 10 / 1024);
     let mib = |daemon: &egret_lab::Daemon| {
-        daemon
-            .resident_kib()
-            .map_or("-".to_owned(), |kib| format!("{}.{}", kib / 1024, kib % 1024 * 10 / 1024))
+        let both = daemon.resident_kib();
+        both.map_or("unknown".to_owned(), |(all, own)| {
+            format!("{}, of which {} allocated", mib(all), mib(own))
+        })
     };
     for node in stage.lab.nodes() {
         if let Some(agent) = node.agent() {
-            say::line(&format!("memory of the agent of {:<11} {} MiB", node.name, mib(agent)));
+            say::line(&format!("memory of the agent of {:<11} {}", node.name, mib(agent)));
         }
     }
     if let Some(controller) = stage.lab.controller() {
-        say::line(&format!("memory of the controller            {} MiB", mib(controller)));
+        say::line(&format!("memory of the controller            {}", mib(controller)));
     }
 }
 

@@ -74,11 +74,6 @@ impl Daemon {
         ended.map(drop)
     }
 
-    /// Whether it runs.
-    pub fn is_running(&mut self) -> bool {
-        matches!(self.child.try_wait(), Ok(None))
-    }
-
     /// Resident memory in KiB, from /proc: all of it, and its anonymous part (what the process has
     /// allocated; the rest is the program's own file, which all agents of a host share).
     #[must_use]
@@ -89,14 +84,6 @@ impl Daemon {
             line.split_whitespace().nth(1)?.parse().ok()
         };
         Some((read("VmRSS:")?, read("RssAnon:")?))
-    }
-
-    /// The last lines of its log, for error messages.
-    #[must_use]
-    pub fn tail(&self, lines: usize) -> String {
-        let text = std::fs::read_to_string(&self.log).unwrap_or_default();
-        let all: Vec<&str> = text.lines().collect();
-        all[all.len().saturating_sub(lines)..].join("\n")
     }
 }
 

@@ -1,6 +1,6 @@
 //! Every agent is replaced, in turn, by a version with another pin layout, and back again.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use anyhow::{Result, ensure};
@@ -32,7 +32,7 @@ pub fn run(bench: &mut Bench) -> Result<()> {
     Ok(())
 }
 
-fn replace(stage: &mut Stage, name: &str, binary: &PathBuf) -> Result<()> {
+fn replace(stage: &mut Stage, name: &str, binary: &Path) -> Result<()> {
     let stopped = stage.lab.stop_agent(name)?;
     stage.lab.start_agent_of(name, binary)?;
     wait_until(&format!("the agent of {name} has started"), Duration::from_secs(10), || {

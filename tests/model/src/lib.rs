@@ -2,8 +2,10 @@
 //! [`Machine`](egret_core::quorum::Machine).
 #![forbid(unsafe_code)]
 
+pub mod catalogue;
 pub mod hash;
 pub mod models;
 pub mod scenario;
 pub mod search;
+pub mod simulation;
 pub mod world;

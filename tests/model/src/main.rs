@@ -1,74 +1,213 @@
-//! `check` and `simulate`.
-use egret_core::quorum::Mistake as M;
-use egret_model::{
-    models::{self, Broken},
-    scenario::Scenario,
-    search::search,
-};
-type Make = fn(&Broken, u64) -> Scenario;
-fn main() {
-    let a: Vec<String> = std::env::args().skip(1).collect();
-    let h = |i: usize, d: u64| a.get(i).map_or(d, |x| x.parse().unwrap());
-    let all: Vec<(&str, Make, Vec<Broken>)> = vec![
-        (
-            "leases",
-            models::leases,
-            vec![
-                Broken::by(M::DeadlineFromAnswer),
-                Broken::by(M::OldAnswersCountNow),
-                Broken::by(M::LateReleaseEndsAll),
-            ],
-        ),
-        (
-            "releases",
-            models::releases,
-            vec![Broken::by(M::ReleaseBeforeClosing), Broken::by(M::RoundsOutliveRelease)],
-        ),
-        ("lengths", models::lengths, vec![Broken::by(M::RenewalShortens)]),
-        (
-            "restarts",
-            models::restarts,
-            vec![Broken::by(M::AnswersBeforeKeeping), Broken::by(M::RoundNumbersRepeat)],
-        ),
-        ("reboots", models::reboots, vec![Broken::by(M::NoSilence), Broken::by(M::ShortSilence)]),
-        ("clocks", models::clocks, vec![Broken::world()]),
-        ("sets", models::sets, vec![Broken::world(), Broken::by(M::AcknowledgesSetAtOnce)]),
-        ("set_restarts", models::set_restarts, vec![Broken::by(M::RestartLosesSet)]),
-        ("fences", models::fences, vec![Broken::world(), Broken::by(M::RevokedByEpoch)]),
-        ("fence_reboots", models::fence_reboots, vec![Broken::by(M::AcknowledgesInSilence)]),
-        ("fence_restarts", models::fence_restarts, vec![Broken::by(M::RestartLosesFences)]),
-        ("fences_and_sets", models::fences_and_sets, vec![Broken::by(M::ReadsIndependently)]),
-        ("moves", models::moves, vec![Broken::by(M::SuccessionFreesAtOnce)]),
-        ("moves3", models::moves_of_three, vec![]),
-    ];
-    let limit = h(2, 300_000) as usize;
-    for (name, make, broken) in all {
-        if a[0] != "all" && a[0] != name {
-            continue;
+//! Searches the models, and simulates failovers and rest.
+
+use std::time::Instant;
+
+use anyhow::bail;
+use clap::{Parser, Subcommand};
+use egret_model::catalogue::{self, Refused};
+use egret_model::models::Broken;
+use egret_model::scenario::Scenario;
+use egret_model::search::{Limits, Outcome, search, search_deeper};
+use egret_model::simulation::{self, MS, Setup};
+
+/// Model checker and simulation of Egret's leases.
+#[derive(Parser)]
+struct Args {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Subcommand)]
+enum Command {
+    /// Search every model for a broken promise, and every broken model until one is found.
+    Check {
+        /// One step of time more, and as many states as `--states` says.
+        #[arg(long)]
+        long: bool,
+        /// Only models whose name contains this.
+        #[arg(long, default_value = "")]
+        only: String,
+        /// Most states of one search: each needs about 20 bytes.
+        #[arg(long, default_value_t = 30_000_000)]
+        states: usize,
+        /// Tries steps in an order of its own (a search that ends at its limit sees other states).
+        #[arg(long, default_value_t = 0)]
+        shuffle: u64,
+        /// Prints the chain of steps of every mistake.
+        #[arg(long)]
+        traces: bool,
+    },
+    /// Power off the holder again and again, and print how long nobody held the address.
+    Failover {
+        /// How often.
+        #[arg(long, default_value_t = 1000)]
+        runs: u64,
+        /// T in milliseconds.
+        #[arg(long, default_value_t = 450)]
+        lease: u64,
+        /// Lost datagrams in a thousand.
+        #[arg(long, default_value_t = 0)]
+        loss: u64,
+        /// 1, 3 or 5.
+        #[arg(long, default_value_t = 3)]
+        voters: usize,
+    },
+    /// Let everything run at rest, with stalls and loss, and count takeovers.
+    Rest {
+        /// Simulated hours.
+        #[arg(long, default_value_t = 1)]
+        hours: u64,
+        /// T in milliseconds.
+        #[arg(long, default_value_t = 450)]
+        lease: u64,
+        /// Lost datagrams in a thousand.
+        #[arg(long, default_value_t = 50)]
+        loss: u64,
+        /// Stalls of each node in an hour, of 50 ms and more.
+        #[arg(long, default_value_t = 60)]
+        stalls: u64,
+        /// The longest, in milliseconds.
+        #[arg(long, default_value_t = 350)]
+        longest_stall: u64,
+        /// 1, 3 or 5.
+        #[arg(long, default_value_t = 3)]
+        voters: usize,
+    },
+    /// Random faults, then calm, from many seeds: never two holders, and always one again.
+    Disorder {
+        /// How many seeds.
+        #[arg(long, default_value_t = 1000)]
+        seeds: u64,
+        /// The first.
+        #[arg(long, default_value_t = 0)]
+        first: u64,
+    },
+}
+
+fn main() -> anyhow::Result<()> {
+    match Args::parse().command {
+        Command::Check { long, only, states, shuffle, traces } => {
+            let limits = Limits { states, depth: usize::MAX, shuffle };
+            check(long, &only, limits, traces)
         }
-        let mut bs = broken;
-        bs.push(Broken::default());
-        for b in bs {
-            let t = std::time::Instant::now();
-            let o = search(&make(&b, h(1, 1)), limit, h(3, 0));
-            println!(
-                "{name} {:?} {}: {} states {} transitions depth {} complete {} {:?} {:?}",
-                b.mistake,
-                b.world,
-                o.states,
-                o.transitions,
-                o.depth,
-                o.complete,
-                o.violation.as_ref().map(|v| (&v.0, v.1.len())),
-                t.elapsed()
-            );
-            if (b.mistake.is_none() && !b.world) || a.len() > 4 {
-                if let Some((_, path)) = o.violation {
-                    for p in path {
-                        println!("   {p:?}");
-                    }
-                }
+        Command::Failover { runs, lease, loss, voters } => failover(runs, lease, loss, voters),
+        Command::Rest { hours, lease, loss, stalls, longest_stall, voters } => {
+            let setup = Setup { lease, loss, stalls, longest_stall, voters, ..Setup::default() };
+            rest(hours, setup)
+        }
+        Command::Disorder { seeds, first } => disorder(first, seeds),
+    }
+}
+
+fn check(long: bool, only: &str, limits: Limits, traces: bool) -> anyhow::Result<()> {
+    let mut wrong = 0;
+    for sound in catalogue::SOUND {
+        let horizon = if long { sound.long } else { sound.short };
+        let model = (sound.make)(&Broken::default(), horizon);
+        if model.name.contains(only) {
+            let outcome = timed(&model, "as it is meant", |model| search(model, limits));
+            wrong += u32::from(outcome.violation.is_some());
+            print_trace(&outcome);
+        }
+    }
+    for Refused { what, make, broken, horizon, depth } in catalogue::refused() {
+        let model = make(&broken, horizon);
+        if model.name.contains(only) || what.contains(only) {
+            let limits = Limits { depth, ..limits };
+            let outcome = timed(&model, what, |model| search_deeper(model, limits));
+            wrong += u32::from(outcome.violation.is_none());
+            if traces {
+                print_trace(&outcome);
             }
         }
     }
+    if wrong > 0 {
+        bail!("{wrong} searches did not end as they must");
+    }
+    Ok(())
+}
+
+type Found = Outcome<egret_model::scenario::Action>;
+
+fn timed(model: &Scenario, what: &str, search: impl FnOnce(&Scenario) -> Found) -> Found {
+    let begin = Instant::now();
+    let outcome = search(model);
+    let end = match (&outcome.violation, outcome.complete) {
+        (Some((broken, path)), _) => format!("{broken} after {} steps", path.len()),
+        (None, true) => "all states, nothing found".to_owned(),
+        (None, false) => "nothing found up to the limit".to_owned(),
+    };
+    println!(
+        "{:16} {what:30} horizon {}: {} states, {} steps, {:.1} s: {end}",
+        model.name,
+        model.horizon,
+        outcome.states,
+        outcome.transitions,
+        begin.elapsed().as_secs_f32()
+    );
+    outcome
+}
+
+fn print_trace(outcome: &Found) {
+    for action in outcome.violation.iter().flat_map(|(_, path)| path) {
+        println!("    {action:?}");
+    }
+}
+
+fn failover(runs: u64, lease: u64, loss: u64, voters: usize) -> anyhow::Result<()> {
+    let mut times = Vec::new();
+    for seed in 0..runs {
+        let setup = Setup { seed, lease, loss, voters, ..Setup::default() };
+        let Some(time) = simulation::failover(setup) else {
+            bail!("seed {seed}: nobody took over within 10 s");
+        };
+        times.push(time);
+    }
+    times.sort_unstable();
+    let at = |percent: usize| times[(times.len() - 1) * percent / 100] as f64 / MS as f64;
+    println!(
+        "{runs} power-offs, T {lease} ms, loss {loss} ‰, {voters} voters: \
+         from death to the next holder p50 {:.0} ms, p90 {:.0}, p99 {:.0}, longest {:.0}",
+        at(50),
+        at(90),
+        at(99),
+        at(100)
+    );
+    Ok(())
+}
+
+fn rest(hours: u64, setup: Setup) -> anyhow::Result<()> {
+    let begin = Instant::now();
+    let mut simulation = simulation::Simulation::new(setup);
+    simulation.run(10_000 * MS);
+    let before = (simulation.said.len(), simulation.datagrams);
+    let seconds = hours * 3600;
+    simulation.run(seconds * 1000 * MS);
+    let counts = simulation::counts(&simulation.said[before.0..]);
+    println!(
+        "{hours} h at rest: takeovers and lost leases {counts:?}; {:.0} datagrams/s; {:.0} s",
+        (simulation.datagrams - before.1) as f64 / seconds as f64,
+        begin.elapsed().as_secs_f32()
+    );
+    match simulation.violations.first() {
+        Some(violation) => bail!("{violation}"),
+        None => Ok(()),
+    }
+}
+
+fn disorder(first: u64, seeds: u64) -> anyhow::Result<()> {
+    let mut waits = Vec::new();
+    for seed in first..first + seeds {
+        match simulation::disorder(seed, Default::default()) {
+            Ok(wait) => waits.push(wait),
+            Err(what) => bail!("seed {seed}: {what}"),
+        }
+    }
+    waits.sort_unstable();
+    let longest = waits.last().copied().unwrap_or(0);
+    println!(
+        "{seeds} seeds: one holder at most; all held again {} ms after the last fault at the latest",
+        longest / MS
+    );
+    Ok(())
 }

@@ -45,6 +45,8 @@ pub struct Scenario {
     pub stale_restart: bool,
     /// The cluster object may be read before the addresses.
     pub sets: bool,
+    /// These nodes' watch of the addresses brings nothing.
+    pub blind: &'static [u8],
     /// What the controller does.
     pub acts: Vec<Act>,
 }
@@ -67,7 +69,7 @@ pub enum Action {
     /// A node reads consistently.
     Read(u8),
     /// A process is killed and starts again.
-    Restart(u8, usize),
+    Restart(u8, usize, usize),
     /// A node loses power and boots.
     Reboot(u8),
     /// A stopped thread goes on.
@@ -98,9 +100,11 @@ impl Scenario {
         let Some(node) = world.nodes.get(&number) else { return };
         let crashes = self.crashing.contains(&number);
         if crashes && world.spent.restarts < self.budget.restarts {
-            let first = if self.stale_restart { 0 } else { node.view };
-            actions
-                .extend((first..=node.view.max(first)).map(|view| Action::Restart(number, view)));
+            let oldest = |newest: usize| if self.stale_restart { 0 } else { newest };
+            for view in oldest(node.view)..=node.view {
+                let sets = oldest(node.set)..=node.set;
+                actions.extend(sets.map(|set| Action::Restart(number, view, set)));
+            }
         }
         if crashes && world.spent.reboots < self.budget.reboots {
             actions.push(Action::Reboot(number));
@@ -117,10 +121,11 @@ impl Scenario {
             if node.machine.next_wakeup().is_some_and(|due| due <= clock) {
                 actions.push(Action::Tick(number, stall));
             }
-            if node.view + 1 < world.store.len() {
+            let blind = self.blind.contains(&number);
+            if node.view + 1 < world.store.len() && !blind {
                 actions.push(Action::Look(number, stall));
             }
-            if self.sets && stall.is_none() && node.set + 1 < world.store.len() {
+            if (self.sets || blind) && stall.is_none() && node.set + 1 < world.store.len() {
                 actions.push(Action::LookAtSet(number));
             }
             if self.stopping.contains(&number) && world.spent.stops < self.budget.stops {
@@ -178,9 +183,9 @@ impl Scenario {
                 world.read(*number);
                 true
             }
-            Action::Restart(number, view) => {
+            Action::Restart(number, view, set) => {
                 world.spent.restarts += 1;
-                world.restart(*number, *view);
+                world.restart(*number, *view, *set);
                 true
             }
             Action::Reboot(number) => {

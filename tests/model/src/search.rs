@@ -1,6 +1,7 @@
 //! Depth-first search over the states that actions reach.
 
-use std::collections::HashSet;
+use std::collections::HashMap;
+use std::collections::hash_map::Entry;
 use std::hash::{BuildHasherDefault, Hasher};
 
 /// Something with states to search.
@@ -57,17 +58,28 @@ struct Frame<S, A> {
     next: usize,
 }
 
-/// Searches until a violation, the end, or `limit` states.
-///
-/// `shuffle` other than 0 tries the actions of every state in an order of its own: a search that
-/// cannot be complete sees other parts of the model that way.
-pub fn search<M: Model>(model: &M, limit: usize, shuffle: u64) -> Outcome<M::Action> {
-    let mut seen: HashSet<u64, BuildHasherDefault<AsIs>> = HashSet::default();
+/// How far a search goes.
+#[derive(Clone, Copy, Debug)]
+pub struct Limits {
+    /// Most states.
+    pub states: usize,
+    /// Longest chain of steps.
+    pub depth: usize,
+    /// Other than 0: tries the actions of every state in an order of its own, so that a search
+    /// that cannot be complete sees other parts of the model.
+    pub shuffle: u64,
+}
+
+/// Searches until a violation, the end, or a limit.
+pub fn search<M: Model>(model: &M, limits: Limits) -> Outcome<M::Action> {
+    // A state that is reached again by a shorter chain is gone on from again: otherwise a bound on
+    // the depth would hide what lies behind it.
+    let mut seen: HashMap<u64, usize, BuildHasherDefault<AsIs>> = HashMap::default();
     let mut outcome =
         Outcome { states: 0, transitions: 0, depth: 0, complete: true, violation: None };
     let start = model.start();
-    seen.insert(model.fingerprint(&start));
-    let mut chance = shuffle;
+    seen.insert(model.fingerprint(&start), 0);
+    let mut chance = limits.shuffle;
     let actions = shuffled(model.actions(&start), &mut chance);
     let mut stack = vec![Frame { state: start, actions, next: 0 }];
     while let Some(frame) = stack.last_mut() {
@@ -78,25 +90,47 @@ pub fn search<M: Model>(model: &M, limit: usize, shuffle: u64) -> Outcome<M::Act
         frame.next += 1;
         let Some(state) = model.next(&frame.state, &action) else { continue };
         outcome.transitions += 1;
-        if !seen.insert(model.fingerprint(&state)) {
-            continue;
+        let depth = stack.len();
+        match seen.entry(model.fingerprint(&state)) {
+            Entry::Occupied(known) if *known.get() <= depth => continue,
+            Entry::Occupied(mut known) => {
+                known.insert(depth);
+            }
+            Entry::Vacant(new) => {
+                new.insert(depth);
+            }
         }
+        outcome.depth = outcome.depth.max(depth);
         if let Some(what) = model.violation(&state) {
-            let mut path: Vec<M::Action> = stack.iter().map(taken).collect();
-            path.truncate(stack.len());
-            outcome.violation = Some((what, path));
+            outcome.violation = Some((what, stack.iter().map(taken).collect()));
             break;
         }
-        if seen.len() >= limit {
+        if seen.len() >= limits.states {
             outcome.complete = false;
             break;
         }
+        if depth >= limits.depth {
+            outcome.complete = false;
+            continue;
+        }
         let actions = shuffled(model.actions(&state), &mut chance);
         stack.push(Frame { state, actions, next: 0 });
-        outcome.depth = outcome.depth.max(stack.len());
     }
     outcome.states = seen.len();
     outcome
+}
+
+/// Searches with a growing bound on the depth: the chain found is a shortest one.
+pub fn search_deeper<M: Model>(model: &M, limits: Limits) -> Outcome<M::Action> {
+    let mut bound = limits.depth.min(4);
+    loop {
+        let outcome = search(model, Limits { depth: bound, ..limits });
+        let full = outcome.states >= limits.states || bound >= limits.depth;
+        if outcome.violation.is_some() || outcome.complete || full {
+            return outcome;
+        }
+        bound = (bound + 2).min(limits.depth);
+    }
 }
 
 fn taken<S, A: Clone>(frame: &Frame<S, A>) -> A {

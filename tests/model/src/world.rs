@@ -96,17 +96,21 @@ pub struct Node {
     pub boots: u8,
     /// True time of its boot.
     pub booted: u64,
+    /// How fast its clocks run.
     pub rates: Rates,
+    /// Its map entry of the address.
     pub entry: Option<Entry>,
     /// Which of the store's states it has read the addresses of last.
     pub view: usize,
     /// Which of the store's states it has read the cluster object of last.
     pub set: usize,
+    /// It has asked for a consistent read.
     pub wants_read: bool,
     /// Effects that are not carried out yet: the thread was stopped between two of them.
     pub stalled: Arc<[Effect]>,
     /// What it has written into its status.
     pub acknowledged_set: u64,
+    /// The fence that it has acknowledged.
     pub acknowledged_fence: u64,
     /// It told that it has let go of the address.
     pub left: bool,
@@ -116,8 +120,11 @@ pub struct Node {
 /// A datagram under way.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Datagram {
+    /// Who sent it.
     pub from: u8,
+    /// Who gets it.
     pub to: u8,
+    /// What it says.
     pub message: Message,
     /// When it was sent, in true time.
     pub sent: u64,
@@ -128,7 +135,9 @@ pub struct Datagram {
 pub struct World {
     /// True time in nanoseconds.
     pub now: u64,
+    /// By number.
     pub nodes: BTreeMap<u8, Node>,
+    /// Datagrams under way, by their hash.
     pub network: BTreeMap<u64, Arc<Datagram>>,
     /// The store's states so far; the last is the present one.
     pub store: Vec<Arc<View>>,
@@ -138,20 +147,27 @@ pub struct World {
     pub freed: bool,
     /// Used up so far: restarts, reboots, stalls, duplicates, stops.
     pub spent: Spent,
+    /// Rules that the machines break.
     pub mistakes: Mistakes,
+    /// The machines' constants.
     pub timing: Arc<Timing>,
+    /// Epochs tell states apart: only where a mistake makes safety rest on them.
     pub epochs: bool,
 }
 
 /// How much of the adversary's budget is used up.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 pub struct Spent {
+    /// Processes killed and started again.
     pub restarts: u8,
+    /// Nodes that lost power.
     pub reboots: u8,
+    /// Threads stopped between two effects.
     pub stalls: u8,
+    /// Datagrams delivered twice.
     pub duplicates: u8,
+    /// Agents told to stop.
     pub stops: u8,
-    pub drops: u8,
 }
 
 /// The longest T with which a grant has run out after `steps`: a tight one, since the holder's
@@ -232,20 +248,22 @@ impl World {
         }
     }
 
-    /// Waits for the end of the silence; then all read consistently, the owner (node 1) last: its
-    /// first round is under way, and the others have waited long enough to ask as well.
-    pub fn past_silence(mut self, steps: u64) -> Self {
+    /// Waits for the end of the silence; then all read consistently, `last` two steps after the
+    /// others: who waits for a silent holder has waited long enough to ask then.
+    pub fn past_silence(mut self, steps: u64, last: Option<u8>) -> Self {
         let empty = View { addresses: BTreeMap::new(), ..(*self.store[0]).clone() };
         for number in self.numbers() {
             self.input(number, Input::View(Box::new(empty.clone())), None);
         }
         self.now += steps * STEP;
-        for number in self.numbers().into_iter().filter(|number| *number != 1) {
+        for number in self.numbers().into_iter().filter(|number| Some(*number) != last) {
             self.read(number);
         }
         self.network.clear();
         self.now += 2 * STEP;
-        self.read(1);
+        for number in last {
+            self.read(number);
+        }
         self
     }
 
@@ -292,6 +310,7 @@ impl World {
         Machine::new(config, kept, now, 0)
     }
 
+    /// The two clocks of a node now.
     pub fn clocks(&self, number: u8) -> Now {
         let Some(node) = self.nodes.get(&number) else { return Now::default() };
         let passed = self.now - node.booted;
@@ -299,12 +318,12 @@ impl World {
     }
 
     /// The process is killed and starts again, reading any state of the store up to its last one.
-    pub fn restart(&mut self, number: u8, view: usize) {
+    pub fn restart(&mut self, number: u8, view: usize, set: usize) {
         let now = self.clocks(number);
         let Some(node) = self.nodes.get(&number) else { return };
         let kept = node.kept.as_deref().cloned();
         let machine = self.agent(number, node.boots, kept, now);
-        self.started(number, machine, view);
+        self.started(number, machine, view, set);
     }
 
     /// The node loses power and boots.
@@ -318,16 +337,16 @@ impl World {
         node.entry = None;
         let boots = node.boots;
         let machine = self.agent(number, boots, None, Now::default());
-        self.started(number, machine, view);
+        self.started(number, machine, view, view);
     }
 
-    fn started(&mut self, number: u8, machine: Machine, view: usize) {
+    fn started(&mut self, number: u8, machine: Machine, view: usize, set: usize) {
         if let Some(node) = self.nodes.get_mut(&number) {
             node.machine = Arc::new(machine);
             node.stalled = Arc::from([]);
             node.wants_read = false;
         }
-        self.look(number, view, view, None);
+        self.look(number, view, set, None);
     }
 
     /// A node's watches bring it the addresses of one state of the store and the cluster object

@@ -1,0 +1,101 @@
+//! Every model, and every mistake that one of them must refuse.
+
+use egret_core::quorum::Mistake;
+
+use crate::models::{self, Broken};
+use crate::scenario::Scenario;
+
+/// Makes a scenario of so many steps of time.
+pub type Make = fn(&Broken, u64) -> Scenario;
+
+/// A model as it is meant.
+#[derive(Clone, Copy, Debug)]
+pub struct Sound {
+    /// Makes it.
+    pub make: Make,
+    /// Steps of time of the short run.
+    pub short: u64,
+    /// Steps of time of the long run.
+    pub long: u64,
+}
+
+/// A model with one mistake.
+#[derive(Clone, Debug)]
+pub struct Refused {
+    /// What is wrong, in the words of LEASES.md.
+    pub what: &'static str,
+    /// Makes the model.
+    pub make: Make,
+    /// How it is broken.
+    pub broken: Broken,
+    /// Steps of time.
+    pub horizon: u64,
+    /// A bound on the chain that shows it.
+    pub depth: usize,
+}
+
+/// All models.
+pub const SOUND: [Sound; 14] = [
+    Sound { make: models::leases, short: 1, long: 2 },
+    Sound { make: models::releases, short: 0, long: 1 },
+    Sound { make: models::lengths, short: 1, long: 2 },
+    Sound { make: models::restarts, short: 0, long: 1 },
+    Sound { make: models::reboots, short: 0, long: 1 },
+    Sound { make: models::clocks, short: 1, long: 2 },
+    Sound { make: models::sets, short: 0, long: 1 },
+    Sound { make: models::set_restarts, short: 0, long: 1 },
+    Sound { make: models::fences, short: 0, long: 1 },
+    Sound { make: models::fence_reboots, short: 0, long: 1 },
+    Sound { make: models::fence_restarts, short: 0, long: 1 },
+    Sound { make: models::fences_and_sets, short: 0, long: 1 },
+    Sound { make: models::moves, short: 0, long: 1 },
+    Sound { make: models::moves_of_three, short: 0, long: 1 },
+];
+
+/// All mistakes.
+pub fn refused() -> Vec<Refused> {
+    let machine = |what, make: Make, mistake, horizon, depth| Refused {
+        what,
+        make,
+        broken: Broken::by(mistake),
+        horizon,
+        depth,
+    };
+    let world = |what, make: Make, horizon, depth| Refused {
+        what,
+        make,
+        broken: Broken::world(),
+        horizon,
+        depth,
+    };
+    use Mistake as M;
+    vec![
+        machine("a voter forgets at a reboot", models::reboots, M::NoSilence, 0, 8),
+        machine("deadline from the answer", models::leases, M::DeadlineFromAnswer, 1, 14),
+        machine("release before closing", models::releases, M::ReleaseBeforeClosing, 0, 10),
+        machine("rounds outlive a release", models::releases, M::RoundsOutliveRelease, 1, 14),
+        machine("old answers count now", models::leases, M::OldAnswersCountNow, 1, 14),
+        machine("round numbers repeat", models::restarts, M::RoundNumbersRepeat, 1, 14),
+        machine("a renewal shortens", models::lengths, M::RenewalShortens, 2, 14),
+        world("clocks beyond the margin", models::clocks, 2, 10),
+        machine("too short a silence", models::reboots, M::ShortSilence, 1, 12),
+        world("a voter replaced in one step", models::sets, 0, 12),
+        machine("two set changes at once", models::sets, M::AcknowledgesSetAtOnce, 0, 12),
+        machine("a restart loses the set", models::set_restarts, M::RestartLosesSet, 0, 12),
+        machine("a restart loses the fences", models::fence_restarts, M::RestartLosesFences, 0, 12),
+        machine("revocation by epoch", models::fences, M::RevokedByEpoch, 1, 14),
+        world("freed on the holder's word", models::fences, 0, 10),
+        machine(
+            "acknowledged in the silence",
+            models::fence_reboots,
+            M::AcknowledgesInSilence,
+            0,
+            12,
+        ),
+        machine("set and fences read apart", models::fences_and_sets, M::ReadsIndependently, 0, 12),
+        machine("a late release ends all", models::leases, M::LateReleaseEndsAll, 1, 16),
+        machine("a succession frees at once", models::moves, M::SuccessionFreesAtOnce, 0, 16),
+        machine("released beside a successor", models::moves, M::ReleasesBesideSuccessor, 0, 16),
+        machine("answered before it is kept", models::restarts, M::AnswersBeforeKeeping, 0, 10),
+    ]
+}

@@ -1,0 +1,94 @@
+use std::collections::BTreeMap;
+use std::net::IpAddr;
+
+use egret_core::model::NodeName;
+use egret_core::quorum::{AddressState, BootTime, Config, Kept, Machine, Mistakes, Now};
+
+use super::Simulation;
+
+/// One node.
+#[derive(Debug)]
+pub struct Agent {
+    /// Its process; `None` while it is dead or the node is off.
+    pub machine: Option<Machine>,
+    /// What it has kept since the boot.
+    pub kept: Option<Kept>,
+    /// Boots so far.
+    pub boots: u32,
+    /// Processes so far.
+    pub processes: u32,
+    /// Its map entries, with the deadline in true time.
+    pub entries: BTreeMap<IpAddr, (AddressState, u64)>,
+    /// True time until which its threads do not run.
+    pub stalled_until: u64,
+    pub(super) generation: u64,
+    booted: u64,
+    /// Parts in a million of true time.
+    raw: u64,
+    boot: u64,
+}
+
+pub(super) fn name(node: usize) -> NodeName {
+    NodeName::new(format!("n{node}"))
+}
+
+pub(super) fn number(node: &NodeName) -> Option<usize> {
+    node.as_str().strip_prefix('n')?.parse().ok()
+}
+
+impl Agent {
+    pub(super) fn new(simulation: &mut Simulation) -> Self {
+        let bent = simulation.setup.bent_clocks;
+        let mut rate = |most: u64| {
+            let off = if bent { simulation.random(2 * most + 1) } else { most };
+            1_000_000 - most + off
+        };
+        Self {
+            machine: None,
+            kept: None,
+            boots: 0,
+            processes: 0,
+            entries: BTreeMap::new(),
+            stalled_until: 0,
+            generation: 0,
+            booted: 0,
+            raw: rate(200),
+            boot: rate(83_000),
+        }
+    }
+
+    /// When its stall ends, where it is stalled now.
+    pub(super) fn stalled(&self, now: u64) -> Option<u64> {
+        (self.stalled_until > now).then_some(self.stalled_until)
+    }
+
+    pub(super) fn start(&mut self, now: u64, seed: u64, node: usize, mistakes: Mistakes) {
+        self.processes += 1;
+        let boot = format!("{node}/{}", self.boots);
+        let config = Config { mistakes, ..Config::new(name(node), boot) };
+        let clocks = self.clocks(now);
+        self.machine = Some(Machine::new(config, self.kept.clone(), clocks, seed));
+    }
+
+    /// Loses power: the kernel's state and what was kept are gone.
+    pub(super) fn power_off(&mut self, now: u64) {
+        self.machine = None;
+        self.kept = None;
+        self.entries.clear();
+        self.boots += 1;
+        self.booted = now;
+        self.stalled_until = 0;
+    }
+
+    pub(super) fn clocks(&self, now: u64) -> Now {
+        let passed = u128::from(now - self.booted);
+        let clock = |rate: u64| (passed * u128::from(rate) / 1_000_000) as u64;
+        Now { raw: clock(self.raw), boot: BootTime(clock(self.boot)) }
+    }
+
+    /// The true time at which its boot-time clock shows `at`.
+    pub(super) fn true_time(&self, at: BootTime) -> u64 {
+        let passed = u128::from(at.0) * 1_000_000;
+        self.booted + passed.div_ceil(u128::from(self.boot)) as u64
+    }
+}

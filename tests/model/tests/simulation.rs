@@ -1,0 +1,39 @@
+//! The simulation as a test: safety under every disorder, and a holder soon after it ends.
+
+use egret_core::quorum::{Mistake, Mistakes};
+use egret_model::simulation::{self, MS, Setup, Simulation};
+
+#[test]
+fn never_two_holders_and_always_one_again() {
+    for seed in 0..100 {
+        if let Err(what) = simulation::disorder(seed, Mistakes::default()) {
+            panic!("seed {seed}: {what}");
+        }
+    }
+}
+
+#[test]
+fn the_simulation_notices_a_voter_that_forgets() {
+    let broken = |seed| simulation::disorder(seed, Mistakes::one(Mistake::NoSilence)).is_err();
+    assert!((0..200).any(broken), "two holders in none of 200 seeds");
+}
+
+#[test]
+fn a_takeover_takes_about_t() {
+    let setup = |seed| Setup { seed, loss: 10, ..Setup::default() };
+    let mut times: Vec<u64> =
+        (0..200).map(|seed| simulation::failover(setup(seed)).unwrap() / MS).collect();
+    times.sort_unstable();
+    assert!(times[100] <= 500, "{times:?}");
+    assert!(times[197] <= 600, "{times:?}");
+}
+
+#[test]
+fn nobody_takes_over_at_rest() {
+    let setup = Setup { seed: 5, stalls: 60, longest_stall: 350, loss: 50, ..Setup::default() };
+    let mut simulation = Simulation::new(setup);
+    simulation.run(300_000 * MS);
+    let counts = simulation::counts(&simulation.said);
+    assert_eq!(counts.get("takeovers"), Some(&1), "{counts:?}");
+    assert_eq!(simulation.violations, Vec::<String>::new());
+}

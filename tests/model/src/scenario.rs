@@ -142,72 +142,66 @@ impl Scenario {
 
     /// Carries an action out; false where it makes no sense.
     fn apply(&self, world: &mut World, action: &Action) -> bool {
-        let stalled = |count: usize, stall: Option<usize>| stall.is_none_or(|after| after < count);
-        let spend_stall = |world: &mut World, stall: Option<usize>, count: usize| {
+        if let Some((count, stall)) = self.apply_stallable(world, action) {
             world.spent.stalls += u8::from(stall.is_some());
-            stalled(count, stall)
-        };
+            return stall.is_none_or(|after| after < count);
+        }
         match action {
             Action::Time => {
                 world.now += STEP;
                 let oldest = world.now.saturating_sub(self.delay * STEP);
                 world.network.retain(|_, datagram| datagram.sent >= oldest);
-                true
-            }
-            Action::Tick(number, stall) => {
-                let count = world.input(*number, Input::Tick, *stall);
-                spend_stall(world, *stall, count)
-            }
-            Action::Deliver(datagram, stall) => {
-                world.network.retain(|_, other| !Arc::ptr_eq(other, datagram));
-                let count = self.deliver(world, datagram, *stall);
-                spend_stall(world, *stall, count)
             }
             Action::Duplicate(datagram) => {
                 world.spent.duplicates += 1;
                 self.deliver(world, datagram, None);
-                true
-            }
-            Action::Look(number, stall) => {
-                let newest = world.store.len() - 1;
-                let count = world.look(*number, newest, newest, *stall);
-                spend_stall(world, *stall, count)
             }
             Action::LookAtSet(number) => {
                 let newest = world.store.len() - 1;
                 let view = world.nodes.get(number).map_or(0, |node| node.view);
                 world.look(*number, view, newest, None);
-                true
             }
-            Action::Read(number) => {
-                world.read(*number);
-                true
-            }
+            Action::Read(number) => world.read(*number),
             Action::Restart(number, view, set) => {
                 world.spent.restarts += 1;
                 world.restart(*number, *view, *set);
-                true
             }
             Action::Reboot(number) => {
                 world.spent.reboots += 1;
                 world.reboot(*number);
-                true
             }
-            Action::Resume(number) => {
-                world.resume(*number);
-                true
-            }
-            Action::Stop(number, stall) => {
-                world.spent.stops += 1;
-                let count = world.input(*number, Input::Stop { handover: true }, *stall);
-                spend_stall(world, *stall, count)
-            }
+            Action::Resume(number) => world.resume(*number),
             Action::Act(act) => {
                 (act.does)(world);
                 world.acts += 1;
-                true
             }
+            Action::Tick(..) | Action::Deliver(..) | Action::Look(..) | Action::Stop(..) => {}
         }
+        true
+    }
+
+    /// Actions after which the thread may stop between two effects: how many effects there were.
+    fn apply_stallable(
+        &self,
+        world: &mut World,
+        action: &Action,
+    ) -> Option<(usize, Option<usize>)> {
+        Some(match action {
+            Action::Tick(number, stall) => (world.input(*number, Input::Tick, *stall), *stall),
+            Action::Deliver(datagram, stall) => {
+                world.network.retain(|_, other| !Arc::ptr_eq(other, datagram));
+                (self.deliver(world, datagram, *stall), *stall)
+            }
+            Action::Look(number, stall) => {
+                let newest = world.store.len() - 1;
+                (world.look(*number, newest, newest, *stall), *stall)
+            }
+            Action::Stop(number, stall) => {
+                world.spent.stops += 1;
+                (world.input(*number, Input::Stop { handover: true }, *stall), *stall)
+            }
+            _ => return None,
+        })
     }
 }
 

@@ -204,8 +204,7 @@ impl Simulation {
     }
 
     fn plan_stall(&mut self, node: usize) {
-        if self.setup.stalls > 0 {
-            let mean = 3_600_000 * MS / self.setup.stalls;
+        if let Some(mean) = (3_600_000 * MS).checked_div(self.setup.stalls) {
             let after = self.random(2 * mean);
             self.plan(after, Event::Stall { node });
         }

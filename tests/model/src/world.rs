@@ -1,18 +1,24 @@
 //! A few real machines, the datagrams under way between them, and the store.
 
-use std::collections::{BTreeMap, BTreeSet};
+mod datagram;
+mod start;
+
+use std::collections::BTreeMap;
 use std::hash::{Hash, Hasher};
 use std::net::{IpAddr, Ipv4Addr};
 use std::sync::Arc;
 
-use egret_core::model::{Holding, Millis, NodeName, PublicKey, Voter, VoterSet};
+use egret_core::model::{Holding, NodeName};
 use egret_core::quorum::{
-    AddressAnswer, AddressState, AddressView, Answer, BootTime, ClusterView, Config, Effect, Input,
-    Kept, Machine, Message, Mistake, Mistakes, Move, Now, Report, RequestKind, Timing, Verdict,
-    View,
+    AddressAnswer, AddressState, Answer, BootTime, Config, Effect, Input, Kept, Machine, Message,
+    Mistakes, Now, Report, RequestKind, Timing, Verdict, View,
 };
 
 use crate::hash::Quick;
+
+pub use datagram::Datagram;
+use datagram::{hash_message, relevant};
+pub use start::{lease, set, store, timing};
 
 /// One step of the model's time, in nanoseconds: half of the usual T.
 pub const STEP: u64 = 100_000_000;
@@ -29,42 +35,6 @@ pub fn name(number: u8) -> NodeName {
 
 fn number(node: &NodeName) -> u8 {
     node.as_str().parse().unwrap_or(0)
-}
-
-/// A set of voters.
-pub fn set(number: u64, members: &[u8]) -> VoterSet {
-    let voter = |member: &u8| Voter {
-        node: name(*member),
-        endpoints: Vec::new(),
-        peer_port: 0,
-        public_key: PublicKey([0; 32]),
-    };
-    VoterSet { number, members: members.iter().map(voter).collect() }
-}
-
-/// A store in which `ranks` may hold the address.
-pub fn store(voters: &VoterSet, ranks: &[u8], lease: Millis, t_max: Millis) -> View {
-    let plan = AddressView {
-        owner: ranks.first().map(|node| name(*node)),
-        standbys: ranks.iter().skip(1).map(|node| name(*node)).collect(),
-        fence: 1,
-        lease,
-        made_for: None,
-        holding: None,
-        probed: true,
-        revoked: false,
-        paused: false,
-        unarmed: false,
-        announces: false,
-        directors: BTreeSet::new(),
-        gateways: BTreeSet::new(),
-    };
-    let cluster = ClusterView { id: "c".into(), set: Some(voters.clone()), t_max };
-    View {
-        cluster: Some(cluster),
-        addresses: BTreeMap::from([(ADDRESS, plan)]),
-        nodes: BTreeSet::new(),
-    }
 }
 
 /// How fast a node's clocks run, in percent of true time.
@@ -117,19 +87,6 @@ pub struct Node {
     hash: u64,
 }
 
-/// A datagram under way.
-#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct Datagram {
-    /// Who sent it.
-    pub from: u8,
-    /// Who gets it.
-    pub to: u8,
-    /// What it says.
-    pub message: Message,
-    /// When it was sent, in true time.
-    pub sent: u64,
-}
-
 /// Everything.
 #[derive(Clone, Debug)]
 pub struct World {
@@ -170,116 +127,7 @@ pub struct Spent {
     pub stops: u8,
 }
 
-/// The longest T with which a grant has run out after `steps`: a tight one, since the holder's
-/// deadline is past at the same step and not before.
-pub fn lease(steps: u64) -> Millis {
-    Millis(steps * STEP / 1_000_000 * 100 / 112)
-}
-
-/// The constants of the model: coarse, and without what no lease rests on.
-pub fn timing(ask_percent: u64) -> Timing {
-    Timing {
-        ask_percent,
-        renewals: 2,
-        rank_step: 0,
-        round: STEP,
-        repeats: [NEVER, NEVER],
-        pause: STEP,
-        pause_rank: 0,
-        pause_random: 0,
-        leaving: NEVER,
-        successor: STEP,
-        heartbeat: NEVER,
-        notice_first: STEP,
-        notice_max: 2 * STEP,
-        read_again: NEVER,
-        majority_lost: NEVER,
-        ..Timing::default()
-    }
-}
-
 impl World {
-    /// Agents on `nodes`, booted together, past their silence, with the fences read; time begins
-    /// where the silence has ended.
-    pub fn new(view: View, nodes: &[(u8, Rates)], mistakes: Mistakes, ask_percent: u64) -> Self {
-        let mut world = Self {
-            now: 0,
-            nodes: BTreeMap::new(),
-            network: BTreeMap::new(),
-            store: vec![Arc::new(view)],
-            acts: 0,
-            freed: false,
-            spent: Spent::default(),
-            epochs: mistakes.0.contains(&Mistake::RevokedByEpoch),
-            mistakes,
-            timing: Arc::new(timing(ask_percent)),
-        };
-        for (number, rates) in nodes {
-            let machine = world.agent(*number, 0, None, Now::default());
-            let node = Node {
-                machine: Arc::new(machine),
-                kept: None,
-                boots: 0,
-                booted: 0,
-                rates: *rates,
-                entry: None,
-                view: 0,
-                set: 0,
-                wants_read: false,
-                stalled: Arc::from([]),
-                acknowledged_set: 0,
-                acknowledged_fence: 0,
-                left: false,
-                hash: 0,
-            };
-            world.nodes.insert(*number, node);
-        }
-        world
-    }
-
-    /// Several renewals in a step. Before the first input.
-    pub fn renew_often(&mut self) {
-        self.timing = Arc::new(Timing { renewals: 6, ..(*self.timing).clone() });
-        for number in self.numbers() {
-            let machine = self.agent(number, 0, None, Now::default());
-            if let Some(node) = self.nodes.get_mut(&number) {
-                node.machine = Arc::new(machine);
-            }
-        }
-    }
-
-    /// Waits for the end of the silence; then all read consistently, `last` two steps after the
-    /// others: who waits for a silent holder has waited long enough to ask then.
-    pub fn past_silence(mut self, steps: u64, last: Option<u8>) -> Self {
-        let empty = View { addresses: BTreeMap::new(), ..(*self.store[0]).clone() };
-        for number in self.numbers() {
-            self.input(number, Input::View(Box::new(empty.clone())), None);
-        }
-        self.now += steps * STEP;
-        for number in self.numbers().into_iter().filter(|number| Some(*number) != last) {
-            self.read(number);
-        }
-        self.network.clear();
-        self.now += 2 * STEP;
-        for number in last {
-            self.read(number);
-        }
-        self
-    }
-
-    /// Node 1 begins to hold with the votes of `voter` and itself, and nobody else has heard of it.
-    pub fn held_with(mut self, voter: u8) -> Self {
-        for (from, to) in [(1, voter), (voter, 1)] {
-            let under_way: Vec<Arc<Datagram>> = self.network.values().cloned().collect();
-            for datagram in under_way.into_iter().filter(|d| (d.from, d.to) == (from, to)) {
-                let message = datagram.message.clone();
-                self.input(to, Input::Receive { from: name(from), message }, None);
-            }
-        }
-        self.network.clear();
-        self
-    }
-
     /// The controller writes a new state of the store.
     pub fn publish(&mut self, change: impl FnOnce(&mut View)) {
         let mut view = self.store.last().map(|view| (**view).clone()).unwrap_or_default();
@@ -504,39 +352,5 @@ impl World {
         let node = name(holder);
         let epoch = egret_core::model::Epoch { counter: epoch, node: node.clone() };
         Some(Holding { node, epoch })
-    }
-}
-
-/// No lease rests on the others.
-fn relevant(message: &Message) -> bool {
-    matches!(
-        message,
-        Message::Request(_)
-            | Message::Answer(_)
-            | Message::Refusal(_)
-            | Message::Release(_)
-            | Message::Set(_)
-            | Message::Move(_)
-    )
-}
-
-fn hash_message(message: &Message, epochs: bool, state: &mut impl Hasher) {
-    match message {
-        Message::Request(request) if !epochs => {
-            (request.round, request.set, request.kind).hash(state);
-            for ask in &request.asks {
-                (ask.fence, ask.lease).hash(state);
-            }
-        }
-        Message::Answer(answer) if !epochs => {
-            answer.round.hash(state);
-            for answer in &answer.answers {
-                answer.verdict.hash(state);
-            }
-        }
-        Message::Move(Move::Remaining { question, remaining, .. }) => {
-            (question, remaining).hash(state);
-        }
-        other => other.hash(state),
     }
 }

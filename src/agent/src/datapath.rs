@@ -22,7 +22,7 @@ use egret_ports::gateway::{Director, GatewayMaps as _};
 use egret_ports::steering::{Applied, Steering as _};
 
 use crate::AgentArgs;
-use crate::start::AgentError;
+use crate::error::AgentError;
 
 /// The counter of frames that nobody is known to hold the address of.
 const UNHELD: &str = "no_holder";

@@ -6,6 +6,7 @@
 //! that rests on it is sent; effects are carried out in order, and behind the first one of `Keep`
 //! or `Kernel` that fails none is.
 
+mod clocks;
 mod effects;
 mod entry;
 mod kept_file;
@@ -21,8 +22,9 @@ use egret_core::quorum::{Now, Report, View};
 use egret_peers::{Peer, Waker};
 use egret_ports::gateway::UplinkLink;
 
+pub(crate) use clocks::now;
 pub(crate) use kept_file::KeptFile;
-pub(crate) use thread::{LeaseThread, now, spawn};
+pub(crate) use thread::{LeaseThread, spawn};
 
 /// What the main loop tells the lease thread.
 #[derive(Debug)]

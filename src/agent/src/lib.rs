@@ -10,6 +10,7 @@ mod address_status;
 mod args;
 mod blocks;
 mod datapath;
+mod error;
 mod events;
 mod lease;
 mod links;
@@ -21,5 +22,6 @@ mod start;
 mod update;
 
 pub use args::AgentArgs;
+pub use error::AgentError;
 pub use metrics::register as register_metrics;
-pub use start::{AgentError, run};
+pub use start::run;

@@ -33,12 +33,12 @@ use tracing::{error, info, warn};
 use crate::address_status::Held;
 use crate::blocks::{Acknowledged, blockless};
 use crate::datapath::Datapath;
+use crate::error::AgentError;
 use crate::events::Events;
 use crate::lease::{Command, LeaseHandle, Link, Notice, Update};
 use crate::links::uplink_for;
 use crate::node_status;
 use crate::remembered::{Remembered, RememberedFile};
-use crate::start::AgentError;
 use crate::update::update;
 
 const TICK: Duration = Duration::from_secs(1);

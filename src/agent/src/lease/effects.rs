@@ -10,9 +10,9 @@ use egret_ports::gateway::{AddressMap, UplinkLink};
 use tokio::sync::mpsc::UnboundedSender;
 use tracing::{debug, info, warn};
 
+use super::clocks::now;
 use super::entry::{Word, entry};
 use super::probe::Probes;
-use super::thread::now;
 use super::{KeptFile, LeaseThread, Notice, Update};
 
 /// The hands of the lease thread: they carry out what the machine says.

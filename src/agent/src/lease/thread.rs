@@ -11,6 +11,7 @@ use egret_ports::gateway::AddressMap;
 use tokio::sync::mpsc::UnboundedSender;
 use tracing::{info, warn};
 
+use super::clocks::now;
 use super::effects::Hands;
 use super::probe::Due;
 use super::{Command, KeptFile, LeaseHandle, Notice, Update};
@@ -157,9 +158,4 @@ impl<M: AddressMap, A: Announcer> Running<M, A> {
         }
         Ok(())
     }
-}
-
-/// Both clocks, one after the other.
-pub(crate) fn now() -> Now {
-    Now { raw: egret_runtime::clock::raw_now(), boot: BootTime(egret_runtime::clock::boot_now()) }
 }

@@ -8,9 +8,9 @@ use tracing::{error, info, warn};
 
 use super::{Done, MainLoop};
 use crate::address_status::{Held, mac_text};
+use crate::error::AgentError;
 use crate::lease::Notice;
 use crate::node_status;
-use crate::start::AgentError;
 
 impl<S: ClusterState, C: Clock> MainLoop<S, C> {
     pub(super) fn on_notice(&mut self, notice: Notice) -> Result<(), AgentError> {

@@ -5,7 +5,7 @@ use std::path::Path;
 use std::time::{Duration, Instant};
 
 use egret_core::model::{NodeName, Snapshot};
-use egret_ports::cluster_state::{ClusterState as _, Write};
+use egret_ports::cluster_state::Write;
 
 use super::store;
 use crate::Usage;
@@ -90,21 +90,4 @@ fn held_by(snapshot: &Snapshot, node: &NodeName) -> Vec<IpAddr> {
         })
         .map(|(address, _)| *address)
         .collect()
-}
-
-/// Runs an async store operation from a command.
-pub(super) fn block_on<T>(future: impl Future<Output = T>) -> anyhow::Result<T> {
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
-    Ok(runtime.block_on(future))
-}
-
-/// One write through an opened store.
-pub(super) fn write(
-    directory: &Path,
-    write: Write,
-) -> anyhow::Result<Result<(), egret_ports::error::PortError>> {
-    block_on(async {
-        let state = egret_state::DirectoryState::open(directory)?;
-        Ok(state.write(write).await.map(|_| ()))
-    })?
 }

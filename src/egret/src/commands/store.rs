@@ -4,10 +4,9 @@ use std::path::Path;
 
 use anyhow::Context as _;
 use egret_core::model::Snapshot;
-use egret_ports::cluster_state::Write;
-use egret_ports::error::ErrorClass;
-
-use super::node::write;
+use egret_ports::cluster_state::{ClusterState as _, Write};
+use egret_ports::error::{ErrorClass, PortError};
+use egret_state::DirectoryState;
 
 /// Tries of a change that others keep overtaking.
 const TRIES: u32 = 10;
@@ -31,4 +30,13 @@ pub(crate) fn change(
         }
     }
     anyhow::bail!("others kept writing the same object; try again")
+}
+
+/// One write through an opened store.
+fn write(directory: &Path, write: Write) -> anyhow::Result<Result<(), PortError>> {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+    runtime.block_on(async {
+        let state = DirectoryState::open(directory)?;
+        Ok(state.write(write).await.map(|_| ()))
+    })
 }

@@ -1,0 +1,41 @@
+use egret_datapath::bpf::BpfError;
+use egret_peers::{BindError, StateError};
+use egret_ports::error::PortError;
+use egret_runtime::lock::LockError;
+
+/// Why an agent could not start or go on.
+#[derive(Debug, thiserror::Error)]
+pub enum AgentError {
+    /// Another program on the host uses what Egret would take.
+    #[error("{0}")]
+    Collision(String),
+    /// No address to reach the other nodes by.
+    #[error("no uplink has an address: name one with --uplink, or the address with --endpoint")]
+    NoEndpoint,
+    /// The kernel refused something at the start.
+    #[error(transparent)]
+    Port(#[from] PortError),
+    /// The BPF programs could not be loaded or attached.
+    #[error(transparent)]
+    Bpf(#[from] BpfError),
+    /// The node's key.
+    #[error(transparent)]
+    State(#[from] StateError),
+    /// The peers' socket.
+    #[error(transparent)]
+    Bind(#[from] BindError),
+    /// The node's lock.
+    #[error(transparent)]
+    Lock(#[from] LockError),
+    /// The boot's id, or the thread.
+    #[error("{action}: {source}")]
+    Io {
+        /// What was attempted.
+        action: &'static str,
+        /// The cause.
+        source: std::io::Error,
+    },
+    /// The lease thread gave up; what it holds ends by the kernel's deadlines.
+    #[error("the lease thread ended: {0}")]
+    LeaseThread(String),
+}

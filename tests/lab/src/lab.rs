@@ -14,7 +14,7 @@ use crate::clock::Stamp;
 use crate::journal::Journal;
 use crate::machine::{Machine, STORE};
 use crate::manifest::{namespace_manifest, node_manifest, pod_manifest};
-use crate::node::{Node, Pod, Role};
+use crate::node::{Node, PODS, Pod, Role};
 use crate::process::Daemon;
 
 /// A pod whose manifest was written.
@@ -231,9 +231,9 @@ impl Lab {
     /// Writes a pod's manifest and decides its address; the pod does not run yet.
     fn write_pod(&mut self, spec: &PodSpec) -> Result<u8> {
         let node = self.node_mut(&spec.node)?;
-        let (index, number) = (node.next_pod, node.number);
+        let (index, number) = (node.free_pod(), node.number);
         // Addresses are used again only after all others, as CNIs do.
-        node.next_pod = (node.next_pod + 1) % 200;
+        node.next_pod = (index + 1) % PODS;
         let addresses = address::pod(number, index);
         let (namespace, name) = (&spec.namespace, &spec.name);
         let text = pod_manifest(namespace, name, &spec.node, &spec.labels, addresses);

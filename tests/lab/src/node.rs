@@ -13,6 +13,9 @@ use crate::machine::Machine;
 use crate::manifest::cni_rules;
 use crate::process::Daemon;
 
+/// How many pods a node has room for; twice as many fit into an octet.
+pub(crate) const PODS: u8 = 120;
+
 /// What a node is there for. Every node is a director for the pods that run on it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Role {
@@ -197,6 +200,16 @@ impl Node {
         pod.link_up(self)?;
         self.pods.push(pod.pod);
         Ok(())
+    }
+
+    /// The next index whose address no living pod has.
+    pub(crate) fn free_pod(&self) -> u8 {
+        let taken = |index: &u8| {
+            let addresses = address::pod(self.number, *index);
+            self.pods.iter().any(|pod| pod.addresses == addresses)
+        };
+        let mut turn = (0..PODS).map(|step| (self.next_pod + step) % PODS);
+        turn.find(|index| !taken(index)).unwrap_or(self.next_pod)
     }
 
     pub(crate) fn remove_pod(&mut self, name: &str) -> Result<()> {

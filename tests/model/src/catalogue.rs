@@ -35,7 +35,7 @@ pub struct Refused {
 }
 
 /// All models.
-pub const SOUND: [Sound; 14] = [
+pub const SOUND: [Sound; 16] = [
     Sound { make: models::leases, short: 1, long: 2 },
     Sound { make: models::releases, short: 0, long: 1 },
     Sound { make: models::lengths, short: 1, long: 2 },
@@ -50,6 +50,8 @@ pub const SOUND: [Sound; 14] = [
     Sound { make: models::fences_and_sets, short: 0, long: 1 },
     Sound { make: models::moves, short: 0, long: 1 },
     Sound { make: models::moves_of_three, short: 0, long: 1 },
+    Sound { make: models::move_restarts, short: 0, long: 1 },
+    Sound { make: models::stops, short: 0, long: 1 },
 ];
 
 /// All mistakes.
@@ -97,5 +99,6 @@ pub fn refused() -> Vec<Refused> {
         machine("a succession frees at once", models::moves, M::SuccessionFreesAtOnce, 0, 16),
         machine("released beside a successor", models::moves, M::ReleasesBesideSuccessor, 0, 16),
         machine("answered before it is kept", models::restarts, M::AnswersBeforeKeeping, 0, 10),
+        machine("a restart loses a promise", models::move_restarts, M::RestartLosesPromise, 0, 16),
     ]
 }

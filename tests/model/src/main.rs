@@ -28,7 +28,7 @@ enum Command {
         #[arg(long, default_value = "")]
         only: String,
         /// Most states of one search: each needs about 20 bytes.
-        #[arg(long, default_value_t = 30_000_000)]
+        #[arg(long, default_value_t = 1_500_000)]
         states: usize,
         /// Tries steps in an order of its own (a search that ends at its limit sees other states).
         #[arg(long, default_value_t = 0)]

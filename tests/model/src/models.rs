@@ -62,7 +62,9 @@ fn scenario(name: &'static str, start: World, horizon: u64) -> Scenario {
 
 /// Two candidates, three voters, datagrams lost, late, out of order and (with a budget) twice.
 pub fn leases(broken: &Broken, horizon: u64) -> Scenario {
-    scenario("leases", begin(&[1, 2, 3], &[1, 2], 1, 1, broken), horizon)
+    let budget = Spent { duplicates: u8::from(broken.mistake.is_none()), ..Spent::default() };
+    let start = begin(&[1, 2, 3], &[1, 2], 1, 1, broken);
+    Scenario { budget, ..scenario("leases", start, horizon) }
 }
 
 /// The plan moves a held address by force: its holder closes and releases, its thread may stop
@@ -303,4 +305,18 @@ pub fn moves(broken: &Broken, horizon: u64) -> Scenario {
 pub fn moves_of_three(broken: &Broken, horizon: u64) -> Scenario {
     let start = begin(&[1, 2, 3], &[1, 2, 3], 2, 2, broken).held_with(3);
     Scenario { acts: vec![MOVE], ..scenario("moves of three", start, horizon) }
+}
+
+/// A planned move, a revocation, and the old holder's or the successor's process killed between
+/// any two steps.
+pub fn move_restarts(broken: &Broken, horizon: u64) -> Scenario {
+    let budget = Spent { restarts: 1, ..Spent::default() };
+    Scenario { name: "move restarts", budget, crashing: &[1, 2], ..moves(broken, horizon) }
+}
+
+/// The holder is told to stop, with two standbys, and its thread may stop anywhere.
+pub fn stops(broken: &Broken, horizon: u64) -> Scenario {
+    let start = begin(&[1, 2, 3], &[1, 2, 3], 2, 2, broken).held_with(3);
+    let budget = Spent { stops: 1, stalls: 1, ..Spent::default() };
+    Scenario { budget, stopping: &[1], ..scenario("stops", start, horizon) }
 }

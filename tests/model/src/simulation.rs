@@ -210,6 +210,11 @@ impl Simulation {
         }
     }
 
+    fn stall_length(&mut self) -> u64 {
+        let longest = self.setup.longest_stall;
+        (50 + self.random(longest.saturating_sub(50) + 1)) * MS
+    }
+
     /// Runs for `length` nanoseconds.
     pub fn run(&mut self, length: u64) {
         let end = self.now + length;
@@ -254,8 +259,10 @@ impl Simulation {
             }
             Event::Start { node } => self.start(node),
             Event::Stall { node } => {
-                let length = 50 + self.random(self.setup.longest_stall.saturating_sub(50).max(1));
-                self.agents[node].stalled_until = self.now + length * MS;
+                let length = self.stall_length();
+                if self.agents[node].stalled(self.now).is_none() {
+                    self.agents[node].stalled_until = self.now + length;
+                }
                 self.plan_stall(node);
             }
             Event::Written { report } => self.store_written(&report),
@@ -297,7 +304,7 @@ impl Simulation {
         if self.setup.stalls > 0 && effects.len() > 1 && self.random(20_000) == 0 {
             let place = 1 + self.random(effects.len() as u64 - 1) as usize;
             let late = effects.split_off(place);
-            let length = (50 + self.random(self.setup.longest_stall)) * MS;
+            let length = self.stall_length();
             let agent = &mut self.agents[node];
             agent.stalled_until = self.now + length;
             let (boot, process) = (agent.boots, agent.processes);
@@ -388,7 +395,8 @@ pub fn counts(said: &[Said]) -> BTreeMap<&'static str, u64> {
     let mut counts = BTreeMap::new();
     for said in said {
         let kind = match said.report {
-            Report::TookOver { .. } => "takeovers",
+            Report::TookOver { previous: Some(_), .. } => "takeovers",
+            Report::TookOver { previous: None, .. } => "leases begun or had back",
             Report::Lost { .. } => "leases lost",
             _ => continue,
         };

@@ -134,6 +134,9 @@ impl Machine {
         if mistaken!(self, RestartLosesSet) {
             self.kept.set = None;
         }
+        if mistaken!(self, RestartLosesPromise) {
+            self.kept.promised.clear();
+        }
         if mistaken!(self, RestartLosesFences) {
             self.kept.fences.clear();
         }

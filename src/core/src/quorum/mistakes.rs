@@ -52,6 +52,8 @@ pub enum Mistake {
     /// A holder that has told a successor how long its lease still runs releases without naming it
     /// (rule 6 as amended).
     ReleasesBesideSuccessor,
+    /// A restart loses to whom the lease's end was told.
+    RestartLosesPromise,
     /// A voter answers before its grant is kept (rule 3).
     AnswersBeforeKeeping,
 }

@@ -112,7 +112,7 @@ mod tests {
     #[test]
     fn set_up_works_once_and_says_so_the_second_time() {
         let args = LogArgs { log: "off".into(), log_format: LogFormat::Json };
-        init(&args).unwrap();
+        let _guard = init(&args).unwrap();
         assert!(matches!(init(&args), Err(LogError::Twice(_))));
         let bad = LogArgs { log: "a=b=c".into(), ..args };
         assert!(init(&bad).unwrap_err().to_string().contains("--log \"a=b=c\""));

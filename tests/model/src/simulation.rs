@@ -4,6 +4,7 @@
 //! What is checked at every change of a map entry: no two nodes hold an address at one moment of
 //! true time, whatever their clocks say.
 
+mod event;
 mod experiments;
 mod faults;
 mod node;
@@ -17,6 +18,7 @@ use std::sync::Arc;
 use egret_core::model::NodeName;
 use egret_core::quorum::{AddressState, Effect, Input, Message, Mistakes, Report, View};
 
+use event::{Event, Planned};
 pub use experiments::{disorder, failover};
 pub use faults::{Fault, Faults};
 pub use node::Agent;
@@ -66,58 +68,6 @@ impl Default for Setup {
             bent_clocks: false,
             mistakes: Mistakes::default(),
         }
-    }
-}
-
-/// Something that is to happen.
-#[derive(Debug)]
-enum Event {
-    Input {
-        node: usize,
-        boot: u32,
-        input: Box<Input>,
-    },
-    /// A tick; void where a later one has been planned since.
-    Wake {
-        node: usize,
-        generation: u64,
-    },
-    /// Effects that a stall has put off.
-    Effects {
-        node: usize,
-        boot: u32,
-        process: u32,
-        effects: Vec<Effect>,
-    },
-    Start {
-        node: usize,
-    },
-    Stall {
-        node: usize,
-    },
-    Written {
-        report: Report,
-    },
-    Published,
-    Fault(Fault),
-}
-
-struct Planned(u64, u64, Event);
-
-impl PartialEq for Planned {
-    fn eq(&self, other: &Self) -> bool {
-        self.1 == other.1
-    }
-}
-impl Eq for Planned {}
-impl PartialOrd for Planned {
-    fn partial_cmp(&self, other: &Self) -> Option<std::cmp::Ordering> {
-        Some(self.cmp(other))
-    }
-}
-impl Ord for Planned {
-    fn cmp(&self, other: &Self) -> std::cmp::Ordering {
-        (self.0, self.1).cmp(&(other.0, other.1))
     }
 }
 

@@ -33,9 +33,22 @@ impl Machine {
             let before = old.as_ref().and_then(|old| old.addresses.get(&address));
             self.read_plan(now, address, before, out);
         }
+        self.forget_held(out);
         if let Some(set) = set {
             let me = self.config.me.clone();
             self.adopt_set(now, &set, &me, out);
+        }
+    }
+
+    /// What an earlier process held and no plan gives this node any more.
+    fn forget_held(&mut self, out: &mut Out) {
+        let known = |address: &IpAddr| self.addresses.contains_key(address);
+        let held = self.kept.held.keys();
+        let gone: Vec<IpAddr> = held.filter(|address| !known(address)).copied().collect();
+        for address in gone {
+            self.kept.held.remove(&address);
+            self.dirty = true;
+            out.push(Effect::Forget { address });
         }
     }
 

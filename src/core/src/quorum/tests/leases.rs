@@ -194,3 +194,14 @@ fn a_lost_holder_is_known_again_after_a_greater_epoch_elsewhere() {
     assert_eq!(net.kernel[&name(4)].1, Some(name(1)));
     assert!(!net.has_report(|_, report| matches!(report, Report::Lost { .. })));
 }
+
+#[test]
+fn what_a_restarted_holder_held_and_no_plan_gives_it_any_more_is_forgotten() {
+    let mut net = Net::new();
+    net.run_until_held(2000);
+    net.stop(1);
+    net.view.addresses.clear();
+    net.start(1, "boot");
+    assert!(!net.kernel.contains_key(&name(1)));
+    assert!(net.nodes[&name(1)].kept().held.is_empty());
+}

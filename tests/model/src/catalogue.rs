@@ -30,7 +30,7 @@ pub struct Refused {
     pub broken: Broken,
     /// Steps of time.
     pub horizon: u64,
-    /// A bound on the chain that shows it.
+    /// The length of a chain that shows it, in steps: a shorter search misses it, or nearly.
     pub depth: usize,
 }
 
@@ -72,33 +72,33 @@ pub fn refused() -> Vec<Refused> {
     };
     use Mistake as M;
     vec![
-        machine("a voter forgets at a reboot", models::reboots, M::NoSilence, 0, 8),
-        machine("deadline from the answer", models::leases, M::DeadlineFromAnswer, 1, 14),
-        machine("release before closing", models::releases, M::ReleaseBeforeClosing, 0, 10),
-        machine("rounds outlive a release", models::releases, M::RoundsOutliveRelease, 1, 14),
-        machine("old answers count now", models::leases, M::OldAnswersCountNow, 1, 14),
-        machine("round numbers repeat", models::restarts, M::RoundNumbersRepeat, 1, 14),
-        machine("a renewal shortens", models::lengths, M::RenewalShortens, 2, 14),
-        world("clocks beyond the margin", models::clocks, 2, 10),
-        machine("too short a silence", models::reboots, M::ShortSilence, 1, 12),
-        world("a voter replaced in one step", models::sets, 0, 12),
+        machine("a voter forgets at a reboot", models::reboots, M::NoSilence, 0, 4),
+        machine("deadline from the answer", models::leases, M::DeadlineFromAnswer, 1, 6),
+        machine("release before closing", models::releases, M::ReleaseBeforeClosing, 0, 6),
+        machine("rounds outlive a release", models::releases, M::RoundsOutliveRelease, 1, 10),
+        machine("old answers count now", models::leases, M::OldAnswersCountNow, 1, 4),
+        machine("round numbers repeat", models::restarts, M::RoundNumbersRepeat, 1, 8),
+        machine("a renewal shortens", models::lengths, M::RenewalShortens, 2, 8),
+        world("clocks beyond the margin", models::clocks, 2, 6),
+        machine("too short a silence", models::reboots, M::ShortSilence, 1, 8),
+        world("a voter replaced in one step", models::sets, 0, 6),
         machine("two set changes at once", models::sets, M::AcknowledgesSetAtOnce, 0, 12),
-        machine("a restart loses the set", models::set_restarts, M::RestartLosesSet, 0, 12),
-        machine("a restart loses the fences", models::fence_restarts, M::RestartLosesFences, 0, 12),
+        machine("a restart loses the set", models::set_restarts, M::RestartLosesSet, 0, 6),
+        machine("a restart loses the fences", models::fence_restarts, M::RestartLosesFences, 0, 8),
         machine("revocation by epoch", models::fences, M::RevokedByEpoch, 1, 14),
-        world("freed on the holder's word", models::fences, 0, 10),
+        world("freed on the holder's word", models::fences, 0, 8),
         machine(
             "acknowledged in the silence",
             models::fence_reboots,
             M::AcknowledgesInSilence,
             0,
-            12,
+            4,
         ),
         machine("set and fences read apart", models::fences_and_sets, M::ReadsIndependently, 0, 12),
-        machine("a late release ends all", models::leases, M::LateReleaseEndsAll, 1, 16),
-        machine("a succession frees at once", models::moves, M::SuccessionFreesAtOnce, 0, 16),
-        machine("released beside a successor", models::moves, M::ReleasesBesideSuccessor, 0, 16),
-        machine("answered before it is kept", models::restarts, M::AnswersBeforeKeeping, 0, 10),
-        machine("a restart loses a promise", models::move_restarts, M::RestartLosesPromise, 0, 16),
+        machine("a late release ends all", models::leases, M::LateReleaseEndsAll, 1, 10),
+        machine("a succession frees at once", models::moves, M::SuccessionFreesAtOnce, 0, 12),
+        machine("released beside a successor", models::moves, M::ReleasesBesideSuccessor, 0, 10),
+        machine("answered before it is kept", models::restarts, M::AnswersBeforeKeeping, 0, 6),
+        machine("a restart loses a promise", models::move_restarts, M::RestartLosesPromise, 0, 12),
     ]
 }

@@ -1,5 +1,42 @@
 //! Model checker and simulation of the leases (LEASES.md), over the real
-//! [`Machine`](egret_core::quorum::Machine).
+//! [`Machine`](egret_core::quorum::Machine): nothing of the protocol is written a second time.
+//!
+//! # What is checked
+//! A state is a handful of machines, their map entries, the datagrams under way and the store. A
+//! step is a datagram delivered (lost, late, out of order, in one model twice), a timer, a read of
+//! the store (the cluster object may come before the addresses), a restart, a boot, a thread
+//! stopped between two effects, time, or the next act of the controller. Never: two nodes whose
+//! entries of one address are *held* and open; one that is open after the address was freed; a
+//! successor that is *coming* beside anybody but its predecessor.
+//!
+//! One model per mechanism ([`models`], [`catalogue`]): three voters at a time of up to five nodes,
+//! two or three candidates. Time is coarse (T is one to three steps, and runs out in the very step
+//! in which the grants do). Left out: heartbeats, notices and directors, on which no lease rests;
+//! pre-votes say yes always, so that candidates ask in earnest whenever they may; epochs, except
+//! where a mistake makes safety rest on them. More than one address adds nothing: each is granted
+//! by itself.
+//!
+//! # How far
+//! Whole (every state of the model): releases 3,186, lengths 163,281, restarts 100,936, reboots
+//! 592, clocks 9,955, fences 1,825, fence reboots 4,156, moves 472,932, moves of three 13,677,
+//! stops 14,002. Leases with a duplicate, sets, set restarts, fence restarts, fences and sets and
+//! move restarts are larger: they were searched to 400,000 states and more each. `check --long`
+//! gives every model one step of time more; there leases and releases were searched to 1,500,000
+//! states. The tests see the first 15,000 of each, in a shuffled order.
+//!
+//! Every mistake of LEASES.md's list, and five more, is refused with a chain of 3 to 14 steps from
+//! the model's start: [`catalogue::refused`].
+//!
+//! # What the checker changed in the rules
+//! Rule 6: a holder that has told its successor how long its lease still runs must not release
+//! without naming it until then, and must not forget that in a restart (`Kept::promised`): a
+//! revocation during a planned move otherwise freed the address while the successor was coming.
+//!
+//! # The simulation
+//! [`simulation`]: five agents over a network with a tail, loss, partitions (also in one
+//! direction), stalls, kills, power cuts and bent clocks, in simulated time from a seed; it shows
+//! what the coarse time of the models cannot: that there is a holder again soon, split votes
+//! included, how long a takeover takes, and that none happens at rest.
 #![forbid(unsafe_code)]
 
 pub mod catalogue;

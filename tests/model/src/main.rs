@@ -7,7 +7,7 @@ use clap::{Parser, Subcommand};
 use egret_model::catalogue::{self, Refused};
 use egret_model::models::Broken;
 use egret_model::scenario::Scenario;
-use egret_model::search::{Limits, Outcome, search, search_deeper};
+use egret_model::search::{Limits, Outcome, search};
 use egret_model::simulation::{self, MS, Setup};
 
 /// Model checker and simulation of Egret's leases.
@@ -114,7 +114,7 @@ fn check(long: bool, only: &str, limits: Limits, traces: bool) -> anyhow::Result
         let model = make(&broken, horizon);
         if model.name.contains(only) || what.contains(only) {
             let limits = Limits { depth, ..limits };
-            let outcome = timed(&model, what, |model| search_deeper(model, limits));
+            let outcome = timed(&model, what, |model| search(model, limits));
             wrong += u32::from(outcome.violation.is_none());
             if traces {
                 print_trace(&outcome);

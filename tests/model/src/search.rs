@@ -120,19 +120,6 @@ pub fn search<M: Model>(model: &M, limits: Limits) -> Outcome<M::Action> {
     outcome
 }
 
-/// Searches with a growing bound on the depth: the chain found is a shortest one.
-pub fn search_deeper<M: Model>(model: &M, limits: Limits) -> Outcome<M::Action> {
-    let mut bound = limits.depth.min(4);
-    loop {
-        let outcome = search(model, Limits { depth: bound, ..limits });
-        let full = outcome.states >= limits.states || bound >= limits.depth;
-        if outcome.violation.is_some() || outcome.complete || full {
-            return outcome;
-        }
-        bound = (bound + 2).min(limits.depth);
-    }
-}
-
 fn taken<S, A: Clone>(frame: &Frame<S, A>) -> A {
     frame.actions[frame.next - 1].clone()
 }

@@ -3,7 +3,7 @@
 
 use egret_model::catalogue;
 use egret_model::models::Broken;
-use egret_model::search::{Limits, search, search_deeper};
+use egret_model::search::{Limits, search};
 
 /// States of each sound model in the short run; `cargo run -p egret-model --release -- check
 /// --long` goes on from there.
@@ -26,7 +26,7 @@ fn refuses(half: usize) {
     for case in catalogue::refused().into_iter().skip(half).step_by(2) {
         let model = (case.make)(&case.broken, case.horizon);
         let limits = Limits { states: 3_000_000, depth: case.depth, shuffle: 0 };
-        let outcome = search_deeper(&model, limits);
+        let outcome = search(&model, limits);
         if outcome.violation.is_none() {
             missed.push((case.what, model.name, outcome.states));
         }

@@ -1,4 +1,5 @@
 //! Searches the models, and simulates failovers and rest.
+#![forbid(unsafe_code)]
 
 use std::time::Instant;
 

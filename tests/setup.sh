@@ -1,5 +1,8 @@
 #!/usr/bin/env bash
 # Installs what building and testing need on Debian 12, and nothing that is already there.
+#   tests/setup.sh              for the build and the laboratory
+#   tests/setup.sh check        and cargo-deny
+#   tests/setup.sh kubernetes   and what a real cluster is made of, in target/kubernetes/bin
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
@@ -20,6 +23,11 @@ fi
 # its tests look at; rsvg-convert makes the picture of the demo.
 packages=(clang libbpf-dev linux-libc-dev gcc libc6-dev nftables iptables iproute2 iputils-ping
   conntrack ethtool procps util-linux python3 librsvg2-bin fonts-dejavu-core)
+# A worker is containerd, runc and the CNI's plugins; busybox is in its pods; buildah and mmdebstrap make the image.
+if [ "${1:-}" = kubernetes ]; then
+  packages+=(containerd runc containernetworking-plugins busybox-static openssl curl ipset buildah mmdebstrap
+    ca-certificates)
+fi
 missing=()
 for package in "${packages[@]}"; do
   dpkg-query -W -f='${Status}' "$package" 2>/dev/null | grep -q 'install ok installed' || missing+=("$package")
@@ -35,4 +43,8 @@ deny=0.20.2
 if [ "${1:-}" = check ] && [ "$(cargo deny --version 2>/dev/null)" != "cargo-deny $deny" ]; then
   tests/step.sh "install cargo-deny $deny" \
     cargo install --quiet --locked --debug --force --version "$deny" cargo-deny
+fi
+
+if [ "${1:-}" = kubernetes ]; then
+  tests/kubernetes/build.sh
 fi

@@ -364,6 +364,11 @@ fn remove_dirs(doomed: impl Fn(u32) -> bool) -> Result<Vec<String>> {
 
 /// From now on Ctrl-C, SIGTERM and SIGHUP remove this process's laboratories and end it with 130.
 pub fn end_on_signal() {
+    on_signal(cleanup_own);
+}
+
+/// From now on Ctrl-C, SIGTERM and SIGHUP run `clean` and end this process with 130.
+pub fn on_signal(clean: impl FnOnce() + Send + 'static) {
     std::thread::spawn(|| {
         use tokio::signal::unix::{SignalKind, signal};
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
@@ -373,7 +378,7 @@ pub fn end_on_signal() {
             let [Ok(mut one), Ok(mut two), Ok(mut three)] = kinds.map(signal) else { return };
             tokio::select! { _ = one.recv() => {} _ = two.recv() => {} _ = three.recv() => {} }
             eprintln!("\ninterrupted: removing the laboratory");
-            cleanup_own();
+            clean();
             std::process::exit(130);
         });
     });

@@ -42,7 +42,7 @@ pub use builder::{LabBuilder, PodSpec};
 pub use clock::{Stamp, wait_until};
 pub use faults::Way;
 pub use journal::{Entry, Journal};
-pub use lab::{Announced, Lab, cleanup, cleanup_own, end_on_signal};
+pub use lab::{Announced, Lab, cleanup, cleanup_own, end_on_signal, on_signal};
 pub use manifest::pod_manifest;
 pub use node::{Node, Pod, Role};
 pub use process::{Daemon, binary};

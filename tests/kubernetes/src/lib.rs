@@ -1,0 +1,19 @@
+//! Real Kubernetes for tests: an API server alone ([`ApiServer`]), and whole clusters in network
+//! namespaces.
+//!
+//! State: every value owns its processes and a directory of its own below the system's temporary
+//! directory, whose name carries this process's id; nothing has a name or a port that another one
+//! uses, so several run side by side. Always: dropping a value removes all of it, and [`cleanup`]
+//! removes what a killed process left. The binaries come from `tests/setup.sh kubernetes`.
+#![forbid(unsafe_code)]
+
+mod api_server;
+mod binaries;
+mod kubectl;
+mod leftovers;
+mod pki;
+
+pub use api_server::{ApiServer, ApiServerOptions, Place};
+pub use binaries::{binary, repository};
+pub use kubectl::Kubectl;
+pub use leftovers::{cleanup, cleanup_own, end_on_signal};

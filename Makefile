@@ -60,3 +60,7 @@ advisories: ## known vulnerabilities of dependencies (needs the advisory databas
 .PHONY: clean-lab
 clean-lab: ## remove what a killed laboratory left behind
 	@target/debug/egret-lab cleanup
+
+.PHONY: image
+image: ## build the container image (target/image/egret.tar)
+	@tests/image.sh

@@ -180,8 +180,8 @@ impl Lab {
     pub fn boot_network(&mut self, name: &str) -> Result<()> {
         let (store, count) = (self.store(), u8::try_from(self.nodes.len())?);
         let at = self.nodes.iter().position(|node| node.name == name).context("no such node")?;
-        let (lan, node) = (&self.lan, &mut self.nodes[at]);
-        node.boot(lan, &store, count)
+        let (around, node) = (&self.around, &mut self.nodes[at]);
+        node.boot(around, &store, count)
     }
 
     /// Boots a node that is off, as its power button does: network, pods of `pods`, agent.

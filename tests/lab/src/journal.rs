@@ -1,6 +1,6 @@
 use std::collections::BTreeMap;
 use std::net::IpAddr;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use anyhow::{Context, Result};
@@ -46,17 +46,34 @@ impl Entry {
     }
 }
 
-/// The logs of a laboratory's processes: one file each, JSON lines.
+/// The logs of a laboratory's processes: JSON lines.
 #[derive(Clone, Debug)]
 pub struct Journal {
     dir: PathBuf,
+    layout: Layout,
+}
+
+/// Where in the directory they are.
+#[derive(Clone, Copy, Debug)]
+enum Layout {
+    /// One file `NAME.log` per process.
+    Flat,
+    /// `NODE/log/NAMESPACE_POD_UID/CONTAINER/N.log`, as kubelets have them written.
+    Containers,
 }
 
 impl Journal {
     /// Reads the logs of `dir`, one file `NAME.log` per process.
     #[must_use]
     pub fn new(dir: PathBuf) -> Self {
-        Self { dir }
+        Self { dir, layout: Layout::Flat }
+    }
+
+    /// Reads the logs of pods: `DIR/NODE/log` is what a kubelet calls its directory of pods' logs.
+    /// What a container named `controller` says is from `controller`, else from its node.
+    #[must_use]
+    pub fn of_containers(dir: PathBuf) -> Self {
+        Self { dir, layout: Layout::Containers }
     }
 
     /// Everything that was written at `since` or later, in order. Lines that are no JSON are left
@@ -102,18 +119,55 @@ impl Journal {
     }
 
     fn lines(&self) -> impl Iterator<Item = (String, String)> {
-        let files = std::fs::read_dir(&self.dir).into_iter().flatten().flatten();
-        files.flat_map(|file| {
-            let name = file.file_name().to_string_lossy().trim_end_matches(".log").to_owned();
-            let text = std::fs::read(file.path()).unwrap_or_default();
+        let layout = self.layout;
+        self.files().into_iter().flat_map(move |(name, file)| {
+            let text = std::fs::read(file).unwrap_or_default();
             let text = String::from_utf8_lossy(&text).into_owned();
             // A last line without its end is still being written.
             let whole = text.rfind('\n').map_or(0, |end| end + 1);
-            let lines: Vec<_> =
-                text[..whole].lines().map(|l| (name.clone(), l.to_owned())).collect();
-            lines
+            let lines = text[..whole].lines().map(|line| match layout {
+                Layout::Flat => (name.clone(), line.to_owned()),
+                // The runtime's own prefix: time, stream, and F for a full line.
+                Layout::Containers => {
+                    (name.clone(), line.splitn(4, ' ').nth(3).unwrap_or_default().to_owned())
+                }
+            });
+            lines.collect::<Vec<_>>()
         })
     }
+
+    /// Every log file, and whose it is.
+    fn files(&self) -> Vec<(String, PathBuf)> {
+        let mut found = Vec::new();
+        for file in list(&self.dir) {
+            match self.layout {
+                Layout::Flat => found.push((name(&file).trim_end_matches(".log").to_owned(), file)),
+                Layout::Containers => {
+                    let containers = list(&file.join("log")).into_iter().flat_map(|pod| list(&pod));
+                    for container in containers {
+                        let node = name(&file);
+                        let from =
+                            if name(&container) == "controller" { "controller" } else { &node };
+                        found
+                            .extend(list(&container).into_iter().map(|log| (from.to_owned(), log)));
+                    }
+                }
+            }
+        }
+        found
+    }
+}
+
+/// What a directory holds, in order; nothing where it is none.
+fn list(dir: &Path) -> Vec<PathBuf> {
+    let entries = std::fs::read_dir(dir).into_iter().flatten().flatten();
+    let mut paths: Vec<_> = entries.map(|entry| entry.path()).collect();
+    paths.sort();
+    paths
+}
+
+fn name(path: &Path) -> String {
+    path.file_name().unwrap_or_default().to_string_lossy().into_owned()
 }
 
 /// Tolerant: fields may lie at the top or under `fields`, as tracing writes them by default.
@@ -166,6 +220,27 @@ mod tests {
         assert_eq!(flat.number("epoch"), Some(3.0));
         assert_eq!(parse("x", nested).unwrap().number("silent_ms"), Some(513.0));
         assert_eq!(parse("x", "thread panicked"), None);
+    }
+
+    #[test]
+    fn logs_of_containers_lose_their_prefix() {
+        let dir = tempfile::tempdir().unwrap();
+        for (container, event) in [("agent", "held"), ("controller", "leads")] {
+            let folder = dir.path().join("gateway-1/log/egret-system_x_1").join(container);
+            std::fs::create_dir_all(&folder).unwrap();
+            let line = format!(
+                "2026-11-24T08:00:00.3Z stderr F {{\"timestamp\":\"2026-11-24T08:00:00.25Z\",\
+                 \"level\":\"INFO\",\"event\":\"{event}\"}}\n"
+            );
+            std::fs::write(folder.join("0.log"), line).unwrap();
+        }
+        let journal = Journal::of_containers(dir.path().to_owned());
+        let from = |event: &str| journal.events(event, Stamp(0))[0].from.clone();
+        assert_eq!(
+            (from("held"), from("leads")),
+            ("gateway-1".to_owned(), "controller".to_owned())
+        );
+        assert_eq!(journal.noise(), Vec::<String>::new());
     }
 
     #[test]

@@ -1,16 +1,17 @@
 use std::collections::BTreeMap;
 use std::net::IpAddr;
+use std::ops::{Deref, DerefMut};
 use std::path::{Path, PathBuf};
 use std::process::{Output, Stdio};
 use std::time::Duration;
 
 use anyhow::{Context, Result, bail, ensure};
-use egret_netns::{Namespace, veth};
 use tempfile::TempDir;
 
-use crate::address::{self, OUTSIDE_COUNT, ROUTER, WATCH};
+use crate::address;
 use crate::builder::{LabBuilder, PodSpec};
 use crate::clock::Stamp;
+use crate::ground::{Ground, PodNet, Surroundings};
 use crate::journal::Journal;
 use crate::machine::{Machine, STORE};
 use crate::manifest::{namespace_manifest, node_manifest, pod_manifest};
@@ -32,17 +33,9 @@ pub struct Lab {
     pub(crate) nodes: Vec<Node>,
     pub(crate) controller: Option<Daemon>,
     pub(crate) control: Machine,
-    /// The switch: bridge `br0`, one port `p-NODE` per node.
-    pub lan: Namespace,
-    /// The router between LAN and outside: `lan0`, `out0`.
-    pub router: Namespace,
-    /// The outside server.
-    pub out: Namespace,
-    /// The third host on the LAN, which asks who has an address.
-    pub watch: Namespace,
+    pub(crate) around: Surroundings,
     pub(crate) egret: Option<PathBuf>,
     pub(crate) t_max: Duration,
-    next_port: u16,
     journal: Journal,
     dir: TempDir,
 }
@@ -71,17 +64,12 @@ impl Lab {
             nodes: Vec::new(),
             controller: None,
             control,
-            lan: Namespace::new("lan"),
-            router: Namespace::new("router"),
-            out: Namespace::new("out"),
-            watch: Namespace::new("watch"),
+            around: Surroundings::plug(),
             egret: plan.egret.clone(),
             t_max: plan.t_max,
-            next_port: 7000,
             journal: Journal::new(dir.path().join("logs")),
             dir,
         };
-        lab.plug_surroundings();
         for (number, (name, role)) in (1..).zip(plan.nodes()) {
             lab.nodes.push(Node::new(name, number, role, lab.dir.path())?);
         }
@@ -92,49 +80,6 @@ impl Lab {
             lab.add_pod(pod)?;
         }
         Ok(lab)
-    }
-
-    fn plug_surroundings(&self) {
-        for net in [&self.lan, &self.router, &self.out, &self.watch] {
-            net.sysctl("net/ipv6/conf/all/accept_dad", "0");
-            net.sysctl("net/ipv6/conf/default/accept_dad", "0");
-        }
-        self.lan.batch("link add br0 type bridge\nlink set br0 up\n");
-        veth(&self.lan, "r-lan", &self.router, "lan0");
-        veth(&self.lan, "w-lan", &self.watch, "eth0");
-        veth(&self.router, "out0", &self.out, "eth0");
-        self.lan.batch("link set r-lan master br0\nlink set w-lan master br0\n");
-        // A router that filters nothing: a packet that leaks with a pod's own address must reach
-        // the outside to be seen there.
-        for scope in ["all", "default", "lan0", "out0"] {
-            self.router.sysctl(&format!("net/ipv4/conf/{scope}/rp_filter"), "0");
-        }
-        self.router.sysctl("net/ipv4/ip_forward", "1");
-        self.router.sysctl("net/ipv6/conf/all/forwarding", "1");
-        self.router.batch(&format!(
-            "addr add {}/24 dev lan0\naddr add {}/64 dev lan0 nodad\n\
-             addr add 198.51.100.1/24 dev out0\naddr add 2001:db8:6::1/64 dev out0 nodad\n",
-            ROUTER[0], ROUTER[1]
-        ));
-        let mut lines = String::new();
-        for index in 0..OUTSIDE_COUNT {
-            for (family, bits) in [(address::Family::V4, 24), (address::Family::V6, 64)] {
-                // The first is the one that the server speaks from by itself.
-                let nodad = match (bits, index) {
-                    (64, 0) => " nodad",
-                    (64, _) => " nodad preferred_lft 0",
-                    _ => "",
-                };
-                let host = address::outside(family, index);
-                lines += &format!("addr add {host}/{bits} dev eth0{nodad}\n");
-            }
-        }
-        lines += "route add default via 198.51.100.1\nroute add ::/0 via 2001:db8:6::1\n";
-        self.out.batch(&lines);
-        self.watch.batch(&format!(
-            "addr add {}/24 dev eth0\naddr add {}/64 dev eth0 nodad\n",
-            WATCH[0], WATCH[1]
-        ));
     }
 
     /// The directory that holds everything: store, logs, state.
@@ -193,19 +138,6 @@ impl Lab {
     pub fn pod(&self, name: &str) -> Result<&Pod> {
         let mut pods = self.nodes.iter().flat_map(|node| &node.pods);
         pods.find(|pod| pod.spec.name == name).with_context(|| format!("no pod {name}"))
-    }
-
-    /// Ten ports of the outside server that no other load of this laboratory uses: what arrives
-    /// there belongs to the load that asked.
-    pub fn reserve_ports(&mut self) -> u16 {
-        self.next_port += 10;
-        self.next_port - 10
-    }
-
-    /// The first of the ports that the next [`Lab::reserve_ports`] will return.
-    #[must_use]
-    pub fn next_port(&self) -> u16 {
-        self.next_port
     }
 
     /// Starts a pod. Its manifest is written before its link comes up.
@@ -328,6 +260,67 @@ impl Lab {
             bail!("egret {}: {}{said}{text}", arguments.join(" "), output.status);
         }
         Ok(text)
+    }
+}
+
+impl Deref for Lab {
+    type Target = Surroundings;
+
+    fn deref(&self) -> &Surroundings {
+        &self.around
+    }
+}
+
+impl DerefMut for Lab {
+    fn deref_mut(&mut self) -> &mut Surroundings {
+        &mut self.around
+    }
+}
+
+impl Ground for Lab {
+    fn around(&self) -> &Surroundings {
+        &self.around
+    }
+
+    fn around_mut(&mut self) -> &mut Surroundings {
+        &mut self.around
+    }
+
+    fn pod_net(&self, name: &str) -> Result<PodNet> {
+        self.pod(name).map(PodNet::from)
+    }
+
+    fn names(&self) -> Vec<String> {
+        self.node_names()
+    }
+
+    fn mac_of(&self, name: &str) -> Option<[u8; 6]> {
+        self.node(name).map(Node::mac).ok()
+    }
+
+    fn journal(&self) -> &Journal {
+        &self.journal
+    }
+
+    fn objects(&self, kind: &str) -> Vec<serde_json::Value> {
+        let mut found = Vec::new();
+        collect(&self.store().join("egret.dev"), kind, &mut found);
+        found
+    }
+}
+
+fn collect(dir: &Path, kind: &str, found: &mut Vec<serde_json::Value>) {
+    let mut entries: Vec<_> =
+        std::fs::read_dir(dir).into_iter().flatten().flatten().map(|entry| entry.path()).collect();
+    entries.sort();
+    for path in entries {
+        if path.is_dir() {
+            collect(&path, kind, found);
+        } else if path.extension().is_some_and(|end| end == "yaml") {
+            let text = std::fs::read_to_string(&path).unwrap_or_default();
+            let value: Result<serde_json::Value, _> = serde_saphyr::from_str(&text);
+            found.extend(value.ok().filter(|value| value["kind"] == kind));
+        }
     }
 }
 

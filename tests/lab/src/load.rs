@@ -34,7 +34,7 @@ pub use series::{Kind, Sample, Series};
 
 use crate::address::{Family, OUTSIDE};
 use crate::clock::wait_until;
-use crate::lab::Lab;
+use crate::ground::Ground;
 use crate::oracle::{Expect, Sources};
 use series::Record;
 
@@ -146,11 +146,11 @@ impl Load {
     /// # Errors
     /// Where a pod does not run, or a connection does not come about within 15 s.
     pub fn start(
-        lab: &mut Lab,
+        lab: &mut impl Ground,
         plan: Plan,
         oracle: Option<(&Sources, &[std::net::IpAddr])>,
     ) -> Result<Self> {
-        let ports = Ports(lab.reserve_ports());
+        let ports = Ports(lab.around_mut().reserve_ports());
         if let Some((oracle, allowed)) = oracle {
             oracle.expect(Expect {
                 name: plan.name.clone(),
@@ -168,11 +168,11 @@ impl Load {
         Ok(load)
     }
 
-    fn start_server(&mut self, lab: &Lab, stopped: &watch::Receiver<bool>) -> Result<()> {
+    fn start_server(&mut self, lab: &impl Ground, stopped: &watch::Receiver<bool>) -> Result<()> {
         let (record, ports, plan) = (self.record.clone(), self.ports, self.plan.clone());
         let (ready, up) = std::sync::mpsc::channel();
         let stopped = stopped.clone();
-        self.threads.push(inside(lab.out.path(), stopped, async move {
+        self.threads.push(inside(lab.around().out.path(), stopped, async move {
             let bound = server::run(&record, ports, &plan).await;
             let _ = ready.send(bound.map_err(|error| error.to_string()));
             std::future::pending::<()>().await;
@@ -180,12 +180,12 @@ impl Load {
         up.recv()?.map_err(|error| anyhow::anyhow!("the outside server: {error}"))
     }
 
-    fn start_clients(&mut self, lab: &Lab, stopped: &watch::Receiver<bool>) -> Result<()> {
+    fn start_clients(&mut self, lab: &impl Ground, stopped: &watch::Receiver<bool>) -> Result<()> {
         for name in &self.plan.pods {
-            let pod = lab.pod(name)?;
+            let pod = lab.pod_net(name)?;
             let (record, ports, plan) = (self.record.clone(), self.ports, self.plan.clone());
             let (name, addresses) = (name.clone(), pod.addresses);
-            self.threads.push(inside(pod.net.path(), stopped.clone(), async move {
+            self.threads.push(inside(pod.path, stopped.clone(), async move {
                 client::run(&record, ports, &plan, &name, addresses).await;
                 std::future::pending::<()>().await;
             }));

@@ -9,6 +9,7 @@ use egret_netns::Namespace;
 
 use crate::address::{self, ROUTER};
 use crate::builder::PodSpec;
+use crate::ground::{PodNet, Surroundings};
 use crate::machine::Machine;
 use crate::manifest::cni_rules;
 use crate::process::Daemon;
@@ -33,6 +34,12 @@ pub struct Pod {
     pub addresses: [IpAddr; 2],
     /// Its network namespace.
     pub net: Namespace,
+}
+
+impl From<&Pod> for PodNet {
+    fn from(pod: &Pod) -> Self {
+        Self { path: pod.net.path(), addresses: pod.addresses }
+    }
 }
 
 impl Pod {
@@ -163,28 +170,19 @@ impl Node {
     }
 
     /// Boots the machine and plugs it in: addresses, routes, forwarding, the CNI's masquerading.
-    pub(crate) fn boot(&mut self, lan: &Namespace, store: &Path, nodes: u8) -> Result<()> {
+    pub(crate) fn boot(&mut self, around: &Surroundings, store: &Path, nodes: u8) -> Result<()> {
         let machine = Machine::boot(&self.name, store, &self.state)?;
         prepare(&machine.net, self.number);
-        let (port, mac) = (self.port(), address::mac_text(self.mac()));
-        lan.batch(&format!(
-            "link add {port} type veth peer name eth0 address {mac} netns {net}\n\
-             link set {port} master br0 up\n",
-            net = machine.net.name()
-        ));
-        machine.net.batch(&self.addressing(nodes));
+        around.plug_in(&self.name, self.mac(), &machine.net);
+        machine.net.batch(&addressing(self.number));
+        machine.net.batch(&self.routes(nodes));
         machine.net.nft(&cni_rules());
         self.machine = Some(machine);
         Ok(())
     }
 
-    fn addressing(&self, nodes: u8) -> String {
-        let [v4, v6] = self.addresses();
-        let mut lines = format!(
-            "addr add {v4}/24 dev eth0\naddr add {v6}/64 dev eth0 nodad\nlink set eth0 up\n\
-             route add default via {}\nroute add ::/0 via {}\n",
-            ROUTER[0], ROUTER[1]
-        );
+    fn routes(&self, nodes: u8) -> String {
+        let mut lines = String::new();
         for other in (1..=nodes).filter(|other| *other != self.number) {
             let [pods4, pods6] = address::pod_cidrs(other);
             let [via4, via6] = address::node(other);
@@ -265,7 +263,18 @@ fn host_device(v4: &IpAddr) -> String {
     format!("pod{}", text.rsplit('.').next().unwrap_or_default())
 }
 
-fn prepare(net: &Namespace, number: u8) {
+/// Lines of `ip -batch` that give node `number` its addresses and its way out.
+#[must_use]
+pub fn addressing(number: u8) -> String {
+    let ([v4, v6], [via4, via6]) = (address::node(number), ROUTER);
+    format!(
+        "addr add {v4}/24 dev eth0\naddr add {v6}/64 dev eth0 nodad\nlink set eth0 up\n\
+         route add default via {via4}\nroute add ::/0 via {via6}\n"
+    )
+}
+
+/// Sets what a distribution sets on node `number`, before it has a link.
+pub fn prepare(net: &Namespace, number: u8) {
     // Distributions differ (Debian and Ubuntu 2, RHEL 1): odd nodes are strict, even ones loose.
     let filter = if number % 2 == 1 { "1" } else { "2" };
     for scope in ["all", "default"] {

@@ -7,6 +7,7 @@ use std::time::Duration;
 use anyhow::{Context, Result, ensure};
 
 use crate::clock::{Stamp, wait_until};
+use crate::ground::Ground;
 use crate::lab::Lab;
 use crate::oracle::{Answers, Gateways, Sources};
 use crate::timeline::Passage;
@@ -16,7 +17,7 @@ pub const LEASE: Duration = Duration::from_millis(450);
 
 /// A laboratory with every oracle running.
 #[derive(Debug)]
-pub struct Stage {
+pub struct Stage<G = Lab> {
     /// Who sends for an egress address.
     pub gateways: Gateways,
     /// Which sources the outside sees.
@@ -26,15 +27,15 @@ pub struct Stage {
     /// The addresses of the claim.
     pub addresses: Vec<IpAddr>,
     /// The laboratory.
-    pub lab: Lab,
+    pub lab: G,
 }
 
-impl Stage {
+impl<G: Ground> Stage<G> {
     /// Sets the oracles up around `addresses`.
     ///
     /// # Errors
     /// Where a tap cannot be opened.
-    pub fn new(lab: Lab, addresses: &[IpAddr]) -> Result<Self> {
+    pub fn new(lab: G, addresses: &[IpAddr]) -> Result<Self> {
         Ok(Self {
             gateways: Gateways::start(&lab)?,
             sources: Sources::start(&lab)?,
@@ -48,7 +49,7 @@ impl Stage {
     #[must_use]
     pub fn holder(&self, address: IpAddr) -> Option<String> {
         let mac = self.answers.holder(address)?;
-        self.lab.node_of(mac).map(str::to_owned)
+        self.lab.name_of(mac)
     }
 
     /// Waits until every address has a holder that answers.
@@ -150,69 +151,5 @@ impl Lab {
         let text = std::fs::read_to_string(path).with_context(|| path.display().to_string())?;
         let name = path.file_name().context("a file has a name")?.to_string_lossy().into_owned();
         self.write_manifest(&name, &text)
-    }
-
-    /// The port blocks in the store that have not ended: node, address, first and last port.
-    #[must_use]
-    pub fn blocks(&self) -> Vec<(String, IpAddr, u16, u16)> {
-        let mut found = Vec::new();
-        for object in self.objects("EgressNode") {
-            let name = object["metadata"]["name"].as_str().unwrap_or_default();
-            for block in object["spec"]["blocks"].as_array().into_iter().flatten() {
-                let port = |end: &str| u16::try_from(block["ports"][end].as_u64()?).ok();
-                let address = block["address"].as_str().and_then(|text| text.parse().ok());
-                if let (Some(address), Some(first), Some(last), true) =
-                    (address, port("first"), port("last"), block["ended"].is_null())
-                {
-                    found.push((name.to_owned(), address, first, last));
-                }
-            }
-        }
-        found
-    }
-
-    /// Two nodes that have the same port of the same address.
-    #[must_use]
-    pub fn double_grant(&self) -> Option<[(String, IpAddr, u16, u16); 2]> {
-        let blocks = self.blocks();
-        blocks.iter().enumerate().find_map(|(at, a)| {
-            let overlaps = |b: &&(String, IpAddr, u16, u16)| a.1 == b.1 && a.2 <= b.3 && b.2 <= a.3;
-            blocks[at + 1..].iter().find(overlaps).map(|b| [a.clone(), b.clone()])
-        })
-    }
-
-    /// The holder of an address as the store has it.
-    #[must_use]
-    pub fn recorded_holder(&self, address: IpAddr) -> Option<String> {
-        let objects = self.objects("EgressAddress");
-        let of = |object: &serde_json::Value| {
-            let text = object["spec"]["address"].as_str()?;
-            (text.parse::<IpAddr>().ok()? == address).then_some(())
-        };
-        let own = objects.iter().find(|object| of(object).is_some())?;
-        own["status"]["holding"]["node"].as_str().map(str::to_owned)
-    }
-
-    /// Every object of a kind that Egret has written into the store, parsed.
-    #[must_use]
-    pub fn objects(&self, kind: &str) -> Vec<serde_json::Value> {
-        let mut found = Vec::new();
-        collect(&self.store().join("egret.dev"), kind, &mut found);
-        found
-    }
-}
-
-fn collect(dir: &Path, kind: &str, found: &mut Vec<serde_json::Value>) {
-    let mut entries: Vec<_> =
-        std::fs::read_dir(dir).into_iter().flatten().flatten().map(|entry| entry.path()).collect();
-    entries.sort();
-    for path in entries {
-        if path.is_dir() {
-            collect(&path, kind, found);
-        } else if path.extension().is_some_and(|end| end == "yaml") {
-            let text = std::fs::read_to_string(&path).unwrap_or_default();
-            let value: Result<serde_json::Value, _> = serde_saphyr::from_str(&text);
-            found.extend(value.ok().filter(|value| value["kind"] == kind));
-        }
     }
 }

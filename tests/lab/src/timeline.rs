@@ -5,7 +5,7 @@ use std::net::IpAddr;
 use std::time::Duration;
 
 use crate::clock::Stamp;
-use crate::lab::Lab;
+use crate::ground::Ground;
 use crate::oracle::{Answers, Gateways};
 use crate::wire::Mac;
 
@@ -36,13 +36,13 @@ impl Passage {
     /// Puts together what is known of `address` since `begun`, when `from` held it.
     #[must_use]
     pub fn observe(
-        lab: &Lab,
+        lab: &impl Ground,
         (gateways, answers): (&Gateways, &Answers),
         address: IpAddr,
         from: &str,
         begun: Stamp,
     ) -> Self {
-        let old = lab.node(from).map(crate::node::Node::mac).ok();
+        let old = lab.mac_of(from);
         let other = |mac: Mac| Some(mac) != old;
         let runs = gateways.runs();
         let first = runs.of(address).iter().find(|r| r.first >= begun && other(r.mac)).copied();
@@ -60,7 +60,7 @@ impl Passage {
             begun,
             from: from.to_owned(),
             to: mac
-                .and_then(|mac| lab.node_of(mac).map(str::to_owned))
+                .and_then(|mac| lab.name_of(mac))
                 .or_else(|| took.map(|entry| entry.from.clone())),
             last_renewal: took
                 .zip(silent)

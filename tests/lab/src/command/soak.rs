@@ -5,7 +5,7 @@ use std::time::Duration;
 use anyhow::{Context, Result, ensure};
 use egret_lab::load::{Load, Plan, Shape, inject};
 use egret_lab::oracle::Expect;
-use egret_lab::{PodSpec, Stage, Stamp};
+use egret_lab::{Ground, PodSpec, Stage, Stamp};
 
 use super::{figures, say};
 

@@ -8,7 +8,7 @@ use anyhow::Result;
 
 use super::{SOURCE_PORTS, server_address};
 use crate::address::Family;
-use crate::lab::Lab;
+use crate::ground::Ground;
 use crate::wire::checksum;
 
 /// UDP over IPv4 that nobody answers, as syslog and metrics are sent. Dropping it ends it.
@@ -26,16 +26,16 @@ impl OneWay {
     ///
     /// # Errors
     /// Where the pod does not run.
-    pub fn start(lab: &mut Lab, pod: &str, pause: Duration) -> Result<Self> {
-        let port = lab.reserve_ports();
+    pub fn start(lab: &mut impl Ground, pod: &str, pause: Duration) -> Result<Self> {
+        let port = lab.around_mut().reserve_ports();
         let to = server_address(Family::V4, port);
         let sink = {
-            let _inside = lab.out.enter();
+            let _inside = lab.around().out.enter();
             UdpSocket::bind(to)?
         };
-        let pod = lab.pod(pod)?;
+        let pod = lab.pod_net(pod)?;
         let socket = {
-            let _inside = pod.net.enter();
+            let _inside = egret_netns::enter(&pod.path);
             UdpSocket::bind(SocketAddr::new(pod.addresses[0], SOURCE_PORTS + 5000))?
         };
         let stop = Arc::new(AtomicBool::new(false));

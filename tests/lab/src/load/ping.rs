@@ -1,13 +1,13 @@
 use std::io::{BufRead, BufReader};
 use std::net::IpAddr;
-use std::process::{Child, Stdio};
+use std::process::{Child, Command, Stdio};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use anyhow::{Context, Result};
 
 use super::series::lock;
-use crate::node::Pod;
+use crate::ground::PodNet;
 
 /// ICMP echo from a pod, by `ping`. Dropping it ends it.
 #[derive(Debug)]
@@ -21,11 +21,11 @@ impl Ping {
     ///
     /// # Errors
     /// Where `ping` is missing.
-    pub fn start(pod: &Pod, to: IpAddr, pause: Duration, count: u32) -> Result<Self> {
+    pub fn start(pod: impl Into<PodNet>, to: IpAddr, pause: Duration, count: u32) -> Result<Self> {
         let pause = format!("{:.3}", pause.as_secs_f64().max(0.01));
-        let mut child = pod
-            .net
-            .command("ping")
+        let mut child = Command::new("nsenter")
+            .arg(format!("--net={}", pod.into().path))
+            .args(["--", "ping"])
             .args(["-n", "-i", &pause, "-c", &count.to_string(), "-W", "1", &to.to_string()])
             .stdin(Stdio::null())
             .stdout(Stdio::piped())

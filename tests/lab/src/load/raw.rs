@@ -8,8 +8,7 @@ use tokio::time::timeout;
 use super::client::seen_source;
 use super::server;
 use crate::address::{Family, OUTSIDE};
-use crate::lab::Lab;
-use crate::node::Pod;
+use crate::ground::{Ground, PodNet};
 use crate::tap::Tap;
 use crate::wire::checksum;
 
@@ -17,10 +16,10 @@ use crate::wire::checksum;
 ///
 /// # Errors
 /// Where the pod does not run or no connection comes about within 5 s.
-pub fn source_seen(lab: &mut Lab, pod: &str, family: Family) -> Result<IpAddr> {
-    let to = SocketAddr::new(family.pick(OUTSIDE), lab.reserve_ports());
-    let client = lab.pod(pod)?.net.path();
-    seen_by(&lab.out.path(), to, &client, to).with_context(|| pod.to_owned())
+pub fn source_seen(lab: &mut impl Ground, pod: &str, family: Family) -> Result<IpAddr> {
+    let to = SocketAddr::new(family.pick(OUTSIDE), lab.around_mut().reserve_ports());
+    let client = lab.pod_net(pod)?.path;
+    seen_by(&lab.around().out.path(), to, &client, to).with_context(|| pod.to_owned())
 }
 
 /// Which source address a server in namespace `server`, listening at `listen`, sees when somebody
@@ -79,7 +78,8 @@ pub enum Shape {
 ///
 /// # Errors
 /// Where the tap cannot be opened in the pod.
-pub fn inject(pod: &Pod, shape: Shape, source_port: u16, port: u16) -> Result<()> {
+pub fn inject(pod: impl Into<PodNet>, shape: Shape, source_port: u16, port: u16) -> Result<()> {
+    let pod = pod.into();
     let (IpAddr::V4(from), IpAddr::V4(to)) = (pod.addresses[0], OUTSIDE[0]) else {
         bail!("the first address of a pair is IPv4")
     };
@@ -104,7 +104,7 @@ pub fn inject(pod: &Pod, shape: Shape, source_port: u16, port: u16) -> Result<()
     ip.extend(to.octets());
     let sum = checksum(&ip).to_be_bytes();
     ip[10..12].copy_from_slice(&sum);
-    let _inside = pod.net.enter();
+    let _inside = egret_netns::enter(&pod.path);
     let tap = Tap::open(Some("eth0"))?;
     let own = crate::tap::link_address("eth0")?.addr().context("eth0 has no hardware address")?;
     let frame = [&[0x02, 0xe6, 0xff, 0xff, 0xff, 0xfe][..], &own, &[8, 0], &ip, &tcp].concat();

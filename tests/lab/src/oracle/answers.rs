@@ -9,7 +9,7 @@ use anyhow::Result;
 use super::{Runs, Watcher};
 use crate::address::is_egress;
 use crate::clock::Stamp;
-use crate::lab::Lab;
+use crate::ground::Ground;
 use crate::tap::{Frame, Tap};
 use crate::wire::{Body, Mac, arp_request, decode, solicitation};
 
@@ -66,11 +66,13 @@ impl Answers {
     ///
     /// # Errors
     /// Where the tap cannot be opened.
-    pub fn start(lab: &Lab, addresses: &[IpAddr]) -> Result<Self> {
-        lab.watch.run(&format!("ip link set eth0 address {}", crate::address::mac_text(MAC)));
+    pub fn start(lab: &impl Ground, addresses: &[IpAddr]) -> Result<Self> {
+        lab.around()
+            .watch
+            .run(&format!("ip link set eth0 address {}", crate::address::mac_text(MAC)));
         let seen = Arc::new(Mutex::new(Seen::default()));
         let (kept, addresses) = (seen.clone(), addresses.to_vec());
-        let watcher = Watcher::run(lab.watch.path(), Some("eth0"), move |tap, stop| {
+        let watcher = Watcher::run(lab.around().watch.path(), Some("eth0"), move |tap, stop| {
             ask_on(tap, stop, &kept, &addresses);
         })?;
         Ok(Self { seen, _watcher: watcher })

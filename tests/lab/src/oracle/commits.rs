@@ -25,7 +25,15 @@ impl Commits {
     /// # Errors
     /// Where the node is off or the kernel refuses it.
     pub fn listen(node: &Node) -> Result<Self> {
-        let _inside = node.net()?.enter();
+        Self::listen_in(&node.net()?.path())
+    }
+
+    /// Listens in the network namespace that `path` names.
+    ///
+    /// # Errors
+    /// Where the kernel refuses it.
+    pub fn listen_in(path: &str) -> Result<Self> {
+        let _inside = egret_netns::enter(path);
         let (family, kind) = (AddressFamily::Netlink, SockType::Raw);
         let protocol = SockProtocol::NetlinkNetFilter;
         let socket = socket(family, kind, SockFlag::SOCK_CLOEXEC, protocol)?;

@@ -5,7 +5,7 @@ use anyhow::Result;
 
 use super::{Return, Runs, Watcher};
 use crate::address::is_egress;
-use crate::lab::Lab;
+use crate::ground::Ground;
 use crate::wire::{Body, decode};
 
 /// On the router's LAN side: which gateway sends for an egress address, by the frame's source.
@@ -20,10 +20,10 @@ impl Gateways {
     ///
     /// # Errors
     /// Where the tap cannot be opened.
-    pub fn start(lab: &Lab) -> Result<Self> {
+    pub fn start(lab: &impl Ground) -> Result<Self> {
         let runs = Arc::new(Mutex::new(Runs::default()));
         let kept = runs.clone();
-        let watcher = Watcher::start(lab.router.path(), Some("lan0"), move |frame| {
+        let watcher = Watcher::start(lab.around().router.path(), Some("lan0"), move |frame| {
             if frame.outgoing {
                 return;
             }

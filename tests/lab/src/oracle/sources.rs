@@ -6,7 +6,7 @@ use anyhow::Result;
 
 use super::Watcher;
 use crate::clock::Stamp;
-use crate::lab::Lab;
+use crate::ground::Ground;
 use crate::wire::{Body, decode};
 
 /// How many wrong packets are kept whole; all are counted.
@@ -71,10 +71,10 @@ impl Sources {
     ///
     /// # Errors
     /// Where the tap cannot be opened.
-    pub fn start(lab: &Lab) -> Result<Self> {
+    pub fn start(lab: &impl Ground) -> Result<Self> {
         let kept = Arc::new(Mutex::new(Vec::<(Expect, Ledger)>::new()));
         let books = kept.clone();
-        let watcher = Watcher::start(lab.out.path(), Some("eth0"), move |frame| {
+        let watcher = Watcher::start(lab.around().out.path(), Some("eth0"), move |frame| {
             if frame.outgoing {
                 return;
             }

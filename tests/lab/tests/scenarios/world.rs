@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
 use egret_lab::load::{Load, LoadReport, Plan};
-use egret_lab::{Lab, LabBuilder, PodSpec, Stage, Stamp, wait_until};
+use egret_lab::{Ground, Lab, LabBuilder, PodSpec, Stage, Stamp, wait_until};
 
 /// The addresses of the claim payments/bank, IPv4 and IPv6.
 pub const BANK: [&str; 2] = ["203.0.113.17", "2001:db8:5::11"];

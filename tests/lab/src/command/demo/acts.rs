@@ -3,7 +3,7 @@ use std::time::Duration;
 
 use anyhow::{Context, Result};
 use egret_lab::load::{Load, Plan};
-use egret_lab::{Stage, Stamp, wait_until};
+use egret_lab::{Ground, Stage, Stamp, wait_until};
 
 use super::scene::{marks, scene};
 use super::{Shown, outcome};

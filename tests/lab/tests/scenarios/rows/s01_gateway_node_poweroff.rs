@@ -6,7 +6,7 @@ use anyhow::{Result, ensure};
 use egret_lab::address::{Family, outside};
 use egret_lab::load::Ping;
 use egret_lab::oracle::Expect;
-use egret_lab::{Stage, Stamp, wait_until};
+use egret_lab::{Ground, Stage, Stamp, wait_until};
 
 use crate::bench::Bench;
 use crate::world::{

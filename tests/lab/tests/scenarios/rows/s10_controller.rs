@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use anyhow::{Result, ensure};
-use egret_lab::{Stamp, wait_until};
+use egret_lab::{Ground, Stamp, wait_until};
 
 use crate::bench::Bench;
 use crate::world::{alive, claim, holders, load, nothing_moved, run_for};

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use anyhow::{Result, ensure};
-use egret_lab::{Stage, Stamp, wait_until};
+use egret_lab::{Ground, Stage, Stamp, wait_until};
 
 use crate::bench::Bench;
 use crate::world::{PATIENCE, claim, run_for};

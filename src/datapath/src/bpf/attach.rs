@@ -77,10 +77,9 @@ pub(crate) fn attach_tcx(
     for place in places {
         let old_path = place.join(hook.pin_name(link.1));
         let Some(old) = open_link(&old_path)? else { continue };
-        let same = old.info().is_ok_and(|info| info.program_id() == id);
-        if same && old_path == path && runs(program, hook, link.0)? {
-            return Ok(false);
-        }
+        let same = old_path == path && old.info().is_ok_and(|info| info.program_id() == id);
+        // Where the program is the same this changes nothing, and says whether the interface still
+        // runs it. (To ask the interface which programs it runs takes CAP_SYS_ADMIN.)
         let replaced = SchedClassifierLink::try_from(old)
             .map_err(|_| io::Error::from_raw_os_error(libc::EINVAL))
             .map_err(BpfError::pin(&old_path))
@@ -92,7 +91,7 @@ pub(crate) fn attach_tcx(
                     pin(link, &path)?;
                     fs::remove_file(&old_path).map_err(BpfError::pin(&old_path))?;
                 }
-                return Ok(true);
+                return Ok(!same);
             }
             // The interface that it was attached to is gone, and its index was given anew.
             Err(error) if program_errno(&error) == Some(libc::ENOLINK) => {
@@ -131,16 +130,8 @@ fn open_link(path: &Path) -> Result<Option<FdLink>, BpfError> {
     }
 }
 
-/// Whether the interface runs exactly this program.
-fn runs(program: &SchedClassifier, hook: Hook, link: &str) -> Result<bool, BpfError> {
-    let failed = hook.failed(link);
-    let id = program.info().map_err(&failed)?.id();
-    let (_, attached) = SchedClassifier::query_tcx(link, hook.attach_type()).map_err(&failed)?;
-    Ok(attached.iter().any(|program| program.id() == id))
-}
-
-/// The same with a clsact filter. The kernel replaces a filter of the same priority and handle in
-/// one step; whether it is there can only be said by doing so.
+/// As [`attach_tcx`], with a clsact filter. The kernel replaces a filter of the same priority and
+/// handle in one step; whether it is there can only be said by doing so.
 pub(crate) fn attach_clsact(
     program: &mut SchedClassifier,
     hook: Hook,

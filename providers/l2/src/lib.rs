@@ -113,7 +113,7 @@ mod tests {
             let status =
                 EgressNodeStatus { uplinks: uplinks(subnets), ..EgressNodeStatus::default() };
             let spec = EgressNodeSpec::default();
-            let node = EgressNode { name: (*name).into(), spec, status };
+            let node = EgressNode { name: (*name).into(), spec, status, deleting: false };
             (NodeName::from(*name), Stored { version: Version::default(), value: node })
         });
         Snapshot { egress_nodes: nodes.collect(), ..Snapshot::default() }

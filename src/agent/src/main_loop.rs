@@ -14,7 +14,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use egret_core::blocks;
-use egret_core::model::{EgressNodeStatus, NodeName, Snapshot, VoterSet};
+use egret_core::model::{EgressNodeStatus, NamespaceName, NodeName, Snapshot, VoterSet};
 use egret_core::programme::{
     SteeringProgramme, gateways_of, granted_blocks, newest_block_number, planned_for,
     steering_programme,
@@ -91,6 +91,7 @@ pub(crate) struct LoopMemory {
     problems: BTreeMap<&'static str, String>,
     asked: BTreeMap<IpAddr, u64>,
     pressure: BTreeMap<IpAddr, u32>,
+    host_network: BTreeSet<(NamespaceName, String)>,
     ticks: u64,
     passed: bool,
     unheld_drops: u64,
@@ -155,6 +156,7 @@ impl<S: ClusterState, C: Clock> MainLoop<S, C> {
         self.memory.snapshot = Some(snapshot.clone());
         self.tell_lease_thread(&snapshot);
         self.status.block_needs = blocks::needs(&snapshot, &self.me, &self.memory.pressure);
+        self.note_pods(&snapshot);
         self.programme(&snapshot);
         self.gateway(&snapshot);
         let addresses = snapshot.addresses.keys().copied().collect();

@@ -3,8 +3,11 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
 
-use egret_core::model::{Condition, EgressNodeStatus, Timestamp};
+use egret_core::model::{
+    ClaimRef, Condition, EgressNodeStatus, NamespaceName, NodeName, Snapshot, Timestamp,
+};
 use egret_core::quorum::Report;
+use egret_core::selection::Selection;
 
 /// Takes a report of the lease machine into the status; true where it changes.
 pub(crate) fn note(status: &mut EgressNodeStatus, report: &Report) -> bool {
@@ -45,6 +48,57 @@ pub(crate) fn ready(problems: &BTreeMap<&'static str, String>, now: Timestamp) -
         observed_generation: 0,
         last_transition: now,
     }
+}
+
+/// The condition `DatapathBypassed` of a node.
+pub(crate) fn bypassed(problems: &BTreeMap<&'static str, String>, now: Timestamp) -> Condition {
+    let problem = problems.get("DatapathBypassed");
+    let passes = || "no traffic of pods was seen to pass by this host's netfilter".to_owned();
+    Condition {
+        kind: "DatapathBypassed".to_owned(),
+        status: problem.is_some(),
+        reason: if problem.is_some() { "EbpfHostRouting" } else { "NotSeen" }.to_owned(),
+        message: problem.cloned().unwrap_or_else(passes),
+        observed_generation: 0,
+        last_transition: now,
+    }
+}
+
+/// Claims with pods on `me`, where something keeps it from programming them.
+pub(crate) fn unprogrammed(
+    snapshot: &Snapshot,
+    me: &NodeName,
+    problems: &BTreeMap<&'static str, String>,
+) -> BTreeSet<ClaimRef> {
+    if problems.is_empty() {
+        return BTreeSet::new();
+    }
+    let pods = Selection::of_node(snapshot, me);
+    let claims = snapshot.claims.values().map(|stored| &stored.value.0);
+    claims
+        .filter(|claim| pods.of(claim).any(|pod| !pod.host_network))
+        .map(|claim| claim.reference.clone())
+        .collect()
+}
+
+/// Host-network pods of `me` that a claim selects, with the claim: they cannot be steered.
+pub(crate) fn host_network_pods(
+    snapshot: &Snapshot,
+    me: &NodeName,
+) -> BTreeMap<(NamespaceName, String), ClaimRef> {
+    let mut found = BTreeMap::new();
+    if !snapshot.pods.values().any(|pod| pod.host_network && pod.node == *me) {
+        return found;
+    }
+    let pods = Selection::of_node(snapshot, me);
+    for stored in snapshot.claims.values() {
+        let claim = &stored.value.0;
+        for pod in pods.of(claim).filter(|pod| pod.host_network) {
+            let key = (pod.namespace.clone(), pod.name.clone());
+            found.entry(key).or_insert_with(|| claim.reference.clone());
+        }
+    }
+    found
 }
 
 /// Puts `next` in the place of the condition of its type. A transition time changes only with the

@@ -1,3 +1,5 @@
+use std::collections::BTreeSet;
+
 use kube::CustomResource;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -127,10 +129,24 @@ pub struct ClaimStatus {
     pub addresses: Vec<String>,
     /// The nodes that hold these addresses.
     pub gateways: Vec<String>,
+    /// The pods of a claim that names a Service or selects namespaces, as the controller resolved
+    /// them; empty where podSelector says it all.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub selected: Vec<SelectedPods>,
     /// The lists above as text, for the columns of kubectl get.
     pub summary: ClaimSummary,
     /// Accepted, Bound, Programmed and Ready.
     pub conditions: Vec<Condition>,
+}
+
+/// Pods of some namespaces.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct SelectedPods {
+    /// The namespaces.
+    pub namespaces: BTreeSet<String>,
+    /// Labels of the pods in each of them.
+    pub pod_selector: LabelSelector,
 }
 
 /// Lists of a claim's status as text: a printer column cannot join a list.

@@ -60,8 +60,24 @@ pub struct Voter {
 pub struct ClusterRanges {
     /// Ranges of pod addresses.
     pub pods: BTreeSet<String>,
+    /// Where the ranges of pods were found.
+    pub pods_from: PodRangeSource,
     /// Ranges of Service addresses.
     pub services: BTreeSet<String>,
     /// Addresses of nodes.
     pub nodes: BTreeSet<String>,
+}
+
+/// Where the ranges of pods were found; the first that has any is believed alone.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub enum PodRangeSource {
+    /// The flag --pod-cidr of the controller.
+    Flags,
+    /// The IPPools of Calico.
+    CalicoIPPools,
+    /// The CiliumNodes of Cilium.
+    CiliumNodes,
+    /// spec.podCIDRs of the Nodes.
+    #[default]
+    Nodes,
 }

@@ -21,13 +21,15 @@ pub use address::{
 };
 pub use claim::{
     ClaimStatus, ClaimSummary, ClusterStaticEgressIP, ClusterStaticEgressIPSpec, Destination,
-    StaticEgressIP, StaticEgressIPSpec, WhenUnavailable,
+    SelectedPods, StaticEgressIP, StaticEgressIPSpec, WhenUnavailable,
 };
-pub use cluster::{ClusterRanges, EgressCluster, EgressClusterSpec, Voter, VoterSet};
+pub use cluster::{
+    ClusterRanges, EgressCluster, EgressClusterSpec, PodRangeSource, Voter, VoterSet,
+};
 pub use common::{
     Condition, ConditionStatus, Family, LabelSelector, ObjectRef, Operator, Requirement,
 };
-pub use node::{BlockGrant, EgressNode, EgressNodeSpec, EgressNodeStatus, PortRange, Uplink};
+pub use node::{BlockGrant, EgressNode, EgressNodeSpec, EgressNodeStatus, PortRange, Role, Uplink};
 pub use pool::{
     DEFAULT_PORTS_PER_NODE, EgressPool, EgressPoolSpec, EgressPoolStatus, Failback, Failover,
     Gateways, Ports, Provider,

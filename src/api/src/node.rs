@@ -32,6 +32,22 @@ pub struct EgressNodeSpec {
     pub blocks: Vec<BlockGrant>,
     /// Hand over what the node holds and give it nothing new (egret drain).
     pub drain: bool,
+    /// Why every agent knows this node: Gateway, Voter or both.
+    pub roles: BTreeSet<Role>,
+    /// Ranges of the node's own pods, where the cluster assigns them by node.
+    #[serde(rename = "podCIDRs")]
+    pub pod_cidrs: BTreeSet<String>,
+}
+
+/// Why every agent knows a node.
+#[derive(
+    Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, JsonSchema,
+)]
+pub enum Role {
+    /// A pool's node selector selects it.
+    Gateway,
+    /// It is a member of the newest voter set.
+    Voter,
 }
 
 /// A lease of ports of one egress address to one node.
@@ -92,6 +108,9 @@ pub struct EgressNodeStatus {
     pub acknowledged_blocks: u64,
     /// Released addresses of which this node has no connection left.
     pub idle_addresses: BTreeSet<String>,
+    /// Claims with pods on this node that it cannot programme, such as payments/bank; the conditions
+    /// say why.
+    pub unprogrammed_claims: BTreeSet<String>,
     /// Ready, DatapathBypassed and others.
     pub conditions: Vec<Condition>,
 }

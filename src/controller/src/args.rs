@@ -13,10 +13,11 @@ pub struct ControllerArgs {
     /// After a boot, voters are silent for 1.12 times as long.
     #[arg(long, value_name = "DURATION", default_value = "10s", value_parser = t_max)]
     pub t_max: Millis,
-    /// Range of pod addresses, in addition to the podCIDRs of the Nodes. May be repeated.
+    /// Range of pod addresses. May be repeated. Without it the ranges are found: Calico's IPPools,
+    /// Cilium's CiliumNodes, podCIDRs of the Nodes, in this order.
     #[arg(long, value_name = "CIDR")]
     pub pod_cidr: Vec<IpNet>,
-    /// Range of Service addresses. May be repeated.
+    /// Range of Service addresses, in addition to the cluster's ServiceCIDRs. May be repeated.
     #[arg(long, value_name = "CIDR")]
     pub service_cidr: Vec<IpNet>,
 }

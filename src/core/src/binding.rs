@@ -113,6 +113,9 @@ fn over(
     address: &EgressAddress,
     claim: Option<&Claim>,
 ) -> Option<&'static str> {
+    if address.deleting {
+        return Some("somebody deletes the EgressAddress");
+    }
     let Some(claim) = claim else { return Some("its claim is deleted") };
     if claim.uid != address.plan.claim_uid {
         return Some("its claim was deleted and made anew");

@@ -52,6 +52,8 @@ pub enum Outcome {
     NotSelected,
     /// Dropped: the claim has no address of this family.
     DropFamilyWithoutAddress,
+    /// Dropped: what is outside the cluster cannot be told.
+    DropUnknownRange,
     /// Dropped: the claim has no address yet.
     DropNoAddress,
 }
@@ -116,6 +118,10 @@ fn follow(snapshot: &Snapshot, decision: Decision, explanation: &mut Explanation
         Decision::Flow(FlowAction::Steer { address }) | Decision::Node { address } => address,
         Decision::Flow(FlowAction::DropFamilyWithoutAddress) => {
             explanation.outcome = Outcome::DropFamilyWithoutAddress;
+            return;
+        }
+        Decision::Flow(FlowAction::DropUnknownRange) => {
+            explanation.outcome = Outcome::DropUnknownRange;
             return;
         }
         Decision::Flow(FlowAction::DropNoAddress) => {

@@ -18,13 +18,13 @@ mod workload;
 pub use address::{
     AddressEnd, AddressPlan, AddressStatus, Attachment, EgressAddress, Epoch, Holding,
 };
-pub use claim::{Claim, ClaimStatus, Destination, PodSelection, WhenUnavailable};
-pub use cluster::{Cluster, ClusterRanges, Voter, VoterSet};
+pub use claim::{Claim, ClaimStatus, Destination, PodSelection, SelectedPods, WhenUnavailable};
+pub use cluster::{Cluster, ClusterRanges, FoundRanges, PodRangeSource, Voter, VoterSet};
 pub use labels::{LabelSelector, Labels, Operator, Requirement};
 pub use names::{ClaimRef, NamespaceName, NodeName, PoolName, Uid};
 pub use net::{AddressRange, Family, PortRange};
-pub use node::{BlockGrant, EgressNode, EgressNodeSpec, EgressNodeStatus, PublicKey, Uplink};
+pub use node::{BlockGrant, EgressNode, EgressNodeSpec, EgressNodeStatus, PublicKey, Role, Uplink};
 pub use pool::{Failback, Failover, Pool, PoolStatus, ProviderKind};
-pub use snapshot::{Broken, Condition, Snapshot, Stored, Version};
+pub use snapshot::{Broken, Condition, Scope, Snapshot, Stored, Version};
 pub use time::{BadDuration, Millis, Timestamp};
 pub use workload::{Namespace, Node, Pod, Service};

@@ -27,7 +27,12 @@ use std::net::IpAddr;
 
 use crate::binding::bind;
 use crate::blocks::{self, SpecDraft, Waiting};
-use crate::model::{Cluster, EgressNodeSpec, NodeName, Snapshot, Timestamp};
+use ipnet::IpNet;
+
+use crate::model::{
+    AddressPlan, Cluster, EgressAddress, EgressNodeSpec, NodeName, Role, Snapshot, Stored,
+    Timestamp,
+};
 use crate::ranges;
 use crate::status::{self, View};
 use crate::voters::{self, SetChange};
@@ -92,7 +97,7 @@ pub fn plan(snapshot: &Snapshot, memory: &Memory, settings: &Settings, now: Time
     let waiting = blocks::sweep(snapshot, memory, now, plans, &mut drafts, &mut wake);
     let short_of_ports = blocks::grant(snapshot, plans, &mut drafts);
     let free = addresses.free(snapshot, &drafts);
-    actions.extend(node_specs(snapshot, drafts, &mut numbers));
+    actions.extend(node_specs((snapshot, memory, now), &cluster.0, plans, drafts, &mut numbers));
     addresses.plans.retain(|address, _| !free.contains(address));
     actions.extend(addresses::deletions(snapshot, &free));
     let view = View { snapshot, bindings: &bindings, plans: &addresses.plans, t_max, now };
@@ -151,27 +156,71 @@ fn voters_message(number: u64, change: &SetChange) -> String {
 
 /// The writes of specs that differ. Numbers ascend with the order of the writes.
 fn node_specs(
-    snapshot: &Snapshot,
+    view: (&Snapshot, &Memory, Timestamp),
+    cluster: &Cluster,
+    plans: &BTreeMap<IpAddr, AddressPlan>,
     drafts: BTreeMap<NodeName, SpecDraft>,
     next: &mut u64,
 ) -> Vec<Action> {
+    let (snapshot, memory, now) = view;
     let mut actions = Vec::new();
     for (node, draft) in drafts {
         let Some(stored) = snapshot.egress_nodes.get(&node) else { continue };
         let before = &stored.value.spec;
-        let (grants, draws) = draft.finish(next);
-        if draws.is_empty() && grants == before.blocks {
+        let (blocks, draws) = draft.finish(next);
+        let expect = Some(stored.version.clone());
+        let gone =
+            !snapshot.nodes.contains_key(&node) && memory.absent_for(&node, blocks::END_AFTER, now);
+        if (gone || stored.value.deleting) && blocks.is_empty() && before.blocks.is_empty() {
+            if !votes(cluster, &node) {
+                actions.push(Action::DeleteNode { node, expect });
+            }
             continue;
         }
-        actions.push(Action::NodeSpec {
-            node,
-            expect: Some(stored.version.clone()),
-            spec: EgressNodeSpec { blocks: grants, drain: before.drain },
-            draws,
-            notes: Vec::new(),
-        });
+        let spec = EgressNodeSpec {
+            blocks,
+            drain: before.drain,
+            roles: roles(snapshot, cluster, plans, &node),
+            pod_cidrs: pod_cidrs(snapshot, &node),
+        };
+        if !draws.is_empty() || spec != *before {
+            actions.push(Action::NodeSpec { node, expect, spec, draws, notes: Vec::new() });
+        }
     }
     actions
+}
+
+fn votes(cluster: &Cluster, node: &NodeName) -> bool {
+    cluster.set.iter().flat_map(|set| &set.members).any(|voter| voter.node == *node)
+}
+
+/// Why every agent must know `node`. A node that some plan names stays known to all, whatever its
+/// labels say now.
+fn roles(
+    snapshot: &Snapshot,
+    cluster: &Cluster,
+    plans: &BTreeMap<IpAddr, AddressPlan>,
+    node: &NodeName,
+) -> BTreeSet<Role> {
+    let selects = |labels| {
+        let mut pools = snapshot.pools.values();
+        pools.any(|stored| stored.value.0.gateways.matches(labels))
+    };
+    let planned =
+        |plan: &AddressPlan| plan.owner.as_ref() == Some(node) || plan.standbys.contains(node);
+    let holds = |stored: &Stored<EgressAddress>| {
+        stored.value.status.holding.as_ref().is_some_and(|holding| holding.node == *node)
+    };
+    let gateway = snapshot.nodes.get(node).is_some_and(|node| selects(&node.labels))
+        || plans.values().any(planned)
+        || snapshot.addresses.values().any(holds);
+    let roles = [(gateway, Role::Gateway), (votes(cluster, node), Role::Voter)];
+    roles.into_iter().filter_map(|(has, role)| has.then_some(role)).collect()
+}
+
+fn pod_cidrs(snapshot: &Snapshot, node: &NodeName) -> BTreeSet<IpNet> {
+    let node = snapshot.nodes.get(node);
+    node.into_iter().flat_map(|node| &node.pod_cidrs).map(IpNet::trunc).collect()
 }
 
 fn statuses(view: &View<'_>) -> Vec<Action> {

@@ -77,6 +77,9 @@ pub enum FlowAction {
     DropFamilyWithoutAddress,
     /// Dropped and counted: the claim has no bound address yet, or its address is revoked.
     DropNoAddress,
+    /// Dropped and counted: the claim selects everything outside the cluster, and what is outside
+    /// cannot be told, since a pod has an address in no known range.
+    DropUnknownRange,
 }
 
 #[cfg(test)]

@@ -6,7 +6,7 @@ use std::net::IpAddr;
 use ipnet::IpNet;
 
 use crate::cidr::{self, Span};
-use crate::model::{ClusterRanges, Family, Snapshot};
+use crate::model::{ClusterRanges, Family, NodeName, PodRangeSource, Scope, Snapshot};
 use crate::plan::Settings;
 
 /// Ranges that no claim may ever select, in any cluster: this network, loopback, link-local (cloud
@@ -23,19 +23,50 @@ const NEVER: [&str; 9] = [
     "ff00::/8",
 ];
 
-/// The ranges that the cluster object should name: the settings', the Nodes' and the agents'.
+/// The ranges that the cluster object should name.
+///
+/// Those of pods come from the first that has any: the settings, the network plug-in's own objects,
+/// the Nodes. Those of Services come from the settings and from the ServiceCIDRs.
 pub fn desired(snapshot: &Snapshot, settings: &Settings) -> ClusterRanges {
     let nodes = snapshot.nodes.values();
+    let (pods_from, pods) = pods(snapshot, settings);
     let mut ranges = ClusterRanges {
-        pods: settings.pods.clone(),
-        services: settings.services.clone(),
-        nodes: nodes.clone().flat_map(|node| node.addresses.iter().copied()).collect(),
+        pods,
+        pods_from,
+        services: settings.services.union(&snapshot.found.services).copied().collect(),
+        nodes: nodes.flat_map(|node| node.addresses.iter().copied()).collect(),
     };
-    ranges.pods.extend(nodes.flat_map(|node| node.pod_cidrs.iter().map(IpNet::trunc)));
     for node in snapshot.egress_nodes.values() {
         ranges.nodes.extend(&node.value.status.endpoints);
     }
     ranges
+}
+
+fn pods(snapshot: &Snapshot, settings: &Settings) -> (PodRangeSource, BTreeSet<IpNet>) {
+    let nodes = snapshot.nodes.values().flat_map(|node| node.pod_cidrs.iter().map(IpNet::trunc));
+    let found = &snapshot.found.pods;
+    let of = |source| (source, found.get(&source).cloned().unwrap_or_default());
+    [
+        (PodRangeSource::Flags, settings.pods.clone()),
+        of(PodRangeSource::CalicoIPPools),
+        of(PodRangeSource::CiliumNodes),
+    ]
+    .into_iter()
+    .find(|(_, ranges)| !ranges.is_empty())
+    .unwrap_or_else(|| (PodRangeSource::Nodes, nodes.collect()))
+}
+
+/// The addresses of this node's pods that lie in no range of pods that the cluster object names:
+/// what is outside the cluster cannot be told then. Empty where the snapshot is not a node's own
+/// view: there, workloads may have any address.
+pub fn pods_outside(snapshot: &Snapshot, me: &NodeName) -> BTreeSet<IpAddr> {
+    if snapshot.scope != Scope::Node {
+        return BTreeSet::new();
+    }
+    let ranges = written(snapshot).pods;
+    let mine = snapshot.pods.values().filter(|pod| pod.node == *me && !pod.host_network);
+    let addresses = mine.flat_map(|pod| pod.sources.iter().map(IpNet::network));
+    addresses.filter(|address| !ranges.iter().any(|range| range.contains(address))).collect()
 }
 
 /// The ranges as the cluster object names them; empty before it exists.

@@ -1,8 +1,10 @@
 //! Which pods a claim selects.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
-use crate::model::{Claim, LabelSelector, NamespaceName, NodeName, Pod, PodSelection, Snapshot};
+use crate::model::{
+    Claim, LabelSelector, NamespaceName, NodeName, Pod, PodSelection, Scope, SelectedPods, Snapshot,
+};
 
 /// Pods by namespace: of one node, or of all.
 pub struct Selection<'a> {
@@ -47,24 +49,51 @@ impl<'a> Selection<'a> {
     }
 
     fn admits(&self, claim: &Claim, namespace: &NamespaceName) -> bool {
-        let Some(selector) = &claim.namespaces else { return false };
-        match self.snapshot.namespaces.get(namespace) {
-            Some(namespace) => selector.matches(&namespace.labels),
-            None => selector.matches(&BTreeMap::new()),
+        admits(self.snapshot, claim, namespace)
+    }
+}
+
+/// Whether `claim` means pods of `namespace`.
+fn admits(snapshot: &Snapshot, claim: &Claim, namespace: &NamespaceName) -> bool {
+    if let Some(one) = &claim.reference.namespace {
+        return one == namespace;
+    }
+    if snapshot.scope == Scope::Node {
+        return selected(snapshot, claim).any(|selected| selected.namespaces.contains(namespace));
+    }
+    let labels = snapshot.namespaces.get(namespace).map(|namespace| &namespace.labels);
+    let none = BTreeMap::new();
+    claim.namespaces.as_ref().is_some_and(|selector| selector.matches(labels.unwrap_or(&none)))
+}
+
+/// What the controller resolved of `claim`.
+fn selected<'a>(snapshot: &'a Snapshot, claim: &Claim) -> impl Iterator<Item = &'a SelectedPods> {
+    let stored = snapshot.claims.get(&claim.reference);
+    stored.into_iter().flat_map(|stored| &stored.value.1.selected)
+}
+
+/// What the controller writes into the status of `claim`, so that agents need neither Services nor
+/// Namespaces. Empty for a namespaced claim with labels of its own.
+pub fn resolve(snapshot: &Snapshot, claim: &Claim) -> Vec<SelectedPods> {
+    if claim.namespaces.is_none() && matches!(claim.pods, PodSelection::Labels(_)) {
+        return Vec::new();
+    }
+    let mut found: BTreeMap<&LabelSelector, BTreeSet<NamespaceName>> = BTreeMap::new();
+    let namespaces = snapshot.namespaces.keys().chain(claim.reference.namespace.as_ref());
+    for namespace in namespaces.filter(|namespace| admits(snapshot, claim, namespace)) {
+        if let Some(selector) = selector(snapshot, claim, namespace) {
+            found.entry(selector).or_default().insert(namespace.clone());
         }
     }
+    found
+        .into_iter()
+        .map(|(pods, namespaces)| SelectedPods { namespaces, pods: pods.clone() })
+        .collect()
 }
 
 /// Whether `claim` selects `pod`.
 pub fn selects(snapshot: &Snapshot, claim: &Claim, pod: &Pod) -> bool {
-    let in_namespace = match &claim.reference.namespace {
-        Some(namespace) => *namespace == pod.namespace,
-        None => {
-            let labels = snapshot.namespaces.get(&pod.namespace).map(|n| n.labels.clone());
-            let labels = labels.unwrap_or_default();
-            claim.namespaces.as_ref().is_some_and(|selector| selector.matches(&labels))
-        }
-    };
+    let in_namespace = admits(snapshot, claim, &pod.namespace);
     let selector = selector(snapshot, claim, &pod.namespace);
     in_namespace && selector.is_some_and(|selector| selector.matches(&pod.labels))
 }
@@ -78,6 +107,9 @@ pub fn selector<'a>(
 ) -> Option<&'a LabelSelector> {
     match &claim.pods {
         PodSelection::Labels(selector) => Some(selector),
+        PodSelection::Service(_) if snapshot.scope == Scope::Node => selected(snapshot, claim)
+            .find(|selected| selected.namespaces.contains(namespace))
+            .map(|selected| &selected.pods),
         PodSelection::Service(name) => {
             let key = (namespace.clone(), name.clone());
             snapshot.services.get(&key)?.selector.as_ref()

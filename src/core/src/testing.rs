@@ -160,7 +160,12 @@ impl World {
             may_vote: Some("boot".into()),
             ..EgressNodeStatus::default()
         };
-        let value = EgressNode { name: name.into(), spec: EgressNodeSpec::default(), status };
+        let value = EgressNode {
+            name: name.into(),
+            spec: EgressNodeSpec::default(),
+            status,
+            deleting: false,
+        };
         self.snapshot
             .egress_nodes
             .insert(name.into(), Stored { version: Version::default(), value });

@@ -98,6 +98,13 @@ pub enum Write {
         /// The new spec.
         spec: EgressNodeSpec,
     },
+    /// Removes an `EgressNode` that has no block; success where it is gone already.
+    DeleteNode {
+        /// Which.
+        node: NodeName,
+        /// The version read.
+        expect: Option<Version>,
+    },
     /// What an agent says of itself. Creates the object where it is missing; never conflicts with
     /// a `NodeSpec` write of another (a subresource).
     NodeStatus {

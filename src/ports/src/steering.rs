@@ -58,6 +58,8 @@ pub enum SteeringDrop {
     FamilyWithoutAddress,
     /// The claim has no bound address.
     NoAddress,
+    /// The claim selects everything outside the cluster, and a pod's address is in no known range.
+    UnknownRange,
     /// A new connection of a pod address that no pod is known to have, to where a claim might want
     /// it.
     UnknownPod,
@@ -107,6 +109,11 @@ impl SteeringDrop {
             Self::NoAddress => {
                 ("no_address", "the claim has no address yet", "read the conditions of the claim")
             }
+            Self::UnknownRange => (
+                "unknown_range",
+                "a pod of this node has an address in no known range of pods",
+                "name the ranges of pods: --pod-cidr of the controller (podCIDRs in Helm)",
+            ),
             Self::UnknownPod => (
                 "unknown_pod",
                 "a pod sent before the agent had read of it",

@@ -3,7 +3,9 @@
 use std::net::IpAddr;
 
 use egret_core::blocks;
+use egret_core::model::Snapshot;
 use egret_core::programme::granted_blocks;
+use egret_core::ranges;
 use egret_datapath::probe::Verdict;
 use egret_ports::clock::Clock;
 use egret_ports::cluster_state::ClusterState;
@@ -13,6 +15,7 @@ use tracing::warn;
 use super::{Done, MainLoop};
 use crate::blocks::pressure;
 use crate::lease::Command;
+use crate::node_status;
 
 /// The connection table is read every so many ticks: a dump of a large one takes a while.
 const CONNECTIONS: u64 = 2;
@@ -21,6 +24,36 @@ const CONNECTIONS: u64 = 2;
 const PROBES: u64 = 10;
 
 impl<S: ClusterState, C: Clock> MainLoop<S, C> {
+    /// Pods that cannot be served as their claims ask.
+    pub(super) fn note_pods(&mut self, snapshot: &Snapshot) {
+        let outside = ranges::pods_outside(snapshot, &self.me);
+        match outside.first() {
+            None => {
+                self.memory.problems.remove("PodRangesUnknown");
+            }
+            Some(address) => {
+                let message = format!(
+                    "pod address {address} is in no known range of pods: what is outside the \
+                     cluster cannot be told, and new connections of claims without destinations \
+                     are dropped; name the ranges (--pod-cidr, podCIDRs in Helm)"
+                );
+                self.memory.problems.insert("PodRangesUnknown", message);
+            }
+        }
+        let pods = node_status::host_network_pods(snapshot, &self.me);
+        self.memory.host_network.retain(|pod| pods.contains_key(pod));
+        for (pod, claim) in pods {
+            let about = format!("Pod {}/{}", pod.0, pod.1);
+            if self.memory.host_network.insert(pod) {
+                let message = format!(
+                    "claim {claim} selects this pod, which uses its node's network: it leaves with \
+                     the node's address"
+                );
+                self.events.add(true, about, "HostNetwork", message, self.clock.now());
+            }
+        }
+    }
+
     pub(super) fn on_tick(&mut self) {
         self.ask_for_holders();
         let without = self.unavailable();

@@ -22,6 +22,10 @@ impl<S: ClusterState, C: Clock> MainLoop<S, C> {
         let now = self.clock.now();
         let ready = node_status::ready(&self.memory.problems, now);
         node_status::put(&mut self.status.conditions, ready);
+        let bypassed = node_status::bypassed(&self.memory.problems, now);
+        node_status::put(&mut self.status.conditions, bypassed);
+        self.status.unprogrammed =
+            node_status::unprogrammed(&snapshot, &self.me, &self.memory.problems);
         let mut writes = self.node_status_write(&snapshot);
         writes.extend(address_status::missing(&snapshot, &self.me, &self.memory.held, now));
         if writes.is_empty() && self.events.is_empty() {

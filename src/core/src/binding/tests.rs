@@ -191,7 +191,7 @@ fn families_default_to_what_pool_and_cluster_share() {
     assert_eq!(new(&bindings, "ns/default"), ["192.0.2.150"]);
     assert_eq!(new(&bindings, "ns/six"), ["2001:db8:1::10"]);
     assert_eq!(refused(&bindings, "ns/none").0, Reason::FamilyNotInPool);
-    world.settings.pods.insert(net("fd00::/48"));
+    world.settings.pods.extend([net("10.244.0.0/16"), net("fd00::/48")]);
     assert_eq!(new(&bind_world(&world), "ns/default").len(), 2);
 }
 

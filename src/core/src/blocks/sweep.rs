@@ -72,7 +72,7 @@ impl Sweeper<'_> {
         {
             wake(*since + END_AFTER);
         }
-        let gone = self.memory.absent_for(&node.name, END_AFTER, self.now);
+        let gone = node.deleting || self.memory.absent_for(&node.name, END_AFTER, self.now);
         let mut over = BTreeSet::new();
         for (address, grants) in by_address {
             let plan = self.plans.get(&address);

@@ -15,6 +15,8 @@ pub struct EgressAddress {
     pub plan: AddressPlan,
     /// What the holder and the controller wrote.
     pub status: AddressStatus,
+    /// Somebody deletes it: it ends as if its claim had.
+    pub deleting: bool,
 }
 
 /// The plan of an address: written by the elected controller alone, by compare-and-swap.

@@ -4,7 +4,9 @@ use std::net::IpAddr;
 use ipnet::IpNet;
 use serde::{Deserialize, Serialize};
 
-use super::{ClaimRef, Condition, Family, LabelSelector, NodeName, PoolName, Timestamp, Uid};
+use super::{
+    ClaimRef, Condition, Family, LabelSelector, NamespaceName, NodeName, PoolName, Timestamp, Uid,
+};
 
 /// A `StaticEgressIP` or `ClusterStaticEgressIP`.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -74,6 +76,19 @@ pub struct ClaimStatus {
     pub addresses: Vec<IpAddr>,
     /// The holders of these addresses, for people: `GATEWAY` of `kubectl get`.
     pub gateways: Vec<NodeName>,
+    /// The pods of a claim that names a Service or selects namespaces, as the controller resolved
+    /// them; empty where the claim's own selector says it all.
+    pub selected: Vec<SelectedPods>,
     /// `Accepted`, `Bound`, `Programmed`, `Ready`.
     pub conditions: Vec<Condition>,
+}
+
+/// Pods of some namespaces.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct SelectedPods {
+    /// The namespaces.
+    pub namespaces: BTreeSet<NamespaceName>,
+    /// Labels of the pods in each of them.
+    pub pods: LabelSelector,
 }

@@ -1,4 +1,4 @@
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
 
 use ipnet::IpNet;
@@ -52,8 +52,36 @@ pub struct Voter {
 pub struct ClusterRanges {
     /// Ranges of pod addresses.
     pub pods: BTreeSet<IpNet>,
+    /// Where they were found.
+    pub pods_from: PodRangeSource,
     /// Ranges of Service addresses.
     pub services: BTreeSet<IpNet>,
     /// Addresses of nodes.
     pub nodes: BTreeSet<IpAddr>,
+}
+
+/// Where the ranges of pods were found; the first of these that has any is believed alone, since a
+/// network plug-in with ranges of its own leaves those of the Nodes unused.
+#[derive(
+    Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize,
+)]
+pub enum PodRangeSource {
+    /// `--pod-cidr`.
+    Flags,
+    /// Calico's IPPools.
+    CalicoIPPools,
+    /// Cilium's CiliumNodes.
+    CiliumNodes,
+    /// `spec.podCIDRs` of the Nodes.
+    #[default]
+    Nodes,
+}
+
+/// Ranges that the store found in objects of others.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct FoundRanges {
+    /// Ranges of pods, by where they were found.
+    pub pods: BTreeMap<PodRangeSource, BTreeSet<IpNet>>,
+    /// Ranges of Services (ServiceCIDR objects).
+    pub services: BTreeSet<IpNet>,
 }

@@ -4,7 +4,7 @@ use std::net::IpAddr;
 use ipnet::IpNet;
 use serde::{Deserialize, Serialize};
 
-use super::{Condition, NodeName, PortRange, Timestamp};
+use super::{ClaimRef, Condition, NodeName, PortRange, Timestamp};
 
 /// An `EgressNode`: what Egret knows of one node beyond its Node object.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -15,6 +15,8 @@ pub struct EgressNode {
     pub spec: EgressNodeSpec,
     /// What the node's agent wrote.
     pub status: EgressNodeStatus,
+    /// Somebody deletes it: its blocks end first.
+    pub deleting: bool,
 }
 
 /// Leased to a node, and asked of it.
@@ -25,6 +27,19 @@ pub struct EgressNodeSpec {
     pub blocks: Vec<BlockGrant>,
     /// Hand over what the node holds and give it nothing new.
     pub drain: bool,
+    /// What others need to know this node for; empty for a plain director.
+    pub roles: BTreeSet<Role>,
+    /// The ranges of the node's own pods, where the cluster has them by node.
+    pub pod_cidrs: BTreeSet<IpNet>,
+}
+
+/// Why every agent knows a node.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+pub enum Role {
+    /// A pool's selector selects it.
+    Gateway,
+    /// It is a member of the newest voter set.
+    Voter,
 }
 
 /// A lease of ports of one egress address to one director.
@@ -73,6 +88,8 @@ pub struct EgressNodeStatus {
     pub acknowledged_blocks: u64,
     /// As a director: released addresses of which it has no connection left.
     pub idle_addresses: BTreeSet<IpAddr>,
+    /// As a director: claims with pods here that it cannot programme; the conditions say why.
+    pub unprogrammed: BTreeSet<ClaimRef>,
     /// `Ready`, `DatapathBypassed`, …
     pub conditions: Vec<Condition>,
 }

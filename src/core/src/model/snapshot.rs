@@ -5,8 +5,8 @@ use std::net::IpAddr;
 use serde::{Deserialize, Serialize};
 
 use super::{
-    Claim, ClaimRef, ClaimStatus, Cluster, EgressAddress, EgressNode, Namespace, NamespaceName,
-    Node, NodeName, Pod, Pool, PoolName, PoolStatus, Service, Timestamp,
+    Claim, ClaimRef, ClaimStatus, Cluster, EgressAddress, EgressNode, FoundRanges, Namespace,
+    NamespaceName, Node, NodeName, Pod, Pool, PoolName, PoolStatus, Service, Timestamp,
 };
 
 /// The version of a stored object, opaque: only compared for equality (`resourceVersion`).
@@ -52,6 +52,22 @@ pub struct Snapshot {
     pub services: BTreeMap<(NamespaceName, String), Service>,
     /// What could not be read, skipped and reported.
     pub broken: Vec<Broken>,
+    /// Whose view this is.
+    pub scope: Scope,
+    /// Ranges found in objects that are not Egret's.
+    pub found: FoundRanges,
+}
+
+/// How much of the cluster a snapshot shows.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Scope {
+    /// All of it.
+    #[default]
+    Cluster,
+    /// What the agent of one node watches in a large cluster: no Nodes, Namespaces and Services
+    /// (claims carry what the controller resolved), only its own node's pods, and of the
+    /// `EgressNode`s only those that it needs.
+    Node,
 }
 
 /// An object or file that could not be understood.

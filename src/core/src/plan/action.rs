@@ -59,6 +59,14 @@ pub enum Action {
         /// What to tell people once it is written.
         notes: Vec<Note>,
     },
+    /// Removes an `EgressNode` that has no block left and whose Node is gone, or that somebody
+    /// deletes.
+    DeleteNode {
+        /// Which.
+        node: NodeName,
+        /// The version read.
+        expect: Option<Version>,
+    },
     /// The controller's condition of an address; all else of the status is kept as read.
     AddressStatus {
         /// Which.
@@ -146,7 +154,10 @@ impl Action {
             | Self::Cluster { notes, .. }
             | Self::NodeSpec { notes, .. }
             | Self::DeleteAddress { notes, .. } => notes,
-            Self::AddressStatus { .. } | Self::PoolStatus { .. } | Self::ClaimStatus { .. } => &[],
+            Self::DeleteNode { .. }
+            | Self::AddressStatus { .. }
+            | Self::PoolStatus { .. }
+            | Self::ClaimStatus { .. } => &[],
         }
     }
 

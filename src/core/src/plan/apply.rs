@@ -14,6 +14,7 @@ pub fn apply(snapshot: &mut Snapshot, action: &Action) {
                     address: *address,
                     plan: plan.clone(),
                     status: Default::default(),
+                    deleting: false,
                 };
                 Stored { version: Version::default(), value }
             });
@@ -34,9 +35,13 @@ pub fn apply(snapshot: &mut Snapshot, action: &Action) {
                     name: node.clone(),
                     spec: spec.clone(),
                     status: Default::default(),
+                    deleting: false,
                 },
             });
             put(stored, |value| value.spec = spec.clone());
+        }
+        Action::DeleteNode { node, .. } => {
+            snapshot.egress_nodes.remove(node);
         }
         Action::Cluster { cluster, .. } => match &mut snapshot.cluster {
             Some(stored) => put(stored, |value| *value = cluster.clone()),

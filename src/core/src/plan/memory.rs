@@ -53,7 +53,7 @@ pub struct Settings {
     pub cluster_id: String,
     /// T_max for the cluster object, where it has to be made.
     pub t_max: Millis,
-    /// Pod ranges beyond the `podCIDRs` of the Nodes.
+    /// Pod ranges; where there are any, none is looked for elsewhere.
     pub pods: BTreeSet<IpNet>,
     /// Service ranges.
     pub services: BTreeSet<IpNet>,

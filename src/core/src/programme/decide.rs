@@ -30,6 +30,8 @@ pub(crate) struct Decider<'a> {
     bound: BTreeMap<&'a ClaimRef, BTreeSet<IpAddr>>,
     unavailable: &'a BTreeSet<IpAddr>,
     pub(crate) cluster: BTreeSet<Family>,
+    /// Some pod's address is in no known range.
+    outside: bool,
 }
 
 /// One destination of one claim.
@@ -61,6 +63,7 @@ impl<'a> Decider<'a> {
             bound: blocks::bound(snapshot),
             unavailable,
             cluster: ranges::families(snapshot, &ranges::written(snapshot)),
+            outside: !ranges::pods_outside(snapshot, me).is_empty(),
         }
     }
 
@@ -91,6 +94,10 @@ impl<'a> Decider<'a> {
             match &claim.destinations {
                 // The default destinations are those of the cluster's families.
                 None if self.cluster.contains(&family) || is_steered(decision) => {
+                    let decision = match decision {
+                        _ if self.outside => Decision::Flow(FlowAction::DropUnknownRange),
+                        decision => decision,
+                    };
                     let spans = vec![Span::everything(family)];
                     entries.push(Entry { claim, cidr: None, spans, decision });
                 }

@@ -145,7 +145,7 @@ fn a_family_without_an_address_is_dropped_only_by_default_destinations() {
     let both = ["10.244.4.7/32", "fd00::7/128"];
     let with = |claim: Claim| {
         let mut world = World::small();
-        world.settings.pods.insert(net("fd00::/48"));
+        world.settings.pods.extend([net("10.244.0.0/16"), net("fd00::/48")]);
         world.claim(claim);
         world.pod(mk_pod("payments/p", "bank", "d1", &both));
         world.settle();
@@ -341,6 +341,7 @@ proptest! {
             let expected = match flow.map(|flow| flow.action) {
                 Some(FlowAction::Steer { .. }) => Outcome::Steered,
                 Some(FlowAction::DropNoAddress) => Outcome::DropNoAddress,
+                Some(FlowAction::DropUnknownRange) => Outcome::DropUnknownRange,
                 Some(FlowAction::DropFamilyWithoutAddress) => Outcome::DropFamilyWithoutAddress,
                 None => Outcome::NotSelected,
             };

@@ -5,6 +5,7 @@ use ipnet::IpNet;
 use crate::blocks;
 use crate::cidr::{self, Span};
 use crate::model::{AddressRange, Family, NodeName, Snapshot};
+use crate::ranges;
 
 use super::UnknownPods;
 
@@ -17,7 +18,7 @@ use super::UnknownPods;
 /// Guarantee: empty while no claim has an address; a pod that is read leaves it with the same
 /// programme that steers it.
 pub(super) fn unknown_pods(snapshot: &Snapshot, me: &NodeName) -> UnknownPods {
-    let Some(node) = snapshot.nodes.get(me) else { return UnknownPods::default() };
+    let ranges = ranges_of(snapshot, me);
     let destinations = destinations(snapshot);
     if destinations.is_empty() {
         return UnknownPods::default();
@@ -28,9 +29,22 @@ pub(super) fn unknown_pods(snapshot: &Snapshot, me: &NodeName) -> UnknownPods {
         .values()
         .filter(|pod| pod.node == *me && !pod.host_network)
         .flat_map(|pod| pod.sources.iter().copied());
-    let all: Vec<Span> = spans(&mut node.pod_cidrs.iter().copied());
+    let all: Vec<Span> = spans(&mut ranges.iter().copied());
     let sources = cidr::subtract(all, spans(&mut { known })).iter().filter_map(range).collect();
     UnknownPods { sources, destinations }
+}
+
+/// The ranges of the pods of `me`: of its Node, as the controller copied them, or, where the cluster
+/// does not assign ranges to nodes, those of all pods.
+fn ranges_of(snapshot: &Snapshot, me: &NodeName) -> Vec<IpNet> {
+    if let Some(node) = snapshot.nodes.get(me) {
+        return node.pod_cidrs.clone();
+    }
+    let copied = snapshot.egress_nodes.get(me).map(|node| &node.value.spec.pod_cidrs);
+    match copied.filter(|ranges| !ranges.is_empty()) {
+        Some(ranges) => ranges.iter().copied().collect(),
+        None => ranges::written(snapshot).pods.into_iter().collect(),
+    }
 }
 
 /// What the claims that have an address select, of the families that they have one of.

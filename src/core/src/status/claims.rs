@@ -7,7 +7,7 @@ use crate::model::{
 };
 use crate::presence;
 use crate::reason::Reason;
-use crate::selection::{Selection, selector};
+use crate::selection::{resolve, selector};
 
 use super::{Judged, View, address_ready, written};
 
@@ -48,6 +48,7 @@ fn status(
         observed_generation: claim.generation,
         gateways: holders(view, &addresses),
         addresses: addresses.into_iter().collect(),
+        selected: resolve(view.snapshot, claim),
         conditions: judged.into_iter().map(date).collect(),
     }
 }
@@ -107,25 +108,17 @@ fn ready(
     Judged::new("Ready", true, Reason::Ready, "every address is held and programmed")
 }
 
-/// Nodes that cannot programme what they should. At rest there are none, and no pod is looked at.
-struct Troubled<'a> {
-    nodes: BTreeMap<&'a NodeName, (Reason, String)>,
-    pods: Selection<'a>,
-}
+/// Nodes that cannot programme what they should.
+struct Troubled<'a>(BTreeMap<&'a NodeName, (&'a EgressNode, Reason, String)>);
 
 impl<'a> Troubled<'a> {
     fn new(view: &View<'a>) -> Self {
-        let snapshot = view.snapshot;
-        let nodes: BTreeMap<&NodeName, (Reason, String)> = snapshot
-            .egress_nodes
-            .iter()
-            .filter_map(|(name, node)| Some((name, trouble(&node.value)?)))
-            .collect();
-        let pods = match nodes.is_empty() {
-            true => Selection::empty(snapshot),
-            false => Selection::of_pods(snapshot, |pod| nodes.contains_key(&pod.node)),
-        };
-        Self { nodes, pods }
+        let nodes = view.snapshot.egress_nodes.iter();
+        let troubled = nodes.filter_map(|(name, node)| {
+            let (reason, message) = trouble(&node.value)?;
+            Some((name, (&node.value, reason, message)))
+        });
+        Self(troubled.collect())
     }
 
     fn programmed(&self, view: &View<'_>, claim: &Claim) -> Judged {
@@ -135,12 +128,11 @@ impl<'a> Troubled<'a> {
         {
             return service_not_found(service, namespace);
         }
-        let found = self.pods.of(claim).find_map(|pod| {
-            let (reason, message) = self.nodes.get(&pod.node)?;
-            (!pod.host_network).then_some((&pod.node, reason, message))
-        });
+        let mut troubled = self.0.iter();
+        let found =
+            troubled.find(|(_, (node, ..))| node.status.unprogrammed.contains(&claim.reference));
         match found {
-            Some((node, reason, message)) => {
+            Some((node, (_, reason, message))) => {
                 Judged::new("Programmed", false, *reason, format!("{node}: {message}"))
             }
             None => {

@@ -46,6 +46,7 @@ fn ready_is_all_of_it_and_dated_by_its_own_change() {
 fn a_node_that_cannot_steer_its_pods_makes_the_claim_not_programmed() {
     let mut world = quiet();
     node_says(&mut world, "d2", "DatapathBypassed", true, "eBPF host routing");
+    world.status("d1").unprogrammed.insert(mk_ref("payments/bank"));
     world.step();
     assert!(condition(&world, "Ready").status, "no pod there");
     node_says(&mut world, "d1", "DatapathBypassed", true, "eBPF host routing");

@@ -42,9 +42,11 @@ fn render_action(text: &mut String, action: &Action) {
         }
         Action::NodeSpec { node, spec, draws, .. } => {
             let blocks: Vec<String> = spec.blocks.iter().map(render_grant).collect();
-            writeln!(text, "spec {node} [{}] draws {}", blocks.join("; "), draws.len()).unwrap();
+            let (blocks, draws) = (blocks.join("; "), draws.len());
+            writeln!(text, "spec {node} {:?} [{blocks}] draws {draws}", spec.roles).unwrap();
         }
         Action::DeleteAddress { address, .. } => writeln!(text, "delete {address}").unwrap(),
+        Action::DeleteNode { node, .. } => writeln!(text, "delete node {node}").unwrap(),
         Action::AddressStatus { address, status, .. } => {
             writeln!(text, "status {address}").unwrap();
             conditions(text, &status.conditions);

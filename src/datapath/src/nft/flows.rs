@@ -89,7 +89,9 @@ fn pair(flow: &Flow) -> Result<Pair<FlowAction>, MixedFamilies> {
     let family = family_of(&flow.source);
     let same = match flow.action {
         FlowAction::Steer { address } => Family::of(address) == family,
-        FlowAction::DropFamilyWithoutAddress | FlowAction::DropNoAddress => true,
+        FlowAction::DropFamilyWithoutAddress
+        | FlowAction::DropNoAddress
+        | FlowAction::DropUnknownRange => true,
     };
     let mixed = MixedFamilies { from: flow.source, to: flow.destination };
     match (range(&flow.source), range(&flow.destination)) {

@@ -8,7 +8,7 @@ use egret_core::programme::{FlowAction, SteeringProgramme};
 use sha2::{Digest, Sha256};
 
 use super::flows::{self, MixedFamilies, Pair, widened};
-use super::rules::{self, DROPS, NO_ADDRESS, NO_BLOCK, NO_FAMILY, SELECTED};
+use super::rules::{self, DROPS, NO_ADDRESS, NO_BLOCK, NO_FAMILY, NO_RANGE, SELECTED};
 use super::table::{Chain, Elements, Key, Rule, Set, Shape, Table, Verdict, merged};
 use crate::constants::Settings;
 
@@ -85,6 +85,7 @@ fn sets(
             FlowAction::Steer { .. } => goto(&mut refused, key, NO_BLOCK),
             FlowAction::DropFamilyWithoutAddress => goto(&mut refused, key, NO_FAMILY),
             FlowAction::DropNoAddress => goto(&mut refused, key, NO_ADDRESS),
+            FlowAction::DropUnknownRange => goto(&mut refused, key, NO_RANGE),
         }
     }
     let single = |ranges: Vec<AddressRange>| -> Elements {

@@ -26,7 +26,7 @@ pub(crate) fn counter(drop: SteeringDrop) -> (&'static str, &'static str) {
 }
 
 /// All reasons.
-pub(crate) const DROPS: [SteeringDrop; 11] = [
+pub(crate) const DROPS: [SteeringDrop; 12] = [
     SteeringDrop::InvalidOrUntracked,
     SteeringDrop::WrongDevice,
     SteeringDrop::NotMarked,
@@ -34,6 +34,7 @@ pub(crate) const DROPS: [SteeringDrop; 11] = [
     SteeringDrop::UnsupportedProtocol,
     SteeringDrop::FamilyWithoutAddress,
     SteeringDrop::NoAddress,
+    SteeringDrop::UnknownRange,
     SteeringDrop::UnknownPod,
     SteeringDrop::NotEstablished,
     SteeringDrop::ForgedTunnelForward,
@@ -44,6 +45,8 @@ pub(crate) const DROPS: [SteeringDrop; 11] = [
 pub(crate) const NO_BLOCK: &str = "no-block";
 /// Chain for flows of a family in which the claim has no address.
 pub(crate) const NO_FAMILY: &str = "no-family";
+/// Chain for flows to what may or may not be outside the cluster.
+pub(crate) const NO_RANGE: &str = "unknown-range";
 /// Chain for flows of a claim without an address.
 pub(crate) const NO_ADDRESS: &str = "no-address";
 
@@ -69,6 +72,7 @@ pub(crate) fn chains(settings: &Settings, mtu: u32) -> BTreeMap<String, Chain> {
         (NO_BLOCK, SteeringDrop::NoBlock),
         (NO_FAMILY, SteeringDrop::FamilyWithoutAddress),
         (NO_ADDRESS, SteeringDrop::NoAddress),
+        (NO_RANGE, SteeringDrop::UnknownRange),
     ] {
         add(chain, None, vec![Rule::new(dropped(drop), counter(drop).1)]);
     }

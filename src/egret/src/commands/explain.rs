@@ -68,6 +68,9 @@ fn outcome(outcome: Outcome) -> &'static str {
         Outcome::DropFamilyWithoutAddress => {
             "dropped: the claim has no address of this family; add one, or name the destinations"
         }
+        Outcome::DropUnknownRange => {
+            "dropped: a pod has an address in no known range; name the pod ranges (--pod-cidr)"
+        }
         Outcome::DropNoAddress => "dropped: the claim has no address yet; see its conditions",
     }
 }

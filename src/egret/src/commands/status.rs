@@ -39,7 +39,7 @@ fn addresses(snapshot: &Snapshot, now: Timestamp) {
     let mut table =
         Table::new(&["ADDRESS", "POOL", "CLAIM", "HOLDER", "STANDBYS", "SINCE", "READY"]);
     for stored in snapshot.addresses.values() {
-        let EgressAddress { address, plan, status } = &stored.value;
+        let EgressAddress { address, plan, status, .. } = &stored.value;
         let holder = status.holding.as_ref().map(|holding| holding.node.clone());
         let standbys: Vec<&str> = plan
             .owner

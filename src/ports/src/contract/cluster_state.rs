@@ -376,6 +376,7 @@ fn claim_status() -> ClaimStatus {
         observed_generation: 1,
         addresses: vec![ADDRESS],
         gateways: vec![node()],
+        selected: Vec::new(),
         conditions: Vec::new(),
     }
 }

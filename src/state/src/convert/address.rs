@@ -100,6 +100,7 @@ pub fn address_from_api(
             paused: spec.paused,
         },
         status,
+        deleting: false,
     });
     faults.finish(value)
 }

@@ -4,11 +4,11 @@ use std::net::IpAddr;
 use egret_api as api;
 use egret_core::model::{
     Claim, ClaimRef, ClaimStatus, Destination, Family, LabelSelector, NamespaceName, NodeName,
-    PodSelection, PoolName, Timestamp, Uid, WhenUnavailable,
+    PodSelection, PoolName, SelectedPods, Timestamp, Uid, WhenUnavailable,
 };
 use ipnet::IpNet;
 
-use super::common::{conditions_from_api, conditions_to_api, family, selector};
+use super::common::{conditions_from_api, conditions_to_api, family, selector, selector_to_api};
 use super::{Faults, FieldError, parse_address, parse_cidr};
 
 /// The fields that both kinds of claims share, borrowed from either.
@@ -237,6 +237,7 @@ pub fn claim_status_to_api(status: &ClaimStatus) -> api::ClaimStatus {
     api::ClaimStatus {
         observed_generation: status.observed_generation,
         summary: api::ClaimSummary { addresses: addresses.join(","), gateways: gateways.join(",") },
+        selected: status.selected.iter().map(selected_to_api).collect(),
         addresses,
         gateways,
         conditions: conditions_to_api(&status.conditions),
@@ -253,7 +254,27 @@ pub fn claim_status_from_api(status: &api::ClaimStatus) -> Result<ClaimStatus, V
         observed_generation: status.observed_generation,
         addresses: faults.list("status.addresses", &status.addresses, parse_address),
         gateways: status.gateways.iter().map(NodeName::new).collect(),
+        selected: selected_from_api(&mut faults, &status.selected),
         conditions: conditions_from_api(&mut faults, &status.conditions),
     };
     faults.finish(Some(value))
+}
+
+fn selected_to_api(selected: &SelectedPods) -> api::SelectedPods {
+    api::SelectedPods {
+        namespaces: selected.namespaces.iter().map(NamespaceName::to_string).collect(),
+        pod_selector: selector_to_api(&selected.pods),
+    }
+}
+
+fn selected_from_api(faults: &mut Faults, selected: &[api::SelectedPods]) -> Vec<SelectedPods> {
+    let parse = |(index, selected): (usize, &api::SelectedPods)| SelectedPods {
+        namespaces: selected.namespaces.iter().map(NamespaceName::new).collect(),
+        pods: selector(
+            faults,
+            &format!("status.selected[{index}].podSelector"),
+            &selected.pod_selector,
+        ),
+    };
+    selected.iter().enumerate().map(parse).collect()
 }

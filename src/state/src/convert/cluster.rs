@@ -2,7 +2,7 @@ use std::collections::BTreeSet;
 use std::net::IpAddr;
 
 use egret_api as api;
-use egret_core::model::{Cluster, ClusterRanges, NodeName, Voter, VoterSet};
+use egret_core::model::{Cluster, ClusterRanges, NodeName, PodRangeSource, Voter, VoterSet};
 
 use super::common::{duration, duration_to_text, public_key, public_key_to_text};
 use super::{Faults, FieldError, parse_address, parse_cidr};
@@ -19,6 +19,7 @@ pub fn cluster_to_api(cluster: &Cluster) -> api::EgressClusterSpec {
         t_max: duration_to_text(cluster.t_max),
         ranges: api::ClusterRanges {
             pods: ranges.pods.iter().map(ToString::to_string).collect(),
+            pods_from: source_to_api(ranges.pods_from),
             services: ranges.services.iter().map(ToString::to_string).collect(),
             nodes: ranges.nodes.iter().map(IpAddr::to_string).collect(),
         },
@@ -68,7 +69,12 @@ pub fn cluster_from_api(spec: &api::EgressClusterSpec) -> Result<Cluster, Vec<Fi
         id: spec.id.clone(),
         set,
         t_max,
-        ranges: ClusterRanges { pods, services, nodes },
+        ranges: ClusterRanges {
+            pods,
+            pods_from: source_from_api(spec.ranges.pods_from),
+            services,
+            nodes,
+        },
     });
     faults.finish(cluster)
 }
@@ -83,4 +89,22 @@ fn voter_from_api(faults: &mut Faults, index: usize, voter: &api::Voter) -> Opti
         peer_port: voter.peer_port,
         public_key,
     })
+}
+
+fn source_to_api(source: PodRangeSource) -> api::PodRangeSource {
+    match source {
+        PodRangeSource::Flags => api::PodRangeSource::Flags,
+        PodRangeSource::CalicoIPPools => api::PodRangeSource::CalicoIPPools,
+        PodRangeSource::CiliumNodes => api::PodRangeSource::CiliumNodes,
+        PodRangeSource::Nodes => api::PodRangeSource::Nodes,
+    }
+}
+
+fn source_from_api(source: api::PodRangeSource) -> PodRangeSource {
+    match source {
+        api::PodRangeSource::Flags => PodRangeSource::Flags,
+        api::PodRangeSource::CalicoIPPools => PodRangeSource::CalicoIPPools,
+        api::PodRangeSource::CiliumNodes => PodRangeSource::CiliumNodes,
+        api::PodRangeSource::Nodes => PodRangeSource::Nodes,
+    }
 }

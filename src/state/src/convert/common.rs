@@ -85,6 +85,23 @@ pub(super) fn selector(
     LabelSelector { match_labels: selector.match_labels.clone(), match_expressions: requirements }
 }
 
+pub(super) fn selector_to_api(selector: &LabelSelector) -> api::LabelSelector {
+    let requirement = |requirement: &Requirement| api::Requirement {
+        key: requirement.key.clone(),
+        operator: match requirement.operator {
+            Operator::In => api::Operator::In,
+            Operator::NotIn => api::Operator::NotIn,
+            Operator::Exists => api::Operator::Exists,
+            Operator::DoesNotExist => api::Operator::DoesNotExist,
+        },
+        values: requirement.values.clone(),
+    };
+    api::LabelSelector {
+        match_labels: selector.match_labels.clone(),
+        match_expressions: selector.match_expressions.iter().map(requirement).collect(),
+    }
+}
+
 pub(super) fn conditions_to_api(conditions: &[Condition]) -> Vec<api::Condition> {
     conditions
         .iter()

@@ -2,7 +2,8 @@ use std::net::IpAddr;
 
 use egret_api as api;
 use egret_core::model::{
-    BlockGrant, EgressNodeSpec, EgressNodeStatus, NodeName, PortRange, Uplink,
+    BlockGrant, ClaimRef, EgressNodeSpec, EgressNodeStatus, NamespaceName, NodeName, PortRange,
+    Role, Uplink,
 };
 
 use super::common::{
@@ -20,7 +21,12 @@ pub fn node_spec_to_api(spec: &EgressNodeSpec) -> api::EgressNodeSpec {
         ended: block.ended,
         quarantined_since: block.quarantined_since.map(timestamp_to_text),
     });
-    api::EgressNodeSpec { blocks: blocks.collect(), drain: spec.drain }
+    api::EgressNodeSpec {
+        blocks: blocks.collect(),
+        drain: spec.drain,
+        roles: spec.roles.iter().map(role_to_api).collect(),
+        pod_cidrs: spec.pod_cidrs.iter().map(ToString::to_string).collect(),
+    }
 }
 
 /// A node's spec from text.
@@ -48,7 +54,25 @@ pub fn node_spec_from_api(spec: &api::EgressNodeSpec) -> Result<EgressNodeSpec, 
             quarantined_since,
         });
     }
-    faults.finish(Some(EgressNodeSpec { blocks, drain: spec.drain }))
+    let roles = spec.roles.iter().map(role_from_api).collect();
+    let cidr =
+        |text: &String| faults.take("spec.podCIDRs", parse_cidr(text)).map(|cidr| cidr.written);
+    let pod_cidrs = spec.pod_cidrs.iter().filter_map(cidr).collect();
+    faults.finish(Some(EgressNodeSpec { blocks, drain: spec.drain, roles, pod_cidrs }))
+}
+
+fn role_to_api(role: &Role) -> api::Role {
+    match role {
+        Role::Gateway => api::Role::Gateway,
+        Role::Voter => api::Role::Voter,
+    }
+}
+
+fn role_from_api(role: &api::Role) -> Role {
+    match role {
+        api::Role::Gateway => Role::Gateway,
+        api::Role::Voter => Role::Voter,
+    }
 }
 
 /// A node's status as text.
@@ -71,6 +95,7 @@ pub fn node_status_to_api(status: &EgressNodeStatus) -> api::EgressNodeStatus {
         block_needs: needs.map(|(address, count)| (address.to_string(), *count)).collect(),
         acknowledged_blocks: status.acknowledged_blocks,
         idle_addresses: status.idle_addresses.iter().map(IpAddr::to_string).collect(),
+        unprogrammed_claims: status.unprogrammed.iter().map(ClaimRef::to_string).collect(),
         conditions: conditions_to_api(&status.conditions),
     }
 }
@@ -112,9 +137,20 @@ pub fn node_status_from_api(
             .iter()
             .filter_map(|text| faults.take("status.idleAddresses", parse_address(text)))
             .collect(),
+        unprogrammed: status.unprogrammed_claims.iter().map(|text| claim_ref(text)).collect(),
         conditions: conditions_from_api(&mut faults, &status.conditions),
     };
     faults.finish(Some(value))
+}
+
+/// The claim that its display names: `payments/bank`, or `bank` for the cluster-wide kind.
+fn claim_ref(text: &str) -> ClaimRef {
+    match text.split_once('/') {
+        Some((namespace, name)) => {
+            ClaimRef { namespace: Some(NamespaceName::new(namespace)), name: name.to_owned() }
+        }
+        None => ClaimRef { namespace: None, name: text.to_owned() },
+    }
 }
 
 fn keyed<'a, T: Copy + 'a>(

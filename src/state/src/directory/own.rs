@@ -223,7 +223,7 @@ pub fn parse(file: &str, bytes: &[u8]) -> Result<Own, String> {
             let spec = convert::node_spec_from_api(&file.spec).map_err(sentence)?;
             let status = convert::node_status_from_api(&file.status.unwrap_or_default());
             let name = NodeName::new(&file.metadata.name);
-            let value = status.map(|status| EgressNode { name, spec, status });
+            let value = status.map(|status| EgressNode { name, spec, status, deleting: false });
             Ok(Own::Node(Box::new(stored(&file.metadata, value)?)))
         }
         Some(CLUSTERS) => {

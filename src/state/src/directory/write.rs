@@ -15,7 +15,9 @@ pub fn subject(write: &Write) -> String {
         Write::AddressPlan { address, .. }
         | Write::AddressStatus { address, .. }
         | Write::DeleteAddress { address, .. } => format!("EgressAddress {address}"),
-        Write::NodeSpec { node, .. } | Write::NodeStatus { node, .. } => {
+        Write::NodeSpec { node, .. }
+        | Write::NodeStatus { node, .. }
+        | Write::DeleteNode { node, .. } => {
             format!("EgressNode {node}")
         }
         Write::Cluster { .. } => "EgressCluster cluster".to_owned(),
@@ -37,14 +39,20 @@ pub fn apply(access: &Access, write: Write) -> Result<Version, StoreError> {
             compare(&what, before.as_ref(), expect.as_ref())?;
             let status = before.as_ref().map(|before| before.value.status.clone());
             let status = status.unwrap_or_else(AddressStatus::default);
-            put_address(access, &file, before, EgressAddress { address, plan, status })
+            put_address(
+                access,
+                &file,
+                before,
+                EgressAddress { address, plan, status, deleting: false },
+            )
         }
         Write::AddressStatus { address, expect, status } => {
             let file = own::address_file(address);
             let before =
                 address_at(access, &file)?.ok_or(StoreError::NotFound { what: what.clone() })?;
             compare(&what, Some(&before), expect.as_ref())?;
-            let value = EgressAddress { address, plan: before.value.plan.clone(), status };
+            let value =
+                EgressAddress { address, plan: before.value.plan.clone(), status, deleting: false };
             put_address(access, &file, Some(before), value)
         }
         Write::DeleteAddress { address, expect } => {
@@ -62,14 +70,33 @@ pub fn apply(access: &Access, write: Write) -> Result<Version, StoreError> {
             compare(&what, before.as_ref(), expect.as_ref())?;
             let status = before.as_ref().map(|before| before.value.status.clone());
             let status = status.unwrap_or_else(EgressNodeStatus::default);
-            put_node(access, &file, before, EgressNode { name: node, spec, status })
+            put_node(
+                access,
+                &file,
+                before,
+                EgressNode { name: node, spec, status, deleting: false },
+            )
+        }
+        Write::DeleteNode { node, expect } => {
+            let file = own::node_file(&node)?;
+            let Some(before) = node_at(access, &file)? else {
+                return Ok(expect.unwrap_or_default());
+            };
+            compare(&what, Some(&before), expect.as_ref())?;
+            access.remove(&file).map_err(StoreError::io(&file))?;
+            Ok(before.version)
         }
         Write::NodeStatus { node, status } => {
             let file = own::node_file(&node)?;
             let before = node_at(access, &file)?;
             let spec = before.as_ref().map(|before| before.value.spec.clone());
             let spec = spec.unwrap_or_else(EgressNodeSpec::default);
-            put_node(access, &file, before, EgressNode { name: node, spec, status })
+            put_node(
+                access,
+                &file,
+                before,
+                EgressNode { name: node, spec, status, deleting: false },
+            )
         }
         Write::Cluster { expect, cluster } => {
             let file = own::cluster_file();

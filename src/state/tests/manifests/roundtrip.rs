@@ -3,7 +3,8 @@
 use egret_core::model::{
     AddressEnd, AddressPlan, AddressStatus, Attachment, BlockGrant, ClaimRef, ClaimStatus, Cluster,
     ClusterRanges, Condition, EgressAddress, EgressNodeSpec, EgressNodeStatus, Epoch, Holding,
-    Millis, NodeName, PoolStatus, PortRange, PublicKey, Timestamp, Uid, Uplink, Voter, VoterSet,
+    LabelSelector, Millis, NodeName, PodRangeSource, PoolStatus, PortRange, PublicKey, Role,
+    SelectedPods, Timestamp, Uid, Uplink, Voter, VoterSet,
 };
 use egret_state::convert;
 
@@ -54,7 +55,8 @@ fn addresses() {
     {
         for address in ["203.0.113.17", "2001:db8:5::11"] {
             let address = address.parse().unwrap();
-            let value = EgressAddress { address, plan: plan(end), status: status.clone() };
+            let value =
+                EgressAddress { address, plan: plan(end), status: status.clone(), deleting: false };
             let (spec, status) = convert::address_to_api(&value);
             assert_eq!(convert::address_from_api(&spec, &status), Ok(value));
         }
@@ -72,6 +74,8 @@ fn nodes() {
             quarantined_since: Some(Timestamp(99)),
         }],
         drain: true,
+        roles: [Role::Gateway, Role::Voter].into(),
+        pod_cidrs: ["10.244.3.0/24".parse().unwrap()].into(),
     };
     assert_eq!(convert::node_spec_from_api(&convert::node_spec_to_api(&spec)), Ok(spec));
     let address = "203.0.113.17".parse().unwrap();
@@ -88,6 +92,11 @@ fn nodes() {
         acknowledged_fences: [(address, 8)].into(),
         absent: [NodeName::new("node-1")].into(),
         block_needs: [(address, 2)].into(),
+        unprogrammed: [
+            ClaimRef { namespace: Some("payments".into()), name: "bank".to_owned() },
+            ClaimRef { namespace: None, name: "all".to_owned() },
+        ]
+        .into(),
         acknowledged_blocks: 17,
         idle_addresses: [address].into(),
         conditions: conditions(),
@@ -111,6 +120,7 @@ fn the_cluster_and_statuses() {
         t_max: Millis(1_000),
         ranges: ClusterRanges {
             pods: ["10.244.0.0/16".parse().unwrap()].into(),
+            pods_from: PodRangeSource::CalicoIPPools,
             services: ["10.96.0.0/12".parse().unwrap()].into(),
             nodes: ["192.0.2.1".parse().unwrap()].into(),
         },
@@ -122,6 +132,13 @@ fn the_cluster_and_statuses() {
         observed_generation: 2,
         addresses: vec!["203.0.113.17".parse().unwrap(), "2001:db8:5::11".parse().unwrap()],
         gateways: vec!["node-3".into(), "node-5".into()],
+        selected: vec![SelectedPods {
+            namespaces: ["payments".into()].into(),
+            pods: LabelSelector {
+                match_labels: [("app".to_owned(), "settle".to_owned())].into(),
+                match_expressions: Vec::new(),
+            },
+        }],
         conditions: conditions(),
     };
     let api = convert::claim_status_to_api(&claim);

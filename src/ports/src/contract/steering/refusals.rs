@@ -44,6 +44,7 @@ pub fn every_refusal_has_its_counter(factory: &impl Factory) {
     let mut world = World::new(factory);
     for (action, reason) in [
         (FlowAction::DropNoAddress, SteeringDrop::NoAddress),
+        (FlowAction::DropUnknownRange, SteeringDrop::UnknownRange),
         (FlowAction::DropFamilyWithoutAddress, SteeringDrop::FamilyWithoutAddress),
     ] {
         world.apply(&refused(action));

@@ -50,8 +50,9 @@ fn remove_where(doomed: impl Fn(u32) -> bool) -> Result<Vec<String>> {
     Ok(removed)
 }
 
-/// Ends everything that works in `dir`, and removes it.
+/// Ends everything that works in `dir` or in its control groups, and removes both.
 fn remove(dir: &Path) -> Result<()> {
+    crate::cgroup::remove(&dir.file_name().unwrap_or_default().to_string_lossy())?;
     kill_at(dir);
     std::fs::remove_dir_all(dir).with_context(|| dir.display().to_string())
 }

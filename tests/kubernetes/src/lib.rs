@@ -9,11 +9,19 @@
 
 mod api_server;
 mod binaries;
+mod cgroup;
+mod cluster;
+mod image;
 mod kubectl;
 mod leftovers;
+mod machine;
 mod pki;
+mod worker;
 
 pub use api_server::{ApiServer, ApiServerOptions, Place};
 pub use binaries::{binary, repository};
+pub use cluster::{Cluster, ClusterOptions, Network, Proxy};
+pub use image::BOX;
 pub use kubectl::Kubectl;
 pub use leftovers::{cleanup, cleanup_own, end_on_signal};
+pub use worker::Worker;

@@ -201,7 +201,7 @@ impl Lab {
     /// # Errors
     /// Where the node is off.
     pub fn restore_cni(&self, name: &str) -> Result<()> {
-        self.node(name)?.net()?.nft(&crate::manifest::cni_rules());
+        self.node(name)?.net()?.nft(&crate::manifest::masquerading());
         Ok(())
     }
 

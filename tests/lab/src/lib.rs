@@ -45,7 +45,7 @@ pub use faults::Way;
 pub use ground::{Ground, PodNet, Surroundings};
 pub use journal::{Entry, Journal};
 pub use lab::{Announced, Lab, cleanup, cleanup_own, end_on_signal, on_signal};
-pub use manifest::pod_manifest;
+pub use manifest::{masquerading, pod_manifest};
 pub use node::{Node, Pod, Role, addressing, prepare};
 pub use process::{Daemon, binary};
 pub use stage::{LEASE, Stage};

@@ -55,7 +55,8 @@ fn label_lines(labels: &Labels) -> String {
 }
 
 /// The masquerading of an ordinary CNI, in a table of its own.
-pub(crate) fn cni_rules() -> String {
+#[must_use]
+pub fn masquerading() -> String {
     let [pods4, pods6] = POD_RANGES;
     let [services4, services6] = SERVICE_RANGES;
     format!(

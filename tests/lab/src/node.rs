@@ -11,7 +11,7 @@ use crate::address::{self, ROUTER};
 use crate::builder::PodSpec;
 use crate::ground::{PodNet, Surroundings};
 use crate::machine::Machine;
-use crate::manifest::cni_rules;
+use crate::manifest::masquerading;
 use crate::process::Daemon;
 
 /// How many pods a node has room for; twice as many fit into an octet.
@@ -176,7 +176,7 @@ impl Node {
         around.plug_in(&self.name, self.mac(), &machine.net);
         machine.net.batch(&addressing(self.number));
         machine.net.batch(&self.routes(nodes));
-        machine.net.nft(&cni_rules());
+        machine.net.nft(&masquerading());
         self.machine = Some(machine);
         Ok(())
     }

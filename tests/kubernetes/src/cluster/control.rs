@@ -1,0 +1,98 @@
+use std::fmt::Write as _;
+use std::net::Ipv4Addr;
+
+use anyhow::Result;
+use egret_lab::address::{self, POD_RANGES, ROUTER};
+use egret_lab::{Daemon, Role, Surroundings};
+use egret_netns::Namespace;
+
+use super::{CONTROL, Cluster, parse};
+
+/// Plugs the control plane's host into the LAN.
+pub(super) fn plug(around: &Surroundings) -> Result<Namespace> {
+    let net = Namespace::new("control");
+    for scope in ["all", "default"] {
+        net.sysctl(&format!("net/ipv6/conf/{scope}/accept_dad"), "0");
+    }
+    around.plug_in("control", [0x02, 0xe6, 0, 0, 3, 1], &net);
+    let ([v4, v6], [via4, via6]) = (parse(CONTROL)?, ROUTER);
+    net.batch(&format!(
+        "addr add {v4}/24 dev eth0\naddr add {v6}/64 dev eth0 nodad\nlink set eth0 up\n\
+         route add default via {via4}\nroute add ::/0 via {via6}\n"
+    ));
+    Ok(net)
+}
+
+/// Where the API server listens.
+pub(super) fn address() -> Result<Ipv4Addr> {
+    Ok(CONTROL[0].parse()?)
+}
+
+/// The token of a component or a worker's kubelet: nobody from outside reaches the API server.
+pub(super) fn token(name: &str) -> String {
+    format!("{name}-token")
+}
+
+/// Lines of the API server's token file.
+pub(super) fn users(workers: &[(String, Role)]) -> Vec<String> {
+    let components = COMPONENTS.iter().map(|(name, user)| (*name, (*user).to_owned(), ""));
+    let kubelets = workers
+        .iter()
+        .map(|(name, _)| (name.as_str(), format!("system:node:{name}"), ",\"system:nodes\""));
+    let users = components.chain(kubelets);
+    users.map(|(name, user, groups)| format!("{},{user},{name}{groups}", token(name))).collect()
+}
+
+const COMPONENTS: [(&str, &str); 3] = [
+    ("controller-manager", "system:kube-controller-manager"),
+    ("scheduler", "system:kube-scheduler"),
+    ("kube-proxy", "system:kube-proxy"),
+];
+
+/// A Node as it is before its kubelet joins, so that its pods' ranges are those of its CNI.
+pub(super) fn node(name: &str, number: u8, role: Role) -> String {
+    let [v4, v6] = address::pod_cidrs(number);
+    let mut text = format!(
+        "---\napiVersion: v1\nkind: Node\nmetadata:\n  name: {name}\n  labels:\n    \
+         kubernetes.io/hostname: {name}\n"
+    );
+    if role == Role::Gateway {
+        text += "    egret.dev/gateway: \"true\"\n";
+    }
+    let _ = write!(text, "spec:\n  podCIDR: '{v4}'\n  podCIDRs: ['{v4}', '{v6}']\n");
+    text
+}
+
+impl Cluster {
+    /// Starts what else a control plane has: controllers and the scheduler.
+    pub(super) fn start_control(&mut self) -> Result<()> {
+        for (name, _) in COMPONENTS {
+            self.server.kubeconfig_of(name, &token(name))?;
+        }
+        let manager = [
+            "--use-service-account-credentials",
+            "--service-account-private-key-file=sa.key",
+            "--root-ca-file=ca.crt",
+            &format!("--cluster-cidr={}", POD_RANGES.join(",")),
+            // A worker without power is NotReady after 20 s; 50 s are the default.
+            "--node-monitor-grace-period=20s",
+            "--node-monitor-period=1s",
+        ];
+        self.start_component("controller-manager", &manager)?;
+        self.start_component("scheduler", &[])
+    }
+
+    fn start_component(&mut self, name: &str, arguments: &[&str]) -> Result<()> {
+        let dir = self.server.dir();
+        let program = crate::binary(&format!("kube-{name}"))?;
+        let mut command = self.control_net.command(&program.to_string_lossy());
+        command
+            .arg(format!("--kubeconfig={}", dir.join(format!("{name}.kubeconfig")).display()))
+            .arg("--leader-elect=false")
+            .args(arguments)
+            .current_dir(dir);
+        let daemon = Daemon::start(command, &dir.join(format!("kube-{name}.log")))?;
+        self.control.push(daemon);
+        Ok(())
+    }
+}

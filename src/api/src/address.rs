@@ -16,6 +16,7 @@ use crate::common::{Condition, ObjectRef};
     version = "v1alpha1",
     kind = "EgressAddress",
     plural = "egressaddresses",
+    category = "egret",
     status = "EgressAddressStatus",
     derive = "PartialEq",
     doc = "One egress address in use: who should hold it (spec, written by the controller) and who does (status).",

@@ -12,6 +12,8 @@ mod address;
 mod claim;
 mod cluster;
 mod common;
+mod crd;
+pub mod nirmata;
 mod node;
 mod pool;
 
@@ -29,6 +31,7 @@ pub use cluster::{
 pub use common::{
     Condition, ConditionStatus, Family, LabelSelector, ObjectRef, Operator, Requirement,
 };
+pub use crd::{YamlError, crds, crds_yaml, nirmata_crd, to_yaml};
 pub use node::{BlockGrant, EgressNode, EgressNodeSpec, EgressNodeStatus, PortRange, Role, Uplink};
 pub use pool::{
     DEFAULT_PORTS_PER_NODE, EgressPool, EgressPoolSpec, EgressPoolStatus, Failback, Failover,

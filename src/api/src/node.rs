@@ -15,6 +15,7 @@ use crate::common::Condition;
     version = "v1alpha1",
     kind = "EgressNode",
     plural = "egressnodes",
+    category = "egret",
     status = "EgressNodeStatus",
     derive = "PartialEq",
     doc = "What Egret knows of one node: port blocks leased to it and drain (spec, written by the controller), and what its agent says (status).",

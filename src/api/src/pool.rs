@@ -16,6 +16,7 @@ use crate::common::{Condition, LabelSelector};
     version = "v1alpha1",
     kind = "EgressPool",
     plural = "egresspools",
+    category = "egret",
     status = "EgressPoolStatus",
     derive = "PartialEq",
     doc = "A pool of egress addresses: where they come from, which nodes may carry them and which namespaces may claim them.",

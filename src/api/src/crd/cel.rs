@@ -1,0 +1,132 @@
+//! CEL expressions and rules that several kinds share.
+//!
+//! Each sentence is that of `egret-state`, which checks the same objects where there is no API
+//! server; a test applies bad objects to both and compares. Only functions that Kubernetes 1.33
+//! has are used.
+
+use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::JSONSchemaProps;
+
+use super::edit::{Rule, at, rules};
+
+/// The longest text of an address: IPv6 with an IPv4 address at its end.
+const ADDRESS_LENGTH: i64 = 45;
+const CIDR_LENGTH: i64 = ADDRESS_LENGTH + 4;
+
+/// An IPv4 address in IPv6 form, which no function of CEL takes for an address.
+pub(super) fn mapped(text: &str) -> String {
+    format!("({text}.lowerAscii().startsWith('::ffff:') && isIP({text}.substring(7)))")
+}
+
+/// ` is an IPv4 address in IPv6 form` for `text`, of which `address` is the address.
+pub(super) fn mapped_sentence(text: &str, address: &str) -> String {
+    format!("{text} + ' is an IPv4 address in IPv6 form: write ' + {address}.substring(7)")
+}
+
+pub(super) const NO_ADDRESS: &str =
+    "' is not an IP address: write it like 203.0.113.17 or 2001:db8:5::11'";
+
+/// Makes a string an IP address.
+pub(super) fn address(schema: &mut JSONSchemaProps) {
+    let mapped = mapped("self");
+    schema.max_length = Some(ADDRESS_LENGTH);
+    schema.format = None;
+    let given = Rule::makes(format!("isIP(self) || {mapped}"), format!("self + {NO_ADDRESS}"));
+    let plain = Rule::makes(format!("!{mapped}"), mapped_sentence("self", "self"));
+    rules(schema, [given, plain]);
+}
+
+/// The rules of a CIDR in `self`, where `when` is true.
+pub(super) fn cidr_rules(when: &str) -> [Rule; 2] {
+    let address = "self.split('/')[0]";
+    let mapped = mapped(address);
+    let sentence = "isIP(self) \
+         ? self + ' is an address, not a CIDR: write ' + self \
+         + (ip(self).family() == 4 ? '/32' : '/128') \
+         : self + ' is not a CIDR: write it like 198.51.100.0/24 or 2001:db8:6::/64'";
+    [
+        Rule::makes(format!("!({when}) || isCIDR(self) || {mapped}"), sentence),
+        Rule::makes(format!("!({when}) || !{mapped}"), mapped_sentence("self", address)),
+    ]
+}
+
+/// Makes a string a CIDR; bits beyond the prefix are allowed.
+pub(super) fn cidr(schema: &mut JSONSchemaProps) {
+    schema.max_length = Some(CIDR_LENGTH);
+    rules(schema, cidr_rules("true"));
+}
+
+/// The number before `unit` in `self`; 0 without it.
+fn amount(unit: &str) -> String {
+    format!("double('0' + self.find('[0-9]+{unit}').find('[0-9]+'))")
+}
+
+/// A millennium in milliseconds.
+const LONGEST: &str = "31536000000000.0";
+
+/// The length of `self` in milliseconds, where it is a duration.
+pub(super) fn millis() -> String {
+    let (hours, minutes) = (amount("h"), amount("m([^s]|$)"));
+    let (seconds, rest) = (amount("s"), amount("ms"));
+    format!("({hours} * 3600000.0 + {minutes} * 60000.0 + {seconds} * 1000.0 + {rest})")
+}
+
+/// True where `self` is written as a duration.
+pub(super) const IS_DURATION: &str = "(self == '0' || (self != '' \
+     && self.matches('^([0-9]+h)?([0-9]+m)?([0-9]+s)?([0-9]+ms)?$')))";
+
+/// Makes a string a duration in whole milliseconds.
+pub(super) fn duration(schema: &mut JSONSchemaProps) {
+    schema.max_length = Some(40);
+    let rule = format!("{IS_DURATION} && {} <= {LONGEST}", millis());
+    let sentence = "self + ' is not a duration: write whole numbers with units, such as 450ms, \
+                    10s or 1h'";
+    rules(schema, [Rule::makes(rule, sentence)]);
+}
+
+/// Makes a text one that is not empty.
+pub(super) fn given(schema: &mut JSONSchemaProps, sentence: &str) {
+    rules(schema, [Rule::says("self != ''", sentence)]);
+}
+
+/// Rules and bounds of a label selector, and what server-side apply may not take apart in it.
+pub(super) fn selector(schema: &mut JSONSchemaProps) {
+    schema.x_kubernetes_map_type = Some("atomic".to_owned());
+    let fields = schema.properties.get_or_insert_default();
+    if let Some(labels) = fields.get_mut("matchLabels") {
+        labels.max_properties = Some(64);
+    }
+    let expressions = at(schema, "matchExpressions");
+    expressions.max_items = Some(64);
+    let requirement = at(schema, "matchExpressions[]");
+    let listing = "self.operator in ['In', 'NotIn']";
+    let some = "has(self.values) && size(self.values) > 0";
+    let enough =
+        Rule::says(format!("!({listing}) || ({some})"), "In and NotIn need at least one value");
+    let none =
+        Rule::says(format!("{listing} || !({some})"), "Exists and DoesNotExist take no values");
+    rules(requirement, [enough.field(".values"), none.field(".values")]);
+    at(requirement, "values").max_items = Some(256);
+    let key = at(requirement, "key");
+    key.max_length = Some(317);
+    given(key, "name the label's key");
+}
+
+/// `address`, an IP address, as digits of a fixed number within its family: their order is that of
+/// the addresses, which CEL itself cannot compare.
+pub(super) fn sortable(address: &str) -> String {
+    let four = format!(
+        "string(ip({address})).split('.').map(part, ('00' + part).substring(size(part) - 1)).join('')"
+    );
+    // The halves before and after ::, each with all its digits; what is between them is zeros.
+    let halves = format!(
+        "string(ip({address})).split('::').map(half, half.split(':').filter(part, part != '')\
+         .map(part, ('000' + part).substring(size(part) - 1)).join(''))"
+    );
+    let six = format!(
+        "[{halves}].map(halves, size(halves) == 1 ? halves[0] : halves[0] \
+         + '{ZEROS}'.substring(size(halves[0]) + size(halves[1])) + halves[1])[0]"
+    );
+    format!("(ip({address}).family() == 4 ? {four} : {six})")
+}
+
+const ZEROS: &str = "00000000000000000000000000000000";

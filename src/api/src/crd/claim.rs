@@ -1,0 +1,145 @@
+use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::JSONSchemaProps;
+
+use super::cel::{address, cidr, given};
+use super::edit::{Rule, at, rules};
+
+pub(super) fn edit(schema: &mut JSONSchemaProps) {
+    let name = at(schema, "spec.poolRef.name");
+    name.max_length = Some(253);
+    given(name, "name the EgressPool that the addresses come from");
+    let service = at(schema, "spec.serviceName");
+    service.max_length = Some(63);
+    given(service, "name the Service whose pods are meant");
+    addresses(at(schema, "spec.addresses"));
+    let count = at(schema, "spec.count");
+    count.minimum = None;
+    rules(count, [Rule::says("self != 0", "0 asks for no address: write at least 1")]);
+    families(at(schema, "spec.families"));
+    destinations(at(schema, "spec.destinations"));
+    rules(at(schema, "spec"), whole());
+}
+
+fn addresses(schema: &mut JSONSchemaProps) {
+    schema.max_items = Some(64);
+    let known = "self.filter(text, isIP(text)).map(text, string(ip(text)))";
+    let twice = format!("{known}.filter(one, !{known}.exists_one(other, other == one))");
+    rules(
+        schema,
+        [
+            Rule::says(
+                "size(self) > 0",
+                "list at least one address, or leave addresses out: the pool chooses",
+            ),
+            Rule::makes(
+                format!("{twice}.size() == 0"),
+                format!("{twice}[0] + ' is listed twice: write each address once'"),
+            ),
+        ],
+    );
+    address(at(schema, "[]"));
+}
+
+fn families(schema: &mut JSONSchemaProps) {
+    schema.max_items = Some(8);
+    let twice = "self.filter(one, !self.exists_one(other, other == one))";
+    rules(
+        schema,
+        [
+            Rule::says(
+                "size(self) > 0",
+                "list IPv4, IPv6 or both, or leave families out for what the pool has",
+            ),
+            Rule::makes(format!("{twice}.size() == 0"), format!("{twice}[0] + ' is listed twice'")),
+        ],
+    );
+}
+
+fn destinations(schema: &mut JSONSchemaProps) {
+    schema.max_items = Some(128);
+    let known = "self.filter(entry, isCIDR(entry.cidr))\
+                 .map(entry, string(cidr(entry.cidr).masked()))";
+    let twice = format!("{known}.filter(one, !{known}.exists_one(other, other == one))");
+    rules(
+        schema,
+        [
+            Rule::says(
+                "size(self) > 0",
+                "list at least one range, or leave destinations out for everywhere outside the \
+                 cluster",
+            ),
+            Rule::makes(
+                format!("{twice}.size() == 0"),
+                format!("{twice}[0] + ' is listed twice: write it once, with all its exceptions'"),
+            ),
+        ],
+    );
+    cidr(at(schema, "[].cidr"));
+    let excepts = at(schema, "[].except");
+    excepts.max_items = Some(32);
+    cidr(at(excepts, "[]"));
+    rules(at(schema, "[]"), exceptions());
+}
+
+fn exceptions() -> [Rule; 2] {
+    let among = "self.except.filter(text, isCIDR(text) && isCIDR(self.cidr))";
+    let outside = format!("{among}.filter(text, !cidr(self.cidr).containsCIDR(text))");
+    let all = format!("{among}.filter(text, cidr(self.cidr).masked() == cidr(text).masked())");
+    [
+        Rule::makes(
+            format!("!has(self.except) || {outside}.size() == 0"),
+            format!("'except ' + {outside}[0] + ' is not inside cidr ' + self.cidr"),
+        )
+        .field(".except"),
+        Rule::makes(
+            format!("!has(self.except) || {all}.size() == 0"),
+            format!(
+                "'except ' + {all}[0] + ' is all of cidr ' + self.cidr \
+                 + ': remove the destination instead'"
+            ),
+        )
+        .field(".except"),
+    ]
+}
+
+/// Rules over several fields.
+fn whole() -> [Rule; 4] {
+    let listed = "self.addresses.filter(text, isIP(text)).map(text, ip(text))";
+    let foreign =
+        format!("{listed}.filter(address, !(('IPv' + string(address.family())) in self.families))");
+    [
+        Rule::says(
+            "!has(self.podSelector) || !has(self.serviceName)",
+            "select pods by podSelector or by serviceName, not both",
+        ),
+        Rule::says(
+            "has(self.podSelector) || has(self.serviceName)",
+            "select pods by podSelector or by serviceName; podSelector: {} selects all pods",
+        ),
+        Rule::says(
+            "!has(self.addresses) || !has(self.count)",
+            "ask for addresses by addresses or by count, not both",
+        ),
+        Rule::makes(
+            format!(
+                "!has(self.addresses) || !has(self.families) || size(self.families) == 0 \
+                 || {foreign}.size() == 0"
+            ),
+            format!(
+                "[{foreign}[0]].map(address, ['IPv' + string(address.family())].map(family, \
+                 string(address) + ' is ' + family + ', which spec.families does not list: add ' \
+                 + family + ' there or remove the address')[0])[0]"
+            ),
+        )
+        .field(".addresses"),
+    ]
+}
+
+pub(super) fn edit_nirmata(schema: &mut JSONSchemaProps) {
+    at(schema, "spec.rules").max_items = Some(256);
+    let rule = at(schema, "spec.rules[]");
+    address(at(rule, "egressip"));
+    cidr(at(rule, "cidr"));
+    let service = at(rule, "service-name");
+    service.max_length = Some(63);
+    given(service, "name the Service whose pods are meant");
+}

@@ -13,7 +13,7 @@ mod text;
 
 use std::fmt;
 
-pub use address::{address_from_api, address_to_api};
+pub use address::{address_from_api, address_status_to_api, address_to_api};
 pub use claim::{
     ClaimSpec, claim_from_api, claim_status_from_api, claim_status_to_api, cluster_claim_from_api,
 };

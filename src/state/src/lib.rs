@@ -1,13 +1,17 @@
 //! Cluster state: objects in, snapshot out; writes by compare-and-swap.
 //!
-//! State: a directory of manifests. People write the files; Egret writes only below
-//! `egret.dev/` in it, one object per file.
+//! State: a directory of manifests, in which Egret writes only below `egret.dev/`, one object per
+//! file; or, with the feature `kubernetes`, the Kubernetes API.
 //! Always: an object is checked once, here, and is a value of `egret-core` from then on; what
 //! cannot be read is reported by file, line and remedy and never counts as deleted.
 #![forbid(unsafe_code)]
 
 pub mod convert;
 pub mod directory;
+#[cfg(feature = "kubernetes")]
+pub mod kubernetes;
 pub mod manifest;
 
 pub use directory::{DirectoryState, RecordedEvent, StoreError, events, read_once};
+#[cfg(feature = "kubernetes")]
+pub use kubernetes::KubernetesState;

@@ -5,7 +5,7 @@
 //! Around it two wrappers give the path of the field that an error is about and of every field
 //! that no type has taken: in Egret's kinds that is an error too.
 
-mod core_v1;
+pub(crate) mod core_v1;
 mod locate;
 mod meta;
 mod object;

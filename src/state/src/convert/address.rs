@@ -51,10 +51,11 @@ pub fn address_to_api(
         },
         standbys,
     };
-    (spec, status_to_api(&address.status))
+    (spec, address_status_to_api(&address.status))
 }
 
-fn status_to_api(status: &AddressStatus) -> api::EgressAddressStatus {
+/// The status of an address as text.
+pub fn address_status_to_api(status: &AddressStatus) -> api::EgressAddressStatus {
     api::EgressAddressStatus {
         holding: status.holding.as_ref().map(holding_to_api),
         since: status.since.map(timestamp_to_text),

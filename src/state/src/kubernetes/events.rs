@@ -1,0 +1,229 @@
+//! Events for people, as objects of `events.k8s.io`.
+
+use std::collections::BTreeMap;
+use std::time::{Duration, Instant};
+
+use egret_core::model::Timestamp;
+use egret_ports::cluster_state::Event;
+use serde::Deserialize;
+use serde_json::{Value, json};
+
+use super::error::ApiError;
+use super::kind::{Id, Kind};
+use super::shared::{Shared, locked};
+use crate::convert::{object_name, timestamp_from_text};
+use crate::directory::RecordedEvent;
+
+/// Equal events within this belong to one series; the API server forgets events after an hour.
+const SERIES: Duration = Duration::from_secs(600);
+/// Series that are remembered; past that the oldest goes.
+const MOST: usize = 256;
+const MAX_NOTE: usize = 1024;
+
+/// The events of this process that may be repeated.
+#[derive(Debug, Default)]
+pub struct Series(BTreeMap<Key, Running>);
+
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+struct Key {
+    about: String,
+    reason: String,
+    note: String,
+    source: String,
+}
+
+#[derive(Clone, Debug)]
+struct Running {
+    id: Id,
+    count: u32,
+    last: Instant,
+}
+
+impl Series {
+    fn next(&mut self, key: &Key) -> Option<(Id, u32)> {
+        self.0.retain(|_, running| running.last.elapsed() < SERIES);
+        let running = self.0.get_mut(key)?;
+        running.count += 1;
+        running.last = Instant::now();
+        Some((running.id.clone(), running.count))
+    }
+
+    fn begin(&mut self, key: Key, id: Id) {
+        if self.0.len() >= MOST {
+            let oldest = self.0.iter().min_by_key(|(_, running)| running.last);
+            if let Some(oldest) = oldest.map(|(key, _)| key.clone()) {
+                self.0.remove(&oldest);
+            }
+        }
+        self.0.insert(key, Running { id, count: 1, last: Instant::now() });
+    }
+}
+
+/// Writes an event, or counts it to the series of its equals.
+pub async fn write(shared: &Shared, event: Event) -> Result<(), ApiError> {
+    let key = Key {
+        about: event.about.clone(),
+        reason: event.reason.clone(),
+        note: cut(&event.message),
+        source: event.source.clone(),
+    };
+    let repeated = locked(&shared.series).next(&key);
+    if let Some((id, count)) = repeated {
+        let series = json!({"series": {"count": count, "lastObservedTime": micro_time(event.at)}});
+        match shared.api.merge(&id, &series).await {
+            Err(error) if error.is_missing() => {}
+            done => return done.map(drop),
+        }
+    }
+    let about = about(&event.about);
+    let name = format!("{}.{:016x}", about.name, rand::random::<u64>());
+    let namespace = about.namespace.clone().unwrap_or_else(|| "default".to_owned());
+    let id = Id::namespaced(Kind::Event, namespace, name);
+    shared.api.create(&id, &object(shared, &id, &about, &key, &event)).await?;
+    locked(&shared.series).begin(key, id);
+    Ok(())
+}
+
+fn object(shared: &Shared, id: &Id, about: &Id, key: &Key, event: &Event) -> Value {
+    let uid = shared.look(|index| index.uid(about).cloned());
+    let mut regarding = json!({
+        "apiVersion": about.kind.api_version(), "kind": about.kind.name(), "name": about.name,
+    });
+    if let Some(namespace) = &about.namespace {
+        regarding["namespace"] = namespace.as_str().into();
+    }
+    if let Some(uid) = uid {
+        regarding["uid"] = uid.as_str().into();
+    }
+    let part = if event.source == "controller" { "controller" } else { "agent" };
+    json!({
+        "apiVersion": "events.k8s.io/v1", "kind": "Event",
+        "metadata": {"name": id.name, "namespace": id.namespace},
+        "eventTime": micro_time(event.at),
+        "reportingController": format!("{REPORTER}{part}"),
+        "reportingInstance": event.source,
+        "action": event.reason,
+        "reason": event.reason,
+        "regarding": regarding,
+        "note": key.note,
+        "type": if event.warning { "Warning" } else { "Normal" },
+    })
+}
+
+const REPORTER: &str = "egret.dev/";
+
+/// The object that a text such as `StaticEgressIP payments/bank` names; of no known kind it is
+/// the cluster that is meant.
+fn about(text: &str) -> Id {
+    const KINDS: [Kind; 10] = [
+        Kind::Pool,
+        Kind::Claim,
+        Kind::ClusterClaim,
+        Kind::Address,
+        Kind::EgressNode,
+        Kind::Cluster,
+        Kind::Node,
+        Kind::Namespace,
+        Kind::Service,
+        Kind::Pod,
+    ];
+    let (kind, rest) = text.split_once(' ').unwrap_or((text, ""));
+    let Some(kind) = KINDS.into_iter().find(|known| known.name() == kind) else {
+        return Id::cluster(Kind::Cluster, super::decode::CLUSTER);
+    };
+    match rest.split_once('/') {
+        Some((namespace, name)) if kind.is_namespaced() => Id::namespaced(kind, namespace, name),
+        _ if kind == Kind::Address => match rest.parse() {
+            Ok(address) => Id::cluster(kind, object_name(address)),
+            Err(_) => Id::cluster(kind, rest),
+        },
+        _ => Id::cluster(kind, rest),
+    }
+}
+
+/// An event is a sentence; the API server takes no longer one.
+fn cut(message: &str) -> String {
+    if message.len() <= MAX_NOTE {
+        return message.to_owned();
+    }
+    let most = MAX_NOTE - '…'.len_utf8();
+    let end = (0..=most).rev().find(|end| message.is_char_boundary(*end)).unwrap_or(0);
+    format!("{}…", &message[..end])
+}
+
+fn micro_time(at: Timestamp) -> String {
+    let time = jiff::Timestamp::from_millisecond(at.0).unwrap_or_default();
+    format!("{time:.6}")
+}
+
+#[derive(Default, Deserialize)]
+#[serde(rename_all = "camelCase", default)]
+struct Found {
+    items: Vec<FoundEvent>,
+}
+
+#[derive(Default, Deserialize)]
+#[serde(rename_all = "camelCase", default)]
+struct FoundEvent {
+    event_time: Option<String>,
+    series: Option<FoundSeries>,
+    reporting_controller: String,
+    reporting_instance: String,
+    reason: String,
+    note: String,
+    r#type: String,
+    regarding: Regarding,
+}
+
+#[derive(Default, Deserialize)]
+#[serde(rename_all = "camelCase", default)]
+struct FoundSeries {
+    count: u32,
+    last_observed_time: String,
+}
+
+#[derive(Default, Deserialize)]
+#[serde(default)]
+struct Regarding {
+    kind: String,
+    name: String,
+    namespace: Option<String>,
+}
+
+/// Egret's events, oldest first by their last occurrence.
+pub async fn read(shared: &Shared) -> Result<Vec<RecordedEvent>, ApiError> {
+    let mut events = Vec::new();
+    for part in ["controller", "agent"] {
+        let path = format!(
+            "{}?fieldSelector=reportingController%3Degret.dev%2F{part}",
+            Kind::Event.collection()
+        );
+        let found: Found = shared.api.read(&path).await?;
+        events.extend(found.items.into_iter().filter_map(recorded));
+    }
+    events.sort_by_key(|recorded: &RecordedEvent| (recorded.event.at, recorded.first));
+    Ok(events)
+}
+
+fn recorded(found: FoundEvent) -> Option<RecordedEvent> {
+    let first = timestamp_from_text(found.event_time.as_deref()?).ok()?;
+    let last = found.series.as_ref().map(|series| &series.last_observed_time);
+    let at = last.and_then(|text| timestamp_from_text(text).ok()).unwrap_or(first);
+    let name = match &found.regarding.namespace {
+        Some(namespace) => format!("{namespace}/{}", found.regarding.name),
+        None => found.regarding.name,
+    };
+    found.reporting_controller.starts_with(REPORTER).then_some(())?;
+    Some(RecordedEvent {
+        event: Event {
+            about: format!("{} {name}", found.regarding.kind),
+            warning: found.r#type == "Warning",
+            reason: found.reason,
+            message: found.note,
+            source: found.reporting_instance,
+            at,
+        },
+        count: found.series.map_or(1, |series| series.count),
+        first,
+    })
+}

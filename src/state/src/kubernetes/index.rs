@@ -1,0 +1,305 @@
+//! Everything that was read, by object, and what each watch has shown of it.
+//!
+//! State: objects with the watches that show them; of each watch, up to which version all of its
+//! changes are in. Written by the store's thread alone, under one lock.
+//! Always: of two versions of an object the newer stays; an object goes when no watch shows it
+//! any more, never because one that overlaps another has ended; what cannot be understood keeps
+//! its last good value.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use egret_core::model::{Broken, FoundRanges, NodeName, Scope, Snapshot, Uid};
+
+use super::decode::{Item, Seen};
+use super::kind::{Id, Kind};
+
+/// A watch, as the index knows it.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Source {
+    pub kind: Kind,
+    pub selector: Selector,
+}
+
+/// Which objects of a kind a watch shows.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Selector {
+    All,
+    /// The object of this name.
+    Named(String),
+    /// Objects that have this label.
+    Labelled(&'static str),
+    /// Pods of this node.
+    OnNode(String),
+}
+
+/// How far a source has come.
+#[derive(Debug, Default)]
+struct Progress {
+    /// It has been listed.
+    complete: bool,
+    /// Every change up to this version is in the index.
+    floor: Option<u64>,
+    /// The API server does not know `floor` any more: its next list counts, whatever the versions.
+    lost: bool,
+}
+
+#[derive(Debug)]
+struct Entry {
+    uid: Uid,
+    revision: Option<u64>,
+    item: Option<Item>,
+    fault: Option<String>,
+    shown_by: BTreeSet<Source>,
+}
+
+/// The index.
+#[derive(Debug, Default)]
+pub struct Index {
+    objects: BTreeMap<Id, Entry>,
+    sources: BTreeMap<Source, Progress>,
+    /// Grows with every change of what a snapshot shows.
+    changes: u64,
+}
+
+impl Index {
+    /// Grows with every change of what a snapshot shows.
+    pub fn changes(&self) -> u64 {
+        self.changes
+    }
+
+    /// Whether all of these have been listed.
+    pub fn is_complete<'a>(&self, sources: impl IntoIterator<Item = &'a Source>) -> bool {
+        let listed = |source| self.sources.get(source).is_some_and(|progress| progress.complete);
+        sources.into_iter().all(listed)
+    }
+
+    /// The version from which `source` goes on, where it has been listed.
+    pub fn floor(&self, source: &Source) -> Option<u64> {
+        self.sources.get(source).filter(|progress| progress.complete)?.floor
+    }
+
+    /// An object was made or changed. What the index is past already changes nothing.
+    pub fn apply(&mut self, source: &Source, seen: Seen) {
+        if self.is_past(source, seen.revision) {
+            return;
+        }
+        self.advance(source, seen.revision);
+        self.put(Some(source), seen);
+    }
+
+    /// An object is gone, or no longer selected.
+    pub fn delete(&mut self, source: &Source, id: &Id, revision: Option<u64>) {
+        if self.is_past(source, revision) {
+            return;
+        }
+        self.advance(source, revision);
+        self.hide(source, id);
+    }
+
+    /// Nothing of `source` has changed up to `revision`.
+    pub fn bookmark(&mut self, source: &Source, revision: Option<u64>) {
+        if !self.is_past(source, revision) {
+            self.advance(source, revision);
+        }
+    }
+
+    /// Everything that `source` shows at `revision`; what it showed before and is not here is
+    /// gone. A list that is older than what its watch has shown since changes nothing.
+    pub fn reset(&mut self, source: &Source, live: Vec<Seen>, revision: Option<u64>) {
+        let progress = self.sources.entry(source.clone()).or_default();
+        if progress.complete && not_after(revision, progress.floor) {
+            return;
+        }
+        let lost = std::mem::take(&mut progress.lost);
+        progress.complete = true;
+        progress.floor = revision;
+        if lost {
+            self.unorder(source);
+        }
+        let present: BTreeSet<Id> = live.iter().map(|seen| seen.id.clone()).collect();
+        for seen in live {
+            self.put(Some(source), seen);
+        }
+        let of_kind = self.objects.iter().filter(|(id, _)| id.kind == source.kind);
+        let absent = of_kind.filter(|(id, entry)| {
+            // A process's own write may be newer than the list, and nobody's watch shows it yet.
+            let own = entry.shown_by.is_empty() && not_after(entry.revision, revision);
+            !present.contains(*id) && (own || entry.shown_by.contains(source))
+        });
+        let absent: Vec<Id> = absent.map(|(id, _)| id.clone()).collect();
+        for id in absent {
+            self.hide(source, &id);
+        }
+    }
+
+    /// The API server has no history from where `source` stands: it must be listed anew.
+    pub fn lose(&mut self, source: &Source) {
+        if let Some(progress) = self.sources.get_mut(source) {
+            progress.floor = None;
+            progress.lost = true;
+        }
+    }
+
+    /// After a restored backup versions begin again below those that were seen.
+    fn unorder(&mut self, source: &Source) {
+        for entry in self.objects.values_mut() {
+            if entry.shown_by.contains(source) {
+                entry.revision = None;
+            }
+        }
+    }
+
+    /// What the API server answered to a write of this process: shown at once, and not when the
+    /// watch brings it. Where the watches are past it already, it is old.
+    pub fn written(&mut self, seen: Seen) {
+        let of_kind = self.sources.iter().filter(|(source, _)| source.kind == seen.id.kind);
+        let past = of_kind.filter(|(_, progress)| progress.complete).any(|(_, progress)| {
+            seen.revision.is_none() || not_after(seen.revision, progress.floor)
+        });
+        if !past {
+            self.put(None, seen);
+        }
+    }
+
+    /// Forgets a source and what no other shows.
+    pub fn forget(&mut self, source: &Source) {
+        self.sources.remove(source);
+        let shown = self.objects.iter().filter(|(_, entry)| entry.shown_by.contains(source));
+        let shown: Vec<Id> = shown.map(|(id, _)| id.clone()).collect();
+        for id in shown {
+            self.hide(source, &id);
+        }
+    }
+
+    fn is_past(&self, source: &Source, revision: Option<u64>) -> bool {
+        let progress = self.sources.get(source);
+        progress.is_some_and(|progress| not_after(revision, progress.floor))
+    }
+
+    fn advance(&mut self, source: &Source, revision: Option<u64>) {
+        if let Some(progress) = self.sources.get_mut(source) {
+            progress.floor = revision.or(progress.floor);
+        }
+    }
+
+    fn put(&mut self, source: Option<&Source>, seen: Seen) {
+        let Some(entry) = self.objects.get_mut(&seen.id) else {
+            let (item, fault) = match seen.item {
+                Ok(item) => (item, None),
+                Err(fault) => (None, Some(fault)),
+            };
+            self.changes += u64::from(item.is_some() || fault.is_some());
+            let shown_by = source.cloned().into_iter().collect();
+            let entry = Entry { uid: seen.uid, revision: seen.revision, item, fault, shown_by };
+            self.objects.insert(seen.id, entry);
+            return;
+        };
+        entry.shown_by.extend(source.cloned());
+        // Two watches that overlap show one version twice.
+        if entry.revision == seen.revision || !not_after(seen.revision, entry.revision) {
+            // Another object of the same name: the last good value was not its.
+            if entry.uid != seen.uid {
+                self.changes += u64::from(entry.item.is_some());
+                entry.item = None;
+            }
+            entry.uid = seen.uid;
+            entry.revision = seen.revision;
+            let (item, fault) = match seen.item {
+                Ok(item) => (item, None),
+                Err(fault) => (entry.item.clone(), Some(fault)),
+            };
+            if entry.item != item || entry.fault != fault {
+                (entry.item, entry.fault) = (item, fault);
+                self.changes += 1;
+            }
+        }
+    }
+
+    fn hide(&mut self, source: &Source, id: &Id) {
+        let Some(entry) = self.objects.get_mut(id) else { return };
+        entry.shown_by.remove(source);
+        if entry.shown_by.is_empty() {
+            self.changes += u64::from(entry.item.is_some() || entry.fault.is_some());
+            self.objects.remove(id);
+        }
+    }
+
+    /// `metadata.uid` of an object that is known.
+    pub fn uid(&self, id: &Id) -> Option<&Uid> {
+        self.objects.get(id).map(|entry| &entry.uid)
+    }
+
+    /// Whether others need to know this node; `false` where its `EgressNode` is not known.
+    pub fn has_roles(&self, node: &str) -> bool {
+        let id = Id::cluster(Kind::EgressNode, node);
+        match self.objects.get(&id).and_then(|entry| entry.item.as_ref()) {
+            Some(Item::EgressNode(stored)) => !stored.value.spec.roles.is_empty(),
+            _ => false,
+        }
+    }
+
+    /// The snapshot that all this makes.
+    pub fn snapshot(&self, scope: Scope) -> Snapshot {
+        let mut snapshot = Snapshot { scope, ..Snapshot::default() };
+        for (id, entry) in &self.objects {
+            if let Some(item) = &entry.item {
+                insert(&mut snapshot, item);
+            }
+            if let Some(message) = &entry.fault {
+                let (place, message) = (id.to_string(), message.clone());
+                snapshot.broken.push(Broken { place, message });
+            }
+        }
+        snapshot.broken.sort();
+        snapshot
+    }
+}
+
+/// Whether `one` is known to be no newer than `other`.
+fn not_after(one: Option<u64>, other: Option<u64>) -> bool {
+    one.zip(other).is_some_and(|(one, other)| one <= other)
+}
+
+fn insert(snapshot: &mut Snapshot, item: &Item) {
+    match item {
+        Item::Pool(stored) => {
+            snapshot.pools.insert(stored.value.0.name.clone(), (**stored).clone());
+        }
+        Item::Claim(stored) => {
+            snapshot.claims.insert(stored.value.0.reference.clone(), (**stored).clone());
+        }
+        Item::Address(stored) => {
+            snapshot.addresses.insert(stored.value.address, (**stored).clone());
+        }
+        Item::EgressNode(stored) => {
+            let name: NodeName = stored.value.name.clone();
+            snapshot.egress_nodes.insert(name, (**stored).clone());
+        }
+        Item::Cluster(stored) => snapshot.cluster = Some((**stored).clone()),
+        Item::Node(node) => {
+            snapshot.nodes.insert(node.name.clone(), (**node).clone());
+        }
+        Item::Namespace(namespace) => {
+            snapshot.namespaces.insert(namespace.name.clone(), namespace.clone());
+        }
+        Item::Service(service) => {
+            let key = (service.namespace.clone(), service.name.clone());
+            snapshot.services.insert(key, (**service).clone());
+        }
+        Item::Pod(pod) => {
+            snapshot.pods.insert((pod.namespace.clone(), pod.name.clone()), (**pod).clone());
+        }
+        Item::ServiceRanges(ranges) => snapshot.found.services.extend(ranges.iter().copied()),
+        Item::PodRanges(from, ranges) => found(&mut snapshot.found, *from, ranges),
+    }
+}
+
+fn found(
+    found: &mut FoundRanges,
+    from: egret_core::model::PodRangeSource,
+    ranges: &BTreeSet<ipnet::IpNet>,
+) {
+    if !ranges.is_empty() {
+        found.pods.entry(from).or_default().extend(ranges.iter().copied());
+    }
+}

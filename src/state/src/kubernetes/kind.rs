@@ -1,0 +1,156 @@
+//! The kinds that are read and written, and where the API server has them.
+
+use std::fmt;
+
+use egret_api as api;
+
+/// A kind of objects.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Kind {
+    Pool,
+    Claim,
+    ClusterClaim,
+    Address,
+    EgressNode,
+    Cluster,
+    Node,
+    Namespace,
+    Service,
+    Pod,
+    ServiceCidr,
+    CalicoCrd,
+    CalicoApi,
+    CiliumNode,
+    ConfigMap,
+    Event,
+    Lease,
+}
+
+/// Names a kind in paths and sentences.
+struct Names {
+    /// `/api/v1` or `/apis/GROUP/VERSION`.
+    base: &'static str,
+    plural: &'static str,
+    kind: &'static str,
+    namespaced: bool,
+}
+
+const OURS: &str = "/apis/egret.dev/v1alpha1";
+
+impl Kind {
+    fn names(self) -> Names {
+        let (base, plural, kind, namespaced) = match self {
+            Self::Pool => (OURS, "egresspools", "EgressPool", false),
+            Self::Claim => (OURS, "staticegressips", "StaticEgressIP", true),
+            Self::ClusterClaim => (OURS, "clusterstaticegressips", "ClusterStaticEgressIP", false),
+            Self::Address => (OURS, "egressaddresses", "EgressAddress", false),
+            Self::EgressNode => (OURS, "egressnodes", "EgressNode", false),
+            Self::Cluster => (OURS, "egressclusters", "EgressCluster", false),
+            Self::Node => ("/api/v1", "nodes", "Node", false),
+            Self::Namespace => ("/api/v1", "namespaces", "Namespace", false),
+            Self::Service => ("/api/v1", "services", "Service", true),
+            Self::Pod => ("/api/v1", "pods", "Pod", true),
+            Self::ServiceCidr => {
+                ("/apis/networking.k8s.io/v1", "servicecidrs", "ServiceCIDR", false)
+            }
+            Self::CalicoCrd => ("/apis/crd.projectcalico.org/v1", "ippools", "IPPool", false),
+            Self::CalicoApi => ("/apis/projectcalico.org/v3", "ippools", "IPPool", false),
+            Self::CiliumNode => ("/apis/cilium.io/v2", "ciliumnodes", "CiliumNode", false),
+            Self::ConfigMap => ("/api/v1", "configmaps", "ConfigMap", true),
+            Self::Event => ("/apis/events.k8s.io/v1", "events", "Event", true),
+            Self::Lease => ("/apis/coordination.k8s.io/v1", "leases", "Lease", true),
+        };
+        Names { base, plural, kind, namespaced }
+    }
+
+    /// The group and version as a path.
+    pub fn base(self) -> &'static str {
+        self.names().base
+    }
+
+    /// The resource's name in paths and in discovery.
+    pub fn plural(self) -> &'static str {
+        self.names().plural
+    }
+
+    /// `kind` of an object.
+    pub fn name(self) -> &'static str {
+        self.names().kind
+    }
+
+    /// `apiVersion` of an object.
+    pub fn api_version(self) -> &'static str {
+        let base = self.names().base;
+        base.strip_prefix("/apis/").or_else(|| base.strip_prefix("/api/")).unwrap_or(base)
+    }
+
+    /// Whether objects are in namespaces.
+    pub fn is_namespaced(self) -> bool {
+        self.names().namespaced
+    }
+
+    /// Whether a cluster may do without it.
+    pub fn is_optional(self) -> bool {
+        matches!(self, Self::ServiceCidr | Self::CalicoCrd | Self::CalicoApi | Self::CiliumNode)
+    }
+
+    /// Whether it is of Egret's own group.
+    pub fn is_ours(self) -> bool {
+        self.api_version() == api::API_VERSION
+    }
+
+    /// The path of all objects.
+    pub fn collection(self) -> String {
+        format!("{}/{}", self.base(), self.plural())
+    }
+}
+
+/// Names one object.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Id {
+    pub kind: Kind,
+    pub namespace: Option<String>,
+    pub name: String,
+}
+
+impl Id {
+    /// An object without namespace.
+    pub fn cluster(kind: Kind, name: impl Into<String>) -> Self {
+        Self { kind, namespace: None, name: name.into() }
+    }
+
+    /// An object of a namespace.
+    pub fn namespaced(kind: Kind, namespace: impl Into<String>, name: impl Into<String>) -> Self {
+        Self { kind, namespace: Some(namespace.into()), name: name.into() }
+    }
+
+    /// The path of all objects beside it.
+    pub fn folder(&self) -> String {
+        match &self.namespace {
+            Some(namespace) => {
+                format!("{}/namespaces/{namespace}/{}", self.kind.base(), self.kind.plural())
+            }
+            None => self.kind.collection(),
+        }
+    }
+
+    /// Its path.
+    pub fn path(&self) -> String {
+        format!("{}/{}", self.folder(), self.name)
+    }
+}
+
+/// `EgressPool partners`, `StaticEgressIP payments/bank`; another group's kind with its group.
+impl fmt::Display for Id {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}", self.kind.name())?;
+        if !self.kind.is_ours() && self.kind.is_optional() {
+            let group = self.kind.api_version();
+            write!(f, ".{}", group.split('/').next().unwrap_or(group))?;
+        }
+        match &self.namespace {
+            Some(namespace) => write!(f, " {namespace}/{}", self.name),
+            None => write!(f, " {}", self.name),
+        }
+    }
+}

@@ -64,3 +64,7 @@ clean-lab: ## remove what a killed laboratory left behind
 .PHONY: image
 image: ## build the container image (target/image/egret.tar)
 	@tests/image.sh
+
+.PHONY: chart
+chart: ## the chart and the kustomize base, against a real API server
+	@tests/chart.sh

@@ -1,0 +1,114 @@
+#!/usr/bin/env bash
+# Checks deploy/helm and deploy/kustomize: lint, values, refusals of the schema, the kustomize base,
+# and, against a real API server, every object and every refusal of the admission policies.
+#
+#   tests/chart.sh            all of it
+#   tests/chart.sh update     writes deploy/kustomize/base/{crds,egret}.yaml anew
+set -euo pipefail
+cd "$(dirname "$0")/.."
+
+bin=target/kubernetes/bin
+for tool in helm kubectl; do
+  [ -x "$bin/$tool" ] || {
+    echo "$bin/$tool is missing: run tests/setup.sh kubernetes" >&2
+    exit 2
+  }
+done
+chart=deploy/helm/egret
+base=deploy/kustomize/base
+work=$(mktemp -d)
+trap 'rm -rf "$work"' EXIT
+# Helm says each time that the folder of the CRDs is a link.
+helm() { command "$bin/helm" "$@" 2> >(grep -v 'found symbolic link' >&2); }
+render() { helm template egret "$chart" --namespace egret-system "$@"; }
+fail() {
+  echo "chart: $*" >&2
+  exit 1
+}
+
+generate() {
+  render --no-hooks --set crds.install=false |
+    sed -e '/^# Source: /d' -e '/helm.sh\/chart: /d' -e '/app.kubernetes.io\/managed-by: /d' \
+      -e '/app.kubernetes.io\/instance: /d' >"$1/egret.yaml"
+  for file in deploy/crds/*.yaml; do
+    echo "---"
+    sed '/^---$/d' "$file"
+  done >"$1/crds.yaml"
+}
+
+check_values() {
+  helm lint --strict --quiet "$chart" || fail "helm lint"
+  local set
+  for set in crds.install=false crds.keep=true crds.nirmata=true startupTaint.enabled=true \
+    admissionPolicies.enabled=false uninstall.enabled=false aggregateRoles.enabled=false \
+    apiServer.host=api.example,apiServer.port=6443 'imagePullSecrets={one,two}' \
+    'agent.uplinks={eth0,eth1},agent.podLabels.a=b,agent.podAnnotations.a=b' \
+    'controller.extraArgs={--log=debug},controller.affinity.nodeAffinity.x=y' \
+    'cluster.podCIDRs={10.244.0.0/16,fd00:10:244::/56}' metrics.podMonitor.enabled=true \
+    "image.digest=sha256:$(printf 'a%.0s' {1..64})" resourceQuota.enabled=true; do
+    render --set "$set" >"$work/rendered.yaml" || fail "does not render with $set"
+  done
+}
+
+# What is refused, and a part of the sentence.
+check_refusals() {
+  local set said
+  while IFS='|' read -r set said; do
+    if render --set "$set" >"$work/out" 2>"$work/said"; then fail "$set is taken"; fi
+    grep -qF -- "$said" "$work/said" || fail "$set is refused, but with: $(cat "$work/said")"
+  done <<'REFUSED'
+image.tagg=1|additional properties 'tagg' not allowed
+agent.privileged=true|additional properties 'privileged' not allowed
+network.mark=0x1001|'/network/mark'
+network.tunnelPort=70000|'/network/tunnelPort'
+cluster.podCIDRs={10.0.0.0}|'/cluster/podCIDRs/0'
+cluster.maxLease=10|'/cluster/maxLease'
+controller.replicas=0|'/controller/replicas'
+agent.terminationGracePeriodSeconds=5|'/agent/terminationGracePeriodSeconds'
+agent.seccompProfile.type=None|'/agent/seccompProfile/type'
+agent.uplinks={a/b}|'/agent/uplinks/0'
+log.format=xml|'/log/format'
+image.digest=sha256:1|'/image/digest'
+apiServer.host=api.example|apiServer.port: set it together with apiServer.host
+apiServer.port=6443|apiServer.host: set it together with apiServer.port
+REFUSED
+}
+
+check_contents() {
+  local version file name
+  version=$(sed -n 's/^version = "\(.*\)"/\1/p' Cargo.toml | head -1)
+  render >"$work/default.yaml"
+  grep -qx "version: $version" "$chart/Chart.yaml" || fail "version in Chart.yaml is not $version"
+  grep -qx "appVersion: $version" "$chart/Chart.yaml" || fail "appVersion in Chart.yaml is not $version"
+  grep -q "image: egret.dev/egret:$version$" "$work/default.yaml" ||
+    fail "the default image is not the one that tests/image.sh builds, egret.dev/egret:$version"
+  for file in deploy/crds/*.yaml; do
+    name=$(sed -n '/^metadata:/,/^spec:/s/^  name: //p' "$file")
+    grep -qx "  name: $name" "$work/default.yaml" || fail "the chart lacks the CRD of $file"
+  done
+  # Every value has its comment or stands under one, and every top-level one is in the docs' table.
+  for name in $(sed -n 's/^\([a-zA-Z]*\):.*/\1/p' "$chart/values.yaml"); do
+    grep -q "\`$name" docs/install.md || fail "docs/install.md says nothing of the value $name"
+  done
+}
+
+check_kustomize() {
+  mkdir "$work/base"
+  generate "$work/base"
+  for file in egret crds; do
+    cmp -s "$work/base/$file.yaml" "$base/$file.yaml" ||
+      fail "$base/$file.yaml is stale: run tests/chart.sh update"
+  done
+  "$bin/kubectl" kustomize "$base" >"$work/kustomized.yaml" || fail "kustomize build"
+}
+
+if [ "${1:-}" = update ]; then
+  generate "$base"
+  exit
+fi
+check_values
+check_refusals
+check_contents
+check_kustomize
+echo "chart: lint, values, refusals, contents, kustomize: ok"
+cargo test --locked -p egret-kubernetes --test chart

@@ -1,0 +1,9 @@
+//! The chart against a real API server: every object is taken, and what agents, tenants and
+//! administrators may not do is refused with a sentence.
+
+mod chart {
+    mod agents;
+    mod objects;
+    mod people;
+    mod world;
+}

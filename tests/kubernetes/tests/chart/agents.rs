@@ -1,0 +1,177 @@
+use std::process::Output;
+
+use egret_kubernetes::Kubectl;
+
+use super::world::{World, refused, said};
+
+fn create_node(agent: &Kubectl, name: &str, labels: &str, spec: &str) -> Output {
+    let object = format!(
+        r#"{{"apiVersion":"egret.dev/v1alpha1","kind":"EgressNode",
+            "metadata":{{"name":"{name}"{labels}}},"spec":{{{spec}}}}}"#
+    );
+    agent.feed(&["create", "-f", "-"], &object).unwrap()
+}
+
+fn patch(agent: &Kubectl, what: &str, name: &str, body: &str) -> Output {
+    agent.output(&["patch", what, name, "--type=merge", "-p", body]).unwrap()
+}
+
+fn patch_status(agent: &Kubectl, what: &str, name: &str, status: &str) -> Output {
+    let body = format!(r#"{{"status":{status}}}"#);
+    agent
+        .output(&["patch", what, name, "--subresource=status", "--type=merge", "-p", &body])
+        .unwrap()
+}
+
+fn world() -> World {
+    let world = World::new(&[]);
+    for node in ["node-1", "node-2"] {
+        world.add_node(node);
+    }
+    let agent = world.agent("node-1");
+    world.await_policies(|| create_node(&agent, "node-2", "", ""));
+    world
+}
+
+#[test]
+fn an_agent_makes_and_writes_its_own_node_only() {
+    let world = world();
+    let (one, two) = (world.agent("node-1"), world.agent("node-2"));
+    let unbound = world.account("egret-agent", None);
+    refused(&create_node(&unbound, "node-1", "", ""), "the agent's token names no node");
+    refused(
+        &create_node(&one, "node-2", "", ""),
+        "the agent of node node-1 may write the EgressNode node-1 only",
+    );
+    refused(&create_node(&one, "node-1", "", r#""drain":true"#), "with an empty spec");
+    let block =
+        r#""blocks":[{"address":"203.0.113.17","ports":{"first":1024,"last":2047},"epoch":1}]"#;
+    refused(&create_node(&one, "node-1", "", block), "with an empty spec");
+    let label = r#","labels":{"egret.dev/role":"gateway"}"#;
+    refused(&create_node(&one, "node-1", label, ""), "without labels of egret.dev");
+    let finalizer = r#","finalizers":["egret.dev/blocks"]"#;
+    refused(&create_node(&one, "node-1", finalizer, ""), "without finalizers");
+    said(&create_node(&one, "node-1", "", ""));
+    said(&create_node(&two, "node-2", r#","labels":{"team":"x"}"#, ""));
+
+    said(&patch_status(&one, "egressnode", "node-1", r#"{"peerPort":5481}"#));
+    let own = world.admin().get(&["egressnode", "node-1"]).unwrap();
+    assert_eq!(own["status"]["peerPort"], 5481);
+    refused(
+        &patch_status(&one, "egressnode", "node-2", r#"{"peerPort":1}"#),
+        "the agent of node node-1 may write the EgressNode node-1 only",
+    );
+    refused(
+        &patch_status(&unbound, "egressnode", "node-1", r#"{"peerPort":1}"#),
+        "the agent's token names no node",
+    );
+    // The status subresource takes nothing but the status.
+    let all = r#"{"metadata":{"labels":{"egret.dev/role":"voter"}},"spec":{"drain":true}}"#;
+    let through = ["patch", "egressnode", "node-1", "--subresource=status", "--type=merge"];
+    said(&one.output(&[&through[..], &["-p", all]].concat()).unwrap());
+    let own = world.admin().get(&["egressnode", "node-1"]).unwrap();
+    assert_eq!(own["metadata"]["labels"]["egret.dev/role"], serde_json::Value::Null);
+    assert_ne!(own["spec"]["drain"], true);
+    refused(&patch(&one, "egressnode", "node-1", r#"{"spec":{"drain":true}}"#), "cannot patch");
+    refused(&one.output(&["delete", "egressnode", "node-1"]).unwrap(), "cannot delete");
+}
+
+const ADDRESS: &str = "
+apiVersion: egret.dev/v1alpha1
+kind: EgressAddress
+metadata: {name: 203.0.113.17}
+spec:
+  address: 203.0.113.17
+  claimRef: {namespace: payments, name: bank, uid: 00000000-0000-0000-0000-000000000001}
+  poolRef: {name: partners}
+  owner: node-1
+  standbys: [node-3]
+  fence: 1
+  lease: 450ms
+";
+
+fn holding(node: &str, counter: u32, more: &str) -> String {
+    format!(
+        r#"{{"holding":{{"node":"{node}","epoch":{{"counter":{counter},"node":"{node}"}}}}{more}}}"#
+    )
+}
+
+#[test]
+fn an_agent_says_only_that_it_holds_what_the_plan_gives_it() {
+    let world = world();
+    let (one, two) = (world.agent("node-1"), world.agent("node-2"));
+    let unbound = world.account("egret-agent", None);
+    world.admin().apply(ADDRESS).unwrap();
+    let write = |agent: &Kubectl, status: &str| {
+        patch_status(agent, "egressaddress", "203.0.113.17", status)
+    };
+    let planned = "node node-2 is neither owner nor standby of 203.0.113.17";
+    let own = "the agent of node node-1 may name only its own node as the holder";
+    let late = "a new holder has a greater epoch than the last one";
+
+    refused(&write(&two, &holding("node-2", 5, "")), planned);
+    refused(&write(&unbound, &holding("node-1", 5, "")), "the agent's token names no node");
+    refused(&write(&one, r#"{"probed":true}"#), own);
+    said(&write(&one, &holding("node-1", 5, "")));
+    said(&write(&one, &holding("node-1", 5, r#","probed":true"#)));
+    refused(&write(&one, &holding("node-1", 4, "")), late);
+    said(&write(&one, &holding("node-1", 6, "")));
+    refused(&write(&one, &holding("node-2", 7, "")), own);
+    refused(&write(&one, r#"{"holding":null}"#), own);
+    let attached = r#","attachment":{"node":"node-1"}"#;
+    refused(&write(&one, &holding("node-1", 7, attached)), "status.attachment is the controller's");
+    refused(
+        &patch(&one, "egressaddress", "203.0.113.17", r#"{"spec":{"owner":"node-2"}}"#),
+        "cannot patch",
+    );
+    refused(&one.output(&["delete", "egressaddress", "203.0.113.17"]).unwrap(), "cannot delete");
+
+    // A standby takes over; what the old holder still had to say comes too late.
+    let standby = r#"{"spec":{"standbys":["node-2"]}}"#;
+    said(&patch(world.admin(), "egressaddress", "203.0.113.17", standby));
+    said(&write(&two, &holding("node-2", 7, "")));
+    refused(&write(&one, &holding("node-1", 6, "")), late);
+    // Epochs are ordered by their counter, then by the node's name.
+    refused(&write(&one, &holding("node-1", 7, "")), late);
+    let attached = r#"{"attachment":{"node":"node-2"}}"#;
+    said(&patch_status(world.admin(), "egressaddress", "203.0.113.17", attached));
+    said(&write(&two, &holding("node-2", 7, r#","probed":true"#)));
+    refused(
+        &write(&two, &holding("node-2", 7, r#","attachment":null"#)),
+        "status.attachment is the controller's",
+    );
+}
+
+#[test]
+fn an_agent_reads_what_it_needs_and_writes_nothing_else() {
+    let world = world();
+    let agent = world.agent("node-1");
+    let may = |verb: &str, what: &str| {
+        let asked = agent.output(&["auth", "can-i", verb, what, "-A"]).unwrap();
+        String::from_utf8_lossy(&asked.stdout).trim() == "yes"
+    };
+    for kind in ["egresspools", "staticegressips", "egressaddresses", "egressnodes"] {
+        assert!(may("watch", &format!("{kind}.egret.dev")), "an agent cannot watch {kind}");
+    }
+    assert!(may("watch", "pods"));
+    for (verb, what) in [
+        ("list", "nodes"),
+        ("list", "secrets"),
+        ("list", "services"),
+        ("patch", "nodes"),
+        ("create", "pods"),
+        ("delete", "pods"),
+        ("update", "egresspools.egret.dev"),
+        ("update", "staticegressips.egret.dev"),
+        ("update", "egressclusters.egret.dev"),
+        ("create", "egressaddresses.egret.dev"),
+        ("update", "egressaddresses.egret.dev"),
+        ("update", "egressnodes.egret.dev"),
+        ("delete", "egressnodes.egret.dev"),
+        ("create", "leases.coordination.k8s.io"),
+        ("update", "configmaps"),
+        ("impersonate", "users"),
+    ] {
+        assert!(!may(verb, what), "an agent may {verb} {what}");
+    }
+}

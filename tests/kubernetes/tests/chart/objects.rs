@@ -1,0 +1,126 @@
+use std::time::Duration;
+
+use egret_kubernetes::{Kubectl, repository};
+use egret_lab::wait_until;
+
+use super::world::{SYSTEM, World, chart, refused, said};
+
+const EVERYTHING: &str = "startupTaint.enabled=true,resourceQuota.enabled=true,crds.nirmata=true,\
+                          apiServer.host=api.example,apiServer.port=6443,agent.uplinks={eth0},\
+                          controller.extraArgs={--log=debug},cluster.podCIDRs={10.244.0.0/16}";
+
+/// `--dry-run=server` alone would refuse what needs a namespace or a kind that is not there yet.
+#[test]
+fn every_object_is_taken_with_every_option() {
+    let world = World::new(&["--set", EVERYTHING]);
+    let rendered = said(&world.helm(&["get", "manifest", "egret", "-n", SYSTEM]));
+    let hooks = said(&world.helm(&["get", "hooks", "egret", "-n", SYSTEM]));
+    let strict = ["apply", "--server-side", "--force-conflicts", "--dry-run=server", "-f", "-"];
+    for yaml in [rendered, hooks] {
+        // Unknown fields are errors here, and pruned in silence by Helm.
+        let arguments = [&strict[..], &["--validate=strict"]].concat();
+        said(&world.admin().feed(&arguments, &yaml).unwrap());
+    }
+    let upgrade = ["upgrade", "egret", &chart(), "-n", SYSTEM, "--dry-run=server"];
+    said(&world.helm(&upgrade));
+}
+
+#[test]
+fn the_kustomize_base_is_taken() {
+    let world = World::new(&["--set", "crds.install=true"]);
+    let base = repository().join("deploy/kustomize/base");
+    let base = base.to_string_lossy();
+    let apply = ["apply", "--server-side", "--force-conflicts", "--dry-run=server", "-k", &base];
+    said(&world.admin().output(&apply).unwrap());
+}
+
+/// Policies with a mistake in their types are taken by the API server, and refuse everything.
+#[test]
+fn images_and_privileges_are_those_of_the_documents() {
+    let world = World::new(&[]);
+    let agent = world.admin().get(&["daemonset", "egret-agent", "-n", SYSTEM]).unwrap();
+    let pod = &agent["spec"]["template"]["spec"];
+    let context = &pod["containers"][0]["securityContext"];
+    assert_eq!(pod["hostNetwork"], true);
+    assert_eq!(pod["securityContext"]["seccompProfile"]["type"], "RuntimeDefault");
+    assert_eq!(context["privileged"], false);
+    assert_eq!(context["readOnlyRootFilesystem"], true);
+    assert_eq!(context["allowPrivilegeEscalation"], false);
+    assert_eq!(context["capabilities"]["drop"], serde_json::json!(["ALL"]));
+    let added = serde_json::json!(["NET_ADMIN", "NET_RAW", "BPF", "PERFMON", "SYS_NICE"]);
+    assert_eq!(context["capabilities"]["add"], added);
+    assert_eq!(pod["tolerations"], serde_json::json!([{"operator": "Exists"}]));
+
+    let controller = world.admin().get(&["deployment", "egret-controller", "-n", SYSTEM]).unwrap();
+    let pod = &controller["spec"]["template"]["spec"];
+    assert_eq!(pod["securityContext"]["runAsNonRoot"], true);
+    let context = &pod["containers"][0]["securityContext"];
+    assert_eq!(context["capabilities"], serde_json::json!({"drop": ["ALL"]}));
+    assert_eq!(context["readOnlyRootFilesystem"], true);
+}
+
+/// Helm's own part of the removal. What the job does is tested where pods run; here the test says
+/// that it is done, as the job controller would.
+#[test]
+fn uninstall_leaves_no_object_of_the_charts() {
+    let world = World::new(&[]);
+    let before = ours(world.admin());
+    assert!(before.len() > 20, "{before:?}");
+    std::thread::scope(|scope| {
+        let removal = scope.spawn(|| world.helm(&["uninstall", "egret", "-n", SYSTEM, "--wait"]));
+        finish_job(world.admin());
+        said(&removal.join().unwrap());
+    });
+    let left = wait_until("nothing left", Duration::from_secs(30), || {
+        ours(world.admin()).is_empty().then_some(())
+    });
+    assert!(left.is_ok(), "left: {:?}", ours(world.admin()));
+}
+
+#[test]
+fn an_upgrade_brings_new_kinds_and_keeps_what_is_asked_for() {
+    let world = World::new(&[]);
+    let admin = world.admin();
+    let columns = r#"[{"op":"remove","path":"/spec/versions/0/additionalPrinterColumns"}]"#;
+    let crd = "egressnodes.egret.dev";
+    admin.ask(&["patch", "crd", crd, "--type=json", "-p", columns]).unwrap();
+    let upgrade = ["upgrade", "egret", &chart(), "-n", SYSTEM, "--set", "crds.keep=true"];
+    said(&world.helm(&[&upgrade[..], &["--force-conflicts"]].concat()));
+    let got = admin.get(&["crd", crd]).unwrap();
+    assert!(got["spec"]["versions"][0]["additionalPrinterColumns"].is_array(), "{got}");
+    said(&world.helm(&["uninstall", "egret", "-n", SYSTEM, "--no-hooks"]));
+    let left = ours(admin);
+    assert!(!left.is_empty() && left.iter().all(|name| name.ends_with(".egret.dev")), "{left:?}");
+}
+
+#[test]
+fn a_second_release_is_refused() {
+    let world = World::new(&[]);
+    let second = ["install", "other", &chart(), "-n", "other", "--create-namespace"];
+    refused(&world.helm(&second), "egret");
+}
+
+fn finish_job(admin: &Kubectl) {
+    let job = ["job", "egret-uninstall", "-n", SYSTEM];
+    wait_until("the job of the removal", Duration::from_secs(30), || admin.get(&job).ok()).unwrap();
+    // The API server takes Complete only with all of this (batch/v1, validation of the status).
+    let now = "2026-01-01T00:00:00Z";
+    let status = format!(
+        r#"{{"status":{{"succeeded":1,"startTime":"{now}","completionTime":"{now}","uncountedTerminatedPods":{{}},
+            "conditions":[{{"type":"SuccessCriteriaMet","status":"True","lastTransitionTime":"{now}"}},
+                          {{"type":"Complete","status":"True","lastTransitionTime":"{now}"}}]}}}}"#
+    );
+    let patch = ["patch", "--subresource=status", "--type=merge", "-p", &status];
+    admin.ask(&[&patch[..], &job].concat()).unwrap();
+}
+
+/// Every object that the chart has made, by its label, of every kind that it uses.
+fn ours(admin: &Kubectl) -> Vec<String> {
+    let kinds = "crd,clusterrole,clusterrolebinding,role,rolebinding,serviceaccount,daemonset,deployment,\
+                 job,poddisruptionbudget,validatingadmissionpolicy,validatingadmissionpolicybinding,\
+                 resourcequota,lease,configmap";
+    let text = admin
+        .ask(&["get", kinds, "-A", "-l", "app.kubernetes.io/name=egret", "-o", "name"])
+        .unwrap();
+    text.lines().map(str::to_owned).collect()
+}

@@ -1,0 +1,111 @@
+use egret_kubernetes::Kubectl;
+
+use super::world::{SYSTEM, World, refused, said};
+
+/// `kind.group` or `kind.group:subresource`.
+fn may(who: &Kubectl, verb: &str, what: &str, more: &[&str]) -> bool {
+    let (kind, part) = what.split_once(':').unwrap_or((what, ""));
+    let part = format!("--subresource={part}");
+    let asked = who.output(&[&["auth", "can-i", verb, kind, &part], more].concat()).unwrap();
+    String::from_utf8_lossy(&asked.stdout).trim() == "yes"
+}
+
+/// Nobody aggregates roles without a controller manager: each is bound by itself.
+#[test]
+fn roles_give_people_what_is_theirs() {
+    let world = World::new(&[]);
+    let admin = world.admin();
+    admin.ask(&["create", "namespace", "payments"]).unwrap();
+    let bind = |kind: &str, role: &str, user: &str, namespace: &[&str]| {
+        let (role, user) = (format!("--clusterrole={role}"), format!("--user={user}"));
+        let name = user.trim_start_matches("--user=").to_owned();
+        admin.ask(&[&["create", kind, &name, &role, &user], namespace].concat()).unwrap();
+    };
+    bind("rolebinding", "egret-edit", "team", &["-n", "payments"]);
+    bind("rolebinding", "egret-view", "guest", &["-n", "payments"]);
+    bind("clusterrolebinding", "egret-operator", "operator", &[]);
+
+    let may = |user: &str, verb: &str, what: &str, namespace: &str| {
+        may(admin, verb, what, &["-n", namespace, &format!("--as={user}")])
+    };
+    assert!(may("team", "create", "staticegressips.egret.dev", "payments"));
+    assert!(may("guest", "get", "staticegressips.egret.dev", "payments"));
+    assert!(may("operator", "update", "egresspools.egret.dev", "payments"));
+    assert!(may("operator", "update", "egressnodes.egret.dev", "payments"));
+    for (user, verb, what, namespace) in [
+        ("team", "create", "staticegressips.egret.dev", "default"),
+        ("team", "update", "staticegressips.egret.dev:status", "payments"),
+        ("team", "create", "clusterstaticegressips.egret.dev", "payments"),
+        ("team", "update", "egresspools.egret.dev", "payments"),
+        ("team", "update", "egressaddresses.egret.dev", "payments"),
+        ("guest", "create", "staticegressips.egret.dev", "payments"),
+        ("operator", "delete", "egressclusters.egret.dev", "payments"),
+        ("operator", "update", "egressaddresses.egret.dev:status", "payments"),
+    ] {
+        assert!(!may(user, verb, what, namespace), "{user} may {verb} {what}");
+    }
+    for (role, to) in [("egret-view", "view"), ("egret-edit", "edit"), ("egret-edit", "admin")] {
+        let role = admin.get(&["clusterrole", role]).unwrap();
+        let label = format!("rbac.authorization.k8s.io/aggregate-to-{to}");
+        assert_eq!(role["metadata"]["labels"][&label], "true", "{role}");
+    }
+}
+
+#[test]
+fn the_controller_may_do_what_it_does_and_no_more() {
+    let world = World::new(&[]);
+    let controller = world.account("egret-controller", None);
+    let may = |verb: &str, what: &str, more: &[&str]| may(&controller, verb, what, more);
+    for (verb, what, more) in [
+        ("watch", "egresspools.egret.dev", &["-A"][..]),
+        ("create", "egressaddresses.egret.dev", &[]),
+        ("update", "egressnodes.egret.dev", &[]),
+        ("patch", "staticegressips.egret.dev:status", &["-A"]),
+        ("watch", "nodes", &[]),
+        ("watch", "servicecidrs.networking.k8s.io", &[]),
+        ("create", "leases.coordination.k8s.io", &["-n", SYSTEM]),
+        ("update", "leases.coordination.k8s.io/egret-controller", &["-n", SYSTEM]),
+        ("update", "configmaps/egret-fences", &["-n", SYSTEM]),
+        ("create", "events.events.k8s.io", &["-A"]),
+    ] {
+        assert!(may(verb, what, more), "the controller may not {verb} {what}");
+    }
+    for (verb, what, more) in [
+        ("list", "pods", &["-A"][..]),
+        ("list", "secrets", &["-A"]),
+        ("patch", "nodes", &[]),
+        ("update", "staticegressips.egret.dev", &["-A"]),
+        ("update", "egresspools.egret.dev", &[]),
+        ("update", "leases.coordination.k8s.io/other", &["-n", SYSTEM]),
+        ("update", "configmaps/other", &["-n", SYSTEM]),
+        ("create", "leases.coordination.k8s.io", &["-n", "default"]),
+    ] {
+        assert!(!may(verb, what, more), "the controller may {verb} {what}");
+    }
+}
+
+const CLUSTER: &str = "
+apiVersion: egret.dev/v1alpha1
+kind: EgressCluster
+metadata: {name: cluster}
+spec: {id: 11111111-2222-3333-4444-555555555555, tMax: 10s}
+";
+
+#[test]
+fn the_cluster_object_goes_only_when_that_is_meant() {
+    let world = World::new(&[]);
+    let admin = world.admin();
+    admin.apply(CLUSTER).unwrap();
+    let dry = ["delete", "egresscluster", "cluster", "--dry-run=server"];
+    world.await_policies(|| admin.output(&dry).unwrap());
+    let delete = ["delete", "egresscluster", "cluster"];
+    refused(&admin.output(&delete).unwrap(), "To remove Egret use helm uninstall");
+    let annotate = ["annotate", "egresscluster", "cluster"];
+    admin.ask(&[&annotate[..], &["egret.dev/confirm-deletion=yes"]].concat()).unwrap();
+    refused(&admin.output(&delete).unwrap(), "annotate it with egret.dev/confirm-deletion=cluster");
+    let right = ["egret.dev/confirm-deletion=cluster", "--overwrite"];
+    admin.ask(&[&annotate[..], &right].concat()).unwrap();
+    admin.ask(&delete).unwrap();
+    admin.apply(CLUSTER).unwrap();
+    said(&world.account("egret-controller", None).output(&delete).unwrap());
+}

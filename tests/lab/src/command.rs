@@ -4,7 +4,6 @@ use anyhow::Result;
 
 pub(crate) mod demo;
 pub(crate) mod figures;
-pub(crate) mod say;
 pub(crate) mod soak;
 pub(crate) mod up;
 

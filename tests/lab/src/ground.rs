@@ -1,11 +1,13 @@
-//! What loads and oracles need of a laboratory, whatever its nodes are made of.
+//! What loads, oracles and rows need of a laboratory, whatever its nodes are made of.
 
 use std::net::IpAddr;
+use std::path::PathBuf;
 
 use anyhow::Result;
 use egret_netns::{Namespace, veth};
 
 use crate::address::{self, Family, OUTSIDE_COUNT, ROUTER, WATCH};
+use crate::clock::Stamp;
 use crate::journal::Journal;
 use crate::wire::Mac;
 
@@ -34,6 +36,11 @@ pub struct PodNet {
 
 /// A laboratory: of [`crate::Lab`]'s nodes, or of workers of a real Kubernetes cluster.
 pub trait Ground {
+    /// What [`Ground::lose_store`] does, as a heading.
+    const LOST: &'static str;
+    /// What [`Ground::find_store`] does, as a heading.
+    const FOUND: &'static str;
+
     /// What surrounds its nodes.
     fn around(&self) -> &Surroundings;
 
@@ -57,6 +64,44 @@ pub trait Ground {
 
     /// Every object of one of Egret's kinds, parsed.
     fn objects(&self, kind: &str) -> Vec<serde_json::Value>;
+
+    /// Copies logs to the directory that the environment variable `EGRET_LAB_KEEP` names, where it
+    /// names one; returns where they are.
+    fn keep(&self) -> Option<PathBuf>;
+
+    /// What a person would look at first after a failure, in lines.
+    fn diagnose(&self) -> Vec<String>;
+
+    /// Takes a node's power away; returns the moment.
+    ///
+    /// # Errors
+    /// Where the node is off.
+    fn cut_power(&mut self, name: &str) -> Result<Stamp>;
+
+    /// Boots a node that is off, with Egret on it.
+    ///
+    /// # Errors
+    /// Where it does not come up.
+    fn boot_again(&mut self, name: &str) -> Result<()>;
+
+    /// Runs a person's `egret` command against the store, which has to succeed; returns what it
+    /// printed.
+    ///
+    /// # Errors
+    /// Where it fails, with what it printed.
+    fn tell(&self, arguments: &[&str]) -> Result<String>;
+
+    /// Makes the store unreachable for all, people and controllers too; returns the moment.
+    ///
+    /// # Errors
+    /// Where that fails.
+    fn lose_store(&mut self) -> Result<Stamp>;
+
+    /// Makes it reachable again, and starts what had to end for it.
+    ///
+    /// # Errors
+    /// Where that fails.
+    fn find_store(&mut self) -> Result<()>;
 
     /// The name of the node whose uplink has this hardware address.
     fn name_of(&self, mac: Mac) -> Option<String> {

@@ -1,6 +1,5 @@
 use std::collections::BTreeMap;
 use std::net::IpAddr;
-use std::ops::{Deref, DerefMut};
 use std::path::{Path, PathBuf};
 use std::process::{Output, Stdio};
 use std::time::Duration;
@@ -11,12 +10,14 @@ use tempfile::TempDir;
 use crate::address;
 use crate::builder::{LabBuilder, PodSpec};
 use crate::clock::Stamp;
-use crate::ground::{Ground, PodNet, Surroundings};
+use crate::ground::Surroundings;
 use crate::journal::Journal;
 use crate::machine::{Machine, STORE};
 use crate::manifest::{namespace_manifest, node_manifest, pod_manifest};
 use crate::node::{Node, PODS, Pod, Role};
 use crate::process::Daemon;
+
+mod ground;
 
 /// A pod whose manifest was written.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -260,67 +261,6 @@ impl Lab {
             bail!("egret {}: {}{said}{text}", arguments.join(" "), output.status);
         }
         Ok(text)
-    }
-}
-
-impl Deref for Lab {
-    type Target = Surroundings;
-
-    fn deref(&self) -> &Surroundings {
-        &self.around
-    }
-}
-
-impl DerefMut for Lab {
-    fn deref_mut(&mut self) -> &mut Surroundings {
-        &mut self.around
-    }
-}
-
-impl Ground for Lab {
-    fn around(&self) -> &Surroundings {
-        &self.around
-    }
-
-    fn around_mut(&mut self) -> &mut Surroundings {
-        &mut self.around
-    }
-
-    fn pod_net(&self, name: &str) -> Result<PodNet> {
-        self.pod(name).map(PodNet::from)
-    }
-
-    fn names(&self) -> Vec<String> {
-        self.node_names()
-    }
-
-    fn mac_of(&self, name: &str) -> Option<[u8; 6]> {
-        self.node(name).map(Node::mac).ok()
-    }
-
-    fn journal(&self) -> &Journal {
-        &self.journal
-    }
-
-    fn objects(&self, kind: &str) -> Vec<serde_json::Value> {
-        let mut found = Vec::new();
-        collect(&self.store().join("egret.dev"), kind, &mut found);
-        found
-    }
-}
-
-fn collect(dir: &Path, kind: &str, found: &mut Vec<serde_json::Value>) {
-    let mut entries: Vec<_> =
-        std::fs::read_dir(dir).into_iter().flatten().flatten().map(|entry| entry.path()).collect();
-    entries.sort();
-    for path in entries {
-        if path.is_dir() {
-            collect(&path, kind, found);
-        } else if path.extension().is_some_and(|end| end == "yaml") {
-            let text = std::fs::read_to_string(&path).unwrap_or_default();
-            let value: Result<serde_json::Value, _> = serde_saphyr::from_str(&text);
-            found.extend(value.ok().filter(|value| value["kind"] == kind));
-        }
     }
 }
 

@@ -15,7 +15,9 @@
 #![forbid(unsafe_code)]
 
 pub mod address;
+pub mod bench;
 mod builder;
+pub mod checks;
 mod clock;
 pub mod control;
 mod faults;
@@ -29,7 +31,9 @@ mod node;
 pub mod oracle;
 pub mod picture;
 mod process;
+pub mod say;
 mod stage;
+pub mod story;
 mod tap;
 pub mod timeline;
 pub mod wire;

@@ -5,9 +5,9 @@ use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
 use egret_lab::load::{Load, Plan};
-use egret_lab::{Stage, Stamp, wait_until};
+use egret_lab::{Stage, Stamp, say, wait_until};
 
-use super::{demo, say, topology};
+use super::{demo, topology};
 
 mod rest;
 
@@ -57,7 +57,7 @@ pub(crate) fn boot() -> Result<Stage> {
         Ok(lab)
     })?;
     demo::apply(&lab, std::path::Path::new("deploy/examples"))?;
-    let addresses = say::step("two addresses are held", || demo::held(&lab))?;
+    let addresses = say::step("two addresses are held", || egret_lab::story::held(&lab))?;
     let stage = Stage::new(lab, &addresses)?;
     stage.await_held(LIMIT)?;
     Ok(stage)

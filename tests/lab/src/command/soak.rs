@@ -5,9 +5,9 @@ use std::time::Duration;
 use anyhow::{Context, Result, ensure};
 use egret_lab::load::{Load, Plan, Shape, inject};
 use egret_lab::oracle::Expect;
-use egret_lab::{Ground, PodSpec, Stage, Stamp};
+use egret_lab::{Ground, PodSpec, Stage, Stamp, say};
 
-use super::{figures, say};
+use super::figures;
 
 /// Quarantine of a port block (RFC 6888), with room for the node that is missed (5 min) before it.
 const QUARANTINE: Duration = Duration::from_secs(120);

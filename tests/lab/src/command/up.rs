@@ -5,7 +5,9 @@ use std::time::Duration;
 
 use anyhow::Result;
 
-use super::{demo, say, topology};
+use egret_lab::say;
+
+use super::{demo, topology};
 
 /// Builds it, says how to get in, and waits for Ctrl-C.
 pub(crate) fn run(examples: &Path) -> Result<()> {

@@ -5,12 +5,15 @@
 //! one costs T_max × 1.12 before the first grant.
 #![forbid(unsafe_code)]
 
-mod bench;
 mod rows;
 mod world;
 
 use std::process::ExitCode;
 
+use egret_lab::bench::{self, Setting};
+
 fn main() -> ExitCode {
-    bench::main(rows::ALL)
+    let make = || world::with_claim(world::usual().build()?);
+    let (cleanup, cleanup_own) = (egret_lab::cleanup, egret_lab::cleanup_own);
+    bench::main(rows::ALL, &Setting { make, cleanup, cleanup_own })
 }

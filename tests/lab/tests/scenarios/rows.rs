@@ -19,7 +19,7 @@ mod s51_negative_control;
 mod tunnel;
 mod upgrade;
 
-use crate::bench::Row;
+use egret_lab::bench::Row;
 
 pub const ALL: &[Row] = &[
     Row { name: "laboratory_reaches_everything", run: laboratory::reaches_everything },

@@ -3,17 +3,15 @@
 use std::net::IpAddr;
 use std::time::Duration;
 
-use anyhow::{Context, Result, ensure};
-use egret_lab::load::{Load, LoadReport, Plan};
+use anyhow::{Context, Result};
+pub use egret_lab::checks::{
+    BOUND, PATIENCE, alive, holder, holders, moved, nothing_moved, run_for,
+};
+use egret_lab::load::{Load, Plan};
 use egret_lab::{Ground, Lab, LabBuilder, PodSpec, Stage, Stamp, wait_until};
 
 /// The addresses of the claim payments/bank, IPv4 and IPv6.
 pub const BANK: [&str; 2] = ["203.0.113.17", "2001:db8:5::11"];
-/// The generous bound of every row.
-pub const BOUND: Duration = Duration::from_secs(5);
-/// Time for what costs a boot: the silence, a read, a plan.
-pub const PATIENCE: Duration = Duration::from_secs(40);
-
 pub fn bank() -> [IpAddr; 2] {
     BANK.map(|text| text.parse().unwrap_or_else(|error| panic!("{text}: {error}")))
 }
@@ -76,7 +74,7 @@ pub fn with_claim(lab: Lab) -> Result<Stage> {
     let stage = with_pool(lab)?;
     stage.lab.write_manifest("bank.yaml", &claim("bank", "settle", &BANK, "Drop"))?;
     if let Err(error) = stage.await_held(PATIENCE) {
-        crate::bench::explain(&stage.lab);
+        egret_lab::bench::explain(&stage.lab);
         return Err(error);
     }
     Ok(stage)
@@ -88,61 +86,12 @@ pub fn load(stage: &mut Stage, name: &str) -> Result<Load> {
     Load::start(&mut stage.lab, plan, Some((&stage.sources, &bank())))
 }
 
-/// The node that holds the IPv4 address.
-pub fn holder(stage: &Stage) -> Result<String> {
-    let holder = stage.holder(bank()[0]);
-    holder.with_context(|| format!("nobody answers for {}", BANK[0]))
-}
-
-/// Waits until everything that `holder` holds has another holder; returns the first's.
-pub fn moved(stage: &Stage, from: &str, moving: &[IpAddr]) -> Result<String> {
-    let mut first = None;
-    for address in moving {
-        let to = stage.await_successor(*address, from, Duration::from_secs(15))?;
-        first.get_or_insert(to);
-    }
-    first.context("the node held nothing")
-}
-
-/// Every connection of a load lives, the longest stall is within the bound, and the oracle saw it.
-pub fn alive(stage: &Stage, load: &Load, since: Stamp) -> Result<LoadReport> {
-    let report = load.report(since);
-    ensure!(report.lost.is_empty(), "{} lost: {:?}", report.lost.len(), report.lost.first());
-    ensure!(report.stall <= BOUND, "a connection stalled for {:?}", report.stall);
-    let ledger = stage.sources.ledger(load.name());
-    ensure!(ledger.right > 0, "the oracle saw nothing of the load");
-    ensure!(ledger.wrong == 0, "{} wrong sources: {:?}", ledger.wrong, ledger.examples.first());
-    Ok(report)
-}
-
-/// Nobody but `holders` (one per address) answered since `since`.
-pub fn nothing_moved(stage: &Stage, since: Stamp, holders: &[Option<String>]) -> Result<()> {
-    let runs = stage.answers.runs();
-    for (address, holder) in stage.addresses.iter().zip(holders) {
-        for run in runs.of(*address).iter().filter(|run| run.last >= since) {
-            let by = stage.lab.node_of(run.mac).map(str::to_owned);
-            ensure!(by == *holder, "{address} moved from {holder:?} to {by:?}");
-        }
-    }
-    Ok(())
-}
-
-/// Who holds each address now.
-pub fn holders(stage: &Stage) -> Vec<Option<String>> {
-    stage.addresses.iter().map(|address| stage.holder(*address)).collect()
-}
-
 /// Boots a node that is off and waits until it counts again.
 pub fn back(stage: &mut Stage, name: &str) -> Result<()> {
     let booted = Stamp::now();
     stage.lab.boot(name, &[])?;
     stage.lab.journal().wait("may_vote", booted, PATIENCE, |entry| entry.from == name)?;
     stage.await_planned(name, PATIENCE)
-}
-
-/// Lets the load run for a while.
-pub fn run_for(millis: u64) {
-    std::thread::sleep(Duration::from_millis(millis));
 }
 
 /// Waits until the outside sees `pod` with the claim's address.

@@ -3,11 +3,10 @@ use std::time::Duration;
 use anyhow::Result;
 use egret_lab::control::OrdinarySnat;
 use egret_lab::load::{Load, Plan};
-use egret_lab::{LEASE, Stamp};
+use egret_lab::story::{Shown, mark, scene};
+use egret_lab::{LEASE, Stamp, say};
 
-use super::Shown;
-use super::scene::{mark, scene};
-use crate::command::{say, topology};
+use crate::command::topology;
 
 /// The same power-off and the same load with ordinary SNAT on the gateway; returns how many
 /// connections were lost.

@@ -4,7 +4,7 @@ use anyhow::Result;
 use egret_lab::oracle::{Commits, Datagrams};
 use egret_lab::{PodSpec, Stage};
 
-use crate::command::say;
+use egret_lab::say;
 
 /// Counts the datagrams between agents for ten seconds, and says what the processes need.
 pub(super) fn report(stage: &Stage) -> Result<()> {

@@ -8,8 +8,8 @@ use egret_lab::load::{Load, Plan, source_seen};
 use egret_lab::oracle::{Answers, Gateways, Sources};
 use egret_lab::{Stamp, Way, wait_until};
 
-use crate::bench::Bench;
 use crate::world::{bank, usual};
+use egret_lab::bench::Bench;
 
 /// Pods reach the outside with their node's address and each other with their own.
 pub fn reaches_everything(_: &mut Bench) -> Result<()> {

@@ -8,8 +8,8 @@ use egret_lab::load::{OneWay, source_seen};
 use egret_lab::oracle::Expect;
 use egret_lab::{Stamp, wait_until};
 
-use crate::bench::Bench;
 use crate::world::{PATIENCE, await_source, bank, holder, moved, settle, usual, with_claim};
+use egret_lab::bench::Bench;
 
 /// A pod on the holder itself, and on another gateway, works like any other, before and after a
 /// move. (Three of the five nodes vote: with a pod they are everything at once.)

@@ -3,8 +3,8 @@
 use anyhow::Result;
 use egret_lab::Way;
 
-use crate::bench::Bench;
 use crate::world::{PATIENCE, alive, back_from_cut, holder, load, moved, run_for};
+use egret_lab::bench::Bench;
 
 /// Either way the holder stops by itself, and another takes over; no connection is lost.
 pub fn run(bench: &mut Bench) -> Result<()> {

@@ -7,8 +7,8 @@ use egret_lab::load::{Shape, inject};
 use egret_lab::oracle::Expect;
 use egret_lab::{Stage, Stamp, wait_until};
 
-use crate::bench::Bench;
 use crate::world::{bank, run_for};
+use egret_lab::bench::Bench;
 
 /// `egret0` down, our rule deleted, our table deleted: no packet with another source, and repair.
 pub fn foreign_hands(bench: &mut Bench) -> Result<()> {

@@ -8,10 +8,10 @@ use egret_lab::load::Ping;
 use egret_lab::oracle::Expect;
 use egret_lab::{Ground, Stage, Stamp, wait_until};
 
-use crate::bench::Bench;
 use crate::world::{
     BOUND, PATIENCE, alive, back, bank, holder, holders, load, moved, nothing_moved, run_for,
 };
+use egret_lab::bench::Bench;
 
 /// The address goes on elsewhere, no connection is lost, no packet has another source.
 pub fn poweroff(bench: &mut Bench) -> Result<()> {

@@ -6,8 +6,8 @@ use anyhow::{Result, ensure};
 use egret_lab::load::Load;
 use egret_lab::{Stage, Stamp, wait_until};
 
-use crate::bench::Bench;
 use crate::world::{PATIENCE, alive, holder, holders, load, moved, nothing_moved, run_for};
+use egret_lab::bench::Bench;
 
 /// S06 on a director: the kernel goes on, not one packet is lost.
 pub fn director(bench: &mut Bench) -> Result<()> {

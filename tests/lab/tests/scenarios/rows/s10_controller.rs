@@ -5,8 +5,8 @@ use std::time::Duration;
 use anyhow::{Result, ensure};
 use egret_lab::{Ground, Stamp, wait_until};
 
-use crate::bench::Bench;
 use crate::world::{alive, claim, holders, load, nothing_moved, run_for};
+use egret_lab::bench::Bench;
 
 pub fn run(bench: &mut Bench) -> Result<()> {
     let stage = bench.stage()?;

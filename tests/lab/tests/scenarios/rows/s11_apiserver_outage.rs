@@ -3,10 +3,10 @@
 use anyhow::{Result, ensure};
 use egret_lab::Stamp;
 
-use crate::bench::Bench;
 use crate::world::{
     PATIENCE, alive, back_from_cut, holder, holders, load, moved, nothing_moved, run_for,
 };
+use egret_lab::bench::Bench;
 
 /// S11, shortened: nothing moves, nothing is lost, nothing moves when it is back.
 pub fn outage(bench: &mut Bench) -> Result<()> {

@@ -5,8 +5,8 @@ use std::time::Duration;
 use anyhow::{Result, ensure};
 use egret_lab::{Ground, Stage, Stamp, wait_until};
 
-use crate::bench::Bench;
 use crate::world::{PATIENCE, claim, run_for};
+use egret_lab::bench::Bench;
 
 /// A foreign host answers for an address before it is announced: a condition, and no fight.
 pub fn foreign_host(bench: &mut Bench) -> Result<()> {

@@ -5,8 +5,8 @@ use egret_lab::load::{Shape, inject};
 use egret_lab::oracle::{Expect, Ledger};
 use egret_lab::{Stage, Stamp};
 
-use crate::bench::Bench;
 use crate::world::{bank, run_for, settle};
+use egret_lab::bench::Bench;
 
 /// S24, shortened: pods that send as soon as their link is up.
 pub fn new_pods(bench: &mut Bench) -> Result<()> {

@@ -7,10 +7,10 @@ use egret_lab::load::{Load, OneWay, Plan};
 use egret_lab::oracle::Expect;
 use egret_lab::{Stage, Stamp, wait_until};
 
-use crate::bench::Bench;
 use crate::world::{
     BANK, PATIENCE, POOL, alive, await_source, bank, claim, run_for, usual, with_pool,
 };
+use egret_lab::bench::Bench;
 
 const PODS: [&str; 2] = ["settle-1", "settle-2"];
 

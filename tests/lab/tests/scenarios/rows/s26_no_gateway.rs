@@ -8,10 +8,10 @@ use egret_lab::load::{Shape, inject, source_seen};
 use egret_lab::oracle::Expect;
 use egret_lab::{PodSpec, Stamp, wait_until};
 
-use crate::bench::Bench;
 use crate::world::{
     BANK, alive, bank, blocks, claim, holders, load, nothing_moved, run_for, usual, with_claim,
 };
+use egret_lab::bench::Bench;
 
 /// Fail closed by default; a claim that says so falls back to the node's address.
 pub fn run(bench: &mut Bench) -> Result<()> {

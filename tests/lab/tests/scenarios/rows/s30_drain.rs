@@ -5,8 +5,8 @@ use std::time::Duration;
 use anyhow::{Result, ensure};
 use egret_lab::Stamp;
 
-use crate::bench::Bench;
 use crate::world::{alive, holder, load, moved, run_for};
+use egret_lab::bench::Bench;
 
 pub fn run(bench: &mut Bench) -> Result<()> {
     let stage = bench.stage()?;

@@ -6,8 +6,8 @@ use anyhow::{Result, ensure};
 use egret_lab::address::{Family, OUTSIDE};
 use egret_lab::load::{seen_by, source_seen};
 
-use crate::bench::Bench;
 use crate::world::{bank, holder};
+use egret_lab::bench::Bench;
 
 /// NodePort and LB as DNAT rules; pod to pod, pod to node; replies are not steered.
 pub fn run(bench: &mut Bench) -> Result<()> {

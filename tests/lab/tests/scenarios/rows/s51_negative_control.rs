@@ -9,8 +9,8 @@ use egret_lab::control::OrdinarySnat;
 use egret_lab::load::{Kind, Load, Plan};
 use egret_lab::oracle::{Gateways, Sources};
 
-use crate::bench::Bench;
 use crate::world::{bank, name_of, usual};
+use egret_lab::bench::Bench;
 
 pub fn run(_: &mut Bench) -> Result<()> {
     let mut lab = usual().gateways(2).build()?;

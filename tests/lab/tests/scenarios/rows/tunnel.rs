@@ -10,8 +10,8 @@ use egret_lab::oracle::{Datagrams, Expect};
 use egret_lab::wire::{advertisement, gratuitous_arp};
 use egret_lab::{Stamp, TUNNEL_PORT, Tap};
 
-use crate::bench::Bench;
 use crate::world::{bank, blocks, holder, run_for};
+use egret_lab::bench::Bench;
 
 /// A pod that writes tunnel frames by hand, to a gateway and to a director, gets nothing through.
 pub fn forged_frames(bench: &mut Bench) -> Result<()> {

@@ -6,8 +6,8 @@ use std::time::Duration;
 use anyhow::{Result, ensure};
 use egret_lab::{Stage, Stamp, wait_until};
 
-use crate::bench::Bench;
 use crate::world::{PATIENCE, alive, load, run_for};
+use egret_lab::bench::Bench;
 
 /// A planned upgrade and downgrade under load: no connection and no packet is lost.
 pub fn run(bench: &mut Bench) -> Result<()> {

@@ -1,12 +1,13 @@
 use std::time::Duration;
 
-use egret_lab::Stamp;
-use egret_lab::load::Load;
-use egret_lab::picture::{Mark, Scene};
-use egret_lab::timeline::Passage;
+use crate::clock::Stamp;
+use crate::load::Load;
+use crate::picture::{Mark, Scene};
+use crate::timeline::Passage;
 
 /// The seconds around an event, as a scene.
-pub(super) fn scene(
+#[must_use]
+pub fn scene(
     title: &str,
     (outcome, bad): (String, bool),
     (zero, after): (Stamp, Duration),
@@ -18,12 +19,15 @@ pub(super) fn scene(
     Scene { title: title.to_owned(), outcome, bad, zero, before, after, marks, series }
 }
 
-pub(super) fn mark(at: Stamp, label: &str) -> Mark {
+/// A moment with a name.
+#[must_use]
+pub fn mark(at: Stamp, label: &str) -> Mark {
     Mark { at, label: label.to_owned() }
 }
 
 /// The marks of a passage: its cause, and the moment of the new holder.
-pub(super) fn marks(cause: &str, passages: &[Passage]) -> Vec<Mark> {
+#[must_use]
+pub fn marks(cause: &str, passages: &[Passage]) -> Vec<Mark> {
     let Some(first) = passages.first() else { return Vec::new() };
     let mut marks = vec![mark(first.begun, cause)];
     if let (Some(at), Some(to)) = (first.takeover.or(first.announced), &first.to) {

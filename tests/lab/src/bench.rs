@@ -1,44 +1,68 @@
-//! Runs rows, with the laboratory that they share.
+//! Runs rows of scenarios, with the laboratory that they share, for test programs of their own.
+//!
+//! State: the laboratory that rows share, made at the first row that wants it, and again after a
+//! row that has failed or had one of its own.
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::process::ExitCode;
 use std::time::Instant;
 
+use crate::clock::Stamp;
+use crate::ground::Ground;
+use crate::lab::Lab;
+use crate::stage::Stage;
 use anyhow::{Result, anyhow};
-use egret_lab::{Lab, Stage};
 
-/// One row: a name and what it does.
-pub struct Row {
+/// One row.
+#[derive(Debug)]
+pub struct Row<G = Lab> {
+    /// What the command line calls it.
     pub name: &'static str,
-    pub run: fn(&mut Bench) -> Result<()>,
+    /// What it does.
+    pub run: fn(&mut Bench<G>) -> Result<()>,
+}
+
+/// Where rows take place.
+#[derive(Debug)]
+pub struct Setting<G = Lab> {
+    /// Makes the laboratory that rows share.
+    pub make: fn() -> Result<Stage<G>>,
+    /// Removes what killed processes have left.
+    pub cleanup: fn() -> Result<Vec<String>>,
+    /// Removes what this process has made, on its way out on a signal.
+    pub cleanup_own: fn(),
 }
 
 /// What rows share.
-#[derive(Default)]
-pub struct Bench {
-    pub shared: Option<Stage>,
+#[derive(Debug)]
+pub struct Bench<G = Lab> {
+    make: fn() -> Result<Stage<G>>,
+    shared: Option<Stage<G>>,
     /// The laboratory is the present row's alone.
     alone: bool,
 }
 
 /// Runs the rows that the command line names; prints one line each.
-pub fn main(all: &[Row]) -> ExitCode {
+#[must_use]
+pub fn main<G: Ground>(all: &[Row<G>], setting: &Setting<G>) -> ExitCode {
     let words: Vec<String> = std::env::args().skip(1).collect();
     let filters: Vec<&String> = words.iter().filter(|word| !word.starts_with('-')).collect();
-    let chosen = |row: &&Row| filters.is_empty() || filters.iter().any(|f| row.name.contains(*f));
-    let rows: Vec<&Row> = all.iter().filter(chosen).collect();
+    let chosen =
+        |row: &&Row<G>| filters.is_empty() || filters.iter().any(|f| row.name.contains(*f));
+    let rows: Vec<&Row<G>> = all.iter().filter(chosen).collect();
     if words.iter().any(|word| word == "--list") {
         for row in rows {
             println!("{}: test", row.name);
         }
         return ExitCode::SUCCESS;
     }
-    egret_lab::end_on_signal();
-    if let Err(error) = egret_lab::cleanup() {
+    crate::on_signal(setting.cleanup_own);
+    if let Err(error) = (setting.cleanup)() {
         eprintln!("cleaning up after dead laboratories: {error:#}");
     }
     println!("\nrunning {} rows", rows.len());
-    let (mut bench, begun, mut failed) = (Bench::default(), Instant::now(), Vec::new());
+    let mut bench = Bench { make: setting.make, shared: None, alone: false };
+    let (begun, mut failed) = (Instant::now(), Vec::new());
     for row in &rows {
         let (start, outcome) = (Instant::now(), run(row, &mut bench));
         let seconds = start.elapsed().as_secs_f64();
@@ -73,9 +97,9 @@ const STALL_MS: f64 = 350.0;
 /// How often a row runs at most.
 const TRIES: u32 = 3;
 
-fn run(row: &Row, bench: &mut Bench) -> Result<()> {
+fn run<G: Ground>(row: &Row<G>, bench: &mut Bench<G>) -> Result<()> {
     for number in 1.. {
-        let begun = egret_lab::Stamp::now();
+        let begun = Stamp::now();
         let outcome = once(row, bench);
         let stalls =
             bench.shared.as_ref().map_or(Vec::new(), |stage| stage.stalls(begun, STALL_MS));
@@ -90,7 +114,7 @@ fn run(row: &Row, bench: &mut Bench) -> Result<()> {
     Ok(())
 }
 
-fn once(row: &Row, bench: &mut Bench) -> Result<()> {
+fn once<G>(row: &Row<G>, bench: &mut Bench<G>) -> Result<()> {
     match catch_unwind(AssertUnwindSafe(|| (row.run)(bench))) {
         Ok(outcome) => outcome,
         Err(panic) => {
@@ -101,30 +125,19 @@ fn once(row: &Row, bench: &mut Bench) -> Result<()> {
     }
 }
 
-/// What the kernel of every node has dropped, by name.
-fn drops(lab: &Lab) {
-    let Ok(egret) = lab.egret() else { return };
-    for node in lab.nodes().iter().filter(|node| node.is_on()) {
-        let said = node.output(&format!("{} explain --live", egret.display()));
-        let text = said.map(|output| String::from_utf8_lossy(&output.stdout).into_owned());
-        for line in text.unwrap_or_default().lines().take(20) {
-            println!("    {} {line}", node.name);
-        }
+/// The last words of every process and node, for a row that failed. Where EGRET_LAB_KEEP names a
+/// directory, logs and store are copied there.
+pub fn explain(lab: &impl Ground) {
+    if let Some(kept) = lab.keep() {
+        println!("    kept in {}", kept.display());
     }
-}
-
-/// The last words of every process, for a row that failed. Where EGRET_LAB_KEEP names a directory,
-/// logs and store are copied there.
-pub fn explain(lab: &Lab) {
-    if let Some(keep) = std::env::var_os("EGRET_LAB_KEEP") {
-        let copied = std::process::Command::new("cp").arg("-r").arg(lab.dir()).arg(&keep).status();
-        println!("    kept in {}: {copied:?}", keep.display());
+    for line in lab.diagnose() {
+        println!("    {line}");
     }
-    drops(lab);
     for entry in lab.journal().noise().iter().rev().take(10) {
         println!("    {entry}");
     }
-    let entries = lab.journal().entries(egret_lab::Stamp(0));
+    let entries = lab.journal().entries(Stamp(0));
     for entry in entries.iter().rev().take(40).rev() {
         let fields: Vec<String> =
             entry.fields.iter().map(|(key, value)| format!("{key}={value}")).collect();
@@ -133,17 +146,20 @@ pub fn explain(lab: &Lab) {
     }
 }
 
-impl Bench {
+impl<G> Bench<G> {
     /// A laboratory for one row alone.
-    pub fn own(&mut self, stage: Stage) -> &mut Stage {
+    pub fn own(&mut self, stage: Stage<G>) -> &mut Stage<G> {
         self.alone = true;
         self.shared.insert(stage)
     }
 
-    /// The shared laboratory with the claim held; built at the first call and after a failure.
-    pub fn stage(&mut self) -> Result<&mut Stage> {
+    /// The shared laboratory; built at the first call and after a failure.
+    ///
+    /// # Errors
+    /// Where it cannot be built.
+    pub fn stage(&mut self) -> Result<&mut Stage<G>> {
         if self.shared.is_none() {
-            self.shared = Some(crate::world::with_claim(crate::world::usual().build()?)?);
+            self.shared = Some((self.make)()?);
         }
         self.shared.as_mut().ok_or_else(|| anyhow!("no laboratory"))
     }

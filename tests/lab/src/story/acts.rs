@@ -2,19 +2,21 @@ use std::net::IpAddr;
 use std::time::Duration;
 
 use anyhow::{Context, Result};
-use egret_lab::load::{Load, Plan};
-use egret_lab::{Ground, Stage, Stamp, wait_until};
 
 use super::scene::{marks, scene};
 use super::{Shown, outcome};
-use crate::command::say;
+use crate::clock::{Stamp, wait_until};
+use crate::ground::Ground;
+use crate::load::{Load, Plan};
+use crate::say;
+use crate::stage::Stage;
 
 /// How long the load is watched after an event: past the fourth retransmission of TCP (3 s).
 const AFTER: Duration = Duration::from_millis(4500);
 const LIMIT: Duration = Duration::from_secs(15);
 
 /// The three moves under one load.
-pub(super) fn play(mut stage: Stage, plan: Plan, shown: &mut Shown) -> Result<()> {
+pub fn play<G: Ground>(mut stage: Stage<G>, plan: Plan, shown: &mut Shown) -> Result<()> {
     let allowed = stage.addresses.clone();
     let count = usize::from(plan.connections) * 4;
     say::head(&format!(
@@ -29,13 +31,11 @@ pub(super) fn play(mut stage: Stage, plan: Plan, shown: &mut Shown) -> Result<()
     let first = power_off(&mut stage, &load, shown, "Power off the holder")?;
     drain(&stage, &load, shown)?;
     come_back(&mut stage, &first)?;
-    say::head("The controller is stopped and the store is unreachable for all");
-    stage.lab.stop_controller(true)?;
-    stage.lab.cut_store_everywhere()?;
+    say::head(G::LOST);
+    stage.lab.lose_store()?;
     power_off(&mut stage, &load, shown, "Power off again, without a store")?;
-    say::head("The store is back, and so is the controller");
-    stage.lab.join_store_everywhere();
-    stage.lab.start_controller()?;
+    say::head(G::FOUND);
+    stage.lab.find_store()?;
     let holders: Vec<_> = stage.addresses.iter().map(|a| stage.holder(*a)).collect();
     say::step("the store has caught up with who holds what", || {
         wait_until("the holders in the store", LIMIT, || {
@@ -50,12 +50,17 @@ pub(super) fn play(mut stage: Stage, plan: Plan, shown: &mut Shown) -> Result<()
 }
 
 /// Takes the power of the node that holds the first address; returns its name.
-fn power_off(stage: &mut Stage, load: &Load, shown: &mut Shown, title: &str) -> Result<String> {
+fn power_off(
+    stage: &mut Stage<impl Ground>,
+    load: &Load,
+    shown: &mut Shown,
+    title: &str,
+) -> Result<String> {
     let address = *stage.addresses.first().context("an address")?;
     let holder = stage.holder(address).context("nobody holds the address")?;
     let moving = stage.held_by(&holder);
     say::head(&format!("{title}: {holder}"));
-    let off = stage.lab.power_off(&holder)?;
+    let off = stage.lab.cut_power(&holder)?;
     for address in &moving {
         stage.await_successor(*address, &holder, LIMIT)?;
     }
@@ -64,13 +69,13 @@ fn power_off(stage: &mut Stage, load: &Load, shown: &mut Shown, title: &str) -> 
     Ok(holder)
 }
 
-fn drain(stage: &Stage, load: &Load, shown: &mut Shown) -> Result<()> {
+fn drain(stage: &Stage<impl Ground>, load: &Load, shown: &mut Shown) -> Result<()> {
     let address = *stage.addresses.first().context("an address")?;
     let holder = stage.holder(address).context("nobody holds the address")?;
     let moving = stage.held_by(&holder);
     say::head(&format!("Drain the new holder: egret drain {holder} (a planned move)"));
     let begun = Stamp::now();
-    stage.lab.ask(&["drain", &holder])?;
+    stage.lab.tell(&["drain", &holder])?;
     for address in &moving {
         stage.await_successor(*address, &holder, LIMIT)?;
     }
@@ -82,7 +87,7 @@ fn drain(stage: &Stage, load: &Load, shown: &mut Shown) -> Result<()> {
 
 /// Prints the timeline and the outcome, and keeps the scene.
 fn show(
-    stage: &Stage,
+    stage: &Stage<impl Ground>,
     load: &Load,
     shown: &mut Shown,
     (title, cause): (&str, &str),
@@ -104,14 +109,14 @@ fn watch(begun: Stamp) {
 }
 
 /// Boots the first gateway again and waits until it counts.
-fn come_back(stage: &mut Stage, name: &str) -> Result<()> {
+fn come_back(stage: &mut Stage<impl Ground>, name: &str) -> Result<()> {
     say::head(&format!("{name} is back"));
     say::line("It grants nothing for 11.2 s (it may have granted before it fell), then reads the");
     say::line(
         "fences, and then says that it may vote; the controller plans it as a standby again.",
     );
     let booted = Stamp::now();
-    stage.lab.boot(name, &[])?;
+    stage.lab.boot_again(name)?;
     say::step(&format!("{name} may vote"), || {
         let limit = Duration::from_secs(40);
         stage.lab.journal().wait("may_vote", booted, limit, |entry| entry.from == name).map(drop)

@@ -7,7 +7,7 @@ use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
 /// A heading.
-pub(crate) fn head(text: &str) {
+pub fn head(text: &str) {
     if stdout().is_terminal() {
         println!("\n\x1b[1m{text}\x1b[0m");
     } else {
@@ -16,12 +16,12 @@ pub(crate) fn head(text: &str) {
 }
 
 /// A line of the story.
-pub(crate) fn line(text: &str) {
+pub fn line(text: &str) {
     println!("  {text}");
 }
 
 /// A result that is good (true) or bad.
-pub(crate) fn verdict(good: bool, text: &str) {
+pub fn verdict(good: bool, text: &str) {
     let (mark, colour) = if good { ("✓", "32") } else { ("✗", "31") };
     if stdout().is_terminal() {
         println!("  \x1b[{colour}m{mark}\x1b[0m {text}");
@@ -32,12 +32,12 @@ pub(crate) fn verdict(good: bool, text: &str) {
 
 /// A step that takes a while: on a terminal its seconds are counted while it runs; in a log there
 /// is one line when it has ended.
-pub(crate) fn step<T>(what: &str, work: impl FnOnce() -> anyhow::Result<T>) -> anyhow::Result<T> {
+pub fn step<T>(what: &str, work: impl FnOnce() -> anyhow::Result<T>) -> anyhow::Result<T> {
     counted(what, |_| work())
 }
 
 /// A step that says how far it is.
-pub(crate) fn counted<T>(
+pub fn counted<T>(
     what: &str,
     work: impl FnOnce(&Progress) -> anyhow::Result<T>,
 ) -> anyhow::Result<T> {
@@ -48,7 +48,7 @@ pub(crate) fn counted<T>(
 }
 
 /// The state of a step.
-pub(crate) struct Progress {
+pub struct Progress {
     what: String,
     detail: Arc<Mutex<String>>,
     begun: Instant,
@@ -76,7 +76,7 @@ impl Progress {
     }
 
     /// Says how far it is.
-    pub(crate) fn at(&self, detail: String) {
+    pub fn at(&self, detail: String) {
         *self.detail.lock().unwrap_or_else(PoisonError::into_inner) = detail;
     }
 

@@ -22,6 +22,7 @@ pub enum Kind {
     CalicoApi,
     CiliumNode,
     ConfigMap,
+    Deployment,
     Event,
     Lease,
 }
@@ -57,6 +58,7 @@ impl Kind {
             Self::CalicoApi => ("/apis/projectcalico.org/v3", "ippools", "IPPool", false),
             Self::CiliumNode => ("/apis/cilium.io/v2", "ciliumnodes", "CiliumNode", false),
             Self::ConfigMap => ("/api/v1", "configmaps", "ConfigMap", true),
+            Self::Deployment => ("/apis/apps/v1", "deployments", "Deployment", true),
             Self::Event => ("/apis/events.k8s.io/v1", "events", "Event", true),
             Self::Lease => ("/apis/coordination.k8s.io/v1", "leases", "Lease", true),
         };

@@ -1,0 +1,8 @@
+//! The Kubernetes API as a store, on a real API server.
+#![expect(clippy::unwrap_used, reason = "a test fails by panicking, its helpers too")]
+
+#[path = "kubernetes/fixture.rs"]
+mod fixture;
+
+#[path = "kubernetes/contract.rs"]
+mod contract;

@@ -17,8 +17,11 @@ use crate::worker::{Common, Worker};
 use crate::{image, leftovers};
 
 mod control;
+mod egret;
 mod ground;
 mod pods;
+
+pub use egret::{NAMESPACE, egret_image};
 
 /// How pods of different workers reach each other.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]

@@ -20,7 +20,7 @@ mod worker;
 
 pub use api_server::{ApiServer, ApiServerOptions, Place};
 pub use binaries::{binary, repository};
-pub use cluster::{Cluster, ClusterOptions, Network, Proxy};
+pub use cluster::{Cluster, ClusterOptions, NAMESPACE, Network, Proxy, egret_image};
 pub use image::BOX;
 pub use kubectl::Kubectl;
 pub use leftovers::{cleanup, cleanup_own, end_on_signal};

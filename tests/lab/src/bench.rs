@@ -153,6 +153,11 @@ impl<G> Bench<G> {
         self.shared.insert(stage)
     }
 
+    /// The present row leaves the laboratory as it did not find it: the next one gets another.
+    pub fn spoil(&mut self) {
+        self.alone = true;
+    }
+
     /// The shared laboratory; built at the first call and after a failure.
     ///
     /// # Errors

@@ -25,6 +25,9 @@ pub struct Surroundings {
     next_port: u16,
 }
 
+/// A port block: node, address, first and last port.
+pub type Grant = (String, IpAddr, u16, u16);
+
 /// Where a pod's packets come from.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct PodNet {
@@ -63,7 +66,10 @@ pub trait Ground {
     fn journal(&self) -> &Journal;
 
     /// Every object of one of Egret's kinds, parsed.
-    fn objects(&self, kind: &str) -> Vec<serde_json::Value>;
+    ///
+    /// # Errors
+    /// Where the store cannot be asked.
+    fn objects(&self, kind: &str) -> Result<Vec<serde_json::Value>>;
 
     /// Copies logs to the directory that the environment variable `EGRET_LAB_KEEP` names, where it
     /// names one; returns where they are.
@@ -108,10 +114,13 @@ pub trait Ground {
         self.names().into_iter().find(|name| self.mac_of(name) == Some(mac))
     }
 
-    /// The port blocks that have not ended: node, address, first and last port.
-    fn blocks(&self) -> Vec<(String, IpAddr, u16, u16)> {
+    /// The port blocks that have not ended.
+    ///
+    /// # Errors
+    /// Where the store cannot be asked.
+    fn blocks(&self) -> Result<Vec<Grant>> {
         let mut found = Vec::new();
-        for object in self.objects("EgressNode") {
+        for object in self.objects("EgressNode")? {
             let name = object["metadata"]["name"].as_str().unwrap_or_default();
             for block in object["spec"]["blocks"].as_array().into_iter().flatten() {
                 let port = |end: &str| u16::try_from(block["ports"][end].as_u64()?).ok();
@@ -123,21 +132,24 @@ pub trait Ground {
                 }
             }
         }
-        found
+        Ok(found)
     }
 
     /// Two nodes that have the same port of the same address.
-    fn double_grant(&self) -> Option<[(String, IpAddr, u16, u16); 2]> {
-        let blocks = self.blocks();
-        blocks.iter().enumerate().find_map(|(at, a)| {
-            let overlaps = |b: &&(String, IpAddr, u16, u16)| a.1 == b.1 && a.2 <= b.3 && b.2 <= a.3;
+    ///
+    /// # Errors
+    /// Where the store cannot be asked.
+    fn double_grant(&self) -> Result<Option<[Grant; 2]>> {
+        let blocks = self.blocks()?;
+        Ok(blocks.iter().enumerate().find_map(|(at, a)| {
+            let overlaps = |b: &&Grant| a.1 == b.1 && a.2 <= b.3 && b.2 <= a.3;
             blocks[at + 1..].iter().find(overlaps).map(|b| [a.clone(), b.clone()])
-        })
+        }))
     }
 
     /// The holder of an address as the store has it.
     fn recorded_holder(&self, address: IpAddr) -> Option<String> {
-        let objects = self.objects("EgressAddress");
+        let objects = self.objects("EgressAddress").ok()?;
         let of = |object: &serde_json::Value| {
             let text = object["spec"]["address"].as_str()?;
             (text.parse::<IpAddr>().ok()? == address).then_some(())

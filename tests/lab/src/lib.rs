@@ -46,7 +46,7 @@ pub const TUNNEL_PORT: u16 = 5480;
 pub use builder::{LabBuilder, PodSpec};
 pub use clock::{Stamp, wait_until};
 pub use faults::Way;
-pub use ground::{Ground, PodNet, Surroundings};
+pub use ground::{Grant, Ground, PodNet, Surroundings};
 pub use journal::{Entry, Journal};
 pub use lab::{Announced, Lab, cleanup, cleanup_own, end_on_signal, on_signal};
 pub use manifest::{masquerading, pod_manifest};

@@ -79,7 +79,7 @@ impl<G: Ground> Stage<G> {
     /// Where one does not within `limit`.
     pub fn await_planned(&self, node: &str, limit: Duration) -> Result<()> {
         wait_until(&format!("a plan of every address with {node}"), limit, || {
-            let objects = self.lab.objects("EgressAddress");
+            let objects = self.lab.objects("EgressAddress").ok()?;
             let named = |address: &IpAddr| {
                 let quoted = format!("\"{address}\"");
                 let mut of =
@@ -136,7 +136,7 @@ impl<G: Ground> Stage<G> {
         let twice = self.gateways.twice(since, window);
         ensure!(twice.is_empty(), "two gateways sent for one address: {:?}", twice.first());
         ensure!(self.answers.asked() > 0, "the asking oracle asked nothing");
-        let double = self.lab.double_grant();
+        let double = self.lab.double_grant()?;
         ensure!(double.is_none(), "a port block is granted twice: {double:?}");
         Ok(())
     }

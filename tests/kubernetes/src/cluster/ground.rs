@@ -1,9 +1,14 @@
+use std::path::PathBuf;
+
 use anyhow::{Context, Result};
-use egret_lab::{Ground, Journal, PodNet, Surroundings};
+use egret_lab::{Ground, Journal, PodNet, Stamp, Surroundings};
 
 use super::Cluster;
 
 impl Ground for Cluster {
+    const LOST: &'static str = "The API server is stopped";
+    const FOUND: &'static str = "The API server is back";
+
     fn around(&self) -> &Surroundings {
         &self.around
     }
@@ -31,12 +36,44 @@ impl Ground for Cluster {
         &self.journal
     }
 
-    /// Empty also where the API server cannot be asked.
-    fn objects(&self, kind: &str) -> Vec<serde_json::Value> {
-        let listed = self.kubectl().get(&[&format!("{kind}.egret.dev"), "--all-namespaces"]);
-        match listed {
-            Ok(mut list) => list["items"].as_array_mut().map(std::mem::take).unwrap_or_default(),
-            Err(_) => Vec::new(),
+    fn objects(&self, kind: &str) -> Result<Vec<serde_json::Value>> {
+        let mut list = self.kubectl().get(&[&format!("{kind}.egret.dev"), "--all-namespaces"])?;
+        list["items"].as_array_mut().map(std::mem::take).context("kubectl get gives a list")
+    }
+
+    fn keep(&self) -> Option<PathBuf> {
+        Self::keep(self)
+    }
+
+    fn diagnose(&self) -> Vec<String> {
+        let mut lines = self.describe();
+        let Ok(egret) = egret_lab::binary(None) else { return lines };
+        for worker in self.workers.iter().filter(|worker| worker.is_on()) {
+            let said = worker.output(&format!("{} explain --live", egret.display()));
+            let text = said.map(|output| String::from_utf8_lossy(&output.stdout).into_owned());
+            let text = text.unwrap_or_default();
+            lines.extend(text.lines().take(20).map(|line| format!("{} {line}", worker.name)));
         }
+        lines
+    }
+
+    fn cut_power(&mut self, name: &str) -> Result<Stamp> {
+        self.power_off(name)
+    }
+
+    fn boot_again(&mut self, name: &str) -> Result<()> {
+        self.boot(name)
+    }
+
+    fn tell(&self, arguments: &[&str]) -> Result<String> {
+        self.egret(arguments)
+    }
+
+    fn lose_store(&mut self) -> Result<Stamp> {
+        Ok(self.stop_api())
+    }
+
+    fn find_store(&mut self) -> Result<()> {
+        self.start_api()
     }
 }

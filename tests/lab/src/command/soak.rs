@@ -117,7 +117,7 @@ fn outage(stage: &Stage, minutes: u32) -> Result<()> {
 /// The blocks of a dead node are revoked after 5 min of absence and granted to nobody for 120 s
 /// after that.
 fn quarantine(stage: &mut Stage) -> Result<()> {
-    let taken = blocks(stage, "director-2");
+    let taken = blocks(stage, "director-2")?;
     ensure!(!taken.is_empty(), "director-2 has no block");
     stage.lab.power_off("director-2")?;
     let limit = Duration::from_secs(5 * 60) + QUARANTINE;
@@ -126,7 +126,7 @@ fn quarantine(stage: &mut Stage) -> Result<()> {
         while Stamp::now().since(begun) < limit {
             std::thread::sleep(Duration::from_secs(1));
             for name in stage.lab.node_names().iter().filter(|name| *name != "director-2") {
-                let double = blocks(stage, name).into_iter().find(|block| taken.contains(block));
+                let double = blocks(stage, name)?.into_iter().find(|block| taken.contains(block));
                 ensure!(double.is_none(), "{name} has {double:?} within the quarantine");
             }
         }
@@ -135,7 +135,7 @@ fn quarantine(stage: &mut Stage) -> Result<()> {
 }
 
 /// The port blocks of a node, as text.
-fn blocks(stage: &Stage, node: &str) -> Vec<String> {
-    let own = stage.lab.blocks().into_iter().filter(|block| block.0 == node);
-    own.map(|(_, address, first, last)| format!("{address} {first}-{last}")).collect()
+fn blocks(stage: &Stage, node: &str) -> Result<Vec<String>> {
+    let own = stage.lab.blocks()?.into_iter().filter(|block| block.0 == node);
+    Ok(own.map(|(_, address, first, last)| format!("{address} {first}-{last}")).collect())
 }

@@ -94,10 +94,10 @@ impl Ground for Lab {
         self.start_controller()
     }
 
-    fn objects(&self, kind: &str) -> Vec<serde_json::Value> {
+    fn objects(&self, kind: &str) -> Result<Vec<serde_json::Value>> {
         let mut found = Vec::new();
         collect(&self.store().join("egret.dev"), kind, &mut found);
-        found
+        Ok(found)
     }
 }
 

@@ -117,9 +117,9 @@ pub fn back_from_cut(stage: &Stage, name: &str) -> Result<()> {
 }
 
 /// The port blocks of one node: address, first and last port.
-pub fn blocks(stage: &Stage, node: &str) -> Vec<(IpAddr, u16, u16)> {
-    let all = stage.lab.blocks().into_iter().filter(|block| block.0 == node);
-    all.map(|(_, address, first, last)| (address, first, last)).collect()
+pub fn blocks(stage: &Stage, node: &str) -> Result<Vec<(IpAddr, u16, u16)>> {
+    let all = stage.lab.blocks()?.into_iter().filter(|block| block.0 == node);
+    Ok(all.map(|(_, address, first, last)| (address, first, last)).collect())
 }
 
 /// A pod that a claim selects.

@@ -40,7 +40,7 @@ pub fn duplicates(bench: &mut Bench) -> Result<()> {
     for (name, address) in wishes {
         let what = format!("claim {name} says why it has not got {address}");
         let refused = wait_until(&what, Duration::from_secs(20), || {
-            let objects = stage.lab.objects("StaticEgressIP");
+            let objects = stage.lab.objects("StaticEgressIP").ok()?;
             let own = objects.into_iter().find(|object| object["metadata"]["name"] == name)?;
             let conditions = own["status"]["conditions"].as_array()?.clone();
             conditions.into_iter().find(|c| c["status"] == "False" && c["message"] != "")
@@ -56,7 +56,7 @@ pub fn duplicates(bench: &mut Bench) -> Result<()> {
 
 /// The object of that kind about `about` mentions `word`.
 fn said(stage: &Stage, kind: &str, about: &str, word: &str) -> Option<()> {
-    let objects = stage.lab.objects(kind);
+    let objects = stage.lab.objects(kind).ok()?;
     let found = objects.iter().map(ToString::to_string);
     found.into_iter().find(|text| text.contains(about) && text.contains(word)).map(drop)
 }

@@ -57,14 +57,14 @@ pub fn director_death(bench: &mut Bench) -> Result<()> {
     let plan = egret_lab::load::Plan::new("s05-alone", &["settle-1"]);
     load = egret_lab::load::Load::start(&mut stage.lab, plan, Some((&stage.sources, &bank())))?;
     let before = holders(stage);
-    let taken = blocks(stage, "director-2");
+    let taken = blocks(stage, "director-2")?;
     ensure!(!taken.is_empty(), "director-2 has no port block");
     let off = stage.lab.power_off("director-2")?;
     run_for(20_000);
     alive(stage, &load, off)?;
     nothing_moved(stage, off, &before)?;
     for node in stage.lab.node_names().iter().filter(|name| *name != "director-2") {
-        for block in blocks(stage, node) {
+        for block in blocks(stage, node)? {
             ensure!(!taken.contains(&block), "{node} has got {block:?} within the quarantine");
         }
     }

@@ -25,7 +25,7 @@ pub fn forged_frames(bench: &mut Bench) -> Result<()> {
     });
     let gateway = stage.lab.node(&holder(stage)?)?.addresses()[0];
     let director = stage.lab.node("director-2")?.addresses()[0];
-    let block = blocks(stage, "director-1").into_iter().find(|block| block.0 == bank()[0]);
+    let block = blocks(stage, "director-1")?.into_iter().find(|block| block.0 == bank()[0]);
     let (_, first, _) = block.context("director-1 has no port block of the address")?;
     let pod = stage.lab.pod("settle-1")?;
     let victim = stage.lab.pod("settle-2")?;
@@ -52,7 +52,7 @@ pub fn forged_frames(bench: &mut Bench) -> Result<()> {
 /// none back.
 pub fn unsolicited(bench: &mut Bench) -> Result<()> {
     let stage = bench.stage()?;
-    let block = blocks(stage, "director-1").into_iter().find(|block| block.0 == bank()[0]);
+    let block = blocks(stage, "director-1")?.into_iter().find(|block| block.0 == bank()[0]);
     let (address, _, last) = block.context("director-1 has no port block of the address")?;
     let tunnel = Datagrams::start(&stage.lab, TUNNEL_PORT)?;
     let inside = stage.lab.out.enter();

@@ -1,0 +1,139 @@
+use std::path::PathBuf;
+use std::time::Duration;
+
+use anyhow::{Context, Result, ensure};
+use egret_lab::{PodSpec, Stage, story, wait_until};
+
+use super::{Cluster, ClusterOptions};
+
+/// Where the chart is installed.
+pub const NAMESPACE: &str = "egret-system";
+
+/// The archive of the image that the chart's default values name: what the environment variable
+/// `EGRET_IMAGE` says, else `target/image/egret.tar`.
+///
+/// # Errors
+/// Where it is not there, with the sentence that says how to build it.
+pub fn egret_image() -> Result<PathBuf> {
+    let named = std::env::var_os("EGRET_IMAGE").map(PathBuf::from);
+    let path = named.unwrap_or_else(|| crate::repository().join("target/image/egret.tar"));
+    ensure!(
+        path.is_file(),
+        "no image at {}: build it with `make image` (EGRET_PROFILE=dev builds it quicker)",
+        path.display()
+    );
+    Ok(path)
+}
+
+impl Cluster {
+    /// Brings a cluster up that has Egret's image, with the chart installed as
+    /// [`Cluster::install_egret`] does.
+    ///
+    /// # Errors
+    /// As [`Cluster::up`] and [`Cluster::install_egret`].
+    pub fn with_egret(mut options: ClusterOptions, values: &[&str]) -> Result<Self> {
+        options.images.push(egret_image()?);
+        let cluster = Self::up(&options)?;
+        cluster.install_egret(values)?;
+        Ok(cluster)
+    }
+
+    /// Installs the chart with its default values but for the format of the logs, which the journal
+    /// reads, and `values` (`key=value` each); returns when controller and agents are ready.
+    ///
+    /// # Errors
+    /// Where one is not ready within two minutes, with what is known about it.
+    pub fn install_egret(&self, values: &[&str]) -> Result<()> {
+        let install = ["install", "egret", "deploy/helm/egret", "--namespace", NAMESPACE];
+        let wait = ["--create-namespace", "--wait", "--timeout=2m", "--set=log.format=json"];
+        let values: Vec<_> = values.iter().map(|value| format!("--set={value}")).collect();
+        let values = values.iter().map(String::as_str);
+        let arguments: Vec<_> = install.into_iter().chain(wait).chain(values).collect();
+        self.helm(&arguments).map(drop).with_context(|| self.describe().join("\n"))
+    }
+
+    /// Applies the example manifests, starts a selected and another pod on each director, and waits
+    /// until the claim's addresses are held.
+    ///
+    /// # Errors
+    /// Where the addresses are not held within a minute.
+    pub fn with_example(mut self) -> Result<Stage<Self>> {
+        self.kubectl().apply_path(&crate::repository().join("deploy/examples"))?;
+        self.add_pods(&example_pods())?;
+        let addresses = match story::held(&self) {
+            Ok(addresses) => addresses,
+            Err(error) => return Err(error.context(self.describe().join("\n"))),
+        };
+        let stage = Stage::new(self, &addresses)?;
+        stage.await_held(Duration::from_secs(10))?;
+        Ok(stage)
+    }
+
+    /// The agent's pod on a worker.
+    ///
+    /// # Errors
+    /// Where there is none.
+    pub fn agent_pod(&self, worker: &str) -> Result<String> {
+        let label = "app.kubernetes.io/component=agent";
+        let field = format!("spec.nodeName={worker}");
+        let found = ["pods", "-n", NAMESPACE, "-l", label, "--field-selector", &field];
+        let pods = self.kubectl().get(&found)?;
+        let name = pods["items"][0]["metadata"]["name"].as_str();
+        Ok(name.with_context(|| format!("{worker} has no agent"))?.to_owned())
+    }
+
+    /// Waits until every controller and agent is ready, at most two minutes.
+    ///
+    /// # Errors
+    /// Where one is not.
+    pub fn await_egret(&self) -> Result<()> {
+        for what in ["daemonset/egret-agent", "deployment/egret-controller"] {
+            self.kubectl().ask(&["rollout", "status", "-n", NAMESPACE, what, "--timeout=2m"])?;
+        }
+        Ok(())
+    }
+
+    /// Waits until the agent of a worker that has booted may vote and every address is planned
+    /// with it.
+    ///
+    /// # Errors
+    /// Where that takes longer than a minute.
+    pub fn await_voter(&self, worker: &str, since: egret_lab::Stamp) -> Result<()> {
+        let limit = Duration::from_secs(60);
+        wait_until(&format!("{worker} may vote"), limit, || {
+            let events = egret_lab::Ground::journal(self).events("may_vote", since);
+            events.iter().any(|entry| entry.from == worker).then_some(())
+        })
+    }
+
+    /// What a person would look at first after a failure.
+    pub(super) fn describe(&self) -> Vec<String> {
+        let mut lines = Vec::new();
+        let mut say = |text: String| lines.extend(text.lines().map(str::to_owned));
+        let kinds = "egresspools,staticegressips,egressaddresses,egressnodes,egressclusters";
+        for arguments in [
+            &["get", "pods", "--all-namespaces", "-o", "wide"][..],
+            &["get", kinds, "--all-namespaces"],
+            &["get", "events", "--all-namespaces", "--field-selector=type=Warning"],
+        ] {
+            say(self.kubectl().ask(arguments).unwrap_or_else(|error| format!("{error:#}")));
+        }
+        for what in ["daemonset/egret-agent", "deployment/egret-controller"] {
+            let logs = ["logs", "-n", NAMESPACE, what, "--tail=20", "--prefix"];
+            say(self.kubectl().ask(&logs).unwrap_or_else(|error| format!("{error:#}")));
+        }
+        lines
+    }
+}
+
+/// A selected and another pod on each of two directors, as the laboratory has them.
+fn example_pods() -> Vec<PodSpec> {
+    let of = |number: u8| {
+        let pod = |app: &str| {
+            let node = format!("director-{number}");
+            PodSpec::new(&node, "payments", &format!("{app}-{number}")).label("app", app)
+        };
+        [pod("settle"), pod("other")]
+    };
+    [of(1), of(2)].concat()
+}

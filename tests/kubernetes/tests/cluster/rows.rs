@@ -1,0 +1,23 @@
+//! The rows, in the order in which they run: those that share a cluster first.
+
+mod install;
+mod outage;
+mod power;
+mod restart;
+mod services;
+mod starts;
+
+use egret_kubernetes::Cluster;
+use egret_lab::bench::Row;
+
+pub const ALL: &[Row<Cluster>] = &[
+    Row { name: "installed_chart_serves_the_example", run: install::serves },
+    Row { name: "s41_services_are_not_steered", run: services::run },
+    Row { name: "s24_first_packet_of_real_pods", run: starts::agent_up },
+    Row { name: "s01_gateway_node_poweroff", run: power::off },
+    Row { name: "s12_outage_plus_gateway_death", run: power::without_an_api_server },
+    Row { name: "s11_apiserver_outage", run: outage::run },
+    Row { name: "s30_drain_gateway", run: power::drain },
+    Row { name: "s08_rolling_restart_of_agents", run: restart::run },
+    Row { name: "uninstall_leaves_nothing", run: install::uninstall },
+];

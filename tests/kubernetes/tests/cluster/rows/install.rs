@@ -1,0 +1,72 @@
+//! The chart: what it serves after `helm install` and `kubectl apply`, and what `helm uninstall`
+//! leaves.
+
+use anyhow::{Result, ensure};
+use egret_kubernetes::NAMESPACE;
+use egret_lab::address::Family;
+use egret_lab::checks::run_for;
+use egret_lab::load::{Load, Plan, source_seen};
+use egret_lab::{Ground, Stamp};
+
+use crate::world::{Bench, clean, names};
+
+/// Selected pods leave with the claim's addresses, others with their node's; what people read says
+/// so too.
+pub fn serves(bench: &mut Bench) -> Result<()> {
+    let stage = bench.stage()?;
+    for family in Family::BOTH {
+        for number in 1..=2 {
+            let seen = source_seen(&mut stage.lab, &format!("settle-{number}"), family)?;
+            ensure!(stage.addresses.contains(&seen), "settle-{number}: {seen}");
+            let seen = source_seen(&mut stage.lab, &format!("other-{number}"), family)?;
+            let own = stage.lab.worker(&format!("director-{number}"))?.addresses();
+            ensure!(seen == family.pick(own), "other-{number}: {seen}");
+        }
+    }
+    for kind in ["egresspools", "seip", "egressaddresses", "egressnodes", "egressclusters"] {
+        let table = stage.lab.kubectl().ask(&["get", kind, "--all-namespaces"])?;
+        ensure!(table.lines().count() > 1, "no {kind}: {table}");
+        for line in table.lines() {
+            println!("    {line}");
+        }
+    }
+    println!("{}", stage.lab.egret(&["status"])?);
+    Ok(())
+}
+
+/// Neither a rule nor an object is left, and connections of pods that nobody selected go on.
+pub fn uninstall(bench: &mut Bench) -> Result<()> {
+    let stage = bench.stage()?;
+    let plan = Plan::new("not selected", &["other-1", "other-2"]);
+    let load = Load::start(&mut stage.lab, plan, None)?;
+    run_for(500);
+    let (begun, addresses) = (Stamp::now(), names(stage)?);
+    ensure!(!addresses.is_empty(), "no EgressAddress: the test shows nothing");
+    stage.lab.helm(&["uninstall", "egret", "-n", NAMESPACE, "--wait", "--timeout=5m"])?;
+    let report = load.report(begun);
+    ensure!(report.lost.is_empty(), "{} lost: {:?}", report.lost.len(), report.lost.first());
+    for name in stage.lab.names() {
+        clean(stage, &name)?;
+    }
+    let kinds = stage.lab.kubectl().ask(&["api-resources", "-o", "name"])?;
+    let left = kinds.lines().find(|line| line.contains("egret"));
+    ensure!(left.is_none(), "a kind is left: {left:?}");
+    for kind in [
+        "clusterroles",
+        "clusterrolebindings",
+        "validatingadmissionpolicies",
+        "pods -n egret-system",
+    ] {
+        let arguments: Vec<_> = ["get", "-o", "name"].into_iter().chain(kind.split(' ')).collect();
+        let all = stage.lab.kubectl().ask(&arguments)?;
+        let left = all.lines().find(|line| line.contains("egret"));
+        ensure!(left.is_none(), "{kind}: {left:?} is left");
+    }
+    for family in Family::BOTH {
+        let seen = source_seen(&mut stage.lab, "settle-1", family)?;
+        let own = stage.lab.worker("director-1")?.addresses();
+        ensure!(seen == family.pick(own), "after the uninstallation settle-1 leaves as {seen}");
+    }
+    bench.spoil();
+    Ok(())
+}

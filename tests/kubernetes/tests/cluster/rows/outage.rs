@@ -1,0 +1,23 @@
+//! S11: the API server is down for a minute; nothing moves, nothing is lost.
+
+use anyhow::{Result, ensure};
+use egret_lab::checks::{alive, holders, nothing_moved, run_for};
+
+use crate::world::{Bench, load, unanswered};
+
+pub fn run(bench: &mut Bench) -> Result<()> {
+    let stage = bench.stage()?;
+    let load = load(stage, "s11")?;
+    run_for(500);
+    let (before, answered) = (holders(stage), unanswered(&load));
+    let begun = stage.lab.stop_api();
+    run_for(60_000);
+    stage.lab.start_api()?;
+    run_for(5000);
+    alive(stage, &load, begun)?;
+    nothing_moved(stage, begun, &before)?;
+    let lost = unanswered(&load).saturating_sub(answered);
+    ensure!(lost <= 4, "{lost} datagrams lost while the API server was away");
+    stage.check_invariants(begun)?;
+    stage.lab.wait_ready()
+}

@@ -1,0 +1,57 @@
+//! Clusters as the rows need them.
+
+use std::time::Duration;
+
+use anyhow::{Result, ensure};
+use egret_kubernetes::{Cluster, ClusterOptions};
+use egret_lab::checks::PATIENCE;
+use egret_lab::load::{Load, Plan};
+use egret_lab::{Ground, Stamp};
+
+pub type Stage = egret_lab::Stage<Cluster>;
+pub type Bench = egret_lab::bench::Bench<Cluster>;
+
+/// The chart with its default values, and the examples.
+pub fn usual() -> Result<Stage> {
+    Cluster::with_egret(ClusterOptions::default(), &[])?.with_example()
+}
+
+/// The load of most rows: forty connections, UDP, a new connection now and then.
+pub fn load(stage: &mut Stage, name: &str) -> Result<Load> {
+    let plan = Plan::new(name, &["settle-1", "settle-2"]).probe(Duration::from_millis(250));
+    let allowed = stage.addresses.clone();
+    Load::start(&mut stage.lab, plan, Some((&stage.sources, &allowed)))
+}
+
+/// Boots a worker that is off and waits until it counts again.
+pub fn back(stage: &mut Stage, name: &str) -> Result<()> {
+    let booted = Stamp::now();
+    stage.lab.boot(name)?;
+    stage.lab.await_voter(name, booted)?;
+    stage.await_planned(name, PATIENCE)?;
+    stage.lab.wait_ready()?;
+    stage.lab.await_egret()
+}
+
+/// How many datagrams had no answer; one per stream may be under way at the moment of the count.
+pub fn unanswered(load: &Load) -> u64 {
+    load.report(Stamp(0)).udp.unanswered
+}
+
+/// Nothing of Egret is in a worker's kernel.
+pub fn clean(stage: &Stage, worker: &str) -> Result<()> {
+    let worker = stage.lab.worker(worker)?;
+    for line in ["nft list ruleset", "ip rule", "ip -6 rule", "ip -d link", "ls /sys/fs/bpf"] {
+        let said = worker.shell(line)?;
+        let found = said.lines().find(|line| line.contains("egret"));
+        ensure!(found.is_none(), "{}: `{line}` still has {found:?}", worker.name);
+    }
+    Ok(())
+}
+
+/// The addresses of the claim, in text, for the API.
+pub fn names(stage: &Stage) -> Result<Vec<String>> {
+    let objects = stage.lab.objects("EgressAddress")?;
+    let names = objects.iter().filter_map(|object| object["metadata"]["name"].as_str());
+    Ok(names.map(str::to_owned).collect())
+}

@@ -21,8 +21,8 @@ pub(super) fn edit(schema: &mut JSONSchemaProps) {
 
 fn addresses(schema: &mut JSONSchemaProps) {
     schema.max_items = Some(64);
-    let known = "self.filter(text, isIP(text)).map(text, string(ip(text)))";
-    let twice = format!("{known}.filter(one, !{known}.exists_one(other, other == one))");
+    let known = "self.filter(text, isIP(text))";
+    let twice = format!("{known}.filter(one, !{known}.exists_one(other, ip(other) == ip(one)))");
     rules(
         schema,
         [
@@ -32,7 +32,7 @@ fn addresses(schema: &mut JSONSchemaProps) {
             ),
             Rule::makes(
                 format!("{twice}.size() == 0"),
-                format!("{twice}[0] + ' is listed twice: write each address once'"),
+                format!("{twice}[1] + ' is listed twice: write each address once'"),
             ),
         ],
     );
@@ -56,9 +56,11 @@ fn families(schema: &mut JSONSchemaProps) {
 
 fn destinations(schema: &mut JSONSchemaProps) {
     schema.max_items = Some(128);
-    let known = "self.filter(entry, isCIDR(entry.cidr))\
-                 .map(entry, string(cidr(entry.cidr).masked()))";
-    let twice = format!("{known}.filter(one, !{known}.exists_one(other, other == one))");
+    let known = "self.map(entry, entry.cidr).filter(text, isCIDR(text))";
+    let twice = format!(
+        "{known}.filter(one, !{known}.exists_one(other, \
+         cidr(other).masked() == cidr(one).masked()))"
+    );
     rules(
         schema,
         [
@@ -69,7 +71,10 @@ fn destinations(schema: &mut JSONSchemaProps) {
             ),
             Rule::makes(
                 format!("{twice}.size() == 0"),
-                format!("{twice}[0] + ' is listed twice: write it once, with all its exceptions'"),
+                format!(
+                    "{twice}[1] + ' is the range of another entry: write it once, with all its \
+                     exceptions'"
+                ),
             ),
         ],
     );
@@ -103,9 +108,9 @@ fn exceptions() -> [Rule; 2] {
 
 /// Rules over several fields.
 fn whole() -> [Rule; 4] {
-    let listed = "self.addresses.filter(text, isIP(text)).map(text, ip(text))";
+    let family = "(ip(text).family() == 4 ? 'IPv4' : 'IPv6')";
     let foreign =
-        format!("{listed}.filter(address, !(('IPv' + string(address.family())) in self.families))");
+        format!("self.addresses.filter(text, isIP(text) && !({family} in self.families))");
     [
         Rule::says(
             "!has(self.podSelector) || !has(self.serviceName)",
@@ -125,9 +130,8 @@ fn whole() -> [Rule; 4] {
                  || {foreign}.size() == 0"
             ),
             format!(
-                "[{foreign}[0]].map(address, ['IPv' + string(address.family())].map(family, \
-                 string(address) + ' is ' + family + ', which spec.families does not list: add ' \
-                 + family + ' there or remove the address')[0])[0]"
+                "[{foreign}[0]].map(text, text + ' is ' + {family} + ', which spec.families does \
+                 not list: add ' + {family} + ' there or remove the address')[0]"
             ),
         )
         .field(".addresses"),

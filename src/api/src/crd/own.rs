@@ -16,13 +16,13 @@ pub(super) fn egress_address(schema: &mut JSONSchemaProps) {
         format!("!isIP(self.spec.address) || ({NAME})"),
         "an EgressAddress is named by its address, IPv6 in full and with dashes",
     );
-    rules(schema, [name.field(".metadata.name")]);
+    rules(schema, [name]);
     let plain = at(schema, "spec.address");
     address(plain);
     let forever = "an EgressAddress keeps its address: delete it and make another";
     rules(plain, [Rule::says("self == oldSelf", forever)]);
-    let fence = "'a fence never goes down: write at least ' + string(oldSelf)";
-    rules(at(schema, "spec.fence"), [Rule::makes("self >= oldSelf", fence)]);
+    let fence = Rule::says("self >= oldSelf", "a fence never goes down");
+    rules(at(schema, "spec.fence"), [fence]);
     duration(at(schema, "spec.lease"));
     address(at(schema, "status.attachment.wireAddress"));
 }
@@ -52,14 +52,14 @@ pub(super) fn egress_cluster(schema: &mut JSONSchemaProps) {
         "self.metadata.name == 'cluster'",
         "there is one EgressCluster: name it cluster",
     );
-    rules(schema, [name.field(".metadata.name")]);
+    rules(schema, [name]);
     let forever = "a cluster keeps its id: another id makes every agent forget its leases";
     rules(at(schema, "spec.id"), [Rule::says("self == oldSelf", forever)]);
     let kept = "a voter set is replaced by one with a greater number, never removed";
     let kept = Rule::says("has(self.set) || !has(oldSelf.set)", kept);
     rules(at(schema, "spec"), [kept]);
-    let number = "'the number of a voter set never goes down: write at least ' + string(oldSelf)";
-    rules(at(schema, "spec.set.number"), [Rule::makes("self >= oldSelf", number)]);
+    let number = Rule::says("self >= oldSelf", "the number of a voter set never goes down");
+    rules(at(schema, "spec.set.number"), [number]);
     at(schema, "spec.set.members").max_items = Some(16);
     list(schema, "spec.set.members[].endpoints", 8, address);
     key(at(schema, "spec.set.members[].publicKey"));

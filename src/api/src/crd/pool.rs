@@ -2,7 +2,7 @@ use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::JSONSche
 use serde_json::json;
 
 use super::cel::{
-    IS_DURATION, NO_ADDRESS, cidr_rules, duration, mapped, mapped_sentence, millis, sortable,
+    IS_DURATION, NO_ADDRESS, cidr_rules, duration, mapped, mapped_sentence, millis, number,
 };
 use super::edit::{Rule, at, defaults, rules};
 use crate::DEFAULT_PORTS_PER_NODE;
@@ -11,6 +11,9 @@ use crate::DEFAULT_PORTS_PER_NODE;
 const RANGES: i64 = 64;
 
 pub(super) fn edit(schema: &mut JSONSchemaProps) {
+    const NONE: &str = "a pool of provider L2 needs at least one range, such as 203.0.113.16/29";
+    let some = Rule::says("has(self.addresses) && size(self.addresses) > 0", NONE);
+    rules(at(schema, "spec"), [some.field(".addresses")]);
     ranges(at(schema, "spec.addresses"));
     let most = at(schema, "spec.gateways.maxAddressesPerNode");
     most.minimum = None;
@@ -35,8 +38,9 @@ fn ports(schema: &mut JSONSchemaProps) {
     let nearest = sizes[..6]
         .iter()
         .rfold("'8192'".to_owned(), |rest, size| format!("self <= {size} ? '{size}' : {rest}"));
-    let sentence =
-        format!("string(self) + ' is not a power of two from 128 to 8192: write ' + ({nearest})");
+    let sentence = format!(
+        "'%s is not a power of two from 128 to 8192: write %s'.format([string(self), {nearest}])"
+    );
     schema.minimum = None;
     defaults(schema, json!(DEFAULT_PORTS_PER_NODE));
     rules(schema, [Rule::makes(format!("self in {sizes:?}"), sentence)]);
@@ -50,47 +54,48 @@ fn lease(schema: &mut JSONSchemaProps) {
 }
 
 fn ranges(schema: &mut JSONSchemaProps) {
-    const NONE: &str = "a pool of provider L2 needs at least one range, such as 203.0.113.16/29";
     schema.max_items = Some(RANGES);
-    defaults(schema, json!([]));
-    rules(schema, [Rule::says("size(self) > 0", NONE), overlap()]);
+    schema.default = None;
+    rules(schema, [overlap()]);
     let range = at(schema, "[]");
     range.max_length = Some(96);
     rules(range, ends());
     rules(range, cidr_rules(CIDR));
-    rules(range, [inside_a_range(), one_family(), upwards(), special()]);
+    rules(range, [inside_a_range(), one_family(), upwards()]);
+    rules(range, special());
 }
 
 /// True where `self` is written as a CIDR.
 const CIDR: &str = "(self.contains('/') && !self.contains('-'))";
-/// The first and last address of `self`, where it is no CIDR; one alone is both.
-const ENDS: &str = "(self.contains('-') ? self.split('-', 2).map(end, end.trim()) : [self])";
 /// True where `self` is a range from one address to another.
-const RANGE: &str = "(self.contains('-') && self.split('-', 2).all(end, isIP(end.trim())))";
-const FIRST: &str = "self.split('-', 2)[0].trim()";
-const LAST: &str = "self.split('-', 2)[1].trim()";
+const RANGE: &str = "(self.contains('-') && isIP(self.find('^[^-]*').trim()) \
+     && isIP(self.find('-.*').substring(1).trim()))";
+/// The first address of `self`, where it is no CIDR.
+const FIRST: &str = "self.find('^[^-]*').trim()";
+/// The last address of `self`, where it is a range.
+const LAST: &str = "self.find('-.*').substring(1).trim()";
 
-fn ends() -> [Rule; 2] {
-    let mapped = mapped("end");
-    let wrong = format!("!isIP(end) && !{mapped}");
-    let first = format!("{ENDS}.filter(end, {wrong})[0]");
-    let given = Rule::makes(
-        format!("{CIDR} || {ENDS}.all(end, !({wrong}))"),
-        format!("{first} + {NO_ADDRESS}"),
-    );
-    let first = format!("{ENDS}.filter(end, {mapped})[0]");
-    let plain = Rule::makes(
-        format!("{CIDR} || {ENDS}.all(end, !{mapped})"),
-        mapped_sentence(&first, &first),
-    );
-    [given, plain]
+fn ends() -> [Rule; 4] {
+    let rules = |end: &str, when: &str| {
+        let mapped = mapped(end);
+        [
+            Rule::makes(
+                format!("{when} || isIP({end}) || {mapped}"),
+                format!("{end} + {NO_ADDRESS}"),
+            ),
+            Rule::makes(format!("{when} || !{mapped}"), mapped_sentence(end, end)),
+        ]
+    };
+    let [first, first_plain] = rules(FIRST, CIDR);
+    let [last, last_plain] = rules(LAST, "!self.contains('-')");
+    [first, first_plain, last, last_plain]
 }
 
 fn inside_a_range() -> Rule {
     Rule::makes(
         format!("!{CIDR} || !isCIDR(self) || cidr(self).masked() == cidr(self)"),
-        "self + ' is an address inside a range: write ' + string(cidr(self).masked()) \
-         + ' for the range or ' + string(cidr(self).ip()) + ' for the address'",
+        "'%s is an address inside a range: write %s for the range or %s for the address'\
+         .format([self, string(cidr(self).masked()), string(cidr(self).ip())])",
     )
 }
 
@@ -102,51 +107,60 @@ fn one_family() -> Rule {
 }
 
 fn upwards() -> Rule {
-    let (first, last) = (sortable(FIRST), sortable(LAST));
+    let (first, last) = (number(FIRST), number(LAST));
     Rule::makes(
-        format!("!{RANGE} || ip({FIRST}).family() != ip({LAST}).family() || {first} <= {last}"),
         format!(
-            "self + ' ends below its beginning: write ' + string(ip({LAST})) + '-' \
-             + string(ip({FIRST}))"
+            "!{RANGE} || ip({FIRST}).family() == 6 || ip({LAST}).family() == 6 || {first} <= {last}"
         ),
+        format!("self + ' ends below its beginning: write ' + {LAST} + '-' + {FIRST}"),
     )
 }
 
-/// Ranges that no egress address can come from (RFC 6890, RFC 4291), and their first addresses as
-/// [`sortable`] writes them.
-const SPECIAL: [[&str; 3]; 9] = [
-    ["0.0.0.0/8", "unspecified", "000000000000"],
-    ["127.0.0.0/8", "loopback", "127000000000"],
-    ["169.254.0.0/16", "link-local", "169254000000"],
-    ["224.0.0.0/4", "multicast", "224000000000"],
-    ["240.0.0.0/4", "reserved", "240000000000"],
-    ["::/128", "unspecified", "00000000000000000000000000000000"],
-    ["::1/128", "loopback", "00000000000000000000000000000001"],
-    ["fe80::/10", "link-local", "fe800000000000000000000000000000"],
-    ["ff00::/8", "multicast", "ff000000000000000000000000000000"],
+/// Ranges that no egress address can come from (RFC 6890, RFC 4291).
+const SPECIAL: [[&str; 2]; 9] = [
+    ["0.0.0.0/8", "unspecified"],
+    ["127.0.0.0/8", "loopback"],
+    ["169.254.0.0/16", "link-local"],
+    ["224.0.0.0/4", "multicast"],
+    ["240.0.0.0/4", "reserved"],
+    ["::/128", "unspecified"],
+    ["::1/128", "loopback"],
+    ["fe80::/10", "link-local"],
+    ["ff00::/8", "multicast"],
 ];
 
-fn special() -> Rule {
-    let all = format!("{SPECIAL:?}");
-    let touches = format!(
-        "({CIDR} ? isCIDR(self) && (cidr(net[0]).containsCIDR(self) || cidr(self).containsCIDR(net[0])) \
-         : {RANGE} ? cidr(net[0]).containsIP({FIRST}) || ({first} <= net[2] && net[2] <= {last} \
-         && size(net[2]) == size({last})) \
-         : isIP(self) && cidr(net[0]).containsIP(self))",
-        first = sortable(FIRST),
-        last = sortable(LAST),
-    );
-    Rule::makes(
-        format!("!{all}.exists(net, {touches})"),
-        format!(
-            "[{all}.filter(net, {touches})[0]].map(net, self + ' holds ' + net[1] + ' addresses (' \
-             + net[0] + '): leave them out')[0]"
-        ),
-    )
+/// Of a range only the ends are looked at.
+fn special() -> Vec<Rule> {
+    let rule = |[net, what]: [&str; 2]| {
+        let cidr = format!("cidr('{net}')");
+        let touches = format!(
+            "({CIDR} ? isCIDR(self) && ({cidr}.containsCIDR(self) || cidr(self).containsCIDR('{net}')) \
+             : {RANGE} ? {cidr}.containsIP({FIRST}) || {cidr}.containsIP({LAST}) \
+             : isIP(self) && {cidr}.containsIP(self))"
+        );
+        Rule::makes(
+            format!("!{touches}"),
+            format!("self + ' holds {what} addresses ({net}): leave them out'"),
+        )
+    };
+    SPECIAL.map(rule).into()
 }
 
-/// Each entry as its text, whether it is a CIDR, and its first and last address as [`sortable`]
-/// writes them; of a CIDR only the first.
+/// No address twice: CIDRs and single addresses are compared with the beginning of every entry.
 fn overlap() -> Rule {
-    Rule::says("true", "")
+    let first = "(one.contains('-') ? one.find('^[^-]*').trim() : one.find('^[^/]*'))";
+    let net = "(isCIDR(other) ? cidr(other) \
+         : cidr(other + (ip(other).family() == 4 ? '/32' : '/128')))";
+    let known = "(isIP(other) || isCIDR(other))";
+    let within = format!("isIP({first}) && {known} && {net}.containsIP({first})");
+    let pairs = format!(
+        "self.filter(one, self.filter(other, {within}).size() > (isIP(one) || isCIDR(one) ? 1 : 0))"
+    );
+    let earlier = format!("self.filter(other, other != one && {within})");
+    Rule::makes(
+        format!("{pairs}.size() == 0"),
+        format!(
+            "[{pairs}[0]].map(one, '%s overlaps %s: write each address once'.format([one, {earlier}.size() > 0 ? {earlier}[0] : one]))[0]"
+        ),
+    )
 }

@@ -148,14 +148,14 @@ fn addresses(
         let field = format!("{FIELD}[{index}]");
         let Some(address) = faults.take(&field, parse_address(text)) else { continue };
         if addresses.contains(&address) {
-            faults.add(&field, format!("{address} is listed twice: write each address once"));
+            faults.add(&field, format!("{text} is listed twice: write each address once"));
         }
         let family = Family::of(address);
         if families.is_some_and(|families| !families.is_empty() && !families.contains(&family)) {
             faults.add(
                 &field,
                 format!(
-                    "{address} is {family}, which spec.families does not list: add {family} there \
+                    "{text} is {family}, which spec.families does not list: add {family} there \
                      or remove the address"
                 ),
             );
@@ -212,7 +212,10 @@ fn destinations(faults: &mut Faults, listed: &[api::Destination]) -> Vec<Destina
         if values.iter().any(|earlier| earlier.cidr == cidr.net()) {
             faults.add(
                 format!("{place}.cidr"),
-                format!("{} is listed twice: write it once, with all its exceptions", cidr.net()),
+                format!(
+                    "{} is the range of another entry: write it once, with all its exceptions",
+                    destination.cidr
+                ),
             );
         }
         values.push(Destination { cidr: cidr.net(), except: excepts });

@@ -97,12 +97,13 @@ fn failover(faults: &mut Faults, failover: Option<&api::Failover>) -> Failover {
     const LEASE: &str = "spec.failover.lease";
     let default = api::Failover::default();
     let failover = failover.unwrap_or(&default);
-    let lease = failover.lease.as_ref().and_then(|text| duration(faults, LEASE, text));
-    if let Some(lease) = lease
-        && !(MIN_LEASE..=MAX_LEASE).contains(&lease)
-    {
-        faults.add(LEASE, format!("{lease} is not from {MIN_LEASE} to {MAX_LEASE}"));
-    }
+    let lease = failover.lease.as_ref().and_then(|text| {
+        let lease = duration(faults, LEASE, text)?;
+        if !(MIN_LEASE..=MAX_LEASE).contains(&lease) {
+            faults.add(LEASE, format!("{text} is not from {MIN_LEASE} to {MAX_LEASE}"));
+        }
+        Some(lease)
+    });
     let release_after = failover
         .release_after
         .as_ref()

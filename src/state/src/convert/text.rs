@@ -44,6 +44,7 @@ impl Cidr {
 /// A sentence where it is none; for an address alone it says which prefix to write.
 pub fn parse_cidr(text: &str) -> Result<Cidr, String> {
     if let Ok(address) = text.parse::<IpAddr>() {
+        not_mapped(address, text)?;
         let prefix = if address.is_ipv4() { 32 } else { 128 };
         return Err(format!("{text} is an address, not a CIDR: write {text}/{prefix}"));
     }
@@ -61,8 +62,9 @@ pub fn parse_cidr(text: &str) -> Result<Cidr, String> {
 /// # Errors
 /// A sentence where it is none of these, or holds addresses that no host can have.
 pub fn parse_range(text: &str) -> Result<(AddressRange, Vec<IpAddr>), String> {
-    let (first, last, reserved) = if let Some((first, last)) = text.split_once('-') {
-        (parse_address(first.trim())?, parse_address(last.trim())?, Vec::new())
+    let written = text.split_once('-').map(|(first, last)| (first.trim(), last.trim()));
+    let (first, last, reserved) = if let Some((first, last)) = written {
+        (parse_address(first)?, parse_address(last)?, Vec::new())
     } else if text.contains('/') {
         cidr_bounds(text)?
     } else {
@@ -72,8 +74,10 @@ pub fn parse_range(text: &str) -> Result<(AddressRange, Vec<IpAddr>), String> {
     if first.is_ipv4() != last.is_ipv4() {
         return Err(format!("{text} begins in one family and ends in the other: split it in two"));
     }
-    let range = AddressRange::new(first, last)
-        .ok_or_else(|| format!("{text} ends below its beginning: write {last}-{first}"))?;
+    let range = AddressRange::new(first, last).ok_or_else(|| {
+        let (first, last) = written.unwrap_or((text, text));
+        format!("{text} ends below its beginning: write {last}-{first}")
+    })?;
     for (special, what) in SPECIAL {
         let special: IpNet = special.parse().map_err(|_| format!("{special} is not a CIDR"))?;
         let outside = AddressRange::new(special.network(), special.broadcast());

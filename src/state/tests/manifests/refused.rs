@@ -207,8 +207,8 @@ const CLAIMS: &[(&str, usize, &str)] = &[
     (
         "  destinations: [{cidr: 198.51.100.0/24}, {cidr: 198.51.100.9/24}]\n",
         1,
-        "spec.destinations[1].cidr: 198.51.100.0/24 is listed twice: write it once, with \
-                 all its exceptions",
+        "spec.destinations[1].cidr: 198.51.100.9/24 is the range of another entry: write it \
+                 once, with all its exceptions",
     ),
     (
         "  addresses: [203.0.113.17, 203.0.113.17]\n",

@@ -46,7 +46,9 @@ pub struct AgentArgs {
 }
 
 impl AgentArgs {
-    pub(crate) fn node(&self) -> NodeName {
+    /// The name of this node.
+    #[must_use]
+    pub fn node(&self) -> NodeName {
         let host = || std::fs::read_to_string("/proc/sys/kernel/hostname").unwrap_or_default();
         NodeName::new(self.node.clone().unwrap_or_else(host).trim())
     }

@@ -19,9 +19,11 @@ mod metrics;
 mod node_status;
 mod remembered;
 mod start;
+mod teardown;
 mod update;
 
 pub use args::AgentArgs;
 pub use error::AgentError;
 pub use metrics::register as register_metrics;
 pub use start::run;
+pub use teardown::{LeftBehind, teardown};

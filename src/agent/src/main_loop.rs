@@ -7,9 +7,11 @@
 mod checks;
 mod reports;
 mod sync;
+mod uninstall;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -20,12 +22,14 @@ use egret_core::programme::{
     steering_programme,
 };
 use egret_core::quorum::{Now, View};
+use egret_datapath::Settings;
 use egret_datapath::probe::Verdict;
 use egret_datapath::repair::Change;
 use egret_ports::clock::Clock;
 use egret_ports::cluster_state::ClusterState;
 use egret_ports::error::PortError;
 use egret_ports::steering::Applied;
+use egret_runtime::health::{Health, Pulse};
 use egret_runtime::shutdown::Shutdown;
 use tokio::sync::mpsc::{Receiver, UnboundedReceiver, UnboundedSender};
 use tracing::{error, info, warn};
@@ -76,6 +80,11 @@ pub(crate) struct MainLoop<S, C> {
     pub(crate) memory: LoopMemory,
     pub(crate) events: Events,
     pub(crate) done: UnboundedSender<Done>,
+    pub(crate) health: Health,
+    pub(crate) pulse: Pulse,
+    pub(crate) bpffs: PathBuf,
+    pub(crate) run_dir: PathBuf,
+    pub(crate) settings: Settings,
 }
 
 /// What the loop remembers between turns.
@@ -97,6 +106,7 @@ pub(crate) struct LoopMemory {
     unheld_drops: u64,
     syncing: bool,
     stopped: bool,
+    uninstalling: bool,
 }
 
 impl<S: ClusterState, C: Clock> MainLoop<S, C> {
@@ -128,6 +138,10 @@ impl<S: ClusterState, C: Clock> MainLoop<S, C> {
                 Some(done) = done.recv() => self.on_done(done),
                 _ = tick.tick() => self.on_tick(),
             }
+            self.pulse.beat();
+            if self.memory.uninstalling {
+                return self.uninstall(inputs.notices, inputs.shutdown).await;
+            }
             self.sync();
         }
         self.stop(inputs.notices).await
@@ -137,22 +151,35 @@ impl<S: ClusterState, C: Clock> MainLoop<S, C> {
     async fn stop(mut self, mut notices: UnboundedReceiver<Notice>) -> Result<(), AgentError> {
         info!(event = "stopping", "handing over");
         self.lease.tell(Command::Stop { handover: true });
+        self.wait_for_stop(&mut notices).await?;
+        info!(event = "stopped", "agent stopped");
+        Ok(())
+    }
+
+    /// Waits until the lease thread has let go of everything.
+    async fn wait_for_stop(
+        &mut self,
+        notices: &mut UnboundedReceiver<Notice>,
+    ) -> Result<(), AgentError> {
         let deadline = tokio::time::Instant::now() + LONGEST_STOP;
         while !self.memory.stopped {
             match tokio::time::timeout_at(deadline, notices.recv()).await {
                 Ok(Some(notice)) => self.on_notice(notice)?,
                 Ok(None) => break,
                 Err(_) => {
-                    warn!("the hand-over took too long: leases end by their deadlines");
+                    warn!("letting go took too long: leases end by their deadlines");
                     break;
                 }
             }
         }
-        info!(event = "stopped", "agent stopped");
         Ok(())
     }
 
     pub(crate) fn on_snapshot(&mut self, snapshot: Arc<Snapshot>) {
+        if snapshot.cluster.as_ref().is_some_and(|cluster| cluster.value.uninstalling) {
+            self.memory.uninstalling = true;
+            return;
+        }
         self.memory.snapshot = Some(snapshot.clone());
         self.tell_lease_thread(&snapshot);
         self.status.block_needs = blocks::needs(&snapshot, &self.me, &self.memory.pressure);
@@ -192,6 +219,8 @@ impl<S: ClusterState, C: Clock> MainLoop<S, C> {
         if let Ok(Applied::Changed) = applied {
             info!(event = "programmed", "the kernel holds the new programme");
         }
+        let failed = applied.as_ref().err().map(ToString::to_string);
+        self.health.set_missing("programme", failed);
         self.record("RulesNotApplied", applied.map(|_| ()));
     }
 

@@ -1,5 +1,6 @@
 use std::path::Path;
 use std::sync::Arc;
+use std::time::Duration;
 
 use egret_core::model::EgressNodeStatus;
 use egret_datapath::announce::PacketAnnouncer;
@@ -7,6 +8,7 @@ use egret_datapath::repair;
 use egret_peers::{Endpoint, Identity};
 use egret_ports::clock::Clock;
 use egret_ports::cluster_state::ClusterState;
+use egret_runtime::health::Health;
 use egret_runtime::lock::{LockError, NodeLock};
 use egret_runtime::shutdown::Shutdown;
 use tokio::sync::mpsc;
@@ -21,6 +23,9 @@ use crate::lease::{self, KeptFile, LeaseThread};
 use crate::main_loop::{Inputs, LoopMemory, MainLoop};
 use crate::remembered::RememberedFile;
 
+/// A main loop that takes longer for one turn is taken for dead.
+const LONGEST_TURN: Duration = Duration::from_secs(60);
+
 /// Runs the agent of this node until the end is asked for.
 ///
 /// Guarantees: adopts what an earlier process left in the kernel; leaves everything in the kernel
@@ -32,8 +37,10 @@ pub async fn run<S: ClusterState, C: Clock>(
     args: AgentArgs,
     state: Arc<S>,
     clock: C,
+    health: Health,
     shutdown: Shutdown,
 ) -> Result<(), AgentError> {
+    health.set_missing("programme", Some("no snapshot of the cluster was programmed".to_owned()));
     let me = args.node();
     let settings = args.settings();
     let _lock = lock(&args.run_dir)?;
@@ -74,6 +81,11 @@ pub async fn run<S: ClusterState, C: Clock>(
         lease,
         status,
         done,
+        pulse: health.pulse("main loop", LONGEST_TURN),
+        health,
+        bpffs: args.bpffs,
+        run_dir: args.run_dir,
+        settings,
     };
     let inputs = Inputs { notices: notice_receiver, changes, shutdown };
     main_loop.run(inputs, done_receiver).await

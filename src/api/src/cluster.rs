@@ -11,6 +11,7 @@ use serde::{Deserialize, Serialize};
     version = "v1alpha1",
     kind = "EgressCluster",
     plural = "egressclusters",
+    category = "egret",
     derive = "PartialEq",
     doc = "What all of Egret's nodes share: the cluster's id, its voters and the ranges that are never steered. One object, named cluster.",
     printcolumn(name = "Set", type_ = "integer", json_path = ".spec.set.number"),
@@ -28,6 +29,10 @@ pub struct EgressClusterSpec {
     /// What is never steered.
     #[serde(default)]
     pub ranges: ClusterRanges,
+    /// Set by egret uninstall: agents take everything out of their nodes' kernels and nothing is
+    /// planned any more.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub uninstalling: bool,
 }
 
 /// A numbered set of voters.

@@ -16,6 +16,7 @@ use std::time::Duration;
 use egret_core::model::Snapshot;
 use egret_ports::clock::Clock;
 use egret_ports::cluster_state::ClusterState;
+use egret_runtime::health::Health;
 use egret_runtime::shutdown::Shutdown;
 use tracing::{info, warn};
 
@@ -26,6 +27,10 @@ use crate::turn::Turn;
 /// How long a leader lease lasts, in seconds; renewed after [`RENEW`].
 const LEAD_SECONDS: u32 = 4;
 const RENEW: Duration = Duration::from_secs(2);
+/// How often one that does not lead looks whether it may: a dead leader is replaced in under 5 s.
+const LOOK: Duration = Duration::from_millis(500);
+/// A controller that takes longer for one turn is taken for dead.
+const LONGEST_TURN: Duration = Duration::from_secs(120);
 
 /// Runs until the end is asked for.
 ///
@@ -34,31 +39,38 @@ pub async fn run<S: ClusterState, C: Clock>(
     args: ControllerArgs,
     state: Arc<S>,
     clock: C,
+    health: Health,
     mut shutdown: Shutdown,
 ) {
+    let pulse = health.pulse("controller", LONGEST_TURN);
+    health.set_missing("snapshot", Some("no complete snapshot of the cluster was read".to_owned()));
     let identity = args.identity();
     let mut snapshots = state.watch();
     let mut turn = Turn::new(args.settings(), state.clone(), clock);
-    let mut renew = tokio::time::interval(RENEW);
-    renew.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+    let mut renew_at = tokio::time::Instant::now();
     let mut leading = false;
     info!(event = "controller_started", identity, "controller started");
     loop {
         let wake = turn.wake_in();
         tokio::select! {
             () = shutdown.requested() => break,
-            _ = renew.tick() => {
+            () = tokio::time::sleep_until(renew_at) => {
                 let leads = lead(&*state, &identity).await;
                 if leads != leading {
                     info!(event = "leading", leading = leads, identity, "leadership changed");
                     leading = leads;
                     turn.forget();
                 }
+                renew_at = tokio::time::Instant::now() + if leading { RENEW } else { LOOK };
             }
             changed = snapshots.changed() => if changed.is_err() { break },
             () = tokio::time::sleep(wake) => {}
         }
+        pulse.beat();
         let snapshot: Option<Arc<Snapshot>> = snapshots.borrow_and_update().clone();
+        if snapshot.is_some() {
+            health.set_missing("snapshot", None);
+        }
         if let (true, Some(snapshot)) = (leading, snapshot) {
             turn.run(&snapshot).await;
         }

@@ -8,6 +8,7 @@
 
 pub mod binding;
 pub mod blocks;
+pub mod by_hand;
 pub mod cidr;
 pub mod explain;
 mod hash;

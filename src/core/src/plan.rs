@@ -75,6 +75,9 @@ impl Plan {
 
 /// What the leader should write now.
 pub fn plan(snapshot: &Snapshot, memory: &Memory, settings: &Settings, now: Timestamp) -> Plan {
+    if snapshot.cluster.as_ref().is_some_and(|cluster| cluster.value.uninstalling) {
+        return Plan::default();
+    }
     let mut wake_at: Option<Timestamp> = None;
     let mut wake = |at: Timestamp| {
         if at > now {
@@ -122,6 +125,7 @@ fn cluster(
             set: None,
             t_max: settings.t_max,
             ranges: Default::default(),
+            uninstalling: false,
         },
     };
     cluster.ranges = ranges::desired(snapshot, settings);

@@ -3,7 +3,7 @@
 use std::net::IpAddr;
 use std::path::PathBuf;
 
-use clap::{Args as ClapArgs, Parser, Subcommand};
+use clap::{Args as ClapArgs, Parser, Subcommand, ValueEnum};
 use egret_agent::AgentArgs;
 use egret_controller::ControllerArgs;
 use egret_runtime::log::LogArgs;
@@ -32,16 +32,18 @@ Examples:
     egret controller --manifests DIR
     egret agent --manifests DIR --node NAME --uplink eth0        (on every node)
 
-  At 3 a.m.:
-    egret status --manifests DIR
-    egret explain --manifests DIR pod/settle-1 -n payments --to 198.51.100.20
-    egret explain --live                                          (on a node: every drop counter)
-    egret drain NODE --manifests DIR";
+  At 3 a.m. (with --manifests DIR where there is no Kubernetes):
+    kubectl egret status
+    kubectl egret explain pod/settle-1 -n payments --to 198.51.100.20
+    kubectl egret what-if node/node-3
+    kubectl egret drain NODE
+    kubectl egret pause POOL
+    egret explain --live                                          (on a node: every drop counter)";
 
 #[derive(Debug, Subcommand)]
 pub(crate) enum Command {
     /// Make a directory a store of manifests.
-    Init(StoreArgs),
+    Init(DirectoryArgs),
     /// Run the controller: bind addresses, plan owners and standbys, grant port blocks.
     Controller(ControllerCommand),
     /// Run the agent of one node: steer its pods, carry addresses, vote.
@@ -62,6 +64,16 @@ pub(crate) enum Command {
     Uncordon(NodeArgs),
     /// Move an address to a node.
     Move(MoveArgs),
+    /// Stop a pool: nothing of it is moved, fenced or freed until `egret resume`.
+    Pause(PoolArgs),
+    /// Let a paused pool go on.
+    Resume(PoolArgs),
+    /// End an address at once, without waiting for its open connections.
+    Release(ReleaseArgs),
+    /// Remove Egret from a Kubernetes cluster: rules, objects, finalizers.
+    Uninstall(UninstallArgs),
+    /// Print the CustomResourceDefinitions.
+    Crds,
     /// Check manifests without applying them.
     Check(CheckArgs),
     /// Show what happened, newest last.
@@ -70,12 +82,50 @@ pub(crate) enum Command {
     Teardown(TeardownArgs),
 }
 
-/// Where the objects are.
+/// Where the objects are: the Kubernetes API by default.
 #[derive(Clone, Debug, ClapArgs)]
+#[command(next_help_heading = "Store")]
 pub(crate) struct StoreArgs {
-    /// Directory of manifests that is the cluster's store (made by `egret init`).
+    /// A directory of manifests (made by `egret init`) instead of Kubernetes.
+    #[arg(long, value_name = "DIR", env = "EGRET_MANIFESTS", conflicts_with_all = ["kubeconfig", "context"])]
+    pub(crate) manifests: Option<PathBuf>,
+    /// How to reach the API server. Default: as a pod of the cluster, else the environment variable
+    /// KUBECONFIG, else ~/.kube/config.
+    #[arg(long, value_name = "FILE")]
+    pub(crate) kubeconfig: Option<PathBuf>,
+    /// The context of the kubeconfig.
+    #[arg(long, value_name = "NAME")]
+    pub(crate) context: Option<String>,
+    /// The namespace that Egret is installed in.
+    #[arg(long, value_name = "NAME", env = "EGRET_NAMESPACE", default_value = "egret-system")]
+    pub(crate) system_namespace: String,
+}
+
+/// A directory store.
+#[derive(Clone, Debug, ClapArgs)]
+pub(crate) struct DirectoryArgs {
+    /// Directory of manifests that is the cluster's store.
     #[arg(long, value_name = "DIR", env = "EGRET_MANIFESTS")]
     pub(crate) manifests: PathBuf,
+}
+
+/// How answers are printed.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Format {
+    /// Columns for people.
+    #[default]
+    Table,
+    /// JSON, for programs.
+    Json,
+    /// YAML, for programs.
+    Yaml,
+}
+
+#[derive(Clone, Copy, Debug, ClapArgs)]
+pub(crate) struct OutputArgs {
+    /// How the answer is printed.
+    #[arg(short, long, value_enum, default_value_t)]
+    pub(crate) output: Format,
 }
 
 /// What every daemon has.
@@ -91,7 +141,7 @@ pub(crate) struct DaemonArgs {
 
 #[derive(Debug, ClapArgs)]
 #[command(
-    after_help = "Example:\n  egret controller --manifests /srv/egret --identity $(hostname)"
+    after_help = "Example:\n  egret controller                                             (in a pod of the cluster)\n  egret controller --manifests /srv/egret --identity $(hostname)"
 )]
 pub(crate) struct ControllerCommand {
     #[command(flatten)]
@@ -117,7 +167,11 @@ pub(crate) struct AgentCommand {
 )]
 pub(crate) struct StandaloneCommand {
     #[command(flatten)]
-    pub(crate) daemon: DaemonArgs,
+    pub(crate) store: DirectoryArgs,
+    #[command(flatten)]
+    pub(crate) log: LogArgs,
+    #[command(flatten)]
+    pub(crate) metrics: MetricsArgs,
     #[command(flatten)]
     pub(crate) controller: ControllerArgs,
     #[command(flatten)]
@@ -128,6 +182,8 @@ pub(crate) struct StandaloneCommand {
 pub(crate) struct StatusArgs {
     #[command(flatten)]
     pub(crate) store: StoreArgs,
+    #[command(flatten)]
+    pub(crate) output: OutputArgs,
     /// Show one line only: the summary.
     #[arg(long)]
     pub(crate) short: bool,
@@ -137,6 +193,8 @@ pub(crate) struct StatusArgs {
 pub(crate) struct VotersArgs {
     #[command(subcommand)]
     pub(crate) action: Option<VotersAction>,
+    #[command(flatten)]
+    pub(crate) output: OutputArgs,
     #[command(flatten)]
     pub(crate) store: StoreArgs,
 }
@@ -154,7 +212,7 @@ pub(crate) enum VotersAction {
 
 #[derive(Debug, ClapArgs)]
 #[command(
-    after_help = "Examples:\n  egret explain --manifests DIR pod/settle-1 -n payments --to 198.51.100.20\n  egret explain --live"
+    after_help = "Examples:\n  kubectl egret explain pod/settle-1 -n payments --to 198.51.100.20\n  egret explain --live"
 )]
 pub(crate) struct ExplainArgs {
     /// The pod, as pod/NAME or NAME.
@@ -172,9 +230,10 @@ pub(crate) struct ExplainArgs {
     /// Show counters that are zero too.
     #[arg(long, requires = "live")]
     pub(crate) all: bool,
-    /// Directory of manifests that is the cluster's store.
-    #[arg(long, value_name = "DIR", env = "EGRET_MANIFESTS", required_unless_present = "live")]
-    pub(crate) manifests: Option<PathBuf>,
+    #[command(flatten)]
+    pub(crate) output: OutputArgs,
+    #[command(flatten)]
+    pub(crate) store: StoreArgs,
     /// Where the BPF file system is mounted.
     #[arg(long, value_name = "DIR", default_value = "/sys/fs/bpf")]
     pub(crate) bpffs: PathBuf,
@@ -185,6 +244,8 @@ pub(crate) struct WhatIfArgs {
     /// The node, as node/NAME or NAME.
     #[arg(value_name = "NODE")]
     pub(crate) node: String,
+    #[command(flatten)]
+    pub(crate) output: OutputArgs,
     #[command(flatten)]
     pub(crate) store: StoreArgs,
 }
@@ -209,6 +270,36 @@ pub(crate) struct MoveArgs {
     /// The node that is to hold it.
     #[arg(long, value_name = "NODE")]
     pub(crate) to: String,
+    #[command(flatten)]
+    pub(crate) store: StoreArgs,
+}
+
+#[derive(Debug, ClapArgs)]
+pub(crate) struct PoolArgs {
+    /// The pool's name.
+    #[arg(value_name = "POOL")]
+    pub(crate) pool: String,
+    #[command(flatten)]
+    pub(crate) store: StoreArgs,
+}
+
+#[derive(Debug, ClapArgs)]
+pub(crate) struct ReleaseArgs {
+    /// The egress address.
+    #[arg(value_name = "ADDRESS")]
+    pub(crate) address: IpAddr,
+    #[command(flatten)]
+    pub(crate) store: StoreArgs,
+}
+
+#[derive(Debug, ClapArgs)]
+pub(crate) struct UninstallArgs {
+    /// Do it; without it, what is in use is listed and nothing changes.
+    #[arg(long)]
+    pub(crate) yes: bool,
+    /// How long to wait for the agents to clean their nodes' kernels, in seconds.
+    #[arg(long, default_value_t = 60, value_name = "SECONDS")]
+    pub(crate) wait: u64,
     #[command(flatten)]
     pub(crate) store: StoreArgs,
 }

@@ -120,6 +120,14 @@ pub enum Write {
         /// The new content.
         cluster: Cluster,
     },
+    /// Pauses a pool or lets it go on (`spec.paused`). `ErrorClass::Invalid` in a store whose pools
+    /// are files of people.
+    PoolPaused {
+        /// Which.
+        pool: PoolName,
+        /// Whether it is paused.
+        paused: bool,
+    },
     /// A pool's status; `ErrorClass::NotFound` where there is no such pool.
     PoolStatus {
         /// Which.

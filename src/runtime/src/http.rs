@@ -1,4 +1,4 @@
-//! `/metrics`, `/live` and `/ready`: the little of HTTP/1.1 (RFC 9112) that a scraper, a kubelet
+//! `/metrics`, `/healthz` and `/readyz`: the little of HTTP/1.1 (RFC 9112) that a scraper, a kubelet
 //! and `curl` need. One request a connection, GET and HEAD, no body read.
 //!
 //! Bounded: 16 connections at once, heads of 4 KiB, 5 s for all of it. More wait in the kernel.
@@ -78,10 +78,10 @@ fn respond(head: &[u8], registry: &Registry, health: &Health) -> Vec<u8> {
     let (status, kind, body) = match (method, path) {
         _ if !whole => ("400 Bad Request", PLAIN, "not a GET request of HTTP/1.1\n".into()),
         (Some("GET" | "HEAD"), "/metrics") => metrics(registry),
-        (Some("GET" | "HEAD"), "/live") => checked(health.dead()),
-        (Some("GET" | "HEAD"), "/ready") => checked(health.unready()),
+        (Some("GET" | "HEAD"), "/healthz") => checked(health.dead()),
+        (Some("GET" | "HEAD"), "/readyz") => checked(health.unready()),
         (Some("GET" | "HEAD"), _) => {
-            ("404 Not Found", PLAIN, "here are /metrics, /live and /ready\n".into())
+            ("404 Not Found", PLAIN, "here are /metrics, /healthz and /readyz\n".into())
         }
         _ => ("405 Method Not Allowed", PLAIN, "only GET and HEAD\n".into()),
     };
@@ -128,11 +128,11 @@ mod tests {
     fn every_request_has_its_answer() {
         for (head, expected) in [
             (&b"GET /metrics HTTP/1.1\r\nHost: x\r\n\r\n"[..], "200"),
-            (b"GET /live?x=1 HTTP/1.0\r\n\r\n", "200"),
-            (b"HEAD /ready HTTP/1.1\r\n\r\n", "200"),
+            (b"GET /healthz?x=1 HTTP/1.0\r\n\r\n", "200"),
+            (b"HEAD /readyz HTTP/1.1\r\n\r\n", "200"),
             (b"GET /secrets HTTP/1.1\r\n\r\n", "404"),
             (b"POST /metrics HTTP/1.1\r\n\r\n", "405"),
-            (b"GET /live HTTP/1.1\r\n\r\nGET /live HTTP/1.1", "200"),
+            (b"GET /healthz HTTP/1.1\r\n\r\nGET /healthz HTTP/1.1", "200"),
             (b"GET /metrics HTTP/1.1\r\n", "400"),
             (b"GET /metrics\r\n\r\n", "400"),
             (b"\xff\xfe\r\n\r\n", "400"),
@@ -146,10 +146,10 @@ mod tests {
     fn ready_says_what_is_missing_and_head_has_no_body() {
         let health = Health::default();
         health.set_missing("store", Some("unreachable".into()));
-        let get = respond(b"GET /ready HTTP/1.1\r\n\r\n", &Registry::default(), &health);
+        let get = respond(b"GET /readyz HTTP/1.1\r\n\r\n", &Registry::default(), &health);
         let text = String::from_utf8(get).unwrap();
         assert!(text.starts_with("HTTP/1.1 503") && text.ends_with("\r\n\r\nstore: unreachable\n"));
-        let head = respond(b"HEAD /ready HTTP/1.1\r\n\r\n", &Registry::default(), &health);
+        let head = respond(b"HEAD /readyz HTTP/1.1\r\n\r\n", &Registry::default(), &health);
         assert!(String::from_utf8(head).unwrap().ends_with("Connection: close\r\n\r\n"));
     }
 
@@ -190,7 +190,7 @@ mod tests {
             silent.push(TcpStream::connect(address).await.unwrap());
         }
         let mut client = TcpStream::connect(address).await.unwrap();
-        client.write_all(b"GET /live HTTP/1.1\r\n\r\n").await.unwrap();
+        client.write_all(b"GET /healthz HTTP/1.1\r\n\r\n").await.unwrap();
         let mut answer = String::new();
         client.read_to_string(&mut answer).await.unwrap();
         assert!(answer.starts_with("HTTP/1.1 200 OK"), "{answer}");

@@ -1,6 +1,7 @@
 //! The metrics registry, and metrics that are read where they live when somebody asks.
 
-use std::fmt;
+use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::{fmt, io};
 
 use clap::Args;
 use prometheus_client::collector::Collector;
@@ -9,15 +10,61 @@ use prometheus_client::metrics::MetricType;
 use prometheus_client::metrics::counter::ConstCounter;
 use prometheus_client::metrics::gauge::ConstGauge;
 use prometheus_client::registry::Registry;
+use tokio::net::TcpListener;
 
 /// Arguments of every daemon.
 #[derive(Args, Clone, Debug, Default, PartialEq, Eq)]
 #[command(next_help_heading = "Metrics and health")]
 pub struct MetricsArgs {
-    /// Where to serve /metrics, /live and /ready over HTTP, such as `127.0.0.1:9850` or
-    /// `[::]:9850`; not served where absent
-    #[arg(long, env = "EGRET_METRICS_LISTEN", value_name = "ADDRESS:PORT")]
-    pub metrics_listen: Option<std::net::SocketAddr>,
+    /// Where to serve /metrics, /healthz and /readyz over HTTP, such as `127.0.0.1:9850`, or `:9850`
+    /// for all addresses of the host; not served where absent
+    #[arg(long, env = "EGRET_METRICS_LISTEN", value_name = "ADDRESS:PORT", value_parser = listen)]
+    pub metrics_listen: Option<Listen>,
+}
+
+/// Where a server listens.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Listen {
+    /// At one address.
+    At(SocketAddr),
+    /// At all addresses of the host, at this port.
+    Everywhere(u16),
+}
+
+impl Listen {
+    /// Binds it: everywhere is both families, or IPv4 alone where the kernel has no IPv6.
+    ///
+    /// # Errors
+    /// As bind(2).
+    pub async fn bind(self) -> io::Result<TcpListener> {
+        match self {
+            Self::At(address) => TcpListener::bind(address).await,
+            Self::Everywhere(port) => {
+                match TcpListener::bind((Ipv6Addr::UNSPECIFIED, port)).await {
+                    Ok(listener) => Ok(listener),
+                    Err(error) if error.kind() == io::ErrorKind::AddrInUse => Err(error),
+                    Err(_) => TcpListener::bind((Ipv4Addr::UNSPECIFIED, port)).await,
+                }
+            }
+        }
+    }
+}
+
+impl fmt::Display for Listen {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::At(address) => address.fmt(f),
+            Self::Everywhere(port) => write!(f, ":{port}"),
+        }
+    }
+}
+
+fn listen(text: &str) -> Result<Listen, String> {
+    if let Ok(port) = text.strip_prefix(':').unwrap_or(text).parse() {
+        return Ok(Listen::Everywhere(port));
+    }
+    let wrong = |_| format!("{text}: write ADDRESS:PORT, [ADDRESS]:PORT or :PORT");
+    text.parse().map(Listen::At).map_err(wrong)
 }
 
 /// A registry whose names begin with `egret_`, with the memory and version of this process.

@@ -21,6 +21,7 @@ mod kind;
 mod leader;
 mod list;
 mod shared;
+mod uninstall;
 mod watch;
 mod writes;
 
@@ -129,6 +130,27 @@ impl KubernetesState {
     pub async fn events(&self) -> Result<Vec<RecordedEvent>, PortError> {
         let shared = Arc::clone(&self.shared);
         self.on_thread("read events".to_owned(), async move { events::read(&shared).await }).await
+    }
+
+    /// Stops every controller of the installation and waits until none runs.
+    ///
+    /// # Errors
+    /// Where the Deployment cannot be scaled, or still has pods after a minute.
+    pub async fn stop_controller(&self) -> Result<(), PortError> {
+        let shared = Arc::clone(&self.shared);
+        let work = async move { uninstall::stop_controller(&shared).await };
+        self.on_thread("stop the controller".to_owned(), work).await
+    }
+
+    /// Deletes the cluster object, the leader's Lease and the fence counter: the last step of an
+    /// uninstallation. Idempotent.
+    ///
+    /// # Errors
+    /// As a write.
+    pub async fn forget_cluster(&self) -> Result<(), PortError> {
+        let shared = Arc::clone(&self.shared);
+        let work = async move { uninstall::forget_cluster(&shared).await };
+        self.on_thread("delete the cluster object".to_owned(), work).await
     }
 
     fn block_on<T: Send + 'static>(

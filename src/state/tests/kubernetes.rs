@@ -6,3 +6,9 @@ mod fixture;
 
 #[path = "kubernetes/contract.rs"]
 mod contract;
+#[path = "kubernetes/objects.rs"]
+mod objects;
+#[path = "kubernetes/outage.rs"]
+mod outage;
+#[path = "kubernetes/watching.rs"]
+mod watching;

@@ -20,6 +20,9 @@ pub struct Cluster {
     /// What is never steered.
     #[serde(default)]
     pub ranges: ClusterRanges,
+    /// `egret uninstall` runs: agents take everything out of their kernels, and nothing is planned.
+    #[serde(default)]
+    pub uninstalling: bool,
 }
 
 /// A numbered set of voters (LEASES.md rules 19 to 23).

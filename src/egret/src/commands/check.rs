@@ -18,3 +18,9 @@ pub(crate) fn run(args: &CheckArgs) -> anyhow::Result<()> {
     }
     Ok(())
 }
+
+/// Prints what `kubectl apply` needs before anything else of Egret's.
+pub(crate) fn crds() -> anyhow::Result<()> {
+    print!("{}", egret_api::crds_yaml()?);
+    Ok(())
+}

@@ -1,14 +1,20 @@
 use std::collections::BTreeMap;
+use std::net::IpAddr;
 
 use anyhow::Context as _;
 use egret_core::explain::{Explanation, Outcome, explain, what_if as what_if_dies};
-use egret_core::model::{NamespaceName, NodeName, PortRange};
+use egret_core::model::{
+    Claim, ClaimRef, ClaimStatus, NamespaceName, NodeName, PortRange, Snapshot,
+};
+use egret_core::selection::selects;
 use egret_datapath::Settings;
 use egret_datapath::bpf;
 use egret_datapath::nft::NftSteering;
 use egret_ports::steering::Steering as _;
 
-use super::store;
+use serde::Serialize;
+
+use super::output;
 use crate::Usage;
 use crate::args::{ExplainArgs, WhatIfArgs};
 use crate::table::Table;
@@ -18,19 +24,61 @@ pub(crate) fn run(args: &ExplainArgs) -> anyhow::Result<()> {
         return live(args);
     }
     // Required by the arguments' own rules where --live is absent.
-    let (Some(pod), Some(to), Some(manifests)) = (&args.pod, args.to, &args.manifests) else {
-        return Err(Usage("name a pod and --to, or use --live".to_owned()).into());
+    let Some(pod) = &args.pod else {
+        return Err(Usage("name a pod, or use --live".to_owned()).into());
     };
     let name = pod.strip_prefix("pod/").unwrap_or(pod);
-    let snapshot = store::read(manifests)?;
+    let snapshot = args.store.store().read()?;
     let namespace = NamespaceName::from(args.namespace.as_str());
-    let explanation = explain(&snapshot, (&namespace, name), to)
-        .ok_or_else(|| Usage(format!("no pod {namespace}/{name}: name its namespace with -n")))?;
-    println!("{name} (on {}) → {to}", explanation.node);
-    for (label, text) in lines(&explanation) {
-        println!("  {label:12} {text}");
+    let missing = || Usage(format!("no pod {namespace}/{name}: name its namespace with -n"));
+    let Some(to) = args.to else {
+        let claims = claims_of(&snapshot, &namespace, name).ok_or_else(missing)?;
+        return output::print(args.output, &claims, |claims| show_claims(name, claims));
+    };
+    let explanation = explain(&snapshot, (&namespace, name), to).ok_or_else(missing)?;
+    output::print(args.output, &explanation, |explanation| {
+        println!("{name} (on {}) → {to}", explanation.node);
+        for (label, text) in lines(explanation) {
+            println!("  {label:12} {text}");
+        }
+    })
+}
+
+/// A claim that selects a pod.
+#[derive(Serialize)]
+struct Selecting {
+    claim: ClaimRef,
+    destinations: Vec<String>,
+    addresses: Vec<IpAddr>,
+}
+
+/// The claims that select a pod; `None` where there is no such pod.
+fn claims_of(snapshot: &Snapshot, namespace: &NamespaceName, name: &str) -> Option<Vec<Selecting>> {
+    let pod = snapshot.pods.get(&(namespace.clone(), name.to_owned()))?;
+    let claims = snapshot.claims.values().map(|stored| &stored.value);
+    let selecting = claims.filter(|(claim, _)| selects(snapshot, claim, pod));
+    let answer = |(claim, status): &(Claim, ClaimStatus)| Selecting {
+        claim: claim.reference.clone(),
+        destinations: claim.destinations.as_ref().map_or_else(
+            || vec!["everywhere outside the cluster".to_owned()],
+            |destinations| destinations.iter().map(|d| d.cidr.to_string()).collect(),
+        ),
+        addresses: status.addresses.clone(),
+    };
+    Some(selecting.map(answer).collect())
+}
+
+fn show_claims(name: &str, claims: &[Selecting]) {
+    if claims.is_empty() {
+        return println!("no claim selects {name}: it leaves as if there were no Egret");
     }
-    Ok(())
+    let mut table = Table::new(&["CLAIM", "DESTINATIONS", "ADDRESSES"]);
+    for claim in claims {
+        let addresses: Vec<String> = claim.addresses.iter().map(IpAddr::to_string).collect();
+        table.row([claim.claim.to_string(), claim.destinations.join(","), addresses.join(",")]);
+    }
+    table.print();
+    println!("--to ADDRESS says what happens to a packet");
 }
 
 fn lines(explanation: &Explanation) -> Vec<(&'static str, String)> {
@@ -76,28 +124,29 @@ fn outcome(outcome: Outcome) -> &'static str {
 }
 
 pub(crate) fn what_if(args: &WhatIfArgs) -> anyhow::Result<()> {
-    let snapshot = store::read(&args.store.manifests)?;
+    let snapshot = args.store.store().read()?;
     let name = args.node.strip_prefix("node/").unwrap_or(&args.node);
     let node = NodeName::from(name);
     if !snapshot.egress_nodes.contains_key(&node) {
         return Err(Usage(format!("no agent has run on node {node}")).into());
     }
-    let mut table = Table::new(&["ADDRESS", "MOVES", "CLAIM", "NOTE"]);
-    for outcome in what_if_dies(&snapshot, &node) {
-        let to = outcome.to.as_ref().map_or("nobody", NodeName::as_str);
-        table.row([
-            outcome.address.to_string(),
-            format!("{node} → {to}"),
-            outcome.claim.to_string(),
-            outcome.why,
-        ]);
-    }
-    if table.is_empty() {
-        println!("{node} holds no address: nothing moves");
-    } else {
-        table.print();
-    }
-    Ok(())
+    output::print(args.output, &what_if_dies(&snapshot, &node), |outcomes| {
+        let mut table = Table::new(&["ADDRESS", "MOVES", "CLAIM", "NOTE"]);
+        for outcome in outcomes {
+            let to = outcome.to.as_ref().map_or("nobody", NodeName::as_str);
+            let note = match &outcome.to {
+                Some(_) => "0 connections lost".to_owned(),
+                None => outcome.why.clone(),
+            };
+            let (address, claim) = (outcome.address.to_string(), outcome.claim.to_string());
+            table.row([address, format!("{node} → {to}"), claim, note]);
+        }
+        if table.is_empty() {
+            println!("{node} holds no address: nothing moves");
+        } else {
+            table.print();
+        }
+    })
 }
 
 /// Every counter of this node's kernel.

@@ -1,9 +1,9 @@
 use anyhow::Context as _;
 use egret_state::DirectoryState;
 
-use crate::args::StoreArgs;
+use crate::args::DirectoryArgs;
 
-pub(crate) fn run(args: &StoreArgs) -> anyhow::Result<()> {
+pub(crate) fn run(args: &DirectoryArgs) -> anyhow::Result<()> {
     let directory = args.manifests.display();
     DirectoryState::create(&args.manifests)
         .with_context(|| format!("cannot make {directory} a store"))?;

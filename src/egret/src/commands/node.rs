@@ -1,69 +1,72 @@
-//! Commands that ask for a planned move.
+//! Draining a node and taking it back.
 
 use std::net::IpAddr;
-use std::path::Path;
 use std::time::{Duration, Instant};
 
+use egret_core::by_hand;
 use egret_core::model::{NodeName, Snapshot};
 use egret_ports::cluster_state::Write;
+use egret_ports::error::ErrorClass;
 
-use super::store;
+use super::store::Store;
 use crate::Usage;
-use crate::args::{MoveArgs, NodeArgs};
+use crate::args::NodeArgs;
 
 pub(crate) fn drain(args: &NodeArgs) -> anyhow::Result<()> {
-    set_drain(args, true)?;
-    println!("{} is drained: what it holds moves, and it is given nothing new", args.node);
+    let store = args.store.store();
+    let node = name(args);
+    set_drain(&store, &node, true)?;
+    println!("{node} is drained: what it holds moves, and it is given nothing new");
+    hand_over(&store, &node)?;
     if args.wait > 0 {
-        wait_until_empty(&args.store.manifests, &args.node.as_str().into(), args.wait)?;
+        wait_until_empty(&store, &node, args.wait)?;
     }
     Ok(())
 }
 
 pub(crate) fn uncordon(args: &NodeArgs) -> anyhow::Result<()> {
-    set_drain(args, false)?;
-    println!("{} is taken back: it may hold addresses again", args.node);
+    let node = name(args);
+    set_drain(&args.store.store(), &node, false)?;
+    println!("{node} is taken back: it may hold addresses again");
     Ok(())
 }
 
-fn set_drain(args: &NodeArgs, drain: bool) -> anyhow::Result<()> {
-    store::change(&args.store.manifests, |snapshot| {
-        let name = NodeName::from(args.node.as_str());
-        let stored = snapshot.egress_nodes.get(&name).ok_or_else(|| unknown(&name, snapshot))?;
+fn name(args: &NodeArgs) -> NodeName {
+    NodeName::from(args.node.strip_prefix("node/").unwrap_or(&args.node))
+}
+
+fn set_drain(store: &Store, node: &NodeName, drain: bool) -> anyhow::Result<()> {
+    store.change(|snapshot| {
+        let stored = snapshot.egress_nodes.get(node).ok_or_else(|| unknown(node, snapshot))?;
         let mut spec = stored.value.spec.clone();
         spec.drain = drain;
-        Ok(Write::NodeSpec { node: name, expect: Some(stored.version.clone()), spec })
+        Ok(Write::NodeSpec { node: node.clone(), expect: Some(stored.version.clone()), spec })
     })
 }
 
-pub(crate) fn move_address(args: &MoveArgs) -> anyhow::Result<()> {
-    store::change(&args.store.manifests, |snapshot| {
-        let to = NodeName::from(args.to.as_str());
-        let stored = snapshot.addresses.get(&args.address).ok_or_else(|| {
-            Usage(format!("{} is not in use; `egret status` lists those that are", args.address))
-        })?;
-        if !snapshot.egress_nodes.contains_key(&to) {
-            return Err(unknown(&to, snapshot).into());
-        }
-        let mut plan = stored.value.plan.clone();
-        plan.preferred_node = Some(to);
+/// What the controller does too, where one runs: who writes first is all the same.
+fn hand_over(store: &Store, node: &NodeName) -> anyhow::Result<()> {
+    for (address, stored) in &store.read()?.addresses {
+        let Some(plan) = by_hand::move_away(&stored.value, node) else { continue };
         let expect = Some(stored.version.clone());
-        Ok(Write::AddressPlan { address: args.address, expect, plan })
-    })?;
-    println!("{} moves to {} as soon as it can", args.address, args.to);
+        match store.write(Write::AddressPlan { address: *address, expect, plan })? {
+            Err(error) if error.class != ErrorClass::Conflict => return Err(error.into()),
+            _ => {}
+        }
+    }
     Ok(())
 }
 
-fn unknown(node: &NodeName, snapshot: &Snapshot) -> Usage {
+pub(crate) fn unknown(node: &NodeName, snapshot: &Snapshot) -> Usage {
     let known: Vec<&str> = snapshot.egress_nodes.keys().map(NodeName::as_str).collect();
     Usage(format!("no agent has run on node {node}; known nodes: {}", known.join(", ")))
 }
 
-fn wait_until_empty(directory: &Path, node: &NodeName, seconds: u64) -> anyhow::Result<()> {
+fn wait_until_empty(store: &Store, node: &NodeName, seconds: u64) -> anyhow::Result<()> {
     let begin = Instant::now();
     let mut told = Vec::new();
     while begin.elapsed() < Duration::from_secs(seconds) {
-        let held = held_by(&store::read(directory)?, node);
+        let held = held_by(&store.read()?, node);
         if held.is_empty() {
             println!("{node} holds nothing now ({:.1} s)", begin.elapsed().as_secs_f64());
             return Ok(());

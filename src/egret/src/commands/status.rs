@@ -1,107 +1,211 @@
-use std::net::IpAddr;
+//! What is so: pools, addresses, claims, voters.
 
-use egret_core::model::{EgressAddress, NodeName, Snapshot, Timestamp};
+use std::net::IpAddr;
+use std::time::Duration;
+
+use egret_core::model::{Broken, ClaimRef, EgressAddress, NodeName, PoolName, Snapshot, Timestamp};
 use egret_ports::clock::Clock as _;
 use egret_runtime::clock::SystemClock;
+use serde::Serialize;
 
-use super::store;
+use super::output;
+use super::store::{Store, block_on};
 use crate::args::{StatusArgs, StoreArgs};
 use crate::table::Table;
 
-pub(crate) fn status(args: &StatusArgs) -> anyhow::Result<()> {
-    let snapshot = store::read(&args.store.manifests)?;
-    println!("{}", summary(&snapshot));
-    if args.short {
-        return Ok(());
+/// Everything that `egret status` says.
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+struct Answer {
+    pools: usize,
+    paused_pools: Vec<PoolName>,
+    held: usize,
+    pending: usize,
+    without_standby: usize,
+    voter_set: Option<u64>,
+    voters: usize,
+    addresses: Vec<AddressAnswer>,
+    claims: Vec<ClaimAnswer>,
+    troubles: Vec<Broken>,
+}
+
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+struct AddressAnswer {
+    address: IpAddr,
+    pool: PoolName,
+    claim: ClaimRef,
+    holder: Option<NodeName>,
+    standbys: Vec<NodeName>,
+    since: Option<Timestamp>,
+    ready: bool,
+}
+
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+struct ClaimAnswer {
+    claim: ClaimRef,
+    pool: PoolName,
+    addresses: Vec<IpAddr>,
+    gateways: Vec<NodeName>,
+    ready: Option<bool>,
+    message: String,
+}
+
+impl Answer {
+    fn of(snapshot: &Snapshot) -> Self {
+        let addresses: Vec<AddressAnswer> =
+            snapshot.addresses.values().map(|stored| AddressAnswer::of(&stored.value)).collect();
+        let held = addresses.iter().filter(|address| address.holder.is_some()).count();
+        let set = snapshot.cluster.as_ref().and_then(|cluster| cluster.value.set.as_ref());
+        let pools = snapshot.pools.values().map(|stored| &stored.value.0);
+        Self {
+            pools: snapshot.pools.len(),
+            paused_pools: pools.filter(|pool| pool.paused).map(|pool| pool.name.clone()).collect(),
+            held,
+            pending: addresses.len() - held,
+            without_standby: addresses.iter().filter(|a| a.standbys.is_empty()).count(),
+            voter_set: set.map(|set| set.number),
+            voters: set.map_or(0, |set| set.members.len()),
+            addresses,
+            claims: claims(snapshot),
+            troubles: troubles(snapshot),
+        }
     }
-    addresses(&snapshot, SystemClock.now());
-    claims(&snapshot);
-    troubles(&snapshot);
-    Ok(())
+
+    fn summary(&self) -> String {
+        let voters = match self.voter_set {
+            None => "none yet".to_owned(),
+            Some(number) => format!("{} (set {number})", self.voters),
+        };
+        let paused: Vec<&str> = self.paused_pools.iter().map(PoolName::as_str).collect();
+        let paused = match paused.is_empty() {
+            true => String::new(),
+            false => format!("   PAUSED {}", paused.join(", ")),
+        };
+        format!(
+            "pools {}   addresses {} held, {} pending, {} without a standby   voters {voters}{paused}",
+            self.pools, self.held, self.pending, self.without_standby
+        )
+    }
 }
 
-fn summary(snapshot: &Snapshot) -> String {
-    let addresses = || snapshot.addresses.values().map(|stored| &stored.value);
-    let held = addresses().filter(|address| address.status.holding.is_some()).count();
-    let alone = addresses().filter(|address| address.plan.standbys.is_empty()).count();
-    let voters = match snapshot.cluster.as_ref().and_then(|cluster| cluster.value.set.as_ref()) {
-        None => "none yet".to_owned(),
-        Some(set) => format!("{} (set {})", set.members.len(), set.number),
-    };
-    format!(
-        "pools {}   addresses {held} held, {} pending, {alone} without a standby   voters {voters}",
-        snapshot.pools.len(),
-        snapshot.addresses.len() - held,
-    )
-}
-
-fn addresses(snapshot: &Snapshot, now: Timestamp) {
-    let mut table =
-        Table::new(&["ADDRESS", "POOL", "CLAIM", "HOLDER", "STANDBYS", "SINCE", "READY"]);
-    for stored in snapshot.addresses.values() {
-        let EgressAddress { address, plan, status, .. } = &stored.value;
+impl AddressAnswer {
+    fn of(address: &EgressAddress) -> Self {
+        let EgressAddress { address, plan, status, .. } = address;
         let holder = status.holding.as_ref().map(|holding| holding.node.clone());
-        let standbys: Vec<&str> = plan
-            .owner
-            .iter()
-            .chain(&plan.standbys)
-            .filter(|node| Some(*node) != holder.as_ref())
-            .map(NodeName::as_str)
-            .collect();
-        table.row([
-            address.to_string(),
-            plan.pool.to_string(),
-            plan.claim.to_string(),
-            holder.as_ref().map_or("-".to_owned(), NodeName::to_string),
-            if standbys.is_empty() { "-".to_owned() } else { standbys.join(",") },
-            status.since.map_or("-".to_owned(), |since| age(since, now)),
-            if holder.is_some() && status.probed { "True" } else { "False" }.to_owned(),
-        ]);
-    }
-    if !table.is_empty() {
-        println!();
-        table.print();
-    }
-}
-
-fn claims(snapshot: &Snapshot) {
-    let mut table = Table::new(&["CLAIM", "POOL", "ADDRESSES", "GATEWAY", "READY", "MESSAGE"]);
-    for stored in snapshot.claims.values() {
-        let (claim, status) = &stored.value;
-        let addresses: Vec<String> = status.addresses.iter().map(IpAddr::to_string).collect();
-        let gateways: Vec<&str> = status.gateways.iter().map(NodeName::as_str).collect();
-        let ready = status.conditions.iter().find(|condition| condition.kind == "Ready");
-        table.row([
-            claim.reference.to_string(),
-            claim.pool.to_string(),
-            addresses.join(","),
-            gateways.join(","),
-            ready.map_or("-", |c| if c.status { "True" } else { "False" }).to_owned(),
-            ready.filter(|c| !c.status).map_or(String::new(), |c| c.message.clone()),
-        ]);
-    }
-    if !table.is_empty() {
-        println!();
-        table.print();
-    }
-}
-
-/// What a person has to do something about.
-fn troubles(snapshot: &Snapshot) {
-    for broken in &snapshot.broken {
-        println!("\n{}: {}", broken.place, broken.message);
-    }
-    for (name, node) in &snapshot.egress_nodes {
-        for condition in node.value.status.conditions.iter().filter(|c| !c.status) {
-            println!("\nnode {name}: {}: {}", condition.reason, condition.message);
+        let others = plan.owner.iter().chain(&plan.standbys);
+        let standbys = others.filter(|node| Some(*node) != holder.as_ref()).cloned().collect();
+        Self {
+            address: *address,
+            pool: plan.pool.clone(),
+            claim: plan.claim.clone(),
+            ready: holder.is_some() && status.probed,
+            holder,
+            standbys,
+            since: status.since,
         }
     }
 }
 
+fn claims(snapshot: &Snapshot) -> Vec<ClaimAnswer> {
+    let answer = |(claim, status): &(egret_core::model::Claim, egret_core::model::ClaimStatus)| {
+        let ready = status.conditions.iter().find(|condition| condition.kind == "Ready");
+        ClaimAnswer {
+            claim: claim.reference.clone(),
+            pool: claim.pool.clone(),
+            addresses: status.addresses.clone(),
+            gateways: status.gateways.clone(),
+            ready: ready.map(|condition| condition.status),
+            message: ready.filter(|c| !c.status).map_or(String::new(), |c| c.message.clone()),
+        }
+    };
+    snapshot.claims.values().map(|stored| answer(&stored.value)).collect()
+}
+
+/// What a person has to do something about.
+fn troubles(snapshot: &Snapshot) -> Vec<Broken> {
+    let mut troubles = snapshot.broken.clone();
+    for (name, node) in &snapshot.egress_nodes {
+        let conditions = node.value.status.conditions.iter();
+        let bad = conditions.filter(|condition| condition.status == (condition.kind != "Ready"));
+        troubles.extend(bad.map(|condition| Broken {
+            place: format!("node {name}"),
+            message: format!("{}: {}", condition.reason, condition.message),
+        }));
+    }
+    troubles
+}
+
+pub(crate) fn status(args: &StatusArgs) -> anyhow::Result<()> {
+    let answer = Answer::of(&args.store.store().read()?);
+    output::print(args.output, &answer, |answer| {
+        println!("{}", answer.summary());
+        if !args.short {
+            show(answer, SystemClock.now());
+        }
+    })
+}
+
+fn show(answer: &Answer, now: Timestamp) {
+    let dash = || "-".to_owned();
+    let mut table =
+        Table::new(&["ADDRESS", "POOL", "CLAIM", "HOLDER", "STANDBYS", "SINCE", "READY"]);
+    for address in &answer.addresses {
+        let standbys: Vec<&str> = address.standbys.iter().map(NodeName::as_str).collect();
+        table.row([
+            address.address.to_string(),
+            address.pool.to_string(),
+            address.claim.to_string(),
+            address.holder.as_ref().map_or_else(dash, NodeName::to_string),
+            if standbys.is_empty() { dash() } else { standbys.join(",") },
+            address.since.map_or_else(dash, |since| age(since, now)),
+            truth(address.ready),
+        ]);
+    }
+    print_some(&table);
+    let mut table = Table::new(&["CLAIM", "POOL", "ADDRESSES", "GATEWAY", "READY", "MESSAGE"]);
+    for claim in &answer.claims {
+        let addresses: Vec<String> = claim.addresses.iter().map(IpAddr::to_string).collect();
+        let gateways: Vec<&str> = claim.gateways.iter().map(NodeName::as_str).collect();
+        table.row([
+            claim.claim.to_string(),
+            claim.pool.to_string(),
+            addresses.join(","),
+            gateways.join(","),
+            claim.ready.map_or_else(dash, truth),
+            claim.message.clone(),
+        ]);
+    }
+    print_some(&table);
+    for Broken { place, message } in &answer.troubles {
+        println!("\n{place}: {message}");
+    }
+}
+
+fn print_some(table: &Table) {
+    if !table.is_empty() {
+        println!();
+        table.print();
+    }
+}
+
+fn truth(value: bool) -> String {
+    if value { "True" } else { "False" }.to_owned()
+}
+
 pub(crate) fn events(args: &StoreArgs) -> anyhow::Result<()> {
+    let store = args.store();
+    let found = match &store {
+        Store::Directory(directory) => egret_state::events(directory)?,
+        Store::Kubernetes { .. } => block_on(async {
+            let state = store.kubernetes(egret_state::kubernetes::View::Reader)?;
+            Ok(state.events().await?)
+        })?,
+    };
     let now = SystemClock.now();
     let mut table = Table::new(&["AGE", "TYPE", "REASON", "OBJECT", "FROM", "MESSAGE"]);
-    for recorded in egret_state::events(&args.manifests)? {
+    for recorded in found {
         let event = recorded.event;
         table.row([
             age(event.at, now),
@@ -117,7 +221,7 @@ pub(crate) fn events(args: &StoreArgs) -> anyhow::Result<()> {
 }
 
 fn age(since: Timestamp, now: Timestamp) -> String {
-    let seconds = now.since(since).0 / 1000;
+    let seconds = Duration::from_millis(now.since(since).0).as_secs();
     match seconds {
         0..=119 => format!("{seconds}s"),
         120..=7199 => format!("{}m", seconds / 60),

@@ -1,54 +1,86 @@
 use std::collections::BTreeSet;
+use std::net::IpAddr;
 use std::time::Duration;
 
-use egret_core::model::{NodeName, Snapshot};
+use egret_core::model::{NodeName, Snapshot, Voter};
 use egret_core::voters;
 use egret_ports::cluster_state::Write;
+use serde::Serialize;
 
-use super::store;
+use super::output;
 use crate::Usage;
 use crate::args::{VotersAction, VotersArgs};
 use crate::table::Table;
 
 pub(crate) fn run(args: VotersArgs) -> anyhow::Result<()> {
-    let directory = &args.store.manifests;
+    let store = args.store.store();
     match args.action {
-        None => {
-            show(&store::read(directory)?);
-            Ok(())
-        }
+        None => output::print(args.output, &Answer::of(&store.read()?), show),
         Some(VotersAction::Reset { old_voters_are_stopped }) => {
             let stopped = old_voters_are_stopped.iter().map(|name| name.as_str().into()).collect();
-            let snapshot = store::read(directory)?;
+            let snapshot = store.read()?;
             // Says what is wrong before the wait, not after it.
             reset(&snapshot, &stopped)?;
             let wait = longest_grant(&snapshot);
             let seconds = wait.as_secs_f64();
             println!("waiting {seconds:.1} s: what the old voters have granted runs out");
             std::thread::sleep(wait);
-            store::change(directory, |snapshot| reset(snapshot, &stopped))?;
+            store.change(|snapshot| reset(snapshot, &stopped))?;
             println!("a new set of voters is written; it grows as its members acknowledge it");
             Ok(())
         }
     }
 }
 
-fn show(snapshot: &Snapshot) {
-    let set = snapshot.cluster.as_ref().and_then(|cluster| cluster.value.set.as_ref());
-    let Some(set) = set else {
+/// The newest set of voters, and what its members say.
+#[derive(Serialize)]
+struct Answer {
+    set: Option<u64>,
+    voters: Vec<VoterAnswer>,
+}
+
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+struct VoterAnswer {
+    node: NodeName,
+    endpoint: Option<IpAddr>,
+    may_vote: bool,
+    acknowledged_set: Option<u64>,
+    says_absent: BTreeSet<NodeName>,
+}
+
+impl Answer {
+    fn of(snapshot: &Snapshot) -> Self {
+        let set = snapshot.cluster.as_ref().and_then(|cluster| cluster.value.set.as_ref());
+        let voter = |voter: &Voter| {
+            let status = snapshot.egress_nodes.get(&voter.node).map(|node| &node.value.status);
+            VoterAnswer {
+                node: voter.node.clone(),
+                endpoint: voter.endpoints.first().copied(),
+                may_vote: status.is_some_and(|status| status.may_vote.is_some()),
+                acknowledged_set: status.map(|status| status.acknowledged_set),
+                says_absent: status.map(|status| status.absent.clone()).unwrap_or_default(),
+            }
+        };
+        let voters = set.iter().flat_map(|set| &set.members).map(voter).collect();
+        Self { set: set.map(|set| set.number), voters }
+    }
+}
+
+fn show(answer: &Answer) {
+    let Some(set) = answer.set else {
         return println!("no voters yet: the first is chosen once an agent is past its silence");
     };
-    println!("set {}", set.number);
+    println!("set {set}");
     let mut table = Table::new(&["VOTER", "ENDPOINT", "MAY VOTE", "ACKNOWLEDGED", "SAYS ABSENT"]);
-    for voter in &set.members {
-        let status = snapshot.egress_nodes.get(&voter.node).map(|node| &node.value.status);
-        let absent: Vec<&str> =
-            status.iter().flat_map(|status| status.absent.iter().map(NodeName::as_str)).collect();
+    let dash = || "-".to_owned();
+    for voter in &answer.voters {
+        let absent: Vec<&str> = voter.says_absent.iter().map(NodeName::as_str).collect();
         table.row([
             voter.node.to_string(),
-            voter.endpoints.first().map_or("-".to_owned(), ToString::to_string),
-            if status.is_some_and(|s| s.may_vote.is_some()) { "yes" } else { "no" }.to_owned(),
-            status.map_or("-".to_owned(), |s| s.acknowledged_set.to_string()),
+            voter.endpoint.map_or_else(dash, |endpoint| endpoint.to_string()),
+            if voter.may_vote { "yes" } else { "no" }.to_owned(),
+            voter.acknowledged_set.map_or_else(dash, |set| set.to_string()),
             absent.join(","),
         ]);
     }

@@ -360,6 +360,7 @@ fn cluster() -> Cluster {
         set: None,
         t_max: Millis::from_secs(10),
         ranges: Default::default(),
+        uninstalling: false,
     }
 }
 

@@ -23,6 +23,7 @@ pub fn cluster_to_api(cluster: &Cluster) -> api::EgressClusterSpec {
             services: ranges.services.iter().map(ToString::to_string).collect(),
             nodes: ranges.nodes.iter().map(IpAddr::to_string).collect(),
         },
+        uninstalling: cluster.uninstalling,
     }
 }
 
@@ -75,6 +76,7 @@ pub fn cluster_from_api(spec: &api::EgressClusterSpec) -> Result<Cluster, Vec<Fi
             services,
             nodes,
         },
+        uninstalling: spec.uninstalling,
     });
     faults.finish(cluster)
 }

@@ -21,7 +21,9 @@ pub fn subject(write: &Write) -> String {
             format!("EgressNode {node}")
         }
         Write::Cluster { .. } => "EgressCluster cluster".to_owned(),
-        Write::PoolStatus { pool, .. } => format!("EgressPool {pool}"),
+        Write::PoolPaused { pool, .. } | Write::PoolStatus { pool, .. } => {
+            format!("EgressPool {pool}")
+        }
         Write::ClaimStatus { claim, .. } if claim.namespace.is_some() => {
             format!("StaticEgressIP {claim}")
         }
@@ -108,6 +110,10 @@ pub fn apply(access: &Access, write: Write) -> Result<Version, StoreError> {
             let wrap = |stored| Own::Cluster(Box::new(stored));
             put(access, &file, before, cluster, wrap)
         }
+        Write::PoolPaused { pool, paused } => Err(StoreError::Invalid(format!(
+            "in a directory of manifests the pool is a file of yours: write `paused: {paused}` into \
+             the spec of EgressPool {pool}"
+        ))),
         Write::PoolStatus { pool, status } => {
             put_status(access, &what, &own::pool_file(&pool)?, RecordStatus::Pool(status))
         }

@@ -135,7 +135,7 @@ fn item(kind: Kind, text: &str, head: &Head) -> Result<Option<Item>, String> {
         Kind::CiliumNode => foreign::cilium(text)
             .map(|ranges| Some(Item::PodRanges(PodRangeSource::CiliumNodes, ranges))),
         // Read where they are needed, never watched.
-        Kind::ConfigMap | Kind::Event | Kind::Lease => Ok(None),
+        Kind::ConfigMap | Kind::Deployment | Kind::Event | Kind::Lease => Ok(None),
     }
 }
 

@@ -117,6 +117,7 @@ fn the_cluster_and_statuses() {
                 public_key: PublicKey([0xab; 32]),
             }],
         }),
+        uninstalling: true,
         t_max: Millis(1_000),
         ranges: ClusterRanges {
             pods: ["10.244.0.0/16".parse().unwrap()].into(),

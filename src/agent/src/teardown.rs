@@ -1,0 +1,52 @@
+//! Everything of Egret's out of a node's kernel.
+
+use std::io;
+use std::path::{Path, PathBuf};
+
+use egret_datapath::Settings;
+use egret_datapath::bpf::{self, BpfError};
+use egret_datapath::teardown::{self, TeardownError};
+
+/// What an agent keeps for the next process: of no use without the kernel's part.
+const KEPT: [&str; 3] = ["lease.kept", "blocks.json", "snapshot.json"];
+
+/// Something of Egret's is left.
+#[derive(Debug, thiserror::Error)]
+pub enum LeftBehind {
+    /// BPF programs.
+    #[error("BPF programs of Egret's are still in the kernel: {0}")]
+    Programs(#[from] BpfError),
+    /// Rules, routes, links.
+    #[error("something of Egret's is still in the kernel: {0}")]
+    Kernel(#[from] TeardownError),
+    /// A file.
+    #[error("cannot remove {}: {source}", path.display())]
+    File {
+        /// Which.
+        path: PathBuf,
+        /// Why.
+        source: io::Error,
+    },
+}
+
+/// Removes everything that an agent put into this node's kernel, and what it keeps in `run_dir`
+/// about it. Idempotent. Connections that were steered end; others are not touched.
+///
+/// # Errors
+/// What is left, the first of it, after everything else was removed.
+pub fn teardown(bpffs: &Path, run_dir: &Path, settings: &Settings) -> Result<(), LeftBehind> {
+    let programs = bpf::teardown(&bpffs.join("egret"));
+    let rest = teardown::all(settings);
+    for name in KEPT {
+        let path = run_dir.join(name);
+        match std::fs::remove_file(&path) {
+            Err(source) if source.kind() != io::ErrorKind::NotFound => {
+                return Err(LeftBehind::File { path, source });
+            }
+            _ => {}
+        }
+    }
+    programs?;
+    rest?;
+    Ok(())
+}

@@ -1,0 +1,88 @@
+//! Commands about one address or one pool.
+
+use egret_core::by_hand;
+use egret_core::model::{AddressEnd, EgressAddress, NodeName, PoolName, Snapshot, Stored};
+use egret_ports::clock::Clock as _;
+use egret_ports::cluster_state::Write;
+use egret_runtime::clock::SystemClock;
+
+use super::node::unknown;
+use crate::Usage;
+use crate::args::{MoveArgs, PoolArgs, ReleaseArgs};
+
+pub(crate) fn move_to(args: &MoveArgs) -> anyhow::Result<()> {
+    args.store.store().change(|snapshot| {
+        let to = NodeName::from(args.to.strip_prefix("node/").unwrap_or(&args.to));
+        let stored = find(snapshot, args.address)?;
+        if !snapshot.egress_nodes.contains_key(&to) {
+            return Err(unknown(&to, snapshot).into());
+        }
+        let plan = by_hand::move_to(&stored.value, &to);
+        let expect = Some(stored.version.clone());
+        Ok(Write::AddressPlan { address: args.address, expect, plan })
+    })?;
+    println!("{} moves to {} as soon as it can", args.address, args.to);
+    Ok(())
+}
+
+pub(crate) fn release(args: &ReleaseArgs) -> anyhow::Result<()> {
+    let store = args.store.store();
+    refuse_wanted(&store.read()?, args)?;
+    let fence = store.draw_fence()?;
+    store.change(|snapshot| {
+        let stored = refuse_wanted(snapshot, args)?;
+        let plan = by_hand::revoke(&stored.value.plan, fence, SystemClock.now());
+        let expect = Some(stored.version.clone());
+        Ok(Write::AddressPlan { address: args.address, expect, plan })
+    })?;
+    println!(
+        "{} ends now: its open connections are cut, and it is free once the voters have let go",
+        args.address
+    );
+    Ok(())
+}
+
+/// The address, where nothing wants it any more.
+fn refuse_wanted<'a>(
+    snapshot: &'a Snapshot,
+    args: &ReleaseArgs,
+) -> anyhow::Result<&'a Stored<EgressAddress>> {
+    let stored = find(snapshot, args.address)?;
+    let plan = &stored.value.plan;
+    match plan.end {
+        Some(AddressEnd::Released { .. }) => Ok(stored),
+        Some(AddressEnd::Revoked { .. }) => {
+            Err(Usage(format!("{} has ended already", args.address)).into())
+        }
+        None => {
+            let text = format!(
+                "{} belongs to claim {}: delete the claim, or take the address out of it, first",
+                args.address, plan.claim
+            );
+            Err(Usage(text).into())
+        }
+    }
+}
+
+fn find(snapshot: &Snapshot, address: std::net::IpAddr) -> Result<&Stored<EgressAddress>, Usage> {
+    snapshot.addresses.get(&address).ok_or_else(|| {
+        Usage(format!("{address} is not in use; `egret status` lists those that are"))
+    })
+}
+
+pub(crate) fn pause(args: &PoolArgs, paused: bool) -> anyhow::Result<()> {
+    let pool = PoolName::new(args.pool.strip_prefix("pool/").unwrap_or(&args.pool));
+    let store = args.store.store();
+    let snapshot = store.read()?;
+    if !snapshot.pools.contains_key(&pool) {
+        let known: Vec<&str> = snapshot.pools.keys().map(PoolName::as_str).collect();
+        let known = known.join(", ");
+        return Err(Usage(format!("there is no pool {pool}; there are: {known}")).into());
+    }
+    store.write(Write::PoolPaused { pool: pool.clone(), paused })??;
+    match paused {
+        true => println!("{pool} is paused: nothing of it is moved, fenced or freed"),
+        false => println!("{pool} goes on"),
+    }
+    Ok(())
+}

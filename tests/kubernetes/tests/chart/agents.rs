@@ -175,3 +175,34 @@ fn an_agent_reads_what_it_needs_and_writes_nothing_else() {
         assert!(!may(verb, what), "an agent may {verb} {what}");
     }
 }
+
+fn event(reporter: &str, node: &str) -> String {
+    format!(
+        r#"{{"apiVersion":"events.k8s.io/v1","kind":"Event",
+            "metadata":{{"name":"bank.{reporter}.{node}","namespace":"default"}},
+            "eventTime":"2026-01-01T00:00:00.000000Z","type":"Normal","reason":"Held",
+            "action":"Held","note":"x","reportingController":"egret.dev/{reporter}",
+            "reportingInstance":"{node}",
+            "regarding":{{"apiVersion":"egret.dev/v1alpha1","kind":"EgressAddress","name":"x"}}}}"#
+    )
+}
+
+#[test]
+fn an_agents_events_bear_its_nodes_name() {
+    let world = world();
+    let (one, two) = (world.agent("node-1"), world.agent("node-2"));
+    let create = |agent: &Kubectl, object: &str| {
+        agent.feed(&["create", "-f", "-", "--validate=false"], object).unwrap()
+    };
+    let own = "an agent writes events as egret.dev/agent of its own node";
+    refused(&create(&one, &event("agent", "node-2")), own);
+    refused(&create(&one, &event("controller", "node-1")), own);
+    said(&create(&one, &event("agent", "node-1")));
+    // `kubectl patch` reads first, which an agent may not do with events.
+    let series = r#"{"apiVersion":"events.k8s.io/v1","kind":"Event",
+        "metadata":{"name":"bank.agent.node-1","namespace":"default"},
+        "series":{"count":2,"lastObservedTime":"2026-01-01T00:00:01.000000Z"}}"#;
+    let apply = ["apply", "--server-side", "--validate=false", "-f", "-"];
+    refused(&two.feed(&apply, series).unwrap(), own);
+    said(&one.feed(&apply, series).unwrap());
+}

@@ -24,6 +24,8 @@ fn roles_give_people_what_is_theirs() {
     bind("rolebinding", "egret-edit", "team", &["-n", "payments"]);
     bind("rolebinding", "egret-view", "guest", &["-n", "payments"]);
     bind("clusterrolebinding", "egret-operator", "operator", &[]);
+    let here = ["create", "rolebinding", "operator", "--role=egret-operator", "--user=operator"];
+    admin.ask(&[&here[..], &["-n", SYSTEM]].concat()).unwrap();
 
     let may = |user: &str, verb: &str, what: &str, namespace: &str| {
         may(admin, verb, what, &["-n", namespace, &format!("--as={user}")])
@@ -32,6 +34,7 @@ fn roles_give_people_what_is_theirs() {
     assert!(may("guest", "get", "staticegressips.egret.dev", "payments"));
     assert!(may("operator", "update", "egresspools.egret.dev", "payments"));
     assert!(may("operator", "update", "egressnodes.egret.dev", "payments"));
+    assert!(may("operator", "update", "configmaps/egret-fences", SYSTEM));
     for (user, verb, what, namespace) in [
         ("team", "create", "staticegressips.egret.dev", "default"),
         ("team", "update", "staticegressips.egret.dev:status", "payments"),

@@ -41,10 +41,13 @@ pub async fn keep(shared: Arc<Shared>) {
     let mut touched = shared.touched.subscribe();
     let mut running: BTreeMap<Source, JoinHandle<()>> = BTreeMap::new();
     let mut published = None;
-    while touched.changed().await.is_ok() {
+    loop {
         supervise(&shared, &mut running);
         publish(&shared, &mut published);
         tokio::time::sleep(coalesce).await;
+        if touched.changed().await.is_err() {
+            return;
+        }
     }
 }
 

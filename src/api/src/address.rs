@@ -18,6 +18,8 @@ use crate::common::{Condition, ObjectRef};
     plural = "egressaddresses",
     category = "egret",
     status = "EgressAddressStatus",
+    selectable = ".spec.poolRef.name",
+    selectable = ".spec.owner",
     derive = "PartialEq",
     doc = "One egress address in use: who should hold it (spec, written by the controller) and who does (status).",
     printcolumn(name = "Address", type_ = "string", json_path = ".spec.address"),

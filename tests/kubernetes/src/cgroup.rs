@@ -114,8 +114,8 @@ fn hierarchies() -> Vec<PathBuf> {
         return vec![mount.to_owned()];
     }
     let mut found = children(mount);
-    // Beside v1, v2 has no controllers; and links such as `cpu` are the same hierarchy again.
-    found.retain(|dir| !dir.ends_with("unified") && !dir.is_symlink());
+    // Links such as `cpu` are the same hierarchy again.
+    found.retain(|dir| !dir.is_symlink());
     found.sort();
     found
 }

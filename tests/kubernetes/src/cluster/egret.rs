@@ -59,7 +59,7 @@ impl Cluster {
     /// Where the addresses are not held within a minute.
     pub fn with_example(mut self) -> Result<Stage<Self>> {
         self.kubectl().apply_path(&crate::repository().join("deploy/examples"))?;
-        self.add_pods(&example_pods())?;
+        self.add_example_pods()?;
         let addresses = match story::held(&self) {
             Ok(addresses) => addresses,
             Err(error) => return Err(error.context(self.describe().join("\n"))),
@@ -67,6 +67,20 @@ impl Cluster {
         let stage = Stage::new(self, &addresses)?;
         stage.await_held(Duration::from_secs(10))?;
         Ok(stage)
+    }
+
+    /// Starts a selected and another pod on each of two directors, as the laboratory has them,
+    /// where they are not there yet.
+    ///
+    /// # Errors
+    /// Where one is not Ready within a minute.
+    pub fn add_example_pods(&mut self) -> Result<()> {
+        if self.pods.is_empty() {
+            let namespace = crate::repository().join("deploy/examples/1-namespace.yaml");
+            self.kubectl().apply_path(&namespace)?;
+            self.add_pods(&example_pods())?;
+        }
+        Ok(())
     }
 
     /// The agent's pod on a worker.

@@ -86,7 +86,7 @@ state = \"{dir}/state\"
             "failCgroupV1": false,
             "cgroupDriver": "cgroupfs",
             "cgroupRoot": self.cgroup.pods(),
-            "cgroupsPerQOS": false,
+            "cgroupsPerQOS": true,
             "enforceNodeAllocatable": [],
             "containerRuntimeEndpoint": format!("unix://{}/containerd.sock", self.dir.display()),
             "authentication": {

@@ -58,3 +58,25 @@ imagePullSecrets:
 {{- end }}
 {{- end }}
 {{- end }}
+
+{{/* What the commands of a person read to answer; the job of the removal is one of them. */}}
+{{- define "egret.readRules" -}}
+- apiGroups: [""]
+  resources: [pods, nodes, namespaces, services]
+  verbs: [get, list, watch]
+- apiGroups: [events.k8s.io]
+  resources: [events]
+  verbs: [get, list, watch]
+- apiGroups: [networking.k8s.io]
+  resources: [servicecidrs]
+  verbs: [get, list, watch]
+- apiGroups: [crd.projectcalico.org, projectcalico.org]
+  resources: [ippools]
+  verbs: [get, list, watch]
+- apiGroups: [cilium.io]
+  resources: [ciliumnodes]
+  verbs: [get, list, watch]
+- apiGroups: [staticegressips.nirmata.io]
+  resources: [staticegressips]
+  verbs: [get, list, watch]
+{{- end }}

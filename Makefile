@@ -1,4 +1,5 @@
-# make demo: the laboratory's demonstration.  make test: every check that CI runs.
+# make demo: the laboratory's demonstration.  make demo-kubernetes: on a real cluster.
+# make test: every check that CI runs.
 # Both install what is missing (Debian 12, as root) and say what they do.
 SHELL := /bin/bash
 .SHELLFLAGS := -euo pipefail -c
@@ -8,7 +9,7 @@ export EGRET ?= $(CURDIR)/target/debug/egret
 
 .PHONY: help
 help: ## show this list
-	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 14
+	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 18
 
 .PHONY: setup
 setup: ## install what building and testing need (apt, cargo)
@@ -27,7 +28,7 @@ figures: build ## measure failovers, planned moves, load at rest
 	@target/debug/egret-lab figures
 
 .PHONY: test
-test: setup check unit lab ## everything that CI runs
+test: setup check unit lab kubernetes ## everything that CI runs
 
 .PHONY: check
 check: ## formatting, lints, licences
@@ -37,8 +38,8 @@ check: ## formatting, lints, licences
 	@tests/step.sh "licences, bans, sources" cargo deny --locked check licenses bans sources
 
 .PHONY: unit
-unit: setup ## tests of values, of the kernel in namespaces, of the lease protocol
-	@cargo test $(CARGO_FLAGS) --workspace --exclude egret-lab
+unit: setup-kubernetes ## tests of values, of the kernel in namespaces, of the lease protocol, on an API server
+	@cargo test $(CARGO_FLAGS) --workspace --exclude egret-lab --exclude egret-kubernetes
 
 .PHONY: lab
 lab: setup ## scenarios in the laboratory
@@ -46,6 +47,24 @@ lab: setup ## scenarios in the laboratory
 	@cp target/debug/egret target/debug/egret-next
 	@tests/step.sh "build" cargo build $(CARGO_FLAGS) -p egret -p egret-lab
 	@cargo test $(CARGO_FLAGS) -p egret-lab
+
+.PHONY: setup-kubernetes
+setup-kubernetes: ## build what a real cluster is made of (target/kubernetes/bin)
+	@tests/setup.sh kubernetes
+
+.PHONY: cluster-image
+cluster-image: setup-kubernetes
+	@tests/step.sh "build" cargo build $(CARGO_FLAGS) -p egret -p egret-kubernetes
+	@EGRET_BINARY=target/debug/egret tests/image.sh
+
+.PHONY: kubernetes
+kubernetes: cluster-image ## the chart, the kinds and the scenarios on real Kubernetes
+	@tests/chart.sh files
+	@cargo test $(CARGO_FLAGS) -p egret-kubernetes
+
+.PHONY: demo-kubernetes
+demo-kubernetes: cluster-image ## the demonstration on a real Kubernetes cluster, with the chart
+	@target/debug/egret-kubernetes demo
 
 .PHONY: soak
 soak: build ## the long rows in full, and the long model check
@@ -58,8 +77,9 @@ advisories: ## known vulnerabilities of dependencies (needs the advisory databas
 	@cargo deny --locked check advisories
 
 .PHONY: clean-lab
-clean-lab: ## remove what a killed laboratory left behind
-	@target/debug/egret-lab cleanup
+clean-lab: ## remove what a killed laboratory or cluster left behind
+	@if [ -x target/debug/egret-lab ]; then target/debug/egret-lab cleanup; fi
+	@if [ -x target/debug/egret-kubernetes ]; then target/debug/egret-kubernetes cleanup; fi
 
 .PHONY: image
 image: ## build the container image (target/image/egret.tar)

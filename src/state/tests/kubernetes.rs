@@ -10,5 +10,7 @@ mod contract;
 mod objects;
 #[path = "kubernetes/outage.rs"]
 mod outage;
+#[path = "kubernetes/scale.rs"]
+mod scale;
 #[path = "kubernetes/watching.rs"]
 mod watching;

@@ -303,3 +303,6 @@ fn found(
         found.pods.entry(from).or_default().extend(ranges.iter().copied());
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -1,7 +1,9 @@
 //! One write: what is there is read, compared and replaced where it has not changed.
 
 use egret_api as api;
-use egret_core::model::{AddressStatus, ClaimRef, Cluster, EgressAddress, EgressNodeSpec, Version};
+use egret_core::model::{
+    AddressStatus, ClaimRef, Cluster, EgressAddress, EgressNodeSpec, STARTUP_TAINT, Version,
+};
 use egret_ports::cluster_state::Write;
 use serde::Serialize;
 use serde_json::{Value, json};
@@ -30,6 +32,7 @@ pub fn subject(write: &Write) -> Id {
         Write::NodeSpec { node, .. }
         | Write::NodeStatus { node, .. }
         | Write::DeleteNode { node, .. } => Id::cluster(Kind::EgressNode, node.as_str()),
+        Write::AdmitPods { node } => Id::cluster(Kind::Node, node.as_str()),
         Write::Cluster { .. } => Id::cluster(Kind::Cluster, CLUSTER),
         Write::PoolPaused { pool, .. } | Write::PoolStatus { pool, .. } => {
             Id::cluster(Kind::Pool, pool.as_str())
@@ -93,6 +96,7 @@ pub async fn apply(shared: &Shared, write: Write) -> Result<Version, ApiError> {
                 done => done,
             }
         }
+        Write::AdmitPods { .. } => admit_pods(shared, &id).await,
         Write::PoolPaused { paused, .. } => {
             let patch = json!({"spec": {"paused": paused}});
             let patched = shared.api.merge(&id, &patch).await;
@@ -107,6 +111,22 @@ pub async fn apply(shared: &Shared, write: Write) -> Result<Version, ApiError> {
             apply_status(shared, &id, &status).await
         }
     }
+}
+
+/// Takes the startup taint off a Node that nobody has changed meanwhile.
+async fn admit_pods(shared: &Shared, id: &Id) -> Result<Version, ApiError> {
+    let node = shared.api.get(id).await?;
+    let taints = node["spec"]["taints"].as_array().cloned().unwrap_or_default();
+    let left: Vec<Value> =
+        taints.iter().filter(|taint| taint["key"] != STARTUP_TAINT).cloned().collect();
+    if left.len() == taints.len() {
+        return Ok(version(&node));
+    }
+    let patch = json!({
+        "metadata": {"resourceVersion": node["metadata"]["resourceVersion"]},
+        "spec": {"taints": left},
+    });
+    note(shared, id, shared.api.merge(id, &patch).await)
 }
 
 async fn put_cluster(

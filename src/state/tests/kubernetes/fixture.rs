@@ -7,7 +7,6 @@ use egret_kubernetes::ApiServer;
 use egret_ports::cluster_state::{ClusterState as _, Write};
 use egret_state::KubernetesState;
 use egret_state::kubernetes::{Connection, Options, View};
-use kube::CustomResourceExt as _;
 use serde_json::Value;
 
 /// Longer than any change needs to be seen; only a broken store waits for its end.
@@ -21,16 +20,8 @@ pub struct Store {
 impl Store {
     pub fn start() -> Self {
         let server = ApiServer::start().unwrap();
-        let crds = [
-            egret_api::EgressPool::crd(),
-            egret_api::StaticEgressIP::crd(),
-            egret_api::ClusterStaticEgressIP::crd(),
-            egret_api::EgressAddress::crd(),
-            egret_api::EgressNode::crd(),
-            egret_api::EgressCluster::crd(),
-        ];
         let store = Self { server };
-        for crd in crds {
+        for crd in egret_api::crds() {
             store.apply(&serde_json::to_value(crd).unwrap());
         }
         let wait = ["wait", "--for=condition=Established", "--timeout=60s", "crd", "--all"];

@@ -148,7 +148,7 @@ async fn within(
 ) -> std::sync::Arc<egret_core::model::Snapshot> {
     let mut watched = state.watch();
     let seen = watched.wait_for(|snapshot| snapshot.as_deref().is_some_and(&wanted));
-    let seen = tokio::time::timeout(patience, seen).await.expect("it is seen");
+    let seen = tokio::time::timeout(patience, seen).await.unwrap_or_else(|_| panic!("never seen"));
     seen.unwrap().clone().unwrap()
 }
 

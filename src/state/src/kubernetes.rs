@@ -20,6 +20,7 @@ mod keeper;
 mod kind;
 mod leader;
 mod list;
+mod nirmata;
 mod shared;
 mod uninstall;
 mod watch;

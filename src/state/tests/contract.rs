@@ -17,7 +17,7 @@ async fn the_directory_keeps_the_contract() {
     cluster_state::all(async || {
         let folder = tempfile::tempdir().unwrap();
         DirectoryState::create(folder.path()).unwrap();
-        for name in ["pool.yaml", "claim.yaml", "namespace.yaml"] {
+        for name in ["1-namespace.yaml", "2-pool.yaml", "3-claim.yaml"] {
             std::fs::write(folder.path().join(name), example(name)).unwrap();
         }
         let clients = (

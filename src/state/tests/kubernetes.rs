@@ -6,6 +6,8 @@ mod fixture;
 
 #[path = "kubernetes/contract.rs"]
 mod contract;
+#[path = "kubernetes/nirmata.rs"]
+mod nirmata;
 #[path = "kubernetes/objects.rs"]
 mod objects;
 #[path = "kubernetes/outage.rs"]

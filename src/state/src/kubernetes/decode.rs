@@ -13,7 +13,7 @@ use serde::de::DeserializeOwned;
 
 use super::foreign;
 use super::kind::{Id, Kind};
-use crate::convert::{self, FieldError};
+use crate::convert::{self, FieldError, nirmata};
 
 /// What is kept of an object.
 #[derive(Clone, Debug, PartialEq)]
@@ -29,6 +29,7 @@ pub enum Item {
     Pod(Box<Pod>),
     ServiceRanges(BTreeSet<IpNet>),
     PodRanges(PodRangeSource, BTreeSet<IpNet>),
+    Rules(Vec<Stored<(Claim, ClaimStatus)>>),
 }
 
 /// An object as the API server showed it at one version.
@@ -134,6 +135,7 @@ fn item(kind: Kind, text: &str, head: &Head) -> Result<Option<Item>, String> {
             .map(|ranges| Some(Item::PodRanges(PodRangeSource::CalicoIPPools, ranges))),
         Kind::CiliumNode => foreign::cilium(text)
             .map(|ranges| Some(Item::PodRanges(PodRangeSource::CiliumNodes, ranges))),
+        Kind::Nirmata => rules(text, head).map(|claims| Some(Item::Rules(claims))),
         // Read where they are needed, never watched.
         Kind::ConfigMap | Kind::Deployment | Kind::Event | Kind::Lease => Ok(None),
     }
@@ -161,6 +163,25 @@ fn claim_item(
     claim.created = head.created();
     let status = convert::claim_status_from_api(&status.unwrap_or_default());
     Ok(Item::Claim(head.stored((claim, status.unwrap_or_default()))))
+}
+
+/// The claims that an object of the original project makes. Each has a uid of its own.
+fn rules(text: &str, head: &Head) -> Result<Vec<Stored<(Claim, ClaimStatus)>>, String> {
+    let object: Object<api::nirmata::StaticEgressIPSpec, api::nirmata::StaticEgressIPStatus> =
+        read(text)?;
+    let namespace = head.namespace.as_deref().unwrap_or_default();
+    let claims = nirmata::claims_from_api(namespace, &head.name, &spec(object.spec)?);
+    let status = object.status.unwrap_or_default();
+    let stored = claims.map_err(sentence)?.into_iter().map(|mut claim| {
+        let name = claim.reference.name.clone();
+        let index = nirmata::rule_of(&name).map_or(0, |(_, index)| index);
+        claim.uid = Uid::new(format!("{}-{index}", head.uid));
+        claim.generation = head.generation;
+        claim.created = head.created();
+        let status = nirmata::claim_status(&status, &name).unwrap_or_default();
+        Stored { version: head.version(), value: (claim, status) }
+    });
+    Ok(stored.collect())
 }
 
 fn address(text: &str, head: &Head) -> Result<Item, String> {

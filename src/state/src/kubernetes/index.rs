@@ -7,11 +7,13 @@
 //! its last good value.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::net::IpAddr;
 
 use egret_core::model::{Broken, FoundRanges, NodeName, Scope, Snapshot, Uid};
 
 use super::decode::{Item, Seen};
 use super::kind::{Id, Kind};
+use crate::convert::nirmata::choose_pools;
 
 /// A watch, as the index knows it.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -229,6 +231,24 @@ impl Index {
         self.objects.get(id).map(|entry| &entry.uid)
     }
 
+    /// Whether there is such an object, understood or not.
+    pub fn contains(&self, id: &Id) -> bool {
+        self.objects.contains_key(id)
+    }
+
+    /// The address by which other nodes reach this one; `None` where it is not known.
+    pub fn address_of(&self, node: &str) -> Option<IpAddr> {
+        let item = |kind| self.objects.get(&Id::cluster(kind, node))?.item.as_ref();
+        let said = match item(Kind::EgressNode) {
+            Some(Item::EgressNode(stored)) => stored.value.status.endpoints.first().copied(),
+            _ => None,
+        };
+        said.or_else(|| match item(Kind::Node) {
+            Some(Item::Node(node)) => node.addresses.first().copied(),
+            _ => None,
+        })
+    }
+
     /// Whether others need to know this node; `false` where its `EgressNode` is not known.
     pub fn has_roles(&self, node: &str) -> bool {
         let id = Id::cluster(Kind::EgressNode, node);
@@ -250,6 +270,7 @@ impl Index {
                 snapshot.broken.push(Broken { place, message });
             }
         }
+        choose_pools(&mut snapshot);
         snapshot.broken.sort();
         snapshot
     }
@@ -290,6 +311,13 @@ fn insert(snapshot: &mut Snapshot, item: &Item) {
             snapshot.pods.insert((pod.namespace.clone(), pod.name.clone()), (**pod).clone());
         }
         Item::ServiceRanges(ranges) => snapshot.found.services.extend(ranges.iter().copied()),
+        Item::Rules(claims) => {
+            for stored in claims {
+                // Of a claim that a person gave this very name the person's counts.
+                let reference = stored.value.0.reference.clone();
+                snapshot.claims.entry(reference).or_insert_with(|| stored.clone());
+            }
+        }
         Item::PodRanges(from, ranges) => found(&mut snapshot.found, *from, ranges),
     }
 }

@@ -21,6 +21,8 @@ pub enum Kind {
     CalicoCrd,
     CalicoApi,
     CiliumNode,
+    /// The original project's `StaticEgressIP`.
+    Nirmata,
     ConfigMap,
     Deployment,
     Event,
@@ -57,6 +59,12 @@ impl Kind {
             Self::CalicoCrd => ("/apis/crd.projectcalico.org/v1", "ippools", "IPPool", false),
             Self::CalicoApi => ("/apis/projectcalico.org/v3", "ippools", "IPPool", false),
             Self::CiliumNode => ("/apis/cilium.io/v2", "ciliumnodes", "CiliumNode", false),
+            Self::Nirmata => (
+                "/apis/staticegressips.nirmata.io/v1alpha1",
+                "staticegressips",
+                "StaticEgressIP",
+                true,
+            ),
             Self::ConfigMap => ("/api/v1", "configmaps", "ConfigMap", true),
             Self::Deployment => ("/apis/apps/v1", "deployments", "Deployment", true),
             Self::Event => ("/apis/events.k8s.io/v1", "events", "Event", true),
@@ -93,7 +101,14 @@ impl Kind {
 
     /// Whether a cluster may do without it.
     pub fn is_optional(self) -> bool {
-        matches!(self, Self::ServiceCidr | Self::CalicoCrd | Self::CalicoApi | Self::CiliumNode)
+        matches!(
+            self,
+            Self::ServiceCidr
+                | Self::CalicoCrd
+                | Self::CalicoApi
+                | Self::CiliumNode
+                | Self::Nirmata
+        )
     }
 
     /// Whether it is of Egret's own group.

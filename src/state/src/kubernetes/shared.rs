@@ -80,14 +80,15 @@ impl Shared {
     /// optional kinds there are.
     pub fn wanted(&self) -> Option<BTreeSet<Source>> {
         use Kind::{
-            Address, CalicoApi, CalicoCrd, CiliumNode, ClusterClaim, EgressNode, Namespace, Node,
-            Pod, Pool, Service, ServiceCidr,
+            Address, CalicoApi, CalicoCrd, CiliumNode, ClusterClaim, EgressNode, Namespace,
+            Nirmata, Node, Pod, Pool, Service, ServiceCidr,
         };
         let optional = locked(&self.optional).clone()?;
         let all = |kind: Kind| Source { kind, selector: Selector::All };
         let present = |kind: &Kind| !kind.is_optional() || optional.contains(kind);
         let everywhere = [Pool, Kind::Claim, ClusterClaim, Address, Kind::Cluster];
         let mut wanted: BTreeSet<Source> = everywhere.map(all).into();
+        wanted.extend([Nirmata].into_iter().filter(present).map(all));
         match &self.view {
             View::Controller | View::Reader => {
                 let more = [
@@ -124,10 +125,14 @@ impl Shared {
     /// Asks the API server which optional kinds of this view it has.
     pub async fn discover(&self) -> Result<(), ApiError> {
         let kinds: &[Kind] = match self.view {
-            View::Agent { .. } => &[],
-            View::Controller | View::Reader => {
-                &[Kind::ServiceCidr, Kind::CalicoCrd, Kind::CalicoApi, Kind::CiliumNode]
-            }
+            View::Agent { .. } => &[Kind::Nirmata],
+            View::Controller | View::Reader => &[
+                Kind::ServiceCidr,
+                Kind::CalicoCrd,
+                Kind::CalicoApi,
+                Kind::CiliumNode,
+                Kind::Nirmata,
+            ],
         };
         let mut found = BTreeSet::new();
         for kind in kinds {

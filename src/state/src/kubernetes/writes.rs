@@ -11,6 +11,7 @@ use serde_json::{Value, json};
 use super::decode::{CLUSTER, decode};
 use super::error::ApiError;
 use super::kind::{Id, Kind};
+use super::nirmata;
 use super::shared::{ROLE_LABEL, Shared};
 use crate::convert;
 
@@ -106,7 +107,10 @@ pub async fn apply(shared: &Shared, write: Write) -> Result<Version, ApiError> {
             let status = to_json(&convert::pool_status_to_api(&status))?;
             apply_status(shared, &id, &status).await
         }
-        Write::ClaimStatus { status, .. } => {
+        Write::ClaimStatus { claim, status } => {
+            if let Some(object) = nirmata::object_of(shared, &claim) {
+                return nirmata::write_status(shared, &object, &claim.name, &status).await;
+            }
             let status = to_json(&convert::claim_status_to_api(&status))?;
             apply_status(shared, &id, &status).await
         }
@@ -267,7 +271,11 @@ async fn delete(
 }
 
 /// Shows the process what it wrote itself, and returns the version now stored.
-fn note(shared: &Shared, id: &Id, written: Result<Value, ApiError>) -> Result<Version, ApiError> {
+pub fn note(
+    shared: &Shared,
+    id: &Id,
+    written: Result<Value, ApiError>,
+) -> Result<Version, ApiError> {
     let object = written?;
     let version = version(&object);
     if let Ok(seen) = decode(id.kind, &object.to_string()) {
@@ -307,7 +315,7 @@ fn mark(metadata: &mut Value, marks: &Marks) {
 }
 
 /// Sent back, they would be parsed for nothing; left out, the API server keeps its own.
-fn drop_managed_fields(object: &mut Value) {
+pub fn drop_managed_fields(object: &mut Value) {
     if let Some(metadata) = object["metadata"].as_object_mut() {
         metadata.remove("managedFields");
     }
@@ -328,6 +336,7 @@ fn conflict(id: &Id, stored: Option<&Version>, expected: Option<&Version>) -> Ap
     ApiError::Conflict { what: id.to_string(), stored: text(stored), expected: text(expected) }
 }
 
-fn to_json(value: &impl Serialize) -> Result<Value, ApiError> {
+/// A value as JSON.
+pub fn to_json(value: &impl Serialize) -> Result<Value, ApiError> {
     serde_json::to_value(value).map_err(|error| ApiError::Invalid(error.to_string()))
 }

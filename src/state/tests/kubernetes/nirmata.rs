@@ -1,0 +1,68 @@
+//! Objects of the original project, with its own example.
+
+use egret_core::model::{
+    ClaimRef, ClaimStatus, EgressNodeStatus, NamespaceName, NodeName, PodSelection, PoolName,
+};
+use egret_ports::cluster_state::{ClusterState as _, Write};
+
+use crate::fixture::{Store, until};
+
+const OBJECT: &str = r#"
+apiVersion: "staticegressips.nirmata.io/v1alpha1"
+kind: StaticEgressIP
+metadata: {name: eip, namespace: payments}
+spec:
+  rules:
+  - {service-name: frontend, egressip: 203.0.113.18, cidr: 192.0.2.0/24}
+  - {service-name: backend, egressip: 192.0.2.200, cidr: 0.0.0.0/0}
+"#;
+
+fn claim(index: usize) -> ClaimRef {
+    ClaimRef {
+        namespace: Some(NamespaceName::new("payments")),
+        name: format!("eip.nirmata-{index}"),
+    }
+}
+
+#[tokio::test]
+async fn rules_are_served_as_claims_and_the_object_says_the_gateway() {
+    let store = Store::with_examples();
+    store.apply(&serde_json::to_value(egret_api::nirmata_crd()).unwrap());
+    store.kubectl(&["wait", "--for=condition=Established", "--timeout=60s", "crd", "--all"]);
+    store.apply_text(OBJECT);
+    let (state, agent) = (store.controller(), store.agent("node-1"));
+    let snapshot = until(&state, |snapshot| snapshot.claims.contains_key(&claim(0))).await;
+    let served = &snapshot.claims[&claim(0)].value.0;
+    assert_eq!(served.pool, PoolName::new("partners"), "the pool whose ranges hold the address");
+    assert_eq!(served.pods, PodSelection::Service("frontend".to_owned()));
+    assert_eq!(served.addresses, ["203.0.113.18".parse::<std::net::IpAddr>().unwrap()]);
+    assert!(!snapshot.claims.contains_key(&claim(1)), "its address is in no pool");
+    let broken = &snapshot.broken[0];
+    assert_eq!(broken.place, "StaticEgressIP.staticegressips.nirmata.io payments/eip");
+    assert!(broken.message.contains("spec.rules[1].egressip"), "{broken:?}");
+
+    let endpoints = vec!["192.0.2.7".parse().unwrap()];
+    let node = EgressNodeStatus { endpoints, ..EgressNodeStatus::default() };
+    let write = Write::NodeStatus { node: NodeName::new("node-1"), status: node };
+    state.write(write).await.unwrap();
+    let status = ClaimStatus {
+        observed_generation: 1,
+        gateways: vec![NodeName::new("node-1")],
+        ..ClaimStatus::default()
+    };
+    let write = || Write::ClaimStatus { claim: claim(0), status: status.clone() };
+    let version = state.write(write()).await.unwrap();
+    assert_eq!(state.write(write()).await.unwrap(), version, "writing what is there");
+    for watcher in [&state, &agent] {
+        until(watcher, |snapshot| snapshot.claims[&claim(0)].value.1 == status).await;
+    }
+    let object = "staticegressips.staticegressips.nirmata.io/eip";
+    let object = store.server.kubectl().get(&[object, "-n", "payments"]).unwrap();
+    assert_eq!(object["status"]["gateway-node"], "node-1");
+    assert_eq!(object["status"]["gateway-ip"], "192.0.2.7");
+    // A pool takes the other address in, and its claim with it.
+    let patch = r#"{"spec":{"addresses":["203.0.113.16/29","192.0.2.200"]}}"#;
+    store.kubectl(&["patch", "egresspool", "partners", "--type=merge", "-p", patch]);
+    until(&state, |snapshot| snapshot.broken.is_empty()).await;
+    assert_eq!(state.read_consistent().await.unwrap().claims.len(), 3);
+}

@@ -20,6 +20,10 @@ pub struct ControllerArgs {
     /// Range of Service addresses, in addition to the cluster's ServiceCIDRs. May be repeated.
     #[arg(long, value_name = "CIDR")]
     pub service_cidr: Vec<IpNet>,
+    /// Take the taint egret.dev/agent-not-ready off a node when its agent is ready. Nodes get it
+    /// from kubelet --register-with-taints.
+    #[arg(long)]
+    pub startup_taint: bool,
 }
 
 impl ControllerArgs {
@@ -36,6 +40,7 @@ impl ControllerArgs {
             t_max: self.t_max,
             pods: self.pod_cidr.iter().map(IpNet::trunc).collect(),
             services: self.service_cidr.iter().map(IpNet::trunc).collect(),
+            startup_taint: self.startup_taint,
         }
     }
 }

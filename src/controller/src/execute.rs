@@ -10,6 +10,7 @@ pub(crate) fn write_of(action: &Action) -> Write {
         Action::Cluster { expect, cluster, .. } => Write::Cluster { expect, cluster },
         Action::NodeSpec { node, expect, spec, .. } => Write::NodeSpec { node, expect, spec },
         Action::DeleteAddress { address, expect, .. } => Write::DeleteAddress { address, expect },
+        Action::AdmitPods { node } => Write::AdmitPods { node },
         Action::DeleteNode { node, expect } => Write::DeleteNode { node, expect },
         Action::AddressStatus { address, expect, status } => {
             Write::AddressStatus { address, expect, status }

@@ -27,4 +27,4 @@ pub use node::{BlockGrant, EgressNode, EgressNodeSpec, EgressNodeStatus, PublicK
 pub use pool::{Failback, Failover, Pool, PoolStatus, ProviderKind};
 pub use snapshot::{Broken, Condition, Scope, Snapshot, Stored, Version};
 pub use time::{BadDuration, Millis, Timestamp};
-pub use workload::{Namespace, Node, Pod, Service};
+pub use workload::{Namespace, Node, Pod, STARTUP_TAINT, Service};

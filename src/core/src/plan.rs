@@ -100,6 +100,7 @@ pub fn plan(snapshot: &Snapshot, memory: &Memory, settings: &Settings, now: Time
     let waiting = blocks::sweep(snapshot, memory, now, plans, &mut drafts, &mut wake);
     let short_of_ports = blocks::grant(snapshot, plans, &mut drafts);
     let free = addresses.free(snapshot, &drafts);
+    actions.extend(admissions(snapshot, settings));
     actions.extend(node_specs((snapshot, memory, now), &cluster.0, plans, drafts, &mut numbers));
     addresses.plans.retain(|address, _| !free.contains(address));
     actions.extend(addresses::deletions(snapshot, &free));
@@ -173,12 +174,11 @@ fn node_specs(
         let before = &stored.value.spec;
         let (blocks, draws) = draft.finish(next);
         let expect = Some(stored.version.clone());
-        let gone =
-            !snapshot.nodes.contains_key(&node) && memory.absent_for(&node, blocks::END_AFTER, now);
+        let gone = !snapshot.nodes.contains_key(&node)
+            && memory.absent_for(&node, blocks::END_AFTER, now)
+            && !votes(cluster, &node);
         if (gone || stored.value.deleting) && blocks.is_empty() && before.blocks.is_empty() {
-            if !votes(cluster, &node) {
-                actions.push(Action::DeleteNode { node, expect });
-            }
+            actions.push(Action::DeleteNode { node, expect });
             continue;
         }
         let spec = EgressNodeSpec {
@@ -192,6 +192,22 @@ fn node_specs(
         }
     }
     actions
+}
+
+/// Nodes whose agent is ready and that pods are kept off until it is.
+fn admissions(snapshot: &Snapshot, settings: &Settings) -> Vec<Action> {
+    let ready = |node: &&NodeName| {
+        let stored = snapshot.egress_nodes.get(*node);
+        let mut conditions = stored.iter().flat_map(|stored| &stored.value.status.conditions);
+        conditions.any(|condition| condition.kind == "Ready" && condition.status)
+    };
+    let waiting =
+        snapshot.nodes.values().filter(|node| settings.startup_taint && node.awaits_agent);
+    waiting
+        .map(|node| &node.name)
+        .filter(ready)
+        .map(|node| Action::AdmitPods { node: node.clone() })
+        .collect()
 }
 
 fn votes(cluster: &Cluster, node: &NodeName) -> bool {

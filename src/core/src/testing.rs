@@ -147,6 +147,7 @@ impl World {
             addresses: BTreeSet::from([endpoint]),
             pod_cidrs: vec![net(&format!("10.244.{number}.0/24"))],
             zone: zone.into(),
+            awaits_agent: false,
         };
         self.snapshot.nodes.insert(name.into(), node);
         let status = EgressNodeStatus {

@@ -105,6 +105,12 @@ pub enum Write {
         /// The version read.
         expect: Option<Version>,
     },
+    /// Takes the startup taint off a Node; success where it has none. `ErrorClass::Invalid` in a
+    /// store whose Nodes are files of people.
+    AdmitPods {
+        /// Which.
+        node: NodeName,
+    },
     /// What an agent says of itself. Creates the object where it is missing; never conflicts with
     /// a `NodeSpec` write of another (a subresource).
     NodeStatus {

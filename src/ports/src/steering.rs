@@ -117,8 +117,7 @@ impl SteeringDrop {
             Self::UnknownPod => (
                 "unknown_pod",
                 "a pod sent before the agent had read of it",
-                "a few at the start of a pod are normal; many: is the agent behind, or is there a \
-                 pod (or workload in the node's pod range) that no manifest names?",
+                "a few at a pod's start are normal; many: is there a workload that no Pod names?",
             ),
             Self::NotEstablished => (
                 "not_established",

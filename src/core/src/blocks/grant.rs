@@ -25,7 +25,7 @@ pub fn grant(
     let mut short = BTreeSet::new();
     for (name, stored) in &snapshot.egress_nodes {
         let Some(draft) = drafts.get_mut(name) else { continue };
-        if absent.contains(name) || !reachable(&stored.value) {
+        if absent.contains(name) || stored.value.deleting || !reachable(&stored.value) {
             continue;
         }
         for (address, need) in needs(&stored.value, &ahead) {

@@ -20,7 +20,12 @@ pub struct Node {
     pub pod_cidrs: Vec<IpNet>,
     /// The label `topology.kubernetes.io/zone`, empty where absent.
     pub zone: String,
+    /// It has the taint [`STARTUP_TAINT`].
+    pub awaits_agent: bool,
 }
+
+/// The taint that keeps pods off a node until its agent is ready, where a cluster asks for it.
+pub const STARTUP_TAINT: &str = "egret.dev/agent-not-ready";
 
 /// A `v1` Namespace.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -67,6 +67,11 @@ pub enum Action {
         /// The version read.
         expect: Option<Version>,
     },
+    /// Takes the startup taint off a node whose agent is ready.
+    AdmitPods {
+        /// Which.
+        node: NodeName,
+    },
     /// The controller's condition of an address; all else of the status is kept as read.
     AddressStatus {
         /// Which.
@@ -155,6 +160,7 @@ impl Action {
             | Self::NodeSpec { notes, .. }
             | Self::DeleteAddress { notes, .. } => notes,
             Self::DeleteNode { .. }
+            | Self::AdmitPods { .. }
             | Self::AddressStatus { .. }
             | Self::PoolStatus { .. }
             | Self::ClaimStatus { .. } => &[],

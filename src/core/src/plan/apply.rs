@@ -40,6 +40,11 @@ pub fn apply(snapshot: &mut Snapshot, action: &Action) {
             });
             put(stored, |value| value.spec = spec.clone());
         }
+        Action::AdmitPods { node } => {
+            if let Some(node) = snapshot.nodes.get_mut(node) {
+                node.awaits_agent = false;
+            }
+        }
         Action::DeleteNode { node, .. } => {
             snapshot.egress_nodes.remove(node);
         }

@@ -57,6 +57,8 @@ pub struct Settings {
     pub pods: BTreeSet<IpNet>,
     /// Service ranges.
     pub services: BTreeSet<IpNet>,
+    /// Nodes lose [`crate::model::STARTUP_TAINT`] when their agents are ready.
+    pub startup_taint: bool,
 }
 
 impl Settings {
@@ -67,6 +69,7 @@ impl Settings {
             t_max: Millis::from_secs(10),
             pods: BTreeSet::new(),
             services: BTreeSet::new(),
+            startup_taint: false,
         }
     }
 }

@@ -2,6 +2,7 @@ use crate::model::{Failback, Millis};
 use crate::testing::{World, ip, mk_claim, mk_explicit, mk_pool, mk_ref, render};
 
 mod laws;
+mod objects;
 
 /// The small world with one claim, in quiet times.
 fn quiet() -> World {

@@ -46,6 +46,7 @@ fn render_action(text: &mut String, action: &Action) {
             writeln!(text, "spec {node} {:?} [{blocks}] draws {draws}", spec.roles).unwrap();
         }
         Action::DeleteAddress { address, .. } => writeln!(text, "delete {address}").unwrap(),
+        Action::AdmitPods { node } => writeln!(text, "admit pods {node}").unwrap(),
         Action::DeleteNode { node, .. } => writeln!(text, "delete node {node}").unwrap(),
         Action::AddressStatus { address, status, .. } => {
             writeln!(text, "status {address}").unwrap();

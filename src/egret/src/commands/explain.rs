@@ -28,8 +28,8 @@ pub(crate) fn run(args: &ExplainArgs) -> anyhow::Result<()> {
         return Err(Usage("name a pod, or use --live".to_owned()).into());
     };
     let name = pod.strip_prefix("pod/").unwrap_or(pod);
-    let snapshot = args.store.store().read()?;
     let namespace = NamespaceName::from(args.namespace.as_str());
+    let snapshot = args.store.store().read_with_pod(&namespace, name)?;
     let missing = || Usage(format!("no pod {namespace}/{name}: name its namespace with -n"));
     let Some(to) = args.to else {
         let claims = claims_of(&snapshot, &namespace, name).ok_or_else(missing)?;

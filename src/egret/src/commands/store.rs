@@ -4,7 +4,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use anyhow::Context as _;
-use egret_core::model::Snapshot;
+use egret_core::model::{NamespaceName, Snapshot};
 use egret_ports::cluster_state::{ClusterState, Write};
 use egret_ports::error::{ErrorClass, PortError};
 use egret_state::DirectoryState;
@@ -46,13 +46,26 @@ impl StoreArgs {
 }
 
 impl Store {
-    /// Everything, as it is now.
+    /// Everything, as it is now; of the Kubernetes API no pods.
     pub(crate) fn read(&self) -> anyhow::Result<Snapshot> {
+        self.read_view(View::Reader)
+    }
+
+    /// Everything with this pod, as it is now.
+    pub(crate) fn read_with_pod(
+        &self,
+        namespace: &NamespaceName,
+        name: &str,
+    ) -> anyhow::Result<Snapshot> {
+        self.read_view(View::Pod { namespace: namespace.clone(), name: name.to_owned() })
+    }
+
+    fn read_view(&self, view: View) -> anyhow::Result<Snapshot> {
         match self {
             Self::Directory(directory) => egret_state::read_once(directory)
                 .with_context(|| format!("cannot read the store {}", directory.display())),
             Self::Kubernetes { .. } => block_on(async {
-                let state = self.kubernetes(View::Reader)?;
+                let state = self.kubernetes(view)?;
                 Ok((*state.read_consistent().await?).clone())
             }),
         }
@@ -76,7 +89,7 @@ impl Store {
 
     /// One write.
     pub(crate) fn write(&self, write: Write) -> anyhow::Result<Result<(), PortError>> {
-        self.with(Ask::Write(write)).map(|done| done.map(|_| ()))
+        self.with(Ask::Write(Box::new(write))).map(|done| done.map(|_| ()))
     }
 
     /// A number of the fence counter that nobody else has.
@@ -109,14 +122,14 @@ impl Store {
 }
 
 enum Ask {
-    Write(Write),
+    Write(Box<Write>),
     Fence,
 }
 
 impl Ask {
     async fn carry_out<S: ClusterState>(self, state: &S) -> Result<u64, PortError> {
         match self {
-            Self::Write(write) => state.write(write).await.map(|_| 0),
+            Self::Write(write) => state.write(*write).await.map(|_| 0),
             Self::Fence => state.draw_fences(1).await,
         }
     }

@@ -241,7 +241,11 @@ pub fn parse(file: &str, bytes: &[u8]) -> Result<Own, String> {
         Some(CLAIMS) => {
             let file: File<api::StaticEgressIPSpec, api::ClaimStatus> = read(text)?;
             let namespace = file.metadata.namespace.as_deref().unwrap_or_default();
-            let claim = convert::claim_from_api(namespace, &file.metadata.name, &file.spec);
+            let name = &file.metadata.name;
+            let claim = match convert::nirmata::rule_of(name) {
+                Some(_) => convert::nirmata::claim_from_spec(namespace, name, &file.spec),
+                None => convert::claim_from_api(namespace, name, &file.spec),
+            };
             let claim = claim.map_err(sentence)?;
             let status = claim_status(file.status)?;
             record(file.metadata, Object::Claim(Box::new(file.spec), Box::new(claim)), status)

@@ -7,6 +7,7 @@ use egret_core::model::{Broken, NamespaceName, Snapshot};
 use super::files::Files;
 use super::own::Own;
 use super::records::{self, Present};
+use crate::convert::nirmata::choose_pools;
 use crate::manifest::{self, Object, ObjectKey};
 
 /// Everything that the files hold. Pools and claims come from their records: what has no record
@@ -39,6 +40,7 @@ pub fn assemble(files: &Files) -> Snapshot {
     }
     namespaces(&mut snapshot);
     snapshot.broken = broken(files, &present);
+    choose_pools(&mut snapshot);
     snapshot
 }
 
@@ -63,6 +65,7 @@ pub fn with_unrecorded(mut snapshot: Snapshot, files: &Files) -> Snapshot {
         }
     }
     namespaces(&mut snapshot);
+    choose_pools(&mut snapshot);
     snapshot
 }
 

@@ -20,6 +20,7 @@ pub fn subject(write: &Write) -> String {
         | Write::DeleteNode { node, .. } => {
             format!("EgressNode {node}")
         }
+        Write::AdmitPods { node } => format!("Node {node}"),
         Write::Cluster { .. } => "EgressCluster cluster".to_owned(),
         Write::PoolPaused { pool, .. } | Write::PoolStatus { pool, .. } => {
             format!("EgressPool {pool}")
@@ -35,41 +36,74 @@ pub fn subject(write: &Write) -> String {
 pub fn apply(access: &Access, write: Write) -> Result<Version, StoreError> {
     let what = subject(&write);
     match write {
+        Write::AddressPlan { .. } | Write::AddressStatus { .. } | Write::DeleteAddress { .. } => {
+            apply_to_address(access, &what, write)
+        }
+        Write::NodeSpec { .. } | Write::NodeStatus { .. } | Write::DeleteNode { .. } => {
+            apply_to_node(access, &what, write)
+        }
+        Write::Cluster { expect, cluster } => {
+            let file = own::cluster_file();
+            let before = match own::load(access, &file)? {
+                Some(Own::Cluster(stored)) => Some(*stored),
+                _ => None,
+            };
+            compare(&what, before.as_ref(), expect.as_ref())?;
+            let wrap = |stored| Own::Cluster(Box::new(stored));
+            put(access, &file, before, cluster, wrap)
+        }
+        Write::AdmitPods { .. } => Err(a_persons_file(&what, "take the taint out of it")),
+        Write::PoolPaused { paused, .. } => {
+            Err(a_persons_file(&what, &format!("write `paused: {paused}` into its spec")))
+        }
+        Write::PoolStatus { pool, status } => {
+            put_status(access, &what, &own::pool_file(&pool)?, RecordStatus::Pool(status))
+        }
+        Write::ClaimStatus { claim, status } => {
+            put_status(access, &what, &own::claim_file(&claim)?, RecordStatus::Claim(status))
+        }
+    }
+}
+
+fn a_persons_file(what: &str, remedy: &str) -> StoreError {
+    StoreError::Invalid(format!("in a directory of manifests {what} is a file of yours: {remedy}"))
+}
+
+fn apply_to_address(access: &Access, what: &str, write: Write) -> Result<Version, StoreError> {
+    match write {
         Write::AddressPlan { address, expect, plan } => {
             let file = own::address_file(address);
             let before = address_at(access, &file)?;
-            compare(&what, before.as_ref(), expect.as_ref())?;
+            compare(what, before.as_ref(), expect.as_ref())?;
             let status = before.as_ref().map(|before| before.value.status.clone());
             let status = status.unwrap_or_else(AddressStatus::default);
-            put_address(
-                access,
-                &file,
-                before,
-                EgressAddress { address, plan, status, deleting: false },
-            )
+            let value = EgressAddress { address, plan, status, deleting: false };
+            put_address(access, &file, before, value)
         }
         Write::AddressStatus { address, expect, status } => {
             let file = own::address_file(address);
             let before =
-                address_at(access, &file)?.ok_or(StoreError::NotFound { what: what.clone() })?;
-            compare(&what, Some(&before), expect.as_ref())?;
-            let value =
-                EgressAddress { address, plan: before.value.plan.clone(), status, deleting: false };
+                address_at(access, &file)?.ok_or(StoreError::NotFound { what: what.to_owned() })?;
+            compare(what, Some(&before), expect.as_ref())?;
+            let plan = before.value.plan.clone();
+            let value = EgressAddress { address, plan, status, deleting: false };
             put_address(access, &file, Some(before), value)
         }
         Write::DeleteAddress { address, expect } => {
             let file = own::address_file(address);
-            let Some(before) = address_at(access, &file)? else {
-                return Ok(expect.unwrap_or_default());
-            };
-            compare(&what, Some(&before), expect.as_ref())?;
-            access.remove(&file).map_err(StoreError::io(&file))?;
-            Ok(before.version)
+            let before = address_at(access, &file)?;
+            remove(access, what, &file, before, expect)
         }
+        _ => Err(StoreError::Invalid(format!("{what} is no address"))),
+    }
+}
+
+fn apply_to_node(access: &Access, what: &str, write: Write) -> Result<Version, StoreError> {
+    match write {
         Write::NodeSpec { node, expect, spec } => {
             let file = own::node_file(&node)?;
             let before = node_at(access, &file)?;
-            compare(&what, before.as_ref(), expect.as_ref())?;
+            compare(what, before.as_ref(), expect.as_ref())?;
             let status = before.as_ref().map(|before| before.value.status.clone());
             let status = status.unwrap_or_else(EgressNodeStatus::default);
             put_node(
@@ -78,15 +112,6 @@ pub fn apply(access: &Access, write: Write) -> Result<Version, StoreError> {
                 before,
                 EgressNode { name: node, spec, status, deleting: false },
             )
-        }
-        Write::DeleteNode { node, expect } => {
-            let file = own::node_file(&node)?;
-            let Some(before) = node_at(access, &file)? else {
-                return Ok(expect.unwrap_or_default());
-            };
-            compare(&what, Some(&before), expect.as_ref())?;
-            access.remove(&file).map_err(StoreError::io(&file))?;
-            Ok(before.version)
         }
         Write::NodeStatus { node, status } => {
             let file = own::node_file(&node)?;
@@ -100,27 +125,26 @@ pub fn apply(access: &Access, write: Write) -> Result<Version, StoreError> {
                 EgressNode { name: node, spec, status, deleting: false },
             )
         }
-        Write::Cluster { expect, cluster } => {
-            let file = own::cluster_file();
-            let before = match own::load(access, &file)? {
-                Some(Own::Cluster(stored)) => Some(*stored),
-                _ => None,
-            };
-            compare(&what, before.as_ref(), expect.as_ref())?;
-            let wrap = |stored| Own::Cluster(Box::new(stored));
-            put(access, &file, before, cluster, wrap)
+        Write::DeleteNode { node, expect } => {
+            let file = own::node_file(&node)?;
+            let before = node_at(access, &file)?;
+            remove(access, what, &file, before, expect)
         }
-        Write::PoolPaused { pool, paused } => Err(StoreError::Invalid(format!(
-            "in a directory of manifests the pool is a file of yours: write `paused: {paused}` into \
-             the spec of EgressPool {pool}"
-        ))),
-        Write::PoolStatus { pool, status } => {
-            put_status(access, &what, &own::pool_file(&pool)?, RecordStatus::Pool(status))
-        }
-        Write::ClaimStatus { claim, status } => {
-            put_status(access, &what, &own::claim_file(&claim)?, RecordStatus::Claim(status))
-        }
+        _ => Err(StoreError::Invalid(format!("{what} is no node"))),
     }
+}
+
+fn remove<T>(
+    access: &Access,
+    what: &str,
+    file: &str,
+    before: Option<Stored<T>>,
+    expect: Option<Version>,
+) -> Result<Version, StoreError> {
+    let Some(before) = before else { return Ok(expect.unwrap_or_default()) };
+    compare(what, Some(&before), expect.as_ref())?;
+    access.remove(file).map_err(StoreError::io(file))?;
+    Ok(before.version)
 }
 
 fn compare<T>(

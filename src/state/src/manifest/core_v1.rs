@@ -2,7 +2,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
 
 use egret_core::model::{
-    LabelSelector, Labels, Namespace, NamespaceName, Node, NodeName, Pod, Service,
+    LabelSelector, Labels, Namespace, NamespaceName, Node, NodeName, Pod, STARTUP_TAINT, Service,
 };
 use ipnet::IpNet;
 use serde::Deserialize;
@@ -32,6 +32,12 @@ pub struct NodeSpec {
     pod_cidrs: Option<Vec<String>>,
     #[serde(rename = "podCIDR")]
     pod_cidr: Option<String>,
+    taints: Option<Vec<Taint>>,
+}
+
+#[derive(Debug, Deserialize)]
+pub struct Taint {
+    key: String,
 }
 
 #[derive(Debug, Default, Deserialize)]
@@ -103,6 +109,7 @@ pub fn node(manifest: Manifest<NodeSpec, NodeStatus>) -> Result<Node, FieldError
         cordoned: spec.unschedulable.unwrap_or(false),
         addresses,
         pod_cidrs,
+        awaits_agent: spec.taints.iter().flatten().any(|taint| taint.key == STARTUP_TAINT),
     })
 }
 

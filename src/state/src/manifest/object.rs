@@ -10,7 +10,7 @@ use serde_json::Value;
 use super::locate::line_of;
 use super::meta::{Meta, TypeMeta};
 use super::{Fault, core_v1, yaml};
-use crate::convert::{FieldError, claim_from_api, cluster_claim_from_api, pool_from_api};
+use crate::convert::{FieldError, claim_from_api, cluster_claim_from_api, nirmata, pool_from_api};
 
 /// An object that a person wrote, checked.
 #[derive(Clone, Debug, PartialEq)]
@@ -89,8 +89,9 @@ const OUR_KINDS: [&str; 6] = [
     "EgressCluster",
 ];
 
-/// Parses one document; `None` for a kind that Egret does not read.
-pub fn parse(text: &str) -> Result<Option<Object>, Vec<Fault>> {
+/// Parses one document: nothing for a kind that Egret does not read, and one claim for each rule of
+/// the original project's kind.
+pub fn parse(text: &str) -> Result<Vec<Object>, Vec<Fault>> {
     let head: TypeMeta = yaml::read(text).map_err(|fault| vec![fault])?.value;
     let (Some(version), Some(kind)) = (head.api_version, head.kind) else {
         let message = "apiVersion and kind are missing: every document begins with them, \
@@ -98,19 +99,22 @@ pub fn parse(text: &str) -> Result<Option<Object>, Vec<Fault>> {
         return Err(vec![Fault::new(first_line(text), message)]);
     };
     match (version.as_str(), kind.as_str()) {
-        ("v1", "Node") => v1(text, core_v1::node).map(|node| Some(Object::Node(node))),
+        ("v1", "Node") => v1(text, core_v1::node).map(|node| vec![Object::Node(node)]),
         ("v1", "Namespace") => {
-            v1(text, core_v1::namespace).map(|namespace| Some(Object::Namespace(namespace)))
+            v1(text, core_v1::namespace).map(|namespace| vec![Object::Namespace(namespace)])
         }
-        ("v1", "Pod") => v1(text, core_v1::pod).map(|pod| pod.map(Object::Pod)),
+        ("v1", "Pod") => {
+            v1(text, core_v1::pod).map(|pod| pod.map(Object::Pod).into_iter().collect())
+        }
         ("v1", "Service") => {
-            v1(text, core_v1::service).map(|service| Some(Object::Service(service)))
+            v1(text, core_v1::service).map(|service| vec![Object::Service(service)])
         }
         ("v1", "List") => Err(vec![Fault::new(
             line_of(text, "kind", None),
             "a List is not read: write its items as documents, separated by lines of ---",
         )]),
-        (api::API_VERSION, kind) => ours(text, kind).map(Some),
+        (api::API_VERSION, kind) => ours(text, kind).map(|object| vec![object]),
+        (api::nirmata::API_VERSION, "StaticEgressIP") => rules(text),
         // Passed over in silence, a person would wait for it for ever.
         (version, kind) if version.starts_with("egret.dev/") || OUR_KINDS.contains(&kind) => {
             Err(vec![Fault::new(
@@ -121,8 +125,23 @@ pub fn parse(text: &str) -> Result<Option<Object>, Vec<Fault>> {
                 ),
             )])
         }
-        _ => Ok(None),
+        _ => Ok(Vec::new()),
     }
+}
+
+/// The claims of an object of the original project's kind.
+fn rules(text: &str) -> Result<Vec<Object>, Vec<Fault>> {
+    let crd = api::nirmata::StaticEgressIP::crd();
+    let (meta, spec) = strict::<api::nirmata::StaticEgressIPSpec>(text, &crd)?;
+    let names = meta.checked_name().and_then(|name| Ok((meta.checked_namespace()?, name)));
+    let (namespace, name) = names.map_err(|error| faults(text, &[error]))?;
+    let specs = nirmata::specs_from_api(name, &spec).map_err(|errors| faults(text, &errors))?;
+    let claim = |(name, spec): (String, api::StaticEgressIPSpec)| {
+        let claim = nirmata::claim_from_spec(namespace, &name, &spec);
+        let claim = claim.map_err(|errors| faults(text, &errors))?;
+        Ok(Object::Claim(Box::new(spec), Box::new(claim)))
+    };
+    specs.into_iter().map(claim).collect()
 }
 
 fn first_line(text: &str) -> usize {

@@ -1,8 +1,12 @@
 //! The object of the original project, `staticegressips.nirmata.io/v1alpha1`, accepted as it is.
 
+use std::collections::BTreeMap;
+
 use kube::CustomResource;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
+
+use crate::ClaimStatus;
 
 /// What `apiVersion` of such an object says.
 pub const API_VERSION: &str = "staticegressips.nirmata.io/v1alpha1";
@@ -47,4 +51,7 @@ pub struct StaticEgressIPStatus {
     pub gateway_node: String,
     /// The address of that node that other nodes reach it by.
     pub gateway_ip: String,
+    /// The status of each claim that the rules make, by its name, such as eip.nirmata-0.
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    pub claims: BTreeMap<String, ClaimStatus>,
 }

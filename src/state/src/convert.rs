@@ -7,6 +7,7 @@ mod address;
 mod claim;
 mod cluster;
 mod common;
+pub mod nirmata;
 mod node;
 mod pool;
 mod text;

@@ -61,8 +61,9 @@ pub fn parse(text: &str) -> Parsed {
     let mut parsed = Parsed::default();
     for document in split::documents(text) {
         match object::parse(document.text) {
-            Ok(Some(object)) => parsed.objects.push((document.line, object)),
-            Ok(None) => {}
+            Ok(objects) => {
+                parsed.objects.extend(objects.into_iter().map(|object| (document.line, object)));
+            }
             Err(faults) => parsed.faults.extend(faults.into_iter().map(|fault| Fault {
                 line: fault.line.max(1) + document.line - 1,
                 message: fault.message,

@@ -4,6 +4,8 @@
 mod examples;
 #[path = "manifests/fuzz.rs"]
 mod fuzz;
+#[path = "manifests/nirmata.rs"]
+mod nirmata;
 #[path = "manifests/refused.rs"]
 mod refused;
 #[path = "manifests/roundtrip.rs"]

@@ -12,7 +12,6 @@ pub(super) fn edit(schema: &mut JSONSchemaProps) {
     given(service, "name the Service whose pods are meant");
     addresses(at(schema, "spec.addresses"));
     let count = at(schema, "spec.count");
-    count.minimum = None;
     rules(count, [Rule::says("self != 0", "0 asks for no address: write at least 1")]);
     families(at(schema, "spec.families"));
     destinations(at(schema, "spec.destinations"));

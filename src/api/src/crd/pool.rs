@@ -16,7 +16,6 @@ pub(super) fn edit(schema: &mut JSONSchemaProps) {
     rules(at(schema, "spec"), [some.field(".addresses")]);
     ranges(at(schema, "spec.addresses"));
     let most = at(schema, "spec.gateways.maxAddressesPerNode");
-    most.minimum = None;
     rules(
         most,
         [Rule::says(
@@ -157,10 +156,13 @@ fn overlap() -> Rule {
         "self.filter(one, self.filter(other, {within}).size() > (isIP(one) || isCIDR(one) ? 1 : 0))"
     );
     let earlier = format!("self.filter(other, other != one && {within})");
+    let sentence = "'%s overlaps %s: write each address once'";
     Rule::makes(
         format!("{pairs}.size() == 0"),
         format!(
-            "[{pairs}[0]].map(one, '%s overlaps %s: write each address once'.format([one, {earlier}.size() > 0 ? {earlier}[0] : one]))[0]"
+            "[{pairs}[0]].map(one, [{earlier}.size() > 0 ? {earlier}[0] : one].map(other, \
+             {sentence}.format(self.indexOf(one) < self.indexOf(other) ? [other, one] \
+             : [one, other]))[0])[0]"
         ),
     )
 }

@@ -59,7 +59,26 @@ pub fn claim_from_api(
 ) -> Result<Claim, Vec<FieldError>> {
     let reference =
         ClaimRef { namespace: Some(NamespaceName::new(namespace)), name: name.to_owned() };
+    let mut faults = Faults::default();
+    named_pool(&mut faults, &spec.pool_ref);
+    claim(faults, reference, None, shared!(spec))
+}
+
+/// Like [`claim_from_api`], of a claim whose pool is found by its address.
+pub(super) fn rule_claim(
+    namespace: &str,
+    name: &str,
+    spec: &api::StaticEgressIPSpec,
+) -> Result<Claim, Vec<FieldError>> {
+    let reference =
+        ClaimRef { namespace: Some(NamespaceName::new(namespace)), name: name.to_owned() };
     claim(Faults::default(), reference, None, shared!(spec))
+}
+
+fn named_pool(faults: &mut Faults, pool: &api::ObjectRef) {
+    if pool.name.is_empty() {
+        faults.add("spec.poolRef.name", "name the EgressPool that the addresses come from");
+    }
 }
 
 /// A claim from a `ClusterStaticEgressIP`, like [`claim_from_api`].
@@ -72,6 +91,7 @@ pub fn cluster_claim_from_api(
 ) -> Result<Claim, Vec<FieldError>> {
     let mut faults = Faults::default();
     let namespaces = selector(&mut faults, "spec.namespaceSelector", &spec.namespace_selector);
+    named_pool(&mut faults, &spec.pool_ref);
     let reference = ClaimRef { namespace: None, name: name.to_owned() };
     claim(faults, reference, Some(namespaces), shared!(spec))
 }
@@ -82,9 +102,6 @@ fn claim(
     namespaces: Option<LabelSelector>,
     spec: ClaimSpec<'_>,
 ) -> Result<Claim, Vec<FieldError>> {
-    if spec.pool_ref.name.is_empty() {
-        faults.add("spec.poolRef.name", "name the EgressPool that the addresses come from");
-    }
     let families = families(&mut faults, spec.families);
     let (addresses, count) = addresses(&mut faults, spec, families.as_ref());
     let pods = pods(&mut faults, spec);

@@ -273,9 +273,9 @@ const HEADS: &[(&str, &str)] = &[
           ClusterStaticEgressIP",
     ),
     (
-        "apiVersion: staticegressips.nirmata.io/v1alpha1\nkind: StaticEgressIP\n",
-        "staticegressips.nirmata.io/v1alpha1 StaticEgressIP is not known: write it as \
-             StaticEgressIP of apiVersion: egret.dev/v1alpha1",
+        "apiVersion: nirmata.io/v1\nkind: StaticEgressIP\n",
+        "nirmata.io/v1 StaticEgressIP is not known: write it as StaticEgressIP of apiVersion: \
+             egret.dev/v1alpha1",
     ),
     (
         "apiVersion: egret.dev/v1\nkind: EgressPool\n",

@@ -1,0 +1,201 @@
+//! The original project's objects.
+
+use egret_api::nirmata::StaticEgressIPStatus;
+use egret_core::model::{
+    ClaimStatus, Destination, NodeName, PodSelection, PoolName, Snapshot, Stored, Timestamp,
+};
+use egret_state::convert::nirmata::{choose_pools, claim_status, put_claim_status, rule_of};
+use egret_state::manifest::{Object, parse};
+
+/// As its documentation shows it.
+const ORIGINAL: &str = "apiVersion: staticegressips.nirmata.io/v1alpha1
+kind: StaticEgressIP
+metadata:
+  name: eip
+spec:
+  rules:
+  - egressip: 100.137.146.100
+    service-name: frontend
+    cidr: 4.2.2.2/32
+";
+
+const RULES: &str = "apiVersion: staticegressips.nirmata.io/v1alpha1
+kind: StaticEgressIP
+metadata: {name: eip, namespace: shop}
+spec:
+  rules:
+  - {egressip: 203.0.113.17, service-name: frontend, cidr: 4.2.2.2/32}
+  - {egressip: 203.0.113.18, service-name: backend, cidr: 0.0.0.0/0}
+  - {egressip: 203.0.113.17, service-name: frontend, cidr: 198.51.100.9/24}
+  - {egressip: 203.0.113.17, service-name: frontend, cidr: 4.2.2.2/32}
+";
+
+fn claims(text: &str) -> Vec<egret_core::model::Claim> {
+    let parsed = parse(text);
+    assert_eq!(parsed.faults, []);
+    let claim = |(line, object): (usize, Object)| match object {
+        Object::Claim(_, claim) if line == 1 => *claim,
+        other => panic!("{line}: {other:?}"),
+    };
+    parsed.objects.into_iter().map(claim).collect()
+}
+
+#[test]
+fn the_original_example_is_a_claim() {
+    let [claim] = &claims(ORIGINAL)[..] else { panic!("one claim") };
+    assert_eq!(claim.reference.to_string(), "default/eip.nirmata-0");
+    assert_eq!(claim.pods, PodSelection::Service("frontend".to_owned()));
+    assert_eq!(claim.addresses, ["100.137.146.100".parse::<std::net::IpAddr>().unwrap()]);
+    let cidr = "4.2.2.2/32".parse().unwrap();
+    assert_eq!(claim.destinations, Some(vec![Destination { cidr, except: Vec::new() }]));
+}
+
+#[test]
+fn rules_of_one_address_and_service_are_one_claim() {
+    let claims = claims(RULES);
+    let names: Vec<&str> = claims.iter().map(|claim| claim.reference.name.as_str()).collect();
+    assert_eq!(names, ["eip.nirmata-0", "eip.nirmata-1"]);
+    let cidrs = |index: usize| -> Vec<String> {
+        let destinations = claims[index].destinations.iter().flatten();
+        destinations.map(|destination| destination.cidr.to_string()).collect()
+    };
+    assert_eq!(cidrs(0), ["4.2.2.2/32", "198.51.100.0/24"]);
+    assert_eq!(cidrs(1), ["0.0.0.0/0"]);
+}
+
+#[test]
+fn faults_name_the_rule() {
+    let cases = [
+        (
+            "203.0.113.18",
+            "x",
+            "spec.rules[1].egressip: x is not an IP address: write it like 203.0.113.17 or 2001:db8:5::11",
+        ),
+        (
+            "0.0.0.0/0",
+            "10.0.0.1",
+            "spec.rules[1].cidr: 10.0.0.1 is an address, not a CIDR: write 10.0.0.1/32",
+        ),
+        ("backend", "''", "spec.rules[1].service-name: name the Service whose pods are meant"),
+        (
+            "service-name: backend",
+            "service: backend",
+            "spec.rules[1].service-name: is missing: write it",
+        ),
+        ("rules:", "rule:", "spec.rules: is missing: write it"),
+    ];
+    for (from, to, sentence) in cases {
+        let parsed = parse(&RULES.replace(from, to));
+        assert_eq!(parsed.faults[0].message, sentence, "{from} → {to}");
+        assert!(parsed.objects.is_empty());
+    }
+}
+
+#[test]
+fn names_of_claims_tell_their_rule() {
+    assert_eq!(rule_of("eip.nirmata-12"), Some(("eip", 12)));
+    assert_eq!(rule_of("a.nirmata-1.nirmata-0"), Some(("a.nirmata-1", 0)));
+    for other in ["eip", "eip-0", "eip.nirmata-", "eip.nirmata-01", "eip.nirmata-+1"] {
+        assert_eq!(rule_of(other), None, "{other}");
+    }
+}
+
+fn pool(name: &str, created: i64, range: &str) -> String {
+    let text = format!(
+        "apiVersion: egret.dev/v1alpha1\nkind: EgressPool\nmetadata: {{name: {name}}}\nspec:\n  \
+         provider: L2\n  gateways: {{nodeSelector: {{}}}}\n  addresses: [{range}]\n"
+    );
+    assert!(created >= 0 && parse(&text).faults.is_empty());
+    text
+}
+
+fn snapshot(pools: &[(&str, i64, &str)]) -> Snapshot {
+    let mut snapshot = Snapshot::default();
+    for (name, created, range) in pools {
+        let parsed = parse(&pool(name, *created, range));
+        let Object::Pool(_, value) = &parsed.objects[0].1 else { panic!("a pool") };
+        let mut value = (**value).clone();
+        value.created = Timestamp(*created);
+        let stored = Stored { version: Default::default(), value: (value, Default::default()) };
+        snapshot.pools.insert(PoolName::new(*name), stored);
+    }
+    for claim in claims(RULES) {
+        let reference = claim.reference.clone();
+        let stored = Stored { version: Default::default(), value: (claim, Default::default()) };
+        snapshot.claims.insert(reference, stored);
+    }
+    snapshot
+}
+
+#[test]
+fn the_pool_is_the_oldest_that_has_the_address() {
+    let mut snapshot =
+        snapshot(&[("a", 9, "203.0.113.16/30"), ("b", 3, "203.0.113.17"), ("c", 1, "192.0.2.1")]);
+    choose_pools(&mut snapshot);
+    let pools: Vec<(String, String)> = snapshot
+        .claims
+        .values()
+        .map(|stored| &stored.value.0)
+        .map(|claim| (claim.reference.name.clone(), claim.pool.to_string()))
+        .collect();
+    let wanted = [("eip.nirmata-0", "b"), ("eip.nirmata-1", "a")];
+    assert_eq!(pools, wanted.map(|(claim, pool)| (claim.to_owned(), pool.to_owned())));
+    assert!(snapshot.broken.is_empty());
+}
+
+#[test]
+fn a_claim_without_a_pool_is_reported() {
+    let mut snapshot = snapshot(&[("a", 9, "203.0.113.17")]);
+    choose_pools(&mut snapshot);
+    assert_eq!(snapshot.claims.len(), 1);
+    let [broken] = &snapshot.broken[..] else { panic!("{:?}", snapshot.broken) };
+    assert_eq!(broken.place, "StaticEgressIP.staticegressips.nirmata.io shop/eip");
+    assert_eq!(
+        broken.message,
+        "spec.rules[1].egressip: 203.0.113.18 is in no EgressPool: add it to the addresses of one"
+    );
+}
+
+#[test]
+fn the_status_says_the_first_rules_gateway() {
+    let mut status = StaticEgressIPStatus::default();
+    let held = |node: &str| ClaimStatus {
+        addresses: vec!["203.0.113.17".parse().unwrap()],
+        gateways: vec![node.into()],
+        ..ClaimStatus::default()
+    };
+    let address_of =
+        |node: &NodeName| (node.as_str() == "node-3").then(|| "192.0.2.3".parse().unwrap());
+    put_claim_status(&mut status, "eip.nirmata-1", &held("node-1"), address_of);
+    assert_eq!((status.gateway_node.as_str(), status.gateway_ip.as_str()), ("", ""));
+    put_claim_status(&mut status, "eip.nirmata-0", &held("node-3"), address_of);
+    assert_eq!((status.gateway_node.as_str(), status.gateway_ip.as_str()), ("node-3", "192.0.2.3"));
+    assert_eq!(claim_status(&status, "eip.nirmata-1"), Ok(held("node-1")));
+    assert_eq!(claim_status(&status, "eip.nirmata-7"), Ok(ClaimStatus::default()));
+    let text = serde_json::to_value(&status).unwrap();
+    assert_eq!(text["gateway-node"], "node-3");
+    put_claim_status(&mut status, "eip.nirmata-0", &ClaimStatus::default(), address_of);
+    assert_eq!((status.gateway_node.as_str(), status.gateway_ip.as_str()), ("", ""));
+}
+
+/// The directory store keeps the claims of such an object as it keeps others.
+#[tokio::test]
+async fn a_store_has_its_claims() {
+    let folder = tempfile::tempdir().unwrap();
+    egret_state::DirectoryState::create(folder.path()).unwrap();
+    std::fs::write(folder.path().join("eip.yaml"), RULES).unwrap();
+    std::fs::write(folder.path().join("pool.yaml"), pool("a", 0, "203.0.113.16/29")).unwrap();
+    let read = || egret_state::read_once(folder.path()).unwrap();
+    assert_eq!(read().claims.len(), 2);
+    let state = egret_state::DirectoryState::open(folder.path()).unwrap();
+    let snapshot = egret_ports::cluster_state::ClusterState::read_consistent(&state).await.unwrap();
+    assert_eq!(snapshot.claims.len(), 2);
+    for stored in snapshot.claims.values() {
+        let claim = &stored.value.0;
+        assert_eq!((claim.pool.as_str(), claim.generation), ("a", 1));
+        assert!(!claim.uid.as_str().is_empty());
+    }
+    assert_eq!(snapshot.broken, []);
+    // What was written of them is read back by the next process.
+    assert_eq!(read().claims, snapshot.claims);
+}

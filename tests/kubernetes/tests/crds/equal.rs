@@ -1,0 +1,190 @@
+//! The directory store and the API server refuse the same objects with the same words.
+
+use std::collections::BTreeMap;
+
+use egret_kubernetes::{ApiServer, ApiServerOptions};
+use egret_state::manifest::parse;
+
+use super::cases::{CLAIMS, Case, GOOD, POOLS, RANGES, Says};
+use super::server;
+
+fn cases() -> impl Iterator<Item = &'static Case> {
+    [POOLS, RANGES, CLAIMS].into_iter().flatten()
+}
+
+#[test]
+fn the_directory_store_says_the_sentences() {
+    for (kind, change, field, sentence, _) in cases() {
+        let parsed = parse(&kind.manifest("bank", change));
+        let [fault] = &parsed.faults[..] else { panic!("{kind:?} {change}: {parsed:?}") };
+        assert_eq!(fault.message, format!("{field}: {sentence}"), "{kind:?} {change}");
+        assert!(parsed.objects.is_empty(), "{kind:?} {change}");
+    }
+    for (kind, change) in GOOD {
+        let parsed = parse(&kind.manifest("bank", change));
+        assert_eq!((parsed.objects.len(), &parsed.faults[..]), (1, &[][..]), "{kind:?} {change}");
+    }
+}
+
+#[test]
+fn the_api_server_says_the_same() {
+    says_the_same(&server());
+}
+
+/// What an API server refuses, by the name of the object.
+fn refusals(server: &ApiServer, stream: &str) -> BTreeMap<String, String> {
+    let create = ["create", "--dry-run=server", "-f", "-"];
+    let output = server.kubectl().feed(&create, stream).unwrap();
+    let mut refusals: BTreeMap<String, String> = BTreeMap::new();
+    let mut current = None;
+    for line in String::from_utf8_lossy(&output.stderr).lines() {
+        if let Some((head, rest)) = line.split_once(" is invalid: ") {
+            let name = head.rsplit('"').nth(1).unwrap_or(head).to_owned();
+            refusals.insert(name.clone(), rest.to_owned());
+            current = Some(name);
+        } else if let Some(text) = current.as_ref().and_then(|name| refusals.get_mut(name)) {
+            text.push('\n');
+            text.push_str(line);
+        } else {
+            panic!("kubectl says: {line}");
+        }
+    }
+    refusals
+}
+
+fn says_the_same(server: &ApiServer) {
+    let named = |index: usize| format!("case-{index}");
+    let stream: String = cases()
+        .enumerate()
+        .map(|(index, case)| format!("---\n{}", case.0.manifest(&named(index), case.1)))
+        .collect();
+    let refusals = refusals(server, &stream);
+    let mut wrong = Vec::new();
+    for (index, case) in cases().enumerate() {
+        let found = refusals.get(&named(index)).map(String::as_str);
+        if let Err(wanted) = judge(case, found) {
+            wrong.push(format!("{:?} {}:\n  found  {found:?}\n  wanted {wanted}", case.0, case.1));
+        }
+    }
+    assert!(wrong.is_empty(), "{} of {}:\n{}", wrong.len(), cases().count(), wrong.join("\n"));
+    let good: String = GOOD
+        .iter()
+        .enumerate()
+        .map(|(index, (kind, change))| format!("---\n{}", kind.manifest(&named(index), change)))
+        .collect();
+    assert_eq!(self::refusals(server, &good), BTreeMap::new());
+}
+
+/// Whether the API server's words are those of the table; else what was wanted.
+fn judge(case: &Case, found: Option<&str>) -> Result<(), String> {
+    let (_, _, field, sentence, says) = case;
+    let rule = |field: &str| format!("{field}: Invalid value: ");
+    let fits = |field: &str| {
+        found.is_some_and(|found| {
+            found.starts_with(&rule(field))
+                && found.ends_with(&format!(": {}", sentence.trim_start()))
+        })
+    };
+    let good = match says {
+        Says::Same => fits(field),
+        Says::Of(place) => fits(place),
+        Says::Schema(words) => found
+            .is_some_and(|found| found.contains(&format!("{field}: ")) && found.contains(words)),
+        Says::Nothing => found.is_none(),
+    };
+    if good { Ok(()) } else { Err(format!("{says:?} {field}: {sentence}")) }
+}
+
+#[test]
+fn unknown_fields_are_refused_by_both() {
+    let server = server();
+    for (kind, change, field) in [
+        (
+            super::Kind::Pool,
+            "allowedNamespaces: {matchLabel: {a: b}}",
+            "spec.allowedNamespaces.matchLabel",
+        ),
+        (super::Kind::Pool, "pause: true", "spec.pause"),
+        (
+            super::Kind::Claim,
+            "podSelector: {matchLabels: {a: b}, matchExpression: []}",
+            "spec.podSelector.matchExpression",
+        ),
+        (
+            super::Kind::Claim,
+            "destinations: [{cidr: 0.0.0.0/0, excepts: []}]",
+            "spec.destinations[0].excepts",
+        ),
+    ] {
+        let manifest = kind.manifest("bank", change);
+        let parsed = parse(&manifest);
+        assert!(parsed.faults[0].message.starts_with(&format!("{field}: there is no field")));
+        for apply in [&["apply", "-f", "-"][..], &["apply", "--server-side", "-f", "-"]] {
+            let output = server.kubectl().feed(apply, &manifest).unwrap();
+            let said = String::from_utf8_lossy(&output.stderr);
+            assert!(!output.status.success(), "{change} is accepted by {apply:?}");
+            assert!(said.contains(field.rsplit('.').next().unwrap()), "{change}: {said}");
+        }
+    }
+}
+
+/// As many entries as the bounds allow, of the costliest spelling: no rule may run out of budget on
+/// an object without a fault.
+#[test]
+fn the_largest_objects_are_within_the_budget() {
+    let server = server();
+    let texts = |count: usize, text: &dyn Fn(usize) -> String| {
+        (0..count).map(|index| format!("'{}'", text(index))).collect::<Vec<_>>().join(", ")
+    };
+    let six = |index: usize| format!("2001:0db8:0005:0000:0000:0000:{index:04x}:0000/112");
+    let single = |index: usize| format!("2001:0db8:0005:0000:0000:0000:0000:{index:04x}");
+    let range = |index: usize| {
+        format!(
+            "2001:0db8:0005:0000:0000:0000:{index:04x}:0000 - 2001:0db8:0005:0000:0000:0000:{index:04x}:ffff"
+        )
+    };
+    let four = |index: usize| format!("203.0.113.{index}");
+    let plain = |index: usize| format!("198.51.{index}.128/25");
+    let mut stream = String::new();
+    for (index, entries) in [
+        texts(64, &six),
+        texts(64, &single),
+        texts(64, &range),
+        texts(64, &four),
+        texts(64, &plain),
+    ]
+    .iter()
+    .enumerate()
+    {
+        let name = format!("large-{index}");
+        let change = format!("addresses: [{entries}]");
+        stream.push_str(&format!("---\n{}", super::Kind::Pool.manifest(&name, &change)));
+    }
+    let except = |to: usize| {
+        (0..32).map(|index| format!("'2001:0db8:{to:04x}:{index:04x}::/64'")).collect::<Vec<_>>()
+    };
+    let destinations: Vec<String> = (0..128)
+        .map(|to| {
+            format!("{{cidr: '2001:0db8:{to:04x}::/48', except: [{}]}}", except(to).join(", "))
+        })
+        .collect();
+    let change = format!(
+        "addresses: [{}]\n  destinations: [{}]",
+        texts(64, &single),
+        destinations.join(", ")
+    );
+    stream.push_str(&format!("---\n{}", super::Kind::Claim.manifest("large-claim", &change)));
+    assert_eq!(refusals(&server, &stream), BTreeMap::new());
+    assert!(parse(&stream).faults.is_empty());
+}
+
+/// An API server of this version that offers no more CEL than Kubernetes 1.33, the oldest that is
+/// supported.
+#[test]
+fn an_api_server_as_old_as_1_33_says_the_same() {
+    let flags = vec!["--emulated-version=kube=1.33".to_owned()];
+    let options = ApiServerOptions { flags, ..ApiServerOptions::default() };
+    let server = ApiServer::start_with(options).unwrap();
+    super::install(&server);
+    says_the_same(&server);
+}

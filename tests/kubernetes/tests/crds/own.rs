@@ -1,0 +1,160 @@
+//! The kinds that Egret writes: what may never change, and what no reader could read.
+
+use super::server;
+
+const ADDRESS: &str = "
+apiVersion: egret.dev/v1alpha1
+kind: EgressAddress
+metadata: {name: 203.0.113.17}
+spec:
+  address: 203.0.113.17
+  claimRef: {namespace: payments, name: bank, uid: u}
+  poolRef: {name: partners}
+  fence: 7
+  lease: 450ms
+";
+
+const NODE: &str = "
+apiVersion: egret.dev/v1alpha1
+kind: EgressNode
+metadata: {name: node-1}
+spec:
+  roles: [Gateway]
+  podCIDRs: [10.244.1.0/24]
+  blocks: [{address: 203.0.113.17, ports: {first: 1024, last: 2047}, epoch: 1}]
+";
+
+const CLUSTER: &str = "
+apiVersion: egret.dev/v1alpha1
+kind: EgressCluster
+metadata: {name: cluster}
+spec:
+  id: c
+  tMax: 10s
+  set:
+    number: 3
+    members:
+    - node: node-1
+      endpoints: [192.0.2.1]
+      peerPort: 5481
+      publicKey: '00112233445566778899aabbccddeeff00112233445566778899aabbccddeeff'
+";
+
+/// An object, a text in it, what stands there instead, and the words of the refusal.
+const EDITS: &[[&str; 4]] = &[
+    [
+        ADDRESS,
+        "  address: 203.0.113.17",
+        "  address: 203.0.113.18",
+        "an EgressAddress keeps its address",
+    ],
+    [ADDRESS, "fence: 7", "fence: 6", "spec.fence: Invalid value: 6: a fence never goes down"],
+    [ADDRESS, "lease: 450ms", "lease: soon", "soon is not a duration"],
+    [CLUSTER, "id: c", "id: d", "a cluster keeps its id"],
+    [CLUSTER, "number: 3", "number: 2", "the number of a voter set never goes down"],
+    [CLUSTER, "endpoints: [192.0.2.1]", "endpoints: [node-1]", "node-1 is not an IP address"],
+    [CLUSTER, "publicKey: '00", "publicKey: '", "should match"],
+    [CLUSTER, "tMax: 10s", "tMax: 10", "expected string"],
+    [NODE, "address: 203.0.113.17", "address: 203.0.113.500", "203.0.113.500 is not an IP address"],
+    [
+        NODE,
+        "last: 2047",
+        "last: 1000",
+        "spec.blocks[0].ports: Invalid value: last is below first",
+    ],
+    [NODE, "last: 2047", "last: 65536", "should be less than or equal to 65535"],
+    [
+        NODE,
+        "10.244.1.0/24",
+        "10.244.1.0",
+        "10.244.1.0 is an address, not a CIDR: write 10.244.1.0/32",
+    ],
+    [NODE, "[Gateway]", "[Witness]", "Unsupported value: \"Witness\""],
+];
+
+#[test]
+fn edits_that_no_one_may_make_are_refused() {
+    let server = server();
+    for object in [ADDRESS, NODE, CLUSTER] {
+        server.kubectl().apply(object).unwrap();
+    }
+    for [object, from, to, words] in EDITS {
+        assert!(object.contains(from), "{from}");
+        let error = server.kubectl().apply(&object.replace(from, to)).unwrap_err().to_string();
+        assert!(error.contains(words), "{from} → {to}: {error}");
+    }
+    let set = CLUSTER.find("  set:").unwrap();
+    let error = server.kubectl().apply(&CLUSTER[..set]).unwrap_err().to_string();
+    assert!(error.contains("never removed"), "{error}");
+    for (object, from, to) in [
+        (ADDRESS, "fence: 7", "fence: 8"),
+        (ADDRESS, "  poolRef", "  owner: node-2\n  poolRef"),
+        (CLUSTER, "number: 3", "number: 4"),
+        (CLUSTER, "tMax: 10s", "tMax: 1s"),
+        (NODE, "last: 2047", "last: 1024"),
+    ] {
+        server.kubectl().apply(&object.replace(from, to)).unwrap();
+    }
+}
+
+/// Two objects for one address would make two plans for it.
+#[test]
+fn names_are_those_of_the_addresses() {
+    let server = server();
+    let six = |name: &str, address: &str| {
+        ADDRESS
+            .replace("name: 203.0.113.17", &format!("name: {name}"))
+            .replace("address: 203.0.113.17", &format!("address: {address}"))
+    };
+    let full = "2001-0db8-0005-0000-0000-0000-0000-0010";
+    server.kubectl().apply(&six(full, "'2001:db8:5::10'")).unwrap();
+    for (name, address) in [
+        ("mine", "203.0.113.17"),
+        ("203.0.113.18", "203.0.113.17"),
+        ("2001-db8-5--10", "'2001:db8:5::10'"),
+        ("2001-0db8-0005-0000-0000-0000-0000-0011", "'2001:db8:5::10'"),
+        (full, "203.0.113.17"),
+    ] {
+        let error = server.kubectl().apply(&six(name, address)).unwrap_err().to_string();
+        assert!(error.contains("an EgressAddress is named by its address"), "{name}: {error}");
+    }
+    let other = CLUSTER.replace("name: cluster", "name: other");
+    let error = server.kubectl().apply(&other).unwrap_err().to_string();
+    assert!(error.contains("there is one EgressCluster: name it cluster"), "{error}");
+}
+
+/// What an agent says of itself, and what no reader could read.
+#[test]
+fn statuses_that_no_one_can_read_are_refused() {
+    let server = server();
+    server.kubectl().apply(NODE).unwrap();
+    let patch = |status: &str| {
+        let patch = format!("{{\"status\":{status}}}");
+        let arguments =
+            ["patch", "egressnode", "node-1", "--subresource=status", "--type=merge", "-p", &patch];
+        server.kubectl().output(&arguments).unwrap()
+    };
+    for (status, words) in [
+        (r#"{"endpoints": ["node-1"]}"#, "node-1 is not an IP address"),
+        (r#"{"uplinks": [{"name": "eth0", "subnets": ["192.0.2.1"]}]}"#, "write 192.0.2.1/32"),
+        (r#"{"publicKey": "secret"}"#, "should match"),
+        (r#"{"acknowledgedFences": {"x": 1}}"#, "x is not an IP address"),
+        (r#"{"blockNeeds": {"203.0.113.17": -1}}"#, "should be greater than or equal to 0"),
+        (r#"{"peerPort": 70000}"#, "should be less than or equal to 65535"),
+        (
+            r#"{"conditions": [{"type": "Ready", "status": "True", "reason": "A", "message": "", "lastTransitionTime": "now"}]}"#,
+            "date-time",
+        ),
+    ] {
+        let output = patch(status);
+        let said = String::from_utf8_lossy(&output.stderr);
+        assert!(!output.status.success() && said.contains(words), "{status}: {said}");
+    }
+    let good = r#"{"endpoints": ["192.0.2.1", "2001:db8::1"], "peerPort": 5481,
+        "uplinks": [{"name": "eth0", "subnets": ["192.0.2.1/24"]}],
+        "acknowledgedFences": {"203.0.113.17": 7, "2001:db8:5::10": 9007199254740993},
+        "conditions": [{"type": "Ready", "status": "True", "reason": "A", "message": "",
+                        "lastTransitionTime": "2026-05-04T12:00:00.5Z"}]}"#;
+    let output = patch(good);
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+}

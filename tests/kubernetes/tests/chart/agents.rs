@@ -4,12 +4,15 @@ use egret_kubernetes::Kubectl;
 
 use super::world::{World, refused, said};
 
-fn create_node(agent: &Kubectl, name: &str, labels: &str, spec: &str) -> Output {
-    let object = format!(
+fn node(name: &str, labels: &str, spec: &str) -> String {
+    format!(
         r#"{{"apiVersion":"egret.dev/v1alpha1","kind":"EgressNode",
             "metadata":{{"name":"{name}"{labels}}},"spec":{{{spec}}}}}"#
-    );
-    agent.feed(&["create", "-f", "-"], &object).unwrap()
+    )
+}
+
+fn create_node(agent: &Kubectl, name: &str, labels: &str, spec: &str) -> Output {
+    agent.feed(&["create", "-f", "-"], &node(name, labels, spec)).unwrap()
 }
 
 fn patch(agent: &Kubectl, what: &str, name: &str, body: &str) -> Output {
@@ -25,11 +28,13 @@ fn patch_status(agent: &Kubectl, what: &str, name: &str, status: &str) -> Output
 
 fn world() -> World {
     let world = World::new(&[]);
-    for node in ["node-1", "node-2"] {
-        world.add_node(node);
+    for name in ["node-1", "node-2"] {
+        world.add_node(name);
     }
     let agent = world.agent("node-1");
-    world.await_policies(|| create_node(&agent, "node-2", "", ""));
+    let other = node("node-2", "", "");
+    let try_it = ["create", "--dry-run=server", "-f", "-"];
+    world.await_policies(|| agent.feed(&try_it, &other).unwrap());
     world
 }
 

@@ -1,4 +1,5 @@
 use egret_kubernetes::Kubectl;
+use serde_json::{Value, json};
 
 use super::world::{SYSTEM, World, refused, said};
 
@@ -111,4 +112,41 @@ fn the_cluster_object_goes_only_when_that_is_meant() {
     admin.ask(&delete).unwrap();
     admin.apply(CLUSTER).unwrap();
     said(&world.account("egret-controller", None).output(&delete).unwrap());
+}
+
+const NODE: &str = r#"
+apiVersion: v1
+kind: Node
+metadata: {name: node-1, labels: {zone: a}}
+spec:
+  taints:
+  - {key: egret.dev/agent-not-ready, effect: NoSchedule}
+  - {key: team, value: x, effect: NoSchedule}
+"#;
+
+#[test]
+fn the_controller_takes_one_taint_off_a_node_where_that_is_asked_for() {
+    let world = World::new(&["--set", "startupTaint.enabled=true"]);
+    let (admin, controller) = (world.admin(), world.account("egret-controller", None));
+    admin.apply(NODE).unwrap();
+    let patch = |body: &str| {
+        controller.output(&["patch", "node", "node-1", "--type=merge", "-p", body]).unwrap()
+    };
+    let label = ["label", "node", "node-1", "zone=b", "--overwrite", "--dry-run=server"];
+    world.await_policies(|| controller.output(&label).unwrap());
+    let refusal = "takes the taint egret.dev/agent-not-ready off a Node and changes nothing else";
+    refused(&patch(r#"{"spec":{"taints":[]}}"#), refusal);
+    refused(&patch(r#"{"spec":{"unschedulable":true}}"#), refusal);
+    // The API server has added one of its own: the Node is not ready.
+    let node = admin.get(&["node", "node-1"]).unwrap();
+    let mut taints = node["spec"]["taints"].as_array().unwrap().clone();
+    taints.retain(|taint| taint["key"] != "egret.dev/agent-not-ready");
+    let with = |taints: &[Value]| json!({"spec": {"taints": taints}}).to_string();
+    let another = json!({"key": "other", "effect": "NoExecute"});
+    refused(&patch(&with(&[&taints[..], &[another]].concat())), refusal);
+    refused(&patch(&with(&taints[1..])), refusal);
+    said(&patch(&with(&taints)));
+    let node = admin.get(&["node", "node-1"]).unwrap();
+    assert_eq!(node["spec"]["taints"], json!(taints));
+    refused(&controller.output(&["delete", "node", "node-1"]).unwrap(), "cannot delete");
 }

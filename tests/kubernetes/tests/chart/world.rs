@@ -63,7 +63,8 @@ impl World {
         self.server.kubectl_of(&file, &token).unwrap()
     }
 
-    /// Policies are compiled a moment after they were made: waits until `attempt` is refused.
+    /// Policies are compiled a moment after they were made: waits until `attempt`, which has to be a
+    /// dry run, is refused.
     pub(crate) fn await_policies(&self, mut attempt: impl FnMut() -> Output) {
         wait_until("policies that are in force", Duration::from_secs(30), || {
             let said = String::from_utf8_lossy(&attempt().stderr).into_owned();

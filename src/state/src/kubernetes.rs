@@ -8,6 +8,7 @@
 //! statuses of agents and controller applied server-side; while the API server is silent the last
 //! snapshot stays and nothing counts as deleted.
 
+mod agent;
 mod client;
 mod connect;
 mod decode;
@@ -29,7 +30,7 @@ mod writes;
 use std::future::Future;
 use std::sync::{Arc, mpsc};
 
-use egret_core::model::{NodeName, Snapshot, Version};
+use egret_core::model::{NamespaceName, NodeName, Snapshot, Version};
 use egret_ports::cluster_state::{ClusterState, Event, Write};
 use egret_ports::error::PortError;
 use tokio::runtime::Handle;
@@ -56,8 +57,21 @@ pub enum View {
         /// The node.
         node: NodeName,
     },
-    /// Everything, pods too, and only when it is asked for: for commands that end.
+    /// Everything but pods, and only when it is asked for: for commands that end.
     Reader,
+    /// As a reader, and one pod: a cluster may have a hundred thousand.
+    Pod {
+        /// Its namespace.
+        namespace: NamespaceName,
+        /// Its name.
+        name: String,
+    },
+}
+
+impl View {
+    fn is_watched(&self) -> bool {
+        matches!(self, Self::Controller | Self::Agent { .. })
+    }
 }
 
 /// How to open the store.
@@ -81,7 +95,7 @@ impl Options {
         let manager = match view {
             View::Controller => "egret-controller",
             View::Agent { .. } => "egret-agent",
-            View::Reader => "egret",
+            View::Reader | View::Pod { .. } => "egret",
         };
         let system_namespace = SYSTEM_NAMESPACE.to_owned();
         Self { connection, system_namespace, view, field_manager: manager.to_owned() }
@@ -133,6 +147,16 @@ impl KubernetesState {
         self.on_thread("read events".to_owned(), async move { events::read(&shared).await }).await
     }
 
+    /// The metrics of the agent on `node`, through the API server's proxy to its pod.
+    ///
+    /// # Errors
+    /// Where no agent runs there, or the right to list pods or to use the proxy is missing.
+    pub async fn agent_metrics(&self, node: &NodeName) -> Result<String, PortError> {
+        let (shared, node) = (Arc::clone(&self.shared), node.to_string());
+        let operation = format!("read the metrics of the agent on {node}");
+        self.on_thread(operation, async move { agent::metrics(&shared, &node).await }).await
+    }
+
     /// Stops every controller of the installation and waits until none runs.
     ///
     /// # Errors
@@ -177,7 +201,7 @@ fn thread(options: Options, opened: &mpsc::Sender<Opened>, stopped: oneshot::Rec
         }
     };
     runtime.block_on(async {
-        let watching = options.view != View::Reader;
+        let watching = options.view.is_watched();
         let shared = match open(options).await {
             Ok(shared) => shared,
             Err(error) => {
@@ -247,7 +271,7 @@ impl ClusterState for KubernetesState {
     }
 }
 
-/// A snapshot of everything, pods too, for a command that only reads. Blocks.
+/// A snapshot of everything but pods, for a command that only reads. Blocks.
 ///
 /// # Errors
 /// Where there is no usable configuration, or the API server does not answer or refuses.

@@ -11,10 +11,12 @@ use egret_datapath::Settings;
 use egret_datapath::bpf;
 use egret_datapath::nft::NftSteering;
 use egret_ports::steering::Steering as _;
+use egret_state::kubernetes::View;
 
 use serde::Serialize;
 
 use super::output;
+use super::store::{Store, block_on};
 use crate::Usage;
 use crate::args::{ExplainArgs, WhatIfArgs};
 use crate::table::Table;
@@ -36,12 +38,42 @@ pub(crate) fn run(args: &ExplainArgs) -> anyhow::Result<()> {
         return output::print(args.output, &claims, |claims| show_claims(name, claims));
     };
     let explanation = explain(&snapshot, (&namespace, name), to).ok_or_else(missing)?;
+    let drops = drops_of(&args.store.store(), &explanation);
     output::print(args.output, &explanation, |explanation| {
         println!("{name} (on {}) → {to}", explanation.node);
-        for (label, text) in lines(explanation) {
+        for (label, text) in lines(explanation).into_iter().chain(drops) {
             println!("  {label:12} {text}");
         }
     })
+}
+
+/// What the rules of the pod's node have dropped, where the store can reach its agent.
+fn drops_of(store: &Store, explanation: &Explanation) -> Option<(&'static str, String)> {
+    let Store::Kubernetes { .. } = store else { return None };
+    let read = block_on(async {
+        let state = store.kubernetes(View::Reader)?;
+        Ok(state.agent_metrics(&explanation.node).await?)
+    });
+    let text = match read {
+        Ok(metrics) => drops_in(&metrics, &explanation.node),
+        Err(error) => format!("not known: {error:#}"),
+    };
+    Some(("drops", text))
+}
+
+/// The counters of dropped packets in a scrape that are not zero.
+fn drops_in(metrics: &str, node: &NodeName) -> String {
+    let counts = metrics.lines().filter_map(|line| {
+        let rest = line.strip_prefix("egret_director_drops_total{reason=\"")?;
+        let (reason, count) = rest.split_once("\"}")?;
+        let count = count.trim();
+        (count != "0").then(|| format!("{count} {reason}"))
+    });
+    let counts: Vec<String> = counts.collect();
+    match counts.is_empty() {
+        true => format!("none on {node} since its agent's rules are there"),
+        false => format!("{} on {node}; see docs/operations.md", counts.join(", ")),
+    }
 }
 
 /// A claim that selects a pod.
@@ -175,4 +207,20 @@ fn live(args: &ExplainArgs) -> anyhow::Result<()> {
         table.print();
     }
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_what_was_dropped_is_told() {
+        let metrics = "# TYPE egret_director_drops counter\n\
+                       egret_director_drops_total{reason=\"no_block\"} 12\n\
+                       egret_director_drops_total{reason=\"unknown_pod\"} 0\n\
+                       egret_packets_total{reason=\"steered\"} 9\n";
+        let node = NodeName::from("node-2");
+        assert!(drops_in(metrics, &node).starts_with("12 no_block on node-2"));
+        assert!(drops_in("", &node).starts_with("none on node-2"));
+    }
 }

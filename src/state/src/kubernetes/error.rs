@@ -81,6 +81,14 @@ impl ApiError {
         self.code() == Some(410)
     }
 
+    /// How long the API server asks to wait at least.
+    pub(crate) fn retry_after(&self) -> Option<Duration> {
+        match self {
+            Self::Refused { retry_after, .. } => *retry_after,
+            _ => None,
+        }
+    }
+
     /// Nobody answered.
     pub(crate) fn is_silence(&self) -> bool {
         matches!(self, Self::Unreachable(_) | Self::Timeout(_))

@@ -32,6 +32,11 @@ pub enum Selector {
     Labelled(&'static str),
     /// Pods of this node.
     OnNode(String),
+    /// The object of this namespace and name.
+    One {
+        namespace: String,
+        name: String,
+    },
 }
 
 /// How far a source has come.

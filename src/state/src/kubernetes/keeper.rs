@@ -36,7 +36,7 @@ pub async fn keep(shared: Arc<Shared>) {
     // pods wait for it.
     let coalesce = match shared.view {
         View::Agent { .. } => Duration::from_millis(2),
-        View::Controller | View::Reader => Duration::from_millis(20),
+        View::Controller | View::Reader | View::Pod { .. } => Duration::from_millis(20),
     };
     let mut touched = shared.touched.subscribe();
     let mut running: BTreeMap<Source, JoinHandle<()>> = BTreeMap::new();

@@ -11,6 +11,7 @@ use super::client::Api;
 use super::decode::{Head, Seen, decode, revision};
 use super::error::ApiError;
 use super::index::{Selector, Source};
+use super::kind::Id;
 
 /// Objects of one page of a list.
 const PAGE: u32 = 500;
@@ -70,11 +71,21 @@ struct WatchError {
 }
 
 impl Source {
+    fn collection(&self) -> String {
+        match &self.selector {
+            Selector::One { namespace, name } => {
+                Id::namespaced(self.kind, namespace, name).folder()
+            }
+            _ => self.kind.collection(),
+        }
+    }
+
     fn query(&self) -> String {
         match &self.selector {
             Selector::All => String::new(),
             Selector::Named(name) => format!("&fieldSelector=metadata.name%3D{name}"),
             Selector::Labelled(label) => format!("&labelSelector={}", label.replace('/', "%2F")),
+            Selector::One { name, .. } => format!("&fieldSelector=metadata.name%3D{name}"),
             Selector::OnNode(node) => format!("&fieldSelector=spec.nodeName%3D{node}"),
         }
     }
@@ -87,7 +98,7 @@ pub async fn list(api: &Api, source: &Source) -> Result<Listed, ApiError> {
     let mut restarted = false;
     loop {
         let query = source.query();
-        let mut path = format!("{}?limit={PAGE}{query}", source.kind.collection());
+        let mut path = format!("{}?limit={PAGE}{query}", source.collection());
         if !next.is_empty() {
             path.push_str("&continue=");
             path.push_str(&next);
@@ -131,7 +142,7 @@ impl Watch {
         let path = format!(
             "{}?watch=true&allowWatchBookmarks=true&timeoutSeconds={seconds}\
              &resourceVersion={version}{}",
-            source.kind.collection(),
+            source.collection(),
             source.query()
         );
         let body = api.watch(&path).await?;

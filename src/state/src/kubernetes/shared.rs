@@ -67,7 +67,7 @@ impl Shared {
     pub fn scope(&self) -> Scope {
         match self.view {
             View::Agent { .. } => Scope::Node,
-            View::Controller | View::Reader => Scope::Cluster,
+            View::Controller | View::Reader | View::Pod { .. } => Scope::Cluster,
         }
     }
 
@@ -90,7 +90,7 @@ impl Shared {
         let mut wanted: BTreeSet<Source> = everywhere.map(all).into();
         wanted.extend([Nirmata].into_iter().filter(present).map(all));
         match &self.view {
-            View::Controller | View::Reader => {
+            View::Controller | View::Reader | View::Pod { .. } => {
                 let more = [
                     EgressNode,
                     Node,
@@ -102,8 +102,10 @@ impl Shared {
                     CiliumNode,
                 ];
                 wanted.extend(more.into_iter().filter(present).map(all));
-                if self.view == View::Reader {
-                    wanted.insert(all(Pod));
+                if let View::Pod { namespace, name } = &self.view {
+                    let (namespace, name) = (namespace.as_str().to_owned(), name.clone());
+                    wanted
+                        .insert(Source { kind: Pod, selector: Selector::One { namespace, name } });
                 }
             }
             View::Agent { node } => {
@@ -126,7 +128,7 @@ impl Shared {
     pub async fn discover(&self) -> Result<(), ApiError> {
         let kinds: &[Kind] = match self.view {
             View::Agent { .. } => &[Kind::Nirmata],
-            View::Controller | View::Reader => &[
+            View::Controller | View::Reader | View::Pod { .. } => &[
                 Kind::ServiceCidr,
                 Kind::CalicoCrd,
                 Kind::CalicoApi,

@@ -55,7 +55,7 @@ pub async fn follow(shared: Arc<Shared>, source: Source) {
             let mut reachable = shared.api.reachable();
             let _ = tokio::time::timeout(3 * REQUEST, reachable.wait_for(|now| *now)).await;
         }
-        tokio::time::sleep(jittered(pause)).await;
+        tokio::time::sleep(jittered(pause.max(error.retry_after().unwrap_or_default()))).await;
         pause = (pause * 2).min(LONGEST_PAUSE.max(pause));
     }
 }

@@ -3,6 +3,7 @@ use std::time::Duration;
 use egret_core::model::{NamespaceName, NodeName, PodRangeSource, PoolName, Role, Scope};
 use egret_ports::cluster_state::{ClusterState as _, Write};
 use egret_state::KubernetesState;
+use egret_state::kubernetes::View;
 use kube::CustomResourceExt as _;
 use serde_json::json;
 
@@ -50,6 +51,10 @@ async fn an_agent_sees_its_own_part_and_nothing_else() {
         store.apply(&objects::pod(name, node));
         patch_status(&store, name, "Running", "10.1.0.7");
     }
+    let view = View::Pod { namespace: NamespaceName::new("default"), name: "other".to_owned() };
+    let snapshot = store.open(view).read_consistent().await.unwrap();
+    let pods: Vec<&str> = snapshot.pods.values().map(|pod| pod.name.as_str()).collect();
+    assert_eq!((pods, snapshot.egress_nodes.len()), (vec!["other"], 3));
     let agent = store.agent("node-1");
     let snapshot = until(&agent, |snapshot| !snapshot.pods.is_empty()).await;
     assert_eq!(snapshot.scope, Scope::Node);

@@ -4,6 +4,8 @@
 mod examples;
 #[path = "manifests/fuzz.rs"]
 mod fuzz;
+#[path = "manifests/mutated.rs"]
+mod mutated;
 #[path = "manifests/nirmata.rs"]
 mod nirmata;
 #[path = "manifests/refused.rs"]

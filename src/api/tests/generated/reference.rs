@@ -11,8 +11,8 @@ const HEAD: &str = "# API reference
 Generated from src/api and src/core/src/reason.rs by the tests of `egret-api`. Kubernetes 1.33 and
 later. `kubectl explain egresspool.spec --recursive` shows the same.
 
-Each object of a person is checked when it is applied; what needs other objects to be judged shows
-in its conditions. A list in these tables is written `[]`, a map `{}`; a field in **bold** must be
+Each object of a person is checked when it is applied, and a refusal names the field, the value and
+the remedy; what needs other objects to be judged shows in its conditions. A list in these tables is written `[]`, a map `{}`; a field in **bold** must be
 there. The directory store takes the same objects, without the bounds on lengths.
 ";
 
@@ -91,12 +91,6 @@ fn kind(text: &mut String, crd: &CustomResourceDefinition) {
             fields(text, part, part_schema);
         }
     }
-    let mut sentences = Vec::new();
-    rules(schema, "", &mut sentences);
-    if !sentences.is_empty() {
-        text.push_str("\nRefused with the sentence:\n\n");
-        text.extend(sentences.iter().map(|(path, sentence)| format!("- {path}: {sentence}\n")));
-    }
 }
 
 fn fields(text: &mut String, path: &str, schema: &JSONSchemaProps) {
@@ -104,7 +98,8 @@ fn fields(text: &mut String, path: &str, schema: &JSONSchemaProps) {
         let (suffix, inner) = inner(field);
         let path = format!("{path}.{name}{suffix}");
         let required = schema.required.iter().flatten().any(|required| required == name);
-        let shown = if required { format!("**{path}**") } else { path.clone() };
+        let shown =
+            if required && path.starts_with("spec") { format!("**{path}**") } else { path.clone() };
         let default = field.default.as_ref().map(|value| value.0.to_string()).unwrap_or_default();
         let description = field.description.as_deref().unwrap_or_default();
         let (kind, bounds) = (type_of(inner), bounds(field, inner));
@@ -138,48 +133,13 @@ fn bounds(field: &JSONSchemaProps, inner: &JSONSchemaProps) -> String {
     if let Some(most) = field.max_items.or(field.max_properties) {
         let _ = write!(bounds, " At most {most} entries.");
     }
-    if let Some(most) = inner.maximum {
+    if let Some(most) = inner.maximum.filter(|most| *most < 1e6) {
         let _ = write!(bounds, " At most {most}.");
     }
     if let Some(pattern) = &inner.pattern {
         let _ = write!(bounds, " Matches `{pattern}`.");
     }
     bounds
-}
-
-fn rules(schema: &JSONSchemaProps, path: &str, found: &mut Vec<(String, String)>) {
-    for rule in schema.x_kubernetes_validations.iter().flatten() {
-        let sentence =
-            rule.message.clone().or_else(|| rule.message_expression.as_deref().map(spoken));
-        let field = rule.field_path.as_deref().unwrap_or_default();
-        let place = format!("{path}{field}");
-        let place = place.trim_start_matches('.');
-        let place = if place.is_empty() { "the object" } else { place };
-        found.push((place.to_owned(), sentence.unwrap()));
-    }
-    for (name, field) in schema.properties.iter().flatten() {
-        let (suffix, below) = inner(field);
-        let path = format!("{path}.{name}");
-        rules(field, &path, found);
-        if !suffix.is_empty() {
-            rules(below, &format!("{path}{suffix}"), found);
-        }
-    }
-}
-
-/// The sentence of an expression: what stands between quotes, and dots for values.
-fn spoken(expression: &str) -> String {
-    let mut text = String::new();
-    for (index, part) in expression.split('\'').enumerate() {
-        let literal = index % 2 == 1;
-        let is_text = part.contains(' ') || part.starts_with('/');
-        if literal && is_text {
-            text.push_str(&part.replace("%s", "…"));
-        } else if !literal && !part.trim().is_empty() && !text.ends_with('…') {
-            text.push('…');
-        }
-    }
-    text.trim_end_matches('…').to_owned()
 }
 
 /// The sections and variants of the reasons' source, with their comments.

@@ -62,7 +62,7 @@ imagePullSecrets:
 {{/* What the commands of a person read to answer; the job of the removal is one of them. */}}
 {{- define "egret.readRules" -}}
 - apiGroups: [""]
-  resources: [pods, nodes, namespaces, services]
+  resources: [nodes, namespaces, services]
   verbs: [get, list, watch]
 - apiGroups: [events.k8s.io]
   resources: [events]

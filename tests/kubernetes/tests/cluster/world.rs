@@ -3,10 +3,10 @@
 use std::time::Duration;
 
 use anyhow::{Result, ensure};
-use egret_kubernetes::{Cluster, ClusterOptions};
+use egret_kubernetes::{Cluster, ClusterOptions, NAMESPACE};
 use egret_lab::checks::PATIENCE;
 use egret_lab::load::{Load, Plan};
-use egret_lab::{Ground, Stamp};
+use egret_lab::{Ground, Stamp, wait_until};
 
 pub type Stage = egret_lab::Stage<Cluster>;
 pub type Bench = egret_lab::bench::Bench<Cluster>;
@@ -31,6 +31,16 @@ pub fn back(stage: &mut Stage, name: &str) -> Result<()> {
     stage.await_planned(name, PATIENCE)?;
     stage.lab.wait_ready()?;
     stage.lab.await_egret()
+}
+
+/// Deletes the agent's pod on a worker and waits until its successor is ready.
+pub fn agent_restarted(stage: &Stage, worker: &str) -> Result<()> {
+    let old = stage.lab.agent_pod(worker)?;
+    stage.lab.kubectl().ask(&["delete", "pod", "-n", NAMESPACE, &old, "--wait=true"])?;
+    let new = wait_until("another agent", PATIENCE, || {
+        stage.lab.agent_pod(worker).ok().filter(|new| *new != old)
+    })?;
+    stage.lab.await_pod(NAMESPACE, &new)
 }
 
 /// How many datagrams had no answer; one per stream may be under way at the moment of the count.

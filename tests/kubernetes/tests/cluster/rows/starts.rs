@@ -4,12 +4,15 @@ use std::fmt::Write as _;
 use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
-use egret_lab::address::OUTSIDE;
-use egret_lab::checks::run_for;
+use egret_kubernetes::NAMESPACE;
+use egret_lab::address::{Family, OUTSIDE};
+use egret_lab::checks::{alive, run_for};
+use egret_lab::load::source_seen;
 use egret_lab::oracle::Expect;
-use egret_lab::{Ground, wait_until};
+use egret_lab::{Ground, PodSpec, Stamp, wait_until};
+use serde_json::{Value, json};
 
-use crate::world::{Bench, Stage};
+use crate::world::{Bench, Stage, load};
 
 /// How many pods run at a time, and how many times.
 const BATCH: u32 = 20;
@@ -26,7 +29,7 @@ pub fn agent_up(bench: &mut Bench) -> Result<()> {
         allowed: stage.addresses.clone(),
     });
     for round in 0..ROUNDS {
-        start(stage, round, port)?;
+        start(stage, &format!("up-{round}"), port, &["director-1", "director-2"])?;
     }
     run_for(500);
     let ledger = stage.sources.ledger("s24");
@@ -37,12 +40,70 @@ pub fn agent_up(bench: &mut Bench) -> Result<()> {
     Ok(())
 }
 
+/// 20 starts while their node has no agent: what the node does not know reaches nothing outside.
+/// Pods that it knows go on, and namespaces that no claim may select are exempt.
+pub fn agent_down(bench: &mut Bench) -> Result<()> {
+    let stage = bench.stage()?;
+    let port = stage.lab.around_mut().reserve_ports();
+    stage.sources.expect(Expect {
+        name: "s24 without an agent".to_owned(),
+        destinations: Vec::new(),
+        ports: Some((port, port + 9)),
+        allowed: stage.addresses.clone(),
+    });
+    let load = load(stage, "s24 known pods")?;
+    let begun = Stamp::now();
+    banish_agent(stage, true)?;
+    let exempt = PodSpec::new("director-2", "default", "exempt").label("app", "settle");
+    let outcome = start(stage, "down", port, &["director-2"])
+        .and_then(|()| stage.lab.add_pods(&[exempt]))
+        .and_then(|()| source_seen(&mut stage.lab, "exempt", Family::V4));
+    banish_agent(stage, false)?;
+    let own = stage.lab.worker("director-2")?.addresses();
+    let seen = outcome?;
+    ensure!(seen == own[0], "a pod of a namespace that no claim may select leaves as {seen}");
+    let ledger = stage.sources.ledger("s24 without an agent");
+    ensure!(ledger.wrong == 0, "{} leaked: {:?}", ledger.wrong, ledger.examples.first());
+    alive(stage, &load, begun)?;
+    drop(load);
+    stage.lab.remove_pod("default", "exempt")
+}
+
+/// Takes the agent away from director-2 (true), and leaves the others alone, or lets it come back.
+fn banish_agent(stage: &Stage, away: bool) -> Result<()> {
+    let affinity = if away {
+        json!({"nodeAffinity": {"requiredDuringSchedulingIgnoredDuringExecution": {
+            "nodeSelectorTerms": [{"matchExpressions": [
+                {"key": "kubernetes.io/hostname", "operator": "NotIn", "values": ["director-2"]},
+            ]}],
+        }}})
+    } else {
+        Value::Null
+    };
+    // Otherwise every agent would be replaced for the new affinity.
+    let strategy = if away {
+        json!({"type": "OnDelete", "rollingUpdate": null})
+    } else {
+        json!({"type": "RollingUpdate"})
+    };
+    let spec = json!({"spec": {
+        "updateStrategy": strategy,
+        "template": {"spec": {"affinity": affinity}},
+    }});
+    let patch = ["patch", "daemonset", "-n", NAMESPACE, "egret-agent", "--type=merge", "-p"];
+    stage.lab.kubectl().ask(&[&patch[..], &[&spec.to_string()]].concat())?;
+    let what = if away { "no agent on director-2" } else { "an agent on director-2" };
+    wait_until(what, Duration::from_secs(60), || {
+        (stage.lab.agent_pod("director-2").is_err() == away).then_some(())
+    })?;
+    if away { Ok(()) } else { stage.lab.await_egret() }
+}
+
 /// Pods whose first act is to send datagrams over both families, ten in half a second.
-fn start(stage: &mut Stage, round: u32, port: u16) -> Result<()> {
+fn start(stage: &mut Stage, round: &str, port: u16, workers: &[&str]) -> Result<()> {
     let [v4, v6] = OUTSIDE;
     let mut text = String::new();
-    for number in 0..BATCH {
-        let director = number % 2 + 1;
+    for (number, worker) in (0..BATCH).zip(workers.iter().cycle()) {
         let _ = write!(
             text,
             "---
@@ -53,7 +114,7 @@ metadata:
   namespace: payments
   labels: {{app: settle, start: \"{round}\"}}
 spec:
-  nodeSelector: {{kubernetes.io/hostname: director-{director}}}
+  nodeSelector: {{kubernetes.io/hostname: {worker}}}
   automountServiceAccountToken: false
   restartPolicy: Never
   terminationGracePeriodSeconds: 0

@@ -1,0 +1,94 @@
+//! What is on the nodes besides Egret: a network policy's rules, and a CNI that goes past netfilter.
+
+use std::net::SocketAddr;
+use std::process::Command;
+use std::time::Duration;
+
+use anyhow::{Context, Result, ensure};
+use egret_kubernetes::NAMESPACE;
+use egret_lab::address::{Family, OUTSIDE};
+use egret_lab::load::{seen_by, source_seen};
+use egret_lab::{Ground, wait_until};
+
+use crate::world::{Bench, Stage, agent_restarted};
+
+/// An egress policy in FORWARD, of a foreign agent, drops what it names, although Egret steers it.
+pub fn policy(bench: &mut Bench) -> Result<()> {
+    let stage = bench.stage()?;
+    let port = stage.lab.around_mut().reserve_ports();
+    stage.lab.worker("director-1")?.net()?.nft(&format!(
+        "table inet foreign-policy {{ chain forward {{
+  type filter hook forward priority filter;
+  tcp dport {port} drop
+}}
+}}\n"
+    ));
+    let (pod, out) = (stage.lab.pod_net("settle-1")?, stage.lab.around().out.path());
+    for family in Family::BOTH {
+        let to = |port| SocketAddr::new(family.pick(OUTSIDE), port);
+        let seen = seen_by(&out, to(port + 1), &pod.path, to(port + 1))?;
+        ensure!(stage.addresses.contains(&seen), "the port beside it: {seen}");
+        let passed = seen_by(&out, to(port), &pod.path, to(port));
+        ensure!(passed.is_err(), "the policy's port is reached from {passed:?}");
+    }
+    stage.lab.worker("director-1")?.shell("nft delete table inet foreign-policy").map(drop)
+}
+
+/// A tc program that carries a pod's traffic past netfilter is found and said, on the node and on
+/// the claim; it ends with it.
+pub fn bypass(bench: &mut Bench) -> Result<()> {
+    let stage = bench.stage()?;
+    let device = host_device(stage, "settle-2", "director-2")?;
+    let worker = stage.lab.worker("director-2")?;
+    worker.shell(&format!(
+        "tc qdisc add dev {device} clsact && tc filter add dev {device} ingress matchall \
+         action mirred egress redirect dev eth0"
+    ))?;
+    // An agent that has seen traffic pass once looks no more.
+    agent_restarted(stage, "director-2")?;
+    let said = wait_until("DatapathBypassed on the node", Duration::from_secs(60), || {
+        let _ = source_seen(&mut stage.lab, "settle-2", Family::V4);
+        (condition(stage, &["egressnode", "director-2"], "DatapathBypassed")? == "True")
+            .then_some(())
+    });
+    let claim = ["seip", "-n", "payments", "bank"];
+    let claimed = said.and_then(|()| {
+        wait_until("DatapathBypassed in the claim", Duration::from_secs(30), || {
+            let object = stage.lab.kubectl().get(&claim).ok()?;
+            object["status"].to_string().contains("DatapathBypassed").then_some(())
+        })
+    });
+    let worker = stage.lab.worker("director-2")?;
+    worker.shell(&format!("tc qdisc del dev {device} clsact"))?;
+    claimed?;
+    wait_until("the end of DatapathBypassed", Duration::from_secs(60), || {
+        let _ = source_seen(&mut stage.lab, "settle-2", Family::V4);
+        (condition(stage, &["egressnode", "director-2"], "DatapathBypassed")? != "True")
+            .then_some(())
+    })?;
+    let pods = ["get", "pods", "-n", NAMESPACE, "-o", "wide"];
+    println!("{}", stage.lab.kubectl().ask(&pods)?);
+    Ok(())
+}
+
+/// The status of a condition of an object.
+fn condition(stage: &Stage, object: &[&str], kind: &str) -> Option<String> {
+    let object = stage.lab.kubectl().get(object).ok()?;
+    let mut all = object["status"]["conditions"].as_array()?.iter();
+    let of = all.find(|condition| condition["type"] == kind)?;
+    of["status"].as_str().map(str::to_owned)
+}
+
+/// The device on the worker that leads to a pod.
+fn host_device(stage: &Stage, pod: &str, worker: &str) -> Result<String> {
+    let net = format!("--net={}", stage.lab.pod_net(pod)?.path);
+    let shown = ["--", "ip", "-o", "link", "show", "eth0"];
+    let shown = Command::new("nsenter").arg(net).args(shown).output()?;
+    let shown = String::from_utf8_lossy(&shown.stdout).into_owned();
+    let peer = shown.split_once("eth0@if").and_then(|(_, rest)| rest.split(':').next());
+    let peer = peer.with_context(|| format!("the pod's eth0 has no peer: {shown}"))?;
+    let links = stage.lab.worker(worker)?.shell("ip -o link")?;
+    let line = links.lines().find(|line| line.split(':').next() == Some(peer));
+    let name = line.and_then(|line| line.split(": ").nth(1)?.split('@').next());
+    Ok(name.with_context(|| format!("no link {peer} on {worker}: {links}"))?.to_owned())
+}

@@ -179,7 +179,7 @@ impl Steering for NftSteering {
 
     fn drops(&mut self) -> Result<BTreeMap<SteeringDrop, u64>, PortError> {
         let packets = packets(&self.settings)?;
-        Ok(rules::DROPS
+        Ok(SteeringDrop::ALL
             .into_iter()
             .filter_map(|drop| Some((drop, *packets.get(rules::counter(drop).0)?)))
             .collect())

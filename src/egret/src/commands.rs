@@ -2,6 +2,8 @@
 
 pub(crate) mod address;
 pub(crate) mod check;
+#[cfg(test)]
+mod counters;
 pub(crate) mod daemon;
 pub(crate) mod explain;
 pub(crate) mod init;

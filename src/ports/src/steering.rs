@@ -72,6 +72,22 @@ pub enum SteeringDrop {
 }
 
 impl SteeringDrop {
+    /// Every reason, in the order in which they are shown.
+    pub const ALL: [Self; 12] = [
+        Self::InvalidOrUntracked,
+        Self::WrongDevice,
+        Self::NotMarked,
+        Self::NoBlock,
+        Self::UnsupportedProtocol,
+        Self::FamilyWithoutAddress,
+        Self::NoAddress,
+        Self::UnknownRange,
+        Self::UnknownPod,
+        Self::NotEstablished,
+        Self::ForgedTunnelForward,
+        Self::ForgedTunnelInput,
+    ];
+
     /// The counter's name, what it means and what to do: for `egret explain --live`.
     #[must_use]
     pub fn describe(self) -> (&'static str, &'static str, &'static str) {

@@ -8,7 +8,9 @@ use egret_core::programme::{FlowAction, SteeringProgramme};
 use sha2::{Digest, Sha256};
 
 use super::flows::{self, MixedFamilies, Pair, widened};
-use super::rules::{self, DROPS, NO_ADDRESS, NO_BLOCK, NO_FAMILY, NO_RANGE, SELECTED};
+use egret_ports::steering::SteeringDrop;
+
+use super::rules::{self, NO_ADDRESS, NO_BLOCK, NO_FAMILY, NO_RANGE, SELECTED};
 use super::table::{Chain, Elements, Key, Rule, Set, Shape, Table, Verdict, merged};
 use crate::constants::Settings;
 
@@ -28,7 +30,7 @@ pub(crate) fn table(
     let mut table = Table {
         name: settings.nft_table.clone(),
         chains: rules::chains(settings, mtu),
-        counters: DROPS.iter().map(|drop| rules::counter(*drop)).collect(),
+        counters: SteeringDrop::ALL.iter().map(|drop| rules::counter(*drop)).collect(),
         sets: BTreeMap::new(),
     };
     table.counters.insert(SELECTED, "first packets of selected connections");

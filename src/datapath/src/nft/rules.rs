@@ -25,22 +25,6 @@ pub(crate) fn counter(drop: SteeringDrop) -> (&'static str, &'static str) {
     (name, meaning)
 }
 
-/// All reasons.
-pub(crate) const DROPS: [SteeringDrop; 12] = [
-    SteeringDrop::InvalidOrUntracked,
-    SteeringDrop::WrongDevice,
-    SteeringDrop::NotMarked,
-    SteeringDrop::NoBlock,
-    SteeringDrop::UnsupportedProtocol,
-    SteeringDrop::FamilyWithoutAddress,
-    SteeringDrop::NoAddress,
-    SteeringDrop::UnknownRange,
-    SteeringDrop::UnknownPod,
-    SteeringDrop::NotEstablished,
-    SteeringDrop::ForgedTunnelForward,
-    SteeringDrop::ForgedTunnelInput,
-];
-
 /// Chain for flows of an address without an open block.
 pub(crate) const NO_BLOCK: &str = "no-block";
 /// Chain for flows of a family in which the claim has no address.

@@ -115,3 +115,29 @@ impl ApiError {
         PortError::new(self.class(), operation, self)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_answer_has_the_class_of_its_code() {
+        let class = |code| {
+            let (reason, message) = (String::new(), String::new());
+            ApiError::Refused { code, reason, message, retry_after: None }.class()
+        };
+        let expected = [
+            (ErrorClass::Invalid, &[400, 405, 413, 415, 422][..]),
+            (ErrorClass::Denied, &[401, 403]),
+            (ErrorClass::NotFound, &[404]),
+            (ErrorClass::Conflict, &[409]),
+            (ErrorClass::Throttled { after: None }, &[429]),
+            (ErrorClass::Transient, &[408, 410, 500, 502, 503, 504]),
+        ];
+        for (wanted, codes) in expected {
+            for code in codes {
+                assert_eq!(class(*code), wanted, "{code}");
+            }
+        }
+    }
+}

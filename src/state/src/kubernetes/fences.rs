@@ -2,10 +2,10 @@
 
 use std::sync::Arc;
 
-use egret_core::model::Snapshot;
 use serde_json::{Value, json};
 
 use super::error::ApiError;
+use super::index::Index;
 use super::kind::{Id, Kind};
 use super::shared::Shared;
 
@@ -57,7 +57,7 @@ async fn draw_from(
         ))
     })?;
     // A counter that somebody put back must not repeat what is in use.
-    let first = next.max(shared.look(|index| greatest(&index.snapshot(shared.scope()))) + 1);
+    let first = next.max(shared.look(Index::greatest_number) + 1);
     object["data"]["next"] = after(id, first, count)?.into();
     shared.api.replace(id, "", &object).await?;
     Ok(first)
@@ -66,7 +66,7 @@ async fn draw_from(
 /// The first draw of a cluster, or the first after the counter was deleted.
 async fn begin(shared: &Arc<Shared>, id: &Id, count: u64) -> Result<u64, ApiError> {
     let snapshot = shared.read_all().await?;
-    let greatest = greatest(&snapshot);
+    let greatest = shared.look(Index::greatest_number);
     let used = greatest > 0 || snapshot.cluster.is_some() || !snapshot.addresses.is_empty();
     let first = if used { greatest + GAP } else { 1 };
     if used {
@@ -86,17 +86,4 @@ fn after(id: &Id, first: u64, count: u64) -> Result<String, ApiError> {
     let after = after
         .ok_or_else(|| ApiError::Invalid(format!("{id}: fewer than {count} numbers are left")))?;
     Ok(after.to_string())
-}
-
-/// The greatest fence or epoch of a port block that any object names.
-fn greatest(snapshot: &Snapshot) -> u64 {
-    let fences = snapshot.addresses.values().map(|stored| stored.value.plan.fence);
-    let nodes = snapshot.egress_nodes.values().map(|stored| &stored.value);
-    let blocks = nodes.flat_map(|node| {
-        let granted = node.spec.blocks.iter();
-        let granted = granted.flat_map(|block| [Some(block.epoch), block.ended]).flatten();
-        let fences = node.status.acknowledged_fences.values().copied();
-        granted.chain(fences).chain([node.status.acknowledged_blocks])
-    });
-    fences.chain(blocks).max().unwrap_or(0)
 }

@@ -9,7 +9,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
 
-use egret_core::model::{Broken, FoundRanges, NodeName, Scope, Snapshot, Uid};
+use egret_core::model::{Broken, EgressNode, FoundRanges, NodeName, Scope, Snapshot, Uid};
 
 use super::decode::{Item, Seen};
 use super::kind::{Id, Kind};
@@ -252,6 +252,23 @@ impl Index {
             Some(Item::Node(node)) => node.addresses.first().copied(),
             _ => None,
         })
+    }
+
+    /// The greatest fence or epoch of a port block that any object names.
+    pub fn greatest_number(&self) -> u64 {
+        let items = self.objects.values().filter_map(|entry| entry.item.as_ref());
+        let greatest = items.map(|item| match item {
+            Item::Address(stored) => stored.value.plan.fence,
+            Item::EgressNode(stored) => {
+                let EgressNode { spec, status, .. } = &stored.value;
+                let granted = spec.blocks.iter().flat_map(|block| [Some(block.epoch), block.ended]);
+                let fences = status.acknowledged_fences.values().copied();
+                let numbers = granted.flatten().chain(fences).chain([status.acknowledged_blocks]);
+                numbers.max().unwrap_or(0)
+            }
+            _ => 0,
+        });
+        greatest.max().unwrap_or(0)
     }
 
     /// Whether others need to know this node; `false` where its `EgressNode` is not known.

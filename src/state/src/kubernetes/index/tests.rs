@@ -1,5 +1,3 @@
-#![expect(clippy::unwrap_used, reason = "a test fails by panicking, its helpers too")]
-
 use std::collections::{BTreeMap, VecDeque};
 
 use egret_core::model::Namespace;

@@ -5,11 +5,10 @@ use std::net::IpAddr;
 
 use egret_core::model::{AddressRange, Family, PortRange};
 use egret_core::programme::{FlowAction, SteeringProgramme};
+use egret_ports::steering::SteeringDrop;
 use sha2::{Digest, Sha256};
 
 use super::flows::{self, MixedFamilies, Pair, widened};
-use egret_ports::steering::SteeringDrop;
-
 use super::rules::{self, NO_ADDRESS, NO_BLOCK, NO_FAMILY, NO_RANGE, SELECTED};
 use super::table::{Chain, Elements, Key, Rule, Set, Shape, Table, Verdict, merged};
 use crate::constants::Settings;

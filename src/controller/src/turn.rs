@@ -1,7 +1,8 @@
+use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Duration;
 
-use egret_core::model::{Snapshot, Timestamp};
+use egret_core::model::{Broken, Snapshot, Timestamp};
 use egret_core::plan::{self, Action, Memory, Note, Plan, Settings};
 use egret_ports::clock::Clock;
 use egret_ports::cluster_state::{ClusterState, Event};
@@ -20,11 +21,19 @@ pub(crate) struct Turn<S, C> {
     clock: C,
     memory: Memory,
     wake_at: Option<Timestamp>,
+    told: BTreeSet<Broken>,
 }
 
 impl<S: ClusterState, C: Clock> Turn<S, C> {
     pub(crate) fn new(settings: Settings, state: Arc<S>, clock: C) -> Self {
-        Self { settings, state, clock, memory: Memory::default(), wake_at: None }
+        Self {
+            settings,
+            state,
+            clock,
+            memory: Memory::default(),
+            wake_at: None,
+            told: BTreeSet::new(),
+        }
     }
 
     /// What another leader has seen meanwhile is not ours to count on.
@@ -43,6 +52,7 @@ impl<S: ClusterState, C: Clock> Turn<S, C> {
         if !*self.state.reachable().borrow() {
             return;
         }
+        self.tell_broken(snapshot).await;
         if self.plan(snapshot).actions.is_empty() {
             return;
         }
@@ -68,6 +78,19 @@ impl<S: ClusterState, C: Clock> Turn<S, C> {
                 break;
             }
         }
+    }
+
+    /// Says once of every object that cannot be understood what is wrong with it.
+    async fn tell_broken(&mut self, snapshot: &Snapshot) {
+        let broken: BTreeSet<Broken> = snapshot.broken.iter().cloned().collect();
+        if broken == self.told {
+            return;
+        }
+        for Broken { place, message } in broken.difference(&self.told) {
+            let message = format!("{message}; it is passed over until then");
+            self.tell(&Note::warning(place, "NotUnderstood", message), self.clock.now()).await;
+        }
+        self.told = broken;
     }
 
     fn plan(&mut self, snapshot: &Snapshot) -> Plan {

@@ -41,8 +41,8 @@ pub fn bypass(bench: &mut Bench) -> Result<()> {
     let device = host_device(stage, "settle-2", "director-2")?;
     let worker = stage.lab.worker("director-2")?;
     worker.shell(&format!(
-        "tc qdisc add dev {device} clsact && tc filter add dev {device} ingress matchall \
-         action mirred egress redirect dev eth0"
+        "tc qdisc add dev {device} clsact && tc filter add dev {device} ingress \
+         protocol all u32 match u32 0 0 action mirred egress redirect dev eth0"
     ))?;
     // An agent that has seen traffic pass once looks no more.
     agent_restarted(stage, "director-2")?;

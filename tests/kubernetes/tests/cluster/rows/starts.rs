@@ -99,7 +99,8 @@ fn banish_agent(stage: &Stage, away: bool) -> Result<()> {
     if away { Ok(()) } else { stage.lab.await_egret() }
 }
 
-/// Pods whose first act is to send datagrams over both families, ten in half a second.
+/// Pods whose first act is to connect over both families, ten times in half a second. Nobody
+/// listens, so that nothing is left of a connection but its first packet.
 fn start(stage: &mut Stage, round: &str, port: u16, workers: &[&str]) -> Result<()> {
     let [v4, v6] = OUTSIDE;
     let mut text = String::new();
@@ -125,8 +126,8 @@ spec:
     command:
     - sh
     - -c
-    - for n in 0 1 2 3 4; do echo $n | nc -u -w 1 {v4} {port} & echo $n | nc -u -w 1 {v6} {port} &
-      sleep 0.1; done; wait
+    - for n in 0 1 2 3 4; do nc -w 3 {v4} {port} </dev/null & nc -w 3 {v6} {port} </dev/null & sleep 0.1;
+      done; wait
 ",
             image = egret_kubernetes::BOX,
         );

@@ -1,0 +1,98 @@
+use std::os::unix::net::UnixListener;
+use std::time::{Duration, Instant};
+
+use super::*;
+
+const PREVIOUS: &str = r#"{ "cniVersion":"1.0.0", "z": 1, "interfaces":[{"name":"eth0"}],
+  "ips":[{"address":"10.244.1.5/24"},{"address":"fd00:10:244:1::5/64"}], "a": [] }"#;
+
+fn environment(command: &str) -> Environment {
+    let args = "IgnoreUnknown=1;K8S_POD_NAMESPACE=payments;K8S_POD_NAME=settle-1;K8S_POD_UID=u-1";
+    Environment { command: command.to_owned(), args: args.to_owned() }
+}
+
+fn configuration(socket: &str) -> String {
+    format!(
+        r#"{{"cniVersion":"1.0.0","name":"pods","type":"egret-cni","socket":"{socket}",
+        "prevResult":{PREVIOUS}}}"#
+    )
+}
+
+#[test]
+fn an_add_tells_the_pod_and_gives_the_result_back_as_it_came() {
+    let mut told = None;
+    let said = answer(&environment("ADD"), &configuration("/run/egret/cni.sock"), |path, added| {
+        told = Some((path.to_owned(), added));
+    })
+    .unwrap();
+    assert_eq!(said, PREVIOUS);
+    let (path, added) = told.unwrap();
+    assert_eq!(path, Path::new("/run/egret/cni.sock"));
+    let ips = vec!["10.244.1.5".parse().unwrap(), "fd00:10:244:1::5".parse().unwrap()];
+    let [namespace, name, uid] = ["payments", "settle-1", "u-1"].map(str::to_owned);
+    assert_eq!(added, Added { namespace, name, uid, ips });
+}
+
+#[test]
+fn what_names_no_pod_or_no_address_tells_nothing_and_succeeds() {
+    let nothing = |_: &Path, added: Added| panic!("told {added:?}");
+    let no_pod = Environment { command: "ADD".to_owned(), args: String::new() };
+    assert_eq!(answer(&no_pod, &configuration("/s"), nothing).unwrap(), PREVIOUS);
+    for previous in [r#"{"ips":[]}"#, r#"{"ips":[{"address":"?"}]}"#, r#"{"ips":3}"#, "[]"] {
+        let input = format!(r#"{{"socket":"/s","prevResult":{previous}}}"#);
+        assert_eq!(answer(&environment("ADD"), &input, nothing).unwrap(), previous);
+    }
+    let said = answer(&environment("ADD"), r#"{"cniVersion":"0.4.0"}"#, nothing).unwrap();
+    assert_eq!(said, r#"{"cniVersion":"0.4.0"}"#);
+}
+
+#[test]
+fn other_commands_have_nothing_to_say_and_version_names_the_versions() {
+    for command in ["DEL", "CHECK", "GC", "STATUS"] {
+        assert_eq!(answer(&environment(command), "", |_, _| panic!()).unwrap(), "");
+    }
+    let said = answer(&environment("VERSION"), "{}", |_, _| panic!()).unwrap();
+    let said: serde_json::Value = serde_json::from_str(&said).unwrap();
+    let versions = json!(["0.3.0", "0.3.1", "0.4.0", "1.0.0", "1.1.0"]);
+    assert_eq!(said["supportedVersions"], versions);
+    let error = answer(&environment("PLAY"), "", |_, _| panic!()).unwrap_err();
+    assert_eq!(error.code(), 4);
+    assert_eq!(answer(&environment("ADD"), "{", |_, _| panic!()).unwrap_err().code(), 6);
+}
+
+fn pod() -> Added {
+    let ips = vec!["10.244.1.5".parse().unwrap()];
+    Added { namespace: "n".to_owned(), name: "p".to_owned(), uid: String::new(), ips }
+}
+
+#[test]
+fn the_agent_hears_one_line_and_its_answer_ends_the_wait() {
+    let dir = tempfile::tempdir().unwrap();
+    let socket = dir.path().join("cni.sock");
+    let listener = UnixListener::bind(&socket).unwrap();
+    let agent = std::thread::spawn(move || {
+        let mut stream = listener.accept().unwrap().0;
+        let mut line = String::new();
+        BufReader::new(&stream).read_line(&mut line).unwrap();
+        stream.write_all(b"{\"programmed\":true}\n").unwrap();
+        line
+    });
+    assert!(tell(&socket, &pod()).unwrap());
+    let heard: Added = serde_json::from_str(&agent.join().unwrap()).unwrap();
+    assert_eq!(heard, pod());
+}
+
+#[test]
+fn an_agent_that_is_away_or_silent_does_not_hold_the_pod_up() {
+    let dir = tempfile::tempdir().unwrap();
+    let socket = dir.path().join("cni.sock");
+    tell_in_time(&socket, pod());
+    let listener = UnixListener::bind(&socket).unwrap();
+    let begun = Instant::now();
+    tell_in_time(&socket, pod());
+    assert!(begun.elapsed() >= PATIENCE);
+    assert!(begun.elapsed() < Duration::from_secs(30));
+    drop(listener);
+    // A file without a listener, as a killed agent leaves it.
+    tell_in_time(&socket, pod());
+}

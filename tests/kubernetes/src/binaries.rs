@@ -17,10 +17,22 @@ pub fn repository() -> &'static Path {
 /// Where it is not there, with the sentence that says how to build it.
 pub fn binary(name: &str) -> Result<PathBuf> {
     let named = std::env::var_os("EGRET_KUBERNETES_BIN").map(PathBuf::from);
-    let path = named.unwrap_or_else(|| repository().join("target/kubernetes/bin")).join(name);
+    built(named.unwrap_or_else(|| repository().join("target/kubernetes/bin")).join(name))
+}
+
+/// `kube-apiserver` of the oldest version that is still maintained, for
+/// [`crate::ApiServerOptions::program`].
+///
+/// # Errors
+/// Where it is not there, with the sentence that says how to build it.
+pub fn oldest_api_server() -> Result<PathBuf> {
+    built(repository().join("target/kubernetes/oldest/kube-apiserver"))
+}
+
+fn built(path: PathBuf) -> Result<PathBuf> {
     ensure!(
         path.is_file(),
-        "no {name} at {}: build it with `tests/setup.sh kubernetes` (needs root and Go)",
+        "no {}: build it with `tests/setup.sh kubernetes` (needs root and Go)",
         path.display()
     );
     Ok(path)

@@ -19,7 +19,7 @@ mod pki;
 mod worker;
 
 pub use api_server::{ApiServer, ApiServerOptions, Place};
-pub use binaries::{binary, repository};
+pub use binaries::{binary, oldest_api_server, repository};
 pub use cluster::{Cluster, ClusterOptions, NAMESPACE, Network, Proxy, egret_image};
 pub use image::BOX;
 pub use kubectl::Kubectl;

@@ -1,6 +1,6 @@
 //! The API server alone: what the tests of the API, the controller and the policies stand on.
 
-use egret_kubernetes::ApiServer;
+use egret_kubernetes::{ApiServer, ApiServerOptions, binary, oldest_api_server, repository};
 
 const NODE: &str = "
 apiVersion: v1
@@ -66,4 +66,33 @@ fn several_run_side_by_side() {
     servers[0].kubectl().apply(NODE).unwrap();
     let other = servers[1].kubectl().get(&["nodes"]).unwrap();
     assert_eq!(other["items"], serde_json::json!([]));
+}
+
+#[test]
+fn the_oldest_maintained_version_takes_the_chart() {
+    let program = Some(oldest_api_server().unwrap());
+    let server =
+        ApiServer::start_with(ApiServerOptions { program, ..ApiServerOptions::default() }).unwrap();
+    let version = server.kubectl().ask(&["version", "-o", "json"]).unwrap();
+    let version: serde_json::Value = serde_json::from_str(&version).unwrap();
+    assert_eq!(version["serverVersion"]["minor"], "33");
+    let helm = |arguments: &[&str]| {
+        let mut command = server.kubectl().command(&binary("helm").unwrap());
+        command.current_dir(repository()).env("HOME", server.dir()).args(arguments);
+        let output = command.output().unwrap();
+        let said = String::from_utf8_lossy(&output.stderr).into_owned();
+        assert!(output.status.success(), "helm {arguments:?}: {said}");
+    };
+    let place = ["egret", "deploy/helm/egret", "--namespace=egret-system"];
+    helm(&[&["install", "--create-namespace"], &place[..]].concat());
+    let kinds = ["crd", "egresspools.egret.dev", "staticegressips.egret.dev"];
+    server.kubectl().ask(&[&["wait", "--for=condition=Established"], &kinds[..]].concat()).unwrap();
+    server.kubectl().apply_path(&repository().join("deploy/examples")).unwrap();
+    let policies = server.kubectl().get(&["validatingadmissionpolicies"]).unwrap();
+    let policies = policies["items"].as_array().unwrap();
+    assert!(!policies.is_empty());
+    for policy in policies {
+        let warnings = &policy["status"]["typeChecking"]["expressionWarnings"];
+        assert!(warnings.is_null(), "{}: {warnings}", policy["metadata"]["name"]);
+    }
 }

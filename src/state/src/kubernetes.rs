@@ -41,6 +41,7 @@ pub use error::ApiError;
 
 use crate::directory::RecordedEvent;
 use client::Api;
+use kind::{Id, Kind};
 use shared::Shared;
 
 /// The namespace of the Lease and the fence counter where nothing else is said.
@@ -226,6 +227,12 @@ fn thread(options: Options, opened: &mpsc::Sender<Opened>, stopped: oneshot::Rec
 }
 
 async fn open(options: Options) -> Result<Arc<Shared>, ApiError> {
+    let named = match &options.view {
+        View::Agent { node } => Some(Id::cluster(Kind::Node, node.as_str())),
+        View::Pod { namespace, name } => Some(Id::namespaced(Kind::Pod, namespace.as_str(), name)),
+        View::Controller | View::Reader => None,
+    };
+    named.map(Id::checked).transpose()?;
     let client = connect::client(&options.connection).await?;
     let api = Api::new(client, options.field_manager);
     Ok(Arc::new(Shared::new(api, options.view, options.system_namespace)))

@@ -118,6 +118,16 @@ impl Api {
         self.json(Method::DELETE, &id.path(), Content::Json(&options)).await
     }
 
+    /// One request for what the API server knows without its store, such as its kinds: an answer
+    /// says nothing of whether objects can be read.
+    pub async fn ask<T: DeserializeOwned>(&self, path: &str) -> Result<T, ApiError> {
+        let asked = self.exchange(Method::GET, path, Content::None, REQUEST).await;
+        if let Err(error) = &asked {
+            self.note(Some(error));
+        }
+        serde_json::from_slice(&asked?).map_err(ApiError::Unreadable)
+    }
+
     /// One request for JSON at `path`.
     pub async fn read<T: DeserializeOwned>(&self, path: &str) -> Result<T, ApiError> {
         let text = self.bytes(Method::GET, path, Content::None, REQUEST).await?;
@@ -146,16 +156,24 @@ impl Api {
         content: Content<'_>,
         patience: Duration,
     ) -> Result<Vec<u8>, ApiError> {
+        let result = self.exchange(method, path, content, patience).await;
+        self.note(result.as_ref().err());
+        result
+    }
+
+    async fn exchange(
+        &self,
+        method: Method,
+        path: &str,
+        content: Content<'_>,
+        patience: Duration,
+    ) -> Result<Vec<u8>, ApiError> {
         let exchange = async {
             let response = self.send(method, path, content).await?;
             collect(response.into_body()).await
         };
-        let result = match tokio::time::timeout(patience, exchange).await {
-            Ok(result) => result,
-            Err(_) => Err(ApiError::Timeout(patience)),
-        };
-        self.note(result.as_ref().err());
-        result
+        let result = tokio::time::timeout(patience, exchange).await;
+        result.unwrap_or(Err(ApiError::Timeout(patience)))
     }
 
     /// Opens a watch; its body is lines of events.

@@ -4,6 +4,9 @@ use std::fmt;
 
 use egret_api as api;
 
+use super::error::ApiError;
+use crate::manifest::is_name;
+
 /// A kind of objects.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Kind {
@@ -139,6 +142,20 @@ impl Id {
     /// An object of a namespace.
     pub fn namespaced(kind: Kind, namespace: impl Into<String>, name: impl Into<String>) -> Self {
         Self { kind, namespace: Some(namespace.into()), name: name.into() }
+    }
+
+    /// Itself, where its names are such as an object can have: they become part of a path.
+    ///
+    /// # Errors
+    /// Where they are not.
+    pub fn checked(self) -> Result<Self, ApiError> {
+        let wrong = self.namespace.iter().chain([&self.name]).find(|name| !is_name(name)).cloned();
+        match wrong {
+            Some(name) => {
+                Err(ApiError::Invalid(format!("{name:?} is not a name that an object can have")))
+            }
+            None => Ok(self),
+        }
     }
 
     /// The path of all objects beside it.

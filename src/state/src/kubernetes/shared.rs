@@ -156,7 +156,7 @@ impl Shared {
         struct Resource {
             name: String,
         }
-        match self.api.read::<Resources>(kind.base()).await {
+        match self.api.ask::<Resources>(kind.base()).await {
             Ok(found) => Ok(found.resources.iter().any(|found| found.name == kind.plural())),
             Err(error) if error.is_missing() => Ok(false),
             // An aggregated API whose server is down is not the end of everything.

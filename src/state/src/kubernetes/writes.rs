@@ -60,7 +60,7 @@ struct Marks {
 
 /// Carries out a write.
 pub async fn apply(shared: &Shared, write: Write) -> Result<Version, ApiError> {
-    let id = subject(&write);
+    let id = subject(&write).checked()?;
     match write {
         Write::AddressPlan { address, expect, plan } => {
             let marks = Marks { finalizer: Some((RELEASE, true)), ..Marks::default() };

@@ -2,6 +2,7 @@ use std::time::Duration;
 
 use egret_core::model::{NamespaceName, NodeName, PodRangeSource, PoolName, Role, Scope};
 use egret_ports::cluster_state::{ClusterState as _, Write};
+use egret_ports::error::ErrorClass;
 use egret_state::KubernetesState;
 use egret_state::kubernetes::View;
 use kube::CustomResourceExt as _;
@@ -203,7 +204,7 @@ async fn a_write_leaves_alone_what_is_not_egrets() {
     let foreign = ["patch", "egressaddress/203.0.113.17", "--type=merge", "-p", patch];
     store.kubectl(&foreign);
     let conflict = state.write(put_plan(Some(&first), 2)).await.unwrap_err();
-    assert_eq!(conflict.class, egret_ports::error::ErrorClass::Conflict, "{conflict}");
+    assert_eq!(conflict.class, ErrorClass::Conflict, "{conflict}");
     let snapshot = state.read_consistent().await.unwrap();
     let now = &snapshot.addresses[&ADDRESS].version;
     let now = state.write(put_plan(Some(now), 2)).await.unwrap();
@@ -237,7 +238,11 @@ async fn a_pool_is_paused_and_goes_on() {
         until(&state, |snapshot| snapshot.pools.values().all(|pool| pool.value.0.paused == paused))
             .await;
     }
-    let write = Write::PoolPaused { pool: PoolName::new("nobody"), paused: true };
-    let error = state.write(write).await.unwrap_err();
-    assert_eq!(error.class, egret_ports::error::ErrorClass::NotFound);
+    for (name, class) in
+        [("nobody", ErrorClass::NotFound), ("partners/status", ErrorClass::Invalid)]
+    {
+        let write = Write::PoolPaused { pool: PoolName::new(name), paused: true };
+        let error = state.write(write).await.unwrap_err();
+        assert_eq!(error.class, class, "{error}");
+    }
 }

@@ -6,6 +6,10 @@ use serde::{Deserialize, Serialize};
 
 use crate::common::{Condition, Family, LabelSelector, ObjectRef};
 
+/// The most addresses per family of one claim. Without a bound a claim on a pool of IPv6 could ask
+/// for more addresses than a controller has memory for.
+pub const MAX_COUNT: u32 = 64;
+
 // The two kinds share their fields. With serde's `flatten` errors would lose the field's path, so a
 // macro writes them into both.
 macro_rules! claim_kind {
@@ -21,8 +25,8 @@ macro_rules! claim_kind {
             /// many as `count` says.
             #[serde(default, skip_serializing_if = "Option::is_none")]
             pub addresses: Option<Vec<String>>,
-            /// How many addresses per family the pool chooses: at least 1, by default 1. Not
-            /// together with `addresses`.
+            /// How many addresses per family the pool chooses: 1 to 64, by default 1. Not together
+            /// with `addresses`.
             #[serde(default, skip_serializing_if = "Option::is_none")]
             pub count: Option<u32>,
             /// IPv4, IPv6 or both. Default: what the pool has of the cluster's families.

@@ -23,7 +23,7 @@ pub use address::{
 };
 pub use claim::{
     ClaimStatus, ClaimSummary, ClusterStaticEgressIP, ClusterStaticEgressIPSpec, Destination,
-    SelectedPods, StaticEgressIP, StaticEgressIPSpec, WhenUnavailable,
+    MAX_COUNT, SelectedPods, StaticEgressIP, StaticEgressIPSpec, WhenUnavailable,
 };
 pub use cluster::{
     ClusterRanges, EgressCluster, EgressClusterSpec, PodRangeSource, Voter, VoterSet,

@@ -112,6 +112,8 @@ pub struct EgressNodeStatus {
     /// Claims with pods on this node that it cannot programme, such as payments/bank; the conditions
     /// say why.
     pub unprogrammed_claims: BTreeSet<String>,
+    /// Claims that lose destinations of pods on this node to other claims, and to which.
+    pub overridden_claims: BTreeMap<String, BTreeSet<String>>,
     /// Ready, DatapathBypassed and others.
     pub conditions: Vec<Condition>,
 }

@@ -7,6 +7,8 @@ use egret_kubernetes::{ApiServer, repository};
 
 #[path = "crds/cases.rs"]
 mod cases;
+#[path = "crds/corpus.rs"]
+mod corpus;
 #[path = "crds/equal.rs"]
 mod equal;
 #[path = "crds/own.rs"]

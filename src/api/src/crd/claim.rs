@@ -2,6 +2,7 @@ use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::JSONSche
 
 use super::cel::{address, cidr, given};
 use super::edit::{Rule, at, rules};
+use crate::MAX_COUNT;
 
 pub(super) fn edit(schema: &mut JSONSchemaProps) {
     let name = at(schema, "spec.poolRef.name");
@@ -12,14 +13,22 @@ pub(super) fn edit(schema: &mut JSONSchemaProps) {
     given(service, "name the Service whose pods are meant");
     addresses(at(schema, "spec.addresses"));
     let count = at(schema, "spec.count");
-    rules(count, [Rule::says("self != 0", "0 asks for no address: write at least 1")]);
+    let many =
+        format!("'%s is more than {MAX_COUNT}, the most of one claim'.format([string(self)])");
+    rules(
+        count,
+        [
+            Rule::says("self != 0", "0 asks for no address: write at least 1"),
+            Rule::makes(format!("self <= {MAX_COUNT}"), many),
+        ],
+    );
     families(at(schema, "spec.families"));
     destinations(at(schema, "spec.destinations"));
     rules(at(schema, "spec"), whole());
 }
 
 fn addresses(schema: &mut JSONSchemaProps) {
-    schema.max_items = Some(64);
+    schema.max_items = Some(MAX_COUNT.into());
     let known = "self.filter(text, isIP(text))";
     let twice = format!("{known}.filter(one, !{known}.exists_one(other, ip(other) == ip(one)))");
     rules(

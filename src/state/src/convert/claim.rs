@@ -153,6 +153,10 @@ fn addresses(
     if spec.count == Some(0) {
         faults.add("spec.count", "0 asks for no address: write at least 1");
     }
+    if let Some(count) = spec.count.filter(|count| *count > api::MAX_COUNT) {
+        let message = format!("{count} is more than {}, the most of one claim", api::MAX_COUNT);
+        faults.add("spec.count", message);
+    }
     if spec.addresses.is_some() && spec.count.is_some() {
         faults.add("spec", "ask for addresses by addresses or by count, not both");
     }

@@ -54,7 +54,7 @@ pub const GOOD: &[(Kind, &str)] = &[
     (Claim, ""),
     (Claim, "podSelector:\n  serviceName: settle"),
     (Claim, "families: [IPv4, IPv6]\n  addresses: [203.0.113.17, '2001:db8:5::11']"),
-    (Claim, "count: 3\n  whenUnavailable: Node"),
+    (Claim, "count: 64\n  whenUnavailable: Node"),
     (
         Claim,
         "destinations: [{cidr: 198.51.100.9/24, except: [198.51.100.7/32, 198.51.100.128/25]}, {cidr: 0.0.0.0/0}, {cidr: '::/0'}]",

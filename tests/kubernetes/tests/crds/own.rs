@@ -56,12 +56,7 @@ const EDITS: &[[&str; 4]] = &[
     [CLUSTER, "publicKey: '00", "publicKey: '", "should match"],
     [CLUSTER, "tMax: 10s", "tMax: 10", "expected string"],
     [NODE, "address: 203.0.113.17", "address: 203.0.113.500", "203.0.113.500 is not an IP address"],
-    [
-        NODE,
-        "last: 2047",
-        "last: 1000",
-        "spec.blocks[0].ports: Invalid value: last is below first",
-    ],
+    [NODE, "last: 2047", "last: 1000", "spec.blocks[0].ports: Invalid value: last is below first"],
     [NODE, "last: 2047", "last: 65536", "should be less than or equal to 65535"],
     [
         NODE,
@@ -87,10 +82,10 @@ fn edits_that_no_one_may_make_are_refused() {
     let error = server.kubectl().apply(&CLUSTER[..set]).unwrap_err().to_string();
     assert!(error.contains("never removed"), "{error}");
     for (object, from, to) in [
-        (ADDRESS, "fence: 7", "fence: 8"),
         (ADDRESS, "  poolRef", "  owner: node-2\n  poolRef"),
-        (CLUSTER, "number: 3", "number: 4"),
+        (ADDRESS, "fence: 7", "fence: 8"),
         (CLUSTER, "tMax: 10s", "tMax: 1s"),
+        (CLUSTER, "number: 3", "number: 4"),
         (NODE, "last: 2047", "last: 1024"),
     ] {
         server.kubectl().apply(&object.replace(from, to)).unwrap();

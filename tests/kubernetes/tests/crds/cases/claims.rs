@@ -180,6 +180,14 @@ pub const CLAIMS: &[Case] = &[
         Same,
     ),
     (Claim, "count: 0", "spec.count", "0 asks for no address: write at least 1", Same),
+    (Claim, "count: 65", "spec.count", "65 is more than 64, the most of one claim", Same),
+    (
+        Claim,
+        "count: 4294967295",
+        "spec.count",
+        "4294967295 is more than 64, the most of one claim",
+        Same,
+    ),
     (
         Claim,
         "count: -1",

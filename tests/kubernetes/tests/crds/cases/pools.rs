@@ -54,6 +54,13 @@ pub const POOLS: &[Case] = &[
     ),
     (
         Pool,
+        "failover: {lease: 450}",
+        "spec.failover.lease",
+        "450 is a number or a keyword, where a text belongs: write it in quotes",
+        Schema("must be of type string"),
+    ),
+    (
+        Pool,
         "failover: {lease: '450'}",
         "spec.failover.lease",
         "450 is not a duration: write whole numbers with units, such as 450ms, 10s or 1h",

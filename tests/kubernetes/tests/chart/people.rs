@@ -97,7 +97,10 @@ spec: {id: 11111111-2222-3333-4444-555555555555, tMax: 10s}
 
 #[test]
 fn the_cluster_object_goes_only_when_that_is_meant() {
-    let world = World::new(&[]);
+    World::old_and_new(&[]).iter().for_each(deleted_when_meant);
+}
+
+fn deleted_when_meant(world: &World) {
     let admin = world.admin();
     admin.apply(CLUSTER).unwrap();
     let dry = ["delete", "egresscluster", "cluster", "--dry-run=server"];
@@ -126,7 +129,10 @@ spec:
 
 #[test]
 fn the_controller_takes_one_taint_off_a_node_where_that_is_asked_for() {
-    let world = World::new(&["--set", "startupTaint.enabled=true"]);
+    World::old_and_new(&["--set", "startupTaint.enabled=true"]).iter().for_each(one_taint);
+}
+
+fn one_taint(world: &World) {
     let (admin, controller) = (world.admin(), world.account("egret-controller", None));
     admin.apply(NODE).unwrap();
     let patch = |body: &str| {

@@ -1,7 +1,9 @@
 use std::process::Output;
 use std::time::Duration;
 
-use egret_kubernetes::{ApiServer, Kubectl, binary, repository};
+use egret_kubernetes::{
+    ApiServer, ApiServerOptions, Kubectl, binary, oldest_api_server, repository,
+};
 use egret_lab::wait_until;
 
 /// The namespace that the chart is installed into.
@@ -16,7 +18,20 @@ pub(crate) struct World {
 impl World {
     /// Installs with `arguments` for Helm besides the defaults.
     pub(crate) fn new(arguments: &[&str]) -> Self {
-        let world = Self { server: ApiServer::start().unwrap() };
+        Self::on(ApiServer::start().unwrap(), arguments)
+    }
+
+    /// Two of them: the newest Kubernetes and the oldest that is still maintained, whose CEL knows
+    /// less.
+    pub(crate) fn old_and_new(arguments: &[&str]) -> [Self; 2] {
+        let program = Some(oldest_api_server().unwrap());
+        let oldest = ApiServerOptions { program, ..ApiServerOptions::default() };
+        let oldest = ApiServer::start_with(oldest).unwrap();
+        [Self::on(oldest, arguments), Self::new(arguments)]
+    }
+
+    fn on(server: ApiServer, arguments: &[&str]) -> Self {
+        let world = Self { server };
         let chart = chart();
         let install = ["install", "egret", &chart, "-n", SYSTEM, "--create-namespace"];
         said(&world.helm(&[&install[..], arguments].concat()));

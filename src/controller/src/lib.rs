@@ -8,6 +8,7 @@
 
 mod args;
 mod execute;
+mod leadership;
 mod turn;
 
 use std::sync::Arc;
@@ -18,17 +19,13 @@ use egret_ports::clock::Clock;
 use egret_ports::cluster_state::ClusterState;
 use egret_runtime::health::Health;
 use egret_runtime::shutdown::Shutdown;
-use tracing::{info, warn};
+use tracing::info;
 
 pub use args::ControllerArgs;
 
+use crate::leadership::Leadership;
 use crate::turn::Turn;
 
-/// How long a leader lease lasts, in seconds; renewed after [`RENEW`].
-const LEAD_SECONDS: u32 = 4;
-const RENEW: Duration = Duration::from_secs(2);
-/// How often one that does not lead looks whether it may: a dead leader is replaced in under 5 s.
-const LOOK: Duration = Duration::from_millis(500);
 /// A controller that takes longer for one turn is taken for dead.
 const LONGEST_TURN: Duration = Duration::from_secs(120);
 
@@ -47,43 +44,35 @@ pub async fn run<S: ClusterState, C: Clock>(
     let identity = args.identity();
     let mut snapshots = state.watch();
     let mut turn = Turn::new(args.settings(), state.clone(), clock);
-    let mut renew_at = tokio::time::Instant::now();
-    let mut leading = false;
+    let (mut leadership, election) = Leadership::begin(state.clone(), identity.clone());
+    let mut led = false;
     info!(event = "controller_started", identity, "controller started");
     loop {
         let wake = turn.wake_in();
         tokio::select! {
             () = shutdown.requested() => break,
-            () = tokio::time::sleep_until(renew_at) => {
-                let leads = lead(&*state, &identity).await;
-                if leads != leading {
-                    info!(event = "leading", leading = leads, identity, "leadership changed");
-                    leading = leads;
-                    turn.forget();
-                }
-                renew_at = tokio::time::Instant::now() + if leading { RENEW } else { LOOK };
-            }
+            () = leadership.changed() => {}
             changed = snapshots.changed() => if changed.is_err() { break },
             () = tokio::time::sleep(wake) => {}
         }
         pulse.beat();
+        let leads = leadership.is_ours();
+        if leads != led {
+            // What another leader has seen meanwhile is not ours to count on.
+            turn.forget();
+            led = leads;
+        }
         let snapshot: Option<Arc<Snapshot>> = snapshots.borrow_and_update().clone();
         if snapshot.is_some() {
             health.set_missing("snapshot", None);
         }
-        if let (true, Some(snapshot)) = (leading, snapshot) {
-            turn.run(&snapshot).await;
+        if let (true, Some(snapshot)) = (leads, snapshot) {
+            turn.run(&snapshot, &leadership).await;
         }
+    }
+    election.abort();
+    if leadership.is_ours() {
+        leadership::give_up(&*state, &identity).await;
     }
     info!(event = "controller_stopped", "controller stopped");
-}
-
-async fn lead<S: ClusterState>(state: &S, identity: &str) -> bool {
-    match state.lead(identity, LEAD_SECONDS).await {
-        Ok(leads) => leads,
-        Err(error) => {
-            warn!(%error, "cannot renew the leader lease");
-            false
-        }
-    }
 }

@@ -10,6 +10,7 @@ use egret_ports::error::ErrorClass;
 use tracing::{debug, info, warn};
 
 use crate::execute::{ends_turn, write_of};
+use crate::leadership::Leadership;
 
 /// Planned again after this at the latest, even if nothing was read: absences grow by time alone.
 const LONGEST_PAUSE: Duration = Duration::from_secs(1);
@@ -36,7 +37,7 @@ impl<S: ClusterState, C: Clock> Turn<S, C> {
         }
     }
 
-    /// What another leader has seen meanwhile is not ours to count on.
+    /// Begins anew, as a process that has seen nothing.
     pub(crate) fn forget(&mut self) {
         self.memory = Memory::default();
     }
@@ -48,7 +49,7 @@ impl<S: ClusterState, C: Clock> Turn<S, C> {
         Duration::from_millis(until).min(LONGEST_PAUSE)
     }
 
-    pub(crate) async fn run(&mut self, snapshot: &Snapshot) {
+    pub(crate) async fn run(&mut self, snapshot: &Snapshot, leadership: &Leadership) {
         if !*self.state.reachable().borrow() {
             return;
         }
@@ -74,6 +75,9 @@ impl<S: ClusterState, C: Clock> Turn<S, C> {
             }
         };
         for action in plan.fill(first) {
+            if !leadership.is_ours() {
+                return warn!("the leader lease was lost in the middle of a turn");
+            }
             if !self.carry_out(&action, now).await && ends_turn(&action) {
                 break;
             }

@@ -46,6 +46,10 @@ pub enum Reason {
     NodeNotReady,
     /// The claim names a Service that does not exist, or that has no selector.
     ServiceNotFound,
+    // === Overridden (claim) ===
+    /// Another claim selects some of its pods and destinations and wins them: the longest prefix,
+    /// then the older claim, then the name.
+    OtherClaimWins,
     // === Ready (claim), Ready (address) ===
     /// All of it is so.
     Ready,

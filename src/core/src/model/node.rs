@@ -90,6 +90,8 @@ pub struct EgressNodeStatus {
     pub idle_addresses: BTreeSet<IpAddr>,
     /// As a director: claims with pods here that it cannot programme; the conditions say why.
     pub unprogrammed: BTreeSet<ClaimRef>,
+    /// As a director: claims that lose destinations of pods here to others, and to whom.
+    pub overridden: BTreeMap<ClaimRef, BTreeSet<ClaimRef>>,
     /// `Ready`, `DatapathBypassed`, …
     pub conditions: Vec<Condition>,
 }

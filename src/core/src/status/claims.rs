@@ -42,14 +42,14 @@ fn status(
     let bound = bound(binding, &addresses);
     let programmed = troubled.programmed(view, claim);
     let ready = ready(view, [&accepted, &bound, &programmed], &addresses, absent);
-    let judged = [accepted, bound, programmed, ready];
+    let judged = [accepted, bound, programmed, ready].into_iter().chain(overridden(view, claim));
     let date = |judged: Judged| judged.date(before, claim.generation, view.now);
     ClaimStatus {
         observed_generation: claim.generation,
         gateways: holders(view, &addresses),
         addresses: addresses.into_iter().collect(),
         selected: resolve(view.snapshot, claim),
-        conditions: judged.into_iter().map(date).collect(),
+        conditions: judged.map(date).collect(),
     }
 }
 
@@ -106,6 +106,30 @@ fn ready(
         }
     }
     Judged::new("Ready", true, Reason::Ready, "every address is held and programmed")
+}
+
+/// Says of a claim that loses destinations to whom it does; nothing of one that does not.
+fn overridden(view: &View<'_>, claim: &Claim) -> Option<Judged> {
+    let mut winners: BTreeSet<&ClaimRef> = BTreeSet::new();
+    let mut places: BTreeSet<&NodeName> = BTreeSet::new();
+    for (name, node) in &view.snapshot.egress_nodes {
+        if let Some(found) = node.value.status.overridden.get(&claim.reference) {
+            winners.extend(found);
+            places.insert(name);
+        }
+    }
+    let place = places.first()?;
+    let names: Vec<String> = winners.into_iter().map(ClaimRef::to_string).collect();
+    let more = match places.len() - 1 {
+        0 => String::new(),
+        others => format!(" and {others} other nodes"),
+    };
+    let message = format!(
+        "{} wins some destinations of pods that this claim selects too, on {place}{more}: the longest \
+         prefix wins, then the older claim; narrow one of them if that is not meant",
+        names.join(", ")
+    );
+    Some(Judged::new("Overridden", true, Reason::OtherClaimWins, message))
 }
 
 /// Nodes that cannot programme what they should.

@@ -128,3 +128,22 @@ fn pools_say_what_is_wrong_with_them() {
     world.step();
     assert_eq!(reason(&world, 0), "NoGatewayNode");
 }
+
+#[test]
+fn a_claim_that_loses_destinations_says_to_whom() {
+    let mut world = quiet();
+    let conditions = |world: &World| {
+        let status = &world.snapshot.claims[&mk_ref("payments/bank")].value.1;
+        status.conditions.iter().map(|c| c.kind.clone()).collect::<Vec<_>>()
+    };
+    assert_eq!(conditions(&world), ["Accepted", "Bound", "Programmed", "Ready"]);
+    let winners = [mk_ref("payments/longer")].into();
+    world.status("d1").overridden.insert(mk_ref("payments/bank"), winners);
+    world.step();
+    let overridden = condition(&world, "Overridden");
+    assert!(overridden.status && overridden.message.starts_with("payments/longer wins"));
+    assert!(condition(&world, "Ready").status, "it serves what it wins");
+    world.status("d1").overridden.clear();
+    world.step();
+    assert_eq!(conditions(&world).len(), 4);
+}

@@ -1,3 +1,4 @@
+use std::collections::BTreeSet;
 use std::net::IpAddr;
 
 use egret_api as api;
@@ -95,7 +96,12 @@ pub fn node_status_to_api(status: &EgressNodeStatus) -> api::EgressNodeStatus {
         block_needs: needs.map(|(address, count)| (address.to_string(), *count)).collect(),
         acknowledged_blocks: status.acknowledged_blocks,
         idle_addresses: status.idle_addresses.iter().map(IpAddr::to_string).collect(),
-        unprogrammed_claims: status.unprogrammed.iter().map(ClaimRef::to_string).collect(),
+        unprogrammed_claims: names(&status.unprogrammed),
+        overridden_claims: status
+            .overridden
+            .iter()
+            .map(|(loser, winners)| (loser.to_string(), names(winners)))
+            .collect(),
         conditions: conditions_to_api(&status.conditions),
     }
 }
@@ -137,10 +143,23 @@ pub fn node_status_from_api(
             .iter()
             .filter_map(|text| faults.take("status.idleAddresses", parse_address(text)))
             .collect(),
-        unprogrammed: status.unprogrammed_claims.iter().map(|text| claim_ref(text)).collect(),
+        unprogrammed: claim_refs(&status.unprogrammed_claims),
+        overridden: status
+            .overridden_claims
+            .iter()
+            .map(|(loser, winners)| (claim_ref(loser), claim_refs(winners)))
+            .collect(),
         conditions: conditions_from_api(&mut faults, &status.conditions),
     };
     faults.finish(Some(value))
+}
+
+fn names(claims: &BTreeSet<ClaimRef>) -> BTreeSet<String> {
+    claims.iter().map(ClaimRef::to_string).collect()
+}
+
+fn claim_refs(names: &BTreeSet<String>) -> BTreeSet<ClaimRef> {
+    names.iter().map(|name| claim_ref(name)).collect()
 }
 
 /// The claim that its display names: `payments/bank`, or `bank` for the cluster-wide kind.

@@ -92,6 +92,11 @@ fn nodes() {
         acknowledged_fences: [(address, 8)].into(),
         absent: [NodeName::new("node-1")].into(),
         block_needs: [(address, 2)].into(),
+        overridden: [(
+            ClaimRef { namespace: None, name: "all".to_owned() },
+            [ClaimRef { namespace: Some("payments".into()), name: "bank".to_owned() }].into(),
+        )]
+        .into(),
         unprogrammed: [
             ClaimRef { namespace: Some("payments".into()), name: "bank".to_owned() },
             ClaimRef { namespace: None, name: "all".to_owned() },

@@ -26,6 +26,8 @@ pub fn read<T: DeserializeOwned>(text: &str) -> Result<Read<T>, Fault> {
     let options: Options = serde_saphyr::options! {
         duplicate_keys: DuplicateKeyPolicy::Error,
         with_snippet: false,
+        // An API server refuses a number where a text belongs.
+        no_schema: true,
     };
     let unknown = RefCell::new(Vec::new());
     let place = RefCell::new(String::new());
@@ -69,6 +71,9 @@ fn fault(text: &str, error: &Error, place: &str) -> Fault {
             "the value is no whole number in range: write one".to_owned()
         }
         Error::InvalidScalar { ty, .. } => format!("the value is no {ty}: write one"),
+        Error::QuotingRequired { value, .. } => {
+            format!("{value} is a number or a keyword, where a text belongs: write it in quotes")
+        }
         Error::DuplicateMappingKey { key: Some(key), .. } => {
             format!("the key {key} stands twice in one mapping: remove one of them")
         }

@@ -57,8 +57,8 @@ const POOLS: &[(&str, usize, &str)] = &[
     (
         "  failover: {lease: 450}\n",
         1,
-        "spec.failover.lease: 450 is not a duration: write whole numbers with units, such \
-                 as 450ms, 10s or 1h",
+        "spec.failover.lease: 450 is a number or a keyword, where a text belongs: write it in \
+                 quotes",
     ),
     ("  failover: {lease: 50ms}\n", 1, "spec.failover.lease: 50ms is not from 100ms to 10s"),
     ("  failover: {lease: 11s}\n", 1, "spec.failover.lease: 11s is not from 100ms to 10s"),

@@ -43,6 +43,23 @@ pub struct AgentArgs {
     /// Priority of Egret's policy rule.
     #[arg(long, value_name = "NUMBER", default_value_t = Settings::default().rule_priority)]
     pub rule_priority: u32,
+    /// Listen here to the chained CNI plugin, which tells a pod's addresses before its containers
+    /// start. The path is the same on the host.
+    #[arg(long, value_name = "FILE")]
+    pub cni_socket: Option<PathBuf>,
+    /// Install that plugin in this folder of the host (/opt/cni/bin on most).
+    #[arg(long, value_name = "DIR", requires_all = ["cni_conf_dir", "cni_socket"])]
+    pub cni_bin_dir: Option<PathBuf>,
+    /// Chain it to the CNI configuration in this folder of the host (/etc/cni/net.d on most).
+    #[arg(long, value_name = "DIR", requires = "cni_bin_dir")]
+    pub cni_conf_dir: Option<PathBuf>,
+    /// Leave the plugin's file when Egret is uninstalled: for CRI-O, which calls for the end of a
+    /// pod what it called for its begin.
+    #[arg(long, requires = "cni_bin_dir")]
+    pub cni_keep_plugin: bool,
+    /// Take that plugin off this host instead of installing it, and run without it.
+    #[arg(long, requires = "cni_bin_dir")]
+    pub cni_remove: bool,
 }
 
 impl AgentArgs {

@@ -9,6 +9,7 @@
 mod address_status;
 mod args;
 mod blocks;
+mod cni;
 mod datapath;
 mod error;
 mod events;
@@ -23,6 +24,7 @@ mod teardown;
 mod update;
 
 pub use args::AgentArgs;
+pub use cni::{CniError, remove as remove_cni_plugin};
 pub use error::AgentError;
 pub use metrics::register as register_metrics;
 pub use start::run;

@@ -4,6 +4,7 @@
 //! one write to the store is under way at a time and none is waited for here, so that a store that
 //! hangs delays no repair of the kernel.
 
+mod arrivals;
 mod checks;
 mod reports;
 mod sync;
@@ -18,7 +19,7 @@ use std::time::{Duration, Instant};
 use egret_core::blocks;
 use egret_core::model::{EgressNodeStatus, NamespaceName, NodeName, Snapshot, VoterSet};
 use egret_core::programme::{
-    SteeringProgramme, gateways_of, granted_blocks, newest_block_number, planned_for,
+    SteeringProgramme, gateways_of, granted_blocks, newest_block_number, overridden, planned_for,
     steering_programme,
 };
 use egret_core::quorum::{Now, View};
@@ -36,6 +37,7 @@ use tracing::{error, info, warn};
 
 use crate::address_status::Held;
 use crate::blocks::{Acknowledged, blockless};
+use crate::cni::{Arrival, CniError, Early};
 use crate::datapath::Datapath;
 use crate::error::AgentError;
 use crate::events::Events;
@@ -44,6 +46,9 @@ use crate::links::uplink_for;
 use crate::node_status;
 use crate::remembered::{Remembered, RememberedFile};
 use crate::update::update;
+
+pub(crate) use arrivals::Plugin;
+use arrivals::Waiting;
 
 const TICK: Duration = Duration::from_secs(1);
 /// Longest wait for a block before `whenUnavailable: Node` applies.
@@ -65,6 +70,8 @@ pub(crate) enum Done {
 pub(crate) struct Inputs {
     pub(crate) notices: UnboundedReceiver<Notice>,
     pub(crate) changes: Receiver<Change>,
+    pub(crate) arrivals: Receiver<Arrival>,
+    pub(crate) chained: Receiver<Result<(), CniError>>,
     pub(crate) shutdown: Shutdown,
 }
 
@@ -85,12 +92,19 @@ pub(crate) struct MainLoop<S, C> {
     pub(crate) bpffs: PathBuf,
     pub(crate) run_dir: PathBuf,
     pub(crate) settings: Settings,
+    pub(crate) plugin: Option<Plugin>,
 }
 
 /// What the loop remembers between turns.
 #[derive(Debug, Default)]
 pub(crate) struct LoopMemory {
+    /// As the store's watch has it.
+    watched: Option<Arc<Snapshot>>,
+    /// With the addresses that the CNI has told.
     snapshot: Option<Arc<Snapshot>>,
+    early: Early,
+    waiting: Vec<Waiting>,
+    unchained: Option<String>,
     update: Update,
     held: BTreeMap<IpAddr, Held>,
     unavailable: BTreeSet<IpAddr>,
@@ -135,6 +149,10 @@ impl<S: ClusterState, C: Clock> MainLoop<S, C> {
                     }
                 }
                 Some(change) = inputs.changes.recv() => self.on_change(&change),
+                Some(arrival) = inputs.arrivals.recv() => {
+                    self.on_arrivals(arrival, &mut inputs.arrivals);
+                }
+                Some(chained) = inputs.chained.recv() => self.on_chained(chained),
                 Some(done) = done.recv() => self.on_done(done),
                 _ = tick.tick() => self.on_tick(),
             }
@@ -175,11 +193,13 @@ impl<S: ClusterState, C: Clock> MainLoop<S, C> {
         Ok(())
     }
 
-    pub(crate) fn on_snapshot(&mut self, snapshot: Arc<Snapshot>) {
-        if snapshot.cluster.as_ref().is_some_and(|cluster| cluster.value.uninstalling) {
+    pub(crate) fn on_snapshot(&mut self, watched: Arc<Snapshot>) {
+        if watched.cluster.as_ref().is_some_and(|cluster| cluster.value.uninstalling) {
             self.memory.uninstalling = true;
             return;
         }
+        let snapshot = self.memory.early.merge(&watched, &self.me, Instant::now());
+        self.memory.watched = Some(watched);
         self.memory.snapshot = Some(snapshot.clone());
         self.tell_lease_thread(&snapshot);
         self.status.block_needs = blocks::needs(&snapshot, &self.me, &self.memory.pressure);
@@ -214,10 +234,14 @@ impl<S: ClusterState, C: Clock> MainLoop<S, C> {
         let unavailable = self.unavailable();
         let programme = steering_programme(snapshot, &self.me, &open, &unavailable);
         self.memory.done_without = unavailable;
+        self.status.overridden = overridden(snapshot, &self.me);
         self.remember(&programme);
         let applied = self.datapath.apply(programme);
         if let Ok(Applied::Changed) = applied {
             info!(event = "programmed", "the kernel holds the new programme");
+        }
+        if applied.is_ok() {
+            self.answer_arrivals(snapshot);
         }
         let failed = applied.as_ref().err().map(ToString::to_string);
         self.health.set_missing("programme", failed);
@@ -300,10 +324,10 @@ impl<S: ClusterState, C: Clock> MainLoop<S, C> {
             self.events.add(true, about, "Repaired", message, self.clock.now());
         }
         if self.datapath.take_new_uplinks()
-            && let Some(snapshot) = self.memory.snapshot.clone()
+            && let Some(watched) = self.memory.watched.clone()
         {
             self.publish_uplinks();
-            self.on_snapshot(snapshot);
+            self.on_snapshot(watched);
         }
         self.record("RulesNotApplied", repaired.map(|_| ()));
     }

@@ -16,11 +16,12 @@ use tracing::{info, warn};
 
 use crate::AgentArgs;
 use crate::blocks::Acknowledged;
+use crate::cni;
 use crate::datapath::Datapath;
 use crate::error::AgentError;
 use crate::events::Events;
 use crate::lease::{self, KeptFile, LeaseThread};
-use crate::main_loop::{Inputs, LoopMemory, MainLoop};
+use crate::main_loop::{Inputs, LoopMemory, MainLoop, Plugin};
 use crate::remembered::RememberedFile;
 
 /// A main loop that takes longer for one turn is taken for dead.
@@ -67,6 +68,14 @@ pub async fn run<S: ClusterState, C: Clock>(
     let lease = lease::spawn(parts, notices)
         .map_err(|source| AgentError::Io { action: "start the lease thread", source })?;
     let changes = repair::watch(&settings)?;
+    let arrivals = match &args.cni_socket {
+        Some(socket) => cni::listen(socket).map_err(|source| AgentError::Io {
+            action: "listen to the CNI plugin (--cni-socket)",
+            source,
+        })?,
+        None => mpsc::channel(1).1,
+    };
+    let (plugin, chained) = Plugin::install(&args)?;
     let (done, done_receiver) = mpsc::unbounded_channel();
     info!(event = "agent_started", node = %me, "agent started");
     let main_loop = MainLoop {
@@ -86,8 +95,9 @@ pub async fn run<S: ClusterState, C: Clock>(
         bpffs: args.bpffs,
         run_dir: args.run_dir,
         settings,
+        plugin,
     };
-    let inputs = Inputs { notices: notice_receiver, changes, shutdown };
+    let inputs = Inputs { notices: notice_receiver, changes, arrivals, chained, shutdown };
     main_loop.run(inputs, done_receiver).await
 }
 

@@ -8,7 +8,7 @@ use egret_datapath::bpf::{self, BpfError};
 use egret_datapath::teardown::{self, TeardownError};
 
 /// What an agent keeps for the next process: of no use without the kernel's part.
-const KEPT: [&str; 3] = ["lease.kept", "blocks.json", "snapshot.json"];
+const KEPT: [&str; 4] = ["lease.kept", "blocks.json", "snapshot.json", "cni.sock"];
 
 /// Something of Egret's is left.
 #[derive(Debug, thiserror::Error)]

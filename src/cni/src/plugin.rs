@@ -132,9 +132,7 @@ pub fn answer(
             ))
         }
         "DEL" | "CHECK" | "GC" | "STATUS" => Ok(String::new()),
-        "VERSION" => {
-            Ok(json!({"cniVersion": "1.1.0", "supportedVersions": VERSIONS}).to_string())
-        }
+        "VERSION" => Ok(json!({"cniVersion": "1.1.0", "supportedVersions": VERSIONS}).to_string()),
         other => Err(CniError::Command(other.to_owned())),
     }
 }

@@ -27,12 +27,18 @@ impl<S: ClusterState, C: Clock> MainLoop<S, C> {
         mut shutdown: Shutdown,
     ) -> Result<(), AgentError> {
         info!(event = "uninstalling", "Egret is being uninstalled: cleaning this node's kernel");
+        let plugin = self.plugin.take().map(|plugin| plugin.remove());
         self.lease.tell(Command::Stop { handover: false });
         self.wait_for_stop(&mut notices).await?;
         let Self { me, state, clock, datapath, mut status, bpffs, run_dir, settings, .. } = self;
         // Attached programs live as long as a descriptor of theirs.
         drop(datapath);
-        let done = teardown(&bpffs, &run_dir, &settings);
+        let done = teardown(&bpffs, &run_dir, &settings).map_err(|error| error.to_string());
+        let removed = match plugin {
+            Some(removal) => removal.await.unwrap_or_else(|error| Err(error.to_string())),
+            None => Ok(()),
+        };
+        let done = done.and(removed);
         if let Err(error) = &done {
             error!(%error, "the kernel is not clean");
         }
@@ -40,7 +46,7 @@ impl<S: ClusterState, C: Clock> MainLoop<S, C> {
             kind: TORN_DOWN.to_owned(),
             status: done.is_ok(),
             reason: if done.is_ok() { "Clean" } else { "LeftBehind" }.to_owned(),
-            message: done.err().map_or("nothing is left".to_owned(), |error| error.to_string()),
+            message: done.err().unwrap_or("nothing is left".to_owned()),
             observed_generation: 0,
             last_transition: clock.now(),
         };

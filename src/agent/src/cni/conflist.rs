@@ -1,0 +1,194 @@
+//! The host's CNI configuration as text: our entry in and out, every other byte as it was.
+
+use std::path::Path;
+
+use egret_cni::TYPE;
+use serde::de::{MapAccess, Visitor};
+use serde::{Deserialize, Deserializer};
+use serde_json::Value;
+use serde_json::value::RawValue;
+
+/// Why a configuration is left as it is.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub(crate) enum Unfit {
+    #[error("is not JSON: {0}")]
+    Json(String),
+    #[error(
+        "is of one plugin, to which none can be chained: make it a .conflist with its content in \
+         `plugins`"
+    )]
+    Single,
+    #[error("has no plugin")]
+    Empty,
+}
+
+/// The texts of `plugins`, borrowed, so that their places are known.
+struct Conflist<'a> {
+    plugins: Option<Vec<&'a RawValue>>,
+}
+
+#[derive(Deserialize)]
+struct Plugin {
+    #[serde(default, rename = "type")]
+    kind: Value,
+    #[serde(default)]
+    socket: Value,
+}
+
+impl<'de: 'a, 'a> Deserialize<'de> for Conflist<'a> {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct Keys;
+        impl<'de> Visitor<'de> for Keys {
+            type Value = Conflist<'de>;
+
+            fn expecting(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+                f.write_str("an object")
+            }
+
+            fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Self::Value, A::Error> {
+                let mut plugins = None;
+                while let Some(key) = map.next_key::<String>()? {
+                    if key == "plugins" {
+                        plugins = Some(map.next_value()?);
+                    } else {
+                        map.next_value::<&RawValue>()?;
+                    }
+                }
+                Ok(Conflist { plugins })
+            }
+        }
+        deserializer.deserialize_map(Keys)
+    }
+}
+
+/// The text with our entry, as the last plugin where it was not there; equal to `text` where it was.
+pub(crate) fn with(text: &str, socket: &Path) -> Result<String, Unfit> {
+    let socket = socket.to_string_lossy();
+    let ours: Vec<_> = parse(text)?.into_iter().filter_map(own_socket).collect();
+    if ours == [Some(socket.clone().into_owned())] {
+        return Ok(text.to_owned());
+    }
+    let clean = without(text)?;
+    let plugins = parse(&clean)?;
+    let last = plugins.last().ok_or(Unfit::Empty)?;
+    let (start, end) = place(&clean, last);
+    // Set off from the plugin before as that one is from what is before it.
+    let space = &clean[clean[..start].trim_end().len()..start];
+    let (head, tail) = clean.split_at(end);
+    let socket = serde_json::Value::from(socket);
+    Ok(format!("{head},{space}{{\"type\":\"{TYPE}\",\"socket\":{socket}}}{tail}"))
+}
+
+/// The text without our entry; equal to `text` where it has none.
+pub(crate) fn without(text: &str) -> Result<String, Unfit> {
+    let mut text = text.to_owned();
+    loop {
+        let plugins = parse(&text)?;
+        let Some(ours) = plugins.iter().position(|plugin| own_socket(plugin).is_some()) else {
+            break;
+        };
+        let (start, end) = place(&text, plugins[ours]);
+        // With the comma before it, or after it where it is the first.
+        let cut = if ours > 0 {
+            place(&text, plugins[ours - 1]).1..end
+        } else {
+            start..plugins.get(1).map_or(end, |next| place(&text, next).0)
+        };
+        text.replace_range(cut, "");
+    }
+    Ok(text)
+}
+
+fn parse(text: &str) -> Result<Vec<&RawValue>, Unfit> {
+    let conflist: Conflist<'_> =
+        serde_json::from_str(text).map_err(|error| Unfit::Json(error.to_string()))?;
+    conflist.plugins.ok_or(Unfit::Single)
+}
+
+/// The socket of an entry, where it is ours.
+fn own_socket(plugin: &RawValue) -> Option<Option<String>> {
+    let plugin: Plugin = serde_json::from_str(plugin.get()).ok()?;
+    (plugin.kind.as_str() == Some(TYPE)).then(|| plugin.socket.as_str().map(str::to_owned))
+}
+
+/// From where to where a value is in the text that it was borrowed from.
+fn place(text: &str, value: &RawValue) -> (usize, usize) {
+    let start = value.get().as_ptr().addr() - text.as_ptr().addr();
+    (start, start + value.get().len())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const SOCKET: &str = "/run/egret/cni.sock";
+
+    const PRETTY: &str = r#"{
+  "name": "k8s-pod-network",
+  "cniVersion": "0.3.1",
+  "plugins": [
+    {
+      "type": "calico", "mtu": 0,
+      "ipam": { "type": "calico-ipam" },
+      "a" : [1,  2]
+    },
+    {"type": "portmap", "snat": true, "capabilities": {"portMappings": true}}
+  ],
+  "disableCheck" : false
+}
+"#;
+
+    fn put(text: &str) -> String {
+        with(text, Path::new(SOCKET)).unwrap()
+    }
+
+    #[test]
+    fn our_entry_comes_last_and_every_other_byte_stays() {
+        let entry = r#"{"type":"egret-cni","socket":"/run/egret/cni.sock"}"#;
+        let want = PRETTY.replace("true}}\n  ]", &format!("true}}}},\n    {entry}\n  ]"));
+        assert_eq!(put(PRETTY), want);
+        let plain = r#"{"cniVersion":"1.0.0","plugins":[{"type":"bridge"}],"name":"x"}"#;
+        let want = r#"{"cniVersion":"1.0.0","plugins":[{"type":"bridge"},ENTRY],"name":"x"}"#;
+        assert_eq!(put(plain), want.replace("ENTRY", entry));
+    }
+
+    #[test]
+    fn in_twice_is_in_once_and_out_is_as_before() {
+        for text in [PRETTY, r#"{"plugins":[{"type":"ptp"}]}"#, r#"{"plugins": [ {} ,3 ] }"#] {
+            let once = put(text);
+            assert_ne!(once, text);
+            assert_eq!(put(&once), once);
+            assert_eq!(without(&once).unwrap(), text);
+            assert_eq!(without(text).unwrap(), text);
+            // Another socket replaces the entry.
+            let other = with(&once, Path::new("/run/other.sock")).unwrap();
+            assert!(other.contains("/run/other.sock") && !other.contains(SOCKET));
+            assert_eq!(without(&other).unwrap(), text);
+        }
+    }
+
+    #[test]
+    fn an_entry_that_somebody_moved_is_found_and_several_too() {
+        let ours = r#"{"type":"egret-cni"}"#;
+        for (text, want) in [
+            (format!(r#"{{"plugins":[{ours}, {{"type":"a"}}]}}"#), r#"{"plugins":[{"type":"a"}]}"#),
+            (
+                format!(r#"{{"plugins":[{{"type":"a"}}, {ours}, {{"type":"b"}}, {ours}]}}"#),
+                r#"{"plugins":[{"type":"a"}, {"type":"b"}]}"#,
+            ),
+            (format!(r#"{{"plugins":[{ours}]}}"#), r#"{"plugins":[]}"#),
+        ] {
+            assert_eq!(without(&text).unwrap(), want);
+        }
+    }
+
+    #[test]
+    fn what_cannot_be_chained_is_named() {
+        let socket = Path::new(SOCKET);
+        assert_eq!(with(r#"{"type":"bridge"}"#, socket), Err(Unfit::Single));
+        assert_eq!(with(r#"{"plugins":[]}"#, socket), Err(Unfit::Empty));
+        assert!(matches!(with("{", socket), Err(Unfit::Json(_))));
+        assert!(matches!(with(r#"{"plugins":3}"#, socket), Err(Unfit::Json(_))));
+        assert!(matches!(with("", socket), Err(Unfit::Json(_))));
+    }
+}

@@ -1,13 +1,14 @@
 //! S24: real pods that send as soon as they run; no packet leaves with another source.
 
 use std::fmt::Write as _;
+use std::net::SocketAddr;
 use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
 use egret_kubernetes::NAMESPACE;
-use egret_lab::address::{Family, OUTSIDE};
+use egret_lab::address::{Family, OUTSIDE, WATCH};
 use egret_lab::checks::{alive, run_for};
-use egret_lab::load::source_seen;
+use egret_lab::load::{seen_by, source_seen};
 use egret_lab::oracle::Expect;
 use egret_lab::{Ground, PodSpec, Stamp, wait_until};
 use serde_json::{Value, json};
@@ -41,7 +42,7 @@ pub fn agent_up(bench: &mut Bench) -> Result<()> {
 }
 
 /// 20 starts while their node has no agent: what the node does not know reaches nothing outside.
-/// Pods that it knows go on, and namespaces that no claim may select are exempt.
+/// Pods that it knows go on, and what no claim selects is reached by all.
 pub fn agent_down(bench: &mut Bench) -> Result<()> {
     let stage = bench.stage()?;
     let port = stage.lab.around_mut().reserve_ports();
@@ -54,19 +55,25 @@ pub fn agent_down(bench: &mut Bench) -> Result<()> {
     let load = load(stage, "s24 known pods")?;
     let begun = Stamp::now();
     banish_agent(stage, true)?;
-    let exempt = PodSpec::new("director-2", "default", "exempt").label("app", "settle");
+    let new = PodSpec::new("director-2", "payments", "unknown").label("app", "settle");
     let outcome = start(stage, "down", port, &["director-2"])
-        .and_then(|()| stage.lab.add_pods(&[exempt]))
-        .and_then(|()| source_seen(&mut stage.lab, "exempt", Family::V4));
+        .and_then(|()| stage.lab.add_pods(&[new]))
+        .and_then(|()| {
+            let (watch, pod) = (stage.lab.around().watch.path(), stage.lab.pod_net("unknown")?);
+            let elsewhere = SocketAddr::new(WATCH[0], port);
+            seen_by(&watch, elsewhere, &pod.path, elsewhere)
+        });
     banish_agent(stage, false)?;
     let own = stage.lab.worker("director-2")?.addresses();
     let seen = outcome?;
-    ensure!(seen == own[0], "a pod of a namespace that no claim may select leaves as {seen}");
+    ensure!(seen == own[0], "to what no claim selects an unknown pod leaves as {seen}");
     let ledger = stage.sources.ledger("s24 without an agent");
     ensure!(ledger.wrong == 0, "{} leaked: {:?}", ledger.wrong, ledger.examples.first());
     alive(stage, &load, begun)?;
     drop(load);
-    stage.lab.remove_pod("default", "exempt")
+    let seen = source_seen(&mut stage.lab, "unknown", Family::V4)?;
+    ensure!(stage.addresses.contains(&seen), "with an agent it leaves as {seen}");
+    stage.lab.remove_pod("payments", "unknown")
 }
 
 /// Takes the agent away from director-2 (true), and leaves the others alone, or lets it come back.

@@ -50,6 +50,7 @@ check_values() {
     admissionPolicies.enabled=false uninstall.enabled=false aggregateRoles.enabled=false \
     apiServer.host=api.example,apiServer.port=6443 'imagePullSecrets={one,two}' \
     'agent.uplinks={eth0,eth1},agent.podLabels.a=b,agent.podAnnotations.a=b' \
+    agent.cni.chained.enabled=true agent.cni.chained.remove=true,agent.cni.chained.keepPlugin=true \
     'controller.extraArgs={--log=debug},controller.affinity.nodeAffinity.x=y' \
     'cluster.podCIDRs={10.244.0.0/16,fd00:10:244::/56}' metrics.podMonitor.enabled=true \
     "image.digest=sha256:$(printf 'a%.0s' {1..64})" resourceQuota.enabled=true; do
@@ -74,6 +75,7 @@ controller.replicas=0|'/controller/replicas'
 agent.terminationGracePeriodSeconds=5|'/agent/terminationGracePeriodSeconds'
 agent.seccompProfile.type=None|'/agent/seccompProfile/type'
 agent.uplinks={a/b}|'/agent/uplinks/0'
+agent.cni.chained.binDir=bin|'/agent/cni/chained/binDir'
 log.format=xml|'/log/format'
 image.digest=sha256:1|'/image/digest'
 apiServer.host=api.example|apiServer.port: set it together with apiServer.host

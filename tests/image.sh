@@ -4,8 +4,9 @@
 #
 #   EGRET_PROFILE=dev    the unoptimized binary of `make build` (default: release)
 #   EGRET_BINARY=FILE    this binary instead
+#   EGRET_CNI_BINARY=FILE  this CNI plugin, linked statically, instead
 #   EGRET_TAG=TAG        another tag; the archive is target/image/egret-TAG.tar then
-#   EGRET_ARCH=arm64     another architecture; needs EGRET_BINARY of that architecture
+#   EGRET_ARCH=arm64     another architecture; needs EGRET_BINARY, EGRET_CNI_BINARY of it
 #   EGRET_ROOTFS=new     fetch the packages again, though their list has not changed
 set -euo pipefail
 cd "$(dirname "$0")/.."
@@ -42,6 +43,17 @@ binary() {
   local profile=${EGRET_PROFILE:-release}
   tests/step.sh "build of egret ($profile)" cargo build --locked --profile "$profile" -p egret >&2
   echo "${CARGO_TARGET_DIR:-target}/${profile/dev/debug}/egret"
+}
+
+# The CNI plugin runs on the host, whose C library is not known: linked statically.
+plugin() {
+  if [ -n "${EGRET_CNI_BINARY:-}" ]; then
+    echo "$EGRET_CNI_BINARY"
+    return
+  fi
+  tests/step.sh "build of egret-cni" cargo rustc --locked --release -p egret-cni --bin egret-cni -- \
+    -C target-feature=+crt-static -C strip=debuginfo >&2
+  echo "${CARGO_TARGET_DIR:-target}/release/egret-cni"
 }
 
 # The packages' files without running any of their scripts: neither a shell nor dpkg is needed in
@@ -111,6 +123,11 @@ check() {
     chroot "$root" /usr/bin/egret --version
     chroot "$root" /usr/bin/kubectl-egret --version
     chroot "$root" /usr/sbin/nft --version
+    # With nothing around it.
+    mkdir "$root/alone"
+    cp "$root/usr/bin/egret-cni" "$root/alone/"
+    echo '{}' | CNI_COMMAND=VERSION chroot "$root/alone" /egret-cni
+    rm -r "$root/alone"
     chroot "$root" /usr/sbin/iptables-nft-save --version
     chroot "$root" /bin/ip -V
   fi
@@ -151,6 +168,7 @@ if ! strip --strip-debug -o "$folder/bin/egret" "$binary" 2>/dev/null; then
   cp "$binary" "$folder/bin/egret"
 fi
 ln -s egret "$folder/bin/kubectl-egret"
+cp "$(plugin)" "$folder/bin/egret-cni"
 image
 # Layers in the archive are not compressed.
 size=$(($(stat -c %s "$archive") / 1000000))

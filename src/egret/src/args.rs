@@ -80,6 +80,9 @@ pub(crate) enum Command {
     Events(StoreArgs),
     /// Remove everything that Egret put into this node's kernel.
     Teardown(TeardownArgs),
+    /// Be the chained CNI plugin, as a container runtime calls it (variables, standard input).
+    #[command(hide = true)]
+    Cni,
 }
 
 /// Where the objects are: the Kubernetes API by default.
@@ -319,4 +322,10 @@ pub(crate) struct TeardownArgs {
     /// Where the agent keeps state that a reboot loses.
     #[arg(long, value_name = "DIR", default_value = "/run/egret")]
     pub(crate) run_dir: PathBuf,
+    /// Also take the chained CNI plugin out of the configuration in this folder (/etc/cni/net.d).
+    #[arg(long, value_name = "DIR", requires = "cni_bin_dir")]
+    pub(crate) cni_conf_dir: Option<PathBuf>,
+    /// And delete it from this one (/opt/cni/bin).
+    #[arg(long, value_name = "DIR", requires = "cni_conf_dir")]
+    pub(crate) cni_bin_dir: Option<PathBuf>,
 }

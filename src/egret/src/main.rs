@@ -21,10 +21,20 @@ use crate::args::{Args, Command};
 pub(crate) struct Usage(pub(crate) String);
 
 fn main() -> ExitCode {
-    // `egret status | head` ends quietly, as other tools do.
-    sigpipe::reset();
+    // Before anything else: a CNI plugin has no arguments, and must not end by a signal.
+    if egret_cni::is_called(std::env::args_os().next().as_deref()) {
+        return ended(egret_cni::run().map_err(Into::into));
+    }
     let args = Args::parse();
-    match run(args.command) {
+    if !matches!(args.command, Command::Cni) {
+        // `egret status | head` ends quietly, as other tools do.
+        sigpipe::reset();
+    }
+    ended(run(args.command))
+}
+
+fn ended(result: anyhow::Result<()>) -> ExitCode {
+    match result {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
             eprintln!("egret: {error:#}");
@@ -54,5 +64,6 @@ fn run(command: Command) -> anyhow::Result<()> {
         Command::Check(args) => commands::check::run(&args),
         Command::Events(args) => commands::status::events(&args),
         Command::Teardown(args) => commands::daemon::teardown(&args),
+        Command::Cni => Ok(egret_cni::run()?),
     }
 }

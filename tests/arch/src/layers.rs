@@ -23,13 +23,21 @@ const LAYERS: [(&str, &[&str]); 10] = [
     ("egret-controller", &["egret-core", "egret-ports", "egret-runtime"]),
     (
         "egret-agent",
-        &["egret-core", "egret-datapath", "egret-peers", "egret-ports", "egret-runtime"],
+        &[
+            "egret-cni",
+            "egret-core",
+            "egret-datapath",
+            "egret-peers",
+            "egret-ports",
+            "egret-runtime",
+        ],
     ),
     (
         "egret",
         &[
             "egret-agent",
             "egret-api",
+            "egret-cni",
             "egret-controller",
             "egret-core",
             "egret-datapath",

@@ -9,8 +9,8 @@ use egret_netns::Namespace;
 use crate::cgroup::Cgroup;
 
 /// A booted worker: a network namespace, control groups, and a mount namespace with a bpffs, a
-/// /sys and a /run of its own and a /var/lib/egret that survives. Dropping it kills what runs in
-/// it.
+/// /sys and a /run of its own, a /var/lib/egret that survives, and the CNI's folders of every worker
+/// at one path, /run/cni. Dropping it kills what runs in it.
 ///
 /// The mount namespace lives as long as its holder: a shell that ends when the pipe to it closes,
 /// so that a test that is killed leaves none behind.
@@ -32,13 +32,15 @@ impl Machine {
         let script = format!(
             "set -e
 umount -R -l /run/netns 2>/dev/null || true
-mkdir -p '{dir}/cgroup' '{dir}/egret'
+mkdir -p '{dir}/cgroup' '{dir}/egret' '{dir}/cni' '{dir}/cni-bin'
 mount --rbind /sys/fs/cgroup '{dir}/cgroup'
 mount -t sysfs sysfs /sys
 mount --move '{dir}/cgroup' /sys/fs/cgroup
 mount -t bpf bpf /sys/fs/bpf
 mount -t tmpfs -o mode=755 tmpfs /run
-mkdir -p /run/egret /run/lock
+mkdir -p /run/egret /run/lock /run/cni/bin /run/cni/net.d
+mount --bind '{dir}/cni-bin' /run/cni/bin
+mount --bind '{dir}/cni' /run/cni/net.d
 mount -t tmpfs -o mode=755 tmpfs /var/lib
 mkdir /var/lib/egret
 mount --bind '{dir}/egret' /var/lib/egret

@@ -35,11 +35,12 @@ pub(crate) struct Plugin {
     keep_file: bool,
 }
 
+/// Whether the plugin is in the host's configuration, whenever that changes.
+pub(crate) type News = Receiver<Result<(), CniError>>;
+
 impl Plugin {
     /// Begins to install the plugin, where the arguments ask for it.
-    pub(crate) fn install(
-        args: &AgentArgs,
-    ) -> Result<(Option<Self>, Receiver<Result<(), CniError>>), AgentError> {
+    pub(crate) fn install(args: &AgentArgs) -> Result<(Option<Self>, News), AgentError> {
         let (news, chained) = mpsc::channel(1);
         let (Some(bin_dir), Some(conf_dir), Some(socket)) =
             (args.cni_bin_dir.clone(), args.cni_conf_dir.clone(), args.cni_socket.clone())

@@ -9,6 +9,9 @@ use serde_json::json;
 use crate::cgroup::Cgroup;
 use crate::cluster::Network;
 
+/// Where the system has the CNI's plugins.
+const CNI: &str = "/usr/lib/cni";
+
 /// What they are made for.
 pub(super) struct Site<'a> {
     /// From 1, over all workers.
@@ -24,8 +27,15 @@ pub(super) struct Site<'a> {
 impl Site<'_> {
     /// Writes all of them.
     pub(super) fn write(&self) -> Result<()> {
-        for folder in ["cni", "log", "ipam"] {
+        for folder in ["cni", "cni-bin", "log", "ipam"] {
             std::fs::create_dir_all(self.dir.join(folder))?;
+        }
+        // A folder of its own, since what one worker's agent installs is not another's.
+        for plugin in std::fs::read_dir(CNI)?.flatten() {
+            let link = self.dir.join("cni-bin").join(plugin.file_name());
+            if !link.exists() {
+                std::os::unix::fs::symlink(plugin.path(), link)?;
+            }
         }
         std::fs::write(self.dir.join("containerd.toml"), self.containerd())?;
         std::fs::write(self.dir.join("cni/10-egret.conflist"), self.cni())?;
@@ -49,7 +59,7 @@ state = \"{dir}/state\"
   disable_apparmor = true
   restrict_oom_score_adj = true
   [plugins.\"io.containerd.grpc.v1.cri\".cni]
-    bin_dir = \"/usr/lib/cni\"
+    bin_dir = \"{dir}/cni-bin\"
     conf_dir = \"{dir}/cni\"
 ",
             dir = self.dir.display(),

@@ -1,5 +1,6 @@
 //! The rows, in the order in which they run: those that share a cluster first.
 
+mod chained;
 mod foreign;
 mod install;
 mod outage;
@@ -18,6 +19,7 @@ pub const ALL: &[Row<Cluster>] = &[
     Row { name: "datapath_bypassed_is_said", run: foreign::bypass },
     Row { name: "s24_first_packet_of_real_pods", run: starts::agent_up },
     Row { name: "s24_first_packet_without_an_agent", run: starts::agent_down },
+    Row { name: "s24_first_connection_with_the_cni_plugin", run: chained::run },
     Row { name: "s01_gateway_node_poweroff", run: power::off },
     Row { name: "s12_outage_plus_gateway_death", run: power::without_an_api_server },
     Row { name: "s11_apiserver_outage", run: outage::run },

@@ -53,7 +53,9 @@ setup-kubernetes: ## build what a real cluster is made of (target/kubernetes/bin
 	@tests/setup.sh kubernetes
 
 .PHONY: cluster-image
-cluster-image: setup-kubernetes
+cluster-image: setup-kubernetes ## images for the tests on real Kubernetes: this one, and the next pin layout
+	@tests/step.sh "build of the next pin layout, to upgrade to" cargo build $(CARGO_FLAGS) -p egret --features layout-next
+	@EGRET_BINARY=target/debug/egret EGRET_TAG=next tests/image.sh
 	@tests/step.sh "build" cargo build $(CARGO_FLAGS) -p egret -p egret-kubernetes
 	@EGRET_BINARY=target/debug/egret tests/image.sh
 

@@ -46,7 +46,7 @@ pub struct Worker {
     dir: PathBuf,
     // Dropped in this order: what runs on the machine is reaped after the machine has killed it.
     machine: Option<Machine>,
-    daemons: Vec<Daemon>,
+    daemons: Vec<(&'static str, Daemon)>,
 }
 
 impl Worker {
@@ -115,6 +115,16 @@ impl Worker {
     /// While the worker is off, and where the line fails, with what it printed.
     pub fn shell(&self, line: &str) -> Result<String> {
         succeeded(&self.name, &[line], &self.output(line)?)
+    }
+
+    /// The process `containerd`, `kubelet` or `kube-proxy`, to send it signals.
+    ///
+    /// # Errors
+    /// While the worker is off.
+    pub fn daemon(&self, name: &str) -> Result<&Daemon> {
+        let found = self.daemons.iter().find(|(program, _)| *program == name);
+        let found = found.with_context(|| format!("no {name} runs on {}", self.name))?;
+        Ok(&found.1)
     }
 
     /// Imports an image from an archive (`docker save`'s or OCI's).
@@ -201,11 +211,11 @@ impl Worker {
         self.daemons.clear();
     }
 
-    fn start(&mut self, name: &str, program: &Path, arguments: &[&str]) -> Result<PathBuf> {
+    fn start(&mut self, name: &'static str, program: &Path, arguments: &[&str]) -> Result<PathBuf> {
         let log = self.dir.join(format!("{name}.log"));
         let mut command = self.machine()?.command(program);
         command.args(arguments);
-        self.daemons.push(Daemon::start(command, &log)?);
+        self.daemons.push((name, Daemon::start(command, &log)?));
         Ok(log)
     }
 

@@ -3,7 +3,9 @@ use std::net::IpAddr;
 use std::path::Path;
 
 use anyhow::{Context, Result, ensure};
-use egret_lab::{PodNet, PodSpec};
+use egret_lab::{PodNet, PodSpec, Stamp};
+use nix::sys::signal::{Signal, kill};
+use nix::unistd::Pid;
 use serde_json::Value;
 
 use super::Cluster;
@@ -51,6 +53,22 @@ impl Cluster {
         })
     }
 
+    /// Kills the first process of a container with SIGKILL; returns the moment. Kubernetes starts
+    /// it again.
+    ///
+    /// # Errors
+    /// Where it does not run.
+    pub fn kill_container(&self, namespace: &str, pod: &str, container: &str) -> Result<Stamp> {
+        let object = self.kubectl().get(&["pod", "-n", namespace, pod])?;
+        let node = object["spec"]["nodeName"].as_str().context("the pod is on no node")?;
+        let uid = object["metadata"]["uid"].as_str().unwrap_or_default();
+        let pid = task(self.worker(node)?.dir(), (pod, uid), Some(container));
+        let pid = pid.with_context(|| format!("{container} of {pod} does not run on {node}"))?;
+        let at = Stamp::now();
+        kill(Pid::from_raw(pid), Signal::SIGKILL)?;
+        Ok(at)
+    }
+
     /// The network namespace and addresses of any pod that runs.
     ///
     /// # Errors
@@ -68,23 +86,31 @@ impl Cluster {
         };
         let node = pod["spec"]["nodeName"].as_str().context("the pod is on no node")?;
         let uid = pod["metadata"]["uid"].as_str().unwrap_or_default();
-        let pid = sandbox(self.worker(node)?.dir(), uid)
+        let pid = task(self.worker(node)?.dir(), (name, uid), None)
             .with_context(|| format!("pod {namespace}/{name} does not run on {node}"))?;
         Ok(PodNet { path: format!("/proc/{pid}/ns/net"), addresses: [v4, v6] })
     }
 }
 
-/// The process that holds a pod's namespaces, from containerd's own folder of running tasks.
-fn sandbox(worker: &Path, uid: &str) -> Option<u32> {
+/// The first process of a pod's container, or the one that holds the pod's namespaces, from
+/// containerd's own folder of running tasks.
+fn task(worker: &Path, (pod, uid): (&str, &str), container: Option<&str>) -> Option<i32> {
     let tasks = worker.join("state/io.containerd.runtime.v2.task/k8s.io");
     std::fs::read_dir(tasks).ok()?.flatten().find_map(|task| {
         let text = std::fs::read_to_string(task.path().join("config.json")).ok()?;
         let config: Value = serde_json::from_str(&text).ok()?;
         let notes = &config["annotations"];
-        let own = notes["io.kubernetes.cri.sandbox-uid"] == uid;
-        let sandbox = notes["io.kubernetes.cri.container-type"] == "sandbox";
+        // Older runtimes do not tell a container its pod's uid: its sandbox's name is the next best.
+        let own = match &notes["io.kubernetes.cri.sandbox-uid"] {
+            Value::Null => notes["io.kubernetes.cri.sandbox-name"] == pod,
+            told => told == uid,
+        };
+        let wanted = match container {
+            None => notes["io.kubernetes.cri.container-type"] == "sandbox",
+            Some(name) => notes["io.kubernetes.cri.container-name"] == name,
+        };
         let pid = std::fs::read_to_string(task.path().join("init.pid")).ok()?;
-        (own && sandbox).then(|| pid.trim().parse().ok())?
+        (own && wanted).then(|| pid.trim().parse().ok())?
     })
 }
 

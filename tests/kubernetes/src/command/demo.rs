@@ -25,7 +25,7 @@ fn boot() -> Result<Stage<Cluster>> {
     say::head("Kubernetes: three gateways, two directors, four pods, a router, the outside");
     let options = ClusterOptions { images: vec![egret_image()?], ..ClusterOptions::default() };
     let mut cluster = say::step("control plane, five workers: Ready", || Cluster::up(&options))?;
-    command("kubectl get nodes -o wide");
+    command("kubectl get nodes");
     print(&cluster.kubectl().ask(&["get", "nodes"])?);
     say::head("Without Egret");
     let pods = ["settle-1", "settle-2", "other-1"];

@@ -1,13 +1,18 @@
 //! The rows, in the order in which they run: those that share a cluster first.
 
 mod chained;
+mod controller;
 mod foreign;
 mod install;
+mod kubelet;
 mod outage;
+mod overlay;
 mod power;
 mod restart;
 mod services;
 mod starts;
+mod store;
+mod upgrade;
 
 use egret_kubernetes::Cluster;
 use egret_lab::bench::Row;
@@ -20,10 +25,16 @@ pub const ALL: &[Row<Cluster>] = &[
     Row { name: "s24_first_packet_of_real_pods", run: starts::agent_up },
     Row { name: "s24_first_packet_without_an_agent", run: starts::agent_down },
     Row { name: "s24_first_connection_with_the_cni_plugin", run: chained::run },
+    Row { name: "no_writes_at_rest", run: store::at_rest },
+    Row { name: "s04_kubelet_stopped", run: kubelet::stopped },
+    Row { name: "s10_controller_leader_killed", run: controller::run },
+    Row { name: "s13_etcd_slow", run: store::slow },
     Row { name: "s01_gateway_node_poweroff", run: power::off },
     Row { name: "s12_outage_plus_gateway_death", run: power::without_an_api_server },
     Row { name: "s11_apiserver_outage", run: outage::run },
     Row { name: "s30_drain_gateway", run: power::drain },
     Row { name: "s08_rolling_restart_of_agents", run: restart::run },
+    Row { name: "helm_upgrade_and_rollback", run: upgrade::run },
+    Row { name: "overlay_and_iptables", run: overlay::run },
     Row { name: "uninstall_leaves_nothing", run: install::uninstall },
 ];

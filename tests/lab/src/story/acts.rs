@@ -23,7 +23,7 @@ pub fn play<G: Ground>(mut stage: Stage<G>, plan: Plan, shown: &mut Shown) -> Re
         "{count} TCP connections and UDP, from two pods with the same source ports"
     ));
     say::line("half of them speak from the pod; half are driven by the outside server while the");
-    say::line("pod only acknowledges, which ordinary SNAT does not survive (see the end)");
+    say::line("pod only acknowledges, which ordinary SNAT does not survive");
     let load = say::step("open them", || {
         Load::start(&mut stage.lab, plan, Some((&stage.sources, &allowed)))
     })?;

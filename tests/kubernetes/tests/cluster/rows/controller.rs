@@ -1,0 +1,84 @@
+//! S10: the leading controller is killed again and again; traffic does not notice, and another one
+//! goes on with the work.
+
+use std::time::Duration;
+
+use anyhow::{Context, Result, ensure};
+use egret_kubernetes::NAMESPACE;
+use egret_lab::checks::{alive, holders, nothing_moved, run_for};
+use egret_lab::{Ground, Stamp, wait_until};
+
+use crate::world::{Bench, Stage, load};
+
+const KILLS: u8 = 5;
+
+pub fn run(bench: &mut Bench) -> Result<()> {
+    let stage = bench.stage()?;
+    let load = load(stage, "s10")?;
+    run_for(500);
+    let (before, begun) = (holders(stage), Stamp::now());
+    let mut changes = Vec::new();
+    for number in 1..=KILLS {
+        let old = leader(stage)?;
+        // The killed one comes back within a second and would lead again: it has to stay away.
+        let killed = stage.lab.kill_container(NAMESPACE, &old, "controller")?;
+        stage.lab.kubectl().ask(&["delete", "pod", "-n", NAMESPACE, &old, "--wait=false"])?;
+        let claim = claim(number);
+        stage.lab.kubectl().apply(&claim)?;
+        let another = wait_until("another leader", Duration::from_secs(20), || {
+            leader(stage).ok().filter(|new| *new != old)
+        })?;
+        changes.push(Stamp::now().since(killed));
+        let bound = ["seip", "-n", "payments", &format!("killed-{number}")];
+        wait_until("an address for a new claim", Duration::from_secs(20), || {
+            let object = stage.lab.kubectl().get(&bound).ok()?;
+            (!object["status"]["summary"]["addresses"].as_str()?.is_empty()).then_some(())
+        })
+        .with_context(|| format!("{another} leads"))?;
+    }
+    alive(stage, &load, begun)?;
+    nothing_moved(stage, begun, &before)?;
+    stage.check_invariants(begun)?;
+    addresses_differ(stage)?;
+    changes.sort();
+    println!("    another leads after {changes:.1?}");
+    for number in 1..=KILLS {
+        let name = format!("killed-{number}");
+        stage.lab.kubectl().ask(&["delete", "seip", "-n", "payments", &name])?;
+    }
+    stage.lab.await_egret()
+}
+
+/// The pod that leads, by the Lease; it has to be one that is there.
+fn leader(stage: &Stage) -> Result<String> {
+    let lease = stage.lab.kubectl().get(&["lease", "-n", NAMESPACE, "egret-controller"])?;
+    let holder = lease["spec"]["holderIdentity"].as_str().filter(|name| !name.is_empty());
+    Ok(holder.context("nobody leads")?.to_owned())
+}
+
+/// A claim of an IPv4 address that selects no pod.
+fn claim(number: u8) -> String {
+    format!(
+        "apiVersion: egret.dev/v1alpha1
+kind: StaticEgressIP
+metadata: {{name: killed-{number}, namespace: payments}}
+spec:
+  poolRef: {{name: partners}}
+  families: [IPv4]
+  podSelector: {{matchLabels: {{app: killed-{number}}}}}
+  destinations: [{{cidr: 198.51.100.0/24}}]
+"
+    )
+}
+
+/// No address is in two objects, and no claim shares one.
+fn addresses_differ(stage: &Stage) -> Result<()> {
+    let objects = stage.lab.objects("EgressAddress")?;
+    let mut seen: Vec<_> = objects.iter().map(|o| o["spec"]["address"].to_string()).collect();
+    let count = seen.len();
+    seen.sort();
+    seen.dedup();
+    ensure!(seen.len() == count, "an address is allocated twice: {count} objects, {seen:?}");
+    ensure!(count >= usize::from(KILLS) + 2, "only {count} addresses are allocated");
+    Ok(())
+}

@@ -1,0 +1,77 @@
+//! S13: a slow etcd, and what Egret asks of the API server while nothing happens.
+
+use std::collections::BTreeMap;
+
+use anyhow::{Context, Result, ensure};
+use egret_lab::Stamp;
+use egret_lab::checks::{alive, holders, nothing_moved, run_for};
+use nix::sys::signal::Signal;
+
+use crate::world::{Bench, Stage, load, unanswered};
+
+/// Etcd stands still for 5 s, six times, with half a second between: writes fail or take seconds.
+pub fn slow(bench: &mut Bench) -> Result<()> {
+    let stage = bench.stage()?;
+    let load = load(stage, "s13")?;
+    run_for(500);
+    let (before, answered, begun) = (holders(stage), unanswered(&load), Stamp::now());
+    for _ in 0..6 {
+        stage.lab.server().etcd().signal(Signal::SIGSTOP)?;
+        run_for(5000);
+        stage.lab.server().etcd().signal(Signal::SIGCONT)?;
+        run_for(500);
+    }
+    run_for(5000);
+    alive(stage, &load, begun)?;
+    nothing_moved(stage, begun, &before)?;
+    let lost = unanswered(&load).saturating_sub(answered);
+    ensure!(lost <= 4, "{lost} datagrams lost while etcd was slow");
+    stage.check_invariants(begun)?;
+    stage.lab.wait_ready()?;
+    stage.lab.await_egret()
+}
+
+/// At rest nobody writes an object of Egret, although pods send.
+pub fn at_rest(bench: &mut Bench) -> Result<()> {
+    let stage = bench.stage()?;
+    let load = load(stage, "at rest")?;
+    run_for(10_000);
+    let (before, begun) = (writes(stage)?, Stamp::now());
+    run_for(20_000);
+    let (after, seconds) = (writes(stage)?, Stamp::now().since(begun).as_secs_f64());
+    drop(load);
+    for (what, count) in &after {
+        let more = count - before.get(what).copied().unwrap_or_default();
+        if more > 0 {
+            println!("    {what}: {:.2} a second", f64::from(more) / seconds);
+        }
+        ensure!(more == 0 || !what.contains("egret.dev"), "{more} at rest: {what}");
+    }
+    ensure!(!after.is_empty(), "the API server counts no writes at all");
+    Ok(())
+}
+
+/// How many writes the API server has had, by group, resource and verb: of Egret's objects, and of
+/// all Leases (every component's).
+fn writes(stage: &Stage) -> Result<BTreeMap<String, u32>> {
+    let text = stage.lab.kubectl().ask(&["get", "--raw", "/metrics"])?;
+    let mut counts = BTreeMap::new();
+    for line in text.lines().filter(|line| line.starts_with("apiserver_request_total{")) {
+        let label = |name: &str| {
+            let rest = line.split_once(&format!("{name}=\""))?.1;
+            rest.split_once('"').map(|(value, _)| value)
+        };
+        let (group, resource) = (label("group").unwrap_or(""), label("resource").unwrap_or(""));
+        let verb = label("verb").unwrap_or("");
+        let writes = ["POST", "PUT", "PATCH", "APPLY", "DELETE"].contains(&verb);
+        if !writes || !(group == "egret.dev" || resource == "leases") {
+            continue;
+        }
+        let count = line.rsplit(' ').next().and_then(|number| number.parse::<f64>().ok());
+        let count = count.with_context(|| format!("no number: {line}"))?;
+        #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "a counter")]
+        let count = count as u32;
+        *counts.entry(format!("{verb} {resource}.{group}")).or_default() += count;
+    }
+    Ok(counts)
+}

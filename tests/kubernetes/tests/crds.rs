@@ -1,5 +1,6 @@
 //! The definitions of deploy/crds on a real API server: what they refuse and with which words, what
 //! they fill in, what `kubectl explain` and `kubectl get` show.
+#![expect(clippy::unwrap_used, reason = "a test fails by panicking, its helpers too")]
 
 use std::collections::BTreeMap;
 

@@ -3,13 +3,14 @@
 use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
 
-use egret_core::model::Timestamp;
+use egret_core::model::{ClaimRef, Timestamp};
 use egret_ports::cluster_state::Event;
 use serde::Deserialize;
 use serde_json::{Value, json};
 
 use super::error::ApiError;
 use super::kind::{Id, Kind};
+use super::nirmata;
 use super::shared::{Shared, locked};
 use crate::convert::{object_name, timestamp_from_text};
 use crate::directory::RecordedEvent;
@@ -75,7 +76,7 @@ pub async fn write(shared: &Shared, event: Event) -> Result<(), ApiError> {
             done => return done.map(drop),
         }
     }
-    let about = about(&event.about);
+    let about = served(shared, about(&event.about));
     let name = format!("{}.{:016x}", about.name, rand::random::<u64>());
     let namespace = about.namespace.clone().unwrap_or_else(|| "default".to_owned());
     let id = Id::namespaced(Kind::Event, namespace, name);
@@ -115,8 +116,9 @@ const REPORTER: &str = "egret.dev/";
 /// The object that a text such as `StaticEgressIP payments/bank` names; of no known kind it is
 /// the cluster that is meant.
 fn about(text: &str) -> Id {
-    const KINDS: [Kind; 10] = [
+    const KINDS: [Kind; 11] = [
         Kind::Pool,
+        Kind::Nirmata,
         Kind::Claim,
         Kind::ClusterClaim,
         Kind::Address,
@@ -128,7 +130,7 @@ fn about(text: &str) -> Id {
         Kind::Pod,
     ];
     let (kind, rest) = text.split_once(' ').unwrap_or((text, ""));
-    let Some(kind) = KINDS.into_iter().find(|known| known.name() == kind) else {
+    let Some(kind) = KINDS.into_iter().find(|known| known.full_name() == kind) else {
         return Id::cluster(Kind::Cluster, super::decode::CLUSTER);
     };
     match rest.split_once('/') {
@@ -139,6 +141,14 @@ fn about(text: &str) -> Id {
         },
         _ => Id::cluster(kind, rest),
     }
+}
+
+/// The original project's object where a claim is a rule of it: nobody sees such a claim.
+fn served(shared: &Shared, about: Id) -> Id {
+    let namespace = about.namespace.as_deref().filter(|_| about.kind == Kind::Claim);
+    let claim = namespace
+        .map(|namespace| ClaimRef { namespace: Some(namespace.into()), name: about.name.clone() });
+    claim.and_then(|claim| nirmata::object_of(shared, &claim)).unwrap_or(about)
 }
 
 /// An event is a sentence; the API server takes no longer one.

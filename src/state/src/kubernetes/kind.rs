@@ -91,6 +91,15 @@ impl Kind {
         self.names().kind
     }
 
+    /// Its name in sentences: another group's optional kind with its group.
+    pub fn full_name(self) -> String {
+        if self.is_ours() || !self.is_optional() {
+            return self.name().to_owned();
+        }
+        let group = self.api_version();
+        format!("{}.{}", self.name(), group.split('/').next().unwrap_or(group))
+    }
+
     /// `apiVersion` of an object.
     pub fn api_version(self) -> &'static str {
         let base = self.names().base;
@@ -177,11 +186,7 @@ impl Id {
 /// `EgressPool partners`, `StaticEgressIP payments/bank`; another group's kind with its group.
 impl fmt::Display for Id {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}", self.kind.name())?;
-        if !self.kind.is_ours() && self.kind.is_optional() {
-            let group = self.kind.api_version();
-            write!(f, ".{}", group.split('/').next().unwrap_or(group))?;
-        }
+        write!(f, "{}", self.kind.full_name())?;
         match &self.namespace {
             Some(namespace) => write!(f, " {namespace}/{}", self.name),
             None => write!(f, " {}", self.name),

@@ -7,12 +7,19 @@ use proptest::prelude::*;
 use serde::de::DeserializeOwned;
 use serde_json::{Value, json};
 
+fn conditions() -> Value {
+    json!([{"type": "Ready", "status": "True", "reason": "Ready", "message": "",
+        "observedGeneration": 1, "lastTransitionTime": "2026-05-04T12:00:00Z"}])
+}
+
 fn objects() -> Vec<(&'static str, Value)> {
-    let conditions = json!([{"type": "Ready", "status": "True", "reason": "Ready", "message": "",
-        "observedGeneration": 1, "lastTransitionTime": "2026-05-04T12:00:00Z"}]);
+    [peoples_objects(), own_objects()].concat()
+}
+
+fn peoples_objects() -> Vec<(&'static str, Value)> {
+    let conditions = conditions();
     let selector = json!({"matchLabels": {"a": "b"},
         "matchExpressions": [{"key": "c", "operator": "In", "values": ["d"]}]});
-    let key = "00112233445566778899aabbccddeeff00112233445566778899aabbccddeeff";
     vec![
         (
             "pool",
@@ -33,6 +40,14 @@ fn objects() -> Vec<(&'static str, Value)> {
             "status": {"addresses": ["203.0.113.17"], "gateways": ["n"], "conditions": conditions,
                 "selected": [{"namespaces": ["n"], "podSelector": selector}]}}),
         ),
+    ]
+}
+
+/// The kinds that Egret writes, and the original project's.
+fn own_objects() -> Vec<(&'static str, Value)> {
+    let conditions = conditions();
+    let key = "00112233445566778899aabbccddeeff00112233445566778899aabbccddeeff";
+    vec![
         (
             "address",
             json!({

@@ -53,6 +53,7 @@ pub const GOOD: &[(Kind, &str)] = &[
     ),
     (Claim, ""),
     (Claim, "podSelector:\n  serviceName: settle"),
+    (Claim, "podSelector: null\n  serviceName: settle\n  addresses: null\n  count: 1"),
     (Claim, "families: [IPv4, IPv6]\n  addresses: [203.0.113.17, '2001:db8:5::11']"),
     (Claim, "count: 64\n  whenUnavailable: Node"),
     (

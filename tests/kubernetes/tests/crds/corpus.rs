@@ -116,13 +116,23 @@ fn what_is_wrong_among_others_shows_in_conditions() {
     assert!(alive && !log().contains("panicked"), "{}", log());
 }
 
-/// What cannot be read is skipped, and `egret status` names it.
+/// What cannot be read is skipped; `egret status` names it, and an event about it says why.
 fn unreadable_objects_are_named(server: &ApiServer) {
     let mut command = server.kubectl().command(&egret_lab::binary(None).unwrap());
     let output = command.args(["status", "-o", "json"]).output().unwrap();
     let said = String::from_utf8_lossy(&output.stdout);
-    let names: BTreeSet<&str> =
-        ["unreadable-order", "unreadable-overlap", "unreadable-poolless"].into();
+    let names = ["unreadable-order", "unreadable-overlap", "unreadable-poolless"];
     let missing: Vec<_> = names.iter().filter(|name| !said.contains(**name)).collect();
     assert!(missing.is_empty(), "{missing:?} not in {said}");
+    wait_until("an event about each of them", Duration::from_secs(30), || {
+        let events = server.kubectl().get(&["events", "--all-namespaces"]).unwrap();
+        let told: BTreeSet<&str> = events["items"].as_array()?.iter().filter_map(about).collect();
+        names.iter().all(|name| told.contains(name)).then_some(())
+    })
+    .unwrap();
+}
+
+/// The object that an event says it cannot understand.
+fn about(event: &Value) -> Option<&str> {
+    (event["reason"] == "NotUnderstood").then(|| event["involvedObject"]["name"].as_str())?
 }

@@ -8,7 +8,7 @@ use std::time::Duration;
 use egret_kubernetes::{ApiServer, repository};
 use egret_lab::{Daemon, wait_until};
 use egret_state::manifest::parse;
-use serde_json::Value;
+use serde_json::{Value, json};
 
 use super::server;
 
@@ -111,6 +111,12 @@ fn what_is_wrong_among_others_shows_in_conditions() {
     ] {
         assert_eq!(reason(&server, object, kind), format!("\"{wanted}\""), "{object:?}");
     }
+    let rules = server.kubectl().get(&["staticegressips.staticegressips.nirmata.io", "eip"]);
+    let claims = &rules.unwrap()["status"]["claims"];
+    let accepted = |claim: &str| condition(&json!({"status": claims[claim]}), "Accepted").cloned();
+    let reasons = ["eip.nirmata-0", "eip.nirmata-1"].map(accepted);
+    let reasons = reasons.map(|condition| condition.map(|found| found["reason"].to_string()));
+    assert_eq!(reasons.map(Option::unwrap_or_default), ["\"Accepted\"", "\"AddressInUse\""]);
     unreadable_objects_are_named(&server);
     let alive = std::path::Path::new(&format!("/proc/{}", controller.pid())).exists();
     assert!(alive && !log().contains("panicked"), "{}", log());

@@ -7,6 +7,7 @@ use super::world::{SYSTEM, World, chart, refused, said};
 
 const EVERYTHING: &str = "startupTaint.enabled=true,resourceQuota.enabled=true,crds.nirmata=true,\
                           apiServer.host=api.example,apiServer.port=6443,agent.uplinks={eth0},\
+                          agent.cni.chained.enabled=true,agent.cni.chained.keepPlugin=true,\
                           controller.extraArgs={--log=debug},cluster.podCIDRs={10.244.0.0/16}";
 
 /// `--dry-run=server` alone would refuse what needs a namespace or a kind that is not there yet.
@@ -23,6 +24,30 @@ fn every_object_is_taken_with_every_option() {
     }
     let upgrade = ["upgrade", "egret", &chart(), "-n", SYSTEM, "--dry-run=server"];
     said(&world.helm(&upgrade));
+}
+
+/// With `--help` behind them arguments are parsed and nothing is done.
+#[test]
+fn the_binary_takes_the_arguments_of_every_container() {
+    let binary = egret_lab::binary(None).unwrap();
+    for values in ["log.format=text", EVERYTHING] {
+        let world = World::new(&["--set", values]);
+        let hooks = said(&world.helm(&["get", "hooks", "egret", "-n", SYSTEM]));
+        let create = ["create", "--dry-run=server", "-o", "json", "-f", "-"];
+        let hooks = said(&world.admin().feed(&create, &hooks).unwrap());
+        let hooks: serde_json::Value = serde_json::from_str(&hooks).unwrap();
+        let job = hooks["items"].as_array().unwrap().iter().find(|hook| hook["kind"] == "Job");
+        let others = world.admin().get(&["daemonset,deployment", "-n", SYSTEM]).unwrap();
+        let others = others["items"].as_array().unwrap();
+        let all: Vec<_> = others.iter().chain(job).collect();
+        assert_eq!(all.len(), 3, "{all:?}");
+        for object in all {
+            let arguments = &object["spec"]["template"]["spec"]["containers"][0]["args"];
+            let arguments: Vec<String> = serde_json::from_value(arguments.clone()).unwrap();
+            let mut command = std::process::Command::new(&binary);
+            said(&command.args(&arguments).arg("--help").output().unwrap());
+        }
+    }
 }
 
 #[test]

@@ -133,7 +133,8 @@ fn special() -> Vec<Rule> {
     let rule = |[net, what]: [&str; 2]| {
         let cidr = format!("cidr('{net}')");
         let touches = format!(
-            "({CIDR} ? isCIDR(self) && ({cidr}.containsCIDR(self) || cidr(self).containsCIDR('{net}')) \
+            "({CIDR} \
+             ? isCIDR(self) && ({cidr}.containsCIDR(self) || cidr(self).containsCIDR('{net}')) \
              : {RANGE} ? {cidr}.containsIP({FIRST}) || {cidr}.containsIP({LAST}) \
              : isIP(self) && {cidr}.containsIP(self))"
         );

@@ -12,8 +12,9 @@ Generated from src/api and src/core/src/reason.rs by the tests of `egret-api`. K
 later. `kubectl explain egresspool.spec --recursive` shows the same.
 
 Each object of a person is checked when it is applied, and a refusal names the field, the value and
-the remedy; what needs other objects to be judged shows in its conditions. A list in these tables is written `[]`, a map `{}`; a field in **bold** must be
-there. The directory store takes the same objects, without the bounds on lengths.
+the remedy; what needs other objects to be judged shows in its conditions, and of an object that
+cannot be read at all an event NotUnderstood says why. A list in these tables is written `[]`, a map
+`{}`; a field in **bold** must be there. The directory store takes the same objects, without the bounds on lengths.
 ";
 
 /// Conditions and reasons that agents write.
@@ -28,7 +29,9 @@ pub const AGENT: [(&str, &str, &str); 11] = [
     (
         "EgressNode Ready",
         "PodRangesUnknown",
-        "A pod of this node has an address in no known range of pods, so that what is outside the cluster cannot be told: name the ranges (--pod-cidr, podCIDRs in Helm).",
+        "A pod of this node has an address in no known range of pods, so \
+         that what is outside the cluster cannot \
+         be told: name the ranges (--pod-cidr, podCIDRs in Helm).",
     ),
     (
         "EgressNode Ready",

@@ -18,6 +18,7 @@ use crate::{image, leftovers};
 
 mod control;
 mod egret;
+mod faults;
 mod ground;
 mod pods;
 
@@ -274,46 +275,6 @@ impl Cluster {
     pub fn worker(&self, name: &str) -> Result<&Worker> {
         let found = self.workers.iter().find(|worker| worker.name == name);
         found.with_context(|| format!("no worker {name}"))
-    }
-
-    /// Takes a worker's power away: the link is down at once, then every process is killed and the
-    /// kernel's state, /run and the pins are gone. Returns the moment.
-    ///
-    /// # Errors
-    /// Where the worker is off.
-    pub fn power_off(&mut self, name: &str) -> Result<Stamp> {
-        self.worker(name)?.net()?;
-        let at = Stamp::now();
-        self.around.lan.run(&format!("ip link set p-{name} down"));
-        for worker in self.workers.iter_mut().filter(|worker| worker.name == name) {
-            worker.kill();
-        }
-        let _ = self.around.lan.output(&format!("ip link del p-{name}"));
-        Ok(at)
-    }
-
-    /// Boots a worker that is off; returns when its kubelet has been started.
-    ///
-    /// # Errors
-    /// Where it is on, or does not come up.
-    pub fn boot(&mut self, name: &str) -> Result<()> {
-        ensure!(!self.worker(name)?.is_on(), "{name} is on");
-        for worker in self.workers.iter_mut().filter(|worker| worker.name == name) {
-            worker.boot(&self.around)?;
-            worker.join()?;
-        }
-        Ok(())
-    }
-
-    /// Pulls a worker's cable (false) or plugs it in again. Returns the moment.
-    ///
-    /// # Errors
-    /// Where there is no such worker.
-    pub fn set_link(&self, name: &str, up: bool) -> Result<Stamp> {
-        self.worker(name)?;
-        let at = Stamp::now();
-        self.around.lan.run(&format!("ip link set p-{name} {}", if up { "up" } else { "down" }));
-        Ok(at)
     }
 
     /// The directory that holds the workers' logs.

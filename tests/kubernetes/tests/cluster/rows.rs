@@ -1,6 +1,8 @@
 //! The rows, in the order in which they run: those that share a cluster first.
 
+mod agents;
 mod chained;
+mod claims;
 mod controller;
 mod foreign;
 mod install;
@@ -27,14 +29,19 @@ pub const ALL: &[Row<Cluster>] = &[
     Row { name: "s24_first_connection_with_the_cni_plugin", run: chained::run },
     Row { name: "no_writes_at_rest", run: store::at_rest },
     Row { name: "s04_kubelet_stopped", run: kubelet::stopped },
+    Row { name: "s06_agent_killed_on_a_director", run: agents::director_killed },
+    Row { name: "s06_agent_killed_on_the_holder", run: agents::holder_killed },
     Row { name: "s10_controller_leader_killed", run: controller::run },
     Row { name: "s13_etcd_slow", run: store::slow },
+    Row { name: "s15_partition_of_the_holder", run: agents::partition },
+    Row { name: "s25_claim_over_busy_pods", run: claims::over_busy_pods },
     Row { name: "s01_gateway_node_poweroff", run: power::off },
     Row { name: "s12_outage_plus_gateway_death", run: power::without_an_api_server },
     Row { name: "s11_apiserver_outage", run: outage::run },
     Row { name: "s30_drain_gateway", run: power::drain },
     Row { name: "s08_rolling_restart_of_agents", run: restart::run },
     Row { name: "helm_upgrade_and_rollback", run: upgrade::run },
+    Row { name: "s26_no_gateway_available", run: claims::no_gateway },
     Row { name: "overlay_and_iptables", run: overlay::run },
     Row { name: "uninstall_leaves_nothing", run: install::uninstall },
 ];

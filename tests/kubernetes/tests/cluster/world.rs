@@ -1,5 +1,6 @@
 //! Clusters as the rows need them.
 
+use std::net::{SocketAddr, TcpStream};
 use std::time::Duration;
 
 use anyhow::{Result, ensure};
@@ -41,6 +42,20 @@ pub fn agent_restarted(stage: &Stage, worker: &str) -> Result<()> {
         stage.lab.agent_pod(worker).ok().filter(|new| *new != old)
     })?;
     stage.lab.await_pod(NAMESPACE, &new)
+}
+
+/// Opens `count` connections at once from the pod in namespace `pod`; waits a second for answers.
+pub fn knock(pod: &str, to: SocketAddr, count: u8) {
+    let attempt = || {
+        let _inside = egret_netns::enter(pod);
+        // What becomes of it is the oracle's to see.
+        let _ = TcpStream::connect_timeout(&to, Duration::from_secs(1));
+    };
+    std::thread::scope(|scope| {
+        for _ in 0..count {
+            scope.spawn(attempt);
+        }
+    });
 }
 
 /// How many datagrams had no answer; one per stream may be under way at the moment of the count.

@@ -1,6 +1,6 @@
 //! What is on the nodes besides Egret: a network policy's rules, and a CNI that goes past netfilter.
 
-use std::net::{SocketAddr, TcpStream};
+use std::net::SocketAddr;
 use std::process::Command;
 use std::time::Duration;
 
@@ -9,7 +9,7 @@ use egret_lab::address::{Family, OUTSIDE};
 use egret_lab::load::{seen_by, source_seen};
 use egret_lab::{Ground, wait_until};
 
-use crate::world::{Bench, Stage, agent_restarted};
+use crate::world::{Bench, Stage, agent_restarted, knock};
 
 /// An egress policy in FORWARD, of a foreign agent, drops what it names, although Egret steers it.
 pub fn policy(bench: &mut Bench) -> Result<()> {
@@ -37,7 +37,7 @@ pub fn policy(bench: &mut Bench) -> Result<()> {
 /// the claim; it ends with it.
 pub fn bypass(bench: &mut Bench) -> Result<()> {
     let stage = bench.stage()?;
-    let pod = stage.lab.pod_net("settle-2")?.path;
+    let (pod, outside) = (stage.lab.pod_net("settle-2")?.path, SocketAddr::new(OUTSIDE[0], 9));
     let device = host_device(stage, "settle-2", "director-2")?;
     let worker = stage.lab.worker("director-2")?;
     worker.shell(&format!(
@@ -47,7 +47,8 @@ pub fn bypass(bench: &mut Bench) -> Result<()> {
     // An agent that has seen traffic pass once looks no more.
     agent_restarted(stage, "director-2")?;
     let said = wait_until("DatapathBypassed on the node", Duration::from_secs(60), || {
-        knock(&pod);
+        // One that has no answer could have been lost for any reason.
+        knock(&pod, outside, 6);
         (condition(stage, &["egressnode", "director-2"], "DatapathBypassed")? == "True")
             .then_some(())
     });
@@ -62,28 +63,13 @@ pub fn bypass(bench: &mut Bench) -> Result<()> {
     worker.shell(&format!("tc qdisc del dev {device} clsact"))?;
     claimed?;
     wait_until("the end of DatapathBypassed", Duration::from_secs(60), || {
-        knock(&pod);
+        knock(&pod, outside, 6);
         (condition(stage, &["egressnode", "director-2"], "DatapathBypassed")? != "True")
             .then_some(())
     })?;
     let seen = source_seen(&mut stage.lab, "settle-2", Family::V4)?;
     ensure!(stage.addresses.contains(&seen), "settle-2 leaves as {seen}");
     Ok(())
-}
-
-/// Opens connections from a pod to the outside, some at a time: one that has no answer could have
-/// been lost for any reason.
-fn knock(pod: &str) {
-    let to = SocketAddr::new(OUTSIDE[0], 9);
-    let attempt = || {
-        let _inside = egret_netns::enter(pod);
-        let _ = TcpStream::connect_timeout(&to, Duration::from_secs(1));
-    };
-    std::thread::scope(|scope| {
-        for _ in 0..6 {
-            scope.spawn(attempt);
-        }
-    });
 }
 
 /// The status of a condition of an object.

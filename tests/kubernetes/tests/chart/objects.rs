@@ -35,8 +35,9 @@ fn the_binary_takes_the_arguments_of_every_container() {
         let hooks = said(&world.helm(&["get", "hooks", "egret", "-n", SYSTEM]));
         let create = ["create", "--dry-run=server", "-o", "json", "-f", "-"];
         let hooks = said(&world.admin().feed(&create, &hooks).unwrap());
-        let hooks: serde_json::Value = serde_json::from_str(&hooks).unwrap();
-        let job = hooks["items"].as_array().unwrap().iter().find(|hook| hook["kind"] == "Job");
+        let hooks = serde_json::Deserializer::from_str(&hooks).into_iter::<serde_json::Value>();
+        let hooks: Vec<_> = hooks.map(Result::unwrap).collect();
+        let job = hooks.iter().find(|hook| hook["kind"] == "Job");
         let others = world.admin().get(&["daemonset,deployment", "-n", SYSTEM]).unwrap();
         let others = others["items"].as_array().unwrap();
         let all: Vec<_> = others.iter().chain(job).collect();

@@ -60,7 +60,8 @@ pub fn run(bench: &mut Bench) -> Result<()> {
     ensure!(ledger.wrong == 0, "{} leaked: {:?}", ledger.wrong, ledger.examples.first());
     ensure!(ledger.right >= u64::from(PODS), "only {} packets arrived", ledger.right);
     let again: Vec<_> = with.iter().filter(|first| first.retransmitted > 0).collect();
-    ensure!(again.is_empty(), "{} first packets were lost: {:?}", again.len(), again.first());
+    let example = again.first().map(|first| first.pod.as_str());
+    ensure!(again.is_empty(), "{} first packets were lost, such as {example:?}'s", again.len());
     Ok(())
 }
 

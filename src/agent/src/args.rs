@@ -26,7 +26,7 @@ pub struct AgentArgs {
     #[arg(long, value_name = "DIR", default_value = "/var/lib/egret")]
     pub state_dir: PathBuf,
     /// Where the BPF file system is mounted.
-    #[arg(long, value_name = "DIR", default_value = "/sys/fs/bpf")]
+    #[arg(long, value_name = "DIR", env = "EGRET_BPFFS", default_value = "/sys/fs/bpf")]
     pub bpffs: PathBuf,
     /// UDP port of the tunnel; the same on every node.
     #[arg(long, value_name = "PORT", default_value_t = Settings::default().tunnel_port)]

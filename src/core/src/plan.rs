@@ -33,6 +33,7 @@ use crate::model::{
     AddressPlan, Cluster, EgressAddress, EgressNodeSpec, NodeName, Role, Snapshot, Stored,
     Timestamp,
 };
+use crate::presence;
 use crate::ranges;
 use crate::status::{self, View};
 use crate::voters::{self, SetChange};
@@ -196,7 +197,12 @@ fn node_specs(
 
 /// Nodes whose agent is ready and that pods are kept off until it is.
 fn admissions(snapshot: &Snapshot, settings: &Settings) -> Vec<Action> {
+    // A dead agent's status still says that it was ready.
+    let absent = presence::absent(snapshot);
     let ready = |node: &&NodeName| {
+        if absent.contains(*node) {
+            return false;
+        }
         let stored = snapshot.egress_nodes.get(*node);
         let mut conditions = stored.iter().flat_map(|stored| &stored.value.status.conditions);
         conditions.any(|condition| condition.kind == "Ready" && condition.status)

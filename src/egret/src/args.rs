@@ -238,7 +238,7 @@ pub(crate) struct ExplainArgs {
     #[command(flatten)]
     pub(crate) store: StoreArgs,
     /// Where the BPF file system is mounted.
-    #[arg(long, value_name = "DIR", default_value = "/sys/fs/bpf")]
+    #[arg(long, value_name = "DIR", env = "EGRET_BPFFS", default_value = "/sys/fs/bpf")]
     pub(crate) bpffs: PathBuf,
 }
 
@@ -317,7 +317,7 @@ pub(crate) struct CheckArgs {
 #[derive(Debug, ClapArgs)]
 pub(crate) struct TeardownArgs {
     /// Where the BPF file system is mounted.
-    #[arg(long, value_name = "DIR", default_value = "/sys/fs/bpf")]
+    #[arg(long, value_name = "DIR", env = "EGRET_BPFFS", default_value = "/sys/fs/bpf")]
     pub(crate) bpffs: PathBuf,
     /// Where the agent keeps state that a reboot loses.
     #[arg(long, value_name = "DIR", default_value = "/run/egret")]

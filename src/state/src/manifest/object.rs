@@ -225,7 +225,7 @@ type Crd =
     k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::CustomResourceDefinition;
 
 fn strict<S: DeserializeOwned>(text: &str, crd: &Crd) -> Result<(Meta, S), Vec<Fault>> {
-    let read = yaml::read::<Manifest<S>>(text).map_err(|fault| vec![fault])?;
+    let read = yaml::read_strictly::<Manifest<S>>(text).map_err(|fault| vec![fault])?;
     let unknown: Vec<&String> =
         read.unknown.iter().filter(|path| !is_deliberately_ignored(path)).collect();
     if unknown.is_empty() {

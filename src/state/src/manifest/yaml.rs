@@ -23,11 +23,22 @@ pub struct Read<T> {
 /// # Errors
 /// What is wrong, with the line inside the document and the field's path.
 pub fn read<T: DeserializeOwned>(text: &str) -> Result<Read<T>, Fault> {
+    read_as(text, false)
+}
+
+/// Like [`read`]; a number where a text belongs is refused, as an API server does.
+///
+/// # Errors
+/// As of [`read`].
+pub fn read_strictly<T: DeserializeOwned>(text: &str) -> Result<Read<T>, Fault> {
+    read_as(text, true)
+}
+
+fn read_as<T: DeserializeOwned>(text: &str, strict: bool) -> Result<Read<T>, Fault> {
     let options: Options = serde_saphyr::options! {
         duplicate_keys: DuplicateKeyPolicy::Error,
         with_snippet: false,
-        // An API server refuses a number where a text belongs.
-        no_schema: true,
+        no_schema: strict,
     };
     let unknown = RefCell::new(Vec::new());
     let place = RefCell::new(String::new());

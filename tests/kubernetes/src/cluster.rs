@@ -20,6 +20,7 @@ mod control;
 mod egret;
 mod faults;
 mod ground;
+mod measure;
 mod pods;
 
 pub use egret::{NAMESPACE, egret_image};

@@ -3,6 +3,7 @@
 use anyhow::Result;
 
 pub(crate) mod demo;
+pub(crate) mod figures;
 pub(crate) mod up;
 
 /// Removes the leftovers of dead clusters and laboratories, and says which.

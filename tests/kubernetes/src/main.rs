@@ -25,6 +25,7 @@ struct Args {
 const EXAMPLES: &str = "\
 Examples:
   egret-kubernetes demo               install, claim, power off; about two minutes
+  egret-kubernetes figures --power-offs 30 --outages 10
   egret-kubernetes up                 a cluster with Egret to look around in, until Ctrl-C
   egret-kubernetes up --bare --network overlay --proxy iptables
   egret-kubernetes cleanup            remove what a killed one left";
@@ -37,6 +38,18 @@ enum Command {
         #[arg(long, value_name = "COUNT", default_value_t = 20,
               value_parser = clap::value_parser!(u16).range(2..=500))]
         connections: u16,
+    },
+    /// Measure: writes at rest, memory, failovers.
+    Figures {
+        /// Power-offs with the API server up.
+        #[arg(long, value_name = "COUNT", default_value_t = 30)]
+        power_offs: u32,
+        /// Power-offs with the API server down.
+        #[arg(long, value_name = "COUNT", default_value_t = 10)]
+        outages: u32,
+        /// Planned moves.
+        #[arg(long, value_name = "COUNT", default_value_t = 10)]
+        moves: u32,
     },
     /// Bring a cluster up, and keep it until Ctrl-C.
     Up {
@@ -88,6 +101,9 @@ fn main() -> ExitCode {
     egret_kubernetes::end_on_signal();
     let outcome = match args.command {
         Command::Demo { connections } => command::demo::run(connections),
+        Command::Figures { power_offs, outages, moves } => {
+            command::figures::run(egret_lab::figures::Counts { power_offs, outages, moves })
+        }
         Command::Up { bare, network, proxy, gateways, directors, image } => {
             let network = match network {
                 Network::Bridge => egret_kubernetes::Network::Bridge,

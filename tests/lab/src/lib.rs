@@ -21,6 +21,7 @@ pub mod checks;
 mod clock;
 pub mod control;
 mod faults;
+pub mod figures;
 mod ground;
 mod journal;
 mod lab;

@@ -94,7 +94,11 @@ impl Cluster {
 
 /// The first process of a pod's container, or the one that holds the pod's namespaces, from
 /// containerd's own folder of running tasks.
-fn task(worker: &Path, (pod, uid): (&str, &str), container: Option<&str>) -> Option<i32> {
+pub(super) fn task(
+    worker: &Path,
+    (pod, uid): (&str, &str),
+    container: Option<&str>,
+) -> Option<i32> {
     let tasks = worker.join("state/io.containerd.runtime.v2.task/k8s.io");
     std::fs::read_dir(tasks).ok()?.flatten().find_map(|task| {
         let text = std::fs::read_to_string(task.path().join("config.json")).ok()?;

@@ -4,6 +4,7 @@ mod agents;
 mod chained;
 mod claims;
 mod controller;
+mod fifty;
 mod foreign;
 mod install;
 mod kubelet;
@@ -41,6 +42,7 @@ pub const ALL: &[Row<Cluster>] = &[
     Row { name: "s30_drain_gateway", run: power::drain },
     Row { name: "s08_rolling_restart_of_agents", run: restart::run },
     Row { name: "helm_upgrade_and_rollback", run: upgrade::run },
+    Row { name: "gateway_with_50_addresses", run: fifty::run },
     Row { name: "s26_no_gateway_available", run: claims::no_gateway },
     Row { name: "overlay_and_iptables", run: overlay::run },
     Row { name: "uninstall_leaves_nothing", run: install::uninstall },

@@ -1,13 +1,11 @@
 //! S13: a slow etcd, and what Egret asks of the API server while nothing happens.
 
-use std::collections::BTreeMap;
-
-use anyhow::{Context, Result, ensure};
+use anyhow::{Result, ensure};
 use egret_lab::Stamp;
 use egret_lab::checks::{alive, holders, nothing_moved, run_for};
 use nix::sys::signal::Signal;
 
-use crate::world::{Bench, Stage, load, unanswered};
+use crate::world::{Bench, load, unanswered};
 
 /// Etcd stands still for 5 s, six times, with half a second between: writes fail or take seconds.
 pub fn slow(bench: &mut Bench) -> Result<()> {
@@ -36,9 +34,9 @@ pub fn at_rest(bench: &mut Bench) -> Result<()> {
     let stage = bench.stage()?;
     let load = load(stage, "at rest")?;
     run_for(10_000);
-    let (before, begun) = (writes(stage)?, Stamp::now());
+    let (before, begun) = (stage.lab.writes()?, Stamp::now());
     run_for(20_000);
-    let (after, seconds) = (writes(stage)?, Stamp::now().since(begun).as_secs_f64());
+    let (after, seconds) = (stage.lab.writes()?, Stamp::now().since(begun).as_secs_f64());
     drop(load);
     for (what, count) in &after {
         let more = count - before.get(what).copied().unwrap_or_default();
@@ -49,29 +47,4 @@ pub fn at_rest(bench: &mut Bench) -> Result<()> {
     }
     ensure!(!after.is_empty(), "the API server counts no writes at all");
     Ok(())
-}
-
-/// How many writes the API server has had, by group, resource and verb: of Egret's objects, and of
-/// all Leases (every component's).
-fn writes(stage: &Stage) -> Result<BTreeMap<String, u32>> {
-    let text = stage.lab.kubectl().ask(&["get", "--raw", "/metrics"])?;
-    let mut counts = BTreeMap::new();
-    for line in text.lines().filter(|line| line.starts_with("apiserver_request_total{")) {
-        let label = |name: &str| {
-            let rest = line.split_once(&format!("{name}=\""))?.1;
-            rest.split_once('"').map(|(value, _)| value)
-        };
-        let (group, resource) = (label("group").unwrap_or(""), label("resource").unwrap_or(""));
-        let verb = label("verb").unwrap_or("");
-        let writes = ["POST", "PUT", "PATCH", "APPLY", "DELETE"].contains(&verb);
-        if !writes || !(group == "egret.dev" || resource == "leases") {
-            continue;
-        }
-        let count = line.rsplit(' ').next().and_then(|number| number.parse::<f64>().ok());
-        let count = count.with_context(|| format!("no number: {line}"))?;
-        #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "a counter")]
-        let count = count as u32;
-        *counts.entry(format!("{verb} {resource}.{group}")).or_default() += count;
-    }
-    Ok(counts)
 }

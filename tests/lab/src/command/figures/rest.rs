@@ -46,7 +46,7 @@ pub(super) fn programming(stage: &mut Stage, count: u32) -> Result<()> {
     let values = (0..count)
         .map(|number| one(stage, node, &format!("timed-{number}"), &commits))
         .collect::<Result<Vec<Duration>>>()?;
-    super::print("Pod manifest → nftables", &values);
+    egret_lab::figures::print("Pod manifest → nftables", &values);
     Ok(())
 }
 

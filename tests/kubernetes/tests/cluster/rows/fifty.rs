@@ -1,0 +1,107 @@
+//! A gateway with 50 addresses dies: all have another holder, and the API server hears of it in a
+//! bounded number of writes.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use anyhow::{Context, Result, ensure};
+use egret_lab::{Ground, wait_until};
+
+use crate::world::{Bench, Stage};
+
+const GATEWAYS: [&str; 2] = ["gateway-1", "gateway-2"];
+/// Claims of so many addresses each: 100, of which each of the two gateways has a half.
+const CLAIMS: u8 = 2;
+const EACH: usize = 50;
+
+pub fn run(bench: &mut Bench) -> Result<()> {
+    let stage = bench.stage()?;
+    for gateway in GATEWAYS {
+        stage.lab.kubectl().ask(&["label", "node", gateway, "egret-test/fifty=true"])?;
+    }
+    stage.lab.kubectl().apply(&manifests())?;
+    let all = usize::from(CLAIMS) * EACH;
+    let held = wait_until("a holder of every address", Duration::from_secs(90), || {
+        let held = holders(stage)?;
+        (held.values().sum::<usize>() == all).then_some(held)
+    })
+    .with_context(|| format!("held by {:?}", holders(stage)))?;
+    let old = GATEWAYS[0];
+    let count = held.get(old).copied().unwrap_or_default();
+    ensure!(count == all / 2, "{old} has {count} addresses: {held:?}");
+    let before = stage.lab.writes()?;
+    stage.lab.power_off(old)?;
+    wait_until("another holder of every address", Duration::from_secs(60), || {
+        let held = holders(stage)?;
+        (held.get(GATEWAYS[1]).copied() == Some(all)).then_some(())
+    })
+    .with_context(|| format!("held by {:?}", holders(stage)))?;
+    std::thread::sleep(Duration::from_secs(5));
+    let after = stage.lab.writes()?;
+    let mut total = 0;
+    for (what, count) in after.iter().filter(|(what, _)| what.contains("egret.dev")) {
+        let more = count - before.get(what).copied().unwrap_or_default();
+        total += usize::try_from(more)?;
+        if more > 0 {
+            println!("    {what}: {more}");
+        }
+    }
+    println!("    {total} writes for {count} addresses");
+    ensure!(total >= count, "fewer writes than addresses: the measurement is blind");
+    // Plan, grant and status of each, and some for nodes, claims and the set of voters.
+    ensure!(total <= 6 * count + 100, "{total} writes for {count} addresses");
+    bench.spoil();
+    Ok(())
+}
+
+/// How many addresses of the pool each gateway holds, by their status. A second passes: it is a
+/// long list, and the API server has other things to do.
+fn holders(stage: &Stage) -> Option<BTreeMap<String, usize>> {
+    std::thread::sleep(Duration::from_secs(1));
+    let mut found = BTreeMap::new();
+    for object in stage.lab.objects("EgressAddress").ok()? {
+        if object["spec"]["poolRef"]["name"] == "fifty" {
+            let holder = object["status"]["holding"]["node"].as_str();
+            if let Some(holder) = holder {
+                *found.entry(holder.to_owned()).or_default() += 1;
+            }
+        }
+    }
+    Some(found)
+}
+
+/// A pool of IPv6 addresses, and claims that name them.
+fn manifests() -> String {
+    let mut text = "apiVersion: egret.dev/v1alpha1
+kind: EgressPool
+metadata: {name: fifty}
+spec:
+  provider: L2
+  addresses: ['2001:db8:5::1:0/120']
+  gateways:
+    nodeSelector: {matchLabels: {egret-test/fifty: \"true\"}}
+    maxAddressesPerNode: 250
+  allowedNamespaces: {matchLabels: {egress: partners}}
+"
+    .to_owned();
+    for claim in 0..CLAIMS {
+        let addresses: Vec<_> = (0..EACH)
+            .map(|number| format!("'2001:db8:5::1:{:x}'", usize::from(claim) * EACH + number + 16))
+            .collect();
+        text += &format!(
+            "---
+apiVersion: egret.dev/v1alpha1
+kind: StaticEgressIP
+metadata: {{name: fifty-{claim}, namespace: payments}}
+spec:
+  poolRef: {{name: fifty}}
+  families: [IPv6]
+  addresses: [{}]
+  podSelector: {{matchLabels: {{app: fifty-{claim}}}}}
+  destinations: [{{cidr: '2001:db8:6::/64'}}]
+",
+            addresses.join(", ")
+        );
+    }
+    text
+}

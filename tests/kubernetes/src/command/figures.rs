@@ -18,7 +18,10 @@ pub(crate) fn run(counts: Counts) -> Result<()> {
     say::head("At rest");
     writes(&stage, Duration::from_secs(30))?;
     memory(&stage)?;
-    failovers(&mut stage, counts)?;
+    if let Err(error) = failovers(&mut stage, counts) {
+        egret_lab::bench::explain(&stage.lab);
+        return Err(error);
+    }
     say::head("Afterwards");
     memory(&stage)
 }

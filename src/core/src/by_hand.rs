@@ -3,7 +3,9 @@
 //! State: none. Always: a plan changes by one compare-and-swap of its own; a leader that runs plans
 //! on from it.
 
-use crate::model::{AddressEnd, AddressPlan, EgressAddress, NodeName, Timestamp};
+use std::net::IpAddr;
+
+use crate::model::{AddressEnd, AddressPlan, EgressAddress, NodeName, Snapshot, Timestamp};
 
 /// The plan with which `to` becomes the owner of `address` (`egret move`).
 ///
@@ -22,12 +24,27 @@ pub fn move_to(address: &EgressAddress, to: &NodeName) -> AddressPlan {
 /// is not, or where nobody else may be.
 pub fn move_away(address: &EgressAddress, node: &NodeName) -> Option<AddressPlan> {
     let mut plan = address.plan.clone();
-    if plan.paused || plan.owner.as_ref() != Some(node) {
+    if plan.paused || is_revoked(&plan) || plan.owner.as_ref() != Some(node) {
         return None;
     }
     let next = plan.standbys.first()?.clone();
     promote(address, &mut plan, &next);
     Some(plan)
+}
+
+/// The addresses that `node` holds, by their statuses. One that is revoked is nobody's any more,
+/// whatever its status still says.
+pub fn held_by(snapshot: &Snapshot, node: &NodeName) -> Vec<IpAddr> {
+    let holds = |address: &EgressAddress| {
+        let holding = address.status.holding.as_ref();
+        !is_revoked(&address.plan) && holding.is_some_and(|holding| holding.node == *node)
+    };
+    let addresses = snapshot.addresses.iter();
+    addresses.filter(|(_, stored)| holds(&stored.value)).map(|(address, _)| *address).collect()
+}
+
+fn is_revoked(plan: &AddressPlan) -> bool {
+    matches!(plan.end, Some(AddressEnd::Revoked { .. }))
 }
 
 /// The plan that ends an address at once (`egret release`); `fence` is newly drawn.
@@ -71,6 +88,19 @@ mod tests {
         assert_eq!(plan.standbys.first(), Some(&owner));
         assert_eq!(plan.made_for, address.status.holding);
         assert_eq!(move_away(&address, &"d1".into()), None, "it owns nothing");
+    }
+
+    #[test]
+    fn a_revoked_address_keeps_no_node_from_being_drained() {
+        let (mut world, address) = world();
+        let owner = address.plan.owner.clone().unwrap();
+        world.hold(address.address, owner.as_str(), 1);
+        assert_eq!(held_by(&world.snapshot, &owner), [address.address]);
+        let stored = world.snapshot.addresses.get_mut(&address.address).unwrap();
+        stored.value.plan = revoke(&address.plan, 99, world.now);
+        assert!(held_by(&world.snapshot, &owner).is_empty());
+        let revoked = world.address("192.0.2.100");
+        assert_eq!(move_away(revoked, &owner), None);
     }
 
     #[test]

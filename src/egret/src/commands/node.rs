@@ -66,7 +66,7 @@ fn wait_until_empty(store: &Store, node: &NodeName, seconds: u64) -> anyhow::Res
     let begin = Instant::now();
     let mut told = Vec::new();
     while begin.elapsed() < Duration::from_secs(seconds) {
-        let held = held_by(&store.read()?, node);
+        let held = by_hand::held_by(&store.read()?, node);
         if held.is_empty() {
             println!("{node} holds nothing now ({:.1} s)", begin.elapsed().as_secs_f64());
             return Ok(());
@@ -82,15 +82,4 @@ fn wait_until_empty(store: &Store, node: &NodeName, seconds: u64) -> anyhow::Res
         "{node} still holds addresses after {seconds} s: is another gateway of the pool there \
          (`egret what-if {node}`)?"
     )
-}
-
-fn held_by(snapshot: &Snapshot, node: &NodeName) -> Vec<IpAddr> {
-    snapshot
-        .addresses
-        .iter()
-        .filter(|(_, stored)| {
-            stored.value.status.holding.as_ref().is_some_and(|holding| holding.node == *node)
-        })
-        .map(|(address, _)| *address)
-        .collect()
 }

@@ -1,12 +1,14 @@
 //! The chart: what it serves after `helm install` and `kubectl apply`, and what `helm uninstall`
 //! leaves.
 
+use std::time::Duration;
+
 use anyhow::{Result, ensure};
 use egret_kubernetes::NAMESPACE;
 use egret_lab::address::Family;
 use egret_lab::checks::run_for;
 use egret_lab::load::{Load, Plan, source_seen};
-use egret_lab::{Ground, Stamp};
+use egret_lab::{Ground, Stamp, wait_until};
 
 use crate::world::{Bench, clean, names};
 
@@ -58,9 +60,11 @@ pub fn uninstall(bench: &mut Bench) -> Result<()> {
         "pods -n egret-system",
     ] {
         let arguments: Vec<_> = ["get", "-o", "name"].into_iter().chain(kind.split(' ')).collect();
-        let all = stage.lab.kubectl().ask(&arguments)?;
-        let left = all.lines().find(|line| line.contains("egret"));
-        ensure!(left.is_none(), "{kind}: {left:?} is left");
+        // A pod that is told to end is there until its process has gone.
+        wait_until(&format!("the end of {kind}"), Duration::from_secs(30), || {
+            let all = stage.lab.kubectl().ask(&arguments).ok()?;
+            (!all.lines().any(|line| line.contains("egret"))).then_some(())
+        })?;
     }
     for family in Family::BOTH {
         let seen = source_seen(&mut stage.lab, "settle-1", family)?;

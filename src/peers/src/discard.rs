@@ -35,11 +35,13 @@ pub enum Discard {
     Undecodable,
     /// The socket reported an error instead of a datagram.
     Socket,
+    /// It had waited for 100 ms or more to be read: this node does not keep up.
+    Late,
 }
 
 impl Discard {
     /// Every reason, in order of its number.
-    pub const ALL: [Self; 14] = [
+    pub const ALL: [Self; 15] = [
         Self::TooShort,
         Self::TooLong,
         Self::Version,
@@ -54,6 +56,7 @@ impl Discard {
         Self::TooOld,
         Self::Undecodable,
         Self::Socket,
+        Self::Late,
     ];
 
     /// The reason in snake_case.
@@ -74,6 +77,7 @@ impl Discard {
             Self::TooOld => "too_old",
             Self::Undecodable => "undecodable",
             Self::Socket => "socket",
+            Self::Late => "late",
         }
     }
 }

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::fmt;
 use std::io;
-use std::net::{IpAddr, SocketAddr, UdpSocket};
+use std::net::{IpAddr, SocketAddr};
 use std::os::fd::OwnedFd;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -13,18 +13,18 @@ use rustix::event::{EventfdFlags, PollFd, PollFlags, eventfd, poll};
 use rustix::io::Errno;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
-use socket2::{Domain, Protocol, Socket, Type};
 
 use crate::channels::{Channels, Opened, Refusal, SealError};
 use crate::discard::{Discard, Discarded};
 use crate::header::{MAX_DATAGRAM, MAX_MESSAGE};
 use crate::identity::Identity;
 use crate::known::Peer;
+use crate::socket::Bound;
 
-/// Room for a burst of all peers of a large cluster; the kernel caps it at `net.core.rmem_max`.
-const RECEIVE_BUFFER: usize = 1 << 20;
-/// DSCP CS6, network control (RFC 4594 section 3.1): a renewal must not wait behind bulk traffic.
-const TRAFFIC_CLASS: u32 = 0xc0;
+/// A datagram that has waited this long to be read is dropped unread. A candidate's round lasts
+/// 50 ms, so its answer would come too late; and a node that cannot keep up must not spend its time
+/// on questions that are over, or every answer of it comes too late, and nobody's lease is renewed.
+const WORTH_READING: Duration = Duration::from_millis(100);
 
 /// The socket could not be had.
 #[derive(Debug, thiserror::Error)]
@@ -129,9 +129,10 @@ impl Endpoint {
         let mut port = port;
         for address in addresses {
             let address = SocketAddr::new(*address, port);
-            let socket = open(address).map_err(|source| BindError::Bind { address, source })?;
-            port = socket.local_addr().map_or(port, |bound| bound.port());
-            sockets.push(Bound { socket, v4: address.is_ipv4() });
+            let socket =
+                Bound::open(address).map_err(|source| BindError::Bind { address, source })?;
+            port = socket.local_address().map_or(port, |bound| bound.port());
+            sockets.push(socket);
         }
         if sockets.is_empty() {
             return Err(BindError::NoAddress);
@@ -154,7 +155,7 @@ impl Endpoint {
     /// # Errors
     /// Where the kernel does not tell.
     pub fn local_addresses(&self) -> io::Result<Vec<SocketAddr>> {
-        self.sockets.iter().map(|bound| bound.socket.local_addr()).collect()
+        self.sockets.iter().map(Bound::local_address).collect()
     }
 
     /// This node's public key.
@@ -201,7 +202,7 @@ impl Endpoint {
         };
         let datagram = self.channels.seal(to, encoded, Instant::now())?;
         match socket.send_to(datagram, target) {
-            Ok(_) => Ok(()),
+            Ok(()) => Ok(()),
             Err(error) => Err(SendError::Io(target, error)),
         }
     }
@@ -238,7 +239,7 @@ impl Endpoint {
     /// Whether a waker was used, and the next socket that has a datagram.
     fn wait(&mut self, timeout: Duration) -> io::Result<(bool, Option<usize>)> {
         let mut polled: Vec<_> = vec![PollFd::new(&*self.wakes, PollFlags::IN)];
-        polled.extend(self.sockets.iter().map(|bound| PollFd::new(&bound.socket, PollFlags::IN)));
+        polled.extend(self.sockets.iter().map(|bound| PollFd::new(bound, PollFlags::IN)));
         let timeout = timeout.try_into().map_err(|_| io::ErrorKind::InvalidInput)?;
         match poll(&mut polled, Some(&timeout)) {
             Ok(_) | Err(Errno::INTR) => {}
@@ -257,8 +258,12 @@ impl Endpoint {
 
     /// Reads one datagram and opens it.
     fn take<M: DeserializeOwned>(&mut self, socket: usize) -> Option<(NodeName, M)> {
-        let (length, source) = match self.sockets[socket].socket.recv_from(&mut self.incoming) {
-            Ok(received) => received,
+        let (length, source) = match self.sockets[socket].receive(&mut self.incoming) {
+            Ok(received) if received.waited > WORTH_READING => {
+                self.discarded.count(Discard::Late);
+                return None;
+            }
+            Ok(received) => (received.length, received.source),
             Err(error) => {
                 if error.kind() != io::ErrorKind::WouldBlock {
                     self.discarded.count(Discard::Socket);
@@ -267,7 +272,7 @@ impl Endpoint {
             }
         };
         let datagram = &mut self.incoming[..length];
-        let (to, reply) = match self.channels.open(datagram, source.ip(), Instant::now()) {
+        let (to, reply) = match self.channels.open(datagram, source, Instant::now()) {
             Ok(Opened::Message(from, bytes)) => match postcard::from_bytes(bytes) {
                 Ok(message) => return Some((from.clone(), message)),
                 Err(_) => {
@@ -293,32 +298,12 @@ impl Endpoint {
     }
 }
 
-/// A bound socket.
-struct Bound {
-    socket: UdpSocket,
-    v4: bool,
-}
-
 fn route<'a>(
     channels: &mut Channels,
     sockets: &'a [Bound],
     to: &NodeName,
-) -> Option<(&'a UdpSocket, SocketAddr)> {
-    let of_family = |address: IpAddr| sockets.iter().find(|bound| bound.v4 == address.is_ipv4());
+) -> Option<(&'a Bound, SocketAddr)> {
+    let of_family = |address: IpAddr| sockets.iter().find(|bound| bound.reaches(address));
     let (endpoint, port) = channels.route(to, |endpoint| of_family(endpoint).is_some())?;
-    Some((&of_family(endpoint)?.socket, SocketAddr::new(endpoint, port)))
-}
-
-fn open(address: SocketAddr) -> io::Result<UdpSocket> {
-    let socket = Socket::new(Domain::for_address(address), Type::DGRAM, Some(Protocol::UDP))?;
-    if address.is_ipv6() {
-        socket.set_only_v6(true)?;
-        socket.set_tclass_v6(TRAFFIC_CLASS)?;
-    } else {
-        socket.set_tos_v4(TRAFFIC_CLASS)?;
-    }
-    socket.set_recv_buffer_size(RECEIVE_BUFFER)?;
-    socket.set_nonblocking(true)?;
-    socket.bind(&address.into())?;
-    Ok(socket.into())
+    Some((of_family(endpoint)?, SocketAddr::new(endpoint, port)))
 }

@@ -45,6 +45,7 @@ mod header;
 mod identity;
 mod keys;
 mod known;
+mod socket;
 mod window;
 
 pub use channels::{Channels, Opened, Refusal, SealError};

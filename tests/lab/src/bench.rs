@@ -79,7 +79,7 @@ pub fn main<G: Ground>(all: &[Row<G>], setting: &Setting<G>) -> ExitCode {
                 if let Some(stage) = bench.shared.take() {
                     explain(&stage.lab);
                 }
-                failed.push(row.name);
+                failed.push((row.name, format!("{error:#}")));
             }
         }
     }
@@ -87,7 +87,11 @@ pub fn main<G: Ground>(all: &[Row<G>], setting: &Setting<G>) -> ExitCode {
     let word = if failed.is_empty() { "ok" } else { "FAILED" };
     let (good, bad) = (rows.len() - failed.len(), failed.len());
     let seconds = begun.elapsed().as_secs_f64();
-    println!("\nresult: {word}. {good} passed; {bad} failed {failed:?}; {seconds:.1} s\n");
+    println!("\nresult: {word}. {good} passed; {bad} failed; {seconds:.1} s");
+    for (name, error) in &failed {
+        println!("    {name}: {error}");
+    }
+    println!();
     if failed.is_empty() { ExitCode::SUCCESS } else { ExitCode::FAILURE }
 }
 

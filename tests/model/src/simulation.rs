@@ -189,7 +189,8 @@ impl Simulation {
                 if let Some(until) = agent.stalled(self.now) {
                     return self.plan(until - self.now, Event::Input { node, boot, input });
                 }
-                self.input(node, *input);
+                let inputs = self.with_what_waits(node, *input);
+                self.inputs(node, inputs);
             }
             Event::Wake { node, generation } => {
                 let agent = &self.agents[node];
@@ -234,11 +235,29 @@ impl Simulation {
         self.input(node, Input::View(view));
     }
 
+    /// A thread that was stalled finds what has come meanwhile and takes it in together.
+    fn with_what_waits(&mut self, node: usize, input: Input) -> Vec<Input> {
+        let mut inputs = vec![input];
+        let boot = self.agents[node].boots;
+        while let Some(Reverse(Planned(at, _, Event::Input { node: its, boot: of, .. }))) =
+            self.queue.peek()
+            && (*at, *its, *of) == (self.now, node, boot)
+            && let Some(Reverse(Planned(_, _, Event::Input { input, .. }))) = self.queue.pop()
+        {
+            inputs.push(*input);
+        }
+        inputs
+    }
+
     fn input(&mut self, node: usize, input: Input) {
+        self.inputs(node, vec![input]);
+    }
+
+    fn inputs(&mut self, node: usize, inputs: Vec<Input>) {
         let clocks = self.agents[node].clocks(self.now);
         let agent = &mut self.agents[node];
         let Some(machine) = agent.machine.as_mut() else { return };
-        let effects = machine.handle(clocks, input);
+        let effects = machine.handle_all(clocks, inputs);
         let wake = machine.next_wakeup();
         agent.generation += 1;
         let generation = agent.generation;

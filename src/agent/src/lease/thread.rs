@@ -18,6 +18,9 @@ use super::{Command, KeptFile, LeaseHandle, Notice, Update};
 
 /// Looked at when nothing is due: conflicts are noticed within this.
 const IDLE: Duration = Duration::from_millis(250);
+/// Datagrams taken in one turn, at most: the more have come, the less each costs, and no flood of them
+/// keeps the thread from what is due.
+const TOGETHER: usize = 64;
 /// A wake-up later than this is told: rows of the suite that say "nothing moves" rest on it.
 const STALL: u64 = 100_000_000;
 
@@ -76,18 +79,31 @@ impl<M: AddressMap, A: Announcer> Running<M, A> {
             let pause = due
                 .map_or(IDLE, |at| Duration::from_nanos(at.0.saturating_sub(now().boot.0)))
                 .min(IDLE);
-            let event = self.hands.endpoint.recv::<Message>(pause);
+            let (inputs, woken) = self.receive(pause)?;
             self.note_stall(due);
-            match event.map_err(|error| format!("cannot wait for peers: {error}"))? {
-                Event::Message { from, message } => self.feed(Input::Receive { from, message })?,
-                Event::Woken => self.take_commands(commands)?,
-                Event::Timeout => {}
+            // Without any input too: time is looked at in every turn.
+            self.feed(inputs)?;
+            if woken {
+                self.take_commands(commands)?;
             }
-            // Ticks are never starved by a flood of messages.
-            self.feed(Input::Tick)?;
             self.probe()?;
         }
         Ok(())
+    }
+
+    /// Waits for a message and takes those that wait behind it; true where commands wait.
+    fn receive(&mut self, mut pause: Duration) -> Result<(Vec<Input>, bool), String> {
+        let mut inputs = Vec::new();
+        while inputs.len() < TOGETHER {
+            let event = self.hands.endpoint.recv::<Message>(pause);
+            match event.map_err(|error| format!("cannot wait for peers: {error}"))? {
+                Event::Message { from, message } => inputs.push(Input::Receive { from, message }),
+                Event::Woken => return Ok((inputs, true)),
+                Event::Timeout => break,
+            }
+            pause = Duration::ZERO;
+        }
+        Ok((inputs, false))
     }
 
     fn due(&self) -> Option<BootTime> {
@@ -124,7 +140,7 @@ impl<M: AddressMap, A: Announcer> Running<M, A> {
                 Command::NeedHolder(address) => Input::NeedHolder { address },
                 Command::Stop { handover } => Input::Stop { handover },
             };
-            self.feed(input)?;
+            self.feed([input])?;
         }
     }
 
@@ -138,8 +154,8 @@ impl<M: AddressMap, A: Announcer> Running<M, A> {
         }
     }
 
-    fn feed(&mut self, input: Input) -> Result<(), String> {
-        let effects = self.machine.handle(now(), input);
+    fn feed(&mut self, inputs: impl IntoIterator<Item = Input>) -> Result<(), String> {
+        let effects = self.machine.handle_all(now(), inputs);
         self.stopped |= effects
             .iter()
             .any(|effect| matches!(effect, egret_core::quorum::Effect::Report(Report::Stopped)));
@@ -152,7 +168,7 @@ impl<M: AddressMap, A: Announcer> Running<M, A> {
             match due {
                 Due::Send(address) => self.hands.send_probe(address),
                 Due::Done { address, conflict } => {
-                    self.feed(Input::Probed { address, conflict })?;
+                    self.feed([Input::Probed { address, conflict }])?;
                 }
             }
         }

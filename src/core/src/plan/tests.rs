@@ -1,6 +1,7 @@
 use crate::model::{Failback, Millis};
 use crate::testing::{World, ip, mk_claim, mk_explicit, mk_pool, mk_ref, render};
 
+mod crashes;
 mod laws;
 mod objects;
 

@@ -49,7 +49,8 @@ impl Machine {
             }
             _ => 0,
         };
-        Some(due.max(entry.pause))
+        let step = self.config.timing.ask_step.max(1);
+        Some(due.max(entry.pause).next_multiple_of(step))
     }
 
     /// What this node asks with for an address: the fence that it has read.
@@ -132,6 +133,7 @@ impl Machine {
         out: &mut Out,
     ) {
         let mut released = Vec::new();
+        let mut paused = Vec::new();
         for address in addresses {
             let wait = self.rounds.get(&round).and_then(|round| round.wait(*address));
             let Some(entry) = self.addresses.get_mut(address) else { continue };
@@ -145,23 +147,31 @@ impl Machine {
                 coming.vote_at = Some(now.boot.0 + self.config.timing.repeats[0]);
                 continue;
             }
-            self.pause(now, *address, wait);
+            paused.push((*address, wait));
             if earnest {
                 released.push((*address, None));
             }
         }
+        self.pause(now, &paused);
         self.release(now, &released, out);
     }
 
-    fn pause(&mut self, now: Now, address: IpAddr, wait: Option<u64>) {
+    /// One pause for all of a round, but for rank and refusals: each with a chance of its own, they
+    /// would never share a round again.
+    fn pause(&mut self, now: Now, paused: &[(IpAddr, Option<u64>)]) {
+        if paused.is_empty() {
+            return;
+        }
         let random = self.random(self.config.timing.pause_random + 1);
         let timing = &self.config.timing;
-        let wait = wait.unwrap_or(timing.pause).min(timing.pause);
-        let Some(plan) = self.plan(address) else { return };
-        let Some(entry) = self.addresses.get(&address) else { return };
-        let pause = now.boot.0 + wait + timing.pause_rank * self.rank(entry, plan) + random;
-        if let Some(entry) = self.addresses.get_mut(&address) {
-            entry.pause = pause;
+        for (address, wait) in paused {
+            let wait = wait.unwrap_or(timing.pause).min(timing.pause);
+            let Some(plan) = self.plan(*address) else { continue };
+            let Some(entry) = self.addresses.get(address) else { continue };
+            let pause = now.boot.0 + wait + timing.pause_rank * self.rank(entry, plan) + random;
+            if let Some(entry) = self.addresses.get_mut(address) {
+                entry.pause = pause;
+            }
         }
     }
 

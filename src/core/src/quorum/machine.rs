@@ -144,24 +144,37 @@ impl Machine {
 
     /// Takes one input and says what to do, in order.
     pub fn handle(&mut self, now: Now, input: Input) -> Vec<Effect> {
+        self.handle_all(now, [input])
+    }
+
+    /// Takes inputs that have come together, in their order. What is kept is kept once for all, and
+    /// time is looked at once behind them: a node with many addresses gets through a backlog of
+    /// datagrams faster than one by one.
+    pub fn handle_all(&mut self, now: Now, inputs: impl IntoIterator<Item = Input>) -> Vec<Effect> {
         let mut out = Out::default();
         self.now = now;
-        match input {
-            Input::Tick => {}
-            Input::Receive { from, message } => self.on_message(now, &from, message, &mut out),
-            Input::View(view) => self.on_view(now, view, &mut out),
-            Input::ConsistentRead { began, view } => {
-                self.on_view(now, view, &mut out);
-                self.on_consistent_read(now, began, &mut out);
-            }
-            Input::Probed { address, conflict } => self.on_probed(now, address, conflict, &mut out),
-            Input::GrantsApplied { epoch } => self.on_own_grants(epoch, &mut out),
-            Input::AskGrants { address, epoch } => self.ask_grants(now, address, epoch, &mut out),
-            Input::NeedHolder { address } => self.need_holder(now, address, &mut out),
-            Input::Stop { handover } => self.stop(now, handover, &mut out),
+        for input in inputs {
+            self.take_in(now, input, &mut out);
         }
         self.advance(now, &mut out);
         self.with_keep(out)
+    }
+
+    fn take_in(&mut self, now: Now, input: Input, out: &mut Out) {
+        match input {
+            Input::Tick => {}
+            Input::Receive { from, message } => self.on_message(now, &from, message, out),
+            Input::View(view) => self.on_view(now, view, out),
+            Input::ConsistentRead { began, view } => {
+                self.on_view(now, view, out);
+                self.on_consistent_read(now, began, out);
+            }
+            Input::Probed { address, conflict } => self.on_probed(now, address, conflict, out),
+            Input::GrantsApplied { epoch } => self.on_own_grants(epoch, out),
+            Input::AskGrants { address, epoch } => self.ask_grants(now, address, epoch, out),
+            Input::NeedHolder { address } => self.need_holder(now, address, out),
+            Input::Stop { handover } => self.stop(now, handover, out),
+        }
     }
 
     /// What is to be kept comes first: everything behind it may rest on it.

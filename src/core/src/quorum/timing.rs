@@ -32,6 +32,9 @@ pub struct Timing {
     pub pause_rank: u64,
     /// Added to the pause at random, up to: 12 ms.
     pub pause_random: u64,
+    /// A candidate asks at multiples of this, so that the addresses of a node that has died share
+    /// rounds, whatever the moments in which its last renewals came: 4 ms.
+    pub ask_step: u64,
     /// How long an address is `Leaving`: 2 s.
     pub leaving: u64,
     /// A successor that has not answered within this is given up by who stops: 150 ms.
@@ -74,6 +77,7 @@ impl Default for Timing {
             pause: 50 * MS,
             pause_rank: 12 * MS,
             pause_random: 12 * MS,
+            ask_step: 4 * MS,
             leaving: 2000 * MS,
             successor: 150 * MS,
             heartbeat: 1000 * MS,

@@ -132,6 +132,31 @@ fn a_message_of_another_build_is_counted() {
 }
 
 #[test]
+fn what_has_waited_too_long_is_dropped_and_what_came_since_is_read() {
+    let namespace = Namespace::new("peers");
+    let _inside = namespace.enter();
+    let (mut a, mut b) = pair(&loopback()[..1], &loopback()[..1]);
+    a.send(&"b".into(), &"ping".to_string()).unwrap();
+    assert_eq!(receive(&mut b, &mut a), message("a", "ping"));
+    for _ in 0..3 {
+        a.send(&"b".into(), &"old".to_string()).unwrap();
+    }
+    std::thread::sleep(Duration::from_millis(150));
+    let end = Instant::now() + LONG;
+    loop {
+        // Also the new one may be late, on a machine that stands still between the two lines.
+        a.send(&"b".into(), &"new".to_string()).unwrap();
+        let event = b.recv(Duration::from_millis(1)).unwrap();
+        if event == message("a", "new") {
+            break;
+        }
+        assert_eq!(event, Event::Timeout);
+        assert!(Instant::now() < end, "nothing was read any more");
+    }
+    assert!(b.discarded().get(Discard::Late) >= 3);
+}
+
+#[test]
 fn what_cannot_be_sent_or_bound_says_why() {
     let namespace = Namespace::new("peers");
     let _inside = namespace.enter();

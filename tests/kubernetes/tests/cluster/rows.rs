@@ -4,8 +4,9 @@ mod agents;
 mod chained;
 mod claims;
 mod controller;
-mod fifty;
+
 mod foreign;
+mod hundred;
 mod install;
 mod kubelet;
 mod outage;
@@ -42,7 +43,7 @@ pub const ALL: &[Row<Cluster>] = &[
     Row { name: "s30_drain_gateway", run: power::drain },
     Row { name: "s08_rolling_restart_of_agents", run: restart::run },
     Row { name: "helm_upgrade_and_rollback", run: upgrade::run },
-    Row { name: "gateway_with_50_addresses", run: fifty::run },
+    Row { name: "gateway_with_100_addresses", run: hundred::run },
     Row { name: "s26_no_gateway_available", run: claims::no_gateway },
     Row { name: "overlay_and_iptables", run: overlay::run },
     Row { name: "uninstall_leaves_nothing", run: install::uninstall },

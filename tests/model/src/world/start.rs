@@ -61,6 +61,7 @@ pub fn timing(ask_percent: u64) -> Timing {
         pause: STEP,
         pause_rank: 0,
         pause_random: 0,
+        ask_step: 0,
         leaving: NEVER,
         successor: STEP,
         heartbeat: NEVER,

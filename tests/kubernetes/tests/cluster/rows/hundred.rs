@@ -1,4 +1,4 @@
-//! A gateway with 50 addresses dies: all have another holder, and the API server hears of it in a
+//! A gateway with 100 addresses dies: all have another holder, and the API server hears of it in a
 //! bounded number of writes.
 
 use std::collections::BTreeMap;
@@ -10,14 +10,14 @@ use egret_lab::{Ground, wait_until};
 use crate::world::{Bench, Stage};
 
 const GATEWAYS: [&str; 2] = ["gateway-1", "gateway-2"];
-/// Claims of so many addresses each: 100, of which each of the two gateways has about a half.
-const CLAIMS: u8 = 2;
+/// Claims of so many addresses each: 200, of which each of the two gateways has about a half.
+const CLAIMS: u8 = 4;
 const EACH: usize = 50;
 
 pub fn run(bench: &mut Bench) -> Result<()> {
     let stage = bench.stage()?;
     for gateway in GATEWAYS {
-        stage.lab.kubectl().ask(&["label", "node", gateway, "egret-test/fifty=true"])?;
+        stage.lab.kubectl().ask(&["label", "node", gateway, "egret-test/hundred=true"])?;
     }
     stage.lab.kubectl().apply(&manifests())?;
     let all = usize::from(CLAIMS) * EACH;
@@ -61,7 +61,7 @@ fn holders(stage: &Stage) -> Option<BTreeMap<String, usize>> {
     std::thread::sleep(Duration::from_secs(1));
     let mut found = BTreeMap::new();
     for object in stage.lab.objects("EgressAddress").ok()? {
-        if object["spec"]["poolRef"]["name"] == "fifty" {
+        if object["spec"]["poolRef"]["name"] == "hundred" {
             let holder = object["status"]["holding"]["node"].as_str();
             if let Some(holder) = holder {
                 *found.entry(holder.to_owned()).or_default() += 1;
@@ -75,12 +75,12 @@ fn holders(stage: &Stage) -> Option<BTreeMap<String, usize>> {
 fn manifests() -> String {
     let mut text = "apiVersion: egret.dev/v1alpha1
 kind: EgressPool
-metadata: {name: fifty}
+metadata: {name: hundred}
 spec:
   provider: L2
   addresses: ['2001:db8:5::1:0/120']
   gateways:
-    nodeSelector: {matchLabels: {egret-test/fifty: \"true\"}}
+    nodeSelector: {matchLabels: {egret-test/hundred: \"true\"}}
     maxAddressesPerNode: 250
   allowedNamespaces: {matchLabels: {egress: partners}}
 "
@@ -93,12 +93,12 @@ spec:
             "---
 apiVersion: egret.dev/v1alpha1
 kind: StaticEgressIP
-metadata: {{name: fifty-{claim}, namespace: payments}}
+metadata: {{name: hundred-{claim}, namespace: payments}}
 spec:
-  poolRef: {{name: fifty}}
+  poolRef: {{name: hundred}}
   families: [IPv6]
   addresses: [{}]
-  podSelector: {{matchLabels: {{app: fifty-{claim}}}}}
+  podSelector: {{matchLabels: {{app: hundred-{claim}}}}}
   destinations: [{{cidr: '2001:db8:6::/64'}}]
 ",
             addresses.join(", ")

@@ -41,6 +41,11 @@ check: ## formatting, lints, licences
 unit: setup-kubernetes ## tests of values, of the kernel in namespaces, of the lease protocol, on an API server
 	@cargo test $(CARGO_FLAGS) --workspace --exclude egret-lab --exclude egret-kubernetes
 
+.PHONY: aws-double
+aws-double: ## tests of the EC2 that the AWS provider is tested against
+	@tests/setup.sh aws
+	@target/aws/venv/bin/python -m pytest -q tests/aws/double
+
 .PHONY: lab
 lab: setup ## scenarios in the laboratory
 	@tests/step.sh "build of the next pin layout, to upgrade to" cargo build $(CARGO_FLAGS) -p egret --features layout-next

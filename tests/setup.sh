@@ -3,6 +3,7 @@
 #   tests/setup.sh              for the build and the laboratory
 #   tests/setup.sh check        and cargo-deny
 #   tests/setup.sh kubernetes   and what a real cluster is made of, in target/kubernetes/bin
+#   tests/setup.sh aws          and the EC2 double's Python, in target/aws/venv
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
@@ -28,6 +29,9 @@ if [ "${1:-}" = kubernetes ]; then
   packages+=(containerd runc containernetworking-plugins busybox-static openssl curl ipset buildah mmdebstrap
     ca-certificates)
 fi
+if [ "${1:-}" = aws ]; then
+  packages+=(python3-venv)
+fi
 missing=()
 for package in "${packages[@]}"; do
   dpkg-query -W -f='${Status}' "$package" 2>/dev/null | grep -q 'install ok installed' || missing+=("$package")
@@ -47,4 +51,20 @@ fi
 
 if [ "${1:-}" = kubernetes ]; then
   tests/kubernetes/build.sh
+fi
+
+# The versions are exact, so what is installed is right as long as the list has not changed.
+if [ "${1:-}" = aws ]; then
+  venv=target/aws/venv
+  list=tests/aws/double/requirements.txt
+  if ! cmp -s "$list" "$venv/requirements.txt"; then
+    rm -rf "$venv"
+    python3 -m venv "$venv"
+    tests/step.sh "install the EC2 double's Python" \
+      "$venv/bin/pip" install --quiet --disable-pip-version-check --no-deps --requirement "$list"
+    # `python -m egret_ec2` from anywhere.
+    site=$("$venv/bin/python" -c 'import sysconfig; print(sysconfig.get_path("purelib"))')
+    realpath --relative-to="$site" tests/aws/double >"$site/egret_ec2.pth"
+    cp "$list" "$venv/requirements.txt"
+  fi
 fi

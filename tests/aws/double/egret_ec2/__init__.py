@@ -1,0 +1,8 @@
+"""An EC2 that runs here: moto, corrected towards what EC2 does, with faults on demand.
+
+State lives in moto's EC2 backends and nowhere else: an Elastic IP knows its network interface and
+private address, a network interface knows its addresses, and every other view (associations in
+descriptions, free addresses of a subnet, /egret/state) is derived from those two. All of it is read
+and written under one lock (`server.Server.lock`), so calls are serial and a refused call changes
+nothing.
+"""

@@ -1,0 +1,136 @@
+"""Launch with addresses that are free, terminate with everything given back, stop with all kept.
+
+https://docs.aws.amazon.com/AWSEC2/latest/APIReference/API_RunInstances.html
+https://docs.aws.amazon.com/AWSEC2/latest/APIReference/API_InstanceNetworkInterfaceSpecification.html
+https://docs.aws.amazon.com/AWSEC2/latest/UserGuide/terminating-instances.html
+https://docs.aws.amazon.com/AWSEC2/latest/UserGuide/Stop_Start.html
+"""
+
+from typing import Any
+
+from moto import settings
+from moto.ec2.models.instances import Instance, InstanceBackend
+
+from .. import ledger
+from ..errors import refuse
+from . import interfaces
+
+_run = InstanceBackend.run_instances
+
+
+def run(
+    self: Any,
+    image_id: str,
+    count: int,
+    user_data: Any,
+    security_group_names: list[str],
+    **kwargs: Any,
+) -> Any:
+    specs = kwargs.get("nics") or []
+    if not specs and not kwargs.get("subnet_id"):
+        kwargs["subnet_id"] = _default_subnet(self, kwargs.get("placement"))
+    if specs and not any("SubnetId" in s or "NetworkInterfaceId" in s for s in specs):
+        for spec in specs:
+            spec["SubnetId"] = _default_subnet(self, kwargs.get("placement"))
+    if specs and not any(int(spec.get("DeviceIndex", -1)) == 0 for spec in specs):
+        raise refuse(
+            "InvalidParameterCombination", "A network interface with device index 0 is missing"
+        )
+    _check_existing(self, specs)
+    reservation = _run(self, image_id, count, user_data, security_group_names, **kwargs)
+    existing = {int(s["DeviceIndex"]) for s in specs if s.get("NetworkInterfaceId")}
+    kept = {
+        int(s["DeviceIndex"])
+        for s in specs
+        if str(s.get("DeleteOnTermination", "true")).lower() == "false"
+    }
+    for instance in reservation.instances:
+        for index, eni in instance.nics.items():
+            eni.delete_on_termination = index not in existing | kept
+            _check_limits(instance, eni)
+    return reservation
+
+
+def _default_subnet(backend: Any, zone: str | None) -> str:
+    """https://docs.aws.amazon.com/vpc/latest/userguide/default-subnet.html"""
+    subnets = backend.get_default_subnets()
+    subnet = subnets.get(zone) if zone else next(iter(subnets.values()), None)
+    if subnet is None:
+        raise refuse("MissingInput", "No subnets found for the default VPC. Please specify a subnet.")
+    return subnet.id
+
+
+def _check_existing(backend: Any, specs: list[dict[str, Any]]) -> None:
+    for spec in specs:
+        eni_id = spec.get("NetworkInterfaceId")
+        if eni_id and backend.get_network_interface(eni_id).instance is not None:
+            raise refuse(
+                "InvalidNetworkInterface.InUse", f"Interface: [{eni_id}] is currently in use."
+            )
+
+
+def _check_limits(instance: Any, eni: Any) -> None:
+    for family, used in (
+        ("Ipv4", len(ledger.addresses(eni)) + len(ledger.prefixes(eni))),
+        ("Ipv6", len(eni.ipv6_addresses) + len(ledger.ipv6_prefixes(eni))),
+    ):
+        limit = ledger.limit(instance.instance_type, family)
+        if limit is not None and used > limit:
+            raise refuse(
+                "InvalidInterface.IpAddressLimitExceeded",
+                f"Interface with {used} {family} addresses exceeds the limit of {limit} "
+                f"for {instance.instance_type}",
+            )
+
+
+_terminate = Instance.terminate
+
+
+def terminate(self: Any) -> Any:
+    for eni in list(self.nics.values()):
+        self.detach_eni(eni)
+        if eni.delete_on_termination:
+            interfaces.remove(eni)
+    return _terminate(self)
+
+
+def _primary(instance: Any) -> Any | None:
+    return instance.nics.get(0)
+
+
+def _private_dns(instance: Any) -> str:
+    primary = _primary(instance)
+    if primary is None:
+        return ""
+    region = instance.ec2_backend.region_name
+    domain = "ec2.internal" if region == "us-east-1" else f"{region}.compute.internal"
+    return f"ip-{primary.private_ip_address.replace('.', '-')}.{domain}"
+
+
+def _private_ip(instance: Any) -> str | None:
+    primary = _primary(instance)
+    return primary.private_ip_address if primary else None
+
+
+def _public_ip(instance: Any) -> str | None:
+    primary = _primary(instance)
+    return primary.public_ip if primary else None
+
+
+_subnet_id = Instance.subnet_id
+
+
+def _subnet(instance: Any) -> str | None:
+    """A terminated instance is described without a subnet and without interfaces."""
+    return None if instance.state == "terminated" else _subnet_id.__get__(instance)
+
+
+def apply() -> None:
+    # InvalidInstanceType for a type that does not exist.
+    settings.EC2_ENABLE_INSTANCE_TYPE_VALIDATION = True
+    Instance.subnet_id = property(_subnet)
+    InstanceBackend.run_instances = run
+    Instance.terminate = terminate
+    Instance.private_ip = Instance.private_ip_address = property(_private_ip)
+    Instance.public_ip = Instance.public_ip_address = property(_public_ip)
+    Instance.private_dns_name = property(_private_dns)

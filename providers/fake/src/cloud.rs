@@ -142,6 +142,20 @@ impl Cloud {
         self.call(Call::Assign, operation, |model| model.assign(address, node)).await
     }
 
+    /// What an attachment there would be. Nothing is ever made ready: a mapping is there always.
+    pub(crate) async fn ready(
+        &self,
+        address: IpAddr,
+        node: &NodeName,
+    ) -> Result<Attachment, PortError> {
+        let operation = format!("see whether {node} can serve {address}");
+        self.call(Call::Describe, operation, |model| {
+            model.serves(address, node)?;
+            Ok(model.attachment(address, node))
+        })
+        .await
+    }
+
     pub(crate) async fn unassign(&self, address: IpAddr, node: &NodeName) -> Result<(), PortError> {
         let operation = format!("unassign {address} from {node}");
         self.call(Call::Unassign, operation, |model| model.unassign(address, node)).await
@@ -199,11 +213,8 @@ impl Model {
         self.unseen = self.unseen.saturating_sub(1);
         let attached = if stale { &self.seen } else { &self.attached };
         let attachments = attached.iter().filter(|(address, _)| addresses.contains(address));
-        let attachments = attachments.map(|(address, node)| {
-            let wires = self.addresses.get(address).map(|known| &known.wires);
-            let wire = wires.and_then(|wires| wires.get(node)).copied();
-            (*address, Attachment { node: node.clone(), wire })
-        });
+        let attachments =
+            attachments.map(|(address, node)| (*address, self.attachment(*address, node)));
         let offers = nodes.iter().filter_map(|name| {
             let node = self.nodes.get(name)?;
             let used = attached.values().filter(|holder| *holder == name).count();
@@ -212,9 +223,27 @@ impl Model {
                 self.addresses.get(address).is_some_and(|known| known.fits(node))
             };
             let can_serve = addresses.iter().filter(fits).copied().collect();
-            Some((name.clone(), NodeOffer { free: node.room.saturating_sub(used), can_serve }))
+            let free = node.room.saturating_sub(used);
+            Some((name.clone(), NodeOffer { free, can_serve, refused: None }))
         });
         Observed { attachments: attachments.collect(), nodes: offers.collect() }
+    }
+
+    fn attachment(&self, address: IpAddr, node: &NodeName) -> Attachment {
+        let wires = self.addresses.get(&address).map(|known| &known.wires);
+        let wire = wires.and_then(|wires| wires.get(node)).copied();
+        Attachment { wire, ..Attachment::at(node.clone()) }
+    }
+
+    fn serves(
+        &self,
+        address: IpAddr,
+        name: &NodeName,
+    ) -> Result<&Node, (ErrorClass, &'static str)> {
+        let known = self.addresses.get(&address);
+        let known = known.ok_or((ErrorClass::NotFound, "no such address"))?;
+        let node = self.nodes.get(name).ok_or((ErrorClass::NotFound, "no such node"))?;
+        known.fits(node).then_some(node).ok_or((ErrorClass::Invalid, "it is of another zone"))
     }
 
     fn assign(
@@ -222,15 +251,10 @@ impl Model {
         address: IpAddr,
         name: &NodeName,
     ) -> Result<(), (ErrorClass, &'static str)> {
-        let known = self.addresses.get(&address);
-        let known = known.ok_or((ErrorClass::NotFound, "no such address"))?;
-        let node = self.nodes.get(name).ok_or((ErrorClass::NotFound, "no such node"))?;
-        if !known.fits(node) {
-            return Err((ErrorClass::Invalid, "the address is of another zone"));
-        }
+        let room = self.serves(address, name)?.room as usize;
         let others = self.attached.iter().filter(|(held, _)| **held != address);
         let used = others.filter(|(_, holder)| *holder == name).count();
-        if used >= node.room as usize {
+        if used >= room {
             return Err((ErrorClass::Quota, "the node has no room"));
         }
         self.change(|attached| drop(attached.insert(address, name.clone())));

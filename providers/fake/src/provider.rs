@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use egret_core::model::{Attachment, NodeName};
 use egret_ports::error::{ErrorClass, PortError};
-use egret_ports::provider::{Capabilities, Observed, Provider};
+use egret_ports::provider::{Capabilities, Observed, Prepared, Provider};
 
 use crate::cloud::Cloud;
 
@@ -76,6 +76,18 @@ impl Provider for Fake {
         nodes: &BTreeSet<NodeName>,
     ) -> Result<Observed, PortError> {
         self.cloud.describe(addresses, nodes).await
+    }
+
+    async fn prepare(
+        &self,
+        node: &NodeName,
+        addresses: &BTreeSet<IpAddr>,
+    ) -> Result<Prepared, PortError> {
+        let mut prepared = Prepared::new();
+        for address in addresses {
+            prepared.insert(*address, self.cloud.ready(*address, node).await);
+        }
+        Ok(prepared)
     }
 
     async fn attach(&self, address: IpAddr, node: &NodeName) -> Result<Attachment, PortError> {

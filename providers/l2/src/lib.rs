@@ -66,6 +66,7 @@ impl Provider for L2 {
                 .copied()
                 .filter(|address| serves(&status.uplinks, *address))
                 .collect(),
+            refused: None,
         };
         let known = nodes.iter().filter_map(|node| {
             let found = snapshot.egress_nodes.get(node)?;
@@ -86,7 +87,7 @@ impl Provider for L2 {
                          selector or a range that fit each other";
             return Err(PortError::new(ErrorClass::Invalid, operation, wrong));
         }
-        Ok(Attachment { node: node.clone(), wire: None })
+        Ok(Attachment::at(node.clone()))
     }
 
     async fn detach(&self, _address: IpAddr, _node: &NodeName) -> Result<(), PortError> {

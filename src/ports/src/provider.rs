@@ -36,21 +36,44 @@ pub trait Provider: Send + Sync + 'static {
         nodes: &BTreeSet<NodeName>,
     ) -> impl Future<Output = Result<Observed, PortError>> + Send;
 
+    /// Makes `node` ready for exactly these addresses, as their owner or a standby, so that a later
+    /// `attach` there is the shortest, and takes away what was made ready there for others; what is
+    /// attached there stays. Says, for each of them, what `attach` would return, as things are now.
+    ///
+    /// Call it at every change of the plan and at every scan: what makes an address ready depends
+    /// on where it is attached.
+    ///
+    /// Default: there is nothing to make ready.
+    fn prepare(
+        &self,
+        node: &NodeName,
+        addresses: &BTreeSet<IpAddr>,
+    ) -> impl Future<Output = Result<Prepared, PortError>> + Send {
+        let ready = |address: &IpAddr| (*address, Ok(Attachment::at(node.clone())));
+        let prepared = addresses.iter().map(ready).collect();
+        async move { Ok(prepared) }
+    }
+
     /// Attaches `address` to `node`, moving it there in the shortest sequence where it is attached
-    /// elsewhere.
+    /// elsewhere. The node that it comes from may stay ready for it: `detach` and `prepare` there
+    /// end that.
     fn attach(
         &self,
         address: IpAddr,
         node: &NodeName,
     ) -> impl Future<Output = Result<Attachment, PortError>> + Send;
 
-    /// Detaches `address` from `node`; success where it is not attached there.
+    /// Detaches `address` from `node` and takes away what was made ready there for it; success
+    /// where there is neither.
     fn detach(
         &self,
         address: IpAddr,
         node: &NodeName,
     ) -> impl Future<Output = Result<(), PortError>> + Send;
 }
+
+/// What `prepare` made of each address.
+pub type Prepared = BTreeMap<IpAddr, Result<Attachment, PortError>>;
 
 /// What a provider can do.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -78,4 +101,6 @@ pub struct NodeOffer {
     pub free: u32,
     /// The addresses asked for that its subnets or zone can serve.
     pub can_serve: BTreeSet<IpAddr>,
+    /// Why it can serve none, and what to do; `None` where nothing is wrong with it.
+    pub refused: Option<String>,
 }

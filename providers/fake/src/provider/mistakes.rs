@@ -12,6 +12,8 @@ use super::*;
 enum Mistake {
     None,
     DetachesFromWhoeverHasIt,
+    PreparesByAttaching,
+    PreparesNothing,
     AttachesOnlyWhatIsFree,
     FailsWhereItIsSoAlready,
     ReturnsBeforeItIsSeen,
@@ -47,11 +49,28 @@ impl Provider for Mistaken {
         Ok(observed)
     }
 
+    async fn prepare(
+        &self,
+        node: &NodeName,
+        addresses: &BTreeSet<IpAddr>,
+    ) -> Result<Prepared, PortError> {
+        match self.mistake {
+            Mistake::PreparesNothing => return Ok(Prepared::new()),
+            Mistake::PreparesByAttaching => {
+                for address in addresses {
+                    self.cloud.assign(*address, node).await?;
+                }
+            }
+            _ => {}
+        }
+        self.fake.prepare(node, addresses).await
+    }
+
     async fn attach(&self, address: IpAddr, node: &NodeName) -> Result<Attachment, PortError> {
         use std::sync::atomic::Ordering::Relaxed;
 
         let holder = self.cloud.attached().remove(&address);
-        let attached = Attachment { node: node.clone(), wire: None };
+        let attached = Attachment::at(node.clone());
         let refuse = |class| Err(PortError::new(class, "attach", "a mistake of the test"));
         match self.mistake {
             Mistake::AttachesOnlyWhatIsFree
@@ -98,6 +117,8 @@ fn the_suite_finds_each_mistake_and_nothing_where_there_is_none() {
     for mistake in [
         Mistake::None,
         Mistake::DetachesFromWhoeverHasIt,
+        Mistake::PreparesByAttaching,
+        Mistake::PreparesNothing,
         Mistake::AttachesOnlyWhatIsFree,
         Mistake::FailsWhereItIsSoAlready,
         Mistake::ReturnsBeforeItIsSeen,

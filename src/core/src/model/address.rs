@@ -136,4 +136,18 @@ pub struct Attachment {
     /// What the packet carries on that node's uplink, where it is not the canonical address.
     #[serde(default)]
     pub wire: Option<IpAddr>,
+    /// What the cloud calls the interface that has it: detaching needs it once the Node is gone.
+    #[serde(default)]
+    pub interface: Option<String>,
+    /// What the cloud calls the address, where that is not the address (an Elastic IP's allocation).
+    #[serde(default)]
+    pub allocation: Option<String>,
+}
+
+impl Attachment {
+    /// At `node`, where the packets carry the address itself and the cloud has no ids for it.
+    #[must_use]
+    pub fn at(node: NodeName) -> Self {
+        Self { node, wire: None, interface: None, allocation: None }
+    }
 }

@@ -1,7 +1,7 @@
 //! The suite of [`Provider`]: every provider runs it against its cloud's best double, or, with
 //! leave to change things there, against the cloud.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
 use std::time::Duration;
 
@@ -43,6 +43,7 @@ pub async fn run<P: Provider>(case: &Case<P>) {
     offers_are_complete(case).await;
     attaching_is_seen_and_idempotent(case).await;
     moving_leaves_one(case).await;
+    what_is_prepared_is_what_attach_returns(case).await;
     detaching_takes_only_what_the_node_has(case).await;
     what_cannot_be_is_refused_and_changes_nothing(case).await;
     a_call_cut_off_anywhere_can_be_repeated(case).await;
@@ -75,6 +76,18 @@ impl<P: Provider> Case<P> {
     async fn attach(&self, address: IpAddr, node: &NodeName) -> Attachment {
         let attached = self.provider.attach(address, node).await;
         attached.unwrap_or_else(|error| panic!("attach {address} to {node} failed: {error}"))
+    }
+
+    async fn prepare(&self, node: &NodeName, addresses: &[IpAddr]) -> BTreeMap<IpAddr, Attachment> {
+        let wanted = addresses.iter().copied().collect();
+        let prepared = self.provider.prepare(node, &wanted).await;
+        let prepared = prepared.unwrap_or_else(|error| panic!("prepare of {node} failed: {error}"));
+        assert_eq!(prepared.keys().copied().collect::<BTreeSet<_>>(), wanted, "all of them");
+        let ready = |(address, ready): (IpAddr, Result<_, PortError>)| match ready {
+            Ok(ready) => (address, ready),
+            Err(error) => panic!("{address} cannot be made ready at {node}: {error}"),
+        };
+        prepared.into_iter().map(ready).collect()
     }
 
     async fn detach(&self, address: IpAddr, node: &NodeName) {
@@ -140,10 +153,44 @@ async fn moving_leaves_one<P: Provider>(case: &Case<P>) {
     let room = (case.offer(from).await.free, case.offer(to).await.free);
     assert_eq!(case.attach(address, to).await.node, *to);
     case.expect_at(address, Some(to)).await;
+    // Where it was it may be kept ready, until somebody says that it need not.
+    case.detach(address, from).await;
+    case.expect_at(address, Some(to)).await;
     if case.attaches() {
         let after = (case.offer(from).await.free, case.offer(to).await.free);
         assert_eq!(after, (room.0 + 1, room.1 - 1), "the old node keeps it");
     }
+}
+
+async fn what_is_prepared_is_what_attach_returns<P: Provider>(case: &Case<P>) {
+    let ([standby, holder], [address, other]) = (&case.nodes, case.addresses);
+    let free = case.offer(standby).await.free;
+    let ready = case.prepare(standby, &[address]).await;
+    assert_eq!(ready.get(&address).map(|ready| &ready.node), Some(standby), "not made ready");
+    case.expect_at(address, Some(holder)).await;
+    assert_eq!(case.prepare(standby, &[address]).await, ready, "ready already is success");
+    assert_eq!(Some(&case.attach(address, standby).await), ready.get(&address), "promised");
+    case.expect_at(address, Some(standby)).await;
+    case.attach(address, holder).await;
+    case.prepare(standby, &[other]).await;
+    case.prepare(standby, &[]).await;
+    case.expect_at(address, Some(holder)).await;
+    assert_eq!(case.offer(standby).await.free, free, "room is kept for what is not wanted");
+    // Cut off anywhere: the next ones leave nothing behind.
+    for steps in 0..1_000 {
+        let time = case.cancel_step * steps;
+        let wanted = [address, other].into();
+        let cut = tokio::time::timeout(time, case.provider.prepare(standby, &wanted)).await;
+        case.prepare(standby, &[]).await;
+        assert_eq!(case.offer(standby).await.free, free, "a prepare cut off leaves something");
+        if cut.is_ok() {
+            break;
+        }
+    }
+    let prepared = case.provider.prepare(&case.unknown, &[address].into()).await;
+    let ready = prepared.ok().and_then(|mut prepared| prepared.remove(&address));
+    assert!(!case.attaches() || !matches!(ready, Some(Ok(_))), "ready at an unknown node");
+    case.expect_at(address, Some(holder)).await;
 }
 
 async fn detaching_takes_only_what_the_node_has<P: Provider>(case: &Case<P>) {

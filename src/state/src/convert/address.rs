@@ -124,6 +124,7 @@ fn status_from_api(faults: &mut Faults, status: &api::EgressAddressStatus) -> Ad
             .wire_address
             .as_ref()
             .and_then(|text| faults.take("status.attachment.wireAddress", parse_address(text))),
+        ..Attachment::at(NodeName::new(&attachment.node))
     });
     AddressStatus {
         holding: status.holding.as_ref().map(holding_from_api),

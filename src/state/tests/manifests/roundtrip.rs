@@ -46,6 +46,7 @@ fn addresses() {
         attachment: Some(Attachment {
             node: "node-3".into(),
             wire: Some("10.0.0.9".parse().unwrap()),
+            ..Attachment::at("node-3".into())
         }),
         conditions: conditions(),
     };

@@ -46,6 +46,12 @@ aws-double: ## tests of the EC2 that the AWS provider is tested against
 	@tests/setup.sh aws
 	@target/aws/venv/bin/python -m pytest -q tests/aws/double
 
+.PHONY: terraform
+terraform: ## the Terraform module for AWS, offline: names, policy, documentation
+	@tests/setup.sh terraform
+	@PYTHONPATH=tests/terraform target/terraform/venv/bin/python -m egret_terraform
+	@target/terraform/venv/bin/python -m pytest -q -rs -p no:cacheprovider tests/terraform
+
 .PHONY: lab
 lab: setup ## scenarios in the laboratory
 	@tests/step.sh "build of the next pin layout, to upgrade to" cargo build $(CARGO_FLAGS) -p egret --features layout-next

@@ -4,8 +4,10 @@
 #   tests/setup.sh check        and cargo-deny
 #   tests/setup.sh kubernetes   and what a real cluster is made of, in target/kubernetes/bin
 #   tests/setup.sh aws          and the EC2 double's Python, in target/aws/venv
+#   tests/setup.sh terraform    only what the checks of terraform/aws need, in target/terraform
 set -euo pipefail
 cd "$(dirname "$0")/.."
+if [ "${1:-}" = terraform ]; then exec tests/terraform/setup.sh; fi
 
 toolchain=$(sed -n 's/^channel = "\(.*\)"/\1/p' rust-toolchain.toml)
 if ! command -v cargo >/dev/null || ! cargo --version >/dev/null 2>&1; then

@@ -88,7 +88,7 @@ resource "aws_vpc_security_group_egress_rule" "gateway" {
 
 # A security group lets answers in by what it has seen leave. The interface that an address has moved to has seen
 # nothing: these rules are what its connections need. Egret's ports begin at 1024; what no connection of a claim waits
-# for is dropped on the gateway.
+# for is dropped by Egret (docs/operations.md, no_block and not_established).
 resource "aws_vpc_security_group_ingress_rule" "answers" {
   for_each = toset(["tcp", "udp"])
 

@@ -1,0 +1,111 @@
+"""References: to resources and their attributes, variables, locals, and to other modules' inputs and outputs."""
+
+import re
+
+from .hcl import META, Module, expressions, items, load, text_of
+from .names import key_of, near
+from .schema import Schema
+
+RESOURCE = re.compile(r'(?<![\w."-])((?:data\.)?aws_\w+)\.(\w+)')
+# The loop variable of `for x in RESOURCE : …`.
+LOOP = re.compile(r"\bfor\s+(?:\w+\s*,\s*)?(\w+)\s+in\s+((?:data\.)?aws_\w+)\.(\w+)\s*:")
+
+
+def steps(text: str, at: int) -> list[str]:
+    """What is accessed from `at` on: names, and [] for an index or a splat."""
+    found = []
+    while at < len(text):
+        if match := re.match(r"\.(\w+|\*)", text[at:]):
+            found.append("[]" if match[1] == "*" or match[1].isdigit() else match[1])
+            at += match.end()
+        elif text[at] == "[":
+            depth, end = 0, at
+            for end in range(at, len(text)):
+                depth += {"[": 1, "]": -1}.get(text[end], 0)
+                if depth == 0:
+                    break
+            found.append("[]")
+            at = end + 1
+        else:
+            break
+    return found
+
+
+def attribute_problem(where: str, shown: str, path: list[str], attributes: dict) -> str | None:
+    """Follows names as far as the schema goes: below a map or a list of text it knows nothing."""
+    for name in path:
+        if name == "[]":
+            continue
+        if name not in attributes:
+            return f"{where}: {shown} has no attribute {name}{near(name, attributes)}"
+        shown += f".{name}"
+        attributes = attributes[name]["nested"]
+        if attributes is None:
+            return None
+    return None
+
+
+def resource_problems(module: Module, schema: Schema) -> list[str]:
+    declared = {(key_of(block), block.name): block for block in module.resources}
+    problems = []
+
+    def follow(where, key, name, path):
+        if (key, name) not in declared:
+            problems.append(f"{where}: {key}.{name} is declared nowhere in {module.folder.name}")
+        elif attributes := schema.get(key):
+            problems.append(attribute_problem(where, f"{key}.{name}", path, attributes))
+
+    for file, content in module.files.items():
+        for text in expressions(content):
+            for match in RESOURCE.finditer(text):
+                follow(file, match[1], match[2], steps(text, match.end()))
+            for loop in LOOP.finditer(text):
+                for use in re.finditer(rf"(?<![\w.]){loop[1]}(?=\.)", text[loop.end() :]):
+                    follow(file, loop[2], loop[3], steps(text[loop.end() :], use.end()))
+    for block in module.resources:
+        over = re.fullmatch(r"\$\{((?:data\.)?aws_\w+)\.(\w+)\}", str(block.body.get("for_each", "")))
+        for text in expressions(block.body) if over else ():
+            for use in re.finditer(r"(?<![\w.])each\.value(?=\.)", text):
+                follow(str(block), over[1], over[2], steps(text, use.end()))
+    return [problem for problem in problems if problem]
+
+
+def used(module: Module, prefix: str):
+    """(file, name) of every `prefix.name`."""
+    for file, content in module.files.items():
+        for text in expressions(content):
+            for match in re.finditer(rf"(?<![\w.]){prefix}\.(\w+)", text):
+                yield file, match[1]
+
+
+def value_problems(module: Module) -> list[str]:
+    problems = []
+    for prefix, declared in (("var", module.variables), ("local", module.locals), ("module", module.calls)):
+        for file, name in used(module, prefix):
+            if name not in declared:
+                problems.append(f"{file}: {prefix}.{name} is declared nowhere{near(name, declared)}")
+    for name in module.locals.keys() - {name for _, name in used(module, "local")}:
+        problems.append(f"{module.folder.name}: local.{name} is used nowhere: take it out")
+    return problems
+
+
+def call_problems(module: Module) -> list[str]:
+    problems = []
+    for name, (file, body) in module.calls.items():
+        called = load((module.folder / text_of(body["source"])).resolve())
+        given = {key for key, _ in items(body)} - META - {"source", "version", "providers"}
+        for extra in given - called.variables.keys():
+            problems.append(f"{file}: module.{name} has no variable {extra}{near(extra, called.variables)}")
+        for variable, (_, declared) in called.variables.items():
+            if "default" not in declared and variable not in given:
+                problems.append(f"{file}: module.{name} needs the variable {variable}")
+        for where, content in module.files.items():
+            for text in expressions(content):
+                for match in re.finditer(rf"\bmodule\.{name}\.(\w+)", text):
+                    if match[1] not in called.outputs:
+                        problems.append(f"{where}: module.{name} has no output {match[1]}{near(match[1], called.outputs)}")
+    return problems
+
+
+def check(module: Module, schema: Schema) -> list[str]:
+    return resource_problems(module, schema) + value_problems(module) + call_problems(module)

@@ -1,0 +1,62 @@
+"""A wrong name in a .tf file is found, and the sentence names it."""
+
+import pytest
+
+from egret_terraform import hcl, names
+
+EIP = 'resource "aws_eip" "x" {\n  %s\n}\n'
+INTERFACE = 'resource "aws_network_interface" "x" {\n  subnet_id = "subnet-1"\n  %s\n}\n'
+
+WRONG = {
+    "a type that the provider has not": (
+        'resource "aws_elastic_ip" "x" {}\n',
+        "aws_elastic_ip.x: the provider has no resource aws_elastic_ip",
+    ),
+    "a data source that it has not": ('data "aws_regionn" "x" {}\n', "the provider has no data aws_regionn; did you mean data-aws-region"),
+    "an attribute that the type has not": (EIP % "domian = \"vpc\"", "aws_eip.x: no attribute or block domian; did you mean domain?"),
+    "an attribute that only AWS sets": (EIP % "allocation_id = \"a\"", "allocation_id is computed and cannot be set"),
+    "a required attribute that is missing": (
+        'resource "aws_ec2_subnet_cidr_reservation" "x" {\n  subnet_id = "s"\n  cidr_block = "10.0.0.0/28"\n}\n',
+        "aws_ec2_subnet_cidr_reservation.x: reservation_type is required and missing",
+    ),
+    "a block that the type has not": (INTERFACE % "attachmant {\n}", "no attribute or block attachmant; did you mean attachment?"),
+    "an attribute of a block": (
+        INTERFACE % 'attachment {\n    instance = "i"\n    device_index = 1\n    card = 0\n  }',
+        "aws_network_interface.x.attachment: no attribute or block card",
+    ),
+    "a required attribute of a block": (
+        INTERFACE % 'attachment {\n    instance = "i"\n  }',
+        "aws_network_interface.x.attachment: device_index is required and missing",
+    ),
+    "the same in a dynamic block": (
+        INTERFACE % 'dynamic "attachment" {\n    for_each = [1]\n    content {\n      instance = "i"\n    }\n  }',
+        "aws_network_interface.x.attachment: device_index is required and missing",
+    ),
+    "a block written as an attribute": (
+        INTERFACE % 'attachment = [{ instance = "i", device_index = 1 }]',
+        "attachment is a block: write attachment { … }",
+    ),
+    "an attribute written as a block": (EIP % "tags {\n    a = \"b\"\n  }", "tags is an attribute: write tags = …"),
+    "a name in ignore_changes": (
+        EIP % "lifecycle {\n    ignore_changes = [instances]\n  }",
+        "lifecycle.ignore_changes names instances, which is no attribute of it; did you mean instance?",
+    ),
+}
+
+
+@pytest.mark.parametrize("case", WRONG)
+def test_it_is_found(case, module, schema):
+    text, sentence = WRONG[case]
+    problems = names.check(module(text), schema)
+    assert [problem for problem in problems if sentence in problem], problems
+
+
+def test_nothing_is_found_where_nothing_is_wrong(module, schema):
+    text = (EIP % 'domain = "vpc"\n  count = 2') + (INTERFACE % 'attachment {\n    instance = "i"\n    device_index = 1\n  }')
+    assert names.check(module(text), schema) == []
+
+
+def test_a_file_that_is_no_hcl_is_named(tmp_path):
+    (tmp_path / "broken.tf").write_text('resource "aws_eip" {{\n')
+    with pytest.raises(hcl.Malformed, match="broken.tf: not HCL"):
+        hcl.load(tmp_path)

@@ -1,0 +1,56 @@
+"""What is given to the cluster fits the chart and the kinds."""
+
+import pytest
+
+from egret_terraform import ROOT, objects
+
+CHART = ROOT / "deploy" / "helm" / "egret"
+VALUES = "locals {\n  helm_values = { controller = { %s } }\n}\n"
+
+
+def test_a_value_that_the_chart_has_not(module):
+    assert objects.value_problems(module(VALUES % "serviceAcount = { annotations = {} }"), CHART) == [
+        "local.helm_values: the chart has no value controller.serviceAcount.annotations (deploy/helm/egret/values.yaml)"
+    ]
+    assert objects.value_problems(module(VALUES % "serviceAccount = { annotations = {} }"), CHART) == []
+
+
+def test_values_that_cannot_be_read(module):
+    assert objects.value_problems(module("locals {\n  other = 1\n}\n"), CHART) == ["local.helm_values is empty or cannot be read"]
+
+
+@pytest.mark.parametrize(
+    ("values", "sentence"),
+    [
+        ("cluster: {podCIDRs: 10.0.0.0/16}", "helm_values: cluster.podCIDRs: '10.0.0.0/16' is not of type 'array'"),
+        ("cluster: {podCidrs: []}", "'podCidrs' was unexpected"),
+    ],
+)
+def test_rendered_values_that_the_chart_refuses(values, sentence):
+    problems = objects.rendered_problems(values, CHART)
+    assert [problem for problem in problems if sentence in problem], problems
+
+
+CLAIM = """
+apiVersion: egret.dev/v1alpha1
+kind: StaticEgressIP
+metadata: {name: bank, namespace: payments}
+spec:
+  poolRef: {name: public}
+  podSelector: {matchLabels: {app: settle}}
+"""
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "sentence"),
+    [
+        ("kind: StaticEgressIP", "kind: StaticEgresIP", "no kind egret.dev/v1alpha1 StaticEgresIP"),
+        ("podSelector", "podSelectors", "'podSelectors' was unexpected"),
+        ("poolRef: {name: public}", "poolRef: public", "spec.poolRef: 'public' is not of type 'object'"),
+    ],
+)
+def test_a_manifest_that_the_api_server_would_refuse(old, new, sentence):
+    known = objects.kinds(ROOT / "deploy" / "crds")
+    assert objects.manifest_problems(CLAIM, "claim.yaml", known) == []
+    problems = objects.manifest_problems(CLAIM.replace(old, new), "claim.yaml", known)
+    assert [problem for problem in problems if sentence in problem], problems

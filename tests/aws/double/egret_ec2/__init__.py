@@ -6,3 +6,9 @@ descriptions, free addresses of a subnet, /egret/state) is derived from those tw
 and written under one lock (`server.Server.lock`), so calls are serial and a refused call changes
 nothing.
 """
+
+import os
+from pathlib import Path
+
+# moto reads a thousand images for every new account, unless it is given some. Before moto's import.
+os.environ["MOTO_AMIS_PATH"] = str(Path(__file__).parent / "images.json")

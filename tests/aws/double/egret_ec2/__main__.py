@@ -3,7 +3,7 @@
 import argparse
 import ipaddress
 import logging
-import signal
+import os
 import sys
 import threading
 
@@ -19,6 +19,12 @@ class _Quiet(MotoRequestHandler):
         """GET /egret/calls has them."""
 
 
+def _end_with_input() -> None:
+    while os.read(sys.stdin.fileno(), 4096):
+        pass
+    os._exit(0)
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(prog="egret_ec2", description=__doc__)
     parser.add_argument("--listen", default="127.0.0.1:0", metavar="ADDRESS:PORT")
@@ -29,16 +35,23 @@ def main() -> None:
         metavar="CIDR",
         help="where Elastic IPs come from",
     )
+    parser.add_argument(
+        "--until-eof",
+        action="store_true",
+        help="end when standard input does, so that it never outlives who started it",
+    )
     given = parser.parse_args()
     host, _, port = given.listen.rpartition(":")
     elastic_addresses.pool = ipaddress.ip_network(given.elastic_pool)
     logging.basicConfig(level=logging.WARNING, stream=sys.stderr)
     server = make_server(host, int(port), Server(), threaded=True, request_handler=_Quiet)
-    for number in (signal.SIGINT, signal.SIGTERM):
-        # shutdown() waits for the loop below, so it cannot run in the loop's own thread.
-        signal.signal(number, lambda *_: threading.Thread(target=server.shutdown).start())
+    if given.until_eof:
+        threading.Thread(target=_end_with_input, daemon=True).start()
     print(f"listening on http://{host}:{server.server_port}", flush=True)
-    server.serve_forever()
+    try:
+        server.serve_forever()
+    except KeyboardInterrupt:
+        pass
 
 
 if __name__ == "__main__":

@@ -66,6 +66,7 @@ def check(request: Request) -> None:
     if model is None:
         raise refuse("InvalidAction", f"The action {request.action} is not valid for this web service.")
     _check_required(request, model)
+    _check_filters(request)
     for name, value in request.parameters.items():
         bare = re.sub(r"\.\d+$", "", name)
         for parameter, form, code, text, actions in _IDS:
@@ -90,3 +91,12 @@ def _check_required(request: Request, model: Any) -> None:
                 "MissingParameter",
                 f"The request must contain the parameter {name[0].lower() + name[1:]}",
             )
+
+
+def _check_filters(request: Request) -> None:
+    documented = reference.filters(request.action) if request.describes else frozenset()
+    for name, value in request.parameters.items():
+        if not documented or not re.fullmatch(r"Filter\.\d+\.Name", name):
+            continue
+        if value not in documented and not value.startswith("tag:"):
+            raise refuse("InvalidParameterValue", f"The filter '{value}' is invalid")

@@ -14,7 +14,7 @@ import uuid
 from typing import Any, Callable, Iterable
 
 from moto.core import DEFAULT_ACCOUNT_ID
-from moto.ec2.exceptions import EC2ClientError
+from moto.ec2.exceptions import EC2ClientError, FilterNotImplementedError
 from moto.ec2.models import ec2_backends
 from moto.moto_api._internal import mock_random, moto_api_backend
 from moto.moto_server.werkzeug_app import DomainDispatcherApplication, create_backend_app
@@ -152,6 +152,8 @@ class Server:
 
         try:
             body = b"".join(self._ec2(environ, start))
+        except FilterNotImplementedError as error:
+            return _refusal("InvalidParameterValue", str(error)), "InvalidParameterValue"
         except Exception as error:
             log.error("%s: %s", request.action, traceback.format_exc())
             code = "UnsupportedOperation" if isinstance(error, NotImplementedError) else "InternalError"

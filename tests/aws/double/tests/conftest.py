@@ -53,13 +53,15 @@ def _client(url: str, region: str) -> Any:
 
 @pytest.fixture(scope="session")
 def server() -> Iterator[Double]:
-    command = [sys.executable, "-m", "egret_ec2", "--listen", "127.0.0.1:0"]
-    process = subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, text=True)
+    command = [sys.executable, "-m", "egret_ec2", "--listen", "127.0.0.1:0", "--until-eof"]
+    process = subprocess.Popen(
+        command, cwd=ROOT, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+    )
     line = process.stdout.readline()
     assert line.startswith("listening on http://"), f"the double did not start: {line!r}"
     yield Double(line.split()[-1])
-    process.terminate()
-    process.wait(timeout=10)
+    process.stdin.close()
+    assert process.wait(timeout=10) == 0
 
 
 @pytest.fixture

@@ -153,7 +153,7 @@ def network_interfaces(self: Any) -> ActionResult:
         "The networkInterface ID '{}' does not exist",
     )
     wanted = self._filters_from_querystring()
-    enis = filters.chosen("DescribeNetworkInterfaces", enis, wanted, _INTERFACE)
+    enis = filters.chosen(enis, wanted, _INTERFACE)
     return ActionResult({"NetworkInterfaces": enis})
 
 
@@ -174,7 +174,7 @@ def addresses(self: Any) -> ActionResult:
         "Address '{}' not found.",
     )
     wanted = self._filters_from_querystring()
-    eips = filters.chosen("DescribeAddresses", eips, wanted, _ADDRESS)
+    eips = filters.chosen(eips, wanted, _ADDRESS)
     return ActionResult({"Addresses": eips})
 
 
@@ -195,7 +195,7 @@ def instances(self: Any) -> ActionResult:
     }
     known = {**_INSTANCE, "reservation-id": lambda instance: [reservation_of[instance.id]]}
     wanted = self._filters_from_querystring()
-    chosen = filters.chosen("DescribeInstances", chosen, wanted, known)
+    chosen = filters.chosen(chosen, wanted, known)
     result = []
     for reservation in reservations:
         part = [instance for instance in reservation.instances if instance in chosen]

@@ -8,12 +8,12 @@ https://docs.aws.amazon.com/AWSEC2/latest/UserGuide/Stop_Start.html
 
 from typing import Any
 
-from moto import settings
+from moto.ec2.models.instance_types import INSTANCE_TYPES
 from moto.ec2.models.instances import Instance, InstanceBackend
 
 from .. import ledger
 from ..errors import refuse
-from . import interfaces
+from . import interfaces, ipv6_addresses
 
 _run = InstanceBackend.run_instances
 
@@ -26,6 +26,9 @@ def run(
     security_group_names: list[str],
     **kwargs: Any,
 ) -> Any:
+    kind = kwargs.get("instance_type")
+    if not kwargs.get("is_instance_type_default") and kind not in INSTANCE_TYPES:
+        raise refuse("InvalidParameterValue", f"Invalid value '{kind}' for InstanceType.")
     specs = kwargs.get("nics") or []
     if not specs and not kwargs.get("subnet_id"):
         kwargs["subnet_id"] = _default_subnet(self, kwargs.get("placement"))
@@ -45,10 +48,28 @@ def run(
         if str(s.get("DeleteOnTermination", "true")).lower() == "false"
     }
     for instance in reservation.instances:
+        for spec in specs:
+            if not spec.get("NetworkInterfaceId"):
+                _add_secondaries(instance.nics[int(spec["DeviceIndex"])], spec)
         for index, eni in instance.nics.items():
             eni.delete_on_termination = index not in existing | kept
             _check_limits(instance, eni)
     return reservation
+
+
+def _add_secondaries(eni: Any, spec: dict[str, Any]) -> None:
+    """moto takes the primary address of a specification and leaves the rest."""
+    wanted = [item["PrivateIpAddress"] for item in spec.get("PrivateIpAddresses", [])]
+    for address in wanted:
+        if address != eni.private_ip_address:
+            ledger.check_free(eni.subnet, address)
+            eni.private_ip_addresses.append({"Primary": False, "PrivateIpAddress": address})
+    for _ in range(int(spec.get("SecondaryPrivateIpAddressCount") or 0)):
+        address = ledger.pick(eni.subnet)
+        eni.private_ip_addresses.append({"Primary": False, "PrivateIpAddress": address})
+    wanted = [item["Ipv6Address"] for item in spec.get("Ipv6Addresses", [])]
+    count = int(spec.get("Ipv6AddressCount") or 0)
+    eni.ipv6_addresses += ipv6_addresses.at_creation(eni.subnet, wanted, count)
 
 
 def _default_subnet(backend: Any, zone: str | None) -> str:
@@ -126,8 +147,6 @@ def _subnet(instance: Any) -> str | None:
 
 
 def apply() -> None:
-    # InvalidInstanceType for a type that does not exist.
-    settings.EC2_ENABLE_INSTANCE_TYPE_VALIDATION = True
     Instance.subnet_id = property(_subnet)
     InstanceBackend.run_instances = run
     Instance.terminate = terminate

@@ -10,6 +10,7 @@ from moto.ec2.exceptions import EC2ClientError
 # https://docs.aws.amazon.com/ec2/latest/devguide/ec2-api-throttling.html for 503; 403 for refusals.
 _STATUS = {
     "AuthFailure": 401,
+    "DryRunOperation": 412,
     "UnauthorizedOperation": 403,
     "InternalError": 500,
     "InternalFailure": 500,

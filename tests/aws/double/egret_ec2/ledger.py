@@ -105,3 +105,18 @@ def limit(instance_type: str | None, family: str) -> int | None:
 
 def limit_of(eni: Any, family: str) -> int | None:
     return limit(eni.instance.instance_type if eni.instance else None, family)
+
+
+def check_limits(instance_type: str, eni: Any) -> None:
+    """At launch and attachment: the interface has no more addresses than the type allows."""
+    for family, used in (
+        ("Ipv4", len(addresses(eni)) + len(prefixes(eni))),
+        ("Ipv6", len(eni.ipv6_addresses) + len(ipv6_prefixes(eni))),
+    ):
+        most = limit(instance_type, family)
+        if most is not None and used > most:
+            raise refuse(
+                "InvalidInterface.IpAddressLimitExceeded",
+                f"Interface with {used} {family} addresses exceeds the limit of {most} "
+                f"for {instance_type}",
+            )

@@ -12,6 +12,7 @@ from urllib.parse import parse_qsl
 from . import reference
 from .errors import refuse
 
+_VERSION = "2016-11-15"
 _SHORT_OR_LONG = "(?:[0-9a-f]{8}|[0-9a-f]{17})"
 # parameter of the query (without .N), form, code, text, actions (none named: all)
 _IDS = (
@@ -46,11 +47,13 @@ class Request:
 
 
 def parsed(body: bytes, query: str, authorization: str) -> Request | None:
-    """None: this is no call of EC2's query API."""
+    """None: this is no call of EC2's query API. Unsigned calls tell their service by the version."""
     fields = dict(parse_qsl(query, keep_blank_values=True))
     fields.update(parse_qsl(body.decode(errors="replace"), keep_blank_values=True))
     scope = authorization.split("Credential=")[-1].split(",")[0].split("/")
-    if "Action" not in fields or (len(scope) == 5 and scope[3] != "ec2"):
+    signed = len(scope) == 5
+    ours = scope[3] == "ec2" if signed else fields.get("Version") == _VERSION
+    if "Action" not in fields or not ours:
         return None
     action = fields.pop("Action")
     parameters = {
@@ -58,7 +61,7 @@ def parsed(body: bytes, query: str, authorization: str) -> Request | None:
         for name, value in fields.items()
         if name not in ("Version", "AWSAccessKeyId", "Signature") and not name.startswith("X-Amz-")
     }
-    return Request(action, scope[2] if len(scope) == 5 else "us-east-1", parameters)
+    return Request(action, scope[2] if signed else "us-east-1", parameters)
 
 
 def check(request: Request) -> None:

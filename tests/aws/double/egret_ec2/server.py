@@ -120,7 +120,8 @@ class Server:
         except EC2ClientError as error:
             return _refusal(error.code, error.message), error.code
         answer, result = self._carry_out(request, environ)
-        fault = self.faults.fault(request.action, after=True)
+        # A call that was refused had no effect to fail after.
+        fault = self.faults.fault(request.action, after=True) if result == "OK" else None
         return _failed(fault) if fault else (answer, result)
 
     def _carry_out(self, request: Request, environ: dict[str, Any]) -> tuple[Answer, str]:

@@ -26,6 +26,7 @@ def enis(net, name, *values):
 
 def test_interfaces_are_found_by_every_filter_that_a_provider_uses(net, eni):
     told = net.described(eni)
+    assert told["TagSet"] == [{"Key": "egret.dev/gateway", "Value": "true"}]
     second = next(i for i in told["PrivateIpAddresses"] if "Association" in i)
     for name, value in {
         "addresses.private-ip-address": "10.0.1.50",

@@ -139,12 +139,14 @@ def test_connection_is_cut_before_or_after_the_effect(ec2, double, after):
     assert len(ec2.describe_addresses()["Addresses"]) == int(after)
 
 
-def test_refused_call_is_no_effect_to_fail_after(net, double):
+def test_failure_after_the_effect_waits_for_a_call_that_has_one(net, double):
     double.post("fail", action="AssignPrivateIpAddresses", code="InternalError", after=True)
     eni = net.eni()
-    with refused("InternalError"):
+    with refused("InvalidParameterValue"):
         assign(net, eni, "10.0.9.9")
-    assert len(net.private(eni)) == 1
+    with refused("InternalError"):
+        assign(net, eni, "10.0.1.50")
+    assert "10.0.1.50" in net.private(eni)
 
 
 def test_delayed_call_waits_and_others_do_not(ec2, double):

@@ -229,3 +229,44 @@ def test_deleted_interface_gives_its_elastic_ip_back(net):
     address = net.ec2.describe_addresses(AllocationIds=[eip["AllocationId"]])["Addresses"][0]
     assert "AssociationId" not in address
     net.ec2.release_address(AllocationId=eip["AllocationId"])
+
+
+def test_primary_interface_cannot_be_detached(net):
+    instance = net.instance()
+    with refused("OperationNotPermitted"):
+        net.ec2.detach_network_interface(
+            AttachmentId=instance["NetworkInterfaces"][0]["Attachment"]["AttachmentId"]
+        )
+
+
+def test_attachment_respects_the_limits_of_the_instance_type(net):
+    micro = net.instance(kind="t3.micro")
+
+    def attach(index, **more):
+        created = net.ec2.create_network_interface(SubnetId=net.subnet_a, **more)
+        net.ec2.attach_network_interface(
+            NetworkInterfaceId=created["NetworkInterface"]["NetworkInterfaceId"],
+            InstanceId=micro["InstanceId"],
+            DeviceIndex=index,
+        )
+
+    with refused("InvalidInterface.IpAddressLimitExceeded"):
+        attach(1, SecondaryPrivateIpAddressCount=2)
+    attach(1)
+    with refused("AttachmentLimitExceeded"):
+        attach(2)
+
+
+def test_terminated_instance_neither_starts_nor_stops_nor_takes_interfaces(net):
+    instance = net.instance()
+    terminate(net, instance)
+    for call in (net.ec2.start_instances, net.ec2.stop_instances):
+        with refused("IncorrectInstanceState"):
+            call(InstanceIds=[instance["InstanceId"]])
+    created = net.ec2.create_network_interface(SubnetId=net.subnet_a)
+    with refused("IncorrectInstanceState"):
+        net.ec2.attach_network_interface(
+            NetworkInterfaceId=created["NetworkInterface"]["NetworkInterfaceId"],
+            InstanceId=instance["InstanceId"],
+            DeviceIndex=1,
+        )

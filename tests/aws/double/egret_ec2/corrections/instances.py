@@ -53,7 +53,7 @@ def run(
                 _add_secondaries(instance.nics[int(spec["DeviceIndex"])], spec)
         for index, eni in instance.nics.items():
             eni.delete_on_termination = index not in existing | kept
-            _check_limits(instance, eni)
+            ledger.check_limits(instance.instance_type, eni)
     return reservation
 
 
@@ -87,20 +87,6 @@ def _check_existing(backend: Any, specs: list[dict[str, Any]]) -> None:
         if eni_id and backend.get_network_interface(eni_id).instance is not None:
             raise refuse(
                 "InvalidNetworkInterface.InUse", f"Interface: [{eni_id}] is currently in use."
-            )
-
-
-def _check_limits(instance: Any, eni: Any) -> None:
-    for family, used in (
-        ("Ipv4", len(ledger.addresses(eni)) + len(ledger.prefixes(eni))),
-        ("Ipv6", len(eni.ipv6_addresses) + len(ledger.ipv6_prefixes(eni))),
-    ):
-        limit = ledger.limit(instance.instance_type, family)
-        if limit is not None and used > limit:
-            raise refuse(
-                "InvalidInterface.IpAddressLimitExceeded",
-                f"Interface with {used} {family} addresses exceeds the limit of {limit} "
-                f"for {instance.instance_type}",
             )
 
 
@@ -138,6 +124,29 @@ def _public_ip(instance: Any) -> str | None:
     return primary.public_ip if primary else None
 
 
+_start = InstanceBackend.start_instances
+_stop = InstanceBackend.stop_instances
+
+
+def start(self: Any, instance_ids: list[str]) -> Any:
+    _check_not_terminated(self, instance_ids, "started")
+    return _start(self, instance_ids)
+
+
+def stop(self: Any, instance_ids: list[str]) -> Any:
+    _check_not_terminated(self, instance_ids, "stopped")
+    return _stop(self, instance_ids)
+
+
+def _check_not_terminated(backend: Any, instance_ids: list[str], verb: str) -> None:
+    for instance in backend.get_multi_instances_by_id(instance_ids):
+        if instance.state == "terminated":
+            raise refuse(
+                "IncorrectInstanceState",
+                f"This instance '{instance.id}' is not in a state from which it can be {verb}.",
+            )
+
+
 _subnet_id = Instance.subnet_id
 
 
@@ -149,6 +158,8 @@ def _subnet(instance: Any) -> str | None:
 def apply() -> None:
     Instance.subnet_id = property(_subnet)
     InstanceBackend.run_instances = run
+    InstanceBackend.start_instances = start
+    InstanceBackend.stop_instances = stop
     Instance.terminate = terminate
     Instance.private_ip = Instance.private_ip_address = property(_private_ip)
     Instance.public_ip = Instance.public_ip_address = property(_public_ip)

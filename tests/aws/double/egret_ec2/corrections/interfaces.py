@@ -11,6 +11,7 @@ from typing import Any
 
 from moto.core.responses import ActionResult
 from moto.ec2.models.elastic_network_interfaces import NetworkInterface, NetworkInterfaceBackend
+from moto.ec2.models.instance_types import INSTANCE_TYPES
 from moto.ec2.responses import EC2Response
 from moto.ec2.utils import generate_dns_from_ip
 
@@ -153,6 +154,10 @@ def attach(self: Any, eni_id: str, instance_id: str, device_index: Any) -> Any:
         raise refuse(
             "InvalidNetworkInterface.InUse", f"Interface: [{eni_id}] is currently in use."
         )
+    if instance.state == "terminated":
+        raise refuse(
+            "IncorrectInstanceState", f"Instance '{instance_id}' is not 'running' or 'stopped'."
+        )
     if eni.availability_zone != instance.availability_zone:
         raise refuse(
             "InvalidParameterCombination",
@@ -164,9 +169,31 @@ def attach(self: Any, eni_id: str, instance_id: str, device_index: Any) -> Any:
             f"Instance '{instance_id}' already has an interface attached at device index "
             f"'{device_index}'.",
         )
+    known = INSTANCE_TYPES.get(instance.instance_type)
+    if known and len(instance.nics) >= known["NetworkInfo"]["MaximumNetworkInterfaces"]:
+        raise refuse(
+            "AttachmentLimitExceeded",
+            f"Interface count {len(instance.nics) + 1} exceeds the limit for "
+            f"{instance.instance_type}",
+        )
+    ledger.check_limits(instance.instance_type, eni)
     # An interface attached by call outlives its instance unless it is told otherwise.
     eni.delete_on_termination = False
     return _attach(self, eni_id, instance_id, device_index)
+
+
+_detach = NetworkInterfaceBackend.detach_network_interface
+
+
+def detach(self: Any, attachment_id: str) -> None:
+    """https://docs.aws.amazon.com/AWSEC2/latest/APIReference/API_DetachNetworkInterface.html"""
+    for eni in self.enis.values():
+        if eni.attachment_id == attachment_id and eni.device_index == 0:
+            raise refuse(
+                "OperationNotPermitted",
+                "The network interface at device index 0 cannot be detached.",
+            )
+    _detach(self, attachment_id)
 
 
 _modify_action = EC2Response.modify_network_interface_attribute
@@ -190,6 +217,7 @@ def apply() -> None:
     NetworkInterfaceBackend.create_network_interface = create
     NetworkInterfaceBackend.delete_network_interface = delete
     NetworkInterfaceBackend.attach_network_interface = attach
+    NetworkInterfaceBackend.detach_network_interface = detach
     EC2Response.modify_network_interface_attribute = _modify
     NetworkInterface.public_ip = property(_public_ip, _set_automatic)
     NetworkInterface.association = property(lambda eni: _association(eni, eni.private_ip_address))

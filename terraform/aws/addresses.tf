@@ -1,12 +1,3 @@
-locals {
-  # pool-0, pool-1 …: more of them are appended, fewer release the last ones.
-  elastic_ips = merge([
-    for name, pool in var.pools : {
-      for index in range(pool.elastic_ips) : "${name}-${index}" => merge(pool, { pool = name })
-    }
-  ]...)
-}
-
 resource "aws_eip" "pool" {
   for_each = local.elastic_ips
 

@@ -2,7 +2,7 @@
 
 import re
 
-from .hcl import META, Module, expressions, items, load, text_of
+from .hcl import META, Module, expressions, items, load, name_of, text_of
 from .names import key_of, near
 from .schema import Schema
 
@@ -107,5 +107,37 @@ def call_problems(module: Module) -> list[str]:
     return problems
 
 
+def object_problems(module: Module) -> list[str]:
+    """Attributes of variables that are objects or maps of objects, by name, by loops and by each.value."""
+    objects = {
+        name: dict.fromkeys(re.findall(r"(\w+) = ", body["type"]), {"nested": None})
+        for name, (_, body) in module.variables.items()
+        if "object(" in body.get("type", "")
+    }
+    problems = []
+
+    def follow(where, text, prefix, name, start=0):
+        for use in re.finditer(rf"(?<![\w.]){prefix}(?=[.\[])", text[start:]):
+            path = [step for step in steps(text[start:], use.end()) if step != "[]"][:1]
+            problems.append(attribute_problem(where, f"var.{name}", path, objects[name]))
+
+    for file, content in module.files.items():
+        for text in expressions(content):
+            for name in objects:
+                follow(file, text, rf"var\.{name}", name)
+                for loop in re.finditer(rf"\bfor\s+(?:\w+\s*,\s*)?(\w+)\s+in\s+(?:values\()?var\.{name}\)?\s*:", text):
+                    follow(file, text, loop[1], name, loop.end())
+    for block in module.resources:
+        over = re.fullmatch(r"\$\{var\.(\w+)\}", str(block.body.get("for_each", "")))
+        if over and over[1] in objects:
+            dynamic = [name_of(label) for entry in block.body.get("dynamic", []) for label, _ in items(entry)]
+            for text in expressions(block.body):
+                for prefix in (r"each\.value", *(rf"{label}\.value" for label in dynamic)):
+                    follow(str(block), text, prefix, over[1])
+    return [problem for problem in problems if problem]
+
+
 def check(module: Module, schema: Schema) -> list[str]:
-    return resource_problems(module, schema) + value_problems(module) + call_problems(module)
+    return (
+        resource_problems(module, schema) + object_problems(module) + value_problems(module) + call_problems(module)
+    )

@@ -11,7 +11,7 @@ from pathlib import Path
 
 from . import MODULE
 
-FILES = ["variables.tf", "policy.tf", "helm.tf"]
+FILES = ["variables.tf", "policy.tf", "pools.tf", "helm.tf"]
 STAND_IN = """
 locals {
   partition     = "aws"
@@ -23,6 +23,7 @@ output "policy" { value = local.policy_json }
 output "irsa_trust" { value = local.irsa_trust_json }
 output "pod_identity_trust" { value = local.pod_identity_trust_json }
 output "helm_values" { value = yamlencode(local.helm_values) }
+output "elastic_ips" { value = local.elastic_ips }
 output "egress_pools" { value = local.egress_pools }
 """
 

@@ -21,6 +21,15 @@ resource "aws_eks_cluster" "c" {
 }
 """
 
+OBJECT = """
+variable "one" {
+  type = object({ name = string })
+}
+variable "many" {
+  type = map(object({ name = string, id = optional(string) }))
+}
+"""
+
 WRONG = {
     "an attribute": ('output "o" { value = aws_eip.x["a"].publicip }', "aws_eip.x has no attribute publicip; did you mean public_ip"),
     "behind a splat": ('output "o" { value = aws_eip.x[*].adress }', "aws_eip.x has no attribute adress"),
@@ -35,6 +44,15 @@ WRONG = {
         "aws_subnet.s has no attribute ident",
     ),
     "in a text": ('output "o" { value = "address ${aws_eip.x["a"].publicip}" }', "has no attribute publicip"),
+    "of an object": (OBJECT + 'output "o" { value = var.one.nme }', "var.one has no attribute nme; did you mean name"),
+    "of a map's object, in a loop": (
+        OBJECT + 'output "o" { value = [for k, v in var.many : v.ident] }',
+        "var.many has no attribute ident",
+    ),
+    "of a map's object, by each.value": (
+        OBJECT + 'resource "aws_eip" "y" {\n  for_each = var.many\n  instance = each.value.ident\n}',
+        "var.many has no attribute ident",
+    ),
     "to a resource": ('output "o" { value = aws_eip.y.id }', "aws_eip.y is declared nowhere"),
     "to a data source": ('output "o" { value = data.aws_region.current.region }', "data.aws_region.current is declared nowhere"),
     "to a variable": ('output "o" { value = var.nope }', "var.nope is declared nowhere"),

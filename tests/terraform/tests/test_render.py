@@ -7,7 +7,8 @@ import yaml
 
 from egret_terraform import render
 
-pytestmark = pytest.mark.skipif(not render.available(), reason="terraform is not installed here")
+if not render.available():
+    pytest.skip("terraform is not installed here", allow_module_level=True)
 
 CLUSTER = {"cluster_name": "prod"}
 OIDC = "arn:aws:iam::111122223333:oidc-provider/oidc.eks.eu-central-1.amazonaws.com/id/ABC"
@@ -118,6 +119,17 @@ def test_the_manifest_of_a_pool(labels, allowed):
     }
     assert pool["spec"]["gateways"]["nodeSelector"]["matchLabels"] == {"egret.dev/gateway": "true"}
     assert pool["spec"].get("allowedNamespaces") == allowed
+
+
+def test_the_elastic_ips_of_pools():
+    own = {"elastic_ips": 1, "public_ipv4_pool": "ipv4pool-ec2-1"}
+    found = render.render(CLUSTER | {"pools": {"public": {"elastic_ips": 2}, "own": own}})["elastic_ips"]
+    assert {key: (value["pool"], value["public_ipv4_pool"]) for key, value in found.items()} == {
+        "public-0": ("public", None),
+        "public-1": ("public", None),
+        "own-0": ("own", "ipv4pool-ec2-1"),
+    }
+    assert render.render(CLUSTER)["elastic_ips"] == {}
 
 
 def test_a_file_that_is_not_formatted(tmp_path):

@@ -1,5 +1,6 @@
 """python -m egret_terraform: every check over terraform/aws, a line each, and what is wrong."""
 
+import json
 import sys
 import time
 
@@ -23,8 +24,6 @@ def checks():
     schema, privileges = Schema(), policy.reference()
 
     def rendered():
-        import json
-
         problems = []
         for name, setting in SETTINGS.items():
             values = render.render({"cluster_name": "prod"} | setting)
@@ -52,7 +51,10 @@ def checks():
     yield "policy and calls", static_policy
     yield "policy and values as terraform renders them", lambda: rendered() if render.available() else missing
     yield "variables and outputs", all_of(documentation.check)
-    yield "tables of the READMEs", all_of(lambda module: documentation.check_readme(module, module.folder / "README.md"))
+    yield (
+        "tables of the READMEs",
+        all_of(lambda module: documentation.check_readme(module, module.folder / "README.md")),
+    )
     yield "Helm values", lambda: objects.value_problems(modules[0], CHART)
     yield "manifests", manifests
 

@@ -4,7 +4,7 @@ import os
 import re
 from pathlib import Path
 
-from .hcl import Module, is_block, text_of
+from .hcl import Module, text_of
 from .references import used
 
 UPDATE = "EGRET_UPDATE"
@@ -32,7 +32,10 @@ def outside(module: Module):
     """Uses of variables other than by their own validations."""
     without = Module(
         module.folder,
-        {file: {kind: value for kind, value in content.items() if kind != "variable"} for file, content in module.files.items()},
+        {
+            file: {kind: value for kind, value in content.items() if kind != "variable"}
+            for file, content in module.files.items()
+        },
     )
     return used(without, "var")
 
@@ -78,9 +81,11 @@ def check_readme(module: Module, readme: Path) -> list[str]:
             problems.append(f"{readme.name}: no lines <!-- {name}: generated --> and <!-- end -->")
         elif match[2].strip() != table:
             if os.environ.get(UPDATE) == "1":
-                text = fence.sub(lambda m: f"{m[1]}{table}\n{m[3]}", text, count=1)
+                text = text[: match.start(2)] + table + "\n" + text[match.end(2) :]
             else:
-                problems.append(f"{readme.parent.name}/{readme.name}: the table of {name} is stale: {UPDATE}=1 make terraform")
+                problems.append(
+                    f"{readme.parent.name}/{readme.name}: the table of {name} is stale: {UPDATE}=1 make terraform"
+                )
     if os.environ.get(UPDATE) == "1":
         readme.write_text(text)
     return problems

@@ -28,7 +28,9 @@ def value_problems(module: Module, chart: Path) -> list[str]:
         at = known
         for name in path:
             if not isinstance(at, dict) or name not in at:
-                problems.append(f"local.helm_values: the chart has no value {'.'.join(path)} (deploy/helm/egret/values.yaml)")
+                problems.append(
+                    f"local.helm_values: the chart has no value {'.'.join(path)} (deploy/helm/egret/values.yaml)"
+                )
                 break
             at = at[name]
     return problems

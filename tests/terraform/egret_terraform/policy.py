@@ -27,6 +27,8 @@ def reference() -> dict:
 
 def calls(path: Path) -> set[str]:
     """The operations that the provider's code calls; its own test holds the file equal to the code."""
+    if not path.exists():
+        raise SystemExit(f"{path} is missing: the crate providers/aws has it, an operation a line")
     return {line.strip() for line in path.read_text().splitlines() if line.strip() and not line.startswith("#")}
 
 
@@ -47,7 +49,9 @@ def check(statements: list[dict], made: set[str], privileges: dict) -> list[str]
             covered.setdefault(name, set()).add(kind)
             problems += scope_problems(sid, name, kind, keys, privileges[name])
     for name in sorted(granted - made):
-        problems.append(f"the policy allows {name}, which no code calls: take it out, or list it in providers/aws/ec2-calls.txt")
+        problems.append(
+            f"the policy allows {name}, which no code calls: take it out, or list it in providers/aws/ec2-calls.txt"
+        )
     for name in sorted(made - granted):
         problems.append(f"the code calls {name}, which the policy does not allow: add ec2:{name} to policy.tf")
     for name in sorted(granted & NAMED.keys()):

@@ -103,7 +103,9 @@ def call_problems(module: Module) -> list[str]:
             for text in expressions(content):
                 for match in re.finditer(rf"\bmodule\.{name}\.(\w+)", text):
                     if match[1] not in called.outputs:
-                        problems.append(f"{where}: module.{name} has no output {match[1]}{near(match[1], called.outputs)}")
+                        problems.append(
+                            f"{where}: module.{name} has no output {match[1]}{near(match[1], called.outputs)}"
+                        )
     return problems
 
 
@@ -138,6 +140,4 @@ def object_problems(module: Module) -> list[str]:
 
 
 def check(module: Module, schema: Schema) -> list[str]:
-    return (
-        resource_problems(module, schema) + object_problems(module) + value_problems(module) + call_problems(module)
-    )
+    return resource_problems(module, schema) + object_problems(module) + value_problems(module) + call_problems(module)

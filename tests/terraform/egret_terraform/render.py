@@ -64,7 +64,11 @@ def render(variables: dict, module: Path = MODULE) -> dict:
 def format_problems(folder: Path) -> list[str]:
     """Names of files that `terraform fmt` would change."""
     done = subprocess.run(
-        ["terraform", "fmt", "-check", "-recursive", "-no-color", str(folder)], capture_output=True, text=True, timeout=120, check=False
+        ["terraform", "fmt", "-check", "-recursive", "-no-color", str(folder)],
+        capture_output=True,
+        text=True,
+        timeout=120,
+        check=False,
     )
     if done.returncode == 0:
         return []

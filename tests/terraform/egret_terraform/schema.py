@@ -17,7 +17,9 @@ VERSION = "25.7.0"
 INTEGRITY = "E/nhu0yVZE4mXMgIPuI8tEFt1BExLkA7ARjihdG+/HmfDfzLr+OEF3dkFRvI6glRt30lrrBWQLwXqCJBxcmyUg=="
 ARCHIVE = WORK / f"cdktn-provider-aws-{VERSION}.tgz"
 
-ATTRIBUTE = re.compile(r"^    // (\w+) - computed: (\w+), optional: (\w+), required: (\w+)\n(?:    _\w+ = new (\w+)\(this)?", re.M)
+ATTRIBUTE = re.compile(
+    r"^    // (\w+) - computed: (\w+), optional: (\w+), required: (\w+)\n(?:    _\w+ = new (\w+)\(this)?", re.M
+)
 CLASS = re.compile(r"^class (\w+) extends cdktn\.(\w+) \{\n(.*?)^\}", re.M | re.S)
 BLOCKS = re.compile(r"^ +(\w+): \{\n +value: .*\n +isBlock: true,", re.M)
 
@@ -71,7 +73,9 @@ class Schema:
         else:
             digest = hashlib.sha512(archive.read_bytes()).digest()
             if base64.b64encode(digest).decode() != INTEGRITY:
-                raise SystemExit(f"{archive} is not the package that was pinned: delete it, run tests/setup.sh terraform")
+                raise SystemExit(
+                    f"{archive} is not the package that was pinned: delete it, run tests/setup.sh terraform"
+                )
 
     def names(self) -> list[str]:
         return self.known["folders"]

@@ -4,7 +4,17 @@ import pytest
 
 from egret_terraform import documentation
 
-GOOD = 'variable "a" {\n  description = "An a."\n  type = string\n  default = "|"\n}\noutput "o" {\n  description = "An o."\n  value = var.a\n}\n'
+GOOD = """
+variable "a" {
+  description = "An a."
+  type = string
+  default = "|"
+}
+output "o" {
+  description = "An o."
+  value = var.a
+}
+"""
 
 
 @pytest.mark.parametrize(
@@ -29,7 +39,8 @@ def test_it_is_found(old, new, sentence, module):
 
 def test_a_validation_alone_is_no_use(module):
     text = GOOD.replace("var.a", '"x"').replace(
-        "  type = string\n", '  type = string\n  validation {\n    condition = var.a != ""\n    error_message = "a: x"\n  }\n'
+        "  type = string\n",
+        '  type = string\n  validation {\n    condition = var.a != ""\n    error_message = "a: x"\n  }\n',
     )
     assert any("variable a is used nowhere" in problem for problem in documentation.check(module(text)))
 
@@ -41,7 +52,11 @@ def test_a_stale_table_is_found_and_written_anew(module, tmp_path, monkeypatch):
     readme, made = tmp_path / "README.md", module(GOOD)
     readme.write_text(README)
     monkeypatch.delenv(documentation.UPDATE, raising=False)
-    assert [p for p in documentation.check_readme(made, readme) if "the table of inputs is stale: EGRET_UPDATE=1 make terraform" in p]
+    assert [
+        p
+        for p in documentation.check_readme(made, readme)
+        if "the table of inputs is stale: EGRET_UPDATE=1 make terraform" in p
+    ]
     assert readme.read_text() == README
 
     monkeypatch.setenv(documentation.UPDATE, "1")

@@ -12,14 +12,23 @@ WRONG = {
         'resource "aws_elastic_ip" "x" {}\n',
         "aws_elastic_ip.x: the provider has no resource aws_elastic_ip",
     ),
-    "a data source that it has not": ('data "aws_regionn" "x" {}\n', "the provider has no data aws_regionn; did you mean data-aws-region"),
-    "an attribute that the type has not": (EIP % "domian = \"vpc\"", "aws_eip.x: no attribute or block domian; did you mean domain?"),
-    "an attribute that only AWS sets": (EIP % "allocation_id = \"a\"", "allocation_id is computed and cannot be set"),
+    "a data source that it has not": (
+        'data "aws_regionn" "x" {}\n',
+        "the provider has no data aws_regionn; did you mean data-aws-region",
+    ),
+    "an attribute that the type has not": (
+        EIP % 'domian = "vpc"',
+        "aws_eip.x: no attribute or block domian; did you mean domain?",
+    ),
+    "an attribute that only AWS sets": (EIP % 'allocation_id = "a"', "allocation_id is computed and cannot be set"),
     "a required attribute that is missing": (
         'resource "aws_ec2_subnet_cidr_reservation" "x" {\n  subnet_id = "s"\n  cidr_block = "10.0.0.0/28"\n}\n',
         "aws_ec2_subnet_cidr_reservation.x: reservation_type is required and missing",
     ),
-    "a block that the type has not": (INTERFACE % "attachmant {\n}", "no attribute or block attachmant; did you mean attachment?"),
+    "a block that the type has not": (
+        INTERFACE % "attachmant {\n}",
+        "no attribute or block attachmant; did you mean attachment?",
+    ),
     "an attribute of a block": (
         INTERFACE % 'attachment {\n    instance = "i"\n    device_index = 1\n    card = 0\n  }',
         "aws_network_interface.x.attachment: no attribute or block card",
@@ -36,7 +45,7 @@ WRONG = {
         INTERFACE % 'attachment = [{ instance = "i", device_index = 1 }]',
         "attachment is a block: write attachment { … }",
     ),
-    "an attribute written as a block": (EIP % "tags {\n    a = \"b\"\n  }", "tags is an attribute: write tags = …"),
+    "an attribute written as a block": (EIP % 'tags {\n    a = "b"\n  }', "tags is an attribute: write tags = …"),
     "a name in ignore_changes": (
         EIP % "lifecycle {\n    ignore_changes = [instances]\n  }",
         "lifecycle.ignore_changes names instances, which is no attribute of it; did you mean instance?",
@@ -52,7 +61,9 @@ def test_it_is_found(case, module, schema):
 
 
 def test_nothing_is_found_where_nothing_is_wrong(module, schema):
-    text = (EIP % 'domain = "vpc"\n  count = 2') + (INTERFACE % 'attachment {\n    instance = "i"\n    device_index = 1\n  }')
+    text = (EIP % 'domain = "vpc"\n  count = 2') + (
+        INTERFACE % 'attachment {\n    instance = "i"\n    device_index = 1\n  }'
+    )
     assert names.check(module(text), schema) == []
 
 

@@ -16,7 +16,9 @@ def test_a_value_that_the_chart_has_not(module):
 
 
 def test_values_that_cannot_be_read(module):
-    assert objects.value_problems(module("locals {\n  other = 1\n}\n"), CHART) == ["local.helm_values is empty or cannot be read"]
+    assert objects.value_problems(module("locals {\n  other = 1\n}\n"), CHART) == [
+        "local.helm_values is empty or cannot be read"
+    ]
 
 
 @pytest.mark.parametrize(

@@ -44,14 +44,26 @@ def test_a_new_call_in_the_code(statements, privileges, tmp_path):
 
 WRONG = {
     "a wildcard": ("Read", {"Action": ["ec2:Describe*"]}, "ec2:Describe* is no action of EC2"),
-    "an action of no service": ("Read", {"Action": ["ec2:DescribeAdresses"]}, "ec2:DescribeAdresses is no action of EC2"),
+    "an action of no service": (
+        "Read",
+        {"Action": ["ec2:DescribeAdresses"]},
+        "ec2:DescribeAdresses is no action of EC2",
+    ),
     "all resources where EC2 knows some": (
         "PrivateAddresses",
         {"Resource": "*"},
         "AssignIpv6Addresses can be scoped to network-interface: do not say Resource = *",
     ),
-    "a resource where EC2 knows none": ("Read", {"Resource": INTERFACE}, "DescribeAddresses knows no resource network-interface; say Resource = *"),
-    "another resource": ("PrivateAddresses", {"Resource": "arn:aws:ec2:r:1:elastic-ip/*"}, "AssignIpv6Addresses knows no resource elastic-ip"),
+    "a resource where EC2 knows none": (
+        "Read",
+        {"Resource": INTERFACE},
+        "DescribeAddresses knows no resource network-interface; say Resource = *",
+    ),
+    "another resource": (
+        "PrivateAddresses",
+        {"Resource": "arn:aws:ec2:r:1:elastic-ip/*"},
+        "AssignIpv6Addresses knows no resource elastic-ip",
+    ),
     "no condition": ("ElasticIPs", {"Condition": {}}, "AssociateAddress without a Condition"),
     "a tag where EC2 has none": (
         "Read",
@@ -83,7 +95,7 @@ def test_a_call_that_names_two_things_is_allowed_on_both(sid, kind, statements, 
 
 
 def test_an_action_that_stands_elsewhere(real, tmp_path):
-    text = 'locals {\n  more = jsonencode({ Action = ["ec2:ReleaseAddress", "ec2:*"], Condition = { Bool = { "ec2:IsLaunchTemplateResource" = true } } })\n}\n'
+    text = 'locals {\n  more = jsonencode({ Action = ["ec2:ReleaseAddress", "ec2:*"] })\n}\n'
     (tmp_path / "more.tf").write_text(text)
     more = hcl.load(tmp_path)
     _, problems = policy.written(hcl.Module(tmp_path, real.files | more.files))
@@ -92,11 +104,11 @@ def test_an_action_that_stands_elsewhere(real, tmp_path):
 
 
 def test_statements_that_cannot_be_read(module):
-    _, problems = policy.written(module('locals {\n  policy_statements = concat([], [])\n}\n'))
+    _, problems = policy.written(module("locals {\n  policy_statements = concat([], [])\n}\n"))
     assert "local.policy_statements has no statement that can be read" in problems
 
 
 def test_a_condition_that_cannot_be_read(module):
-    text = 'locals {\n  policy_statements = [{ Sid = "A", Effect = "Allow", Action = ["ec2:X"], Resource = "*", Condition = var.a ? {} : {} }]\n}\n'
-    _, problems = policy.written(module(text))
+    statement = 'Sid = "A", Effect = "Allow", Action = ["ec2:X"], Resource = "*", Condition = var.a ? {} : {}'
+    _, problems = policy.written(module(f"locals {{\n  policy_statements = [{{ {statement} }}]\n}}\n"))
     assert "A: write Condition as an object, local.NAME or local.NAME[var.NAME]" in problems

@@ -31,16 +31,22 @@ variable "many" {
 """
 
 WRONG = {
-    "an attribute": ('output "o" { value = aws_eip.x["a"].publicip }', "aws_eip.x has no attribute publicip; did you mean public_ip"),
+    "an attribute": (
+        'output "o" { value = aws_eip.x["a"].publicip }',
+        "aws_eip.x has no attribute publicip; did you mean public_ip",
+    ),
     "behind a splat": ('output "o" { value = aws_eip.x[*].adress }', "aws_eip.x has no attribute adress"),
-    "behind an index with an index": ("locals { i = [0] }\n" 'output "o" { value = aws_eip.x[local.i[0]].nope }', "has no attribute nope"),
+    "behind an index with an index": (
+        'locals { i = [0] }\noutput "o" { value = aws_eip.x[local.i[0]].nope }',
+        "has no attribute nope",
+    ),
     "in a computed object": (
         'output "o" { value = aws_eks_cluster.c.identity[0].oidc[0].url }',
         "aws_eks_cluster.c.identity.oidc has no attribute url",
     ),
     "of a loop's variable": ('output "o" { value = [for k, e in aws_eip.x : e.ip] }', "aws_eip.x has no attribute ip"),
     "of each.value": (
-        'resource "aws_route_table_association" "r" {\n  for_each = aws_subnet.s\n  subnet_id = each.value.ident\n  route_table_id = "r"\n}',
+        'resource "aws_eip" "y" {\n  for_each = aws_subnet.s\n  tags = { Name = each.value.ident }\n}',
         "aws_subnet.s has no attribute ident",
     ),
     "in a text": ('output "o" { value = "address ${aws_eip.x["a"].publicip}" }', "has no attribute publicip"),
@@ -54,7 +60,10 @@ WRONG = {
         "var.many has no attribute ident",
     ),
     "to a resource": ('output "o" { value = aws_eip.y.id }', "aws_eip.y is declared nowhere"),
-    "to a data source": ('output "o" { value = data.aws_region.current.region }', "data.aws_region.current is declared nowhere"),
+    "to a data source": (
+        'output "o" { value = data.aws_region.current.region }',
+        "data.aws_region.current is declared nowhere",
+    ),
     "to a variable": ('output "o" { value = var.nope }', "var.nope is declared nowhere"),
     "to a local": ('output "o" { value = local.nope }', "local.nope is declared nowhere"),
     "from nowhere to a local": ("locals { alone = 1 }", "local.alone is used nowhere"),
@@ -84,7 +93,10 @@ CALLED = 'variable "given" {\n  type = string\n}\noutput "out" {\n  value = var.
     ("call", "sentence"),
     [
         ('module "m" {\n  source = "./called"\n}\n', "module.m needs the variable given"),
-        ('module "m" {\n  source = "./called"\n  given = 1\n  givn = 1\n}\n', "module.m has no variable givn; did you mean given"),
+        (
+            'module "m" {\n  source = "./called"\n  given = 1\n  givn = 1\n}\n',
+            "module.m has no variable givn; did you mean given",
+        ),
         (
             'module "m" {\n  source = "./called"\n  given = 1\n}\noutput "o" { value = module.m.outt }\n',
             "module.m has no output outt; did you mean out",

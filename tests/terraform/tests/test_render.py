@@ -31,10 +31,22 @@ REFUSED = {
     "a VPC without its scope": ({"vpc_id": "vpc-1"}, 'vpc_id: give it with interface_scope = "Vpc"'),
     "a pool's name": ({"pools": {"Public": {"elastic_ips": 1}}}, "pools: each key is the name of an EgressPool"),
     "no addresses": ({"pools": {"public": {"elastic_ips": 0}}}, "pools: elastic_ips is a whole number from 1 to 1000"),
-    "half an address": ({"pools": {"public": {"elastic_ips": 1.5}}}, "pools: elastic_ips is a whole number from 1 to 1000"),
-    "a range": ({"subnet_cidr_reservations": {"a": RANGE | {"cidr_block": "10.0.0.64"}}}, "cidr_block is a range such as 10.0.0.64/27"),
-    "no security group": ({"gateway_interfaces": {"a": INTERFACE | {"security_group_ids": []}}}, "name at least one of security_group_ids"),
-    "the first interface": ({"gateway_interfaces": {"a": INTERFACE | {"device_index": 0}}}, "device_index is 1 or more"),
+    "half an address": (
+        {"pools": {"public": {"elastic_ips": 1.5}}},
+        "pools: elastic_ips is a whole number from 1 to 1000",
+    ),
+    "a range": (
+        {"subnet_cidr_reservations": {"a": RANGE | {"cidr_block": "10.0.0.64"}}},
+        "cidr_block is a range such as 10.0.0.64/27",
+    ),
+    "no security group": (
+        {"gateway_interfaces": {"a": INTERFACE | {"security_group_ids": []}}},
+        "name at least one of security_group_ids",
+    ),
+    "the first interface": (
+        {"gateway_interfaces": {"a": INTERFACE | {"device_index": 0}}},
+        "device_index is 1 or more",
+    ),
     "a pods' range": ({"pod_cidrs": ["10.0.0.0"]}, "pod_cidrs: give ranges such as 10.0.0.0/16"),
 }
 

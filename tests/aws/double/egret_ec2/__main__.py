@@ -42,7 +42,7 @@ def main() -> None:
     )
     given = parser.parse_args()
     host, _, port = given.listen.rpartition(":")
-    elastic_addresses.pool = ipaddress.ip_network(given.elastic_pool)
+    elastic_addresses.pool = given.elastic_pool
     logging.basicConfig(level=logging.WARNING, stream=sys.stderr)
     server = make_server(host, int(port), Server(), threaded=True, request_handler=_Quiet)
     if given.until_eof:

@@ -60,6 +60,7 @@ class Control:
             reads=int(fields.number("reads", 0)),
             probability=fields.number("probability", 1),
             actions=fields.texts("actions"),
+            torn=fields.flag("torn"),
         )
         fields.finish()
         if lag.seconds and lag.reads:

@@ -58,13 +58,15 @@ class Change:
 class Lag:
     """Every change stays hidden from descriptions for `seconds`, or from the next `reads` of them.
 
-    `probability`: of each description that could be stale to be so.
+    `probability`: of each description that could be stale to be so; when `torn`, of each thing in
+    it, so that a moved address is seen on both interfaces, or on none.
     """
 
     seconds: float = 0.0
     reads: int = 0
     probability: float = 1.0
     actions: list[str] = field(default_factory=list)
+    torn: bool = False
 
     @property
     def on(self) -> bool:
@@ -134,9 +136,12 @@ class Faults:
         for change in self.changes:
             if change.reads is not None:
                 change.reads -= 1
-        if self.random.random() >= self.lag.probability:
+        if not self.lag.torn and not self.stale():
             return None
         return self.changes[0].before
+
+    def stale(self) -> bool:
+        return self.random.random() < self.lag.probability
 
     def shown(self) -> dict[str, Any]:
         return {

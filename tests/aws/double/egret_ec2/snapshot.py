@@ -7,7 +7,7 @@ answered from it.
 
 from collections import OrderedDict, defaultdict
 from contextlib import contextmanager
-from typing import Any, Iterator
+from typing import Any, Callable, Iterator
 
 _BACKEND_ATTRIBUTES = ("enis", "addresses", "reservations", "tags", "subnets", "nat_gateways")
 
@@ -51,21 +51,25 @@ class Snapshot:
 
     def restore(self) -> None:
         """Makes the present as it was. The snapshot must not be used again afterwards."""
-        self._backend.__dict__.update(self._attributes)
-        for thing, attributes in self._objects:
-            thing.__dict__.clear()
-            thing.__dict__.update(attributes)
+        self._put(self._attributes, self._objects)
 
     @contextmanager
-    def shown(self) -> Iterator[None]:
-        """Within the block the backend is as it was; afterwards it is as it is."""
+    def shown(self, stale: Callable[[], bool] | None = None) -> Iterator[None]:
+        """Within the block the backend is as it was; afterwards it is as it is.
+
+        With `stale` each object is as it was or as it is, as that says for it.
+        """
         attributes = {name: getattr(self._backend, name) for name in self._attributes}
-        present = [(thing, dict(thing.__dict__)) for thing, _ in self._objects]
-        self.restore()
+        objects = [pair for pair in self._objects if stale is None or stale()]
+        present = [(thing, dict(thing.__dict__)) for thing, _ in objects]
+        self._put({} if stale else self._attributes, objects)
         try:
             yield
         finally:
-            self._backend.__dict__.update(attributes)
-            for thing, was in present:
-                thing.__dict__.clear()
-                thing.__dict__.update(was)
+            self._put(attributes, present)
+
+    def _put(self, attributes: dict[str, Any], objects: list[tuple[Any, dict[str, Any]]]) -> None:
+        self._backend.__dict__.update(attributes)
+        for thing, values in objects:
+            thing.__dict__.clear()
+            thing.__dict__.update(values)

@@ -86,6 +86,26 @@ def test_random_lag_repeats_with_its_seed(double):
     assert set(first) == {0, 1} and run() == first
 
 
+def test_torn_lag_shows_a_moved_address_on_both_interfaces_and_on_none(net, double):
+    first, second = net.eni(), net.eni()
+    assign(net, first, "10.0.1.50")
+    double.post("lag", seconds=3600, probability=0.5, torn=True)
+    assign(net, second, "10.0.1.50", AllowReassignment=True)
+    seen = set()
+    for _ in range(60):
+        found = net.ec2.describe_network_interfaces(NetworkInterfaceIds=[first, second])
+        has = {
+            eni["NetworkInterfaceId"]: any(
+                item["PrivateIpAddress"] == "10.0.1.50" for item in eni["PrivateIpAddresses"]
+            )
+            for eni in found["NetworkInterfaces"]
+        }
+        seen.add((has[first], has[second]))
+    assert seen == {(True, False), (False, True), (True, True), (False, False)}
+    double.post("lag")
+    assert "10.0.1.50" in net.private(second) and "10.0.1.50" not in net.private(first)
+
+
 def test_lag_may_be_of_some_actions_only(net, double):
     eni = net.eni()
     double.post("lag", seconds=3600, actions=["DescribeAddresses"])

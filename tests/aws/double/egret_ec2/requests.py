@@ -5,6 +5,7 @@ https://docs.aws.amazon.com/AWSEC2/latest/APIReference/errors-overview.html
 """
 
 import re
+from collections import Counter
 from dataclasses import dataclass
 from typing import Any
 from urllib.parse import parse_qsl
@@ -12,6 +13,8 @@ from urllib.parse import parse_qsl
 from . import reference
 from .errors import refuse
 
+_FILTERS = 50
+_VALUES = 200
 _VERSION = "2016-11-15"
 _SHORT_OR_LONG = "(?:[0-9a-f]{8}|[0-9a-f]{17})"
 # parameter of the query (without .N), form, code, text, actions (none named: all)
@@ -97,6 +100,15 @@ def _check_required(request: Request, model: Any) -> None:
 
 
 def _check_filters(request: Request) -> None:
+    """https://docs.aws.amazon.com/AWSEC2/latest/UserGuide/Using_Filtering.html for the most of each."""
+    values = Counter(
+        name.split(".Value.")[0] for name in request.parameters if re.match(r"Filter\.\d+\.Value\.", name)
+    )
+    if len(values) > _FILTERS or any(count > _VALUES for count in values.values()):
+        raise refuse(
+            "FilterLimitExceeded",
+            f"A request has at most {_FILTERS} filters with {_VALUES} values each.",
+        )
     documented = reference.filters(request.action) if request.describes else frozenset()
     for name, value in request.parameters.items():
         if not documented or not re.fullmatch(r"Filter\.\d+\.Name", name):

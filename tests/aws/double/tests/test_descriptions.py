@@ -81,6 +81,12 @@ def test_filter_that_does_not_exist_is_an_error_of_ec2(net, call):
         getattr(net.ec2, call)(Filters=[{"Name": "no-such-filter", "Values": ["1"]}])
 
 
+def test_filter_has_at_most_200_values(net, eni):
+    assert enis(net, "network-interface-id", eni, *(f"eni-{n:08x}" for n in range(199))) == [eni]
+    with refused("FilterLimitExceeded"):
+        enis(net, "network-interface-id", eni, *(f"eni-{n:08x}" for n in range(200)))
+
+
 def test_addresses_are_found_by_every_filter(net, eni):
     other = net.elastic(pool="bank")
     address = next(a for a in net.ec2.describe_addresses()["Addresses"] if "AssociationId" in a)

@@ -80,8 +80,10 @@ demo-kubernetes: cluster-image ## the demonstration on a real Kubernetes cluster
 	@target/debug/egret-kubernetes demo
 
 .PHONY: soak
-soak: build ## the long rows in full, and the long model check
+soak: build cluster-image ## the long rows in full, failovers by the dozen, and the long model check
 	@target/debug/egret-lab soak
+	@EGRET_SOAK=1 cargo test $(CARGO_FLAGS) -p egret-kubernetes --test cluster -- s11_ s24_first_packet_of
+	@target/debug/egret-kubernetes figures
 	@cargo run $(CARGO_FLAGS) --release -p egret-model -- check --long
 
 .PHONY: advisories

@@ -2,9 +2,9 @@
 
 mod agents;
 mod chained;
+mod churn;
 mod claims;
 mod controller;
-
 mod foreign;
 mod hundred;
 mod install;
@@ -16,6 +16,7 @@ mod restart;
 mod services;
 mod starts;
 mod store;
+mod taint;
 mod upgrade;
 
 use egret_kubernetes::Cluster;
@@ -30,6 +31,7 @@ pub const ALL: &[Row<Cluster>] = &[
     Row { name: "s24_first_packet_without_an_agent", run: starts::agent_down },
     Row { name: "s24_first_connection_with_the_cni_plugin", run: chained::run },
     Row { name: "no_writes_at_rest", run: store::at_rest },
+    Row { name: "startup_taint_goes_when_the_agent_is_ready", run: taint::run },
     Row { name: "s04_kubelet_stopped", run: kubelet::stopped },
     Row { name: "s06_agent_killed_on_a_director", run: agents::director_killed },
     Row { name: "s06_agent_killed_on_the_holder", run: agents::holder_killed },
@@ -37,6 +39,7 @@ pub const ALL: &[Row<Cluster>] = &[
     Row { name: "s13_etcd_slow", run: store::slow },
     Row { name: "s15_partition_of_the_holder", run: agents::partition },
     Row { name: "s25_claim_over_busy_pods", run: claims::over_busy_pods },
+    Row { name: "s27_s28_churn_of_pods_and_claims", run: churn::run },
     Row { name: "s01_gateway_node_poweroff", run: power::off },
     Row { name: "s12_outage_plus_gateway_death", run: power::without_an_api_server },
     Row { name: "s11_apiserver_outage", run: outage::run },

@@ -17,6 +17,11 @@ pub fn usual() -> Result<Stage> {
     Cluster::with_egret(ClusterOptions::default(), &[])?.with_example()
 }
 
+/// Whether what lasts minutes runs in full (`make soak`).
+pub fn soak() -> bool {
+    std::env::var_os("EGRET_SOAK").is_some()
+}
+
 /// The load of most rows: forty connections, UDP, a new connection now and then.
 pub fn load(stage: &mut Stage, name: &str) -> Result<Load> {
     let plan = Plan::new(name, &["settle-1", "settle-2"]).probe(Duration::from_millis(250));

@@ -1,9 +1,9 @@
-//! S11: the API server is down for a minute; nothing moves, nothing is lost.
+//! S11: the API server is down for a minute, in the soak for ten; nothing moves, nothing is lost.
 
 use anyhow::{Result, ensure};
 use egret_lab::checks::{alive, holders, nothing_moved, run_for};
 
-use crate::world::{Bench, load, unanswered};
+use crate::world::{Bench, load, soak, unanswered};
 
 pub fn run(bench: &mut Bench) -> Result<()> {
     let stage = bench.stage()?;
@@ -11,7 +11,7 @@ pub fn run(bench: &mut Bench) -> Result<()> {
     run_for(500);
     let (before, answered) = (holders(stage), unanswered(&load));
     let begun = stage.lab.stop_api();
-    run_for(60_000);
+    run_for(if soak() { 600_000 } else { 60_000 });
     stage.lab.start_api()?;
     run_for(5000);
     alive(stage, &load, begun)?;

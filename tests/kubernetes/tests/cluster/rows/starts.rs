@@ -13,13 +13,12 @@ use egret_lab::oracle::Expect;
 use egret_lab::{Ground, PodSpec, Stamp, wait_until};
 use serde_json::{Value, json};
 
-use crate::world::{Bench, Stage, load};
+use crate::world::{Bench, Stage, load, soak};
 
-/// How many pods run at a time, and how many times.
+/// How many pods run at a time.
 const BATCH: u32 = 20;
-const ROUNDS: u32 = 5;
 
-/// 100 starts while the agent is up.
+/// 100 starts while the agent is up, in the soak 1,000.
 pub fn agent_up(bench: &mut Bench) -> Result<()> {
     let stage = bench.stage()?;
     let port = stage.lab.around_mut().reserve_ports();
@@ -29,13 +28,14 @@ pub fn agent_up(bench: &mut Bench) -> Result<()> {
         ports: Some((port, port + 9)),
         allowed: stage.addresses.clone(),
     });
-    for round in 0..ROUNDS {
+    let rounds = if soak() { 50 } else { 5 };
+    for round in 0..rounds {
         start(stage, &format!("up-{round}"), port, &["director-1", "director-2"])?;
     }
     run_for(500);
     let ledger = stage.sources.ledger("s24");
     ensure!(ledger.wrong == 0, "{} leaked: {:?}", ledger.wrong, ledger.examples.first());
-    let starts = u64::from(BATCH * ROUNDS);
+    let starts = u64::from(BATCH * rounds);
     ensure!(ledger.right >= starts, "only {} packets of {starts} pods arrived", ledger.right);
     println!("    {starts} starts, {} packets, none with another source", ledger.right);
     Ok(())

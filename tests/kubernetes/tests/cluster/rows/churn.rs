@@ -1,0 +1,290 @@
+//! S27 and S28: pods come and go, claims are edited, and a node's kernel follows.
+//!
+//! The node's kubelet stands still, and its part is played: hundreds of pods get their addresses as
+//! fast as the API server takes them.
+
+use std::collections::BTreeMap;
+use std::io::{BufRead as _, BufReader, Write as _};
+use std::net::Ipv6Addr;
+use std::process::{Command, Stdio};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use anyhow::{Context, Result, ensure};
+use egret_kubernetes::binary;
+use egret_lab::oracle::Commits;
+use egret_lab::{Ground as _, Stamp, wait_until};
+use nix::sys::signal::Signal;
+use serde_json::{Value, json};
+
+use crate::world::{Bench, Stage};
+
+const NODE: &str = "director-2";
+const PODS: usize = 300;
+const CLAIMS: usize = 30;
+const ROUNDS: usize = 5;
+/// A bound that shows that the node follows at all; what it takes is printed.
+const LIMIT: Duration = Duration::from_secs(20);
+
+pub fn run(bench: &mut Bench) -> Result<()> {
+    let stage = bench.stage()?;
+    stage.lab.kubectl().apply(POOL)?;
+    let claims = list((0..CLAIMS).map(|number| claim(number, 0)));
+    stage.lab.kubectl().apply(&claims.to_string())?;
+    wait_until("a holder of every address", Duration::from_secs(60), || {
+        (held(stage)? == CLAIMS).then_some(())
+    })?;
+    stage.lab.worker(NODE)?.daemon("kubelet")?.signal(Signal::SIGSTOP)?;
+    let outcome = churn(stage);
+    // Force, since nobody answers for the node; and before its kubelet would run them.
+    let gone = stage.lab.kubectl().ask(
+        &[
+            &["delete", "pods", "-n", "payments", "-l", "egret-test=churn", "--wait=false"][..],
+            &["--force", "--grace-period=0"],
+        ]
+        .concat(),
+    );
+    stage.lab.worker(NODE)?.daemon("kubelet")?.signal(Signal::SIGCONT)?;
+    let watch = outcome?;
+    gone?;
+    watch.await_gone()?;
+    stage.lab.kubectl().ask(&["delete", "seip", "-n", "payments", "-l", "egret-test=churn"])?;
+    stage.lab.kubectl().ask(&["delete", "egresspool", "churn"])?;
+    stage.lab.wait_ready()
+}
+
+fn churn(stage: &Stage) -> Result<Watch> {
+    let range = pod_range(stage)?;
+    let watch = Watch::start(stage)?;
+    let pods = list((0..PODS).map(|number| pod(number, range)));
+    write(stage, &["create", "-f", "-"], &pods)?;
+    let written = write(stage, &["replace", "--subresource=status", "-f", "-"], &pods)?;
+    ensure!(written.len() == PODS, "{} statuses written", written.len());
+    let keys = (0..PODS).map(|number| (pod_name(number), address(range, number)));
+    report("S27: a pod's address until its node's kernel has it", &written, keys, &watch)?;
+    let mut all = Vec::new();
+    for round in 1..=ROUNDS {
+        let edited = list((0..CLAIMS).map(|number| claim(number, round)));
+        let apply = ["apply", "--server-side", "--force-conflicts", "-f", "-"];
+        let written = write(stage, &apply, &edited)?;
+        let keys = (0..CLAIMS).map(|number| (claim_name(number), destination(number, round)));
+        all.extend(delays(&written, keys, &watch)?);
+    }
+    print("S28: a claim's destination until a node's kernel has it", &mut all);
+    Ok(watch)
+}
+
+/// Runs `kubectl` over a list; says when it had the answer for each object.
+fn write(stage: &Stage, arguments: &[&str], objects: &Value) -> Result<BTreeMap<String, Stamp>> {
+    let mut command = stage.lab.kubectl().command(&binary("kubectl")?);
+    command.args(arguments).stdin(Stdio::piped()).stdout(Stdio::piped());
+    let mut child = command.spawn().context("cannot run kubectl")?;
+    let (input, output) = (child.stdin.take(), child.stdout.take());
+    input.context("no stdin")?.write_all(objects.to_string().as_bytes())?;
+    let mut written = BTreeMap::new();
+    for line in BufReader::new(output.context("no stdout")?).lines() {
+        let (line, now) = (line?, Stamp::now());
+        let name = line.split_once('/').and_then(|(_, rest)| rest.split_once(' '));
+        let (name, _) = name.with_context(|| format!("kubectl printed {line:?}"))?;
+        written.insert(name.to_owned(), now);
+    }
+    let status = child.wait()?;
+    ensure!(status.success(), "kubectl {arguments:?}: {status}");
+    Ok(written)
+}
+
+fn report(
+    what: &str,
+    written: &BTreeMap<String, Stamp>,
+    keys: impl Iterator<Item = (String, Ipv6Addr)>,
+    watch: &Watch,
+) -> Result<()> {
+    let mut all = delays(written, keys, watch)?;
+    let (first, last) = (written.values().min(), written.values().max());
+    let seconds = last.zip(first).map_or(0.0, |(last, first)| last.since(*first).as_secs_f64());
+    println!("    {} written in {seconds:.1} s", written.len());
+    print(what, &mut all);
+    Ok(())
+}
+
+fn print(what: &str, delays: &mut [Duration]) {
+    delays.sort_unstable();
+    let at = |percent: usize| delays[(delays.len() - 1) * percent / 100].as_millis();
+    println!("    {what}: p50 {} ms, p99 {} ms, of {}", at(50), at(99), delays.len());
+}
+
+/// From the answer to the write until the kernel's own word, for each; an answer may come last.
+fn delays(
+    written: &BTreeMap<String, Stamp>,
+    keys: impl Iterator<Item = (String, Ipv6Addr)>,
+    watch: &Watch,
+) -> Result<Vec<Duration>> {
+    let keys: Vec<(String, Ipv6Addr)> = keys.collect();
+    let missing = || keys.iter().filter(|(_, key)| watch.first(*key).is_none()).collect::<Vec<_>>();
+    wait_until("everything in the kernel", LIMIT, || missing().is_empty().then_some(()))
+        .with_context(|| format!("{} are missing: {:?}", missing().len(), missing().first()))?;
+    keys.iter()
+        .map(|(name, key)| {
+            let begun = *written.get(name).with_context(|| format!("{name} was not written"))?;
+            let seen = watch.first(*key).context("it was there")?;
+            Ok(if seen > begun { seen.since(begun) } else { Duration::ZERO })
+        })
+        .collect()
+}
+
+/// How the addresses of pods and of destinations begin.
+const SITES: [&[u8]; 2] = [&[0xfd, 0x00], &[0x20, 0x01]];
+
+type Key = [u8; 16];
+
+/// What the node's kernel says was added to its sets, with the moment in which each key first was.
+struct Watch {
+    first: Arc<Mutex<BTreeMap<Key, Stamp>>>,
+    path: String,
+    over: Arc<AtomicBool>,
+}
+
+impl Watch {
+    fn start(stage: &Stage) -> Result<Self> {
+        let path = stage.lab.worker(NODE)?.net()?.path();
+        let commits = Commits::listen_in(&path)?;
+        let watch = Self { first: Arc::default(), path, over: Arc::default() };
+        let (first, over) = (Arc::clone(&watch.first), Arc::clone(&watch.over));
+        std::thread::spawn(move || {
+            while !over.load(Ordering::Relaxed) {
+                let heard = commits.message(Duration::from_millis(100));
+                let Ok(Some((at, bytes))) = heard else { continue };
+                let Ok(mut first) = first.lock() else { return };
+                for (place, _) in
+                    bytes.windows(2).enumerate().filter(|(_, two)| SITES.contains(two))
+                {
+                    let key = bytes.get(place..place + 16).and_then(|key| key.try_into().ok());
+                    if let Some(key) = key {
+                        first.entry(key).or_insert(at);
+                    }
+                }
+            }
+        });
+        Ok(watch)
+    }
+
+    fn first(&self, key: Ipv6Addr) -> Option<Stamp> {
+        self.first.lock().ok()?.get(&key.octets()).copied()
+    }
+
+    /// Nothing of the pods is left in the kernel.
+    fn await_gone(&self) -> Result<()> {
+        let mut rules = Command::new("nsenter");
+        rules.args([&format!("--net={}", self.path), "--", "nft", "list", "ruleset"]);
+        wait_until(&format!("{NODE} without the pods that are gone"), LIMIT, || {
+            let said = String::from_utf8(rules.output().ok()?.stdout).ok()?;
+            (!said.contains(MARK)).then_some(())
+        })
+    }
+}
+
+impl Drop for Watch {
+    fn drop(&mut self) {
+        self.over.store(true, Ordering::Relaxed);
+    }
+}
+
+/// In the address of every pod of the row, and in no other.
+const MARK: &str = ":c4e5:";
+
+fn address(range: Ipv6Addr, number: usize) -> Ipv6Addr {
+    let mut segments = range.segments();
+    segments[6] = 0xc4e5;
+    segments[7] = u16::try_from(number + 1).unwrap_or(u16::MAX);
+    segments.into()
+}
+
+/// The node's range of IPv6 addresses for pods.
+fn pod_range(stage: &Stage) -> Result<Ipv6Addr> {
+    let node = stage.lab.kubectl().get(&["node", NODE])?;
+    let ranges = node["spec"]["podCIDRs"].as_array().context("no podCIDRs")?;
+    let mut found =
+        ranges.iter().filter_map(|range| range.as_str()?.split_once('/')?.0.parse().ok());
+    found.next().context("no IPv6 range")
+}
+
+fn held(stage: &Stage) -> Option<usize> {
+    std::thread::sleep(Duration::from_millis(500));
+    let objects = stage.lab.objects("EgressAddress").ok()?;
+    let of = |object: &&Value| object["spec"]["poolRef"]["name"] == "churn";
+    Some(objects.iter().filter(of).filter(|o| !o["status"]["holding"].is_null()).count())
+}
+
+fn list(items: impl Iterator<Item = Value>) -> Value {
+    json!({"apiVersion": "v1", "kind": "List", "items": items.collect::<Vec<_>>()})
+}
+
+fn pod_name(number: usize) -> String {
+    format!("churn-{number}")
+}
+
+fn claim_name(number: usize) -> String {
+    format!("churn-{number}")
+}
+
+/// As a kubelet would write it: running, with an address.
+fn pod(number: usize, range: Ipv6Addr) -> Value {
+    let ip = address(range, number).to_string();
+    json!({
+        "apiVersion": "v1",
+        "kind": "Pod",
+        "metadata": {
+            "name": pod_name(number),
+            "namespace": "payments",
+            "labels": {"egret-test": "churn", "app": claim_name(number % CLAIMS)},
+        },
+        "spec": {
+            "nodeName": NODE,
+            "containers": [{"name": "pause", "image": "localhost/none"}],
+        },
+        "status": {
+            "phase": "Running",
+            "podIP": ip,
+            "podIPs": [{"ip": ip}],
+            "conditions": [{"type": "Ready", "status": "True"}],
+        },
+    })
+}
+
+/// The first address of a /64, another one in each round.
+fn destination(number: usize, round: usize) -> Ipv6Addr {
+    let network = u16::try_from(round * 256 + number + 1).unwrap_or(u16::MAX);
+    Ipv6Addr::new(0x2001, 0xdb8, 7, network, 0, 0, 0, 0)
+}
+
+fn claim(number: usize, round: usize) -> Value {
+    json!({
+        "apiVersion": "egret.dev/v1alpha1",
+        "kind": "StaticEgressIP",
+        "metadata": {
+            "name": claim_name(number),
+            "namespace": "payments",
+            "labels": {"egret-test": "churn"},
+        },
+        "spec": {
+            "poolRef": {"name": "churn"},
+            "families": ["IPv6"],
+            "podSelector": {"matchLabels": {"app": claim_name(number)}},
+            "destinations": [{"cidr": format!("{}/64", destination(number, round))}],
+        },
+    })
+}
+
+const POOL: &str = "
+apiVersion: egret.dev/v1alpha1
+kind: EgressPool
+metadata: {name: churn}
+spec:
+  provider: L2
+  addresses: ['2001:db8:5::2:0/121']
+  gateways:
+    nodeSelector: {matchLabels: {egret.dev/gateway: \"true\"}}
+  allowedNamespaces: {matchLabels: {egress: partners}}
+  failover: {releaseAfter: 0s}
+";

@@ -135,7 +135,7 @@ variable "pools" {
 }
 
 variable "subnet_cidr_reservations" {
-  description = "Ranges that EC2 shall not give to anybody by itself, for private static addresses and for the private addresses behind Elastic IPs. The range lies in the subnet and no address of it is in use."
+  description = "Ranges that EC2 shall not give to anybody by itself, for pools of private addresses. The range lies in the subnet and no address of it is in use. The private addresses behind Elastic IPs are not from it: EC2 chooses them."
   type = map(object({
     subnet_id   = string
     cidr_block  = string

@@ -1,0 +1,220 @@
+//! The calls of EC2 that this crate makes, and no other: `ec2-calls.txt` names them.
+
+use std::collections::BTreeSet;
+use std::future::Future;
+use std::net::{IpAddr, Ipv4Addr};
+
+use aws_config::retry::RetryConfig;
+use aws_config::timeout::TimeoutConfig;
+use aws_config::{ConfigLoader, Region};
+use aws_sdk_ec2::Client;
+use aws_sdk_ec2::config::Builder;
+use aws_sdk_ec2::error::{DisplayErrorContext, ProvideErrorMetadata, SdkError};
+use aws_sdk_ec2::operation::RequestId;
+use aws_smithy_http_client::tls;
+use egret_ports::error::ErrorClass;
+
+use crate::errors::{Failure, classify, refused, with_pause};
+use crate::metrics::Calls;
+use crate::options::Options;
+use crate::plan::Call;
+use crate::rate::Limiter;
+use crate::view::{Association, Effect};
+
+mod describe;
+mod parse;
+
+/// EC2.
+#[derive(Debug)]
+pub(crate) struct Ec2 {
+    client: Client,
+    limiter: Limiter,
+    calls: Calls,
+}
+
+impl Ec2 {
+    pub async fn connect(options: &Options, calls: Calls, loader: ConfigLoader) -> Self {
+        let crypto = tls::rustls_provider::CryptoMode::Ring;
+        let http = aws_smithy_http_client::Builder::new()
+            .tls_provider(tls::Provider::Rustls(crypto))
+            .build_https();
+        let timeouts = TimeoutConfig::builder()
+            .connect_timeout(options.connect_timeout)
+            .operation_attempt_timeout(options.attempt_timeout)
+            .operation_timeout(options.call_timeout);
+        let mut loader = loader
+            .http_client(http)
+            .timeout_config(timeouts.build())
+            .retry_config(RetryConfig::standard().with_max_attempts(options.attempts.max(1)));
+        if let Some(region) = &options.region {
+            loader = loader.region(Region::new(region.clone()));
+        }
+        let shared = loader.load().await;
+        let mut config = Builder::from(&shared);
+        if let Some(endpoint) = &options.endpoint {
+            // Of EC2 alone: the credentials' own services keep theirs.
+            config.set_endpoint_url(Some(endpoint.clone()));
+        }
+        let limiter = Limiter::new(options.max_calls_per_second);
+        Self { client: Client::from_conf(config.build()), limiter, calls }
+    }
+
+    /// Makes a change; returns what is so by its answer.
+    pub async fn change(&self, call: &Call) -> Result<Vec<Effect>, Failure> {
+        match call {
+            Call::AssignPrivate { interface, address, take } => {
+                self.assign_private(interface, *address, *take).await
+            }
+            Call::AssignAny { interface, wanted } => self.assign_any(interface, wanted.len()).await,
+            Call::UnassignPrivate { interface, addresses } => {
+                self.unassign_private(interface, addresses).await
+            }
+            Call::AssignIpv6 { interface, address } => {
+                let request = self.client.assign_ipv6_addresses().network_interface_id(interface);
+                let request = request.ipv6_addresses(address.to_string());
+                self.call("AssignIpv6Addresses", request.send()).await?;
+                Ok(vec![Effect::At { interface: interface.clone(), address: (*address).into() }])
+            }
+            Call::UnassignIpv6 { interface, address } => {
+                let request = self.client.unassign_ipv6_addresses().network_interface_id(interface);
+                let request = request.ipv6_addresses(address.to_string());
+                self.call("UnassignIpv6Addresses", request.send()).await?;
+                Ok(vec![Effect::Nowhere { address: (*address).into() }])
+            }
+            Call::Associate { public, allocation, interface, private, take } => {
+                let target = (interface.as_str(), *private);
+                self.associate(*public, allocation, target, *take).await
+            }
+            Call::Disassociate { public, association } => {
+                let request = self.client.disassociate_address().association_id(association);
+                self.call("DisassociateAddress", request.send()).await?;
+                Ok(vec![Effect::Disassociated { public: *public }])
+            }
+        }
+    }
+
+    async fn assign_private(
+        &self,
+        interface: &str,
+        address: Ipv4Addr,
+        take: bool,
+    ) -> Result<Vec<Effect>, Failure> {
+        let request = self.client.assign_private_ip_addresses().network_interface_id(interface);
+        let request = request.private_ip_addresses(address.to_string()).allow_reassignment(take);
+        let answer = self.call("AssignPrivateIpAddresses", request.send()).await;
+        let answer = answer.map_err(|failure| match failure.code.as_deref() {
+            // The address lies in the interface's subnet: somebody else has it.
+            Some("InvalidParameterValue") => Failure {
+                class: ErrorClass::Conflict,
+                remedy: "another interface of the subnet has the address: take it away there, or \
+                         take the address out of the pool",
+                ..failure
+            },
+            _ => failure,
+        });
+        answer?;
+        Ok(vec![Effect::At { interface: interface.into(), address: address.into() }])
+    }
+
+    async fn assign_any(&self, interface: &str, count: usize) -> Result<Vec<Effect>, Failure> {
+        let count = i32::try_from(count).unwrap_or(i32::MAX);
+        let request = self.client.assign_private_ip_addresses().network_interface_id(interface);
+        let request = request.secondary_private_ip_address_count(count);
+        // Repeated by the SDK it would assign twice as many.
+        let once = Builder::new().retry_config(RetryConfig::disabled());
+        let sent = request.customize().config_override(once).send();
+        let answer = self.call("AssignPrivateIpAddresses", sent).await?;
+        let assigned = answer.assigned_private_ip_addresses().iter();
+        let assigned = assigned.filter_map(|assigned| assigned.private_ip_address()?.parse().ok());
+        let at =
+            |address: Ipv4Addr| Effect::At { interface: interface.into(), address: address.into() };
+        Ok(assigned.map(at).collect())
+    }
+
+    async fn unassign_private(
+        &self,
+        interface: &str,
+        addresses: &BTreeSet<Ipv4Addr>,
+    ) -> Result<Vec<Effect>, Failure> {
+        let texts = addresses.iter().map(ToString::to_string).collect();
+        let request = self.client.unassign_private_ip_addresses().network_interface_id(interface);
+        let request = request.set_private_ip_addresses(Some(texts));
+        self.call("UnassignPrivateIpAddresses", request.send()).await?;
+        let nowhere = |address: &Ipv4Addr| Effect::Nowhere { address: IpAddr::from(*address) };
+        Ok(addresses.iter().map(nowhere).collect())
+    }
+
+    async fn associate(
+        &self,
+        public: Ipv4Addr,
+        allocation: &str,
+        (interface, private): (&str, Ipv4Addr),
+        take: bool,
+    ) -> Result<Vec<Effect>, Failure> {
+        let request = self.client.associate_address().allocation_id(allocation);
+        let request = request.network_interface_id(interface);
+        let request = request.private_ip_address(private.to_string()).allow_reassociation(take);
+        let answer = self.call("AssociateAddress", request.send()).await?;
+        let id = answer.association_id().unwrap_or_default().to_owned();
+        let association = Association { id, interface: interface.into(), private };
+        Ok(vec![Effect::Associated { public, association }])
+    }
+
+    /// Makes one call: when it may be made, counted, its error classified.
+    async fn call<T, E>(
+        &self,
+        operation: &'static str,
+        sent: impl Future<Output = Result<T, SdkError<E>>>,
+    ) -> Result<T, Failure>
+    where
+        E: ProvideErrorMetadata + std::error::Error + 'static,
+        SdkError<E>: RequestId,
+    {
+        self.limiter.admit().await;
+        match sent.await {
+            Ok(answer) => {
+                self.calls.count(operation, "ok");
+                Ok(answer)
+            }
+            Err(error) => {
+                let failure = self.failure(operation, &error);
+                self.calls.count(operation, failure.class.name());
+                tracing::debug!(operation, code = failure.code, "{failure}");
+                Err(failure)
+            }
+        }
+    }
+
+    fn failure<E>(&self, operation: &'static str, error: &SdkError<E>) -> Failure
+    where
+        E: ProvideErrorMetadata + std::error::Error + 'static,
+        SdkError<E>: RequestId,
+    {
+        let answer = error.as_service_error();
+        let code = answer.and_then(|answer| answer.code()).map(ToOwned::to_owned);
+        let status = error.raw_response().map(|response| response.status().as_u16());
+        let (class, remedy) = match error {
+            // Never sent: no region, or no credentials.
+            SdkError::ConstructionFailure(_) => (ErrorClass::Denied, NOT_SENT),
+            _ => classify(code.as_deref(), status),
+        };
+        let sent = !matches!(error, SdkError::ConstructionFailure(_));
+        let class = match class {
+            ErrorClass::Throttled { .. } => with_pause(class, self.limiter.pause()),
+            other => other,
+        };
+        let words = match answer.and_then(|answer| answer.message()) {
+            Some(message) => format!("{}: {message}", code.as_deref().unwrap_or("error")),
+            None => DisplayErrorContext(error).to_string(),
+        };
+        let request = error.request_id().map(|id| format!(", request {id}")).unwrap_or_default();
+        let message = format!("{words}{request}");
+        Failure { operation, class, code, message, remedy, refused: !sent || refused(class) }
+    }
+}
+
+const NOT_SENT: &str = "set the region, and give the controller credentials: a role by IRSA or Pod \
+                        Identity, or the instance's role";
+
+#[cfg(test)]
+mod tests;

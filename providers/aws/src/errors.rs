@@ -1,0 +1,195 @@
+//! What EC2's error codes mean: one table. The texts beside them are for people only.
+//!
+//! Sources: EC2 API reference, "Error codes" (client, server and common errors), and the pages of
+//! the actions that `ec2-calls.txt` names.
+
+use std::time::Duration;
+
+use egret_ports::error::ErrorClass;
+
+const THROTTLED: ErrorClass = ErrorClass::Throttled { after: None };
+
+/// Code, class, remedy (empty where repeating is the remedy).
+type Row = (&'static str, ErrorClass, &'static str);
+
+const PERMISSION: &str = "give the controller's role the policy of terraform/aws";
+const CREDENTIALS: &str = "check the controller's credentials: its role for IRSA or Pod Identity, \
+                           or the instance's role, and the clock of its node";
+const INTERFACE: &str = "the gateway's interface is gone: it is looked for again";
+const ALLOCATION: &str = "the Elastic IP has been released: take it out of the pool";
+const LARGER: &str = "use a larger instance type, more gateways, or fewer delegated prefixes there";
+
+/// Every documented code that the calls can answer with.
+pub(crate) const CODES: &[Row] = &[
+    // Who calls.
+    ("AuthFailure", ErrorClass::Denied, CREDENTIALS),
+    ("Blocked", ErrorClass::Denied, "the account is blocked: contact AWS Support"),
+    ("DryRunOperation", ErrorClass::Invalid, ""),
+    ("ExpiredToken", ErrorClass::Denied, CREDENTIALS),
+    ("ExpiredTokenException", ErrorClass::Denied, CREDENTIALS),
+    ("IncompleteSignature", ErrorClass::Denied, CREDENTIALS),
+    ("InvalidClientTokenId", ErrorClass::Denied, CREDENTIALS),
+    ("MissingAuthenticationToken", ErrorClass::Denied, CREDENTIALS),
+    ("OptInRequired", ErrorClass::Denied, "enable the region for the account"),
+    ("PendingVerification", ErrorClass::Denied, "the account is being verified: wait for AWS"),
+    ("RequestExpired", ErrorClass::Denied, CREDENTIALS),
+    ("SignatureDoesNotMatch", ErrorClass::Denied, CREDENTIALS),
+    ("UnauthorizedOperation", ErrorClass::Denied, PERMISSION),
+    ("AccessDenied", ErrorClass::Denied, PERMISSION),
+    ("AccessDeniedException", ErrorClass::Denied, PERMISSION),
+    ("OperationNotPermitted", ErrorClass::Denied, "the resource is managed by another AWS service"),
+    // Not there.
+    ("InvalidAddress.NotFound", ErrorClass::NotFound, ALLOCATION),
+    ("InvalidAddressID.NotFound", ErrorClass::NotFound, ALLOCATION),
+    ("InvalidAllocationID.NotFound", ErrorClass::NotFound, ALLOCATION),
+    ("InvalidAssociationID.NotFound", ErrorClass::NotFound, ""),
+    ("InvalidAttachmentID.NotFound", ErrorClass::NotFound, INTERFACE),
+    ("InvalidInstanceID.NotFound", ErrorClass::NotFound, "the gateway's instance is gone"),
+    ("InvalidNetworkInterfaceID.NotFound", ErrorClass::NotFound, INTERFACE),
+    ("InvalidNetworkInterface.NotFound", ErrorClass::NotFound, INTERFACE),
+    ("InvalidSubnetID.NotFound", ErrorClass::NotFound, "the gateway's subnet is gone"),
+    ("InvalidSubnet.NotFound", ErrorClass::NotFound, "the gateway's subnet is gone"),
+    ("InvalidVpcID.NotFound", ErrorClass::NotFound, "the gateway's VPC is gone"),
+    ("Gateway.NotAttached", ErrorClass::Invalid, "attach an internet gateway to the gateways' VPC"),
+    // Somebody else has it.
+    ("InvalidIPAddress.InUse", ErrorClass::Conflict, "another interface has the address"),
+    ("InvalidNetworkInterface.InUse", ErrorClass::Conflict, ""),
+    ("Resource.AlreadyAssociated", ErrorClass::Conflict, "something else uses the Elastic IP"),
+    ("Resource.AlreadyAssigned", ErrorClass::Conflict, "another interface has the address"),
+    ("IncorrectState", ErrorClass::Conflict, ""),
+    ("IncorrectInstanceState", ErrorClass::Conflict, ""),
+    ("InvalidInstanceID", ErrorClass::Conflict, "the instance is starting or ending"),
+    ("InvalidInstanceState", ErrorClass::Conflict, ""),
+    ("InvalidState", ErrorClass::Conflict, ""),
+    ("ConcurrentCreateRouteError", ErrorClass::Conflict, ""),
+    ("IdempotentParameterMismatch", ErrorClass::Conflict, ""),
+    (
+        "InvalidAddress.Locked",
+        ErrorClass::Denied,
+        "unlock the Elastic IP: AWS Support has locked it",
+    ),
+    ("AddressInUse", ErrorClass::Conflict, "another interface has the address"),
+    // Limits.
+    ("AddressLimitExceeded", ErrorClass::Quota, "have the quota of Elastic IPs raised"),
+    (
+        "InsufficientFreeAddressesInSubnet",
+        ErrorClass::Quota,
+        "free addresses in the gateway's subnet",
+    ),
+    ("InsufficientCidrBlocks", ErrorClass::Quota, "free addresses in the gateway's subnet"),
+    ("NetworkInterfaceLimitExceeded", ErrorClass::Quota, LARGER),
+    ("PrivateIpAddressLimitExceeded", ErrorClass::Quota, LARGER),
+    ("Ipv6AddressLimitExceeded", ErrorClass::Quota, LARGER),
+    ("ResourceLimitExceeded", ErrorClass::Quota, "have the quota raised"),
+    ("RequestResourceCountExceeded", ErrorClass::Invalid, ""),
+    ("FilterLimitExceeded", ErrorClass::Invalid, ""),
+    // Too much at once.
+    ("BandwidthLimitExceeded", THROTTLED, ""),
+    ("EC2ThrottledException", THROTTLED, ""),
+    ("LimitExceededException", THROTTLED, ""),
+    ("PriorRequestNotComplete", THROTTLED, ""),
+    ("ProvisionedThroughputExceededException", THROTTLED, ""),
+    ("RequestLimitExceeded", THROTTLED, ""),
+    ("RequestThrottled", THROTTLED, ""),
+    ("RequestThrottledException", THROTTLED, ""),
+    ("SlowDown", THROTTLED, ""),
+    ("ThrottledException", THROTTLED, ""),
+    ("Throttling", THROTTLED, ""),
+    ("ThrottlingException", THROTTLED, ""),
+    ("TooManyRequestsException", THROTTLED, ""),
+    ("TransactionInProgressException", THROTTLED, ""),
+    // AWS's own trouble.
+    ("InternalError", ErrorClass::Transient, ""),
+    ("InternalFailure", ErrorClass::Transient, ""),
+    ("InternalException", ErrorClass::Transient, ""),
+    ("InternalServerError", ErrorClass::Transient, ""),
+    ("RequestTimeout", ErrorClass::Transient, ""),
+    ("RequestTimeoutException", ErrorClass::Transient, ""),
+    ("ServiceUnavailable", ErrorClass::Transient, ""),
+    ("ServiceUnavailableException", ErrorClass::Transient, ""),
+    ("Unavailable", ErrorClass::Transient, ""),
+    // The request makes no sense there.
+    ("ActionNotSupported", ErrorClass::Invalid, ""),
+    ("InvalidAction", ErrorClass::Invalid, "the endpoint is not EC2's"),
+    ("InvalidAddress.Malformed", ErrorClass::Invalid, ""),
+    ("InvalidAddressID.Malformed", ErrorClass::Invalid, ""),
+    ("InvalidAllocationID.Malformed", ErrorClass::Invalid, ""),
+    ("InvalidAssociationID.Malformed", ErrorClass::Invalid, ""),
+    ("InvalidCharacter", ErrorClass::Invalid, ""),
+    ("InvalidFilter", ErrorClass::Invalid, ""),
+    ("InvalidInput", ErrorClass::Invalid, ""),
+    ("InvalidInstanceID.Malformed", ErrorClass::Invalid, "check the node's provider id"),
+    ("InvalidInstanceID.NotLinkable", ErrorClass::Invalid, ""),
+    ("InvalidInstanceType", ErrorClass::Invalid, ""),
+    ("InvalidInterface.IpAddressLimitExceeded", ErrorClass::Quota, LARGER),
+    ("InvalidNetworkInterfaceID.Malformed", ErrorClass::Invalid, ""),
+    ("InvalidNetworkInterfaceId.Malformed", ErrorClass::Invalid, ""),
+    ("InvalidNextToken", ErrorClass::Transient, ""),
+    ("InvalidPaginationToken", ErrorClass::Transient, ""),
+    ("InvalidParameter", ErrorClass::Invalid, ""),
+    ("InvalidParameterCombination", ErrorClass::Invalid, ""),
+    ("InvalidParameterValue", ErrorClass::Invalid, ""),
+    ("InvalidParameterDependency", ErrorClass::Invalid, ""),
+    ("InvalidQueryParameter", ErrorClass::Invalid, ""),
+    ("InvalidSubnetID.Malformed", ErrorClass::Invalid, ""),
+    ("MalformedQueryString", ErrorClass::Invalid, ""),
+    ("MissingAction", ErrorClass::Invalid, ""),
+    ("MissingParameter", ErrorClass::Invalid, ""),
+    ("NonEBSInstance", ErrorClass::Invalid, ""),
+    ("NoSuchVersion", ErrorClass::Invalid, "the endpoint is not EC2's"),
+    ("OperationNotSupported", ErrorClass::Invalid, ""),
+    ("UnknownParameter", ErrorClass::Invalid, ""),
+    ("UnsupportedHibernationConfiguration", ErrorClass::Invalid, ""),
+    ("UnsupportedOperation", ErrorClass::Invalid, ""),
+    ("UnsupportedProtocol", ErrorClass::Invalid, ""),
+    ("Unsupported", ErrorClass::Invalid, ""),
+    ("ValidationError", ErrorClass::Invalid, ""),
+];
+
+/// A call that did not succeed.
+#[derive(Debug, thiserror::Error)]
+#[error("{operation}: {message}{}", hint(remedy))]
+pub(crate) struct Failure {
+    /// The EC2 action.
+    pub operation: &'static str,
+    pub class: ErrorClass,
+    /// EC2's code, where it answered.
+    pub code: Option<String>,
+    /// EC2's words, its request's id and what else is known.
+    pub message: String,
+    pub remedy: &'static str,
+    /// It has certainly changed nothing.
+    pub refused: bool,
+}
+
+fn hint(remedy: &str) -> String {
+    if remedy.is_empty() { String::new() } else { format!(" ({remedy})") }
+}
+
+/// The class and remedy of a code; of one that nobody documented, by the HTTP status.
+pub(crate) fn classify(code: Option<&str>, status: Option<u16>) -> (ErrorClass, &'static str) {
+    let row = code.and_then(|code| CODES.iter().find(|(known, ..)| *known == code));
+    match (row, status) {
+        (Some((_, class, remedy)), _) => (*class, remedy),
+        (None, Some(429 | 503)) => (ErrorClass::Throttled { after: None }, ""),
+        (None, Some(401 | 403)) => (ErrorClass::Denied, PERMISSION),
+        (None, Some(400..=499)) => (ErrorClass::Invalid, ""),
+        (None, _) => (ErrorClass::Transient, ""),
+    }
+}
+
+/// Whether such an answer says that nothing has changed. Who answers with trouble of his own may
+/// have done it all the same.
+pub(crate) fn refused(class: ErrorClass) -> bool {
+    !matches!(class, ErrorClass::Transient)
+}
+
+/// The class with the time that this process stays away for after it.
+pub(crate) fn with_pause(class: ErrorClass, pause: Duration) -> ErrorClass {
+    match class {
+        ErrorClass::Throttled { after } => {
+            ErrorClass::Throttled { after: Some(after.map_or(pause, |after| after.max(pause))) }
+        }
+        other => other,
+    }
+}

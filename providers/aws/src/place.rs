@@ -1,0 +1,248 @@
+//! Where an address can be: which instance a node is, which interface of it is used, what fits there.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::net::{IpAddr, Ipv4Addr};
+
+use egret_core::model::{Attachment, NodeName};
+use egret_ports::error::ErrorClass;
+
+use crate::inventory::Inventory;
+use crate::journal::Doubt;
+use crate::view::{Interface, View};
+
+/// An interface with this tag is not managed by the VPC CNI (Amazon EKS best practices, "VPC CNI").
+const NO_MANAGE: &str = "node.k8s.amazonaws.com/no_manage";
+/// The VPC CNI puts this tag on the interfaces that it creates.
+const CNI_INSTANCE: &str = "node.k8s.amazonaws.com/instance_id";
+/// So the descriptions of its interfaces begin.
+const CNI_DESCRIPTION: &str = "aws-K8S-";
+
+/// Wire addresses by egress address and node.
+pub(crate) type Wires = BTreeMap<(IpAddr, NodeName), BTreeSet<Ipv4Addr>>;
+
+/// Everything that a decision reads.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Scene<'a> {
+    pub view: &'a View,
+    pub inventory: &'a Inventory,
+    pub wires: &'a Wires,
+    /// Addresses of which a call has had no answer.
+    pub doubts: &'a BTreeMap<IpAddr, Doubt>,
+    /// Interfaces that EC2 has called full.
+    pub full: &'a BTreeSet<String>,
+    /// Interfaces at which addresses may appear by an earlier call of ours.
+    pub pending: &'a BTreeSet<String>,
+    /// Egress addresses that were asked for: a private one is nobody's wire address.
+    pub asked: &'a BTreeSet<IpAddr>,
+    pub rules: &'a Rules,
+}
+
+/// Which interface of an instance is used.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Rules {
+    /// An interface with all of these tags is Egret's own.
+    pub tags: BTreeMap<String, String>,
+    /// Use an interface that the VPC CNI manages all the same.
+    pub managed: bool,
+}
+
+/// Why it cannot be, and what to do.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Refusal {
+    pub class: ErrorClass,
+    pub message: String,
+}
+
+impl Refusal {
+    pub fn new(class: ErrorClass, message: impl Into<String>) -> Self {
+        Self { class, message: message.into() }
+    }
+}
+
+/// The instance of a node's `spec.providerID`: `aws:///zone/i-…`, `aws://zone/i-…`, `aws:///i-…`.
+pub(crate) fn instance_id(provider_id: &str) -> Option<&str> {
+    let rest = provider_id.strip_prefix("aws://")?;
+    let id = rest.rsplit('/').next()?;
+    let hexadecimal = id.strip_prefix("i-")?;
+    let valid =
+        !hexadecimal.is_empty() && hexadecimal.bytes().all(|digit| digit.is_ascii_hexdigit());
+    valid.then_some(id)
+}
+
+impl<'a> Scene<'a> {
+    /// The interface of a node that has, or may have, addresses.
+    pub fn target(&self, node: &NodeName) -> Result<(&'a String, &'a Interface), Refusal> {
+        let missing = |what: String| Refusal::new(ErrorClass::NotFound, what);
+        let provider_id = self.inventory.nodes.get(node);
+        let provider_id = provider_id.ok_or_else(|| missing(format!("there is no node {node}")))?;
+        let instance = instance_id(provider_id).ok_or_else(|| {
+            let wrong = format!(
+                "the provider id of node {node} is {provider_id:?}, not aws:///ZONE/i-…: choose a \
+                 gateway selector that selects EC2 instances only, or start the node's kubelet \
+                 with the cloud provider of AWS"
+            );
+            Refusal::new(ErrorClass::Invalid, wrong)
+        })?;
+        let attached = self.view.interfaces.iter();
+        let mut attached: Vec<_> = attached
+            .filter(|(_, interface)| interface.instance.as_deref() == Some(instance))
+            .collect();
+        attached.sort_by_key(|(id, interface)| (interface.device, *id));
+        let own = attached.iter().find(|(_, interface)| self.is_own(interface));
+        let Some(found) = own.or_else(|| attached.iter().find(|(_, it)| it.device == 0)) else {
+            return Err(missing(format!(
+                "there is no instance {instance} (node {node}) with a network interface in this \
+                 account and region"
+            )));
+        };
+        self.refuse_managed(found.0, found.1, &attached, instance)?;
+        Ok(*found)
+    }
+
+    /// Whether every secondary address there is Egret's: so the tag says.
+    pub fn is_own(&self, interface: &Interface) -> bool {
+        let has = |(key, value): (&String, &String)| interface.tags.get(key) == Some(value);
+        !self.rules.tags.is_empty() && self.rules.tags.iter().all(has)
+    }
+
+    /// The VPC CNI hands out every address of an interface that it manages, Egret's too
+    /// (aws/amazon-vpc-cni-k8s issue 1466).
+    fn refuse_managed(
+        &self,
+        id: &str,
+        interface: &Interface,
+        all: &[(&String, &Interface)],
+        instance: &str,
+    ) -> Result<(), Refusal> {
+        let by_cni = |interface: &Interface| {
+            interface.description.starts_with(CNI_DESCRIPTION)
+                || interface.tags.contains_key(CNI_INSTANCE)
+        };
+        let eks = self.view.instances.get(instance).is_some_and(|instance| instance.eks);
+        let cni_runs = eks || all.iter().any(|(_, interface)| by_cni(interface));
+        let managed = by_cni(interface) || (cni_runs && interface.device == 0);
+        let released = interface.tags.get(NO_MANAGE).is_some_and(|value| value == "true");
+        if !managed || released || self.rules.managed {
+            return Ok(());
+        }
+        Err(Refusal::new(
+            ErrorClass::Invalid,
+            format!(
+                "interface {id} of instance {instance} is managed by the VPC CNI, which would give \
+                 an egress address to a pod: attach an interface tagged {NO_MANAGE}=true and {}, or \
+                 allow managed interfaces where another CNI runs",
+                tags(&self.rules.tags)
+            ),
+        ))
+    }
+
+    /// The node that an interface belongs to: by its instance, or as a status says.
+    pub fn node_of(&self, id: &str) -> Option<NodeName> {
+        let instance = self.view.interfaces.get(id).and_then(|it| it.instance.as_deref());
+        let living =
+            self.inventory.nodes.iter().find(|(_, provider_id)| {
+                instance.is_some() && instance_id(provider_id) == instance
+            });
+        if let Some((node, _)) = living {
+            return Some(node.clone());
+        }
+        let recorded = self.inventory.addresses.values().flatten();
+        let mut named = recorded.filter(|(_, it)| it.interface.as_deref() == Some(id));
+        named.next().map(|(node, _)| node.clone())
+    }
+
+    /// How many more addresses of a family an interface can take.
+    pub fn room(&self, id: &str, v4: bool) -> u32 {
+        if v4 && self.full.contains(id) {
+            return 0;
+        }
+        let Some(interface) = self.view.interfaces.get(id) else { return 0 };
+        let instance = interface.instance.as_ref().and_then(|id| self.view.instances.get(id));
+        let limits = instance.and_then(|instance| self.view.limits.get(&instance.kind));
+        let Some(limits) = limits else { return 0 };
+        let most = if v4 { limits.v4 } else { limits.v6 };
+        most.saturating_sub(interface.used(v4))
+    }
+
+    /// Whether an interface can have `address` (where it has room), and if not why.
+    pub fn fits(&self, address: IpAddr, id: &str, interface: &Interface) -> Result<(), Refusal> {
+        if let IpAddr::V4(public) = address
+            && let Some(elastic) = self.view.elastic.get(&public)
+        {
+            let group = border_group(&interface.zone);
+            return if elastic.border_group.is_empty() || elastic.border_group == group {
+                Ok(())
+            } else {
+                Err(Refusal::new(
+                    ErrorClass::Invalid,
+                    format!(
+                        "the Elastic IP is of network border group {}, and interface {id} is in \
+                         zone {}: choose gateways in that group's zones",
+                        elastic.border_group, interface.zone
+                    ),
+                ))
+            };
+        }
+        let subnet = self.view.subnets.get(&interface.subnet);
+        if subnet.is_some_and(|subnet| subnet.serves(address)) {
+            return Ok(());
+        }
+        if self.view.in_a_subnet(address) {
+            let wrong = format!(
+                "the address does not belong to subnet {} of interface {id}, or AWS keeps it: \
+                 choose gateways in the address's subnet",
+                interface.subnet
+            );
+            return Err(Refusal::new(ErrorClass::Invalid, wrong));
+        }
+        Err(Refusal::new(
+            ErrorClass::NotFound,
+            "it is neither an Elastic IP of this account and region nor in a subnet of a gateway: \
+             allocate it, or correct the pool's addresses",
+        ))
+    }
+
+    /// Where `address` is; `None` where it is nowhere, or at no node.
+    pub fn attachment(&self, address: IpAddr) -> Option<Attachment> {
+        if let IpAddr::V4(public) = address
+            && let Some(elastic) = self.view.elastic.get(&public)
+        {
+            let at = elastic.association.as_ref()?;
+            let node = self.node_of(&at.interface)?;
+            return Some(elastic_attachment(node, at.private, &at.interface, &elastic.allocation));
+        }
+        let (id, _) = self.view.holder(address)?;
+        Some(private_attachment(self.node_of(id)?, id))
+    }
+}
+
+/// An Elastic IP's attachment.
+pub(crate) fn elastic_attachment(
+    node: NodeName,
+    wire: Ipv4Addr,
+    interface: &str,
+    allocation: &str,
+) -> Attachment {
+    Attachment {
+        node,
+        wire: Some(wire.into()),
+        interface: Some(interface.into()),
+        allocation: Some(allocation.into()),
+    }
+}
+
+/// A private address's attachment.
+pub(crate) fn private_attachment(node: NodeName, interface: &str) -> Attachment {
+    Attachment { interface: Some(interface.into()), ..Attachment::at(node) }
+}
+
+/// The network border group of a zone: `us-east-1` of `us-east-1a`, `us-west-2-lax-1` of
+/// `us-west-2-lax-1a` (EC2 user guide, "Elastic IP addresses" and "Local Zones").
+fn border_group(zone: &str) -> &str {
+    zone.trim_end_matches(|letter: char| letter.is_ascii_lowercase())
+}
+
+fn tags(tags: &BTreeMap<String, String>) -> String {
+    let tags: Vec<_> = tags.iter().map(|(key, value)| format!("{key}={value}")).collect();
+    tags.join(",")
+}

@@ -1,0 +1,165 @@
+//! One read of everything, shared by all who ask meanwhile.
+//!
+//! A scan that began after somebody asked is as good for him as one of his own: a failover of many
+//! addresses costs as many reads as one of one address.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::net::{IpAddr, Ipv4Addr};
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::sync::Mutex;
+use tokio::time::Instant;
+
+use crate::ec2::Ec2;
+use crate::errors::Failure;
+use crate::inventory::Inventory;
+use crate::place::instance_id;
+use crate::view::{Instance, Limits, Subnet, View};
+
+/// How long an instance that was not there is believed not to be.
+const MISSING: Duration = Duration::from_secs(10);
+
+/// Reads, and what it remembers of them. Written by the reader that holds the lock.
+#[derive(Debug, Default)]
+pub(crate) struct Scanner(Mutex<State>);
+
+#[derive(Debug, Default)]
+struct State {
+    latest: Option<Scan>,
+    instances: BTreeMap<String, (Instant, Option<Instance>)>,
+    subnets: BTreeMap<String, (Instant, Subnet)>,
+    limits: BTreeMap<String, Limits>,
+}
+
+#[derive(Debug)]
+struct Scan {
+    began: Instant,
+    scope: Scope,
+    view: Arc<View>,
+}
+
+/// What is read.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Scope {
+    addresses: BTreeSet<IpAddr>,
+    instances: BTreeSet<String>,
+    interfaces: BTreeSet<String>,
+}
+
+impl Scope {
+    /// The inventory's nodes and addresses, and `asked`.
+    pub fn new(inventory: &Inventory, asked: &BTreeSet<IpAddr>) -> Self {
+        let instances = inventory.nodes.values().filter_map(|id| instance_id(id));
+        let recorded = inventory.addresses.values().flat_map(BTreeMap::values);
+        let interfaces = recorded.filter_map(|attachment| attachment.interface.clone());
+        Self {
+            addresses: inventory.addresses.keys().chain(asked).copied().collect(),
+            instances: instances.map(ToOwned::to_owned).collect(),
+            interfaces: interfaces.collect(),
+        }
+    }
+
+    fn within(&self, other: &Self) -> bool {
+        self.addresses.is_subset(&other.addresses)
+            && self.instances.is_subset(&other.instances)
+            && self.interfaces.is_subset(&other.interfaces)
+    }
+}
+
+impl Scanner {
+    /// What a scan that began at `since` or later read of `scope`.
+    pub async fn read(
+        &self,
+        ec2: &Ec2,
+        scope: &Scope,
+        since: Instant,
+        cache: Duration,
+    ) -> Result<Arc<View>, Failure> {
+        let mut state = self.0.lock().await;
+        if let Some(scan) = &state.latest
+            && scan.began >= since
+            && scope.within(&scan.scope)
+        {
+            return Ok(scan.view.clone());
+        }
+        let began = Instant::now();
+        let view = Arc::new(state.scan(ec2, scope, cache).await?);
+        state.latest = Some(Scan { began, scope: scope.clone(), view: view.clone() });
+        Ok(view)
+    }
+}
+
+impl State {
+    async fn scan(&mut self, ec2: &Ec2, scope: &Scope, cache: Duration) -> Result<View, Failure> {
+        let mut view = View::default();
+        if !scope.instances.is_empty() {
+            view.interfaces = ec2.interfaces("attachment.instance-id", &scope.instances).await?;
+        }
+        let known = |id: &&String| !view.interfaces.contains_key(*id);
+        let lost: BTreeSet<_> = scope.interfaces.iter().filter(known).cloned().collect();
+        if !lost.is_empty() {
+            view.interfaces.extend(ec2.interfaces("network-interface-id", &lost).await?);
+        }
+        let attached = view.interfaces.values().filter_map(|interface| interface.instance.clone());
+        self.learn_instances(ec2, &attached.collect(), cache).await?;
+        let subnets = view.interfaces.values().map(|interface| interface.subnet.clone());
+        self.learn_subnets(ec2, &subnets.collect(), cache).await?;
+        let instances = self.instances.iter();
+        view.instances = instances
+            .filter_map(|(id, (_, instance))| Some((id.clone(), instance.clone()?)))
+            .collect();
+        view.subnets = self.subnets.iter().map(|(id, (_, it))| (id.clone(), it.clone())).collect();
+        view.limits = self.limits.clone();
+        let public = scope.addresses.iter().filter_map(|address| match address {
+            IpAddr::V4(public) if !view.in_a_subnet(*address) => Some(*public),
+            _ => None,
+        });
+        let public: BTreeSet<Ipv4Addr> = public.collect();
+        if !public.is_empty() {
+            view.elastic = ec2.elastic(&public).await?;
+        }
+        Ok(view)
+    }
+
+    async fn learn_instances(
+        &mut self,
+        ec2: &Ec2,
+        wanted: &BTreeSet<String>,
+        cache: Duration,
+    ) -> Result<(), Failure> {
+        self.instances.retain(|id, (at, instance)| {
+            let most = if instance.is_some() { cache } else { MISSING };
+            wanted.contains(id) && at.elapsed() < most
+        });
+        if wanted.iter().all(|id| self.instances.contains_key(id)) {
+            return Ok(());
+        }
+        let mut found = ec2.instances(wanted).await?;
+        let now = Instant::now();
+        for id in wanted {
+            self.instances.insert(id.clone(), (now, found.remove(id)));
+        }
+        let kinds = self.instances.values().filter_map(|(_, instance)| instance.as_ref());
+        let kinds: BTreeSet<_> = kinds.map(|instance| instance.kind.clone()).collect();
+        if !kinds.iter().all(|kind| self.limits.contains_key(kind)) {
+            self.limits = ec2.limits(&kinds).await?;
+        }
+        Ok(())
+    }
+
+    async fn learn_subnets(
+        &mut self,
+        ec2: &Ec2,
+        wanted: &BTreeSet<String>,
+        cache: Duration,
+    ) -> Result<(), Failure> {
+        self.subnets.retain(|id, (at, _)| wanted.contains(id) && at.elapsed() < cache);
+        if wanted.iter().any(|id| !self.subnets.contains_key(id)) {
+            let now = Instant::now();
+            let found = ec2.subnets(wanted).await?;
+            self.subnets.extend(found.into_iter().map(|(id, subnet)| (id, (now, subnet))));
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,197 @@
+//! The EC2 double as a child process, and the account in it.
+
+use std::collections::BTreeMap;
+use std::io::{BufRead, BufReader, Read, Write};
+use std::net::{IpAddr, TcpStream};
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+use std::sync::Arc;
+use std::time::Duration;
+
+use aws_config::{BehaviorVersion, Region};
+use aws_sdk_ec2::config::Credentials;
+use egret_core::model::NodeName;
+use serde_json::{Value, json};
+use tokio::sync::watch;
+
+use crate::{Aws, Calls, Inventory, Options};
+
+/// A running double; it ends with this, or with the test's process.
+#[derive(Debug)]
+pub(super) struct Double {
+    child: Child,
+    address: String,
+    pub world: World,
+    pub inventory: watch::Sender<Arc<Inventory>>,
+}
+
+/// What `world.py build` made.
+#[derive(Clone, Debug)]
+pub(super) struct World {
+    pub nodes: BTreeMap<NodeName, String>,
+    pub interfaces: BTreeMap<String, String>,
+    pub elastic: Vec<IpAddr>,
+    pub v4: Vec<IpAddr>,
+    pub v6: Vec<IpAddr>,
+}
+
+fn root() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("../..")
+}
+
+fn python() -> PathBuf {
+    let python = root().join("target/aws/venv/bin/python");
+    assert!(python.exists(), "{} is missing: run tests/setup.sh aws", python.display());
+    python
+}
+
+impl Double {
+    pub fn start() -> Self {
+        let mut child = Command::new(python())
+            .args(["-m", "egret_ec2", "--listen", "127.0.0.1:0", "--until-eof"])
+            .env("PYTHONPATH", root().join("tests/aws/double"))
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .spawn()
+            .expect("the double starts");
+        let mut lines = BufReader::new(child.stdout.take().unwrap()).lines();
+        let line = lines.next().expect("run tests/setup.sh aws: the double ended at once").unwrap();
+        let address = line.strip_prefix("listening on http://").expect("its first line").to_owned();
+        // What it says later has to go somewhere.
+        std::thread::spawn(move || lines.for_each(drop));
+        let built = boto3(&address, &["build"]);
+        let world = World {
+            nodes: texts(&built["nodes"]).into_iter().map(|(k, v)| (NodeName::new(k), v)).collect(),
+            interfaces: texts(&built["interfaces"]).into_iter().collect(),
+            elastic: addresses(&built["elastic"]),
+            v4: addresses(&built["v4"]),
+            v6: addresses(&built["v6"]),
+        };
+        let inventory = Inventory { nodes: world.nodes.clone(), addresses: BTreeMap::new() };
+        Self { child, address, world, inventory: watch::Sender::new(Arc::new(inventory)) }
+    }
+
+    /// A provider: a process of its own, as far as EC2 can tell.
+    pub async fn provider(&self, change: impl FnOnce(&mut Options)) -> Aws {
+        let mut options = Options {
+            region: Some("eu-central-1".into()),
+            endpoint: Some(format!("http://{}", self.address)),
+            max_calls_per_second: 1_000.0,
+            horizon: Duration::from_secs(3),
+            settle: Duration::from_secs(30),
+            ..Options::default()
+        };
+        change(&mut options);
+        let keys = Credentials::new("AKIAIOSFODNN7EXAMPLE", "none", None, None, "test");
+        let loader = aws_config::defaults(BehaviorVersion::latest())
+            .credentials_provider(keys)
+            .region(Region::new("eu-central-1"));
+        Aws::with(options, self.inventory.subscribe(), Calls::default(), loader).await
+    }
+
+    /// Asks the double's control API.
+    pub fn control(&self, method: &str, path: &str, body: &Value) -> Value {
+        control(&self.address, method, path, body)
+    }
+
+    pub fn set(&self, what: &str, body: Value) {
+        self.control("POST", &format!("/egret/{what}"), &body);
+    }
+
+    /// What boto3 reads.
+    pub fn read(&self) -> Value {
+        boto3(&self.address, &["read"])
+    }
+
+    pub fn by_hand(&self, arguments: &[&str]) {
+        boto3(&self.address, arguments);
+    }
+
+    /// The number of each action since the last time, without faults' retries told apart.
+    pub fn take_calls(&self) -> BTreeMap<String, u64> {
+        let calls = self.control("GET", "/egret/calls", &json!({}));
+        self.set("calls/reset", json!({}));
+        let by_action = calls["by_action"].as_object().unwrap();
+        by_action.iter().map(|(action, count)| (action.clone(), count.as_u64().unwrap())).collect()
+    }
+
+    /// Does something to the double, again and again, until dropped.
+    pub fn pester(&self, every: Duration, what: &'static str, body: Value) -> Pest {
+        let address = self.address.clone();
+        let (stop, stopped) = std::sync::mpsc::channel::<()>();
+        let thread = std::thread::spawn(move || {
+            while stopped
+                .recv_timeout(every)
+                .is_err_and(|error| error == std::sync::mpsc::RecvTimeoutError::Timeout)
+            {
+                control(&address, "POST", &format!("/egret/{what}"), &body);
+            }
+        });
+        Pest { stop: Some(stop), thread: Some(thread) }
+    }
+
+    pub fn node(&self, name: &str) -> NodeName {
+        assert!(self.world.nodes.contains_key(&NodeName::from(name)), "{name}");
+        name.into()
+    }
+}
+
+impl Drop for Double {
+    fn drop(&mut self) {
+        drop(self.child.kill());
+        drop(self.child.wait());
+    }
+}
+
+/// See [`Double::pester`].
+pub(super) struct Pest {
+    stop: Option<std::sync::mpsc::Sender<()>>,
+    thread: Option<std::thread::JoinHandle<()>>,
+}
+
+impl Drop for Pest {
+    fn drop(&mut self) {
+        drop(self.stop.take());
+        if let Some(thread) = self.thread.take() {
+            drop(thread.join());
+        }
+    }
+}
+
+fn boto3(address: &str, arguments: &[&str]) -> Value {
+    let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("src/tests/world.py");
+    let output = Command::new(python())
+        .arg(script)
+        .arg(format!("http://{address}"))
+        .args(arguments)
+        .stderr(Stdio::inherit())
+        .output()
+        .unwrap();
+    assert!(output.status.success(), "world.py {arguments:?} failed");
+    serde_json::from_slice(&output.stdout).unwrap()
+}
+
+fn control(address: &str, method: &str, path: &str, body: &Value) -> Value {
+    let mut stream = TcpStream::connect(address).unwrap();
+    let body = if method == "GET" { String::new() } else { body.to_string() };
+    let request = format!(
+        "{method} {path} HTTP/1.0\r\nContent-Type: application/json\r\nContent-Length: {}\r\n\r\n{body}",
+        body.len()
+    );
+    stream.write_all(request.as_bytes()).unwrap();
+    let mut answer = String::new();
+    stream.read_to_string(&mut answer).unwrap();
+    let (head, body) = answer.split_once("\r\n\r\n").unwrap();
+    assert!(head.contains(" 200 "), "{method} {path}: {answer}");
+    serde_json::from_str(body).unwrap_or(Value::Null)
+}
+
+fn texts(value: &Value) -> Vec<(String, String)> {
+    let texts = value.as_object().unwrap().iter();
+    texts.map(|(key, value)| (key.clone(), value.as_str().unwrap().into())).collect()
+}
+
+fn addresses(value: &Value) -> Vec<IpAddr> {
+    let addresses = value.as_array().unwrap().iter();
+    addresses.map(|address| address.as_str().unwrap().parse().unwrap()).collect()
+}

@@ -193,3 +193,88 @@ pub(crate) fn with_pause(class: ErrorClass, pause: Duration) -> ErrorClass {
         other => other,
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_code_has_one_row() {
+        let mut codes: Vec<_> = CODES.iter().map(|(code, ..)| *code).collect();
+        codes.sort_unstable();
+        let all = codes.len();
+        codes.dedup();
+        assert_eq!(codes.len(), all, "a code is there twice");
+    }
+
+    #[test]
+    fn codes_have_the_class_that_their_pages_describe() {
+        for (code, class) in [
+            ("UnauthorizedOperation", ErrorClass::Denied),
+            ("AuthFailure", ErrorClass::Denied),
+            ("RequestExpired", ErrorClass::Denied),
+            ("RequestLimitExceeded", THROTTLED),
+            ("InternalError", ErrorClass::Transient),
+            ("Unavailable", ErrorClass::Transient),
+            ("InvalidInstanceID.NotFound", ErrorClass::NotFound),
+            ("InvalidNetworkInterfaceID.NotFound", ErrorClass::NotFound),
+            ("InvalidAllocationID.NotFound", ErrorClass::NotFound),
+            ("InvalidAssociationID.NotFound", ErrorClass::NotFound),
+            ("InvalidInstanceID.Malformed", ErrorClass::Invalid),
+            ("InvalidParameterValue", ErrorClass::Invalid),
+            ("Resource.AlreadyAssociated", ErrorClass::Conflict),
+            ("PrivateIpAddressLimitExceeded", ErrorClass::Quota),
+            ("InsufficientFreeAddressesInSubnet", ErrorClass::Quota),
+            ("AddressLimitExceeded", ErrorClass::Quota),
+        ] {
+            assert_eq!(classify(Some(code), Some(400)).0, class, "{code}");
+        }
+    }
+
+    #[test]
+    fn what_nobody_documented_goes_by_the_status() {
+        for (status, class) in [
+            (Some(400), ErrorClass::Invalid),
+            (Some(403), ErrorClass::Denied),
+            (Some(429), THROTTLED),
+            (Some(503), THROTTLED),
+            (Some(500), ErrorClass::Transient),
+            (None, ErrorClass::Transient),
+        ] {
+            assert_eq!(classify(Some("Novelty"), status).0, class, "{status:?}");
+            assert_eq!(classify(None, status).0, class, "{status:?}");
+        }
+        // A row counts more than the status that it comes with.
+        assert_eq!(classify(Some("RequestLimitExceeded"), Some(500)).0, THROTTLED);
+    }
+
+    #[test]
+    fn what_waits_for_a_person_says_what_to_do() {
+        for (code, class, remedy) in CODES {
+            let waits = matches!(class, ErrorClass::Denied | ErrorClass::Quota);
+            assert!(!waits || !remedy.is_empty(), "{code}");
+            let failure = Failure {
+                operation: "AssociateAddress",
+                class: *class,
+                code: Some((*code).into()),
+                message: "EC2's words".into(),
+                remedy,
+                refused: true,
+            };
+            let text = failure.to_string();
+            assert!(text.contains("EC2's words") && text.contains(remedy), "{text}");
+        }
+    }
+
+    #[test]
+    fn only_trouble_of_its_own_may_have_changed_something() {
+        for (_, class, _) in CODES {
+            assert_eq!(refused(*class), *class != ErrorClass::Transient);
+        }
+        assert_eq!(
+            with_pause(THROTTLED, Duration::from_secs(2)),
+            ErrorClass::Throttled { after: Some(Duration::from_secs(2)) }
+        );
+        assert_eq!(with_pause(ErrorClass::Quota, Duration::from_secs(2)), ErrorClass::Quota);
+    }
+}

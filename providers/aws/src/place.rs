@@ -246,3 +246,31 @@ fn tags(tags: &BTreeMap<String, String>) -> String {
     let tags: Vec<_> = tags.iter().map(|(key, value)| format!("{key}={value}")).collect();
     tags.join(",")
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_instance_is_the_end_of_a_provider_id_of_aws() {
+        for (provider_id, instance) in [
+            ("aws:///eu-central-1a/i-0123456789abcdef0", Some("i-0123456789abcdef0")),
+            ("aws://eu-central-1a/i-0123456789abcdef0", Some("i-0123456789abcdef0")),
+            ("aws:///i-0123abcd", Some("i-0123abcd")),
+            ("aws:///eu-central-1a/", None),
+            ("aws:///eu-central-1a/i-", None),
+            ("aws:///eu-central-1a/fargate-ip-10-0-1-2", None),
+            ("gce://project/zone/i-0123abcd", None),
+            ("i-0123abcd", None),
+            ("", None),
+        ] {
+            assert_eq!(instance_id(provider_id), instance, "{provider_id}");
+        }
+    }
+
+    #[test]
+    fn a_zone_s_border_group_is_its_region_s_or_its_own() {
+        assert_eq!(border_group("eu-central-1a"), "eu-central-1");
+        assert_eq!(border_group("us-west-2-lax-1a"), "us-west-2-lax-1");
+    }
+}

@@ -16,7 +16,7 @@ use crate::view::{Association, Elastic, Interface};
 mod prepare;
 mod wires;
 
-pub(crate) use prepare::prepare;
+pub(crate) use prepare::{Ready, prepare};
 
 /// A call that changes something.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -162,8 +162,11 @@ fn attach_elastic(
     let here = route.moves.is_some_and(|address| is_secondary(target, address));
     let room = scene.room(id, true) > 0 || here;
     let to = |wire| Step::Call(associate((public, elastic), id, wire, route.certain));
-    match (own.get(&public), route.moves, spare.first()) {
-        (Some(wire), _, _) => to(*wire),
+    let mapped = association.filter(|at| at.interface == id && is_secondary(target, at.private));
+    let mapped = mapped.map(|at| at.private);
+    let mapped = mapped.filter(|wire| !scene.doubts.contains_key(&(*wire).into()));
+    match (mapped.or(own.get(&public).copied()), route.moves, spare.first()) {
+        (Some(wire), _, _) => to(wire),
         (None, Some(address), _) if room => {
             Step::Call(Call::AssignPrivate { interface: id.into(), address, take: true })
         }
@@ -315,3 +318,6 @@ fn no_room(interface: &str) -> Refusal {
     );
     Refusal::new(ErrorClass::Quota, full)
 }
+
+#[cfg(test)]
+mod tests;

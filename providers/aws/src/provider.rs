@@ -145,8 +145,7 @@ impl Provider for Aws {
         let operation = format!("make {node} ready");
         let aim = Aim { operation: &operation, node };
         let decide = |scene: &Scene<'_>| plan::prepare(scene, node, addresses);
-        type Ready = BTreeMap<IpAddr, Result<Attachment, Refusal>>;
-        let claims = |ready: &Ready, read: &View, journal: &mut Journal| {
+        let claims = |ready: &plan::Ready, read: &View, journal: &mut Journal| {
             for (address, attachment) in ready {
                 let Ok(attachment) = attachment else { continue };
                 let id = attachment.interface.as_ref();

@@ -9,12 +9,15 @@ use super::{Call, Route, Step, is_secondary, no_room, wires};
 use crate::place::{Refusal, Scene, elastic_attachment, private_attachment};
 use crate::view::Interface;
 
+/// What `prepare` made of each address.
+pub(crate) type Ready = BTreeMap<IpAddr, Result<Attachment, Refusal>>;
+
 /// `node` ready for exactly `addresses`.
 pub(crate) fn prepare(
     scene: &Scene<'_>,
     node: &NodeName,
     addresses: &BTreeSet<IpAddr>,
-) -> Step<BTreeMap<IpAddr, Result<Attachment, Refusal>>> {
+) -> Step<Ready> {
     let (id, target) = match scene.target(node) {
         Ok(found) => found,
         Err(refusal) => return refusal.into(),

@@ -1,0 +1,248 @@
+//! What happens to addresses around the calls: crashes, drift, nodes that go, and what it costs.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::net::IpAddr;
+use std::sync::Arc;
+
+use egret_core::model::{Attachment, NodeName};
+use egret_ports::error::ErrorClass;
+use egret_ports::provider::Provider;
+use serde_json::{Value, json};
+
+use super::double::Double;
+use crate::{Aws, Calls, Inventory};
+
+async fn holder(provider: &Aws, address: IpAddr) -> Option<NodeName> {
+    let observed = provider.observe(&[address].into(), &BTreeSet::new()).await.unwrap();
+    observed.attachments.get(&address).map(|attachment| attachment.node.clone())
+}
+
+/// Where boto3 sees an Elastic IP, and at which private address.
+fn mapped(double: &Double, address: IpAddr) -> (String, String) {
+    let read = double.read();
+    let at = &read["elastic"][address.to_string()];
+    let name = double.world.interfaces.iter().find(|(_, id)| at["interface"] == id.as_str());
+    let name = name.map(|(name, _)| name.clone()).unwrap_or_default();
+    (name, at["private"].as_str().unwrap_or_default().to_owned())
+}
+
+fn secondaries(read: &Value) -> usize {
+    let interfaces = read["interfaces"].as_object().unwrap().values();
+    interfaces.map(|interface| interface["secondary"].as_array().unwrap().len()).sum()
+}
+
+/// A new process goes on wherever the old one was when it died.
+#[tokio::test]
+async fn a_crash_between_any_two_calls_is_gone_on_from_and_leaves_nothing() {
+    let double = Double::start();
+    let address = double.world.elastic[0];
+    let before = secondaries(&double.read());
+    let (from, to) = (double.node("a1"), double.node("b1"));
+    for action in ["Assign*", "Associate*", "Disassociate*", "Unassign*"] {
+        // Dies after the call has taken effect, before it knows.
+        let fail = json!({"action": action, "after": true, "cut": true});
+        let dying = double.provider(|options| options.attempts = 1).await;
+        double.set("fail", fail.clone());
+        let died = dying.attach(address, &from).await.is_err();
+        assert_eq!(died, action.starts_with('A'), "{action}");
+        drop(dying);
+        let next = double.provider(|_| {}).await;
+        assert_eq!(next.attach(address, &from).await.unwrap().node, from, "{action}");
+        assert_eq!(mapped(&double, address).0, "a1", "{action}");
+        assert_eq!(secondaries(&double.read()), before + 1, "{action}: one wire address");
+        let moving = double.provider(|options| options.attempts = 1).await;
+        double.set("fail", fail.clone());
+        drop(moving.attach(address, &to).await);
+        let next = double.provider(|_| {}).await;
+        assert_eq!(next.attach(address, &to).await.unwrap().node, to, "{action}");
+        assert_eq!(mapped(&double, address).0, "b1", "{action}");
+        let ending = double.provider(|options| options.attempts = 1).await;
+        double.set("fail", fail);
+        drop(ending.detach(address, &to).await);
+        double.set("clear", json!({}));
+        let next = double.provider(|_| {}).await;
+        next.detach(address, &to).await.unwrap();
+        for node in [&from, &to] {
+            next.prepare(node, &BTreeSet::new()).await.unwrap();
+        }
+        assert_eq!(mapped(&double, address).0, "", "{action}");
+        assert_eq!(secondaries(&double.read()), before, "{action}: something is left");
+    }
+}
+
+#[tokio::test]
+async fn drift_is_seen_and_repaired_and_what_others_took_is_left_to_them() {
+    let double = Double::start();
+    let provider = double.provider(|options| options.horizon = std::time::Duration::ZERO).await;
+    let address = double.world.elastic[0];
+    let a1 = double.node("a1");
+    provider.attach(address, &a1).await.unwrap();
+    let interface = |name: &str| double.world.interfaces[name].clone();
+    double.by_hand(&["steal", &address.to_string(), &interface("b2")]);
+    assert_eq!(holder(&provider, address).await, Some(double.node("b2")));
+    provider.attach(address, &a1).await.unwrap();
+    assert_eq!(mapped(&double, address).0, "a1");
+    double.by_hand(&["steal", &address.to_string(), &interface("stranger")]);
+    assert_eq!(holder(&provider, address).await, None);
+    let error = provider.attach(address, &a1).await.unwrap_err();
+    assert_eq!(error.class, ErrorClass::Conflict, "{error}");
+    assert!(error.to_string().contains(&interface("stranger")), "{error}");
+    assert_eq!(mapped(&double, address).0, "stranger");
+}
+
+#[tokio::test]
+async fn a_node_that_is_gone_is_released_by_the_ids_in_the_status() {
+    let double = Double::start();
+    let provider = double.provider(|_| {}).await;
+    let (public, private) = (double.world.elastic[0], double.world.v4[0]);
+    let b1 = double.node("b1");
+    let a2 = double.node("a2");
+    let kept: BTreeMap<IpAddr, BTreeMap<NodeName, Attachment>> = [
+        (public, [(b1.clone(), provider.attach(public, &b1).await.unwrap())].into()),
+        (private, [(a2.clone(), provider.attach(private, &a2).await.unwrap())].into()),
+    ]
+    .into();
+    // The Node objects go; the instances live on, unknown. A new process knows the status alone.
+    let mut nodes = double.world.nodes.clone();
+    nodes.remove(&b1);
+    nodes.remove(&a2);
+    double.inventory.send_replace(Arc::new(Inventory { nodes, addresses: kept }));
+    let next = double.provider(|_| {}).await;
+    assert_eq!(holder(&next, public).await, Some(b1.clone()));
+    assert_eq!(next.attach(private, &double.node("a1")).await.unwrap().node, "a1".into());
+    next.detach(public, &b1).await.unwrap();
+    assert_eq!(mapped(&double, public).0, "");
+    let read = double.read();
+    assert!(read["interfaces"][&double.world.interfaces["b1"]]["secondary"] == json!([]));
+    next.detach(private, &"a1".into()).await.unwrap();
+    assert_eq!(secondaries(&double.read()), 1, "of the full one alone");
+}
+
+#[tokio::test]
+async fn a_terminated_instance_is_no_node_and_what_it_had_is_free() {
+    let double = Double::start();
+    let provider = double.provider(|options| options.horizon = std::time::Duration::ZERO).await;
+    let public = double.world.elastic[0];
+    let (b1, b2) = (double.node("b1"), double.node("b2"));
+    provider.attach(public, &b1).await.unwrap();
+    let instance = double.world.nodes[&b1].rsplit('/').next().unwrap().to_owned();
+    double.by_hand(&["terminate", &instance]);
+    let observed = provider.observe(&[public].into(), &[b1.clone(), b2.clone()].into()).await;
+    let observed = observed.unwrap();
+    assert!(observed.attachments.is_empty() && !observed.nodes.contains_key(&b1), "{observed:?}");
+    provider.detach(public, &b1).await.unwrap();
+    assert_eq!(provider.attach(public, &b2).await.unwrap().node, b2);
+    let error = provider.attach(public, &b1).await.unwrap_err();
+    assert_eq!(error.class, ErrorClass::NotFound, "{error}");
+}
+
+#[tokio::test]
+async fn elastic_ips_are_found_by_tag_and_a_managed_interface_says_why_not() {
+    let double = Double::start();
+    let provider = double.provider(|_| {}).await;
+    let tags = |value: &str| [("egret.dev/pool".to_owned(), value.to_owned())].into();
+    let even = provider.elastic_ips(&tags("even")).await.unwrap();
+    let expected = [double.world.elastic[0], double.world.elastic[2]];
+    assert_eq!(even.into_iter().map(IpAddr::from).collect::<BTreeSet<_>>(), expected.into());
+    assert!(provider.elastic_ips(&tags("none")).await.unwrap().is_empty());
+    let all = provider.elastic_ips(&BTreeMap::new()).await.unwrap_err();
+    assert_eq!(all.class, ErrorClass::Invalid);
+    let nodes = [double.node("cni"), double.node("plain")].into();
+    let observed = provider.observe(&[double.world.elastic[0]].into(), &nodes).await.unwrap();
+    let refused = observed.nodes[&double.node("cni")].refused.clone().unwrap();
+    assert!(refused.contains("no_manage"), "{refused}");
+    assert_eq!(observed.nodes[&double.node("plain")].refused, None);
+    let forced = double.provider(|options| options.managed_interfaces = true).await;
+    let attached = forced.attach(double.world.elastic[0], &double.node("cni")).await.unwrap();
+    assert_eq!(attached.interface, Some(double.world.interfaces["cni"].clone()));
+}
+
+#[tokio::test]
+async fn missing_rights_name_the_right_and_change_nothing() {
+    let double = Double::start();
+    let provider = double.provider(|_| {}).await;
+    double.set("policy", json!({"allow": ["ec2:Describe*"]}));
+    let error = provider.attach(double.world.v4[0], &double.node("a1")).await.unwrap_err();
+    assert_eq!(error.class, ErrorClass::Denied);
+    let text = error.to_string();
+    assert!(text.contains("AssignPrivateIpAddresses") && text.contains("terraform/aws"), "{text}");
+    double.set("clear", json!({}));
+    provider.attach(double.world.v4[0], &double.node("a1")).await.unwrap();
+}
+
+/// Many addresses fail over at once: the reads are shared.
+#[tokio::test]
+async fn addresses_that_move_together_share_their_reads() {
+    let double = Double::start();
+    let provider = double.provider(|_| {}).await;
+    let (b1, b2) = (double.node("b1"), double.node("b2"));
+    let addresses = &double.world.elastic;
+    for address in addresses {
+        provider.attach(*address, &b1).await.unwrap();
+    }
+    double.take_calls();
+    let mut moves = Vec::new();
+    for address in addresses {
+        moves.push(provider.attach(*address, &b2));
+    }
+    let [a, b, c, d] = <[_; 4]>::try_from(moves).ok().unwrap();
+    let moved = tokio::join!(a, b, c, d);
+    for moved in [moved.0, moved.1, moved.2, moved.3] {
+        assert_eq!(moved.unwrap().node, b2);
+    }
+    let calls = double.take_calls();
+    assert_eq!(calls["AssignPrivateIpAddresses"], 4, "{calls:?}");
+    assert!(calls["DescribeAddresses"] < 8, "each for himself: {calls:?}");
+}
+
+/// The figures of the README: calls to EC2 once instance types and subnets are known.
+#[tokio::test]
+async fn calls_of_each_operation() {
+    let double = Double::start();
+    let calls = Calls::default();
+    let provider = double.provider(|_| {}).await;
+    let (a1, a2, b1) = (double.node("a1"), double.node("a2"), double.node("b1"));
+    let (public, private, v6) = (double.world.elastic[0], double.world.v4[0], double.world.v6[0]);
+    let addresses: BTreeSet<_> = [public, private, v6].into();
+    let nodes: BTreeSet<_> = [a1.clone(), a2.clone(), b1.clone()].into();
+    provider.observe(&addresses, &nodes).await.unwrap();
+    double.take_calls();
+    let mut table = Vec::new();
+    let mut row = |what: &'static str, changes: u64| {
+        let calls = double.take_calls();
+        let changed = calls.iter().filter(|(action, _)| !action.starts_with("Describe"));
+        let changed: u64 = changed.map(|(_, count)| count).sum();
+        let all: u64 = calls.values().sum();
+        table.push(format!("{what}: {changed} changes, {} reads: {calls:?}", all - changed));
+        assert_eq!(changed, changes, "{what}: {calls:?}");
+        all - changed
+    };
+    provider.observe(&addresses, &nodes).await.unwrap();
+    assert_eq!(row("scan", 0), 2);
+    provider.attach(private, &a1).await.unwrap();
+    assert!(row("attach, private IPv4", 1) <= 4);
+    provider.attach(private, &a2).await.unwrap();
+    row("move, private IPv4", 1);
+    provider.attach(v6, &a1).await.unwrap();
+    row("attach, private IPv6", 1);
+    provider.attach(v6, &a2).await.unwrap();
+    row("move, private IPv6", 2);
+    provider.attach(public, &a1).await.unwrap();
+    row("attach, Elastic IP", 2);
+    provider.attach(public, &a2).await.unwrap();
+    row("move within the subnet, Elastic IP", 1);
+    provider.prepare(&b1, &[public].into()).await.unwrap();
+    row("make a standby in another zone ready", 1);
+    provider.prepare(&b1, &[public].into()).await.unwrap();
+    row("keep it ready", 0);
+    provider.attach(public, &b1).await.unwrap();
+    row("move across zones, Elastic IP", 1);
+    provider.attach(public, &b1).await.unwrap();
+    row("already so", 0);
+    provider.detach(public, &b1).await.unwrap();
+    row("detach, Elastic IP", 2);
+    provider.detach(private, &a2).await.unwrap();
+    row("detach, private IPv4", 1);
+    println!("{}", table.join("\n"));
+    assert_eq!(calls.read(), [], "this handle was given to nobody");
+}

@@ -26,6 +26,6 @@ mod update;
 pub use args::AgentArgs;
 pub use cni::{CniError, remove as remove_cni_plugin};
 pub use error::AgentError;
-pub use metrics::register as register_metrics;
+pub use metrics::{Measures, register as register_metrics};
 pub use start::run;
 pub use teardown::{LeftBehind, teardown};

@@ -43,6 +43,7 @@ use crate::error::AgentError;
 use crate::events::Events;
 use crate::lease::{Command, LeaseHandle, Link, Notice, Update};
 use crate::links::uplink_for;
+use crate::metrics::Measures;
 use crate::node_status;
 use crate::remembered::{Remembered, RememberedFile};
 use crate::update::update;
@@ -93,6 +94,7 @@ pub(crate) struct MainLoop<S, C> {
     pub(crate) run_dir: PathBuf,
     pub(crate) settings: Settings,
     pub(crate) plugin: Option<Plugin>,
+    pub(crate) measures: Measures,
 }
 
 /// What the loop remembers between turns.

@@ -1,16 +1,62 @@
-//! What a scrape of an agent shows beyond the process itself: the kernel's own counters.
+//! What a scrape of an agent shows beyond the process itself: the kernel's own counters, and what
+//! the agent measures while it runs.
+
+use std::collections::BTreeMap;
+use std::net::IpAddr;
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 
 use egret_datapath::bpf;
+use egret_datapath::conntrack::Usage;
 use egret_datapath::nft::NftSteering;
+use egret_peers::{Discarded, Endpoint, Heard};
 use egret_ports::steering::Steering as _;
-use egret_runtime::metrics::counters;
+use egret_runtime::metrics::{counters, gauges};
 use egret_runtime::prometheus_client::registry::Registry;
 
 use crate::AgentArgs;
 
-/// Registers counters that are read from the kernel at every scrape; absent while the kernel is
-/// not programmed.
-pub fn register(args: &AgentArgs, registry: &mut Registry) {
+/// What a running agent measures, for whoever serves its metrics: empty before it runs. A clone
+/// reads the same.
+#[derive(Clone, Debug, Default)]
+pub struct Measures(Arc<Shared>);
+
+#[derive(Debug, Default)]
+struct Shared {
+    peers: OnceLock<(Discarded, Heard)>,
+    connections: Mutex<BTreeMap<IpAddr, u64>>,
+}
+
+impl Measures {
+    pub(crate) fn attach(&self, endpoint: &Endpoint) {
+        // One agent runs in a process.
+        let _ = self.0.peers.set((endpoint.discarded(), endpoint.heard()));
+    }
+
+    pub(crate) fn note_usage(&self, usage: &BTreeMap<IpAddr, Usage>) {
+        let connections = usage.iter().map(|(address, usage)| (*address, usage.connections));
+        *self.0.connections.lock().unwrap_or_else(PoisonError::into_inner) = connections.collect();
+    }
+
+    fn datagrams(&self) -> Vec<(&'static str, u64)> {
+        let all = self.0.peers.get().into_iter().flat_map(|(discarded, _)| discarded.all());
+        all.map(|(reason, count)| (reason.name(), count)).collect()
+    }
+
+    fn silences(&self) -> Vec<(String, f64)> {
+        let all = self.0.peers.get().into_iter().flat_map(|(_, heard)| heard.silences());
+        all.map(|(node, silence)| (node.to_string(), silence.as_secs_f64())).collect()
+    }
+
+    #[expect(clippy::cast_precision_loss, reason = "far fewer connections than 2^52")]
+    fn connections(&self) -> Vec<(String, f64)> {
+        let all = self.0.connections.lock().unwrap_or_else(PoisonError::into_inner);
+        all.iter().map(|(address, count)| (address.to_string(), *count as f64)).collect()
+    }
+}
+
+/// Registers what is read at every scrape: counters of the kernel, absent while it is not
+/// programmed, and `measures`.
+pub fn register(args: &AgentArgs, measures: &Measures, registry: &mut Registry) {
     let pins = args.bpffs.join("egret");
     let help = "Packets by what became of them in the BPF programs (see egret explain --live)";
     counters(registry, "packets", help, "reason", move || bpf::counters(&pins).unwrap_or_default());
@@ -20,4 +66,13 @@ pub fn register(args: &AgentArgs, registry: &mut Registry) {
         let drops = NftSteering::new(settings.clone(), 0).drops().unwrap_or_default();
         drops.into_iter().map(|(drop, packets)| (drop.describe().0, packets))
     });
+    let help = "Datagrams of other agents that were not acted on";
+    let read = measures.clone();
+    counters(registry, "datagrams_dropped", help, "reason", move || read.datagrams());
+    let help = "Seconds since another agent was last heard";
+    let read = measures.clone();
+    gauges(registry, "peer_silence_seconds", help, "node", move || read.silences());
+    let help = "Connections of this node's pods that leave with an egress address";
+    let read = measures.clone();
+    gauges(registry, "connections", help, "address", move || read.connections());
 }

@@ -16,12 +16,13 @@ use tracing::{info, warn};
 
 use crate::AgentArgs;
 use crate::blocks::Acknowledged;
-use crate::cni;
+use crate::cni::{self, Arrival};
 use crate::datapath::Datapath;
 use crate::error::AgentError;
 use crate::events::Events;
 use crate::lease::{self, KeptFile, LeaseThread};
 use crate::main_loop::{Inputs, LoopMemory, MainLoop, Plugin};
+use crate::metrics::Measures;
 use crate::remembered::RememberedFile;
 
 /// A main loop that takes longer for one turn is taken for dead.
@@ -29,7 +30,7 @@ const LONGEST_TURN: Duration = Duration::from_secs(60);
 
 /// Runs the agent of this node until the end is asked for.
 ///
-/// Guarantees: adopts what an earlier process left in the kernel; leaves everything in the kernel
+/// What it measures is in `measures` from then on. Guarantees: adopts what an earlier process left in the kernel; leaves everything in the kernel
 /// when it ends, after handing over what it holds.
 ///
 /// # Errors
@@ -40,6 +41,7 @@ pub async fn run<S: ClusterState, C: Clock>(
     clock: C,
     health: Health,
     shutdown: Shutdown,
+    measures: Measures,
 ) -> Result<(), AgentError> {
     health.set_missing("programme", Some("no snapshot of the cluster was programmed".to_owned()));
     let me = args.node();
@@ -49,6 +51,7 @@ pub async fn run<S: ClusterState, C: Clock>(
     let datapath = Datapath::open(&args, settings.clone())?;
     let identity = Identity::open(&args.state_dir)?;
     let endpoint = Endpoint::bind(datapath.endpoints(), settings.peers_port, identity, me.clone())?;
+    measures.attach(&endpoint);
     let status = EgressNodeStatus {
         endpoints: datapath.endpoints().to_vec(),
         peer_port: settings.peers_port,
@@ -68,13 +71,7 @@ pub async fn run<S: ClusterState, C: Clock>(
     let lease = lease::spawn(parts, notices)
         .map_err(|source| AgentError::Io { action: "start the lease thread", source })?;
     let changes = repair::watch(&settings)?;
-    let arrivals = match &args.cni_socket {
-        Some(socket) => cni::listen(socket).map_err(|source| AgentError::Io {
-            action: "listen to the CNI plugin (--cni-socket)",
-            source,
-        })?,
-        None => mpsc::channel(1).1,
-    };
+    let arrivals = arrivals(args.cni_socket.as_deref())?;
     let (plugin, chained) = Plugin::install(&args)?;
     let (done, done_receiver) = mpsc::unbounded_channel();
     info!(event = "agent_started", node = %me, "agent started");
@@ -96,9 +93,17 @@ pub async fn run<S: ClusterState, C: Clock>(
         run_dir: args.run_dir,
         settings,
         plugin,
+        measures,
     };
     let inputs = Inputs { notices: notice_receiver, changes, arrivals, chained, shutdown };
     main_loop.run(inputs, done_receiver).await
+}
+
+/// What the CNI plugin tells, where there is one.
+fn arrivals(socket: Option<&Path>) -> Result<mpsc::Receiver<Arrival>, AgentError> {
+    let Some(socket) = socket else { return Ok(mpsc::channel(1).1) };
+    let action = "listen to the CNI plugin (--cni-socket)";
+    cni::listen(socket).map_err(|source| AgentError::Io { action, source })
 }
 
 /// LEASES.md rule 14: one process per node votes, a second one waits for it.

@@ -17,6 +17,7 @@ use serde::de::DeserializeOwned;
 use crate::channels::{Channels, Opened, Refusal, SealError};
 use crate::discard::{Discard, Discarded};
 use crate::header::{MAX_DATAGRAM, MAX_MESSAGE};
+use crate::heard::Heard;
 use crate::identity::Identity;
 use crate::known::Peer;
 use crate::socket::Bound;
@@ -101,6 +102,7 @@ pub struct Endpoint {
     sockets: Vec<Bound>,
     wakes: Arc<OwnedFd>,
     discarded: Discarded,
+    heard: Heard,
     incoming: [u8; MAX_DATAGRAM + 1],
     outgoing: [u8; MAX_MESSAGE],
     /// The socket to read next: a flood on one must not starve the others.
@@ -144,6 +146,7 @@ impl Endpoint {
             sockets,
             wakes: Arc::new(wakes),
             discarded: Discarded::default(),
+            heard: Heard::default(),
             incoming: [0; MAX_DATAGRAM + 1],
             outgoing: [0; MAX_MESSAGE],
             turn: 0,
@@ -179,6 +182,12 @@ impl Endpoint {
     #[must_use]
     pub fn discarded(&self) -> Discarded {
         self.discarded.clone()
+    }
+
+    /// When each peer was last heard.
+    #[must_use]
+    pub fn heard(&self) -> Heard {
+        self.heard.clone()
     }
 
     /// Encodes, seals and sends one datagram. Never blocks: a full socket buffer is an error, which
@@ -274,7 +283,10 @@ impl Endpoint {
         let datagram = &mut self.incoming[..length];
         let (to, reply) = match self.channels.open(datagram, source, Instant::now()) {
             Ok(Opened::Message(from, bytes)) => match postcard::from_bytes(bytes) {
-                Ok(message) => return Some((from.clone(), message)),
+                Ok(message) => {
+                    self.heard.note(from);
+                    return Some((from.clone(), message));
+                }
                 Err(_) => {
                     self.discarded.count(Discard::Undecodable);
                     return None;

@@ -42,6 +42,7 @@ mod discard;
 mod endpoint;
 mod file;
 mod header;
+mod heard;
 mod identity;
 mod keys;
 mod known;
@@ -53,6 +54,7 @@ pub use discard::{Discard, Discarded};
 pub use endpoint::{BindError, Endpoint, Event, SendError, Waker};
 pub use file::StateError;
 pub use header::{MAX_DATAGRAM, MAX_MESSAGE, OVERHEAD};
+pub use heard::Heard;
 pub use identity::Identity;
 pub use known::{KnownPeers, Peer};
 

@@ -105,6 +105,45 @@ pub fn gauge(
     registry.register_collector(Box::new(OneGauge { name, help, read }));
 }
 
+/// Registers a gauge with a label, read at every scrape.
+pub fn gauges<V>(
+    registry: &mut Registry,
+    name: &'static str,
+    help: &'static str,
+    label: &'static str,
+    read: impl Fn() -> V + Send + Sync + 'static,
+) where
+    V: IntoIterator<Item = (String, f64)> + 'static,
+{
+    let read = move || read().into_iter().collect();
+    registry.register_collector(Box::new(Gauges { name, help, label, read }));
+}
+
+struct Gauges<R> {
+    name: &'static str,
+    help: &'static str,
+    label: &'static str,
+    read: R,
+}
+
+impl<R> fmt::Debug for Gauges<R> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Gauges").field("name", &self.name).finish_non_exhaustive()
+    }
+}
+
+impl<R: Fn() -> Vec<(String, f64)> + Send + Sync + 'static> Collector for Gauges<R> {
+    fn encode(&self, mut encoder: DescriptorEncoder<'_>) -> fmt::Result {
+        let mut metric =
+            encoder.encode_descriptor(self.name, self.help, None, MetricType::Gauge)?;
+        for (of, value) in (self.read)() {
+            let labels = [(self.label, of.as_str())];
+            ConstGauge::new(value).encode(metric.encode_family(&labels)?)?;
+        }
+        Ok(())
+    }
+}
+
 struct Counters<R> {
     name: &'static str,
     help: &'static str,
@@ -166,6 +205,7 @@ mod tests {
             [("no_block", read.load(Ordering::Relaxed)), ("no_holder", 0)]
         });
         gauge(&mut registry, "absent", "Never there", || None);
+        gauges(&mut registry, "silence", "Seconds", "node", || [("node-2".to_owned(), 0.5)]);
         let scrape = || {
             let mut text = String::new();
             prometheus_client::encoding::text::encode(&mut text, &registry).unwrap();
@@ -176,6 +216,7 @@ mod tests {
             "# TYPE egret_drops counter",
             "egret_drops_total{reason=\"no_block\"} 7",
             "egret_drops_total{reason=\"no_holder\"} 0",
+            "egret_silence{node=\"node-2\"} 0.5",
             "egret_build_info{version=\"1.2.3\"} 1",
             "# TYPE egret_resident_memory_bytes gauge",
         ] {

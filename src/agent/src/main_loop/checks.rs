@@ -1,5 +1,7 @@
 //! What is looked at from time to time, since no notice tells of it.
 
+use std::collections::BTreeMap;
+
 use std::net::IpAddr;
 
 use egret_core::blocks;
@@ -85,12 +87,14 @@ impl<S: ClusterState, C: Clock> MainLoop<S, C> {
         let Some(snapshot) = self.memory.snapshot.clone() else { return };
         let granted = granted_blocks(&snapshot, &self.me);
         if granted.is_empty() {
+            self.measures.note_usage(&BTreeMap::new());
             return self.status.idle_addresses.clear();
         }
         let usage = match self.datapath.usage() {
             Ok(usage) => usage,
             Err(error) => return warn!(%error, "cannot read the connection table"),
         };
+        self.measures.note_usage(&usage);
         // LEASES.md rule 10: there is traffic. Whether its holder has to be asked for a sign of life
         // the protocol knows.
         for address in usage.keys().filter(|address| granted.contains_key(address)) {

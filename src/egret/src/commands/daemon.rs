@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::Context as _;
+use egret_agent::{Measures, register_metrics};
 use egret_runtime::clock::SystemClock;
 use egret_runtime::health::Health;
 use egret_runtime::http;
@@ -42,18 +43,19 @@ pub(crate) fn controller(args: ControllerCommand) -> anyhow::Result<()> {
 
 pub(crate) fn agent(args: AgentCommand) -> anyhow::Result<()> {
     let DaemonArgs { store, log, metrics } = &args.daemon;
-    let register = |registry: &mut Registry| egret_agent::register_metrics(&args.agent, registry);
+    let measures = Measures::default();
+    let register = |registry: &mut Registry| register_metrics(&args.agent, &measures, registry);
     let run = async |health, shutdown| {
-        let (args, clock) = (args.agent.clone(), SystemClock);
+        let (args, clock, measures) = (args.agent.clone(), SystemClock, measures.clone());
         match store.store() {
             Store::Directory(directory) => {
                 let state = open(&directory)?;
-                Ok(egret_agent::run(args, state, clock, health, shutdown).await?)
+                Ok(egret_agent::run(args, state, clock, health, shutdown, measures).await?)
             }
             store => {
                 let view = View::Agent { node: args.node() };
                 let state = Arc::new(store.kubernetes(view)?);
-                Ok(egret_agent::run(args, state, clock, health, shutdown).await?)
+                Ok(egret_agent::run(args, state, clock, health, shutdown, measures).await?)
             }
         }
     };
@@ -62,7 +64,8 @@ pub(crate) fn agent(args: AgentCommand) -> anyhow::Result<()> {
 
 /// Controller and agent over one store, in one process. Where the agent ends, so does the other.
 pub(crate) fn standalone(args: StandaloneCommand) -> anyhow::Result<()> {
-    let register = |registry: &mut Registry| egret_agent::register_metrics(&args.agent, registry);
+    let measures = Measures::default();
+    let register = |registry: &mut Registry| register_metrics(&args.agent, &measures, registry);
     let run = async |health: Health, shutdown: Shutdown| {
         let state = open(&args.store.manifests)?;
         let controller = egret_controller::run(
@@ -72,7 +75,8 @@ pub(crate) fn standalone(args: StandaloneCommand) -> anyhow::Result<()> {
             health.clone(),
             shutdown.clone(),
         );
-        let agent = egret_agent::run(args.agent.clone(), state, SystemClock, health, shutdown);
+        let (args, measures) = (args.agent.clone(), measures.clone());
+        let agent = egret_agent::run(args, state, SystemClock, health, shutdown, measures);
         let mut controller = std::pin::pin!(controller);
         let mut agent = std::pin::pin!(agent);
         tokio::select! {

@@ -38,27 +38,56 @@ pub(crate) fn run(args: &ExplainArgs) -> anyhow::Result<()> {
         return output::print(args.output, &claims, |claims| show_claims(name, claims));
     };
     let explanation = explain(&snapshot, (&namespace, name), to).ok_or_else(missing)?;
-    let drops = drops_of(&args.store.store(), &explanation);
+    let live = live_of(&args.store.store(), &explanation);
     output::print(args.output, &explanation, |explanation| {
         println!("{name} (on {}) → {to}", explanation.node);
-        for (label, text) in lines(explanation).into_iter().chain(drops) {
+        for (label, text) in lines(explanation).into_iter().chain(live) {
             println!("  {label:12} {text}");
         }
     })
 }
 
-/// What the rules of the pod's node have dropped, where the store can reach its agent.
-fn drops_of(store: &Store, explanation: &Explanation) -> Option<(&'static str, String)> {
-    let Store::Kubernetes { .. } = store else { return None };
+/// What no object says and the agent of the pod's node does, where the store can reach it.
+fn live_of(store: &Store, explanation: &Explanation) -> Vec<(&'static str, String)> {
+    let Store::Kubernetes { .. } = store else { return Vec::new() };
     let read = block_on(async {
         let state = store.kubernetes(View::Reader)?;
         Ok(state.agent_metrics(&explanation.node).await?)
     });
-    let text = match read {
-        Ok(metrics) => drops_in(&metrics, &explanation.node),
-        Err(error) => format!("not known: {error:#}"),
-    };
-    Some(("drops", text))
+    match read {
+        Ok(metrics) => measured(&metrics, explanation),
+        Err(error) => vec![("in use", format!("not known: {error:#}"))],
+    }
+}
+
+fn measured(metrics: &str, explanation: &Explanation) -> Vec<(&'static str, String)> {
+    let node = &explanation.node;
+    let mut lines = Vec::new();
+    if let Some(address) = explanation.address {
+        let connections = sample(metrics, "egret_connections", &address.to_string()).unwrap_or(0.0);
+        lines.push(("in use", format!("{connections} connections of {node} leave with it")));
+    }
+    let holder = explanation.holding.as_ref().map(|holding| &holding.node);
+    if let Some(holder) = holder.filter(|holder| *holder != node) {
+        let heard = match sample(metrics, "egret_peer_silence_seconds", holder.as_str()) {
+            Some(seconds) => format!("{node} has heard {holder} {seconds:.1} s ago"),
+            None => {
+                format!("{node} has never heard {holder}: is UDP 5480 and 5481 open between them?")
+            }
+        };
+        lines.push(("path", heard));
+    }
+    lines.push(("drops", drops_in(metrics, node)));
+    lines
+}
+
+/// The value of a metric whose only label has this value.
+fn sample(metrics: &str, name: &str, label: &str) -> Option<f64> {
+    metrics.lines().find_map(|line| {
+        let (labels, value) = line.strip_prefix(name)?.strip_prefix('{')?.split_once("} ")?;
+        let (_, found) = labels.split_once('=')?;
+        (found.trim_matches('"') == label).then(|| value.trim().parse().ok())?
+    })
 }
 
 /// The counters of dropped packets in a scrape that are not zero.
@@ -222,5 +251,14 @@ mod tests {
         let node = NodeName::from("node-2");
         assert!(drops_in(metrics, &node).starts_with("12 no_block on node-2"));
         assert!(drops_in("", &node).starts_with("none on node-2"));
+    }
+
+    #[test]
+    fn a_sample_is_found_by_its_label() {
+        let metrics = "# TYPE egret_connections gauge\n\
+                       egret_connections{address=\"203.0.113.17\"} 12.0\n\
+                       egret_connections{address=\"2001:db8::1\"} 3.0\n";
+        assert_eq!(sample(metrics, "egret_connections", "2001:db8::1"), Some(3.0));
+        assert_eq!(sample(metrics, "egret_connections", "203.0.113.1"), None);
     }
 }

@@ -73,6 +73,7 @@ fn messages_pass_over_either_family_and_both() {
         assert_eq!(receive(&mut b, &mut a), message("a", "ping"));
         b.send(&"a".into(), &"pong".to_string()).unwrap();
         assert_eq!(a.recv(LONG).unwrap(), message("b", "pong"));
+        assert!(a.heard().silences()[&"b".into()] < LONG);
         assert_eq!(b.discarded().get(Discard::NotMet), 1);
     }
 }

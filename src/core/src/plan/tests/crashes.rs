@@ -48,7 +48,12 @@ fn delete(world: &mut World, what: Deleted, gateway: &str) {
     match what {
         Claim => world.delete_claim("payments/bank"),
         Pool => drop(world.snapshot.pools.remove(&"partners".into())),
-        Gateway => drop(world.snapshot.nodes.remove(&gateway.into())),
+        Gateway => {
+            world.snapshot.nodes.remove(&gateway.into());
+            // The Node owns it: the API server's garbage collector deletes it.
+            let stored = world.snapshot.egress_nodes.get_mut(&gateway.into()).unwrap();
+            stored.value.deleting = true;
+        }
     }
 }
 
@@ -63,7 +68,8 @@ fn clean_up(order: [Deleted; 3], crash_after: usize) -> usize {
     }
     for _ in 0..40 {
         world.hold_all();
-        world.acknowledge(&[]);
+        world.acknowledge(&[&gateway]);
+        world.absent(&[&gateway]);
         world.pass(3600);
         if controller.turn(&mut world) == 0 && world.snapshot.addresses.is_empty() {
             break;

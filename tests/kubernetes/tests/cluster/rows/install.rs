@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use anyhow::{Result, ensure};
 use egret_kubernetes::NAMESPACE;
-use egret_lab::address::Family;
+use egret_lab::address::{Family, OUTSIDE};
 use egret_lab::checks::run_for;
 use egret_lab::load::{Load, Plan, source_seen};
 use egret_lab::{Ground, Stamp, wait_until};
@@ -33,6 +33,12 @@ pub fn serves(bench: &mut Bench) -> Result<()> {
         }
     }
     println!("{}", stage.lab.egret(&["status"])?);
+    let to = OUTSIDE[0].to_string();
+    let said = stage.lab.egret(&["explain", "pod/settle-1", "-n", "payments", "--to", &to])?;
+    println!("{said}");
+    for line in ["payments/bank", "connections of director-1", "has heard gateway-", "none on"] {
+        ensure!(said.contains(line), "explain does not say {line:?}: {said}");
+    }
     Ok(())
 }
 

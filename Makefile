@@ -5,6 +5,10 @@ SHELL := /bin/bash
 .SHELLFLAGS := -euo pipefail -c
 .DEFAULT_GOAL := help
 CARGO_FLAGS := --locked
+# Always chosen together: each choice builds the shared dependencies with features of its own.
+SYSTEM := -p egret -p egret-lab -p egret-kubernetes
+KUBERNETES_TESTS := $(wildcard tests/kubernetes/tests/*.rs) \
+	$(patsubst %/main.rs,%,$(wildcard tests/kubernetes/tests/*/main.rs))
 export EGRET ?= $(CURDIR)/target/debug/egret
 
 .PHONY: help
@@ -17,7 +21,14 @@ setup: ## install what building and testing need (apt, cargo)
 
 .PHONY: build
 build: setup ## build the binary and the laboratory
-	@tests/step.sh "build" cargo build $(CARGO_FLAGS) -p egret -p egret-lab
+	@tests/step.sh "build" cargo build $(CARGO_FLAGS) $(SYSTEM)
+
+.PHONY: build-next
+build-next: setup
+	@tests/step.sh "build of the next pin layout, to upgrade to" \
+		cargo build $(CARGO_FLAGS) $(SYSTEM) --bin egret --features egret/layout-next
+	@cp target/debug/egret target/debug/egret-next
+	@tests/step.sh "build" cargo build $(CARGO_FLAGS) $(SYSTEM)
 
 .PHONY: demo
 demo: build ## claim an address, power off its gateways, show what the outside saw
@@ -53,27 +64,23 @@ terraform: ## the Terraform module for AWS, offline: names, policy, documentatio
 	@target/terraform/venv/bin/python -m pytest -q -rs -p no:cacheprovider tests/terraform
 
 .PHONY: lab
-lab: setup ## scenarios in the laboratory
-	@tests/step.sh "build of the next pin layout, to upgrade to" cargo build $(CARGO_FLAGS) -p egret --features layout-next
-	@cp target/debug/egret target/debug/egret-next
-	@tests/step.sh "build" cargo build $(CARGO_FLAGS) -p egret -p egret-lab
-	@cargo test $(CARGO_FLAGS) -p egret-lab
+lab: build-next ## scenarios in the laboratory
+	@cargo test $(CARGO_FLAGS) $(SYSTEM) --lib --test scenarios
 
 .PHONY: setup-kubernetes
 setup-kubernetes: ## build what a real cluster is made of (target/kubernetes/bin)
 	@tests/setup.sh kubernetes
 
 .PHONY: cluster-image
-cluster-image: setup-kubernetes ## images for the tests on real Kubernetes: this one, and the next pin layout
-	@tests/step.sh "build of the next pin layout, to upgrade to" cargo build $(CARGO_FLAGS) -p egret --features layout-next
-	@EGRET_BINARY=target/debug/egret EGRET_TAG=next tests/image.sh
-	@tests/step.sh "build" cargo build $(CARGO_FLAGS) -p egret -p egret-kubernetes
+cluster-image: setup-kubernetes build-next ## images for the tests on real Kubernetes: this one, and the next pin layout
+	@EGRET_BINARY=target/debug/egret-next EGRET_TAG=next tests/image.sh
 	@EGRET_BINARY=target/debug/egret tests/image.sh
 
 .PHONY: kubernetes
 kubernetes: cluster-image ## the chart, the kinds and the scenarios on real Kubernetes
 	@tests/chart.sh files
-	@cargo test $(CARGO_FLAGS) -p egret-kubernetes
+	@cargo test $(CARGO_FLAGS) $(SYSTEM) --no-fail-fast \
+		$(foreach test,$(KUBERNETES_TESTS),--test $(basename $(notdir $(test))))
 
 .PHONY: demo-kubernetes
 demo-kubernetes: cluster-image ## the demonstration on a real Kubernetes cluster, with the chart
@@ -82,7 +89,7 @@ demo-kubernetes: cluster-image ## the demonstration on a real Kubernetes cluster
 .PHONY: soak
 soak: build cluster-image ## the long rows in full, failovers by the dozen, and the long model check
 	@target/debug/egret-lab soak
-	@EGRET_SOAK=1 cargo test $(CARGO_FLAGS) -p egret-kubernetes --test cluster -- s11_ s24_first_packet_of
+	@EGRET_SOAK=1 cargo test $(CARGO_FLAGS) $(SYSTEM) --test cluster -- s11_ s24_first_packet_of
 	@target/debug/egret-kubernetes figures
 	@cargo run $(CARGO_FLAGS) --release -p egret-model -- check --long
 

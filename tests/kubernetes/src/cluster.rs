@@ -171,7 +171,7 @@ impl Cluster {
     /// Where that takes longer than a minute, with the kubelets' last words.
     pub fn wait_ready(&self) -> Result<()> {
         let on: Vec<_> = self.workers.iter().filter(|worker| worker.is_on()).collect();
-        let mut arguments = vec!["wait", "--for=condition=Ready", "--timeout=60s"];
+        let mut arguments = vec!["wait", "--for=condition=Ready", "--timeout=180s"];
         let nodes: Vec<_> = on.iter().map(|worker| format!("node/{}", worker.name)).collect();
         arguments.extend(nodes.iter().map(String::as_str));
         let waited = self.kubectl().ask(&arguments);

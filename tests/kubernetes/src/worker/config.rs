@@ -109,6 +109,9 @@ state = \"{dir}/state\"
             "evictionHard": {},
             "imageGCHighThresholdPercent": 100,
             "nodeStatusUpdateFrequency": "4s",
+            // Otherwise a node that the outage made NotReady stays so until the kubelet's watch, whose
+            // pauses have grown to a minute, has told it.
+            "nodeStatusReportFrequency": "10s",
             "resolvConf": "",
             "podLogsDir": self.dir.join("log"),
         })

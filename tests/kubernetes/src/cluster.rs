@@ -206,9 +206,12 @@ impl Cluster {
     /// Starts the API server again; returns when it is ready.
     ///
     /// # Errors
-    /// Where it is not ready within a minute.
+    /// Where it is not ready within a minute, or its controllers cannot be started.
     pub fn start_api(&mut self) -> Result<()> {
-        self.server.resume()
+        self.server.resume()?;
+        // With several of them they elect a leader, who ends when the API server is gone for 10 s.
+        // One that goes on instead watches again after up to a minute only.
+        self.restart_control()
     }
 
     /// A command on the control plane's host, in the repository's directory, with `KUBECONFIG`.

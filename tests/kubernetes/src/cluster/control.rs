@@ -69,6 +69,12 @@ impl Cluster {
         for (name, _) in COMPONENTS {
             self.server.kubeconfig_of(name, &token(name))?;
         }
+        self.restart_control()
+    }
+
+    /// Ends them, where they run, and starts them.
+    pub(super) fn restart_control(&mut self) -> Result<()> {
+        self.control.clear();
         let manager = [
             "--use-service-account-credentials",
             "--service-account-private-key-file=sa.key",

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 use std::net::{IpAddr, Ipv4Addr};
-use std::sync::{Arc, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use egret_core::model::NodeName;
@@ -70,6 +70,7 @@ impl Aws {
             doubts: &journal.doubts(),
             full: &journal.full(),
             pending: &journal.pending(),
+            in_flight: journal.in_flight(),
             asked: &self.asked(),
             rules: &self.rules,
         };
@@ -86,11 +87,10 @@ impl Aws {
     ) -> Result<T, PortError> {
         let inventory = self.inventory.borrow().clone();
         let began = Instant::now();
-        let (mut since, mut pause, mut calls) = (began, PAUSES.0, 0);
-        let mut waiting = None;
-        let mut last = None;
+        let (mut pause, mut calls) = (PAUSES.0, 0);
+        let (mut waiting, mut last) = (None, None);
+        let mut read = self.read(&inventory, began).await.map_err(|it| failed(aim, it))?;
         loop {
-            let read = self.read(&inventory, since).await.map_err(|it| failed(aim, it))?;
             let step = self.decide(&inventory, &read, aim, &decide, &settled);
             let call = match step {
                 Step::Done((value, true)) => return Ok(value),
@@ -108,13 +108,13 @@ impl Aws {
                 waiting = None;
                 calls += 1;
                 match self.make(&inventory, &read, aim, &call).await {
-                    Ok(()) => pause = PAUSES.0,
+                    // What it has changed is known by its answer.
+                    Ok(()) => {
+                        pause = Duration::ZERO;
+                        continue;
+                    }
                     Err(failure) if may_be_stale(&call, &failure) => last = Some(failure),
                     Err(failure) => return Err(failed(aim, failure)),
-                }
-                since = Instant::now();
-                if last.is_none() {
-                    continue;
                 }
             }
             if began.elapsed() > self.options.settle {
@@ -124,8 +124,9 @@ impl Aws {
                 });
             }
             tokio::time::sleep(pause).await;
-            pause = (pause * 2).min(PAUSES.1);
-            since = Instant::now();
+            pause = (pause * 2).clamp(PAUSES.0, PAUSES.1);
+            let read_anew = self.read(&inventory, Instant::now()).await;
+            read = read_anew.map_err(|it| failed(aim, it))?;
         }
     }
 
@@ -189,17 +190,27 @@ impl Aws {
             let any = matches!(call, Call::AssignAny { .. });
             (before, any.then(|| journal.begin_any(interface(call))))
         };
+        let mut flight = begun.map(|begun| Flight {
+            journal: &self.journal,
+            interface: interface(call),
+            begun,
+            answered: false,
+        });
         let answer = self.ec2.change(call).await;
+        let refused = answer.as_ref().err().map(|failure| failure.refused);
         let mut journal = self.journal();
-        if let Some(begun) = begun
-            && answer.as_ref().map_or_else(|failure| failure.refused, |_| true)
-        {
-            journal.end_any(interface(call), begun);
+        if let Ok(effects) = &answer {
+            claim(&mut journal, inventory, read, aim, call, effects);
         }
+        drop(journal);
+        if let Some(flight) = &mut flight {
+            flight.answered = refused.unwrap_or(true);
+        }
+        drop(flight);
+        let mut journal = self.journal();
         match answer {
             Ok(effects) => {
                 tracing::info!(?call, node = %aim.node, "EC2: {}", aim.operation);
-                claim(&mut journal, inventory, read, aim, call, &effects);
                 for effect in effects {
                     journal.note(effect);
                 }
@@ -220,6 +231,21 @@ impl Aws {
                 Err(failure)
             }
         }
+    }
+}
+
+/// A call for addresses of EC2's choice, until it has an answer or nobody waits for it any more.
+struct Flight<'a> {
+    journal: &'a Mutex<Journal>,
+    interface: &'a str,
+    begun: Instant,
+    answered: bool,
+}
+
+impl Drop for Flight<'_> {
+    fn drop(&mut self) {
+        let mut journal = self.journal.lock().unwrap_or_else(PoisonError::into_inner);
+        journal.end_any(self.interface, self.begun, self.answered);
     }
 }
 

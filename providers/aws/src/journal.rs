@@ -36,6 +36,8 @@ pub(crate) struct Journal {
     wires: BTreeMap<(IpAddr, NodeName), BTreeSet<Ipv4Addr>>,
     /// Interfaces that were asked for addresses of EC2's choice, without an answer.
     pending: BTreeMap<String, Vec<Instant>>,
+    /// Those of them whose answers somebody waits for.
+    in_flight: BTreeSet<String>,
     /// Interfaces that EC2 called full, with the slots in use then.
     full: BTreeMap<String, u32>,
 }
@@ -48,6 +50,7 @@ impl Journal {
             doubts: BTreeMap::new(),
             wires: BTreeMap::new(),
             pending: BTreeMap::new(),
+            in_flight: BTreeSet::new(),
             full: BTreeMap::new(),
         }
     }
@@ -56,16 +59,27 @@ impl Journal {
     pub fn begin_any(&mut self, interface: &str) -> Instant {
         let now = Instant::now();
         self.pending.entry(interface.into()).or_default().push(now);
+        self.in_flight.insert(interface.into());
         now
     }
 
-    /// That was answered.
-    pub fn end_any(&mut self, interface: &str, begun: Instant) {
+    /// Nobody waits for that any more; where it was `answered`, nothing appears any more. On one
+    /// interface there is one at a time.
+    pub fn end_any(&mut self, interface: &str, begun: Instant, answered: bool) {
+        self.in_flight.remove(interface);
+        if !answered {
+            return;
+        }
         if let Some(begins) = self.pending.get_mut(interface)
             && let Some(place) = begins.iter().position(|at| *at == begun)
         {
             begins.remove(place);
         }
+    }
+
+    /// Interfaces at which addresses appear that somebody waits for.
+    pub fn in_flight(&self) -> &BTreeSet<String> {
+        &self.in_flight
     }
 
     /// Interfaces at which addresses may appear.

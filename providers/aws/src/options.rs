@@ -23,7 +23,8 @@ pub struct Options {
     pub max_calls_per_second: f64,
     /// How long a change is waited for to be seen; then the call fails as transient.
     pub settle: Duration,
-    /// How long after a change a read may still show what was before it.
+    /// How long after a change a read may still show what was before it; longer than a call takes.
+    /// For as long, a change that somebody else makes to the same address is not seen.
     pub horizon: Duration,
     /// How long an instance's type and a subnet's ranges are believed.
     pub cache: Duration,

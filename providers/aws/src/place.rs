@@ -32,6 +32,8 @@ pub(crate) struct Scene<'a> {
     pub full: &'a BTreeSet<String>,
     /// Interfaces at which addresses may appear by an earlier call of ours.
     pub pending: &'a BTreeSet<String>,
+    /// Interfaces at which addresses appear that somebody waits for.
+    pub in_flight: &'a BTreeSet<String>,
     /// Egress addresses that were asked for: a private one is nobody's wire address.
     pub asked: &'a BTreeSet<IpAddr>,
     pub rules: &'a Rules,

@@ -155,7 +155,7 @@ fn attach_elastic(
         }
     }
     let (own, mut spare) = wires::at(scene, &[public].into(), node, target);
-    if scene.pending.contains(id) {
+    if scene.in_flight.contains(id) {
         // It may be what another call is about to get.
         spare.clear();
     }

@@ -19,6 +19,7 @@ pub(super) struct Account {
     pub doubts: BTreeMap<IpAddr, Doubt>,
     pub full: BTreeSet<String>,
     pub pending: BTreeSet<String>,
+    pub in_flight: BTreeSet<String>,
     pub rules: Rules,
 }
 
@@ -37,6 +38,7 @@ impl Account {
             doubts: BTreeMap::new(),
             full: BTreeSet::new(),
             pending: BTreeSet::new(),
+            in_flight: BTreeSet::new(),
             rules: Rules { tags: tags(&[("egret.dev/gateway", "true")]), managed: false },
         };
         for (subnet, v4, v6) in [
@@ -106,6 +108,7 @@ impl Account {
             doubts: &self.doubts,
             full: &self.full,
             pending: &self.pending,
+            in_flight: &self.in_flight,
             asked: &BTreeSet::new(),
             rules: &self.rules,
         })

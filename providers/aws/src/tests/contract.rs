@@ -142,7 +142,7 @@ async fn throttled(way: Way) {
     let double = Double::start();
     let provider = double.provider(|options| options.attempts = 1).await;
     let case = case(&double, way, Patient(provider), 0);
-    let pest = double.pester(Duration::from_secs(4), "throttle", json!({"next": 1}));
+    let pest = double.pester(Duration::from_secs(8), "throttle", json!({"next": 1}));
     run(&case).await;
     tidy(&case).await;
     drop(pest);

@@ -73,11 +73,15 @@ impl Double {
 
     /// A provider: a process of its own, as far as EC2 can tell.
     pub async fn provider(&self, change: impl FnOnce(&mut Options)) -> Aws {
+        self.provider_counting(Calls::default(), change).await
+    }
+
+    pub async fn provider_counting(&self, calls: Calls, change: impl FnOnce(&mut Options)) -> Aws {
         let mut options = Options {
             region: Some("eu-central-1".into()),
             endpoint: Some(format!("http://{}", self.address)),
             max_calls_per_second: 1_000.0,
-            horizon: Duration::from_secs(3),
+            horizon: Duration::from_secs(1),
             settle: Duration::from_secs(30),
             ..Options::default()
         };
@@ -86,7 +90,7 @@ impl Double {
         let loader = aws_config::defaults(BehaviorVersion::latest())
             .credentials_provider(keys)
             .region(Region::new("eu-central-1"));
-        Aws::with(options, self.inventory.subscribe(), Calls::default(), loader).await
+        Aws::with(options, self.inventory.subscribe(), calls, loader).await
     }
 
     /// Asks the double's control API.

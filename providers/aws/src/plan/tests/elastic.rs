@@ -51,7 +51,7 @@ fn secondary_addresses_of_others_are_not_used() {
     claimed.wires.insert(other, [ip("10.0.1.77")].into());
     assert_eq!(claimed.attach(PUBLIC, "a"), Step::Call(any("eni-a", &[PUBLIC])), "another's");
     let mut pending = ours;
-    pending.pending.insert("eni-a".into());
+    pending.in_flight.insert("eni-a".into());
     assert_eq!(pending.attach(PUBLIC, "a"), Step::Call(any("eni-a", &[PUBLIC])), "in flight");
 }
 

@@ -316,8 +316,9 @@ fn may_be_stale(call: &Call, failure: &Failure) -> bool {
         call,
         Call::UnassignPrivate { .. } | Call::UnassignIpv6 { .. } | Call::Disassociate { .. }
     );
-    let held = matches!(failure.class, ErrorClass::Invalid | ErrorClass::Conflict);
-    (takes && gone) || (matches!(call, Call::AssignIpv6 { .. }) && held)
+    // The address is still at another interface; the wire address is no longer there.
+    let gives = matches!(call, Call::AssignIpv6 { .. } | Call::Associate { .. });
+    (takes && gone) || (gives && failure.class == ErrorClass::Invalid)
 }
 
 fn failed(aim: Aim<'_>, failure: Failure) -> PortError {

@@ -165,7 +165,7 @@ fn attach_elastic(
     let mapped = association.filter(|at| at.interface == id && is_secondary(target, at.private));
     let mapped = mapped.map(|at| at.private);
     let mapped = mapped.filter(|wire| !scene.doubts.contains_key(&(*wire).into()));
-    match (mapped.or(own.get(&public).copied()), route.moves, spare.first()) {
+    match (mapped, route.moves, own.get(&public).or(spare.first())) {
         (Some(wire), _, _) => to(wire),
         (None, Some(address), _) if room => {
             Step::Call(Call::AssignPrivate { interface: id.into(), address, take: true })

@@ -32,9 +32,8 @@ pub(crate) fn prepare(
         match (scene.fits(*address, id, target), address) {
             (Err(refusal), _) => drop(ready.insert(*address, Err(refusal))),
             (Ok(()), IpAddr::V4(public)) if scene.view.elastic.contains_key(public) => {
-                let carried = carried(scene, *public, (id, target));
-                match carried {
-                    Some(wire) => drop(ready.insert(*address, Ok(wire))),
+                match carried(scene, *public, (id, target)) {
+                    Some(wire) => drop(ready.insert(*address, Ok(Some(wire)))),
                     None => drop(warm.insert(*public)),
                 }
             }
@@ -56,7 +55,7 @@ pub(crate) fn prepare(
         return Step::Call(Call::AssignAny { interface: id.clone(), wanted: missing });
     }
     let mut surplus = spare;
-    surplus.extend(wires::unwanted(scene, node, addresses, target));
+    surplus.extend(wires::unwanted(scene, node, &warm, target));
     surplus.retain(|wire| !kept.values().any(|kept| kept == wire));
     if !surplus.is_empty() {
         let (interface, addresses) = (id.clone(), surplus);
@@ -77,12 +76,13 @@ fn carried(
     scene: &Scene<'_>,
     public: Ipv4Addr,
     (id, target): (&str, &Interface),
-) -> Option<Option<Ipv4Addr>> {
+) -> Option<Ipv4Addr> {
     let elastic = scene.view.elastic.get(&public)?;
     let at = elastic.association.as_ref()?;
     let route = Route::of(scene, public, Some(at), target);
     let here = at.interface == id && is_secondary(target, at.private);
-    (here || route.moves.is_some()).then_some(Some(at.private))
+    let moves = route.moves.is_some() && scene.room(id, true) > 0;
+    (here || moves).then_some(at.private)
 }
 
 fn ready_at(

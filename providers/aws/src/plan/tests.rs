@@ -8,6 +8,7 @@ use crate::place::{Rules, Wires};
 use crate::view::{Instance, Limits, Private, Subnet, View};
 
 mod elastic;
+mod laws;
 mod private;
 
 /// An account with gateways `a`, `b` in one subnet and `c` in another zone, and what is known.

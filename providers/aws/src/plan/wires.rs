@@ -67,20 +67,21 @@ fn claimed_by_others(
     others.flat_map(|(address, at)| of(scene, address, at)).collect()
 }
 
-/// Wire addresses at a node of egress addresses that it is not wanted for.
+/// Wire addresses at a node of Elastic IPs other than those that need one there.
 pub(super) fn unwanted(
     scene: &Scene<'_>,
     node: &NodeName,
-    wanted: &BTreeSet<IpAddr>,
+    needed: &BTreeSet<Ipv4Addr>,
     target: &Interface,
 ) -> BTreeSet<Ipv4Addr> {
-    let known = scene.wires.keys().filter(|(address, at)| at == node && !wanted.contains(address));
-    let recorded = scene.inventory.addresses.iter();
-    let recorded =
-        recorded.filter(|(address, at)| at.contains_key(node) && !wanted.contains(*address));
-    let addresses = known.map(|(address, _)| *address).chain(recorded.map(|(address, _)| *address));
-    let addresses: BTreeSet<_> = addresses.collect();
+    let known = scene.wires.keys().filter(|(_, at)| at == node).map(|(address, _)| *address);
+    let recorded = scene.inventory.addresses.iter().filter(|(_, at)| at.contains_key(node));
+    let addresses: BTreeSet<_> = known.chain(recorded.map(|(address, _)| *address)).collect();
+    let others = addresses.into_iter().filter(|address| match address {
+        IpAddr::V4(public) => !needed.contains(public),
+        IpAddr::V6(_) => false,
+    });
     let idle: BTreeSet<_> = target.idle().collect();
-    let wires = addresses.into_iter().flat_map(|address| of(scene, address, node));
+    let wires = others.flat_map(|address| of(scene, address, node));
     wires.filter(|wire| idle.contains(wire)).collect()
 }

@@ -138,7 +138,8 @@ impl<'a> Scene<'a> {
         ))
     }
 
-    /// The node that an interface belongs to: by its instance, or as a status says.
+    /// The node that an interface belongs to: by its instance, or, where the node is gone, as a
+    /// status says. A node that came back as another instance has none of the old one's.
     pub fn node_of(&self, id: &str) -> Option<NodeName> {
         let instance = self.view.interfaces.get(id).and_then(|it| it.instance.as_deref());
         let living =
@@ -148,9 +149,18 @@ impl<'a> Scene<'a> {
         if let Some((node, _)) = living {
             return Some(node.clone());
         }
+        self.recorded(id).find(|node| !self.inventory.nodes.contains_key(*node)).cloned()
+    }
+
+    /// Whether an interface is a node's, or was.
+    pub fn is_ours(&self, id: &str) -> bool {
+        self.node_of(id).is_some() || self.recorded(id).next().is_some()
+    }
+
+    fn recorded<'b>(&'b self, id: &'b str) -> impl Iterator<Item = &'a NodeName> + 'b {
         let recorded = self.inventory.addresses.values().flatten();
-        let mut named = recorded.filter(|(_, it)| it.interface.as_deref() == Some(id));
-        named.next().map(|(node, _)| node.clone())
+        let named = recorded.filter(move |(_, it)| it.interface.as_deref() == Some(id));
+        named.map(|(node, _)| node)
     }
 
     /// How many more addresses of a family an interface can take.

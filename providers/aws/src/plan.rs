@@ -150,7 +150,7 @@ fn attach_elastic(
             // The private address has arrived, and its Elastic IP follows by itself.
             return Step::Wait(Some(associate((public, elastic), id, at.private, true)));
         }
-        if scene.node_of(&at.interface).is_none() && route.certain {
+        if !scene.is_ours(&at.interface) && route.certain {
             return elsewhere(&at.interface).into();
         }
     }
@@ -291,7 +291,7 @@ fn foreign(
     address: IpAddr,
     target: &str,
 ) -> Option<Refusal> {
-    if at != target && scene.node_of(at).is_none() {
+    if at != target && !scene.is_ours(at) {
         return Some(elsewhere(at));
     }
     interface.is_primary_address(address).then(|| {

@@ -113,3 +113,21 @@ fn the_interface_is_the_tagged_one_or_the_primary_and_not_one_of_the_vpc_cni() {
     account.view.instances.values_mut().for_each(|instance| instance.eks = true);
     assert_eq!(account.refused("10.0.1.50", "a").class, ErrorClass::Invalid);
 }
+
+#[test]
+fn a_node_that_came_back_as_another_instance_does_not_have_what_the_old_one_had() {
+    let mut account = Account::new();
+    let address = ip("10.0.1.50");
+    account.secondary("eni-b", "10.0.1.50");
+    let was = private_attachment("b".into(), "eni-b");
+    account.inventory.addresses.insert(address.into(), [("b".into(), was)].into());
+    account.interface("eni-b").instance = None;
+    account.gateway("new", "subnet-1", "10.0.1.12");
+    let id = account.inventory.nodes.remove(&"new".into()).unwrap();
+    account.inventory.nodes.insert("b".into(), id);
+    assert_eq!(account.look(|scene| scene.attachment(address.into())), None);
+    assert_eq!(account.attach("10.0.1.50", "b"), assign("eni-new", "10.0.1.50", true));
+    let (interface, addresses) = ("eni-b".into(), [address].into());
+    let taken = Call::UnassignPrivate { interface, addresses };
+    assert_eq!(account.detach("10.0.1.50", "b"), Step::Call(taken));
+}

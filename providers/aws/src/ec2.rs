@@ -7,6 +7,7 @@ use std::net::{IpAddr, Ipv4Addr};
 use aws_config::retry::RetryConfig;
 use aws_config::timeout::TimeoutConfig;
 use aws_config::{ConfigLoader, Region};
+use aws_credential_types::provider::error::CredentialsError;
 use aws_sdk_ec2::Client;
 use aws_sdk_ec2::config::Builder;
 use aws_sdk_ec2::error::{DisplayErrorContext, ProvideErrorMetadata, SdkError};
@@ -193,12 +194,12 @@ impl Ec2 {
         let answer = error.as_service_error();
         let code = answer.and_then(|answer| answer.code()).map(ToOwned::to_owned);
         let status = error.raw_response().map(|response| response.status().as_u16());
-        let (class, remedy) = match error {
-            // Never sent: no region, or no credentials.
-            SdkError::ConstructionFailure(_) => (ErrorClass::Denied, NOT_SENT),
-            _ => classify(code.as_deref(), status),
+        let unsent = unsent(error);
+        let (class, remedy) = match unsent {
+            Some(class) => (class, NOT_SENT),
+            None => classify(code.as_deref(), status),
         };
-        let sent = !matches!(error, SdkError::ConstructionFailure(_));
+        let sent = unsent.is_none();
         let class = match class {
             ErrorClass::Throttled { .. } => with_pause(class, self.limiter.pause()),
             other => other,
@@ -211,6 +212,28 @@ impl Ec2 {
         let message = format!("{words}{request}");
         Failure { operation, class, code, message, remedy, refused: !sent || refused(class) }
     }
+}
+
+/// The class of what was never sent: there was no region, or there were no credentials.
+fn unsent<E: std::error::Error + 'static>(error: &SdkError<E>) -> Option<ErrorClass> {
+    if matches!(error, SdkError::ConstructionFailure(_)) {
+        return Some(ErrorClass::Denied);
+    }
+    let mut cause: Option<&(dyn std::error::Error + 'static)> = Some(error);
+    while let Some(error) = cause {
+        match error.downcast_ref::<CredentialsError>() {
+            None => cause = error.source(),
+            Some(
+                CredentialsError::CredentialsNotLoaded(_)
+                | CredentialsError::InvalidConfiguration(_),
+            ) => {
+                return Some(ErrorClass::Denied);
+            }
+            // Whoever gives them out does not answer, or not with any.
+            Some(_) => return Some(ErrorClass::Transient),
+        }
+    }
+    None
 }
 
 const NOT_SENT: &str = "set the region, and give the controller credentials: a role by IRSA or Pod \

@@ -2,4 +2,5 @@
 
 mod contract;
 mod double;
+mod reach;
 mod scenarios;

@@ -142,10 +142,11 @@ async fn throttled(way: Way) {
     let double = Double::start();
     let provider = double.provider(|options| options.attempts = 1).await;
     let case = case(&double, way, Patient(provider), 0);
-    let pest = double.pester(Duration::from_secs(8), "throttle", json!({"next": 1}));
+    let pest = double.pester(Duration::from_secs(3), "throttle", json!({"next": 1}));
     run(&case).await;
     tidy(&case).await;
     drop(pest);
+    assert!(!double.failed_with("RequestLimitExceeded").is_empty(), "nothing was throttled");
     double.set("clear", json!({}));
     nothing_is_left(&double);
 }
@@ -167,6 +168,18 @@ async fn failing_after_effect(way: Way) {
     run(&case).await;
     tidy(&case).await;
     drop(pests);
+    let mut failed = double.failed_with("InternalError");
+    failed.extend(double.failed_with("(connection cut)"));
+    let expected: &[&str] = match way {
+        Way::PrivateIpv4 => &["AssignPrivateIpAddresses", "UnassignPrivateIpAddresses"],
+        Way::PrivateIpv6 => &["AssignIpv6Addresses", "UnassignIpv6Addresses"],
+        Way::ElasticInSubnet | Way::ElasticAcrossZones => {
+            &["AssignPrivateIpAddresses", "AssociateAddress", "DisassociateAddress"]
+        }
+    };
+    for action in expected.iter().chain(&["DescribeNetworkInterfaces"]) {
+        assert!(failed.contains(*action), "{action} never failed: {failed:?}");
+    }
     double.set("clear", json!({}));
     nothing_is_left(&double);
 }

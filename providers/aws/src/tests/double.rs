@@ -1,6 +1,6 @@
 //! The EC2 double as a child process, and the account in it.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::{IpAddr, TcpStream};
 use std::path::{Path, PathBuf};
@@ -119,16 +119,25 @@ impl Double {
         by_action.iter().map(|(action, count)| (action.clone(), count.as_u64().unwrap())).collect()
     }
 
-    /// Does something to the double, again and again, until dropped.
+    /// The actions that were answered with `code`.
+    pub fn failed_with(&self, code: &str) -> BTreeSet<String> {
+        let calls = self.control("GET", "/egret/calls", &json!({}));
+        let calls = calls["calls"].as_array().unwrap().iter();
+        let failed = calls.filter(|call| call["result"] == code);
+        failed.map(|call| call["action"].as_str().unwrap().to_owned()).collect()
+    }
+
+    /// Does something to the double, now and again, until dropped.
     pub fn pester(&self, every: Duration, what: &'static str, body: Value) -> Pest {
         let address = self.address.clone();
         let (stop, stopped) = std::sync::mpsc::channel::<()>();
         let thread = std::thread::spawn(move || {
-            while stopped
-                .recv_timeout(every)
-                .is_err_and(|error| error == std::sync::mpsc::RecvTimeoutError::Timeout)
-            {
+            loop {
                 control(&address, "POST", &format!("/egret/{what}"), &body);
+                let waited = stopped.recv_timeout(every);
+                if waited != Err(std::sync::mpsc::RecvTimeoutError::Timeout) {
+                    return;
+                }
             }
         });
         Pest { stop: Some(stop), thread: Some(thread) }

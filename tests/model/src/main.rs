@@ -1,7 +1,7 @@
 //! Searches the models, and simulates failovers and rest.
 #![forbid(unsafe_code)]
 
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use anyhow::bail;
 use clap::{Parser, Subcommand};
@@ -74,6 +74,15 @@ enum Command {
         #[arg(long, default_value_t = 3)]
         voters: usize,
     },
+    /// What a voter takes for the renewals of all holders: datagram by datagram, and together.
+    Cost {
+        /// How many addresses are held in the cluster.
+        #[arg(long, default_value_t = 200)]
+        addresses: usize,
+        /// How often it is measured.
+        #[arg(long, default_value_t = 11)]
+        runs: usize,
+    },
     /// Random faults, then calm, from many seeds: never two holders, and always one again.
     Disorder {
         /// How many seeds.
@@ -96,6 +105,7 @@ fn main() -> anyhow::Result<()> {
             let setup = Setup { lease, loss, stalls, longest_stall, voters, ..Setup::default() };
             rest(hours, setup)
         }
+        Command::Cost { addresses, runs } => cost(addresses, runs),
         Command::Disorder { seeds, first } => disorder(first, seeds),
     }
 }
@@ -194,6 +204,26 @@ fn rest(hours: u64, setup: Setup) -> anyhow::Result<()> {
         Some(violation) => bail!("{violation}"),
         None => Ok(()),
     }
+}
+
+fn cost(addresses: usize, runs: usize) -> anyhow::Result<()> {
+    let all: Option<Vec<simulation::Cost>> =
+        (0..runs.max(1)).map(|_| simulation::cost(addresses)).collect();
+    let Some(all) = all else { bail!("not every address was held") };
+    let median = |of: fn(&simulation::Cost) -> Duration| {
+        let mut times: Vec<Duration> = all.iter().map(of).collect();
+        times.sort_unstable();
+        times[times.len() / 2]
+    };
+    let (alone, together) = (median(|cost| cost.one_by_one), median(|cost| cost.together));
+    println!(
+        "{addresses} addresses, {} datagrams a renewal, {} bytes kept a turn: one by one {alone:?}, \
+         together {together:?} ({:.1} times)",
+        all[0].datagrams,
+        all[0].kept,
+        alone.as_secs_f64() / together.as_secs_f64()
+    );
+    Ok(())
 }
 
 fn disorder(first: u64, seeds: u64) -> anyhow::Result<()> {

@@ -4,6 +4,7 @@
 //! What is checked at every change of a map entry: no two nodes hold an address at one moment of
 //! true time, whatever their clocks say.
 
+mod cost;
 mod event;
 mod experiments;
 mod faults;
@@ -18,6 +19,7 @@ use std::sync::Arc;
 use egret_core::model::NodeName;
 use egret_core::quorum::{AddressState, Effect, Input, Message, Mistakes, Report, View};
 
+pub use cost::{Cost, cost};
 use event::{Event, Planned};
 pub use experiments::{disorder, failover};
 pub use faults::{Fault, Faults};

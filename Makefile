@@ -39,7 +39,7 @@ figures: build ## measure failovers, planned moves, load at rest
 	@target/debug/egret-lab figures
 
 .PHONY: test
-test: setup check unit lab kubernetes ## everything that CI runs
+test: setup check terraform aws-double unit lab kubernetes ## everything that CI runs
 
 .PHONY: check
 check: ## formatting, lints, licences
@@ -49,12 +49,15 @@ check: ## formatting, lints, licences
 	@tests/step.sh "licences, bans, sources" cargo deny --locked check licenses bans sources
 
 .PHONY: unit
-unit: setup-kubernetes ## tests of values, of the kernel in namespaces, of the lease protocol, on an API server
+unit: setup-kubernetes setup-aws ## tests of values, of the kernel in namespaces, of the lease protocol, on an API server, on EC2's double
 	@cargo test $(CARGO_FLAGS) --workspace --exclude egret-lab --exclude egret-kubernetes
 
-.PHONY: aws-double
-aws-double: ## tests of the EC2 that the AWS provider is tested against
+.PHONY: setup-aws
+setup-aws: ## install the EC2 that the AWS provider is tested against
 	@tests/setup.sh aws
+
+.PHONY: aws-double
+aws-double: setup-aws ## tests of that EC2 itself
 	@target/aws/venv/bin/python -m pytest -q tests/aws/double
 
 .PHONY: terraform

@@ -123,7 +123,9 @@ impl<'a> Scene<'a> {
         let eks = self.view.instances.get(instance).is_some_and(|instance| instance.eks);
         let cni_runs = eks || all.iter().any(|(_, interface)| by_cni(interface));
         let managed = by_cni(interface) || (cni_runs && interface.device == 0);
-        let released = interface.tags.get(NO_MANAGE).is_some_and(|value| value == "true");
+        // The CNI manages the primary interface whatever its tags (aws/amazon-vpc-cni-k8s issue 1510).
+        let tagged = interface.tags.get(NO_MANAGE).is_some_and(|value| value == "true");
+        let released = tagged && interface.device != 0;
         if !managed || released || self.rules.managed {
             return Ok(());
         }

@@ -102,8 +102,9 @@ fn the_interface_is_the_tagged_one_or_the_primary_and_not_one_of_the_vpc_cni() {
     account.rules.managed = true;
     assert_eq!(account.attach("10.0.1.50", "a"), assign("eni-a", "10.0.1.50", false));
     account.rules.managed = false;
+    // The CNI does not look at the tags of a primary interface.
     account.interface("eni-a").tags = tags(&[("node.k8s.amazonaws.com/no_manage", "true")]);
-    assert_eq!(account.attach("10.0.1.50", "a"), assign("eni-a", "10.0.1.50", false));
+    assert_eq!(account.refused("10.0.1.50", "a").class, ErrorClass::Invalid);
     account.interface("eni-a").tags.clear();
     account.interface("eni-second").tags =
         tags(&[("node.k8s.amazonaws.com/no_manage", "true"), ("egret.dev/gateway", "true")]);

@@ -4,9 +4,11 @@
 //! fast as the API server takes them.
 
 use std::collections::BTreeMap;
-use std::io::{BufRead as _, BufReader, Write as _};
+use std::io::{BufRead as _, BufReader, Read as _, Write as _};
 use std::net::Ipv6Addr;
-use std::process::{Command, Stdio};
+use std::os::unix::net::UnixStream;
+use std::path::PathBuf;
+use std::process::Command;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
@@ -14,7 +16,7 @@ use std::time::Duration;
 use anyhow::{Context, Result, ensure};
 use egret_kubernetes::binary;
 use egret_lab::oracle::Commits;
-use egret_lab::{Ground as _, Stamp, wait_until};
+use egret_lab::{Daemon, Ground as _, Stamp, wait_until};
 use nix::sys::signal::Signal;
 use serde_json::{Value, json};
 
@@ -24,6 +26,7 @@ const NODE: &str = "director-2";
 const PODS: usize = 300;
 const CLAIMS: usize = 30;
 const ROUNDS: usize = 5;
+const CLAIMS_PATH: &str = "/apis/egret.dev/v1alpha1/namespaces/payments/staticegressips";
 /// A bound that shows that the node follows at all; what it takes is printed.
 const LIMIT: Duration = Duration::from_secs(20);
 
@@ -57,80 +60,89 @@ pub fn run(bench: &mut Bench) -> Result<()> {
 fn churn(stage: &Stage) -> Result<Watch> {
     let range = pod_range(stage)?;
     let watch = Watch::start(stage)?;
-    let pods = list((0..PODS).map(|number| pod(number, range)));
-    write(stage, &["create", "-f", "-"], &pods)?;
-    let written = write(stage, &["replace", "--subresource=status", "-f", "-"], &pods)?;
-    ensure!(written.len() == PODS, "{} statuses written", written.len());
-    let keys = (0..PODS).map(|number| (pod_name(number), address(range, number)));
-    report("S27: a pod's address until its node's kernel has it", &written, keys, &watch)?;
-    let mut all = Vec::new();
-    for round in 1..=ROUNDS {
-        let edited = list((0..CLAIMS).map(|number| claim(number, round)));
-        let apply = ["apply", "--server-side", "--force-conflicts", "-f", "-"];
-        let written = write(stage, &apply, &edited)?;
-        let keys = (0..CLAIMS).map(|number| (claim_name(number), destination(number, round)));
-        all.extend(delays(&written, keys, &watch)?);
+    let api = Api::open(stage)?;
+    let pods = list((0..PODS).map(|number| pod(number)));
+    stage.lab.kubectl().apply(&pods.to_string())?;
+    let mut written = BTreeMap::new();
+    for number in 0..PODS {
+        let (name, address) = (pod_name(number), address(range, number));
+        let path = format!("/api/v1/namespaces/payments/pods/{name}/status");
+        written.insert(address, api.patch(&path, &running(address))?);
     }
-    print("S28: a claim's destination until a node's kernel has it", &mut all);
+    report("S27: from writing a pod's address until its node's kernel has it", &written, &watch)?;
+    let mut edited = BTreeMap::new();
+    for round in 1..=ROUNDS {
+        for number in 0..CLAIMS {
+            let (name, to) = (claim_name(number), destination(number, round));
+            let path = format!("{CLAIMS_PATH}/{name}");
+            let spec = json!({"spec": {"destinations": [{"cidr": format!("{to}/64")}]}});
+            edited.insert(to, api.patch(&path, &spec)?);
+        }
+    }
+    report(
+        "S28: from writing a claim's destination until a node's kernel has it",
+        &edited,
+        &watch,
+    )?;
     Ok(watch)
 }
 
-/// Runs `kubectl` over a list; says when it had the answer for each object.
-fn write(stage: &Stage, arguments: &[&str], objects: &Value) -> Result<BTreeMap<String, Stamp>> {
-    let mut command = stage.lab.kubectl().command(&binary("kubectl")?);
-    command.args(arguments).stdin(Stdio::piped()).stdout(Stdio::piped());
-    let mut child = command.spawn().context("cannot run kubectl")?;
-    let (input, output) = (child.stdin.take(), child.stdout.take());
-    input.context("no stdin")?.write_all(objects.to_string().as_bytes())?;
-    let mut written = BTreeMap::new();
-    for line in BufReader::new(output.context("no stdout")?).lines() {
-        let (line, now) = (line?, Stamp::now());
-        let name = line.split_once('/').and_then(|(_, rest)| rest.split_once(' '));
-        let (name, _) = name.with_context(|| format!("kubectl printed {line:?}"))?;
-        written.insert(name.to_owned(), now);
+/// The API server through `kubectl proxy`: requests without a process for each.
+struct Api {
+    socket: PathBuf,
+    _proxy: Daemon,
+}
+
+impl Api {
+    fn open(stage: &Stage) -> Result<Self> {
+        let dir = stage.lab.worker(NODE)?.dir();
+        let socket = dir.join("api.sock");
+        let mut command = stage.lab.kubectl().command(&binary("kubectl")?);
+        command.arg("proxy").arg(format!("--unix-socket={}", socket.display()));
+        let proxy = Daemon::start(command, &dir.join("kubectl-proxy.log"))?;
+        wait_until("kubectl proxy", Duration::from_secs(10), || UnixStream::connect(&socket).ok())?;
+        Ok(Self { socket, _proxy: proxy })
     }
-    let status = child.wait()?;
-    ensure!(status.success(), "kubectl {arguments:?}: {status}");
-    Ok(written)
+
+    /// A merge patch; returns when it was sent: the answer comes after the node has heard of it.
+    fn patch(&self, path: &str, patch: &Value) -> Result<Stamp> {
+        let body = patch.to_string();
+        let mut stream = UnixStream::connect(&self.socket)?;
+        let at = Stamp::now();
+        write!(
+            stream,
+            "PATCH {path} HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\
+             Content-Type: application/merge-patch+json\r\nContent-Length: {}\r\n\r\n{body}",
+            body.len()
+        )?;
+        let mut answer = BufReader::new(stream);
+        let mut status = String::new();
+        answer.read_line(&mut status)?;
+        let mut rest = String::new();
+        answer.read_to_string(&mut rest)?;
+        ensure!(status.contains(" 200 "), "PATCH {path}: {status}{rest}");
+        Ok(at)
+    }
 }
 
-fn report(
-    what: &str,
-    written: &BTreeMap<String, Stamp>,
-    keys: impl Iterator<Item = (String, Ipv6Addr)>,
-    watch: &Watch,
-) -> Result<()> {
-    let mut all = delays(written, keys, watch)?;
-    let (first, last) = (written.values().min(), written.values().max());
-    let seconds = last.zip(first).map_or(0.0, |(last, first)| last.since(*first).as_secs_f64());
-    println!("    {} written in {seconds:.1} s", written.len());
-    print(what, &mut all);
-    Ok(())
-}
-
-fn print(what: &str, delays: &mut [Duration]) {
+/// From a request to the API server until the kernel's own word, for each.
+fn report(what: &str, written: &BTreeMap<Ipv6Addr, Stamp>, watch: &Watch) -> Result<()> {
+    let missing = || written.keys().filter(|key| watch.first(**key).is_none()).count();
+    wait_until("everything in the kernel", LIMIT, || (missing() == 0).then_some(()))
+        .with_context(|| format!("{} of {} are missing", missing(), written.len()))?;
+    let mut delays: Vec<Duration> =
+        written.iter().filter_map(|(key, begun)| Some(watch.first(*key)?.since(*begun))).collect();
     delays.sort_unstable();
     let at = |percent: usize| delays[(delays.len() - 1) * percent / 100].as_millis();
-    println!("    {what}: p50 {} ms, p99 {} ms, of {}", at(50), at(99), delays.len());
-}
-
-/// From the answer to the write until the kernel's own word, for each; an answer may come last.
-fn delays(
-    written: &BTreeMap<String, Stamp>,
-    keys: impl Iterator<Item = (String, Ipv6Addr)>,
-    watch: &Watch,
-) -> Result<Vec<Duration>> {
-    let keys: Vec<(String, Ipv6Addr)> = keys.collect();
-    let missing = || keys.iter().filter(|(_, key)| watch.first(*key).is_none()).collect::<Vec<_>>();
-    wait_until("everything in the kernel", LIMIT, || missing().is_empty().then_some(()))
-        .with_context(|| format!("{} are missing: {:?}", missing().len(), missing().first()))?;
-    keys.iter()
-        .map(|(name, key)| {
-            let begun = *written.get(name).with_context(|| format!("{name} was not written"))?;
-            let seen = watch.first(*key).context("it was there")?;
-            Ok(if seen > begun { seen.since(begun) } else { Duration::ZERO })
-        })
-        .collect()
+    let (first, last) = (written.values().min(), written.values().max());
+    let seconds = last.zip(first).map_or(0.0, |(last, first)| last.since(*first).as_secs_f64());
+    println!(
+        "    {what}: p50 {} ms, p99 {} ms, of {} in {seconds:.1} s",
+        at(50),
+        at(99),
+        delays.len()
+    );
+    Ok(())
 }
 
 /// How the addresses of pods and of destinations begin.
@@ -228,9 +240,7 @@ fn claim_name(number: usize) -> String {
     format!("churn-{number}")
 }
 
-/// As a kubelet would write it: running, with an address.
-fn pod(number: usize, range: Ipv6Addr) -> Value {
-    let ip = address(range, number).to_string();
+fn pod(number: usize) -> Value {
     json!({
         "apiVersion": "v1",
         "kind": "Pod",
@@ -243,13 +253,17 @@ fn pod(number: usize, range: Ipv6Addr) -> Value {
             "nodeName": NODE,
             "containers": [{"name": "pause", "image": "localhost/none"}],
         },
-        "status": {
-            "phase": "Running",
-            "podIP": ip,
-            "podIPs": [{"ip": ip}],
-            "conditions": [{"type": "Ready", "status": "True"}],
-        },
     })
+}
+
+/// As a kubelet would write it.
+fn running(address: Ipv6Addr) -> Value {
+    json!({"status": {
+        "phase": "Running",
+        "podIP": address,
+        "podIPs": [{"ip": address}],
+        "conditions": [{"type": "Ready", "status": "True"}],
+    }})
 }
 
 /// The first address of a /64, another one in each round.

@@ -6,7 +6,7 @@ use std::time::Duration;
 use anyhow::{Context, Result, ensure};
 use egret_kubernetes::{Cluster, ClusterOptions};
 use egret_lab::address::{Family, OUTSIDE, node};
-use egret_lab::checks::{alive, run_for};
+use egret_lab::checks::{PATIENCE, alive, run_for};
 use egret_lab::load::{Load, Plan, source_seen};
 use egret_lab::oracle::Expect;
 use egret_lab::{Ground, PodSpec, Stamp, wait_until};
@@ -74,8 +74,11 @@ pub fn no_gateway(bench: &mut Bench) -> Result<()> {
     });
     let pod = stage.lab.pod_net("settle-1")?.path;
     let to = |family: Family| SocketAddr::new(family.pick(OUTSIDE), port);
-    knock(&pod, to(Family::V4), 1);
-    ensure!(stage.sources.ledger("closed").right > 0, "no packet of the claim before");
+    // The pod's node may still be waiting for its first port block.
+    wait_until("a packet of the claim before", PATIENCE, || {
+        knock(&pod, to(Family::V4), 1);
+        (stage.sources.ledger("closed").right > 0).then_some(())
+    })?;
     for name in ["gateway-1", "gateway-2"] {
         stage.lab.power_off(name)?;
     }

@@ -40,13 +40,21 @@ pub struct Parsed {
 pub struct Fault {
     /// The line, from 1.
     pub line: usize,
-    /// What is wrong and what to do.
+    /// What is wrong and what to do, in one line.
     pub message: String,
 }
 
 impl Fault {
     pub(crate) fn new(line: usize, message: impl Into<String>) -> Self {
-        Self { line, message: message.into() }
+        // A field's name may have line breaks of its own.
+        let escaped = message.into().chars().fold(String::new(), |mut message, next| {
+            match next.is_control() {
+                true => message.extend(next.escape_default()),
+                false => message.push(next),
+            }
+            message
+        });
+        Self { line, message: escaped }
     }
 
     /// The fault as it is reported for the file `name`.
@@ -59,6 +67,9 @@ impl Fault {
 /// are passed over; a broken document does not keep the others from being read.
 pub fn parse(text: &str) -> Parsed {
     let mut parsed = Parsed::default();
+    // A carriage return alone breaks a line too (YAML 1.2.2, section 5.4): lines are counted in
+    // several places, and must be counted alike.
+    let text = &text.replace("\r\n", "\n").replace('\r', "\n");
     for document in split::documents(text) {
         match object::parse(document.text) {
             Ok(objects) => {

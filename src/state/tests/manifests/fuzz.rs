@@ -38,12 +38,21 @@ status: {podIPs: [{ip: 10.244.1.7}]}
 ";
 
 fn lines_are_in_the_file(parsed: &Parsed, bytes: &[u8]) {
-    let lines = bytes.iter().filter(|byte| **byte == b'\n').count() + 1;
+    let text = String::from_utf8_lossy(bytes).replace("\r\n", "\n");
+    let lines = text.chars().filter(|next| ['\n', '\r'].contains(next)).count() + 1;
     for fault in &parsed.faults {
         // A fault at the end of the input may be reported on the line after the last.
         assert!((1..=lines + 1).contains(&fault.line), "{fault:?} of {lines} lines");
         assert!(!fault.message.is_empty() && !fault.message.contains('\n'), "{fault:?}");
     }
+}
+
+#[test]
+fn a_field_whose_name_has_line_breaks_is_told_in_one_line() {
+    let text = GOOD.replace("{matchLabels: {", "{\"match\\nLabels\": {");
+    let parsed = parse_bytes(text.as_bytes());
+    lines_are_in_the_file(&parsed, text.as_bytes());
+    assert!(parsed.faults[0].message.contains("match\\nLabels"), "{:?}", parsed.faults);
 }
 
 proptest! {

@@ -61,7 +61,7 @@ fn churn(stage: &Stage) -> Result<Watch> {
     let range = pod_range(stage)?;
     let watch = Watch::start(stage)?;
     let api = Api::open(stage)?;
-    let pods = list((0..PODS).map(|number| pod(number)));
+    let pods = list((0..PODS).map(pod));
     stage.lab.kubectl().apply(&pods.to_string())?;
     let mut written = BTreeMap::new();
     for number in 0..PODS {

@@ -30,7 +30,9 @@ const LONGEST_TURN: Duration = Duration::from_secs(60);
 
 /// Runs the agent of this node until the end is asked for.
 ///
-/// What it measures is in `measures` from then on. Guarantees: adopts what an earlier process left in the kernel; leaves everything in the kernel
+/// What it measures is in `measures` from then on.
+///
+/// Guarantees: adopts what an earlier process left in the kernel; leaves everything in the kernel
 /// when it ends, after handing over what it holds.
 ///
 /// # Errors

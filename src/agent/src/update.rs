@@ -3,9 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
 
-use egret_core::model::{
-    AddressEnd, EgressAddress, NodeName, PoolName, ProviderKind, Snapshot, VoterSet,
-};
+use egret_core::model::{EgressAddress, NodeName, PoolName, ProviderKind, Snapshot, VoterSet};
 use egret_core::programme::{directors_of, nodes_of, planned_for};
 use egret_core::quorum::{AddressView, ClusterView, View};
 use egret_datapath::host::Uplink;
@@ -71,7 +69,7 @@ fn address_view(
         made_for: plan.made_for.clone(),
         holding: address.status.holding.clone(),
         probed: address.status.probed,
-        revoked: matches!(plan.end, Some(AddressEnd::Revoked { .. })),
+        revoked: plan.is_revoked(),
         paused: plan.paused,
         unarmed: false,
         announces: matches!(provider, None | Some(ProviderKind::L2)),

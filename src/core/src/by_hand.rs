@@ -24,7 +24,7 @@ pub fn move_to(address: &EgressAddress, to: &NodeName) -> AddressPlan {
 /// is not, or where nobody else may be.
 pub fn move_away(address: &EgressAddress, node: &NodeName) -> Option<AddressPlan> {
     let mut plan = address.plan.clone();
-    if plan.paused || is_revoked(&plan) || plan.owner.as_ref() != Some(node) {
+    if plan.paused || plan.is_revoked() || plan.owner.as_ref() != Some(node) {
         return None;
     }
     let next = plan.standbys.first()?.clone();
@@ -37,14 +37,10 @@ pub fn move_away(address: &EgressAddress, node: &NodeName) -> Option<AddressPlan
 pub fn held_by(snapshot: &Snapshot, node: &NodeName) -> Vec<IpAddr> {
     let holds = |address: &EgressAddress| {
         let holding = address.status.holding.as_ref();
-        !is_revoked(&address.plan) && holding.is_some_and(|holding| holding.node == *node)
+        !address.plan.is_revoked() && holding.is_some_and(|holding| holding.node == *node)
     };
     let addresses = snapshot.addresses.iter();
     addresses.filter(|(_, stored)| holds(&stored.value)).map(|(address, _)| *address).collect()
-}
-
-fn is_revoked(plan: &AddressPlan) -> bool {
-    matches!(plan.end, Some(AddressEnd::Revoked { .. }))
 }
 
 /// The plan that ends an address at once (`egret release`); `fence` is newly drawn.

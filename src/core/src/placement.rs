@@ -13,7 +13,7 @@ use std::net::IpAddr;
 
 use serde::Serialize;
 
-use crate::model::{AddressEnd, AddressPlan, Millis, PoolName, Snapshot, Timestamp};
+use crate::model::{AddressPlan, Millis, PoolName, Snapshot, Timestamp};
 use crate::plan::Memory;
 
 pub use gateways::{Gateways, Ineligible};
@@ -65,7 +65,7 @@ pub fn place(
 /// Whether placement must leave this plan alone. Without its pool nobody knows who may carry an
 /// address: it keeps the gateways that it has.
 fn is_fixed(gateways: &Gateways<'_>, plan: &AddressPlan) -> bool {
-    let revoked = matches!(plan.end, Some(AddressEnd::Revoked { .. }));
+    let revoked = plan.is_revoked();
     plan.paused || revoked || !gateways.knows(&plan.pool)
 }
 

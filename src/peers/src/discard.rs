@@ -35,7 +35,7 @@ pub enum Discard {
     Undecodable,
     /// The socket reported an error instead of a datagram.
     Socket,
-    /// It had waited for 100 ms or more to be read: this node does not keep up.
+    /// It had waited for more than 100 ms to be read: this node does not keep up.
     Late,
 }
 

@@ -3,9 +3,7 @@ use std::net::IpAddr;
 
 use serde::Serialize;
 
-use crate::model::{
-    AddressEnd, AddressPlan, BlockGrant, EgressNode, NodeName, PortRange, Snapshot, Timestamp,
-};
+use crate::model::{AddressPlan, BlockGrant, EgressNode, NodeName, PortRange, Snapshot, Timestamp};
 use crate::plan::Memory;
 
 use super::{END_AFTER, QUARANTINE, SpecDraft, surplus, void};
@@ -76,8 +74,7 @@ impl Sweeper<'_> {
         let mut over = BTreeSet::new();
         for (address, grants) in by_address {
             let plan = self.plans.get(&address);
-            let revoked =
-                plan.is_none_or(|plan| matches!(plan.end, Some(AddressEnd::Revoked { .. })));
+            let revoked = plan.is_none_or(AddressPlan::is_revoked);
             if plan.is_some_and(|plan| plan.paused) && !revoked {
                 continue;
             }
@@ -125,7 +122,7 @@ impl Sweeper<'_> {
     /// them, so nothing that they remember counts.
     fn gateways(&self, address: IpAddr) -> BTreeSet<&NodeName> {
         let plan = self.plans.get(&address);
-        let revoked = plan.is_none_or(|plan| matches!(plan.end, Some(AddressEnd::Revoked { .. })));
+        let revoked = plan.is_none_or(AddressPlan::is_revoked);
         let stored = self.snapshot.addresses.get(&address);
         let holder = stored.and_then(|stored| stored.value.status.holding.as_ref());
         let planned = plan.into_iter().flat_map(|plan| plan.owner.iter().chain(&plan.standbys));

@@ -111,6 +111,14 @@ impl fmt::Display for Epoch {
     }
 }
 
+impl AddressPlan {
+    /// Nobody holds it any more, or asks for it: its fence was raised.
+    #[must_use]
+    pub fn is_revoked(&self) -> bool {
+        matches!(self.end, Some(AddressEnd::Revoked { .. }))
+    }
+}
+
 /// What is so of an address.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", default)]

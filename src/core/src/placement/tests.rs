@@ -173,7 +173,7 @@ fn a_released_address_is_still_drained_and_adopted_a_revoked_one_is_not() {
     world.pass(3600);
     world.step();
     let before = world.address(address).plan.clone();
-    assert!(matches!(before.end, Some(AddressEnd::Revoked { .. })));
+    assert!(before.is_revoked());
     world.spec(moved.as_str()).drain = true;
     world.step();
     assert_eq!(world.address(address).plan, before);

@@ -194,7 +194,7 @@ impl Addresses {
         self.plans
             .iter()
             .filter(|(address, plan)| {
-                matches!(plan.end, Some(AddressEnd::Revoked { .. }))
+                plan.is_revoked()
                     && !self.fences.contains(address)
                     && !leased.contains(address)
                     && is_acknowledged(snapshot, **address, plan.fence)

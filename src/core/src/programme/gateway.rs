@@ -2,7 +2,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
 
 use crate::blocks::void;
-use crate::model::{AddressEnd, AddressPlan, EgressAddress, NodeName, PortRange, Snapshot};
+use crate::model::{AddressPlan, EgressAddress, NodeName, PortRange, Snapshot};
 
 /// Who a port block is leased to, for the block map of a gateway.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -100,7 +100,7 @@ pub fn planned_for<'a>(
     let mut planned = BTreeMap::new();
     for (address, stored) in &snapshot.addresses {
         let plan = &stored.value.plan;
-        if matches!(plan.end, Some(AddressEnd::Revoked { .. })) {
+        if plan.is_revoked() {
             continue;
         }
         let rank = plan.owner.iter().chain(&plan.standbys).position(|node| node == me);

@@ -11,12 +11,12 @@ use tokio::time::Instant;
 
 use crate::Aws;
 use crate::errors::Failure;
-use crate::inventory::Inventory;
 use crate::journal::{Doubt, Journal};
 use crate::place::Scene;
 use crate::plan::{Call, Step};
 use crate::scan::Scope;
 use crate::view::{Effect, View};
+use egret_ports::provider::Inventory;
 
 /// Between reads that wait for something; grows to the second one.
 const PAUSES: (Duration, Duration) = (Duration::from_millis(100), Duration::from_secs(2));

@@ -12,7 +12,6 @@
 mod drive;
 mod ec2;
 mod errors;
-mod inventory;
 mod journal;
 mod locks;
 mod metrics;
@@ -24,7 +23,6 @@ mod rate;
 mod scan;
 mod view;
 
-pub use inventory::Inventory;
 pub use metrics::Calls;
 pub use options::Options;
 pub use provider::Aws;

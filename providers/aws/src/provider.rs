@@ -1,11 +1,11 @@
 //! The provider.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::net::{IpAddr, Ipv4Addr};
+use std::net::IpAddr;
 use std::sync::{Arc, Mutex};
 
 use aws_config::{BehaviorVersion, ConfigLoader};
-use egret_core::model::{Attachment, NodeName};
+use egret_core::model::{Attachment, Labels, NodeName};
 use egret_ports::error::{ErrorClass, PortError};
 use egret_ports::provider::{Capabilities, NodeOffer, Observed, Prepared, Provider};
 use tokio::sync::watch;
@@ -13,7 +13,6 @@ use tokio::time::Instant;
 
 use crate::drive::Aim;
 use crate::ec2::Ec2;
-use crate::inventory::Inventory;
 use crate::journal::Journal;
 use crate::locks::Locks;
 use crate::metrics::Calls;
@@ -22,6 +21,7 @@ use crate::place::{Refusal, Rules, Scene};
 use crate::plan;
 use crate::scan::Scanner;
 use crate::view::{Effect, View};
+use egret_ports::provider::Inventory;
 
 /// The provider of pools with `provider: AWS`. One for all of them: a node's interface is shared.
 #[derive(Debug)]
@@ -76,14 +76,15 @@ impl Aws {
     pub async fn elastic_ips(
         &self,
         tags: &BTreeMap<String, String>,
-    ) -> Result<BTreeSet<Ipv4Addr>, PortError> {
+    ) -> Result<BTreeSet<IpAddr>, PortError> {
         let operation = "find Elastic IPs by tag";
         if tags.is_empty() {
             let all = "without a tag that would be all of the account's: name one";
             return Err(PortError::new(ErrorClass::Invalid, operation, all));
         }
         let found = self.ec2.tagged(tags).await;
-        found.map_err(|failure| PortError::new(failure.class, operation, failure))
+        let found = found.map_err(|failure| PortError::new(failure.class, operation, failure))?;
+        Ok(found.into_iter().map(IpAddr::V4).collect())
     }
 
     fn offer(scene: &Scene<'_>, node: &NodeName, asked: &BTreeSet<IpAddr>) -> Option<NodeOffer> {
@@ -133,6 +134,10 @@ impl Provider for Aws {
                 .filter_map(|node| Some((node.clone(), Self::offer(scene, node, addresses)?)));
             Observed { attachments: attached.collect(), nodes: offers.collect() }
         }))
+    }
+
+    async fn discover(&self, tags: &Labels) -> Result<BTreeSet<IpAddr>, PortError> {
+        self.elastic_ips(tags).await
     }
 
     async fn prepare(

@@ -13,9 +13,9 @@ use tokio::time::Instant;
 
 use crate::ec2::Ec2;
 use crate::errors::Failure;
-use crate::inventory::Inventory;
 use crate::place::instance_id;
 use crate::view::{Instance, Limits, Subnet, View};
+use egret_ports::provider::Inventory;
 
 /// How long an instance that was not there is believed not to be.
 const MISSING: Duration = Duration::from_secs(10);

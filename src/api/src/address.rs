@@ -8,6 +8,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::common::{Condition, ObjectRef};
+use crate::pool::Provider;
 
 /// The plan of one egress address: written by the controller.
 #[derive(CustomResource, Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
@@ -43,6 +44,9 @@ pub struct EgressAddressSpec {
     pub claim_ref: ClaimRef,
     /// The pool that the address came from.
     pub pool_ref: ObjectRef,
+    /// Who attaches the address to nodes.
+    #[serde(default)]
+    pub provider: Provider,
     /// The node that should hold the address.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub owner: Option<String>,
@@ -156,11 +160,14 @@ pub struct EgressAddressStatus {
     /// Where the cloud delivers it.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub attachment: Option<Attachment>,
+    /// What the cloud keeps ready at each gateway of the plan.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub prepared: Vec<Attachment>,
     /// Ready, Conflict and others.
     pub conditions: Vec<Condition>,
 }
 
-/// Where a cloud delivers an address.
+/// Where a cloud delivers an address, or would.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct Attachment {
@@ -169,4 +176,10 @@ pub struct Attachment {
     /// What the packet carries on that node's uplink, where it is not the address itself.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub wire_address: Option<String>,
+    /// What the cloud calls the network interface, such as eni-0a1b2c.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub interface: Option<String>,
+    /// What the cloud calls the address, such as eipalloc-0a1b2c.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub allocation: Option<String>,
 }

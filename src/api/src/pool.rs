@@ -3,6 +3,8 @@
     reason = "clippy takes the fields of several printcolumns for those of one"
 )]
 
+use std::collections::{BTreeMap, BTreeSet};
+
 use kube::CustomResource;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -38,6 +40,9 @@ pub struct EgressPoolSpec {
     /// /31 are never given out.
     #[serde(default)]
     pub addresses: Vec<String>,
+    /// How a pool of provider AWS finds its addresses.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub aws: Option<AwsPool>,
     /// Which nodes carry the addresses.
     pub gateways: Gateways,
     /// Labels of the namespaces that may claim addresses; {} admits all, and without it none is
@@ -56,10 +61,24 @@ pub struct EgressPoolSpec {
 }
 
 /// Who attaches addresses to nodes.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub enum Provider {
     /// Addresses of a local subnet, announced by ARP and NDP.
+    #[default]
     L2,
+    /// Private addresses and Elastic IPs of EC2, attached to network interfaces of the gateways.
+    #[serde(rename = "AWS")]
+    Aws,
+}
+
+/// How a pool of provider AWS finds its addresses.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct AwsPool {
+    /// Every Elastic IP of the account and region that has all of these tags is an address of the
+    /// pool.
+    #[serde(default, rename = "elasticIPTags")]
+    pub elastic_ip_tags: BTreeMap<String, String>,
 }
 
 /// Which nodes carry the addresses of a pool.
@@ -124,6 +143,9 @@ pub enum Failback {
 pub struct EgressPoolStatus {
     /// The generation that the conditions speak of.
     pub observed_generation: i64,
+    /// The addresses that were found by the tags of the spec.
+    #[serde(skip_serializing_if = "BTreeSet::is_empty")]
+    pub addresses: BTreeSet<String>,
     /// Ready, Paused and others.
     pub conditions: Vec<Condition>,
 }

@@ -11,6 +11,7 @@ pub mod blocks;
 pub mod by_hand;
 pub mod cidr;
 pub mod explain;
+pub mod fabric;
 mod hash;
 pub mod model;
 pub mod placement;

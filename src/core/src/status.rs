@@ -74,6 +74,7 @@ pub fn pool_statuses(view: &View<'_>) -> BTreeMap<PoolName, PoolStatus> {
         let date = |judged: Judged| judged.date(&before.conditions, pool.generation, view.now);
         let status = PoolStatus {
             observed_generation: pool.generation,
+            addresses: before.addresses.clone(),
             conditions: judged.into_iter().map(date).collect(),
         };
         if status != *before {

@@ -40,6 +40,7 @@ pub(crate) fn mk_pool(name: &str, ranges: &[(&str, &str)]) -> Pool {
         generation: 1,
         created: Timestamp(1000),
         provider: ProviderKind::L2,
+        elastic_ip_tags: Default::default(),
         ranges: ranges.iter().map(range).collect(),
         reserved: BTreeSet::new(),
         gateways: mk_selector("gw", "yes"),
@@ -147,6 +148,7 @@ impl World {
             addresses: BTreeSet::from([endpoint]),
             pod_cidrs: vec![net(&format!("10.244.{number}.0/24"))],
             zone: zone.into(),
+            provider_id: String::new(),
             awaits_agent: false,
         };
         self.snapshot.nodes.insert(name.into(), node);

@@ -4,9 +4,10 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::future::Future;
 use std::net::IpAddr;
 
-use egret_core::model::{Attachment, NodeName};
+pub use egret_core::fabric::NodeOffer;
+use egret_core::model::{Attachment, Labels, NodeName};
 
-use crate::error::PortError;
+use crate::error::{ErrorClass, PortError};
 
 /// Attaches addresses.
 ///
@@ -35,6 +36,18 @@ pub trait Provider: Send + Sync + 'static {
         addresses: &BTreeSet<IpAddr>,
         nodes: &BTreeSet<NodeName>,
     ) -> impl Future<Output = Result<Observed, PortError>> + Send;
+
+    /// The addresses of a pool that names them by tags: all that have all of these tags, whether
+    /// attached or not. A read; nothing is changed.
+    ///
+    /// Default: `Invalid`, since the provider has no tags.
+    fn discover(
+        &self,
+        tags: &Labels,
+    ) -> impl Future<Output = Result<BTreeSet<IpAddr>, PortError>> + Send {
+        let tags = format!("find addresses by the tags {tags:?}");
+        async move { Err(PortError::new(ErrorClass::Invalid, tags, "this provider has no tags")) }
+    }
 
     /// Makes `node` ready for exactly these addresses, as their owner or a standby, so that a later
     /// `attach` there is the shortest, and takes away what was made ready there for others; what is
@@ -94,13 +107,39 @@ pub struct Observed {
     pub nodes: BTreeMap<NodeName, NodeOffer>,
 }
 
-/// What a node can serve.
+/// What the caller knows and a cloud does not: written whole at every change, read at every call.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct NodeOffer {
-    /// How many more addresses it can take; `u32::MAX` where nothing limits it.
-    pub free: u32,
-    /// The addresses asked for that its subnets or zone can serve.
-    pub can_serve: BTreeSet<IpAddr>,
-    /// Why it can serve none, and what to do; `None` where nothing is wrong with it.
-    pub refused: Option<String>,
+pub struct Inventory {
+    /// Every node that may be a gateway, with its `spec.providerID`.
+    pub nodes: BTreeMap<NodeName, String>,
+    /// Every egress address in use with this provider, and for each what its status says of the
+    /// nodes that it is attached to or made ready at. What stands there is found again once its
+    /// Node object is gone.
+    pub addresses: BTreeMap<IpAddr, BTreeMap<NodeName, Attachment>>,
+}
+
+/// The provider of a build without one: there is no value of it.
+#[derive(Clone, Copy, Debug)]
+pub enum NoProvider {}
+
+impl Provider for NoProvider {
+    fn capabilities(&self) -> Capabilities {
+        match *self {}
+    }
+
+    async fn observe(
+        &self,
+        _: &BTreeSet<IpAddr>,
+        _: &BTreeSet<NodeName>,
+    ) -> Result<Observed, PortError> {
+        match *self {}
+    }
+
+    async fn attach(&self, _: IpAddr, _: &NodeName) -> Result<Attachment, PortError> {
+        match *self {}
+    }
+
+    async fn detach(&self, _: IpAddr, _: &NodeName) -> Result<(), PortError> {
+        match *self {}
+    }
 }

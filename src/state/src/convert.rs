@@ -21,7 +21,9 @@ pub use claim::{
 pub use cluster::{cluster_from_api, cluster_to_api};
 pub use common::{timestamp_from_text, timestamp_to_text};
 pub use node::{node_spec_from_api, node_spec_to_api, node_status_from_api, node_status_to_api};
-pub use pool::{MAX_LEASE, MIN_LEASE, pool_from_api, pool_status_from_api, pool_status_to_api};
+pub use pool::{
+    MAX_LEASE, MIN_LEASE, add_found, pool_from_api, pool_status_from_api, pool_status_to_api,
+};
 pub(crate) use text::object_name;
 pub use text::{Cidr, parse_address, parse_cidr, parse_duration, parse_range};
 

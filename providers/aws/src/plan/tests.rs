@@ -3,9 +3,9 @@
 use std::collections::BTreeMap;
 
 use super::*;
-use crate::inventory::Inventory;
 use crate::place::{Rules, Wires};
 use crate::view::{Instance, Limits, Private, Subnet, View};
+use egret_ports::provider::Inventory;
 
 mod elastic;
 mod laws;

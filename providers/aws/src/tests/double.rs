@@ -14,7 +14,8 @@ use egret_core::model::NodeName;
 use serde_json::{Value, json};
 use tokio::sync::watch;
 
-use crate::{Aws, Calls, Inventory, Options};
+use crate::{Aws, Calls, Options};
+use egret_ports::provider::Inventory;
 
 /// A running double; it ends with this, or with the test's process.
 #[derive(Debug)]

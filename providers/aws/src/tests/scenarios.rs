@@ -11,7 +11,8 @@ use egret_ports::provider::Provider;
 use serde_json::{Value, json};
 
 use super::double::Double;
-use crate::{Aws, Calls, Inventory};
+use crate::{Aws, Calls};
+use egret_ports::provider::Inventory;
 
 /// How long changes of this process mask what reads show, where a test changes things by hand.
 const SOON: Duration = Duration::from_millis(300);

@@ -11,7 +11,8 @@ use crate::DEFAULT_PORTS_PER_NODE;
 const RANGES: i64 = 64;
 
 pub(super) fn edit(schema: &mut JSONSchemaProps) {
-    const NONE: &str = "a pool of provider L2 needs at least one range, such as 203.0.113.16/29";
+    const NONE: &str =
+        "a pool needs at least one range, such as 203.0.113.16/29, or spec.aws.elasticIPTags";
     let some = Rule::says("has(self.addresses) && size(self.addresses) > 0", NONE);
     rules(at(schema, "spec"), [some.field(".addresses")]);
     ranges(at(schema, "spec.addresses"));

@@ -4,7 +4,7 @@ use std::net::IpAddr;
 
 use serde::{Deserialize, Serialize};
 
-use super::{ClaimRef, Condition, Millis, NodeName, PoolName, Timestamp, Uid};
+use super::{ClaimRef, Condition, Millis, NodeName, PoolName, ProviderKind, Timestamp, Uid};
 
 /// An `EgressAddress`: one address in use, its plan and what is so.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -29,6 +29,9 @@ pub struct AddressPlan {
     pub claim_uid: Uid,
     /// The pool that it came from.
     pub pool: PoolName,
+    /// Who attaches it: the pool's, kept for when the pool is gone.
+    #[serde(default)]
+    pub provider: ProviderKind,
     /// Rank 0.
     pub owner: Option<NodeName>,
     /// Ranks 1, 2, … in order.
@@ -112,6 +115,12 @@ impl fmt::Display for Epoch {
 }
 
 impl AddressPlan {
+    /// A cloud decides who has the address.
+    #[must_use]
+    pub fn in_cloud(&self) -> bool {
+        self.provider.fabric_is_fence()
+    }
+
     /// Nobody holds it any more, or asks for it: its fence was raised.
     #[must_use]
     pub fn is_revoked(&self) -> bool {
@@ -129,8 +138,11 @@ pub struct AddressStatus {
     pub since: Option<Timestamp>,
     /// The first holder has probed the address (RFC 5227) since it was bound.
     pub probed: bool,
-    /// What the cloud knows of it; `None` without a cloud.
+    /// Where the cloud was last seen to deliver it; `None` without a cloud.
     pub attachment: Option<Attachment>,
+    /// What is ready at each gateway of its plan, the one that it is attached to included, in order
+    /// of name: what the packets would carry there.
+    pub prepared: Vec<Attachment>,
     /// `Held`, `Conflict`, …
     pub conditions: Vec<Condition>,
 }
@@ -150,6 +162,22 @@ pub struct Attachment {
     /// What the cloud calls the address, where that is not the address (an Elastic IP's allocation).
     #[serde(default)]
     pub allocation: Option<String>,
+}
+
+impl AddressStatus {
+    /// The cloud delivers to this node.
+    #[must_use]
+    pub fn is_attached_to(&self, node: &NodeName) -> bool {
+        self.attachment.as_ref().is_some_and(|attachment| attachment.node == *node)
+    }
+
+    /// What the packets of the address would carry at `node`, where that is known and is not the
+    /// address itself.
+    #[must_use]
+    pub fn wire_at(&self, node: &NodeName) -> Option<IpAddr> {
+        let here = self.attachment.iter().chain(&self.prepared).find(|at| at.node == *node);
+        here.and_then(|attachment| attachment.wire)
+    }
 }
 
 impl Attachment {

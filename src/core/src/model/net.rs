@@ -41,6 +41,11 @@ impl AddressRange {
         (first.is_ipv4() == last.is_ipv4() && first <= last).then_some(Self { first, last })
     }
 
+    /// One address.
+    pub fn of(address: IpAddr) -> Self {
+        Self { first: address, last: address }
+    }
+
     /// The lowest address.
     pub fn first(&self) -> IpAddr {
         self.first

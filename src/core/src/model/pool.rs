@@ -3,7 +3,7 @@ use std::net::IpAddr;
 
 use serde::{Deserialize, Serialize};
 
-use super::{AddressRange, Condition, LabelSelector, Millis, PoolName, Timestamp, Uid};
+use super::{AddressRange, Condition, LabelSelector, Labels, Millis, PoolName, Timestamp, Uid};
 
 /// An `EgressPool`: where addresses come from and which nodes may carry them.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -18,8 +18,11 @@ pub struct Pool {
     pub created: Timestamp,
     /// Who attaches the addresses.
     pub provider: ProviderKind,
-    /// The addresses, as ranges, in the order written.
+    /// The addresses, as ranges: those of the spec in the order written, then those that were found
+    /// by `elastic_ip_tags` and stand in the status.
     pub ranges: Vec<AddressRange>,
+    /// The tags by which the cloud's addresses of this pool are found; empty: not looked for.
+    pub elastic_ip_tags: Labels,
     /// Network and broadcast addresses of the ranges that were written as CIDRs: never given out.
     pub reserved: BTreeSet<IpAddr>,
     /// Which nodes may be gateways.
@@ -37,10 +40,26 @@ pub struct Pool {
 }
 
 /// Who attaches addresses to nodes.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[derive(
+    Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize,
+)]
 pub enum ProviderKind {
     /// Addresses of a local subnet, announced by ARP and NDP.
+    #[default]
     L2,
+    /// Addresses of EC2, attached to the gateways' network interfaces.
+    #[serde(rename = "AWS")]
+    Aws,
+}
+
+impl ProviderKind {
+    /// A cloud decides who has an address, and is told by the controller.
+    pub fn fabric_is_fence(self) -> bool {
+        match self {
+            Self::L2 => false,
+            Self::Aws => true,
+        }
+    }
 }
 
 /// How leases of a pool run and what happens after a failover.
@@ -73,6 +92,9 @@ pub enum Failback {
 pub struct PoolStatus {
     /// The generation that the conditions speak of.
     pub observed_generation: i64,
+    /// What was found by the pool's tags.
+    #[serde(skip_serializing_if = "BTreeSet::is_empty")]
+    pub addresses: BTreeSet<IpAddr>,
     /// `Ready`, `Paused`, …
     pub conditions: Vec<Condition>,
 }

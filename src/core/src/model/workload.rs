@@ -20,6 +20,8 @@ pub struct Node {
     pub pod_cidrs: Vec<IpNet>,
     /// The label `topology.kubernetes.io/zone`, empty where absent.
     pub zone: String,
+    /// `spec.providerID`: what its cloud calls it; empty where absent.
+    pub provider_id: String,
     /// It has the taint [`STARTUP_TAINT`].
     pub awaits_agent: bool,
 }

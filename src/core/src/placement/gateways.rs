@@ -87,7 +87,7 @@ impl<'a> Gateways<'a> {
             subnets: BTreeMap::new(),
             most: usize::try_from(pool.max_addresses_per_node).unwrap_or(usize::MAX),
             supported: match pool.provider {
-                ProviderKind::L2 => true,
+                ProviderKind::L2 | ProviderKind::Aws => true,
             },
         };
         for (position, (gateway, selected)) in self.nodes.iter().zip(&group.selected).enumerate() {

@@ -4,7 +4,8 @@ use std::net::IpAddr;
 use crate::binding::Bindings;
 use crate::blocks::{END_AFTER, SpecDraft};
 use crate::model::{
-    AddressEnd, AddressPlan, ClaimRef, Millis, NodeName, Pool, PoolName, Snapshot, Timestamp,
+    AddressEnd, AddressPlan, ClaimRef, Millis, NodeName, Pool, PoolName, ProviderKind, Snapshot,
+    Timestamp,
 };
 use crate::placement::{self, Move};
 use crate::presence;
@@ -117,6 +118,7 @@ impl Addresses {
                     claim: name.clone(),
                     claim_uid: claim.uid.clone(),
                     pool: claim.pool.clone(),
+                    provider: provider(snapshot, &claim.pool),
                     owner: None,
                     standbys: Vec::new(),
                     fence: 0,
@@ -245,6 +247,10 @@ fn busy(snapshot: &Snapshot, memory: &Memory, now: Timestamp) -> BTreeSet<IpAddr
         busy.extend(live.map(|grant| grant.address).filter(|address| !idle.contains(address)));
     }
     busy
+}
+
+fn provider(snapshot: &Snapshot, pool: &PoolName) -> ProviderKind {
+    snapshot.pools.get(pool).map(|stored| stored.value.0.provider).unwrap_or_default()
 }
 
 fn release_after(snapshot: &Snapshot, pool: &PoolName) -> Millis {

@@ -12,7 +12,7 @@ use std::time::Duration;
 use egret_core::model::{
     AddressPlan, AddressStatus, BlockGrant, ClaimRef, ClaimStatus, Cluster, EgressNodeSpec,
     EgressNodeStatus, Epoch, Holding, Millis, NamespaceName, NodeName, PoolName, PoolStatus,
-    PortRange, Snapshot, Timestamp, Uid, Version,
+    PortRange, ProviderKind, Snapshot, Timestamp, Uid, Version,
 };
 use tokio::sync::watch;
 
@@ -301,6 +301,7 @@ fn plan(fence: u64) -> AddressPlan {
         claim: claim(),
         claim_uid: Uid::new("0b5b1f0e-8f63-4f2b-9d3c-0f6f5a3f2a11"),
         pool: pool(),
+        provider: ProviderKind::L2,
         owner: Some(node()),
         standbys: vec![NodeName::new("node-5"), NodeName::new("node-1")],
         fence,

@@ -8,6 +8,7 @@ use super::common::{
     conditions_from_api, conditions_to_api, duration, duration_to_text, holding_from_api,
     holding_to_api, optional_time, timestamp_to_text,
 };
+use super::pool::{provider_from_api, provider_to_api};
 use super::{Faults, FieldError, parse_address};
 
 /// An address as text.
@@ -36,6 +37,7 @@ pub fn address_to_api(
             uid: plan.claim_uid.as_str().to_owned(),
         },
         pool_ref: api::ObjectRef { name: plan.pool.as_str().to_owned() },
+        provider: provider_to_api(plan.provider),
         owner: plan.owner.as_ref().map(text),
         fence: plan.fence,
         made_for: plan.made_for.as_ref().map(holding_to_api),
@@ -60,11 +62,18 @@ pub fn address_status_to_api(status: &AddressStatus) -> api::EgressAddressStatus
         holding: status.holding.as_ref().map(holding_to_api),
         since: status.since.map(timestamp_to_text),
         probed: status.probed,
-        attachment: status.attachment.as_ref().map(|attachment| api::Attachment {
-            node: attachment.node.as_str().to_owned(),
-            wire_address: attachment.wire.map(|wire| wire.to_string()),
-        }),
+        attachment: status.attachment.as_ref().map(attachment_to_api),
+        prepared: status.prepared.iter().map(attachment_to_api).collect(),
         conditions: conditions_to_api(&status.conditions),
+    }
+}
+
+fn attachment_to_api(attachment: &Attachment) -> api::Attachment {
+    api::Attachment {
+        node: attachment.node.as_str().to_owned(),
+        wire_address: attachment.wire.map(|wire| wire.to_string()),
+        interface: attachment.interface.clone(),
+        allocation: attachment.allocation.clone(),
     }
 }
 
@@ -90,6 +99,7 @@ pub fn address_from_api(
             },
             claim_uid: Uid::new(&spec.claim_ref.uid),
             pool: PoolName::new(&spec.pool_ref.name),
+            provider: provider_from_api(spec.provider),
             owner: spec.owner.as_ref().map(NodeName::new),
             standbys: spec.standbys.iter().map(NodeName::new).collect(),
             fence: spec.fence,
@@ -118,19 +128,33 @@ fn end(faults: &mut Faults, spec: &api::EgressAddressSpec) -> Option<AddressEnd>
 }
 
 fn status_from_api(faults: &mut Faults, status: &api::EgressAddressStatus) -> AddressStatus {
-    let attachment = status.attachment.as_ref().map(|attachment| Attachment {
-        node: NodeName::new(&attachment.node),
-        wire: attachment
-            .wire_address
-            .as_ref()
-            .and_then(|text| faults.take("status.attachment.wireAddress", parse_address(text))),
-        ..Attachment::at(NodeName::new(&attachment.node))
-    });
+    let attachment = status.attachment.as_ref();
+    let attachment = attachment.map(|one| attachment_from_api(faults, "status.attachment", one));
+    let prepared = status.prepared.iter().enumerate();
+    let prepared = prepared
+        .map(|(index, one)| attachment_from_api(faults, &format!("status.prepared[{index}]"), one))
+        .collect();
     AddressStatus {
         holding: status.holding.as_ref().map(holding_from_api),
         since: optional_time(faults, "status.since", status.since.as_ref()),
         probed: status.probed,
         attachment,
+        prepared,
         conditions: conditions_from_api(faults, &status.conditions),
+    }
+}
+
+fn attachment_from_api(
+    faults: &mut Faults,
+    field: &str,
+    attachment: &api::Attachment,
+) -> Attachment {
+    let wire = attachment.wire_address.as_ref();
+    Attachment {
+        node: NodeName::new(&attachment.node),
+        wire: wire
+            .and_then(|text| faults.take(&format!("{field}.wireAddress"), parse_address(text))),
+        interface: attachment.interface.clone(),
+        allocation: attachment.allocation.clone(),
     }
 }

@@ -1,13 +1,13 @@
 use egret_api as api;
 use egret_core::model::{
-    AddressRange, Failback, Failover, Millis, Pool, PoolName, PoolStatus, ProviderKind, Timestamp,
-    Uid,
+    AddressRange, Failback, Failover, Labels, Millis, Pool, PoolName, PoolStatus, ProviderKind,
+    Timestamp, Uid,
 };
 use std::collections::BTreeSet;
 
 use super::common::{conditions_from_api, conditions_to_api, duration, selector};
 use super::text::overlap;
-use super::{Faults, FieldError, parse_range};
+use super::{Faults, FieldError, parse_address, parse_range};
 
 /// The shortest lease of a pool: a renewal every fifth of it must still be a matter of several
 /// round trips.
@@ -25,7 +25,9 @@ const PORTS_PER_NODE: std::ops::RangeInclusive<u32> = 128..=8192;
 /// Every fault of the object.
 pub fn pool_from_api(name: &str, spec: &api::EgressPoolSpec) -> Result<Pool, Vec<FieldError>> {
     let mut faults = Faults::default();
-    let (ranges, reserved) = ranges(&mut faults, &spec.addresses);
+    let tags = elastic_ip_tags(&mut faults, spec);
+    let found = spec.aws.is_some();
+    let (ranges, reserved) = ranges(&mut faults, &spec.addresses, found);
     let gateways =
         selector(&mut faults, "spec.gateways.nodeSelector", &spec.gateways.node_selector);
     if spec.gateways.max_addresses_per_node == Some(0) {
@@ -51,9 +53,8 @@ pub fn pool_from_api(name: &str, spec: &api::EgressPoolSpec) -> Result<Pool, Vec
         uid: Uid::new(""),
         generation: 0,
         created: Timestamp(0),
-        provider: match spec.provider {
-            api::Provider::L2 => ProviderKind::L2,
-        },
+        provider: provider_from_api(spec.provider),
+        elastic_ip_tags: tags,
         ranges,
         reserved,
         gateways,
@@ -66,6 +67,43 @@ pub fn pool_from_api(name: &str, spec: &api::EgressPoolSpec) -> Result<Pool, Vec
     faults.finish(Some(pool))
 }
 
+/// Who attaches addresses, from text.
+pub(super) fn provider_from_api(provider: api::Provider) -> ProviderKind {
+    match provider {
+        api::Provider::L2 => ProviderKind::L2,
+        api::Provider::Aws => ProviderKind::Aws,
+    }
+}
+
+/// Who attaches addresses, as text.
+pub(super) fn provider_to_api(provider: ProviderKind) -> api::Provider {
+    match provider {
+        ProviderKind::L2 => api::Provider::L2,
+        ProviderKind::Aws => api::Provider::Aws,
+    }
+}
+
+fn elastic_ip_tags(faults: &mut Faults, spec: &api::EgressPoolSpec) -> Labels {
+    let Some(aws) = &spec.aws else { return Labels::new() };
+    if spec.provider != api::Provider::Aws {
+        faults.add("spec.aws", "is for provider AWS: write provider AWS, or leave it out");
+    }
+    if aws.elastic_ip_tags.is_empty() {
+        faults.add(
+            "spec.aws.elasticIPTags",
+            "without a tag that would be every Elastic IP of the account: name at least one",
+        );
+    }
+    aws.elastic_ip_tags.clone()
+}
+
+/// Adds to a pool's ranges what stands in its status as found.
+pub fn add_found(pool: &mut Pool, status: &PoolStatus) {
+    if !pool.elastic_ip_tags.is_empty() {
+        pool.ranges.extend(status.addresses.iter().map(|address| AddressRange::of(*address)));
+    }
+}
+
 fn nearest(ports: u32) -> u32 {
     ports.clamp(*PORTS_PER_NODE.start(), *PORTS_PER_NODE.end()).next_power_of_two()
 }
@@ -73,11 +111,14 @@ fn nearest(ports: u32) -> u32 {
 fn ranges(
     faults: &mut Faults,
     texts: &[String],
+    found: bool,
 ) -> (Vec<AddressRange>, BTreeSet<std::net::IpAddr>) {
     const FIELD: &str = "spec.addresses";
-    if texts.is_empty() {
-        faults
-            .add(FIELD, "a pool of provider L2 needs at least one range, such as 203.0.113.16/29");
+    if texts.is_empty() && !found {
+        faults.add(
+            FIELD,
+            "a pool needs at least one range, such as 203.0.113.16/29, or spec.aws.elasticIPTags",
+        );
     }
     let mut ranges: Vec<(AddressRange, &String)> = Vec::new();
     let mut reserved = BTreeSet::new();
@@ -126,6 +167,7 @@ fn failover(faults: &mut Faults, failover: Option<&api::Failover>) -> Failover {
 pub fn pool_status_to_api(status: &PoolStatus) -> api::EgressPoolStatus {
     api::EgressPoolStatus {
         observed_generation: status.observed_generation,
+        addresses: status.addresses.iter().map(ToString::to_string).collect(),
         conditions: conditions_to_api(&status.conditions),
     }
 }
@@ -137,5 +179,9 @@ pub fn pool_status_to_api(status: &PoolStatus) -> api::EgressPoolStatus {
 pub fn pool_status_from_api(status: &api::EgressPoolStatus) -> Result<PoolStatus, Vec<FieldError>> {
     let mut faults = Faults::default();
     let conditions = conditions_from_api(&mut faults, &status.conditions);
-    faults.finish(Some(PoolStatus { observed_generation: status.observed_generation, conditions }))
+    let addresses = status.addresses.iter();
+    let addresses =
+        addresses.filter_map(|text| faults.take("status.addresses", parse_address(text))).collect();
+    let observed_generation = status.observed_generation;
+    faults.finish(Some(PoolStatus { observed_generation, addresses, conditions }))
 }

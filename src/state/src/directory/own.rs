@@ -114,6 +114,7 @@ impl Record {
         pool.uid = self.uid.clone();
         pool.generation = self.generation;
         pool.created = self.created;
+        convert::add_found(&mut pool, status);
         Some(Stored { version: self.version.clone(), value: (pool, status.clone()) })
     }
 

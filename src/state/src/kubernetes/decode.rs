@@ -149,7 +149,9 @@ fn pool(text: &str, head: &Head) -> Result<Item, String> {
     pool.created = head.created();
     // A status that cannot be read is written anew; the pool is a person's and counts.
     let status = convert::pool_status_from_api(&object.status.unwrap_or_default());
-    Ok(Item::Pool(head.stored((pool, status.unwrap_or_default()))))
+    let status = status.unwrap_or_default();
+    convert::add_found(&mut pool, &status);
+    Ok(Item::Pool(head.stored((pool, status))))
 }
 
 fn claim_item(

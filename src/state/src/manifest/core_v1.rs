@@ -33,6 +33,8 @@ pub struct NodeSpec {
     #[serde(rename = "podCIDR")]
     pod_cidr: Option<String>,
     taints: Option<Vec<Taint>>,
+    #[serde(rename = "providerID")]
+    provider_id: Option<String>,
 }
 
 #[derive(Debug, Deserialize)]
@@ -109,6 +111,7 @@ pub fn node(manifest: Manifest<NodeSpec, NodeStatus>) -> Result<Node, FieldError
         cordoned: spec.unschedulable.unwrap_or(false),
         addresses,
         pod_cidrs,
+        provider_id: spec.provider_id.unwrap_or_default(),
         awaits_agent: spec.taints.iter().flatten().any(|taint| taint.key == STARTUP_TAINT),
     })
 }

@@ -2,7 +2,9 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
-use egret_core::model::{AddressPlan, ClaimRef, Millis, NamespaceName, PoolName, Snapshot, Uid};
+use egret_core::model::{
+    AddressPlan, ClaimRef, Millis, NamespaceName, PoolName, ProviderKind, Snapshot, Uid,
+};
 use egret_ports::cluster_state::{ClusterState, Write};
 use egret_state::DirectoryState;
 use tempfile::TempDir;
@@ -112,6 +114,7 @@ pub fn plan(address: &str, fence: u64) -> Write {
             claim: bank(),
             claim_uid: Uid::new("1"),
             pool: partners(),
+            provider: ProviderKind::L2,
             owner: None,
             standbys: Vec::new(),
             fence,

@@ -4,7 +4,7 @@ use std::net::{IpAddr, Ipv4Addr};
 
 use egret_core::model::{
     AddressPlan, BlockGrant, ClaimRef, EgressNodeSpec, Millis, NamespaceName, NodeName, PoolName,
-    PortRange, Role, Uid, Version,
+    PortRange, ProviderKind, Role, Uid, Version,
 };
 use egret_ports::cluster_state::Write;
 use serde_json::{Value, json};
@@ -19,6 +19,7 @@ pub fn plan(fence: u64) -> AddressPlan {
         },
         claim_uid: Uid::new("0b5b1f0e-8f63-4f2b-9d3c-0f6f5a3f2a11"),
         pool: PoolName::new("partners"),
+        provider: ProviderKind::L2,
         owner: Some(NodeName::new("node-1")),
         standbys: Vec::new(),
         fence,

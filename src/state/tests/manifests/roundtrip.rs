@@ -3,8 +3,8 @@
 use egret_core::model::{
     AddressEnd, AddressPlan, AddressStatus, Attachment, BlockGrant, ClaimRef, ClaimStatus, Cluster,
     ClusterRanges, Condition, EgressAddress, EgressNodeSpec, EgressNodeStatus, Epoch, Holding,
-    LabelSelector, Millis, NodeName, PodRangeSource, PoolStatus, PortRange, PublicKey, Role,
-    SelectedPods, Timestamp, Uid, Uplink, Voter, VoterSet,
+    LabelSelector, Millis, NodeName, PodRangeSource, PoolStatus, PortRange, ProviderKind,
+    PublicKey, Role, SelectedPods, Timestamp, Uid, Uplink, Voter, VoterSet,
 };
 use egret_state::convert;
 
@@ -29,6 +29,7 @@ fn addresses() {
         claim: ClaimRef { namespace: Some("payments".into()), name: "bank".to_owned() },
         claim_uid: Uid::new("u"),
         pool: "partners".into(),
+        provider: ProviderKind::Aws,
         owner: Some("node-3".into()),
         standbys: vec!["node-5".into(), "node-1".into()],
         fence: u64::MAX,
@@ -46,8 +47,10 @@ fn addresses() {
         attachment: Some(Attachment {
             node: "node-3".into(),
             wire: Some("10.0.0.9".parse().unwrap()),
-            ..Attachment::at("node-3".into())
+            interface: Some("eni-1".to_owned()),
+            allocation: Some("eipalloc-1".to_owned()),
         }),
+        prepared: vec![Attachment::at("node-1".into()), Attachment::at("node-3".into())],
         conditions: conditions(),
     };
     let (since, until) = (Timestamp(5_000), Timestamp(6_001));
@@ -133,7 +136,11 @@ fn the_cluster_and_statuses() {
         },
     };
     assert_eq!(convert::cluster_from_api(&convert::cluster_to_api(&cluster)), Ok(cluster));
-    let pool = PoolStatus { observed_generation: 2, conditions: conditions() };
+    let pool = PoolStatus {
+        observed_generation: 2,
+        addresses: ["203.0.113.9".parse().unwrap()].into(),
+        conditions: conditions(),
+    };
     assert_eq!(convert::pool_status_from_api(&convert::pool_status_to_api(&pool)), Ok(pool));
     let claim = ClaimStatus {
         observed_generation: 2,

@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
 
-use egret_core::model::{EgressAddress, NodeName, PoolName, ProviderKind, Snapshot, VoterSet};
+use egret_core::model::{EgressAddress, NodeName, PoolName, Snapshot, VoterSet};
 use egret_core::programme::{directors_of, nodes_of, planned_for};
 use egret_core::quorum::{AddressView, ClusterView, View};
 use egret_datapath::host::Uplink;
@@ -26,8 +26,11 @@ pub(crate) fn update(
         .addresses
         .keys()
         .map(|address| {
-            let uplink = planned.contains_key(address).then(|| uplink_for(*address, uplinks));
-            (*address, Link { uplink: uplink.flatten(), wire: None })
+            let stored = snapshot.addresses.get(address);
+            let wire = stored.and_then(|stored| stored.value.status.wire_at(me));
+            let carried = wire.unwrap_or(*address);
+            let uplink = planned.contains_key(address).then(|| uplink_for(carried, uplinks));
+            (*address, Link { uplink: uplink.flatten(), wire })
         })
         .collect();
     let endpoints = snapshot
@@ -60,7 +63,6 @@ fn address_view(
     pools: &BTreeMap<&PoolName, BTreeSet<NodeName>>,
 ) -> AddressView {
     let plan = &address.plan;
-    let provider = snapshot.pools.get(&plan.pool).map(|pool| pool.value.0.provider);
     AddressView {
         owner: plan.owner.clone(),
         standbys: plan.standbys.clone(),
@@ -71,8 +73,9 @@ fn address_view(
         probed: address.status.probed,
         revoked: plan.is_revoked(),
         paused: plan.paused,
-        unarmed: false,
-        announces: matches!(provider, None | Some(ProviderKind::L2)),
+        unarmed: plan.in_cloud(),
+        attached: address.status.attachment.as_ref().map(|at| at.node.clone()),
+        announces: !plan.in_cloud(),
         directors: directors_of(snapshot, address.address),
         gateways: pools.get(&plan.pool).cloned().unwrap_or_default(),
     }

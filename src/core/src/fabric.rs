@@ -1,9 +1,26 @@
-//! What the leader knows of a cloud: where it delivers addresses, and what its nodes can serve.
+//! What the leader knows of a cloud, and what it should do there next.
+//!
+//! A cloud is its own fence: it alone decides who has an address, and is told by the leader. So an
+//! address is attached to its *holder* (who has the lease), gateways of its plan are made ready for
+//! it, and when it is revoked it is taken off all of them before it is free.
+//!
+//! State: a [`Desk`], kept by the leader for its term. Always: one task of an address and one of a
+//! gateway is under way at a time; what failed is tried again, for ever; nothing is done for an
+//! address that is paused.
+
+mod desk;
+mod results;
+mod task;
+mod wanted;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
 
 use crate::model::{Attachment, NodeName, PoolName};
+
+pub use desk::Desk;
+pub use task::{Failure, Outcome, Task};
+pub use wanted::Wanted;
 
 /// What a node can serve.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -22,6 +39,8 @@ pub struct NodeOffer {
 pub struct Fabric {
     /// It has been read as a whole.
     pub seen: bool,
+    /// The addresses that the gateways' offers speak of.
+    pub asked: BTreeSet<IpAddr>,
     /// Where it delivers each address.
     pub attached: BTreeMap<IpAddr, Attachment>,
     /// What is ready at each gateway.
@@ -36,8 +55,43 @@ pub struct Fabric {
     pub faults: BTreeMap<IpAddr, String>,
     /// Why a gateway cannot be made ready for an address.
     pub refused: BTreeMap<(NodeName, IpAddr), String>,
+    /// Why a gateway could not be made ready for anything.
+    pub unready: BTreeMap<NodeName, String>,
     /// Revoked addresses that have been taken off every gateway.
     pub gone: BTreeSet<IpAddr>,
     /// Why the cloud could not be read the last time.
     pub unread: Option<String>,
 }
+
+impl Fabric {
+    /// Where each gateway is ready for `address`, in order of name.
+    pub fn prepared_for(&self, address: IpAddr) -> Vec<Attachment> {
+        self.prepared.values().filter_map(|ready| ready.get(&address)).cloned().collect()
+    }
+
+    /// Whether `node` can serve `address`; `None` where that is not known (yet).
+    pub fn can_serve(&self, node: &NodeName, address: IpAddr) -> Option<bool> {
+        if !self.asked.contains(&address) {
+            return None;
+        }
+        let refused = self.refused.contains_key(&(node.clone(), address));
+        let offer = self.offers.get(node);
+        Some(!refused && offer.is_some_and(|offer| offer.can_serve.contains(&address)))
+    }
+
+    /// Whether `node` has the address, or is ready for it.
+    pub fn is_at(&self, node: &NodeName, address: IpAddr) -> bool {
+        let ready = self.prepared.get(node).is_some_and(|ready| ready.contains_key(&address));
+        ready || self.attached.get(&address).is_some_and(|at| at.node == *node)
+    }
+}
+
+/// Who has it, by the names of the cloud.
+pub(crate) fn attached_message(at: &Attachment) -> String {
+    let interface = at.interface.as_deref().map(|name| format!(" ({name})")).unwrap_or_default();
+    let wire = at.wire.map(|wire| format!(", {wire} on the wire")).unwrap_or_default();
+    format!("attached to {}{interface}{wire}", at.node)
+}
+
+#[cfg(test)]
+mod tests;

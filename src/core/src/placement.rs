@@ -55,10 +55,12 @@ pub fn place(
     now: Timestamp,
     plans: &mut BTreeMap<IpAddr, AddressPlan>,
 ) -> BTreeMap<IpAddr, Move> {
-    let gateways = Gateways::new(snapshot);
-    let mut loads = Loads { total: vec![0; gateways.len()], by_pool: BTreeMap::new() };
+    let gateways = Gateways::new(snapshot, &memory.fabrics);
+    let nodes = gateways.len();
+    let mut loads =
+        Loads { total: vec![0; nodes], by_pool: BTreeMap::new(), arriving: vec![0; nodes] };
     let moves = owner::choose(snapshot, memory, now, &gateways, plans, &mut loads);
-    standbys::choose(&gateways, plans, &loads);
+    standbys::choose(&gateways, plans, &mut loads);
     moves
 }
 
@@ -73,10 +75,13 @@ fn is_fixed(gateways: &Gateways<'_>, plan: &AddressPlan) -> bool {
 struct Loads {
     total: Vec<usize>,
     by_pool: BTreeMap<PoolName, Vec<usize>>,
+    /// Addresses that a cloud has yet to bring to the node, as owner or standby.
+    arriving: Vec<usize>,
 }
 
 impl Loads {
-    fn add(&mut self, pool: &PoolName, node: usize) {
+    fn add(&mut self, gateways: &Gateways<'_>, pool: &PoolName, address: IpAddr, node: usize) {
+        self.reserve(gateways, pool, address, node);
         let nodes = self.total.len();
         if let Some(total) = self.total.get_mut(node) {
             *total += 1;
@@ -89,14 +94,32 @@ impl Loads {
         }
     }
 
+    /// Counts what the node's cloud has to make room for.
+    fn reserve(&mut self, gateways: &Gateways<'_>, pool: &PoolName, address: IpAddr, node: usize) {
+        let there = gateways.room_in_cloud(pool, node, address).is_none_or(|(_, there)| there);
+        if let (false, Some(arriving)) = (there, self.arriving.get_mut(node)) {
+            *arriving += 1;
+        }
+    }
+
     fn total(&self, node: usize) -> usize {
         self.total.get(node).copied().unwrap_or(0)
     }
 
-    /// Whether the node may own one more address of the pool.
-    fn has_room(&self, gateways: &Gateways<'_>, pool: &PoolName, node: usize) -> bool {
+    /// Whether the node may own one more address of the pool, and its cloud has room for it.
+    fn has_room(
+        &self,
+        gateways: &Gateways<'_>,
+        pool: &PoolName,
+        address: IpAddr,
+        node: usize,
+    ) -> bool {
         let load = self.by_pool.get(pool).and_then(|pool| pool.get(node)).copied().unwrap_or(0);
-        load < gateways.most(pool)
+        let arriving = self.arriving.get(node).copied().unwrap_or(0);
+        let fits = gateways
+            .room_in_cloud(pool, node, address)
+            .is_none_or(|(free, there)| there || arriving < free);
+        load < gateways.most(pool) && fits
     }
 }
 

@@ -100,12 +100,13 @@ pub fn plan(snapshot: &Snapshot, memory: &Memory, settings: &Settings, now: Time
     let plans = &addresses.plans;
     let waiting = blocks::sweep(snapshot, memory, now, plans, &mut drafts, &mut wake);
     let short_of_ports = blocks::grant(snapshot, plans, &mut drafts);
-    let free = addresses.free(snapshot, &drafts);
+    let free = addresses.free(snapshot, memory, &drafts);
     actions.extend(admissions(snapshot, settings));
     actions.extend(node_specs((snapshot, memory, now), &cluster.0, plans, drafts, &mut numbers));
     addresses.plans.retain(|address, _| !free.contains(address));
     actions.extend(addresses::deletions(snapshot, &free));
-    let view = View { snapshot, bindings: &bindings, plans: &addresses.plans, t_max, now };
+    let plans = &addresses.plans;
+    let view = View { snapshot, memory, bindings: &bindings, plans, t_max, now };
     actions.extend(statuses(&view));
     wake_for_failback(memory, &addresses, &mut wake);
     Plan { actions, numbers, wake_at, waiting, short_of_ports }
@@ -235,7 +236,9 @@ fn roles(
     let planned =
         |plan: &AddressPlan| plan.owner.as_ref() == Some(node) || plan.standbys.contains(node);
     let holds = |stored: &Stored<EgressAddress>| {
-        stored.value.status.holding.as_ref().is_some_and(|holding| holding.node == *node)
+        let status = &stored.value.status;
+        let holds = status.holding.as_ref().is_some_and(|holding| holding.node == *node);
+        holds || status.is_attached_to(node)
     };
     let gateway = snapshot.nodes.get(node).is_some_and(|node| selects(&node.labels))
         || plans.values().any(planned)

@@ -9,6 +9,7 @@
 
 mod address;
 mod candidate;
+mod cloud;
 mod director;
 #[cfg(feature = "mistakes")]
 mod essence;

@@ -67,11 +67,29 @@ pub enum Reason {
     NoGateway,
     /// A foreign host claims the address.
     Conflict,
+    /// The cloud does not deliver the address to its holder (yet).
+    NotAttached,
     /// The claim has ended; open connections are served until they end.
     Released,
     /// The claim has ended and the voters are asked to let go of the address.
     Revoked,
+    // === Attached (address, in a cloud) ===
+    /// The cloud delivers the address to its holder.
+    Attached,
+    /// The cloud refuses, or cannot be reached: the message says which.
+    AttachFailed,
+    /// This build has no provider for the pool's cloud.
+    ProviderMissing,
+    // === GatewaysUsable (pool, in a cloud) ===
+    /// The cloud can deliver to every gateway.
+    GatewaysUsable,
+    /// The cloud cannot deliver to some gateways.
+    GatewaysRefused,
     // === Ready (pool) ===
+    /// The cloud has no answer to which addresses the pool has.
+    DiscoveryFailed,
+    /// No address has the pool's tags.
+    NothingFound,
     /// A range of the pool is a range of an older pool too.
     OverlapsPool,
     /// A range of the pool lies in the cluster's pod or Service ranges.

@@ -5,6 +5,7 @@
 //! (`last_transition` stays while a condition's status does), so at rest nothing is written.
 
 mod claims;
+mod cloud;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
@@ -14,6 +15,7 @@ use crate::model::{
     AddressEnd, AddressPlan, AddressStatus, ClaimRef, ClaimStatus, Condition, Millis, NodeName,
     Pool, PoolName, PoolStatus, Snapshot, Timestamp,
 };
+use crate::plan::Memory;
 use crate::presence;
 use crate::reason::{Reason, Verdict};
 
@@ -55,6 +57,8 @@ impl Judged {
 pub struct View<'a> {
     /// What was read.
     pub snapshot: &'a Snapshot,
+    /// What the leader remembers, with what it knows of clouds.
+    pub memory: &'a Memory,
     /// Who gets what.
     pub bindings: &'a Bindings,
     /// The addresses as the plan leaves them.
@@ -71,11 +75,12 @@ pub fn pool_statuses(view: &View<'_>) -> BTreeMap<PoolName, PoolStatus> {
     for (name, stored) in &view.snapshot.pools {
         let (pool, before) = &stored.value;
         let judged = [pool_ready(view, pool), pool_paused(pool)];
+        let judged = judged.into_iter().chain(cloud::pool_gateways(view, pool));
         let date = |judged: Judged| judged.date(&before.conditions, pool.generation, view.now);
         let status = PoolStatus {
             observed_generation: pool.generation,
-            addresses: before.addresses.clone(),
-            conditions: judged.into_iter().map(date).collect(),
+            addresses: cloud::found(view, pool, before),
+            conditions: judged.map(date).collect(),
         };
         if status != *before {
             statuses.insert(name.clone(), status);
@@ -96,6 +101,9 @@ fn pool_ready(view: &View<'_>, pool: &Pool) -> Judged {
         );
         return Judged::new("Ready", false, Reason::LeaseTooLong, message);
     }
+    if let Some(verdict) = cloud::pool_trouble(view, pool) {
+        return Judged { kind: "Ready", status: false, verdict };
+    }
     if !view.snapshot.nodes.values().any(|node| pool.gateways.matches(&node.labels)) {
         let message = "spec.gateways.nodeSelector matches no node; label those that are to carry \
                        the addresses";
@@ -113,26 +121,33 @@ fn pool_paused(pool: &Pool) -> Judged {
     Judged::new("Paused", false, Reason::NotPaused, "spec.paused is false")
 }
 
-/// The statuses of addresses whose `Ready` condition differs from what is written. All else of a
-/// status belongs to the holder and stays.
+/// The statuses of addresses whose `Ready` condition, or what a cloud says of them, differs from
+/// what is written. All else of a status belongs to the holder and stays.
 pub fn address_statuses(view: &View<'_>) -> BTreeMap<IpAddr, AddressStatus> {
     let absent = presence::absent(view.snapshot);
     let mut statuses = BTreeMap::new();
     for (address, plan) in view.plans {
         let stored = view.snapshot.addresses.get(address);
         let before = stored.map(|stored| stored.value.status.clone()).unwrap_or_default();
-        let judged = address_ready(plan, &before, &absent);
-        let ready = judged.date(&before.conditions, 0, view.now);
         let mut status = before.clone();
-        match status.conditions.iter_mut().find(|condition| condition.kind == "Ready") {
-            Some(condition) => *condition = ready,
-            None => status.conditions.push(ready),
+        let attached = cloud::attached(view, *address, plan, &mut status);
+        let ready = address_ready(plan, &status, &absent);
+        for judged in attached.into_iter().chain([ready]) {
+            let dated = judged.date(&before.conditions, 0, view.now);
+            put(&mut status.conditions, dated);
         }
         if status != before {
             statuses.insert(*address, status);
         }
     }
     statuses
+}
+
+fn put(conditions: &mut Vec<Condition>, condition: Condition) {
+    match conditions.iter_mut().find(|known| known.kind == condition.kind) {
+        Some(known) => *known = condition,
+        None => conditions.push(condition),
+    }
 }
 
 /// Whether an address serves, and why not.
@@ -148,9 +163,13 @@ pub(crate) fn address_ready(
             return not(Reason::Released, message.into());
         }
         Some(AddressEnd::Revoked { .. }) => {
-            let message = "its claim has ended; it is free when a majority of the voters has let \
-                           go of it and its ports have rested";
-            return not(Reason::Revoked, message.into());
+            let cloud =
+                if plan.in_cloud() { ", the cloud has taken it off the gateways" } else { "" };
+            let message = format!(
+                "its claim has ended; it is free when a majority of the voters has let go of \
+                 it{cloud} and its ports have rested"
+            );
+            return not(Reason::Revoked, message);
         }
         None => {}
     }
@@ -159,8 +178,15 @@ pub(crate) fn address_ready(
         return not(Reason::Conflict, conflict.message.clone());
     }
     let Some(owner) = &plan.owner else {
-        let message = "no node may carry it: label a gateway with an uplink in its subnet, or \
-                       uncordon one";
+        let message = match plan.in_cloud() {
+            false => {
+                "no node may carry it: label a gateway with an uplink in its subnet, or uncordon one"
+            }
+            true => {
+                "no node may carry it: label a gateway in its subnet or zone that has room for it, \
+                 or uncordon one; the pool's conditions say what the cloud thinks of its gateways"
+            }
+        };
         return not(Reason::NoGateway, message.into());
     };
     match status.holding.as_ref().map(|holding| &holding.node) {
@@ -172,6 +198,12 @@ pub(crate) fn address_ready(
                 names(plan.owner.iter().chain(&plan.standbys))
             );
             not(Reason::HolderAbsent, message)
+        }
+        Some(holder) if plan.in_cloud() && !status.is_attached_to(holder) => {
+            let attached = status.conditions.iter().find(|known| known.kind == cloud::ATTACHED);
+            let why = attached.filter(|known| !known.status).map(|known| known.message.clone());
+            let message = why.unwrap_or_else(|| format!("{holder} holds it; it is being attached"));
+            not(Reason::NotAttached, message)
         }
         Some(holder) => {
             let standbys = match plan.standbys.as_slice() {

@@ -4,6 +4,7 @@ use std::net::IpAddr;
 use serde::Serialize;
 
 use crate::cidr::Span;
+use crate::fabric::Fabric;
 use crate::hash;
 use crate::model::{EgressNode, NodeName, Pool, PoolName, ProviderKind, Snapshot};
 use crate::presence;
@@ -19,7 +20,8 @@ pub enum Ineligible {
     Absent,
     /// It is drained or cordoned.
     Drained,
-    /// None of its uplinks is in the address's subnet.
+    /// None of its uplinks is in the address's subnet; in a cloud: its subnet or zone cannot serve
+    /// the address, or the cloud refuses it there.
     WrongSubnet,
 }
 
@@ -41,7 +43,9 @@ struct Group {
     /// Subnets, each with the gateways in it that may carry addresses, in order of name.
     subnets: BTreeMap<Span, Vec<usize>>,
     most: usize,
-    supported: bool,
+    provider: ProviderKind,
+    /// In order of name: whom a cloud may be asked for.
+    fit: Vec<usize>,
 }
 
 /// The gateways of every pool, by subnet: who may carry which address.
@@ -49,17 +53,18 @@ pub struct Gateways<'a> {
     nodes: Vec<Gateway<'a>>,
     positions: HashMap<&'a NodeName, usize>,
     groups: BTreeMap<&'a PoolName, Group>,
+    fabrics: &'a BTreeMap<ProviderKind, Fabric>,
 }
 
 impl<'a> Gateways<'a> {
     /// Looks at every node once, and once more for every pool.
-    pub fn new(snapshot: &'a Snapshot) -> Self {
+    pub fn new(snapshot: &'a Snapshot, fabrics: &'a BTreeMap<ProviderKind, Fabric>) -> Self {
         let absent = presence::absent(snapshot);
         let zones: BTreeSet<&str> =
             snapshot.nodes.values().map(|node| node.zone.as_str()).collect();
         let zones: BTreeMap<&str, usize> = zones.into_iter().zip(0..).collect();
         let mut gateways =
-            Self { nodes: Vec::new(), positions: HashMap::new(), groups: BTreeMap::new() };
+            Self { nodes: Vec::new(), positions: HashMap::new(), groups: BTreeMap::new(), fabrics };
         for (name, node) in &snapshot.nodes {
             let egress = snapshot.egress_nodes.get(name).map(|stored| &stored.value);
             let links = egress.into_iter().flat_map(|egress| &egress.status.uplinks);
@@ -86,12 +91,12 @@ impl<'a> Gateways<'a> {
             selected: snapshot.nodes.values().map(|n| pool.gateways.matches(&n.labels)).collect(),
             subnets: BTreeMap::new(),
             most: usize::try_from(pool.max_addresses_per_node).unwrap_or(usize::MAX),
-            supported: match pool.provider {
-                ProviderKind::L2 | ProviderKind::Aws => true,
-            },
+            provider: pool.provider,
+            fit: Vec::new(),
         };
         for (position, (gateway, selected)) in self.nodes.iter().zip(&group.selected).enumerate() {
             if *selected && gateway.unfit.is_none() {
+                group.fit.push(position);
                 for span in &gateway.subnets {
                     group.subnets.entry(*span).or_default().push(position);
                 }
@@ -126,6 +131,10 @@ impl<'a> Gateways<'a> {
     /// The positions of the gateways that may carry `address` of `pool`, in order of name.
     pub(super) fn serving(&self, pool: &PoolName, address: IpAddr) -> Vec<usize> {
         let Some(group) = self.groups.get(pool) else { return Vec::new() };
+        if group.provider.fabric_is_fence() {
+            let serves = |at: &&usize| self.cloud_serves(group, **at, address) == Some(true);
+            return group.fit.iter().filter(serves).copied().collect();
+        }
         let found = group.subnets.iter().filter(|(span, _)| span.contains(address));
         let mut lists: Vec<&Vec<usize>> = found.map(|(_, positions)| positions).collect();
         match (lists.pop(), lists.is_empty()) {
@@ -158,10 +167,35 @@ impl<'a> Gateways<'a> {
         if group.is_none_or(|group| group.selected.get(position) != Some(&true)) {
             return Some(Ineligible::NotSelected);
         }
-        // On L2 an address lives in a subnet of an uplink: elsewhere nobody would ask for it.
-        let serves = group.is_some_and(|group| group.supported)
-            && gateway.subnets.iter().any(|span| span.contains(address));
+        let serves = match group {
+            // What is not known (yet) moves nothing.
+            Some(group) if group.provider.fabric_is_fence() => {
+                self.cloud_serves(group, position, address) != Some(false)
+            }
+            // On L2 an address lives in a subnet of an uplink: elsewhere nobody would ask for it.
+            _ => gateway.subnets.iter().any(|span| span.contains(address)),
+        };
         gateway.unfit.or((!serves).then_some(Ineligible::WrongSubnet))
+    }
+
+    fn cloud_serves(&self, group: &Group, position: usize, address: IpAddr) -> Option<bool> {
+        let fabric = self.fabrics.get(&group.provider)?;
+        fabric.can_serve(self.nodes.get(position)?.name, address)
+    }
+
+    /// How many more addresses of the pool's cloud a node can take that are not there yet, and
+    /// whether `address` is; `None` outside clouds, and where that is not known.
+    pub(super) fn room_in_cloud(
+        &self,
+        pool: &PoolName,
+        position: usize,
+        address: IpAddr,
+    ) -> Option<(usize, bool)> {
+        let provider = self.groups.get(pool)?.provider;
+        let fabric = self.fabrics.get(&provider)?;
+        let name = self.nodes.get(position)?.name;
+        let free = usize::try_from(fabric.offers.get(name)?.free).unwrap_or(usize::MAX);
+        Some((free, fabric.is_at(name, address)))
     }
 }
 

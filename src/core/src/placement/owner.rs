@@ -29,7 +29,7 @@ pub(super) fn choose(
         match &plan.owner {
             Some(owner) if fixed || view.reason_to_move(plan).is_none() => {
                 if let Some(owner) = gateways.position(owner) {
-                    loads.add(&plan.pool, owner);
+                    loads.add(gateways, &plan.pool, *address, owner);
                 }
             }
             _ if fixed => {}
@@ -44,7 +44,7 @@ pub(super) fn choose(
             moves.insert(address, why);
         }
         if let Some(owner) = plan.owner.as_ref().and_then(|owner| gateways.position(owner)) {
-            loads.add(&plan.pool, owner);
+            loads.add(gateways, &plan.pool, address, owner);
         }
     }
     moves
@@ -102,7 +102,7 @@ impl View<'_> {
     }
 
     fn fits(&self, plan: &AddressPlan, node: &NodeName, loads: &Loads) -> bool {
-        let room = |position| loads.has_room(self.gateways, &plan.pool, position);
+        let room = |position| loads.has_room(self.gateways, &plan.pool, self.address, position);
         self.ineligible(plan, node).is_none() && self.gateways.position(node).is_some_and(room)
     }
 
@@ -171,7 +171,7 @@ impl View<'_> {
         let seed = hash::seed(self.address);
         let positions = self.gateways.serving(&plan.pool, self.address).into_iter();
         positions
-            .filter(|position| loads.has_room(self.gateways, &plan.pool, *position))
+            .filter(|at| loads.has_room(self.gateways, &plan.pool, self.address, *at))
             .filter_map(|position| Some((position, self.gateways.get(position)?)))
             .min_by_key(|(position, gateway)| {
                 let weight = hash::weight(seed, gateway.seed);

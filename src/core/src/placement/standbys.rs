@@ -38,7 +38,7 @@ impl Backing {
 pub(super) fn choose(
     gateways: &Gateways<'_>,
     plans: &mut BTreeMap<IpAddr, AddressPlan>,
-    loads: &Loads,
+    loads: &mut Loads,
 ) {
     let mut backing = Backing { total: vec![0; gateways.len()], first: HashMap::new() };
     for (address, plan) in plans.iter_mut().filter(|(_, plan)| !is_fixed(gateways, plan)) {
@@ -47,6 +47,7 @@ pub(super) fn choose(
         for (rank, node) in plan.standbys.iter().enumerate() {
             if let Some(node) = gateways.position(node) {
                 backing.add(owner, node, rank == 0);
+                loads.reserve(gateways, &plan.pool, *address, node);
             }
         }
     }
@@ -62,7 +63,7 @@ fn keep(gateways: &Gateways<'_>, address: IpAddr, plan: &mut AddressPlan, loads:
     standbys.retain(|node| {
         owner.as_ref() != Some(node)
             && gateways.ineligible(pool, address, node).is_none()
-            && gateways.position(node).is_some_and(|at| loads.has_room(gateways, pool, at))
+            && gateways.position(node).is_some_and(|at| loads.has_room(gateways, pool, address, at))
     });
     standbys.truncate(MAX_STANDBYS);
 }
@@ -71,7 +72,7 @@ fn fill(
     gateways: &Gateways<'_>,
     address: IpAddr,
     plan: &mut AddressPlan,
-    loads: &Loads,
+    loads: &mut Loads,
     backing: &mut Backing,
 ) {
     let seed = hash::seed(address);
@@ -81,7 +82,7 @@ fn fill(
     let zone = |position: usize| gateways.get(position).map(|gateway| gateway.zone);
     let mut zones: BTreeSet<usize> = ranks.iter().filter_map(|position| zone(*position)).collect();
     let mut left = gateways.serving(&plan.pool, address);
-    left.retain(|at| !ranks.contains(at) && loads.has_room(gateways, &plan.pool, *at));
+    left.retain(|at| !ranks.contains(at) && loads.has_room(gateways, &plan.pool, address, *at));
     while plan.standbys.len() < MAX_STANDBYS {
         let first = plan.standbys.is_empty();
         // Positions are in order of name: the last tie-break.
@@ -98,6 +99,7 @@ fn fill(
         let Some(gateway) = gateways.get(position) else { return };
         plan.standbys.push(gateway.name.clone());
         backing.add(owner, position, first);
+        loads.reserve(gateways, &plan.pool, address, position);
         zones.insert(gateway.zone);
         left.remove(at);
     }

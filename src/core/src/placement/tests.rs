@@ -99,7 +99,8 @@ fn who_may_carry_an_address_and_why_not() {
     world.spec("g4").drain = true;
     world.status("g5").uplinks =
         vec![Uplink { name: "eth0".into(), subnets: vec![net("198.51.100.0/24")] }];
-    let gateways = Gateways::new(&world.snapshot);
+    let fabrics = BTreeMap::new();
+    let gateways = Gateways::new(&world.snapshot, &fabrics);
     let why = |node: &str| gateways.ineligible(&"partners".into(), ip("192.0.2.100"), &node.into());
     assert_eq!(why("g1"), Some(Ineligible::NotSelected));
     assert_eq!(why("g2"), Some(Ineligible::NoAgent));

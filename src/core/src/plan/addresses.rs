@@ -3,6 +3,7 @@ use std::net::IpAddr;
 
 use crate::binding::Bindings;
 use crate::blocks::{END_AFTER, SpecDraft};
+use crate::fabric::Fabric;
 use crate::model::{
     AddressEnd, AddressPlan, ClaimRef, Millis, NodeName, Pool, PoolName, ProviderKind, Snapshot,
     Timestamp,
@@ -14,6 +15,9 @@ use super::{Action, Memory, Note, about_claim};
 
 /// Lease of a pool that does not say (DESIGN.md section 4).
 const LEASE: Millis = Millis(450);
+
+/// Lease in a cloud: a move costs API calls there.
+const CLOUD_LEASE: Millis = Millis::from_secs(2);
 
 /// Lease of a pool whose selector matches exactly one node: nobody could take over, and a restart
 /// should cost nothing.
@@ -147,7 +151,9 @@ impl Addresses {
             }
         }
         for (address, plan) in &self.plans {
-            if plan.owner.is_none() && !snapshot.addresses.contains_key(address) {
+            // A cloud is asked who can serve an address when it is in use.
+            let decided = !plan.in_cloud();
+            if decided && plan.owner.is_none() && !snapshot.addresses.contains_key(address) {
                 let message = "no node may carry it: label a gateway with an uplink in its subnet";
                 let note = Note::warning(
                     about_claim(&plan.claim),
@@ -185,10 +191,12 @@ impl Addresses {
     }
 
     /// The addresses that are free: a majority of the newest voter set has acknowledged the fence
-    /// (rule 17), and no block is left in any of the specs as the plan leaves them.
+    /// (rule 17), no block is left in any of the specs as the plan leaves them, and a cloud has
+    /// taken it off every gateway.
     pub(super) fn free(
         &self,
         snapshot: &Snapshot,
+        memory: &Memory,
         specs: &BTreeMap<NodeName, SpecDraft>,
     ) -> BTreeSet<IpAddr> {
         let grants = specs.values().flat_map(|spec| &spec.grants);
@@ -199,11 +207,17 @@ impl Addresses {
                 plan.is_revoked()
                     && !self.fences.contains(address)
                     && !leased.contains(address)
+                    && is_detached(memory, **address, plan)
                     && is_acknowledged(snapshot, **address, plan.fence)
             })
             .map(|(address, _)| *address)
             .collect()
     }
+}
+
+fn is_detached(memory: &Memory, address: IpAddr, plan: &AddressPlan) -> bool {
+    let gone = |fabric: &Fabric| fabric.gone.contains(&address);
+    !plan.in_cloud() || memory.fabric_of(plan).is_some_and(gone)
 }
 
 /// Whether a majority of the newest voter set has acknowledged a fence of an address.
@@ -269,7 +283,11 @@ fn leases(snapshot: &Snapshot, t_max: Millis) -> BTreeMap<PoolName, Millis> {
                 .take(2)
                 .count()
         };
-        let default = || if selected(pool) == 1 { LONE_LEASE } else { LEASE };
+        let default = || match () {
+            () if selected(pool) == 1 => LONE_LEASE,
+            () if pool.provider.fabric_is_fence() => CLOUD_LEASE,
+            () => LEASE,
+        };
         pool.failover.lease.unwrap_or_else(default).min(t_max)
     };
     snapshot.pools.iter().map(|(name, stored)| (name.clone(), lease(&stored.value.0))).collect()

@@ -2,7 +2,8 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use ipnet::IpNet;
 
-use crate::model::{Millis, NodeName, Snapshot, Timestamp};
+use crate::fabric::Fabric;
+use crate::model::{AddressPlan, Millis, NodeName, ProviderKind, Snapshot, Timestamp};
 use crate::presence;
 
 /// What the leader remembers between plans: since when nodes are absent or back.
@@ -16,6 +17,8 @@ pub struct Memory {
     pub absent_since: BTreeMap<NodeName, Timestamp>,
     /// Nodes that are present, since.
     pub present_since: BTreeMap<NodeName, Timestamp>,
+    /// What is known of each cloud; put here by the caller as it changes.
+    pub fabrics: BTreeMap<ProviderKind, Fabric>,
 }
 
 impl Memory {
@@ -33,6 +36,11 @@ impl Memory {
                 self.present_since.entry(node.clone()).or_insert(now);
             }
         }
+    }
+
+    /// What is known of the cloud that an address is in.
+    pub fn fabric_of(&self, plan: &AddressPlan) -> Option<&Fabric> {
+        self.fabrics.get(&plan.provider)
     }
 
     /// Whether `node` has been absent for `length` at least.

@@ -70,10 +70,12 @@ pub fn granted_blocks(
     blocks
 }
 
-/// The nodes in an address's plan: owner, standbys, and who holds it by the status.
+/// The nodes in an address's plan: owner, standbys, and who has it by the status: its holder, and
+/// whom a cloud delivers it to.
 pub fn nodes_of(address: &EgressAddress) -> BTreeSet<&NodeName> {
     let holder = address.status.holding.as_ref().map(|holding| &holding.node);
-    address.plan.owner.iter().chain(&address.plan.standbys).chain(holder).collect()
+    let attached = address.status.attachment.as_ref().map(|attachment| &attachment.node);
+    address.plan.owner.iter().chain(&address.plan.standbys).chain(holder).chain(attached).collect()
 }
 
 /// The gateways of the cluster: every node in the plan of any address, with its underlay addresses.
@@ -89,7 +91,8 @@ pub fn gateways_of(snapshot: &Snapshot) -> BTreeMap<NodeName, Vec<IpAddr>> {
         .collect()
 }
 
-/// The addresses whose plan gives `me` a rank (0: owner), with the plan.
+/// The addresses whose plan gives `me` a rank (0: owner), with the plan; behind them what a cloud
+/// still delivers to `me`, as the last rank.
 ///
 /// Guarantees: nothing that has been revoked (LEASES.md rule 17: its fence keeps `me` from asking,
 /// and asking would be wrong).
@@ -103,7 +106,9 @@ pub fn planned_for<'a>(
         if plan.is_revoked() {
             continue;
         }
-        let rank = plan.owner.iter().chain(&plan.standbys).position(|node| node == me);
+        let attached = stored.value.status.attachment.as_ref().map(|attachment| &attachment.node);
+        let mut ranks = plan.owner.iter().chain(&plan.standbys).chain(attached);
+        let rank = ranks.position(|node| node == me);
         if let Some(rank) = rank {
             // Without an owner the first standby is still rank 1: only an owner asks at once.
             let rank = if plan.owner.is_none() { rank + 1 } else { rank };

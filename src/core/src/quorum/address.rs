@@ -113,6 +113,9 @@ impl Address {
         if let Some(deadline) = self.coming.as_ref().and_then(|coming| coming.deadline) {
             return (AddressState::Coming, Some(me.clone()), armed(deadline));
         }
+        if plan.is_some_and(|plan| plan.delivers_to(me) && !plan.revoked) {
+            return (AddressState::Held, Some(me.clone()), None);
+        }
         let past = Some(BootTime(0));
         if let Some(leaving) = &self.leaving {
             return (AddressState::Leaving, Some(leaving.to.clone()), past);
@@ -167,13 +170,17 @@ impl Machine {
         if entry.holder().is_some() {
             return self.know_epoch(ask.address, ask.epoch);
         }
-        entry.heard = Some(now.boot.0);
+        // Who restarts is waited for, whatever of it is still on its way.
+        entry.heard = entry.heard.max(Some(now.boot.0));
         let succeeds = entry.coming.as_ref().is_some_and(|coming| coming.from == *from);
         let role = entry.role.clone();
         match role {
             Role::PreVote(_) => entry.role = Role::Idle,
             Role::Vote(_) if !succeeds => self.release(now, &[(ask.address, None)], out),
             _ => {}
+        }
+        if self.is_unarmed(ask.address) {
+            return self.know_epoch(ask.address, ask.epoch);
         }
         self.learn_holder(ask.address, &holding(from, ask.epoch), out);
     }

@@ -265,6 +265,7 @@ impl Machine {
             return;
         }
         self.stopping = true;
+        self.ask_to_wait(out);
         if !handover {
             self.stopped = true;
             return out.report(Report::Stopped);
@@ -297,7 +298,7 @@ impl Machine {
             let Some(holder) = entry.holder() else { continue };
             let Some(plan) = self.plan(*address) else { continue };
             let mut others = plan.ranks().filter(|node| **node != self.config.me).cloned();
-            if plan.paused {
+            if plan.paused || plan.unarmed {
                 continue;
             }
             match &holder.handover {
@@ -326,12 +327,13 @@ impl Machine {
         self.leave(now, &alone, out);
     }
 
-    /// Said once every repetition has been sent and nothing is held but what is paused: that is
-    /// neither handed over nor released, and ends with its kernel deadline.
+    /// Said once every repetition has been sent and nothing is held but what is paused or in a
+    /// cloud: that is neither handed over nor released, and ends with its kernel deadline or with
+    /// the fabric.
     pub(super) fn finish_stop(&mut self, out: &mut Out) {
-        let paused = |address| self.plan(address).is_some_and(|plan| plan.paused);
+        let stays = |address| self.plan(address).is_some_and(|plan| plan.paused || plan.unarmed);
         let mut held = self.addresses.iter().filter(|(_, entry)| entry.holder().is_some());
-        let mut holds = || held.any(|(address, _)| !paused(*address));
+        let mut holds = || held.any(|(address, _)| !stays(*address));
         if self.stopping && !self.stopped && self.again.is_empty() && !holds() {
             self.stopped = true;
             out.report(Report::Stopped);

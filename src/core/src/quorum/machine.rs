@@ -207,6 +207,7 @@ impl Machine {
                 self.on_grants_applied(from, address, epoch, out);
             }
             Message::Move(step) => self.on_move(now, from, step, out),
+            Message::Wait(addresses) => self.on_wait(now, from, &addresses),
         }
     }
 

@@ -111,6 +111,8 @@ pub enum Message {
     },
     /// A step of a planned move.
     Move(Move),
+    /// The sender restarts and asks its standbys to wait for it (clouds; a hint).
+    Wait(Vec<IpAddr>),
 }
 
 /// One datagram of a round.

@@ -27,6 +27,9 @@ impl Machine {
 
     /// To be told now, without waiting for an earlier pause to end.
     pub(super) fn notify(&mut self, now: Now, address: IpAddr, receivers: BTreeSet<NodeName>) {
+        if !self.may_announce(address) {
+            return;
+        }
         for node in receivers {
             let outgoing = self.outgoing.entry(node).or_default();
             outgoing.pending.insert(address);

@@ -154,14 +154,19 @@ impl Machine {
             }
             entry.ranked = ranked;
         }
-        if let Some(holding) = &plan.holding {
-            self.learn_holder(address, holding, out);
+        match &plan.holding {
+            Some(holding) if plan.may_announce(&holding.node) => {
+                self.learn_holder(address, holding, out);
+            }
+            Some(holding) => self.know_epoch(address, holding.epoch.counter),
+            None => {}
         }
         if plan.directors.contains(&me) {
             self.directed.entry(address).or_insert_with(|| Directed::new(now));
         }
         self.read_as_holder(now, address, &plan, before, out);
-        if self.addresses.get(&address).is_some_and(|entry| entry.kernel.is_none()) {
+        let never = |entry: &Address| entry.kernel.is_none();
+        if plan.unarmed || self.addresses.get(&address).is_some_and(never) {
             self.refresh_kernel(address, out);
         }
     }
@@ -184,6 +189,7 @@ impl Machine {
         before: Option<&AddressView>,
         out: &mut Out,
     ) {
+        let me = self.config.me.clone();
         let fence = self.addresses.get(&address).and_then(|entry| Some(entry.holder()?.fence));
         let fenced = fence.is_some_and(|fence| plan.fence > fence);
         if fenced || (plan.revoked && self.is_active(address)) {
@@ -199,9 +205,11 @@ impl Machine {
         let told = |plan: &AddressView| -> BTreeSet<NodeName> {
             plan.directors.union(&plan.gateways).cloned().collect()
         };
+        // What was not to be announced has been told to nobody.
+        let before = before.filter(|before| before.may_announce(&me));
         let old = before.map(told).unwrap_or_default();
         let mut new: BTreeSet<NodeName> = told(plan).difference(&old).cloned().collect();
-        new.remove(&self.config.me);
+        new.remove(&me);
         if !new.is_empty() {
             self.notify(now, address, new);
         }

@@ -117,6 +117,9 @@ pub struct AddressView {
     pub paused: bool,
     /// The fabric is the fence (clouds): the kernel deadline is not armed.
     pub unarmed: bool,
+    /// The node that the fabric was last seen to deliver to; without meaning where it is no fence.
+    #[serde(default)]
+    pub attached: Option<NodeName>,
     /// Who probes and announces: true for L2, false where a cloud attaches.
     pub announces: bool,
     /// Nodes with a port block of the address, ended grants in quarantine included.

@@ -34,6 +34,7 @@ pub(super) fn first(setup: &Setup) -> View {
             revoked: false,
             paused: false,
             unarmed: false,
+            attached: None,
             announces: true,
             directors: all.iter().cloned().collect(),
             gateways: all.iter().cloned().collect(),

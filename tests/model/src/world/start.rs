@@ -32,6 +32,7 @@ pub fn store(voters: &VoterSet, ranks: &[u8], lease: Millis, t_max: Millis) -> V
         revoked: false,
         paused: false,
         unarmed: false,
+        attached: None,
         announces: false,
         directors: BTreeSet::new(),
         gateways: BTreeSet::new(),

@@ -1,0 +1,255 @@
+use std::collections::{BTreeMap, BTreeSet};
+use std::net::IpAddr;
+
+use super::task::{Key, Task};
+use super::{Fabric, Wanted};
+use crate::model::{Labels, Millis, NodeName, PoolName, ProviderKind, Snapshot, Timestamp};
+
+/// How long a gateway that could not be made ready for an address is taken to stay so.
+const REFUSED_FOR: Millis = Millis::from_secs(600);
+
+/// What a gateway was last made ready for, and where those addresses were then.
+pub(super) type Basis = BTreeMap<IpAddr, Option<NodeName>>;
+
+/// The leader's work in one cloud: what it knows, what is under way, what waits.
+#[derive(Clone, Debug)]
+pub struct Desk {
+    kind: ProviderKind,
+    interval: Millis,
+    pub(super) fabric: Fabric,
+    pub(super) wanted: Wanted,
+    pub(super) under_way: BTreeMap<Key, Basis>,
+    /// What failed, and when it is tried again. Another task of the same key does not wait.
+    pub(super) pauses: BTreeMap<Key, (Task, Timestamp)>,
+    pub(super) scanned: Option<(Task, Timestamp)>,
+    /// Addresses that a task was under way for since the scan that is under way began.
+    pub(super) touched: BTreeSet<IpAddr>,
+    pub(super) searched: BTreeMap<PoolName, (Labels, Timestamp)>,
+    pub(super) ready_for: BTreeMap<NodeName, Basis>,
+    pub(super) refused_at: BTreeMap<(NodeName, IpAddr), Timestamp>,
+    pub(super) detached: BTreeMap<IpAddr, BTreeSet<NodeName>>,
+}
+
+impl Desk {
+    /// A desk that has seen nothing; the cloud is read at least every `interval`.
+    pub fn new(kind: ProviderKind, interval: Millis) -> Self {
+        Self {
+            kind,
+            interval,
+            fabric: Fabric::default(),
+            wanted: Wanted::default(),
+            under_way: BTreeMap::new(),
+            pauses: BTreeMap::new(),
+            scanned: None,
+            touched: BTreeSet::new(),
+            searched: BTreeMap::new(),
+            ready_for: BTreeMap::new(),
+            refused_at: BTreeMap::new(),
+            detached: BTreeMap::new(),
+        }
+    }
+
+    /// What is known.
+    pub fn fabric(&self) -> &Fabric {
+        &self.fabric
+    }
+
+    /// What was wanted when [`Desk::tasks`] was last asked.
+    pub fn wanted(&self) -> &Wanted {
+        &self.wanted
+    }
+
+    /// What to begin now: all of it counts as under way until [`Desk::done`]. Attachments come
+    /// first: connections wait for them.
+    pub fn tasks(&mut self, snapshot: &Snapshot, now: Timestamp) -> Vec<Task> {
+        self.wanted = Wanted::of(snapshot, self.kind);
+        self.learn(snapshot);
+        self.forget(now);
+        self.note_gone();
+        if !self.wanted.any {
+            return Vec::new();
+        }
+        let due = self.attachments();
+        let scan = self.scan(now);
+        let preparations = self.preparations(scan.is_some());
+        let tasks = due.into_iter().chain(scan).chain(self.searches(now)).chain(preparations);
+        let tasks: Vec<Task> = tasks.filter(|task| self.is_due(task, now)).collect();
+        for task in &tasks {
+            self.begin(task);
+        }
+        tasks
+    }
+
+    fn begin(&mut self, task: &Task) {
+        let mut basis = Basis::new();
+        match task {
+            Task::Scan { .. } => self.touched = self.busy_addresses(),
+            Task::Attach { address, .. } => {
+                self.touched.insert(*address);
+                self.detached.remove(address);
+            }
+            Task::Detach { address, .. } => {
+                self.touched.insert(*address);
+            }
+            Task::Prepare { node, addresses } => {
+                basis = self.basis(addresses);
+                for (_, from) in self.detached.iter_mut().filter(|(a, _)| addresses.contains(a)) {
+                    from.remove(node);
+                }
+            }
+            Task::Discover { .. } => {}
+        }
+        self.under_way.insert(task.key(), basis);
+    }
+
+    /// Revoked addresses of which nothing is left anywhere.
+    pub(super) fn note_gone(&mut self) {
+        for (address, nodes) in &self.wanted.nowhere {
+            let done = self.detached.get(address);
+            let all = done.map_or(nodes.is_empty(), |done| nodes.is_subset(done));
+            if all && !self.under_way.contains_key(&Key::Address(*address)) {
+                self.fabric.gone.insert(*address);
+            }
+        }
+    }
+
+    /// When to ask again although nothing has changed.
+    pub fn wake_at(&self) -> Option<Timestamp> {
+        if !self.wanted.any {
+            return None;
+        }
+        let scan = self.scanned.as_ref().map(|(_, at)| *at + self.interval);
+        let searches = self.searched.values().map(|(_, at)| *at + self.interval);
+        let pauses = self.pauses.values().map(|(_, at)| *at);
+        scan.into_iter().chain(searches).chain(pauses).min()
+    }
+
+    /// Until this process has read the cloud, the statuses count.
+    fn learn(&mut self, snapshot: &Snapshot) {
+        for address in &self.wanted.addresses {
+            let Some(stored) = snapshot.addresses.get(address) else { continue };
+            let status = &stored.value.status;
+            if let (false, Some(attachment)) = (self.fabric.seen, &status.attachment) {
+                self.fabric.attached.entry(*address).or_insert_with(|| attachment.clone());
+            }
+            for ready in &status.prepared {
+                if !self.ready_for.contains_key(&ready.node)
+                    && !self.detached.get(address).is_some_and(|from| from.contains(&ready.node))
+                {
+                    let there = self.fabric.prepared.entry(ready.node.clone()).or_default();
+                    there.entry(*address).or_insert_with(|| ready.clone());
+                }
+            }
+        }
+    }
+
+    fn forget(&mut self, now: Timestamp) {
+        let Self { wanted, fabric, .. } = self;
+        let used = |address: &IpAddr| wanted.addresses.contains(address);
+        fabric.attached.retain(|address, _| used(address));
+        fabric.faults.retain(|address, _| used(address));
+        fabric.gone.retain(|address| wanted.nowhere.contains_key(address));
+        for ready in fabric.prepared.values_mut() {
+            ready.retain(|address, _| used(address));
+        }
+        fabric.found.retain(|pool, _| wanted.tags.contains_key(pool));
+        fabric.not_found.retain(|pool, _| wanted.tags.contains_key(pool));
+        self.detached.retain(|address, _| used(address));
+        self.searched.retain(|pool, _| wanted.tags.contains_key(pool));
+        self.refused_at.retain(|(_, address), at| used(address) && now.since(*at) < REFUSED_FOR);
+        let refused = &self.refused_at;
+        fabric.refused.retain(|key, _| refused.contains_key(key));
+    }
+
+    fn is_due(&self, task: &Task, now: Timestamp) -> bool {
+        let key = task.key();
+        let paused = self.pauses.get(&key);
+        !self.under_way.contains_key(&key)
+            && paused.is_none_or(|(failed, until)| failed != task || *until <= now)
+    }
+
+    fn busy_addresses(&self) -> BTreeSet<IpAddr> {
+        let busy = self.under_way.keys().filter_map(|key| match key {
+            Key::Address(address) => Some(*address),
+            _ => None,
+        });
+        busy.collect()
+    }
+
+    fn attachments(&self) -> Vec<Task> {
+        let mut tasks = Vec::new();
+        for (address, node) in &self.wanted.at {
+            if self.fabric.attached.get(address).is_none_or(|at| at.node != *node) {
+                tasks.push(Task::Attach { address: *address, node: node.clone() });
+            }
+        }
+        for (address, nodes) in &self.wanted.nowhere {
+            // A gateway that is being made ready may still get something for it.
+            let preparing = |node: &NodeName| self.under_way.contains_key(&Key::Node(node.clone()));
+            let done = self.detached.get(address);
+            let left = |node: &&NodeName| !done.is_some_and(|done| done.contains(*node));
+            if let Some(node) = nodes.iter().find(left)
+                && !nodes.iter().any(preparing)
+            {
+                tasks.push(Task::Detach { address: *address, node: node.clone() });
+            }
+        }
+        let left_behind = self.wanted.left_behind.iter().filter(|(address, node)| {
+            !self.detached.get(address).is_some_and(|from| from.contains(node))
+                && self.fabric.attached.get(address).is_none_or(|at| at.node != *node)
+        });
+        tasks.extend(
+            left_behind
+                .map(|(address, node)| Task::Detach { address: *address, node: node.clone() }),
+        );
+        let mut keys = BTreeSet::new();
+        tasks.retain(|task| keys.insert(task.key()));
+        tasks
+    }
+
+    fn scan(&self, now: Timestamp) -> Option<Task> {
+        let scan = Task::Scan {
+            addresses: self.wanted.addresses.clone(),
+            nodes: self.wanted.nodes.keys().cloned().collect(),
+        };
+        let fresh = |(last, at): &(Task, Timestamp)| {
+            self.fabric.seen && *last == scan && now.since(*at) < self.interval
+        };
+        let due = !self.scanned.as_ref().is_some_and(fresh);
+        (due && self.is_due(&scan, now)).then_some(scan)
+    }
+
+    fn searches(&self, now: Timestamp) -> Vec<Task> {
+        let fresh = |pool: &PoolName, tags: &Labels| {
+            let last = self.searched.get(pool);
+            last.is_some_and(|(last, at)| last == tags && now.since(*at) < self.interval)
+        };
+        let due = self.wanted.tags.iter().filter(|(pool, tags)| !fresh(pool, tags));
+        due.map(|(pool, tags)| Task::Discover { pool: pool.clone(), tags: tags.clone() }).collect()
+    }
+
+    fn basis(&self, addresses: &BTreeSet<IpAddr>) -> Basis {
+        let node = |address| self.fabric.attached.get(address).map(|at| at.node.clone());
+        addresses.iter().map(|address| (*address, node(address))).collect()
+    }
+
+    /// At every change of the plan, when an address has moved, and beside every scan (whose reads
+    /// they share).
+    fn preparations(&self, all: bool) -> Vec<Task> {
+        let due = |(node, addresses): &(&NodeName, &BTreeSet<IpAddr>)| {
+            let known = self.wanted.nodes.contains_key(*node);
+            let done = self.ready_for.get(*node);
+            let something = done.is_some_and(|done| !done.is_empty()) || !addresses.is_empty();
+            let has = self.fabric.prepared.get(*node).is_some_and(|ready| !ready.is_empty());
+            let stale = done.is_none_or(|done| *done != self.basis(addresses));
+            known && ((something || has) && (all || stale))
+        };
+        let ready = self.wanted.ready.iter().filter(due);
+        ready
+            .map(|(node, addresses)| Task::Prepare {
+                node: node.clone(),
+                addresses: addresses.clone(),
+            })
+            .collect()
+    }
+}

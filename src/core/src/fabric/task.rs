@@ -1,0 +1,94 @@
+use std::collections::{BTreeMap, BTreeSet};
+use std::net::IpAddr;
+
+use super::NodeOffer;
+use crate::model::{Attachment, Labels, Millis, NodeName, PoolName};
+
+/// Something to do in a cloud; each is idempotent.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Task {
+    /// Look where the addresses are and what the gateways offer.
+    Scan {
+        /// Every address in use.
+        addresses: BTreeSet<IpAddr>,
+        /// Every gateway.
+        nodes: BTreeSet<NodeName>,
+    },
+    /// Find the addresses of a pool.
+    Discover {
+        /// Which.
+        pool: PoolName,
+        /// By these tags.
+        tags: Labels,
+    },
+    /// Attach an address to its holder.
+    Attach {
+        /// Which.
+        address: IpAddr,
+        /// To whom.
+        node: NodeName,
+    },
+    /// Take an address off a node.
+    Detach {
+        /// Which.
+        address: IpAddr,
+        /// From whom.
+        node: NodeName,
+    },
+    /// Make a gateway ready for these addresses and no others.
+    Prepare {
+        /// Which.
+        node: NodeName,
+        /// For these.
+        addresses: BTreeSet<IpAddr>,
+    },
+}
+
+/// What came of a task.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Outcome {
+    /// Of a scan.
+    Seen {
+        /// Where the addresses are.
+        attached: BTreeMap<IpAddr, Attachment>,
+        /// What the gateways offer.
+        offers: BTreeMap<NodeName, NodeOffer>,
+    },
+    /// Of a search.
+    Found(BTreeSet<IpAddr>),
+    /// Of an attachment.
+    Attached(Attachment),
+    /// Of a detachment: it is not there.
+    Detached,
+    /// Of a preparation: for each address what is ready there, or why not.
+    Prepared(BTreeMap<IpAddr, Result<Attachment, String>>),
+}
+
+/// Why a task failed.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Failure {
+    /// It is tried again after this.
+    pub wait: Millis,
+    /// For people: what is so and what to do.
+    pub message: String,
+}
+
+/// One at a time of each.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) enum Key {
+    Scan,
+    Pool(PoolName),
+    Address(IpAddr),
+    Node(NodeName),
+}
+
+impl Task {
+    pub(super) fn key(&self) -> Key {
+        match self {
+            Self::Scan { .. } => Key::Scan,
+            Self::Discover { pool, .. } => Key::Pool(pool.clone()),
+            Self::Attach { address, .. } | Self::Detach { address, .. } => Key::Address(*address),
+            Self::Prepare { node, .. } => Key::Node(node.clone()),
+        }
+    }
+}

@@ -264,8 +264,10 @@ impl<S: ClusterState, C: Clock> MainLoop<S, C> {
     }
 
     fn remember(&mut self, programme: &SteeringProgramme) {
-        let Update { view, peers, endpoints, .. } = self.memory.update.clone();
-        let remembered = Remembered { view, peers, endpoints, programme: programme.clone() };
+        let Update { view, peers, endpoints, links } = self.memory.update.clone();
+        let programme = programme.clone();
+        let wires = links.into_iter().filter_map(|(at, link)| Some((at, link.wire?))).collect();
+        let remembered = Remembered { view, peers, endpoints, programme, wires };
         if let Err(error) = self.remembered.write(remembered) {
             warn!(%error, "cannot keep the snapshot for the next process");
         }
@@ -275,8 +277,8 @@ impl<S: ClusterState, C: Clock> MainLoop<S, C> {
     fn recall(&mut self) {
         let Some(remembered) = self.remembered.read() else { return };
         info!(event = "recalled", "going on with the snapshot of an earlier process");
-        let Remembered { view, peers, endpoints, programme } = remembered;
-        let links = self.links(&view);
+        let Remembered { view, peers, endpoints, programme, wires } = remembered;
+        let links = self.links(&view, &wires);
         let update = Update { view, peers, endpoints, links };
         self.lease.tell(Command::Update(Box::new(update)));
         let applied = self.datapath.apply(programme);
@@ -284,13 +286,14 @@ impl<S: ClusterState, C: Clock> MainLoop<S, C> {
     }
 
     /// How this node would carry the addresses that a kept plan gives it.
-    fn links(&self, view: &View) -> BTreeMap<IpAddr, Link> {
+    fn links(&self, view: &View, wires: &BTreeMap<IpAddr, IpAddr>) -> BTreeMap<IpAddr, Link> {
         view.addresses
             .iter()
             .filter(|(_, plan)| plan.ranks().any(|node| *node == self.me))
             .map(|(address, _)| {
-                let uplink = uplink_for(*address, self.datapath.uplinks());
-                (*address, Link { uplink, wire: None })
+                let wire = wires.get(address).copied();
+                let uplink = uplink_for(wire.unwrap_or(*address), self.datapath.uplinks());
+                (*address, Link { uplink, wire })
             })
             .collect()
     }

@@ -20,6 +20,9 @@ pub(crate) struct Remembered {
     pub(crate) peers: BTreeMap<NodeName, Peer>,
     pub(crate) endpoints: BTreeMap<NodeName, Vec<IpAddr>>,
     pub(crate) programme: SteeringProgramme,
+    /// Of egress addresses whose packets carry another one on this node's uplink: which.
+    #[serde(default)]
+    pub(crate) wires: BTreeMap<IpAddr, IpAddr>,
 }
 
 /// Its file, on a file system that a reboot empties: after a boot the plans must be read anew
@@ -81,5 +84,22 @@ mod tests {
         assert_eq!(RememberedFile::new(directory.path()).read(), Some(remembered));
         fs::write(directory.path().join("snapshot.json"), "{").unwrap();
         assert_eq!(file.read(), None);
+    }
+
+    #[test]
+    fn wire_addresses_come_back_and_an_older_file_has_none() {
+        let directory = tempfile::tempdir().unwrap();
+        let mut file = RememberedFile::new(directory.path());
+        let wires =
+            [("203.0.113.17", "10.0.1.77")].map(|(a, w)| (a.parse().unwrap(), w.parse().unwrap()));
+        let remembered = Remembered { wires: wires.into(), ..Remembered::default() };
+        file.write(remembered.clone()).unwrap();
+        let path = directory.path().join("snapshot.json");
+        assert_eq!(RememberedFile::new(directory.path()).read(), Some(remembered));
+        let mut older: serde_json::Value =
+            serde_json::from_slice(&fs::read(&path).unwrap()).unwrap();
+        older.as_object_mut().unwrap().remove("wires").unwrap();
+        fs::write(&path, older.to_string()).unwrap();
+        assert_eq!(RememberedFile::new(directory.path()).read(), Some(Remembered::default()));
     }
 }

@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use anyhow::Result;
 
+use crate::cloud::{Region, Zone};
 use crate::lab::Lab;
 use crate::node::Role;
 
@@ -48,12 +49,13 @@ pub struct LabBuilder {
     pub(crate) pods: Vec<PodSpec>,
     pub(crate) egret: Option<PathBuf>,
     pub(crate) t_max: Duration,
+    pub(crate) cloud: Option<Region>,
 }
 
 impl Default for LabBuilder {
     fn default() -> Self {
         let t_max = Duration::from_secs(1);
-        Self { gateways: 3, directors: 2, pods: Vec::new(), egret: None, t_max }
+        Self { gateways: 3, directors: 2, pods: Vec::new(), egret: None, t_max, cloud: None }
     }
 }
 
@@ -94,6 +96,16 @@ impl LabBuilder {
         self
     }
 
+    /// A cloud in the LAN's place. Needs the double of EC2 (`make setup-aws`), and Egret a binary
+    /// with the feature `aws`. Sets the longest lease to 2.5 s: the default of a lease in clouds is
+    /// 2 s.
+    #[must_use]
+    pub fn cloud(mut self, region: Region) -> Self {
+        self.cloud = Some(region);
+        self.t_max = Duration::from_millis(2500);
+        self
+    }
+
     /// Makes the namespaces, plugs everything together and starts the pods; no process of Egret
     /// runs yet.
     ///
@@ -103,9 +115,14 @@ impl LabBuilder {
         Lab::build(self)
     }
 
-    pub(crate) fn nodes(&self) -> Vec<(String, Role)> {
-        let gateways = (1..=self.gateways).map(|n| (format!("gateway-{n}"), Role::Gateway));
-        let directors = (1..=self.directors).map(|n| (format!("director-{n}"), Role::Director));
-        gateways.chain(directors).collect()
+    pub(crate) fn nodes(&self) -> Vec<(String, Role, Option<Zone>)> {
+        let zone = |role, n: u8| self.cloud.as_ref().map(|cloud| cloud.zone(role, n.into()));
+        let named = |name: &str, role, count: u8| {
+            let one = |n| (format!("{name}-{}", n + 1), role, zone(role, n));
+            (0..count).map(one).collect::<Vec<_>>()
+        };
+        let mut nodes = named("gateway", Role::Gateway, self.gateways);
+        nodes.extend(named("director", Role::Director, self.directors));
+        nodes
     }
 }

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, ensure};
 use nix::sys::signal::Signal;
 
 use crate::address::{POD_RANGES, SERVICE_RANGES};
@@ -42,6 +42,9 @@ impl Lab {
     /// # Errors
     /// Where the binary is missing or `egret init` fails.
     pub fn init_store(&mut self) -> Result<()> {
+        if self.cloud.is_some() {
+            self.check_feature()?;
+        }
         self.ask(&["init"])?;
         for name in self.node_names() {
             if !self.node(&name)?.late {
@@ -60,6 +63,12 @@ impl Lab {
         let t_max = format!("{}ms", self.t_max.as_millis());
         command.args(["controller", "--manifests", STORE, "--log-format", "json"]);
         command.args(["--t-max", &t_max]);
+        if let Some(cloud) = &self.cloud {
+            command.args(["--aws-endpoint", &cloud.url(), "--aws-region", "eu-central-1"]);
+            command.args(["--cloud-scan-interval", "5s"]);
+            command.env("AWS_ACCESS_KEY_ID", "AKIAIOSFODNN7EXAMPLE");
+            command.env("AWS_SECRET_ACCESS_KEY", "none");
+        }
         for range in POD_RANGES {
             command.args(["--pod-cidr", range]);
         }
@@ -67,6 +76,18 @@ impl Lab {
             command.args(["--service-cidr", range]);
         }
         self.controller = Some(Daemon::start(command, &self.dir().join("logs/controller.log"))?);
+        Ok(())
+    }
+
+    /// A binary without the feature would refuse every pool of the cloud.
+    fn check_feature(&self) -> Result<()> {
+        let egret = self.egret()?;
+        let help = std::process::Command::new(&egret).args(["controller", "--help"]).output()?;
+        ensure!(
+            String::from_utf8_lossy(&help.stdout).contains("--aws-endpoint"),
+            "{} is built without the cloud: cargo build -p egret --features aws",
+            egret.display()
+        );
         Ok(())
     }
 

@@ -109,6 +109,12 @@ pub trait Ground {
     /// Where that fails.
     fn find_store(&mut self) -> Result<()>;
 
+    /// The node that the fabric delivers an address to; `None` on a LAN, where whoever answers for
+    /// an address has it.
+    fn delivered_to(&self, _address: IpAddr) -> Option<String> {
+        None
+    }
+
     /// The name of the node whose uplink has this hardware address.
     fn name_of(&self, mac: Mac) -> Option<String> {
         self.names().into_iter().find(|name| self.mac_of(name) == Some(mac))
@@ -163,6 +169,28 @@ impl Surroundings {
     /// Makes the namespaces and plugs them together; the switch has no node yet.
     #[must_use]
     pub fn plug() -> Self {
+        let around = Self::bare();
+        around.address_router();
+        around.watch.batch(&format!(
+            "addr add {}/24 dev eth0\naddr add {}/64 dev eth0 nodad\n",
+            WATCH[0], WATCH[1]
+        ));
+        around
+    }
+
+    /// The same with the VPC of a cloud in the LAN's place: a switch `br0` and `br1` for the subnet
+    /// of each zone, whose only way is the router's `lan0` and `lan1`. Nobody watches there: a VPC
+    /// has no broadcast.
+    #[must_use]
+    pub fn plug_vpc() -> Self {
+        let around = Self::bare();
+        around.add_switch("br1", "r-lan1", "lan1");
+        crate::cloud::prepare_router(&around.router);
+        around
+    }
+
+    /// Namespaces, cables, the outside: everything but the router's addresses on its LANs.
+    fn bare() -> Self {
         let around = Self {
             lan: Namespace::new("lan"),
             router: Namespace::new("router"),
@@ -174,23 +202,32 @@ impl Surroundings {
             net.sysctl("net/ipv6/conf/all/accept_dad", "0");
             net.sysctl("net/ipv6/conf/default/accept_dad", "0");
         }
-        around.lan.batch("link add br0 type bridge\nlink set br0 up\n");
-        veth(&around.lan, "r-lan", &around.router, "lan0");
+        around.add_switch("br0", "r-lan", "lan0");
         veth(&around.lan, "w-lan", &around.watch, "eth0");
         veth(&around.router, "out0", &around.out, "eth0");
-        around.lan.batch("link set r-lan master br0\nlink set w-lan master br0\n");
-        around.address_router();
-        around.address_hosts();
+        around.lan.batch("link set w-lan master br0\n");
+        around.address_outside();
         around
+    }
+
+    fn add_switch(&self, bridge: &str, port: &str, device: &str) {
+        self.lan.batch(&format!("link add {bridge} type bridge\nlink set {bridge} up\n"));
+        veth(&self.lan, port, &self.router, device);
+        self.lan.batch(&format!("link set {port} master {bridge}\n"));
     }
 
     /// Plugs a namespace into the switch, as `p-NAME` there and `eth0` inside, with a hardware
     /// address of its own; returns before anything has an address.
     pub fn plug_in(&self, name: &str, mac: Mac, net: &Namespace) {
+        self.plug_into("br0", name, mac, net);
+    }
+
+    /// The same at one switch of several.
+    pub(crate) fn plug_into(&self, bridge: &str, name: &str, mac: Mac, net: &Namespace) {
         let mac = address::mac_text(mac);
         self.lan.batch(&format!(
             "link add p-{name} type veth peer name eth0 address {mac} netns {net}\n\
-             link set p-{name} master br0 up\n",
+             link set p-{name} master {bridge} up\n",
             net = net.name()
         ));
     }
@@ -211,19 +248,20 @@ impl Surroundings {
     /// A router that filters nothing: a packet that leaks with a pod's own address must reach the
     /// outside to be seen there.
     fn address_router(&self) {
+        self.router.batch(&format!(
+            "addr add {}/24 dev lan0\naddr add {}/64 dev lan0 nodad\n",
+            ROUTER[0], ROUTER[1]
+        ));
+    }
+
+    fn address_outside(&self) {
         for scope in ["all", "default", "lan0", "out0"] {
             self.router.sysctl(&format!("net/ipv4/conf/{scope}/rp_filter"), "0");
         }
         self.router.sysctl("net/ipv4/ip_forward", "1");
         self.router.sysctl("net/ipv6/conf/all/forwarding", "1");
-        self.router.batch(&format!(
-            "addr add {}/24 dev lan0\naddr add {}/64 dev lan0 nodad\n\
-             addr add 198.51.100.1/24 dev out0\naddr add 2001:db8:6::1/64 dev out0 nodad\n",
-            ROUTER[0], ROUTER[1]
-        ));
-    }
-
-    fn address_hosts(&self) {
+        self.router
+            .batch("addr add 198.51.100.1/24 dev out0\naddr add 2001:db8:6::1/64 dev out0 nodad\n");
         let mut lines = String::new();
         for index in 0..OUTSIDE_COUNT {
             for (family, bits) in [(Family::V4, 24), (Family::V6, 64)] {
@@ -239,9 +277,5 @@ impl Surroundings {
         }
         lines += "route add default via 198.51.100.1\nroute add ::/0 via 2001:db8:6::1\n";
         self.out.batch(&lines);
-        self.watch.batch(&format!(
-            "addr add {}/24 dev eth0\naddr add {}/64 dev eth0 nodad\n",
-            WATCH[0], WATCH[1]
-        ));
     }
 }

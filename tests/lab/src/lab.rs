@@ -10,11 +10,12 @@ use tempfile::TempDir;
 use crate::address;
 use crate::builder::{LabBuilder, PodSpec};
 use crate::clock::Stamp;
+use crate::cloud::Cloud;
 use crate::ground::Surroundings;
 use crate::journal::Journal;
 use crate::machine::{Machine, STORE};
 use crate::manifest::{namespace_manifest, node_manifest, pod_manifest};
-use crate::node::{Node, PODS, Pod, Role};
+use crate::node::{Node, PODS, Pod};
 use crate::process::Daemon;
 
 mod ground;
@@ -37,6 +38,7 @@ pub struct Lab {
     pub(crate) around: Surroundings,
     pub(crate) egret: Option<PathBuf>,
     pub(crate) t_max: Duration,
+    pub(crate) cloud: Option<Cloud>,
     journal: Journal,
     dir: TempDir,
 }
@@ -65,14 +67,22 @@ impl Lab {
             nodes: Vec::new(),
             controller: None,
             control,
-            around: Surroundings::plug(),
+            around: match plan.cloud {
+                None => Surroundings::plug(),
+                Some(_) => Surroundings::plug_vpc(),
+            },
             egret: plan.egret.clone(),
             t_max: plan.t_max,
+            cloud: None,
             journal: Journal::new(dir.path().join("logs")),
             dir,
         };
-        for (number, (name, role)) in (1..).zip(plan.nodes()) {
-            lab.nodes.push(Node::new(name, number, role, lab.dir.path())?);
+        for (number, (name, role, zone)) in (1..).zip(plan.nodes()) {
+            lab.nodes.push(Node::new(name, number, (role, zone), lab.dir.path())?);
+        }
+        if let Some(region) = &plan.cloud {
+            let log = lab.dir.path().join("ec2.log");
+            lab.cloud = Some(Cloud::start(region, (&lab.control, &lab.around), &lab.nodes, &log)?);
         }
         for name in lab.node_names() {
             lab.boot_network(&name)?;
@@ -99,6 +109,14 @@ impl Lab {
     #[must_use]
     pub fn journal(&self) -> &Journal {
         &self.journal
+    }
+
+    /// The cloud around the nodes.
+    ///
+    /// # Errors
+    /// Where it was built without one.
+    pub fn cloud(&self) -> Result<&Cloud> {
+        self.cloud.as_ref().context("this laboratory has no cloud: LabBuilder::cloud")
     }
 
     /// Every node's name, gateways first.
@@ -227,7 +245,9 @@ impl Lab {
     /// Where there is no such node.
     pub fn write_node(&self, name: &str) -> Result<()> {
         let node = self.node(name)?;
-        let text = node_manifest(name, node.number, node.role == Role::Gateway);
+        let cloud = self.cloud.as_ref();
+        let instance = cloud.map(|cloud| cloud.instance(name)).transpose()?;
+        let text = node_manifest(node, instance);
         self.write_manifest(&format!("node-{name}.yaml"), &text)
     }
 

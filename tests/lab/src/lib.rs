@@ -7,6 +7,8 @@
 //!  director-1 ─┘   203.0.113.0/24, 2001:db8:5::/64
 //! ```
 //!
+//! [`cloud`] has another picture, with EC2's double and subnets in the place of the LAN.
+//!
 //! State: one [`Lab`] owns its namespaces, processes and a temporary directory; nothing of it has a
 //! name outside them, so several run side by side. Always: dropping the lab removes all of it, and
 //! [`cleanup`] removes what a killed one left. Every node has a network namespace, a mount
@@ -19,6 +21,7 @@ pub mod bench;
 mod builder;
 pub mod checks;
 mod clock;
+pub mod cloud;
 pub mod control;
 mod faults;
 pub mod figures;

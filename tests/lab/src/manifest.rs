@@ -3,6 +3,8 @@ use std::fmt::Write as _;
 use std::net::IpAddr;
 
 use crate::address::{self, POD_RANGES, SERVICE_RANGES};
+use crate::cloud::Instance;
+use crate::node::{Node, Role};
 
 type Labels = BTreeMap<String, String>;
 
@@ -24,19 +26,27 @@ pub fn pod_manifest(
     )
 }
 
-pub(crate) fn node_manifest(name: &str, number: u8, gateway: bool) -> String {
-    let [v4, v6] = address::node(number);
-    let [pods4, pods6] = address::pod_cidrs(number);
-    let mut labels = Labels::from([("kubernetes.io/hostname".into(), name.into())]);
-    if gateway {
+pub(crate) fn node_manifest(node: &Node, instance: Option<&Instance>) -> String {
+    let name = &node.name;
+    let [pods4, pods6] = address::pod_cidrs(node.number);
+    let mut labels = Labels::from([("kubernetes.io/hostname".into(), name.clone())]);
+    if node.role == Role::Gateway {
         labels.insert("egret.dev/gateway".into(), "true".into());
     }
-    format!(
+    let mut provider = String::new();
+    if let Some(instance) = instance {
+        labels.insert("topology.kubernetes.io/zone".into(), instance.zone.name().into());
+        provider = format!("  providerID: {}\n", instance.provider_id());
+    }
+    let mut text = format!(
         "apiVersion: v1\nkind: Node\nmetadata:\n  name: {name}\n{}\
-         spec:\n  podCIDRs: ['{pods4}', '{pods6}']\nstatus:\n  addresses:\n  \
-         - {{type: InternalIP, address: {v4}}}\n  - {{type: InternalIP, address: '{v6}'}}\n",
+         spec:\n  podCIDRs: ['{pods4}', '{pods6}']\n{provider}status:\n  addresses:\n",
         label_lines(&labels),
-    )
+    );
+    for address in node.internal_addresses() {
+        let _ = writeln!(text, "  - {{type: InternalIP, address: '{address}'}}");
+    }
+    text
 }
 
 pub(crate) fn namespace_manifest(name: &str, labels: &Labels) -> String {

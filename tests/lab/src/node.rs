@@ -9,6 +9,7 @@ use egret_netns::Namespace;
 
 use crate::address::{self, ROUTER};
 use crate::builder::PodSpec;
+use crate::cloud::Zone;
 use crate::ground::{PodNet, Surroundings};
 use crate::machine::Machine;
 use crate::manifest::masquerading;
@@ -77,6 +78,8 @@ pub struct Node {
     pub number: u8,
     /// Gateway or only director.
     pub role: Role,
+    /// Where it is, in a cloud.
+    pub zone: Option<Zone>,
     pub(crate) machine: Option<Machine>,
     pub(crate) agent: Option<Daemon>,
     pub(crate) pods: Vec<Pod>,
@@ -88,18 +91,34 @@ pub struct Node {
 }
 
 impl Node {
-    pub(crate) fn new(name: String, number: u8, role: Role, dir: &Path) -> Result<Self> {
+    pub(crate) fn new(
+        name: String,
+        number: u8,
+        at: (Role, Option<Zone>),
+        dir: &Path,
+    ) -> Result<Self> {
+        let (role, zone) = at;
         let state = dir.join("state").join(&name);
         std::fs::create_dir_all(&state)?;
         let log = dir.join("logs").join(format!("{name}.log"));
         let (machine, agent, pods) = (None, None, Vec::new());
-        Ok(Self { name, number, role, machine, agent, pods, next_pod: 0, late: false, state, log })
+        let (next_pod, late) = (0, false);
+        Ok(Self { name, number, role, zone, machine, agent, pods, next_pod, late, state, log })
     }
 
     /// Its addresses on the LAN, IPv4 and IPv6.
     #[must_use]
     pub fn addresses(&self) -> [IpAddr; 2] {
         address::node(self.number)
+    }
+
+    /// What its Node object lists: both on the LAN, an IPv4 address in a cloud.
+    #[must_use]
+    pub fn internal_addresses(&self) -> Vec<IpAddr> {
+        match self.zone {
+            None => address::node(self.number).to_vec(),
+            Some(zone) => vec![zone.node(self.number)],
+        }
     }
 
     /// The hardware address of its uplink.
@@ -173,9 +192,18 @@ impl Node {
     pub(crate) fn boot(&mut self, around: &Surroundings, store: &Path, nodes: u8) -> Result<()> {
         let machine = Machine::boot(&self.name, store, &self.state)?;
         prepare(&machine.net, self.number);
-        around.plug_in(&self.name, self.mac(), &machine.net);
-        machine.net.batch(&addressing(self.number));
-        machine.net.batch(&self.routes(nodes));
+        match self.zone {
+            None => {
+                around.plug_in(&self.name, self.mac(), &machine.net);
+                machine.net.batch(&addressing(self.number));
+                machine.net.batch(&self.routes(nodes));
+            }
+            // No routes to other nodes' pods: a VPC carries only what has an interface's address.
+            Some(zone) => {
+                crate::cloud::plug_in(around, zone, (&self.name, self.mac()), &machine.net);
+                machine.net.batch(&crate::cloud::addressing(zone, self.number));
+            }
+        }
         machine.net.nft(&masquerading());
         self.machine = Some(machine);
         Ok(())

@@ -45,11 +45,14 @@ impl<G: Ground> Stage<G> {
         })
     }
 
-    /// Which node answers for an address now.
+    /// Which node has an address now: the one that answers for it, or, in a cloud, the one that it
+    /// is delivered to.
     #[must_use]
     pub fn holder(&self, address: IpAddr) -> Option<String> {
-        let mac = self.answers.holder(address)?;
-        self.lab.name_of(mac)
+        self.lab.delivered_to(address).or_else(|| {
+            let mac = self.answers.holder(address)?;
+            self.lab.name_of(mac)
+        })
     }
 
     /// Waits until every address has a holder that answers.

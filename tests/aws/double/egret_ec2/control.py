@@ -1,6 +1,7 @@
 """The control API, JSON over HTTP; README.md lists the calls."""
 
 import json
+import time
 from collections import Counter
 from typing import TYPE_CHECKING, Any
 from urllib.parse import parse_qs
@@ -129,6 +130,7 @@ class Control:
             "by_action": dict(Counter(call["action"] for call in calls)),
             "by_result": dict(Counter(call["result"] for call in calls)),
             "calls": calls,
+            "now": round(time.monotonic() - self._server.began, 6),
         }
 
     def _get_state(self, fields: "_Fields") -> dict[str, Any]:

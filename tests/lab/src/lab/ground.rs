@@ -1,3 +1,4 @@
+use std::net::IpAddr;
 use std::ops::{Deref, DerefMut};
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -69,6 +70,10 @@ impl Ground for Lab {
             found.extend(text.lines().take(20).map(|line| format!("{} {line}", node.name)));
         }
         found
+    }
+
+    fn delivered_to(&self, address: IpAddr) -> Option<String> {
+        self.cloud.as_ref()?.attached_to(address)
     }
 
     fn cut_power(&mut self, name: &str) -> Result<Stamp> {

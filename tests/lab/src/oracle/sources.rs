@@ -1,6 +1,7 @@
 use std::collections::BTreeMap;
 use std::net::IpAddr;
 use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
 
 use anyhow::Result;
 
@@ -57,7 +58,14 @@ pub struct Ledger {
     pub by_source: BTreeMap<IpAddr, u64>,
     /// When the last packet with an allowed source came.
     pub last: Option<Stamp>,
+    /// The pauses of at least [`PAUSE`] between two packets with an allowed source: the last packet
+    /// before and the first after.
+    pub pauses: Vec<(Stamp, Stamp)>,
 }
+
+/// Shorter than any outage, longer than the time between two packets of any load of many
+/// connections.
+pub const PAUSE: Duration = Duration::from_millis(30);
 
 /// At the outside host: the source of every packet of the loads that were announced to it.
 #[derive(Debug)]
@@ -127,6 +135,13 @@ impl Sources {
 }
 
 impl Ledger {
+    /// The longest pause that ended after `since`.
+    #[must_use]
+    pub fn longest_pause(&self, since: Stamp) -> Option<(Stamp, Stamp)> {
+        let pauses = self.pauses.iter().copied().filter(|(_, end)| *end >= since);
+        pauses.max_by_key(|(begin, end)| end.since(*begin))
+    }
+
     fn enter(&mut self, expect: &Expect, body: Body, at: Stamp) {
         let Body::Ip { source, destination, protocol, source_port, destination_port, flags } = body
         else {
@@ -140,6 +155,9 @@ impl Ledger {
         *self.by_source.entry(source).or_default() += 1;
         if expect.allowed.contains(&source) {
             self.right += 1;
+            if let Some(last) = self.last.filter(|last| at.since(*last) >= PAUSE) {
+                self.pauses.push((last, at));
+            }
             self.last = Some(at);
             return;
         }

@@ -1,6 +1,7 @@
 //! The rows, in the order in which they run: the laboratory itself, then those that share one and
 //! leave it as they found it, then those with one of their own.
 
+mod aws_vpc;
 mod laboratory;
 mod nodes;
 mod one_way;
@@ -25,6 +26,7 @@ pub const ALL: &[Row] = &[
     Row { name: "laboratory_reaches_everything", run: laboratory::reaches_everything },
     Row { name: "laboratory_oracles_can_fail", run: laboratory::oracles_can_fail },
     Row { name: "laboratory_faults_do_what_they_say", run: laboratory::faults },
+    Row { name: "aws_vpc_behaves_as_ec2", run: aws_vpc::as_ec2 },
     Row { name: "s51_negative_control", run: s51_negative_control::run },
     Row { name: "s41_inbound_and_intracluster_not_snated", run: s41_inbound::run },
     Row { name: "external_endpoint_after_dnat", run: s41_inbound::external_endpoint },

@@ -1,0 +1,289 @@
+//! A cloud around the laboratory's nodes: EC2's double as its API, and a router that treats packets
+//! as EC2 does.
+//!
+//! ```text
+//!  gateway-1, gateway-2, director-1 ── br0, 10.0.1.0/24, eu-central-1a ──┐
+//!                                                                        router ── out
+//!  gateway-3, director-2 ───────────── br1, 10.0.2.0/24, eu-central-1b ──┘
+//! ```
+//!
+//! Every node is an instance with one network interface. The router answers every question for an
+//! address of a subnet, so that all packets pass it; it drops what does not come from an address of
+//! its interface, delivers by what EC2 says and never by ARP, and maps Elastic IPs without state.
+//! Private addresses leave as they are: the outside is reached by a VPN, say. IPv4 only.
+//!
+//! State: the double's account; see `router` for the rules.
+
+use std::collections::BTreeMap;
+use std::net::{IpAddr, Ipv4Addr};
+use std::path::Path;
+
+use anyhow::{Context, Result};
+use egret_netns::Namespace;
+use serde_json::{Value, json};
+
+mod calls;
+mod double;
+mod router;
+mod zone;
+
+pub use calls::Call;
+pub(crate) use router::prepare_router;
+pub use zone::{VPC, Zone};
+
+use crate::clock::Stamp;
+use crate::ground::Surroundings;
+use crate::machine::Machine;
+use crate::node::{Node, Role};
+use crate::wire::Mac;
+use double::Double;
+use router::{Port, Ports, Router, Version};
+
+/// The tag of the pool whose Elastic IPs the account has from the beginning.
+pub const POOL_TAG: (&str, &str) = ("egret.dev/pool", "public");
+
+/// What a laboratory's cloud consists of.
+#[derive(Clone, Debug)]
+pub struct Region {
+    /// The zones of the gateways in turn.
+    pub gateways: Vec<Zone>,
+    /// The zones of the directors in turn.
+    pub directors: Vec<Zone>,
+    /// How many Elastic IPs of the pool [`POOL_TAG`] there are.
+    pub elastic: u8,
+}
+
+impl Default for Region {
+    /// Two gateways in one zone and one in the other, a director in each, two Elastic IPs.
+    fn default() -> Self {
+        Self {
+            gateways: vec![Zone::A, Zone::A, Zone::B],
+            directors: vec![Zone::A, Zone::B],
+            elastic: 2,
+        }
+    }
+}
+
+impl Region {
+    /// The zone of the `number`-th (from 0) gateway or director.
+    pub(crate) fn zone(&self, role: Role, number: usize) -> Zone {
+        let zones = match role {
+            Role::Gateway => &self.gateways,
+            Role::Director => &self.directors,
+        };
+        zones.iter().cycle().nth(number).copied().unwrap_or(Zone::A)
+    }
+}
+
+/// A node as EC2 knows it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Instance {
+    /// `i-…`.
+    pub instance: String,
+    /// `eni-…`.
+    pub interface: String,
+    /// Where it is.
+    pub zone: Zone,
+}
+
+impl Instance {
+    /// `spec.providerID` of its Node.
+    #[must_use]
+    pub fn provider_id(&self) -> String {
+        format!("aws:///{}/{}", self.zone.name(), self.instance)
+    }
+}
+
+/// A cloud that is up. Dropping it ends the double and the router's thread.
+#[derive(Debug)]
+pub struct Cloud {
+    // In this order: the router must not take the end of the double for a fault.
+    router: Router,
+    double: Double,
+    instances: BTreeMap<String, Instance>,
+    ports: Ports,
+    elastic: Vec<IpAddr>,
+}
+
+impl Cloud {
+    pub(crate) fn start(
+        region: &Region,
+        (control, around): (&Machine, &Surroundings),
+        nodes: &[Node],
+        log: &Path,
+    ) -> Result<Self> {
+        let double = Double::start(control, log)?;
+        let (mut ports, mut wanted) = (Ports::new(), Vec::new());
+        for node in nodes {
+            let zone = node.zone.context("a node without a zone")?;
+            let IpAddr::V4(primary) = zone.node(node.number) else { continue };
+            let (name, mac) = (node.name.clone(), node.mac());
+            wanted.push(json!({
+                "name": name, "zone": zone.name(), "cidr": zone.cidr(), "address": primary,
+                "gateway": node.role == Role::Gateway,
+            }));
+            ports.insert(primary, Port { name, mac, zone });
+        }
+        let (wanted, elastic) = (Value::from(wanted).to_string(), region.elastic.to_string());
+        let made = double.api().by_hand(&["build", &wanted, &elastic])?;
+        let mut instances = BTreeMap::new();
+        for port in ports.values() {
+            let ids = &made["nodes"][&port.name];
+            let id = |kind: &str| ids[kind].as_str().map(str::to_owned).context("an id");
+            let (instance, interface) = (id("instance")?, id("interface")?);
+            instances.insert(port.name.clone(), Instance { instance, interface, zone: port.zone });
+        }
+        let elastic = made["elastic"].as_array().into_iter().flatten();
+        let elastic = elastic.filter_map(|address| address.as_str()?.parse().ok()).collect();
+        let router = Router::start(double.api(), &around.router, ports.clone())?;
+        Ok(Self { router, double, instances, ports, elastic })
+    }
+
+    /// Where EC2's API is, from the controller's machine.
+    #[must_use]
+    pub fn url(&self) -> String {
+        self.double.api().url()
+    }
+
+    /// The Elastic IPs of the pool.
+    #[must_use]
+    pub fn elastic(&self) -> &[IpAddr] {
+        &self.elastic
+    }
+
+    /// A node as EC2 knows it.
+    ///
+    /// # Errors
+    /// Where there is no such node.
+    pub fn instance(&self, node: &str) -> Result<&Instance> {
+        self.instances.get(node).with_context(|| format!("no instance for {node}"))
+    }
+
+    /// Where the router delivers an Elastic IP or a private address to: the node, and the private
+    /// address that the packet has there.
+    #[must_use]
+    pub fn delivery(&self, address: IpAddr) -> Option<(String, Ipv4Addr)> {
+        let Version { interfaces, .. } = self.router.present();
+        interfaces.iter().find_map(|interface| {
+            let port = self.ports.get(&interface.primary)?;
+            let mut private = interface.private.iter();
+            let (wire, _) = private.find(|(private, public)| {
+                address == **private || public.is_some_and(|public| address == public)
+            })?;
+            Some((port.name.clone(), *wire))
+        })
+    }
+
+    /// The node that an address is attached to, as the router has it.
+    #[must_use]
+    pub fn attached_to(&self, address: IpAddr) -> Option<String> {
+        self.delivery(address).map(|(node, _)| node)
+    }
+
+    /// The secondary addresses of a node's interface.
+    #[must_use]
+    pub fn secondaries(&self, node: &str) -> Vec<Ipv4Addr> {
+        let Version { interfaces, .. } = self.router.present();
+        let named = |primary| self.ports.get(primary).is_some_and(|port| port.name == node);
+        let of = interfaces.iter().find(|interface| named(&interface.primary));
+        let private = of.into_iter().flat_map(|of| of.private.keys().map(|a| (*a, of.primary)));
+        private
+            .filter(|(address, primary)| address != primary)
+            .map(|(address, _)| address)
+            .collect()
+    }
+
+    /// The number of EC2's state that the router follows, and since when.
+    #[must_use]
+    pub fn version(&self) -> (u64, Stamp) {
+        let present = self.router.present();
+        (present.number, present.at)
+    }
+
+    /// The calls of EC2's API since `since`, in order.
+    ///
+    /// # Errors
+    /// Where the double does not answer.
+    pub fn calls(&self, since: Stamp) -> Result<Vec<Call>> {
+        calls::since(self.double.api(), since)
+    }
+
+    /// Those that change something.
+    ///
+    /// # Errors
+    /// Where the double does not answer.
+    pub fn changes(&self, since: Stamp) -> Result<Vec<Call>> {
+        Ok(self.calls(since)?.into_iter().filter(Call::changes).collect())
+    }
+
+    /// Asks EC2's double for bad weather: `throttle`, `fail`, `lag`, `delay`, `policy`, … with the
+    /// fields that its README lists.
+    ///
+    /// # Errors
+    /// Where it refuses them.
+    pub fn weather(&self, what: &str, fields: &Value) -> Result<()> {
+        self.double.api().ask("POST", &format!("/egret/{what}"), fields).map(drop)
+    }
+
+    /// Ends all bad weather.
+    ///
+    /// # Errors
+    /// Where the double does not answer.
+    pub fn clear(&self) -> Result<()> {
+        self.weather("clear", &json!({}))
+    }
+
+    /// Does something at EC2 by hand, as a person would: see `account.py`.
+    ///
+    /// # Errors
+    /// Where EC2 refuses it.
+    pub fn by_hand(&self, arguments: &[&str]) -> Result<()> {
+        self.double.api().by_hand(arguments).map(drop)
+    }
+
+    /// Packets that the router dropped since their interface does not have that source, by node
+    /// and source, from the beginning.
+    ///
+    /// # Errors
+    /// Where nft fails.
+    pub fn foreign(&self) -> Result<BTreeMap<(String, Ipv4Addr), u64>> {
+        let name = |mac: &str| {
+            let mut ports = self.ports.values();
+            let found = ports.find(|port| crate::address::mac_text(port.mac) == mac);
+            found.map_or_else(|| mac.to_owned(), |port| port.name.clone())
+        };
+        let counted = self.router.foreign()?.into_iter();
+        Ok(counted.map(|((mac, source), count)| ((name(&mac), source), count)).collect())
+    }
+
+    /// Packets that the router dropped since no interface has their destination, and those to an
+    /// Elastic IP that is associated with nothing, from the beginning.
+    ///
+    /// # Errors
+    /// Where nft fails.
+    pub fn lost(&self) -> Result<(u64, u64)> {
+        self.router.lost()
+    }
+}
+
+/// Plugs a node in: whatever it sends reaches the router alone, as a VPC has no switch.
+pub(crate) fn plug_in(around: &Surroundings, zone: Zone, node: (&str, Mac), net: &Namespace) {
+    let (name, mac) = node;
+    around.plug_into(zone.bridge(), name, mac, net);
+    around.lan.batch(&format!("link set p-{name} type bridge_slave isolated on\n"));
+    // So that checksums are whole on the wire, and a wrong rewrite of one is a packet lost.
+    net.run("ethtool -K eth0 tx off");
+}
+
+/// Lines of `ip -batch` that give node `number` its primary address and its way out.
+pub(crate) fn addressing(zone: Zone, number: u8) -> String {
+    let (own, router) = (zone.node(number), zone.host(1));
+    format!("addr add {own}/24 dev eth0\nlink set eth0 up\nroute add default via {router}\n")
+}
+
+impl Drop for Cloud {
+    fn drop(&mut self) {
+        self.router.stop();
+        self.double.end();
+    }
+}

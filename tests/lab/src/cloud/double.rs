@@ -1,0 +1,115 @@
+use std::io::{BufRead, BufReader, Read, Write};
+use std::net::{SocketAddr, TcpStream};
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+use std::time::Duration;
+
+use anyhow::{Context, Result, bail, ensure};
+use serde_json::Value;
+
+use crate::machine::Machine;
+
+/// Longer than any wait for a change that is asked for.
+const PATIENCE: Duration = Duration::from_secs(40);
+/// Where its Elastic IPs come from: what the laboratory knows as egress addresses.
+const ELASTIC: &str = "203.0.113.16/28";
+
+/// EC2's double as a process on the control machine; it ends with this, or with this program.
+#[derive(Debug)]
+pub(super) struct Double {
+    child: Child,
+    api: Api,
+}
+
+/// How to reach it: sockets belong to the namespace that they are made in.
+#[derive(Clone, Debug)]
+pub(super) struct Api {
+    net: String,
+    address: SocketAddr,
+}
+
+impl Double {
+    pub(super) fn start(control: &Machine, log: &Path) -> Result<Self> {
+        let mut command = control.command(python()?);
+        command
+            .args(["-m", "egret_ec2", "--listen", "127.0.0.1:0", "--until-eof"])
+            .args(["--elastic-pool", ELASTIC])
+            .env("PYTHONPATH", tests().join("aws/double"))
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .stderr(std::fs::File::create(log)?);
+        let mut child = command.spawn().context("the double of EC2")?;
+        let mut line = String::new();
+        if let Some(stdout) = child.stdout.take() {
+            BufReader::new(stdout).read_line(&mut line)?;
+        }
+        let address = line.trim().strip_prefix("listening on http://").and_then(|a| a.parse().ok());
+        let Some(address) = address else {
+            let _ = child.kill();
+            let _ = child.wait();
+            let said = std::fs::read_to_string(log).unwrap_or_default();
+            bail!("the double of EC2 ended at once (make setup-aws): {line}{said}");
+        };
+        Ok(Self { child, api: Api { net: control.net.path(), address } })
+    }
+
+    pub(super) fn api(&self) -> &Api {
+        &self.api
+    }
+
+    pub(super) fn end(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+impl Drop for Double {
+    fn drop(&mut self) {
+        self.end();
+    }
+}
+
+impl Api {
+    pub(super) fn url(&self) -> String {
+        format!("http://{}", self.address)
+    }
+
+    /// Asks the control API, from any thread.
+    pub(super) fn ask(&self, method: &str, path: &str, body: &Value) -> Result<Value> {
+        let mut stream = {
+            let _inside = egret_netns::enter(&self.net);
+            TcpStream::connect(self.address)?
+        };
+        stream.set_read_timeout(Some(PATIENCE))?;
+        let body = if method == "GET" { String::new() } else { body.to_string() };
+        let head = "HTTP/1.0\r\nContent-Type: application/json";
+        let length = body.len();
+        write!(stream, "{method} {path} {head}\r\nContent-Length: {length}\r\n\r\n{body}")?;
+        let mut answer = String::new();
+        stream.read_to_string(&mut answer)?;
+        let (head, body) = answer.split_once("\r\n\r\n").context("an answer without a body")?;
+        ensure!(head.contains(" 200 "), "{method} {path}: {answer}");
+        Ok(serde_json::from_str(body)?)
+    }
+
+    /// Does something by hand, as a person with boto3; returns what it printed.
+    pub(super) fn by_hand(&self, arguments: &[&str]) -> Result<Value> {
+        let mut command = Command::new("nsenter");
+        command.arg(format!("--net={}", self.net)).arg("--").arg(python()?);
+        command.arg(tests().join("lab/src/cloud/account.py")).arg(self.url()).args(arguments);
+        let output = command.stdin(Stdio::null()).output()?;
+        let said = String::from_utf8_lossy(&output.stderr);
+        ensure!(output.status.success(), "account.py {arguments:?}: {said}");
+        Ok(serde_json::from_slice(&output.stdout)?)
+    }
+}
+
+fn tests() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("..")
+}
+
+fn python() -> Result<PathBuf> {
+    let python = tests().join("../target/aws/venv/bin/python");
+    ensure!(python.exists(), "{} is missing: make setup-aws", python.display());
+    Ok(python)
+}

@@ -24,6 +24,10 @@ pub struct ControllerArgs {
     /// from kubelet --register-with-taints.
     #[arg(long)]
     pub startup_taint: bool,
+    /// How often a cloud is looked at for addresses that somebody else has moved, at the least:
+    /// 1s to 1h. A change that Egret makes itself does not wait for it.
+    #[arg(long, value_name = "DURATION", default_value = "5m", value_parser = scan_interval)]
+    pub cloud_scan_interval: Millis,
 }
 
 impl ControllerArgs {
@@ -48,6 +52,15 @@ impl ControllerArgs {
 /// A random UUID from the kernel: used only where the cluster's object has to be made.
 fn cluster_id() -> String {
     std::fs::read_to_string("/proc/sys/kernel/random/uuid").unwrap_or_default().trim().to_owned()
+}
+
+fn scan_interval(text: &str) -> Result<Millis, String> {
+    let length: Millis = text.parse().map_err(|error: BadDuration| error.to_string())?;
+    if (1_000..=3_600_000).contains(&length.0) {
+        Ok(length)
+    } else {
+        Err("use a length from 1s to 1h".to_owned())
+    }
 }
 
 fn t_max(text: &str) -> Result<Millis, String> {

@@ -2,15 +2,17 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Duration;
 
-use egret_core::model::{Broken, Snapshot, Timestamp};
+use egret_core::fabric::Fabric;
+use egret_core::model::{Broken, ProviderKind, Snapshot, Timestamp};
 use egret_core::plan::{self, Action, Memory, Note, Plan, Settings};
 use egret_ports::clock::Clock;
-use egret_ports::cluster_state::{ClusterState, Event};
+use egret_ports::cluster_state::ClusterState;
 use egret_ports::error::ErrorClass;
-use tracing::{debug, info, warn};
+use tracing::{debug, warn};
 
 use crate::execute::{ends_turn, write_of};
 use crate::leadership::Leadership;
+use crate::tell::tell;
 
 /// Planned again after this at the latest, even if nothing was read: absences grow by time alone.
 const LONGEST_PAUSE: Duration = Duration::from_secs(1);
@@ -19,14 +21,14 @@ const LONGEST_PAUSE: Duration = Duration::from_secs(1);
 pub(crate) struct Turn<S, C> {
     settings: Settings,
     state: Arc<S>,
-    clock: C,
+    clock: Arc<C>,
     memory: Memory,
     wake_at: Option<Timestamp>,
     told: BTreeSet<Broken>,
 }
 
 impl<S: ClusterState, C: Clock> Turn<S, C> {
-    pub(crate) fn new(settings: Settings, state: Arc<S>, clock: C) -> Self {
+    pub(crate) fn new(settings: Settings, state: Arc<S>, clock: Arc<C>) -> Self {
         Self {
             settings,
             state,
@@ -40,6 +42,13 @@ impl<S: ClusterState, C: Clock> Turn<S, C> {
     /// Begins anew, as a process that has seen nothing.
     pub(crate) fn forget(&mut self) {
         self.memory = Memory::default();
+    }
+
+    /// Takes in what is known of a cloud.
+    pub(crate) fn know(&mut self, kind: ProviderKind, fabric: &Fabric) {
+        if self.memory.fabrics.get(&kind) != Some(fabric) {
+            self.memory.fabrics.insert(kind, fabric.clone());
+        }
     }
 
     /// How long to wait where nothing changes.
@@ -92,7 +101,8 @@ impl<S: ClusterState, C: Clock> Turn<S, C> {
         }
         for Broken { place, message } in broken.difference(&self.told) {
             let message = format!("{message}; it is passed over until then");
-            self.tell(&Note::warning(place, "NotUnderstood", message), self.clock.now()).await;
+            let note = Note::warning(place, "NotUnderstood", message);
+            tell(&*self.state, &note, self.clock.now()).await;
         }
         self.told = broken;
     }
@@ -110,7 +120,7 @@ impl<S: ClusterState, C: Clock> Turn<S, C> {
             Ok(version) => {
                 debug!(?action, %version, "written");
                 for note in action.notes() {
-                    self.tell(note, now).await;
+                    tell(&*self.state, note, now).await;
                 }
                 true
             }
@@ -122,21 +132,6 @@ impl<S: ClusterState, C: Clock> Turn<S, C> {
                 warn!(%error, "write failed; planning again");
                 false
             }
-        }
-    }
-
-    async fn tell(&self, note: &Note, at: Timestamp) {
-        info!(event = note.reason, about = note.about, "{}", note.message);
-        let event = Event {
-            about: note.about.clone(),
-            warning: note.warning,
-            reason: note.reason.to_owned(),
-            message: note.message.clone(),
-            source: "controller".to_owned(),
-            at,
-        };
-        if let Err(error) = self.state.event(event).await {
-            debug!(%error, "event not written");
         }
     }
 }

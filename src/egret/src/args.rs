@@ -9,6 +9,8 @@ use egret_controller::ControllerArgs;
 use egret_runtime::log::LogArgs;
 use egret_runtime::metrics::MetricsArgs;
 
+use crate::cloud::CloudArgs;
+
 /// Static egress IPs for Kubernetes that survive node failure.
 ///
 /// A claim (StaticEgressIP) says: these pods, going to these destinations, leave with this address.
@@ -151,6 +153,8 @@ pub(crate) struct ControllerCommand {
     pub(crate) daemon: DaemonArgs,
     #[command(flatten)]
     pub(crate) controller: ControllerArgs,
+    #[command(flatten)]
+    pub(crate) cloud: CloudArgs,
 }
 
 #[derive(Debug, ClapArgs)]
@@ -177,6 +181,8 @@ pub(crate) struct StandaloneCommand {
     pub(crate) metrics: MetricsArgs,
     #[command(flatten)]
     pub(crate) controller: ControllerArgs,
+    #[command(flatten)]
+    pub(crate) cloud: CloudArgs,
     #[command(flatten)]
     pub(crate) agent: AgentArgs,
 }

@@ -83,6 +83,28 @@ pub(super) enum Key {
 }
 
 impl Task {
+    /// What kind of task it is, in snake_case: the label of metrics.
+    pub fn name(&self) -> &'static str {
+        match self {
+            Self::Scan { .. } => "scan",
+            Self::Discover { .. } => "discover",
+            Self::Attach { .. } => "attach",
+            Self::Detach { .. } => "detach",
+            Self::Prepare { .. } => "prepare",
+        }
+    }
+
+    /// What it does, for people; the same for what cannot be under way at once.
+    pub fn subject(&self) -> String {
+        match self {
+            Self::Scan { .. } => "scan".to_owned(),
+            Self::Discover { pool, .. } => format!("find the addresses of pool {pool}"),
+            Self::Attach { address, node } => format!("attach {address} to {node}"),
+            Self::Detach { address, node } => format!("detach {address} from {node}"),
+            Self::Prepare { node, .. } => format!("make {node} ready"),
+        }
+    }
+
     pub(super) fn key(&self) -> Key {
         match self {
             Self::Scan { .. } => Key::Scan,

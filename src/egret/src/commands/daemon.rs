@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use anyhow::Context as _;
 use egret_agent::{Measures, register_metrics};
+use egret_controller::{CloudMeasures, Surroundings};
 use egret_runtime::clock::SystemClock;
 use egret_runtime::health::Health;
 use egret_runtime::http;
@@ -24,27 +25,33 @@ const GRACE: Duration = Duration::from_secs(8);
 
 pub(crate) fn controller(args: ControllerCommand) -> anyhow::Result<()> {
     let DaemonArgs { store, log, metrics } = &args.daemon;
+    let mut registry = registry();
+    let measures = CloudMeasures::default();
+    measures.register(&mut registry);
+    let cloud = args.cloud.connect(&mut registry);
     let run = async |health, shutdown| {
         let (args, clock) = (args.controller.clone(), SystemClock);
+        let around = Surroundings { health, shutdown, cloud, measures };
         match store.store() {
             Store::Directory(directory) => {
                 let state = open(&directory)?;
-                egret_controller::run(args, state, clock, health, shutdown).await;
+                egret_controller::run(args, state, clock, around).await;
             }
             store => {
                 let state = Arc::new(store.kubernetes(View::Controller)?);
-                egret_controller::run(args, state, clock, health, shutdown).await;
+                egret_controller::run(args, state, clock, around).await;
             }
         }
         Ok(())
     };
-    block_on(log, metrics, |_| {}, run)
+    block_on(log, metrics, registry, run)
 }
 
 pub(crate) fn agent(args: AgentCommand) -> anyhow::Result<()> {
     let DaemonArgs { store, log, metrics } = &args.daemon;
     let measures = Measures::default();
-    let register = |registry: &mut Registry| register_metrics(&args.agent, &measures, registry);
+    let mut registry = registry();
+    register_metrics(&args.agent, &measures, &mut registry);
     let run = async |health, shutdown| {
         let (args, clock, measures) = (args.agent.clone(), SystemClock, measures.clone());
         match store.store() {
@@ -59,22 +66,27 @@ pub(crate) fn agent(args: AgentCommand) -> anyhow::Result<()> {
             }
         }
     };
-    block_on(log, metrics, register, run)
+    block_on(log, metrics, registry, run)
 }
 
 /// Controller and agent over one store, in one process. Where the agent ends, so does the other.
 pub(crate) fn standalone(args: StandaloneCommand) -> anyhow::Result<()> {
     let measures = Measures::default();
-    let register = |registry: &mut Registry| register_metrics(&args.agent, &measures, registry);
+    let mut registry = registry();
+    register_metrics(&args.agent, &measures, &mut registry);
+    let counted = CloudMeasures::default();
+    counted.register(&mut registry);
+    let cloud = args.cloud.connect(&mut registry);
     let run = async |health: Health, shutdown: Shutdown| {
         let state = open(&args.store.manifests)?;
-        let controller = egret_controller::run(
-            args.controller.clone(),
-            state.clone(),
-            SystemClock,
-            health.clone(),
-            shutdown.clone(),
-        );
+        let around = Surroundings {
+            health: health.clone(),
+            shutdown: shutdown.clone(),
+            cloud,
+            measures: counted,
+        };
+        let controller =
+            egret_controller::run(args.controller.clone(), state.clone(), SystemClock, around);
         let (args, measures) = (args.agent.clone(), measures.clone());
         let agent = egret_agent::run(args, state, SystemClock, health, shutdown, measures);
         let mut controller = std::pin::pin!(controller);
@@ -85,7 +97,7 @@ pub(crate) fn standalone(args: StandaloneCommand) -> anyhow::Result<()> {
         }
         Ok(agent.await?)
     };
-    block_on(&args.log, &args.metrics, register, run)
+    block_on(&args.log, &args.metrics, registry, run)
 }
 
 pub(crate) fn teardown(args: &TeardownArgs) -> anyhow::Result<()> {
@@ -103,11 +115,15 @@ fn open(directory: &Path) -> anyhow::Result<Arc<DirectoryState>> {
     Ok(Arc::new(state))
 }
 
+fn registry() -> Registry {
+    metrics::registry(env!("CARGO_PKG_VERSION"))
+}
+
 /// Logging, metrics and signals around a daemon.
 fn block_on(
     log: &LogArgs,
     metrics: &MetricsArgs,
-    register: impl FnOnce(&mut Registry),
+    registry: Registry,
     daemon: impl AsyncFnOnce(Health, Shutdown) -> anyhow::Result<()>,
 ) -> anyhow::Result<()> {
     let _log = log::init(log)?;
@@ -115,7 +131,7 @@ fn block_on(
     runtime.block_on(async {
         let (_trigger, shutdown) = Shutdown::install(GRACE)?;
         let health = Health::default();
-        serve_metrics(metrics, health.clone(), register).await?;
+        serve_metrics(metrics, health.clone(), registry).await?;
         daemon(health, shutdown).await
     })
 }
@@ -123,15 +139,13 @@ fn block_on(
 async fn serve_metrics(
     args: &MetricsArgs,
     health: Health,
-    register: impl FnOnce(&mut Registry),
+    registry: Registry,
 ) -> anyhow::Result<()> {
     let Some(listen) = args.metrics_listen else { return Ok(()) };
     let listener = listen
         .bind()
         .await
         .with_context(|| format!("cannot serve metrics on {listen} (--metrics-listen)"))?;
-    let mut registry = metrics::registry(env!("CARGO_PKG_VERSION"));
-    register(&mut registry);
     tokio::spawn(http::serve(listener, Arc::new(registry), health));
     Ok(())
 }

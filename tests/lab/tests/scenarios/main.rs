@@ -5,6 +5,7 @@
 //! one costs T_max × 1.12 before the first grant.
 #![forbid(unsafe_code)]
 
+mod region;
 mod rows;
 mod world;
 

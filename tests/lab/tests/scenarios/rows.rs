@@ -1,7 +1,10 @@
 //! The rows, in the order in which they run: the laboratory itself, then those that share one and
 //! leave it as they found it, then those with one of their own.
 
+mod aws_attach;
+mod aws_moves;
 mod aws_vpc;
+mod aws_weather;
 mod laboratory;
 mod nodes;
 mod one_way;
@@ -58,6 +61,17 @@ pub const ALL: &[Row] = &[
     Row { name: "s25_claim_over_busy_pods", run: s25_claim::run },
     Row { name: "works_when_held", run: nodes::works_when_held },
     Row { name: "no_block_yet", run: nodes::no_block_yet },
+    Row { name: "aws_elastic_ip", run: aws_attach::elastic },
+    Row { name: "aws_private_address", run: aws_attach::private_address },
+    Row { name: "aws_holder_dies_within_subnet", run: aws_moves::death_within_subnet },
+    Row { name: "aws_holder_dies_across_zones", run: aws_moves::death_across_zones },
+    Row { name: "aws_planned_moves", run: aws_moves::planned },
+    Row { name: "aws_frozen_agent", run: aws_moves::frozen },
+    Row { name: "aws_drift", run: aws_attach::drift },
+    Row { name: "s20_cloud_throttle", run: aws_weather::throttled },
+    Row { name: "s21_cloud_fails_after_its_effect", run: aws_weather::fails_after },
+    Row { name: "s22_cloud_eventual_consistency", run: aws_weather::stale },
+    Row { name: "s23_cloud_api_down_during_failover", run: aws_weather::away },
     Row { name: "s26_no_gateway_available", run: s26_no_gateway::run },
     Row { name: "s05_director_node_death", run: s26_no_gateway::director_death },
 ];

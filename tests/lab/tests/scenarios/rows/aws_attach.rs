@@ -1,0 +1,104 @@
+//! An address is attached, serves, is repaired, and ends.
+
+use std::time::Duration;
+
+use anyhow::{Context, Result, ensure};
+use egret_lab::bench::Bench;
+use egret_lab::cloud::Zone;
+use egret_lab::{Ground, Stage, Stamp, wait_until};
+
+use crate::region::{
+    ASSIGN, ASSOCIATE, BELIEVED, SCAN, address, await_attached, changed, lived, load, names,
+    private, public,
+};
+use crate::world::{holder, run_for};
+
+/// Pods leave with the Elastic IP and nothing else; what the status says is so; at rest nothing is
+/// changed; when the claim ends nothing of it is left before the address is free.
+pub fn elastic(bench: &mut Bench) -> Result<()> {
+    let stage = bench.own(public(&[Zone::A, Zone::A, Zone::B])?);
+    let address = address(stage)?;
+    let begun = names(&stage.lab.cloud()?.changes(Stamp(0))?);
+    println!("    until it serves: {}", begun.join(", "));
+    let own = |name: &String| [ASSIGN, ASSOCIATE].contains(&name.as_str());
+    let egret: Vec<&String> = begun.iter().filter(|name| own(name)).collect();
+    ensure!(egret.iter().filter(|name| **name == ASSOCIATE).count() == 1, "{egret:?}");
+    // One wire address in each zone.
+    ensure!(egret.iter().filter(|name| **name == ASSIGN).count() <= 2, "{egret:?}");
+    let load = load(stage, "aws-attach")?;
+    let since = Stamp::now();
+    run_for(3000);
+    lived(stage, &load, since)?;
+    let delivered = stage.lab.cloud()?.delivery(address);
+    let (node, wire) = delivered.context("it is delivered nowhere")?;
+    let objects = stage.lab.objects("EgressAddress")?;
+    let told = &objects.first().context("no EgressAddress")?["status"]["attachment"];
+    let wire = wire.to_string();
+    ensure!(told["node"] == *node && told["wireAddress"] == *wire, "{told}: not {node}, {wire}");
+    await_attached(stage, &node)?;
+    run_for(2 * u64::try_from(SCAN.as_millis())?);
+    changed(stage, since, &[])?;
+    let reads = stage.lab.cloud()?.calls(Stamp::now() - SCAN)?;
+    println!("    reads in {SCAN:?} at rest: {}", names(&reads).join(", "));
+    drop(load);
+    end(stage)
+}
+
+/// The claim ends: everywhere off before the address's object is gone.
+fn end(stage: &Stage) -> Result<()> {
+    let ended = Stamp::now();
+    stage.lab.remove_manifest("bank.yaml")?;
+    wait_until("the end of the address", Duration::from_secs(60), || {
+        stage.lab.objects("EgressAddress").ok()?.is_empty().then_some(())
+    })?;
+    let gone = Stamp::now();
+    let cloud = stage.lab.cloud()?;
+    let changes = cloud.changes(ended)?;
+    println!("    its end: {}", names(&changes).join(", "));
+    ensure!(!changes.is_empty(), "nothing was taken away");
+    let late: Vec<_> = changes.iter().filter(|call| call.answered > gone).collect();
+    ensure!(late.is_empty(), "it was free before {late:?}");
+    for node in stage.lab.names() {
+        let left = cloud.secondaries(&node);
+        ensure!(left.is_empty(), "{node} keeps {left:?}");
+    }
+    let left = stage.addresses.iter().find_map(|address| cloud.attached_to(*address));
+    ensure!(left.is_none(), "still attached to {left:?}");
+    Ok(())
+}
+
+/// A private address serves as itself, and moves in one call when its holder dies.
+pub fn private_address(bench: &mut Bench) -> Result<()> {
+    let stage = bench.own(private(&[Zone::A, Zone::A])?);
+    let load = load(stage, "aws-private")?;
+    let (_, off) = crate::region::power_off(stage, &load)?;
+    changed(stage, off, &[ASSIGN])?;
+    drop(load);
+    end(stage)
+}
+
+/// Somebody takes the Elastic IP away by hand: seen by a scan, told, and repaired.
+pub fn drift(bench: &mut Bench) -> Result<()> {
+    let stage = bench.own(public(&[Zone::A, Zone::A])?);
+    let address = address(stage)?;
+    let old = holder(stage)?;
+    let load = load(stage, "aws-drift")?;
+    // Until then Egret's own change counts more than what a read says against it.
+    std::thread::sleep(BELIEVED);
+    let taken = Stamp::now();
+    stage.lab.cloud()?.by_hand(&["disassociate", &address.to_string()])?;
+    let seen = |entry: &egret_lab::Entry| entry.from == "controller";
+    let told = stage.lab.journal().wait("Drifted", taken, SCAN + Duration::from_secs(5), seen)?;
+    println!(
+        "    told after {:.0} ms: {}",
+        told.at.millis_after(taken),
+        told.text("message").unwrap_or_default()
+    );
+    stage.await_held(Duration::from_secs(10))?;
+    ensure!(holder(stage)? == old, "it was given to another");
+    await_attached(stage, &old)?;
+    let report = lived(stage, &load, taken)?;
+    println!("    longest stall {} ms", report.stall.as_millis());
+    crate::region::tell(stage, &load, taken)?;
+    changed(stage, taken, &["DisassociateAddress", ASSOCIATE])
+}

@@ -34,8 +34,8 @@ pub use common::{
 pub use crd::{YamlError, crds, crds_yaml, nirmata_crd, to_yaml};
 pub use node::{BlockGrant, EgressNode, EgressNodeSpec, EgressNodeStatus, PortRange, Role, Uplink};
 pub use pool::{
-    DEFAULT_PORTS_PER_NODE, EgressPool, EgressPoolSpec, EgressPoolStatus, Failback, Failover,
-    Gateways, Ports, Provider,
+    AwsPool, DEFAULT_PORTS_PER_NODE, EgressPool, EgressPoolSpec, EgressPoolStatus, Failback,
+    Failover, Gateways, MAX_TAG_KEY, MAX_TAG_VALUE, MAX_TAGS, Ports, Provider,
 };
 
 /// The API group of Egret's kinds.

@@ -37,10 +37,10 @@ pub struct EgressPoolSpec {
     pub provider: Provider,
     /// The addresses: CIDRs (203.0.113.16/29), ranges (203.0.113.40-203.0.113.47) and single
     /// addresses, of both families. The network and broadcast address of an IPv4 CIDR shorter than
-    /// /31 are never given out.
+    /// /31 are never given out. A pool of provider AWS may have aws instead, or both.
     #[serde(default)]
     pub addresses: Vec<String>,
-    /// How a pool of provider AWS finds its addresses.
+    /// How a pool of provider AWS finds its addresses, in addition to those listed.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub aws: Option<AwsPool>,
     /// Which nodes carry the addresses.
@@ -71,12 +71,20 @@ pub enum Provider {
     Aws,
 }
 
+/// The most tags of a resource of EC2 and the longest key and value of one, in characters
+/// (<https://docs.aws.amazon.com/AWSEC2/latest/UserGuide/Using_Tags.html#tag-restrictions>).
+pub const MAX_TAGS: usize = 50;
+/// See [`MAX_TAGS`].
+pub const MAX_TAG_KEY: usize = 128;
+/// See [`MAX_TAGS`].
+pub const MAX_TAG_VALUE: usize = 256;
+
 /// How a pool of provider AWS finds its addresses.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct AwsPool {
     /// Every Elastic IP of the account and region that has all of these tags is an address of the
-    /// pool.
+    /// pool. At least one; keys have 1 to 128 characters, values at most 256.
     #[serde(default, rename = "elasticIPTags")]
     pub elastic_ip_tags: BTreeMap<String, String>,
 }
@@ -113,7 +121,8 @@ fn default_ports_per_node() -> u32 {
 #[serde(rename_all = "camelCase")]
 pub struct Failover {
     /// How long a holder keeps an address without renewal, such as 450ms: 100ms to 10s. Default:
-    /// 450ms, or 10s where the node selector matches exactly one node.
+    /// 450ms, 2s where a cloud is the provider, or 10s where the node selector matches exactly one
+    /// node.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub lease: Option<String>,
     /// When an address goes back to the node that it failed over from.

@@ -24,7 +24,17 @@ pub(super) fn egress_address(schema: &mut JSONSchemaProps) {
     let fence = Rule::says("self >= oldSelf", "a fence never goes down");
     rules(at(schema, "spec.fence"), [fence]);
     duration(at(schema, "spec.lease"));
-    address(at(schema, "status.attachment.wireAddress"));
+    let prepared = at(schema, "status.prepared");
+    prepared.max_items = Some(64);
+    attachment(at(prepared, "[]"));
+    attachment(at(schema, "status.attachment"));
+}
+
+fn attachment(schema: &mut JSONSchemaProps) {
+    address(at(schema, "wireAddress"));
+    for id in ["interface", "allocation"] {
+        at(schema, id).max_length = Some(256);
+    }
 }
 
 pub(super) fn egress_node(schema: &mut JSONSchemaProps) {

@@ -1,21 +1,32 @@
-use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::JSONSchemaProps;
+use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::{
+    JSONSchemaProps, JSONSchemaPropsOrBool,
+};
 use serde_json::json;
 
 use super::cel::{
-    IS_DURATION, NO_ADDRESS, cidr_rules, duration, mapped, mapped_sentence, millis, number,
+    IS_DURATION, NO_ADDRESS, address, cidr_rules, duration, mapped, mapped_sentence, millis, number,
 };
 use super::edit::{Rule, at, defaults, rules};
 use crate::DEFAULT_PORTS_PER_NODE;
+use crate::pool::{MAX_TAG_KEY, MAX_TAG_VALUE, MAX_TAGS};
 
 /// The most ranges of one pool: comparing each with each has to fit the budget of a CEL rule.
 const RANGES: i64 = 64;
+/// The most addresses that are found by tag.
+const FOUND: i64 = 4096;
 
 pub(super) fn edit(schema: &mut JSONSchemaProps) {
     const NONE: &str =
         "a pool needs at least one range, such as 203.0.113.16/29, or spec.aws.elasticIPTags";
-    let some = Rule::says("has(self.addresses) && size(self.addresses) > 0", NONE);
-    rules(at(schema, "spec"), [some.field(".addresses")]);
+    const OTHER: &str = "is for provider AWS: write provider AWS, or leave it out";
+    let some = Rule::says("has(self.addresses) && size(self.addresses) > 0 || has(self.aws)", NONE);
+    let own = Rule::says("!has(self.aws) || self.provider == 'AWS'", OTHER);
+    rules(at(schema, "spec"), [some.field(".addresses"), own.field(".aws")]);
     ranges(at(schema, "spec.addresses"));
+    aws(at(schema, "spec.aws"));
+    let found = at(schema, "status.addresses");
+    found.max_items = Some(FOUND);
+    address(at(found, "[]"));
     let most = at(schema, "spec.gateways.maxAddressesPerNode");
     rules(
         most,
@@ -31,6 +42,34 @@ pub(super) fn edit(schema: &mut JSONSchemaProps) {
     let release = at(schema, "spec.failover.releaseAfter");
     duration(release);
     defaults(release, json!("1h"));
+}
+
+/// What a tag of EC2 may be, so that no pool looks for tags that no Elastic IP can have.
+fn aws(schema: &mut JSONSchemaProps) {
+    const TAGS: &str = "self.elasticIPTags";
+    const ALL: &str =
+        "without a tag that would be every Elastic IP of the account: name at least one";
+    let some = Rule::says(format!("has({TAGS}) && size({TAGS}) > 0"), ALL);
+    rules(schema, [some.field(".elasticIPTags")]);
+    let tags = at(schema, "elasticIPTags");
+    tags.default = None;
+    tags.max_properties = i64::try_from(MAX_TAGS).ok();
+    let long = format!("a tag's key has at most {MAX_TAG_KEY} characters: shorten it");
+    rules(
+        tags,
+        [
+            Rule::says("!('' in self)", "name the tag's key"),
+            Rule::says(format!("self.all(key, size(key) <= {MAX_TAG_KEY})"), &long),
+            Rule::makes(
+                "self.all(key, !key.startsWith('aws:'))",
+                "self.filter(key, key.startsWith('aws:'))[0] \
+                 + ' is a tag of AWS itself: name a tag that you give'",
+            ),
+        ],
+    );
+    if let Some(JSONSchemaPropsOrBool::Schema(value)) = &mut tags.additional_properties {
+        value.max_length = i64::try_from(MAX_TAG_VALUE).ok();
+    }
 }
 
 fn ports(schema: &mut JSONSchemaProps) {

@@ -84,23 +84,55 @@ pub(super) fn provider_to_api(provider: ProviderKind) -> api::Provider {
 }
 
 fn elastic_ip_tags(faults: &mut Faults, spec: &api::EgressPoolSpec) -> Labels {
+    const FIELD: &str = "spec.aws.elasticIPTags";
     let Some(aws) = &spec.aws else { return Labels::new() };
+    let tags = &aws.elastic_ip_tags;
     if spec.provider != api::Provider::Aws {
         faults.add("spec.aws", "is for provider AWS: write provider AWS, or leave it out");
     }
-    if aws.elastic_ip_tags.is_empty() {
+    if tags.is_empty() {
         faults.add(
-            "spec.aws.elasticIPTags",
+            FIELD,
             "without a tag that would be every Elastic IP of the account: name at least one",
         );
     }
-    aws.elastic_ip_tags.clone()
+    if tags.len() > api::MAX_TAGS {
+        faults
+            .add(FIELD, format!("no Elastic IP has more than {} tags: list fewer", api::MAX_TAGS));
+    }
+    for (key, value) in tags {
+        let length = key.chars().count();
+        if length == 0 {
+            faults.add(FIELD, "name the tag's key");
+        }
+        if length > api::MAX_TAG_KEY {
+            let most = api::MAX_TAG_KEY;
+            faults.add(FIELD, format!("a tag's key has at most {most} characters: shorten it"));
+        }
+        if key.starts_with("aws:") {
+            faults.add(FIELD, format!("{key} is a tag of AWS itself: name a tag that you give"));
+        }
+        if value.chars().count() > api::MAX_TAG_VALUE {
+            let most = api::MAX_TAG_VALUE;
+            let sentence = format!("a tag's value has at most {most} characters: shorten it");
+            faults.add(format!("{FIELD}.{key}"), sentence);
+        }
+    }
+    tags.clone()
 }
 
-/// Adds to a pool's ranges what stands in its status as found.
+/// Adds to a pool's ranges what stands in its status as found and in none of them; what was found
+/// is an address, at the ends of a CIDR too.
 pub fn add_found(pool: &mut Pool, status: &PoolStatus) {
-    if !pool.elastic_ip_tags.is_empty() {
-        pool.ranges.extend(status.addresses.iter().map(|address| AddressRange::of(*address)));
+    if pool.elastic_ip_tags.is_empty() {
+        return;
+    }
+    let listed = pool.ranges.len();
+    for address in &status.addresses {
+        pool.reserved.remove(address);
+        if !pool.ranges[..listed].iter().any(|range| range.contains(*address)) {
+            pool.ranges.push(AddressRange::of(*address));
+        }
     }
 }
 

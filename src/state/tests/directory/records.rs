@@ -1,6 +1,6 @@
 //! What is kept over restarts, and what a person sees in the files.
 
-use egret_core::model::{ClaimStatus, Uid};
+use egret_core::model::{ClaimStatus, PoolStatus, Snapshot, Uid};
 use egret_ports::cluster_state::{ClusterState, Event, Write};
 use egret_state::{DirectoryState, events, read_once};
 
@@ -25,6 +25,44 @@ async fn a_restart_keeps_everything() {
     assert_eq!(state.draw_fences(1).await.unwrap(), 11);
     DirectoryState::create(store.path()).unwrap();
     assert_eq!(state.draw_fences(1).await.unwrap(), 12, "making it again begins nothing anew");
+}
+
+/// The ranges of the pool `partners`, as text.
+fn ranges(snapshot: &Snapshot) -> Vec<String> {
+    let pool = &snapshot.pools[&partners()].value.0;
+    pool.ranges.iter().map(|range| format!("{}-{}", range.first(), range.last())).collect()
+}
+
+#[tokio::test]
+async fn what_was_found_by_tag_is_the_pools_from_then_on() {
+    let store = Fixture::new();
+    let tags = "provider: AWS\n  aws: {elasticIPTags: {egret.dev/pool: public}}";
+    let tagged = POOL.replace("provider: L2", tags);
+    assert_ne!(tagged, POOL);
+    store.put("pool.yaml", &tagged);
+    let state = store.open();
+    let listed = ranges(&*read(&state).await);
+    assert!(!listed.is_empty());
+    // Outside its ranges, inside, and the network address of one that was written as a CIDR.
+    let found = ["198.51.100.7", "203.0.113.17", "203.0.113.16"].map(|text| text.parse().unwrap());
+    let status = PoolStatus { addresses: found.into(), ..PoolStatus::default() };
+    let write = |status| Write::PoolStatus { pool: partners(), status };
+    state.write(write(status.clone())).await.unwrap();
+    let all = [&listed[..], &["198.51.100.7-198.51.100.7".to_owned()]].concat();
+    for state in [&state, &store.open()] {
+        let snapshot = read(state).await;
+        assert_eq!(ranges(&snapshot), all, "each address once");
+        let (pool, seen) = &snapshot.pools[&partners()].value;
+        assert_eq!((seen, pool.generation), (&status, 1));
+        assert!(!pool.reserved.contains(&found[2]), "it is an address, whatever a CIDR says");
+    }
+    assert_eq!(ranges(&read_once(store.path()).unwrap()), all);
+    state.write(write(PoolStatus::default())).await.unwrap();
+    assert_eq!(ranges(&*read(&state).await), listed, "what is found no more goes");
+    // Without tags nothing is found, whatever an old status says.
+    state.write(write(status)).await.unwrap();
+    store.put("pool.yaml", POOL);
+    assert_eq!(ranges(&*read(&state).await), listed);
 }
 
 #[tokio::test]

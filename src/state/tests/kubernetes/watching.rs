@@ -1,6 +1,10 @@
+use std::net::{IpAddr, Ipv4Addr};
 use std::time::Duration;
 
-use egret_core::model::{NamespaceName, NodeName, PodRangeSource, PoolName, Role, Scope};
+use egret_core::model::{
+    AddressPlan, AddressRange, AddressStatus, Attachment, NamespaceName, NodeName, PodRangeSource,
+    PoolName, PoolStatus, ProviderKind, Role, Scope, Snapshot,
+};
 use egret_ports::cluster_state::{ClusterState as _, Write};
 use egret_ports::error::ErrorClass;
 use egret_state::KubernetesState;
@@ -38,6 +42,62 @@ async fn what_cannot_be_understood_is_reported_and_keeps_its_last_good_value() {
     edit(&patch(r#"["203.0.113.16/30"]"#));
     store.kubectl(&["delete", "egresspool", "worse"]);
     until(&state, |snapshot| snapshot.broken.is_empty()).await;
+}
+
+/// A pool of provider AWS, what the API server makes of its objects, and how they come back.
+#[tokio::test]
+async fn clouds() {
+    let store = Store::with_examples();
+    let name = PoolName::new("public");
+    store.apply(&json!({
+        "apiVersion": "egret.dev/v1alpha1", "kind": "EgressPool",
+        "metadata": {"name": "public"},
+        "spec": {"provider": "AWS", "aws": {"elasticIPTags": {"egret.dev/pool": "public"}},
+            "addresses": ["10.0.0.64/27"], "gateways": {"nodeSelector": {}}},
+    }));
+    store.apply(&json!({
+        "apiVersion": "v1", "kind": "Node", "metadata": {"name": "node-1"},
+        "spec": {"providerID": "aws:///eu-central-1a/i-0a1b2c3d"},
+    }));
+    let state = store.controller();
+    let ranges = |snapshot: &Snapshot| -> Vec<IpAddr> {
+        snapshot.pools[&name].value.0.ranges.iter().map(AddressRange::first).collect()
+    };
+    let first = state.read_consistent().await.unwrap();
+    let (listed, pool) = (ranges(&first), &first.pools[&name].value.0);
+    assert_eq!((listed.len(), pool.provider), (1, ProviderKind::Aws));
+    assert_eq!(pool.elastic_ip_tags, [("egret.dev/pool".into(), "public".into())].into());
+    let node = &first.nodes[&NodeName::new("node-1")];
+    assert_eq!(node.provider_id, "aws:///eu-central-1a/i-0a1b2c3d");
+
+    let found: Vec<IpAddr> = ["10.0.0.70", "198.51.100.7"].map(|text| text.parse().unwrap()).into();
+    let addresses = found.iter().copied().collect();
+    let status = PoolStatus { addresses, ..PoolStatus::default() };
+    let write = Write::PoolStatus { pool: name.clone(), status: status.clone() };
+    state.write(write).await.unwrap();
+    let wanted = [&listed[..], &found[1..]].concat();
+    until(&state, |snapshot| ranges(snapshot) == wanted).await;
+    let other = store.controller().read_consistent().await.unwrap();
+    assert_eq!((ranges(&other), &other.pools[&name].value.1), (wanted, &status));
+
+    let plan = AddressPlan { provider: ProviderKind::Aws, ..objects::plan(3) };
+    let write = Write::AddressPlan { address: ADDRESS, plan: plan.clone(), expect: None };
+    let expect = Some(state.write(write).await.unwrap());
+    let at = |node: &str, subnet: u8| Attachment {
+        node: NodeName::new(node),
+        wire: Some(Ipv4Addr::new(10, 0, subnet, 9).into()),
+        interface: Some(format!("eni-{subnet}")),
+        allocation: Some("eipalloc-1".to_owned()),
+    };
+    let status = AddressStatus {
+        attachment: Some(at("node-1", 0)),
+        prepared: vec![at("node-1", 0), at("node-2", 1), Attachment::at(NodeName::new("node-3"))],
+        ..AddressStatus::default()
+    };
+    let write = Write::AddressStatus { address: ADDRESS, status: status.clone(), expect };
+    state.write(write).await.unwrap();
+    let stored = state.read_consistent().await.unwrap().addresses[&ADDRESS].value.clone();
+    assert_eq!((stored.plan, stored.status), (plan, status));
 }
 
 #[tokio::test]

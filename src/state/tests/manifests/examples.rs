@@ -1,19 +1,53 @@
 //! The examples of deploy/examples, and those of the page that users read.
 
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 
-use egret_core::model::{Failback, Family, Millis, PodSelection, WhenUnavailable};
+use egret_core::model::{Failback, Family, Millis, PodSelection, ProviderKind, WhenUnavailable};
 use egret_state::manifest::{Object, ObjectKey, check, parse};
+
+/// The objects of the manifests in a folder, without those of its folders.
+fn objects_of(folder: &Path) -> Vec<Object> {
+    let mut found = Vec::new();
+    for entry in std::fs::read_dir(folder).unwrap() {
+        let path = entry.unwrap().path();
+        if path.is_file() {
+            let text = std::fs::read_to_string(path).unwrap();
+            found.extend(parse(&text).objects.into_iter().map(|(_, object)| object));
+        }
+    }
+    found
+}
+
+#[test]
+fn the_examples_of_aws_are_pools_of_its_addresses_and_claims_of_them() {
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../deploy/examples/aws");
+    let (mut pools, mut wanted) = (BTreeMap::new(), BTreeSet::new());
+    for object in objects_of(&folder) {
+        match object {
+            Object::Pool(_, pool) => {
+                pools.insert(pool.name.clone(), pool);
+            }
+            Object::Claim(_, claim) => {
+                wanted.insert(claim.pool.clone());
+            }
+            other => panic!("{other:?}"),
+        }
+    }
+    assert_eq!(pools.keys().cloned().collect::<BTreeSet<_>>(), wanted);
+    assert!(pools.values().all(|pool| pool.provider == ProviderKind::Aws));
+    let public = &pools[&"public".into()];
+    assert_eq!(public.elastic_ip_tags, [("egret.dev/pool".into(), "public".into())].into());
+    assert!(public.ranges.is_empty(), "they are found");
+    let private = &pools[&"private".into()];
+    assert!(private.elastic_ip_tags.is_empty() && private.ranges.len() == 1);
+}
 
 #[test]
 fn the_examples_are_well() {
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../deploy/examples");
-    assert_eq!(check(&folder), []);
-    let mut found = Vec::new();
-    for entry in std::fs::read_dir(&folder).unwrap() {
-        let text = std::fs::read_to_string(entry.unwrap().path()).unwrap();
-        found.extend(parse(&text).objects.into_iter().map(|(_, object)| object));
-    }
+    assert_eq!(check(&folder), [], "those of the clouds too");
+    let found = objects_of(&folder);
     assert!(found.len() >= 3, "{found:?}");
     let pool = found.iter().find_map(|object| match object {
         Object::Pool(_, pool) => Some(pool),
@@ -89,6 +123,31 @@ spec:
     assert_eq!(pool.failover.lease, None);
     assert_eq!(pool.failover.release_after, Millis(0));
     assert!(!pool.paused);
+}
+
+#[test]
+fn a_node_has_the_name_that_its_cloud_gives_it() {
+    let text = "apiVersion: v1
+kind: Node
+metadata: {name: node-1, labels: {topology.kubernetes.io/zone: eu-central-1a}}
+spec: {providerID: 'aws:///eu-central-1a/i-0a1b2c3d'}
+---
+apiVersion: v1
+kind: Node
+metadata: {name: node-2}
+spec: {providerID: null}
+";
+    let parsed = parse(text);
+    assert_eq!(parsed.faults, []);
+    let nodes: Vec<_> = parsed
+        .objects
+        .iter()
+        .map(|(_, object)| match object {
+            Object::Node(node) => (&*node.provider_id, &*node.zone),
+            other => panic!("{other:?}"),
+        })
+        .collect();
+    assert_eq!(nodes, [("aws:///eu-central-1a/i-0a1b2c3d", "eu-central-1a"), ("", "")]);
 }
 
 #[test]

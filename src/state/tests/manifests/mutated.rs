@@ -24,11 +24,12 @@ fn peoples_objects() -> Vec<(&'static str, Value)> {
         (
             "pool",
             json!({
-            "spec": {"provider": "L2", "addresses": ["203.0.113.16/29", "203.0.113.40-203.0.113.47",
+            "spec": {"provider": "AWS", "aws": {"elasticIPTags": {"a": "b"}}, "addresses": ["203.0.113.16/29", "203.0.113.40-203.0.113.47",
                 "2001:db8:5::10/124"], "gateways": {"nodeSelector": selector,
                 "maxAddressesPerNode": 3}, "allowedNamespaces": selector, "ports": {"perNode": 1024},
                 "failover": {"lease": "450ms", "failback": "Never", "releaseAfter": "1h"}},
-            "status": {"observedGeneration": 1, "conditions": conditions}}),
+            "status": {"observedGeneration": 1, "addresses": ["203.0.113.99"],
+                "conditions": conditions}}),
         ),
         (
             "claim",
@@ -52,12 +53,16 @@ fn own_objects() -> Vec<(&'static str, Value)> {
             "address",
             json!({
             "spec": {"address": "203.0.113.17", "claimRef": {"namespace": "n", "name": "c",
-                "uid": "u"}, "poolRef": {"name": "p"}, "owner": "n", "standbys": ["m"], "fence": 7,
+                "uid": "u"}, "poolRef": {"name": "p"}, "provider": "AWS", "owner": "n",
+                "standbys": ["m"], "fence": 7,
                 "madeFor": {"node": "n", "epoch": {"counter": 1, "node": "n"}}, "lease": "450ms",
                 "released": {"since": "2026-05-04T12:00:00Z", "until": "2026-05-04T13:00:00Z"}},
             "status": {"holding": {"node": "n", "epoch": {"counter": 1, "node": "n"}},
                 "since": "2026-05-04T12:00:00Z", "probed": true,
-                "attachment": {"node": "n", "wireAddress": "10.0.0.9"}, "conditions": conditions}}),
+                "attachment": {"node": "n", "wireAddress": "10.0.0.9", "interface": "eni-1",
+                    "allocation": "eipalloc-1"},
+                "prepared": [{"node": "m", "wireAddress": "10.0.1.9", "interface": "eni-2"}],
+                "conditions": conditions}}),
         ),
         (
             "node",
@@ -171,8 +176,19 @@ fn said<T>(result: Result<T, Vec<FieldError>>) -> Option<T> {
 fn convert_all(kind: &str, object: &Value) {
     match kind {
         "pool" => {
-            read(object, "spec").map(|spec| said(convert::pool_from_api("p", &spec)));
-            read(object, "status").map(|status| said(convert::pool_status_from_api(&status)));
+            let pool = read(object, "spec").map(|spec| convert::pool_from_api("p", &spec));
+            let status = read(object, "status").map(|text| convert::pool_status_from_api(&text));
+            let (pool, status) = (pool.and_then(said), status.and_then(said));
+            if let Some(status) = &status {
+                let text = convert::pool_status_to_api(status);
+                assert_eq!(convert::pool_status_from_api(&text).as_ref(), Ok(status));
+            }
+            if let Some((mut pool, status)) = pool.zip(status) {
+                convert::add_found(&mut pool, &status);
+                let count =
+                    |address| pool.ranges.iter().filter(|range| range.contains(address)).count();
+                assert!(status.addresses.iter().all(|address| count(*address) <= 1));
+            }
         }
         "claim" => {
             read(object, "spec").map(|spec| said(convert::claim_from_api("n", "c", &spec)));

@@ -4,12 +4,15 @@ use super::Kind::{self, Claim, ClusterClaim, Pool};
 
 #[path = "cases/claims.rs"]
 mod claims;
+#[path = "cases/clouds.rs"]
+mod clouds;
 #[path = "cases/pools.rs"]
 mod pools;
 #[path = "cases/ranges.rs"]
 mod ranges;
 
 pub use claims::CLAIMS;
+pub use clouds::{CLOUDS, GOOD_CLOUDS};
 pub use pools::POOLS;
 pub use ranges::RANGES;
 

@@ -5,11 +5,15 @@ use std::collections::BTreeMap;
 use egret_kubernetes::{ApiServer, ApiServerOptions, oldest_api_server};
 use egret_state::manifest::parse;
 
-use super::cases::{CLAIMS, Case, GOOD, POOLS, RANGES, Says};
-use super::server;
+use super::cases::{CLAIMS, CLOUDS, Case, GOOD, GOOD_CLOUDS, POOLS, RANGES, Says};
+use super::{Kind, server};
 
 fn cases() -> impl Iterator<Item = &'static Case> {
-    [POOLS, RANGES, CLAIMS].into_iter().flatten()
+    [POOLS, RANGES, CLAIMS, CLOUDS].into_iter().flatten()
+}
+
+fn good() -> impl Iterator<Item = &'static (Kind, &'static str)> {
+    GOOD.iter().chain(GOOD_CLOUDS)
 }
 
 #[test]
@@ -20,7 +24,7 @@ fn the_directory_store_says_the_sentences() {
         assert_eq!(fault.message, format!("{field}: {sentence}"), "{kind:?} {change}");
         assert!(parsed.objects.is_empty(), "{kind:?} {change}");
     }
-    for (kind, change) in GOOD {
+    for (kind, change) in good() {
         let parsed = parse(&kind.manifest("bank", change));
         assert_eq!((parsed.objects.len(), &parsed.faults[..]), (1, &[][..]), "{kind:?} {change}");
     }
@@ -67,8 +71,7 @@ fn says_the_same(server: &ApiServer) {
         }
     }
     assert!(wrong.is_empty(), "{} of {}:\n{}", wrong.len(), cases().count(), wrong.join("\n"));
-    let good: String = GOOD
-        .iter()
+    let good: String = good()
         .enumerate()
         .map(|(index, (kind, change))| format!("---\n{}", kind.manifest(&named(index), change)))
         .collect();
@@ -100,18 +103,23 @@ fn unknown_fields_are_refused_by_both() {
     let server = server();
     for (kind, change, field) in [
         (
-            super::Kind::Pool,
+            Kind::Pool,
             "allowedNamespaces: {matchLabel: {a: b}}",
             "spec.allowedNamespaces.matchLabel",
         ),
-        (super::Kind::Pool, "pause: true", "spec.pause"),
+        (Kind::Pool, "pause: true", "spec.pause"),
         (
-            super::Kind::Claim,
+            Kind::Pool,
+            "provider: AWS\n  aws: {elasticIPTags: {a: b}, interfaceTags: {a: b}}",
+            "spec.aws.interfaceTags",
+        ),
+        (
+            Kind::Claim,
             "podSelector: {matchLabels: {a: b}, matchExpression: []}",
             "spec.podSelector.matchExpression",
         ),
         (
-            super::Kind::Claim,
+            Kind::Claim,
             "destinations: [{cidr: 0.0.0.0/0, excepts: []}]",
             "spec.destinations[0].excepts",
         ),
@@ -158,8 +166,18 @@ fn the_largest_objects_are_within_the_budget() {
     {
         let name = format!("large-{index}");
         let change = format!("addresses: [{entries}]");
-        stream.push_str(&format!("---\n{}", super::Kind::Pool.manifest(&name, &change)));
+        stream.push_str(&format!("---\n{}", Kind::Pool.manifest(&name, &change)));
     }
+    let tags = |count: usize| {
+        let tag = |index: usize| format!("{index:é>128}: {}", "é".repeat(256));
+        (0..count).map(tag).collect::<Vec<_>>().join(", ")
+    };
+    let change = format!(
+        "provider: AWS\n  addresses: [{}]\n  aws: {{elasticIPTags: {{{}}}}}",
+        texts(64, &range),
+        tags(50)
+    );
+    stream.push_str(&format!("---\n{}", Kind::Pool.manifest("large-tags", &change)));
     let except = |to: usize| {
         (0..32).map(|index| format!("'2001:0db8:{to:04x}:{index:04x}::/64'")).collect::<Vec<_>>()
     };
@@ -173,7 +191,7 @@ fn the_largest_objects_are_within_the_budget() {
         texts(64, &single),
         destinations.join(", ")
     );
-    stream.push_str(&format!("---\n{}", super::Kind::Claim.manifest("large-claim", &change)));
+    stream.push_str(&format!("---\n{}", Kind::Claim.manifest("large-claim", &change)));
     assert_eq!(refusals(&server, &stream), BTreeMap::new());
     assert!(parse(&stream).faults.is_empty());
 }

@@ -167,8 +167,15 @@ pub const POOLS: &[Case] = &[
         Pool,
         "provider: Moon",
         "spec.provider",
-        "Moon is none of L2: write one of them",
+        "Moon is none of L2, AWS: write one of them",
         Schema("Unsupported value: \"Moon\""),
+    ),
+    (
+        Pool,
+        "provider: aws",
+        "spec.provider",
+        "aws is none of L2, AWS: write one of them",
+        Schema("Unsupported value: \"aws\""),
     ),
     (
         Pool,

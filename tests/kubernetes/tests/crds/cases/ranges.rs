@@ -7,14 +7,14 @@ pub const RANGES: &[Case] = &[
         Pool,
         "addresses: []",
         "spec.addresses",
-        "a pool of provider L2 needs at least one range, such as 203.0.113.16/29",
+        "a pool needs at least one range, such as 203.0.113.16/29, or spec.aws.elasticIPTags",
         Same,
     ),
     (
         Pool,
         "addresses:",
         "spec.addresses",
-        "a pool of provider L2 needs at least one range, such as 203.0.113.16/29",
+        "a pool needs at least one range, such as 203.0.113.16/29, or spec.aws.elasticIPTags",
         Same,
     ),
     (

@@ -1,0 +1,98 @@
+use super::super::Kind::{self, Pool};
+use super::Case;
+use super::Says::{Same, Schema};
+
+macro_rules! text64 {
+    () => {
+        "xxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxx"
+    };
+}
+macro_rules! text128 {
+    () => {
+        concat!(text64!(), text64!())
+    };
+}
+macro_rules! tagged {
+    ($tags:expr) => {
+        concat!("provider: AWS\n  addresses:\n  aws: {elasticIPTags: {", $tags, "}}")
+    };
+}
+macro_rules! tags50 {
+    () => {
+        "'0': x, '1': x, '2': x, '3': x, '4': x, '5': x, '6': x, '7': x, '8': x, '9': x, a0: x, a1: x, a2: x, a3: x, \
+         a4: x, a5: x, a6: x, a7: x, a8: x, a9: x, b0: x, b1: x, b2: x, b3: x, b4: x, b5: x, b6: x, \
+         b7: x, b8: x, b9: x, c0: x, c1: x, c2: x, c3: x, c4: x, c5: x, c6: x, c7: x, c8: x, c9: x, \
+         d0: x, d1: x, d2: x, d3: x, d4: x, d5: x, d6: x, d7: x, d8: x, d9: x"
+    };
+}
+
+const ALL: &str = "without a tag that would be every Elastic IP of the account: name at least one";
+const OTHER: &str = "is for provider AWS: write provider AWS, or leave it out";
+const NONE: &str =
+    "a pool needs at least one range, such as 203.0.113.16/29, or spec.aws.elasticIPTags";
+
+/// Pools of a cloud without a fault.
+pub const GOOD_CLOUDS: &[(Kind, &str)] = &[
+    (Pool, "aws: null"),
+    (Pool, "provider: AWS"),
+    (Pool, "provider: AWS\n  aws: null"),
+    (Pool, tagged!("egret.dev/pool: public")),
+    (Pool, tagged!("Name: '', name: ' ', 'a:b': '*', 'Aws:x': é, xaws: x, aws: x")),
+    (Pool, "provider: AWS\n  addresses: []\n  aws: {elasticIPTags: {a: b}}"),
+    (Pool, "provider: AWS\n  addresses: [10.0.0.64/27]\n  aws: {elasticIPTags: {a: b}}"),
+    (Pool, tagged!(concat!(text128!(), ": ", text128!(), text128!()))),
+    (Pool, tagged!(tags50!())),
+];
+
+pub const CLOUDS: &[Case] = &[
+    (Pool, "provider: AWS\n  addresses:", "spec.addresses", NONE, Same),
+    (Pool, "provider: AWS\n  addresses: []\n  aws: null", "spec.addresses", NONE, Same),
+    (Pool, "aws: {elasticIPTags: {a: b}}", "spec.aws", OTHER, Same),
+    (Pool, "addresses:\n  aws: {elasticIPTags: {a: b}}", "spec.aws", OTHER, Same),
+    (Pool, "provider: AWS\n  aws: {}", "spec.aws.elasticIPTags", ALL, Same),
+    (Pool, "provider: AWS\n  addresses:\n  aws: {}", "spec.aws.elasticIPTags", ALL, Same),
+    (Pool, tagged!(""), "spec.aws.elasticIPTags", ALL, Same),
+    (
+        Pool,
+        "provider: AWS\n  aws: public",
+        "spec.aws",
+        "a mapping belongs here: write it as key: value",
+        Schema("must be of type object"),
+    ),
+    (Pool, tagged!("a: b, '': c"), "spec.aws.elasticIPTags", "name the tag's key", Same),
+    (
+        Pool,
+        tagged!(concat!(text128!(), "x: b")),
+        "spec.aws.elasticIPTags",
+        "a tag's key has at most 128 characters: shorten it",
+        Same,
+    ),
+    (
+        Pool,
+        tagged!("a: b, 'aws:cloudformation:stack-name': c"),
+        "spec.aws.elasticIPTags",
+        "aws:cloudformation:stack-name is a tag of AWS itself: name a tag that you give",
+        Same,
+    ),
+    (
+        Pool,
+        tagged!(concat!("a: ", text128!(), text128!(), "x")),
+        "spec.aws.elasticIPTags.a",
+        "a tag's value has at most 256 characters: shorten it",
+        Schema("Too long"),
+    ),
+    (
+        Pool,
+        tagged!(concat!(tags50!(), ", e0: x")),
+        "spec.aws.elasticIPTags",
+        "no Elastic IP has more than 50 tags: list fewer",
+        Schema("must have at most 50 items"),
+    ),
+    (
+        Pool,
+        tagged!("a: 7"),
+        "spec.aws.elasticIPTags.a",
+        "7 is a number or a keyword, where a text belongs: write it in quotes",
+        Schema("must be of type string"),
+    ),
+];

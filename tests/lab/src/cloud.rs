@@ -10,7 +10,7 @@
 //! Every node is an instance with one network interface. The router answers every question for an
 //! address of a subnet, so that all packets pass it; it drops what does not come from an address of
 //! its interface, delivers by what EC2 says and never by ARP, and maps Elastic IPs without state.
-//! Private addresses leave as they are: the outside is reached by a VPN, say. IPv4 only.
+//! What has none is not let out, unless the outside is reached by a VPN. IPv4 only.
 //!
 //! State: the double's account; see `router` for the rules.
 
@@ -29,8 +29,9 @@ mod zone;
 
 pub use calls::Call;
 pub(crate) use router::prepare_router;
-pub use zone::{VPC, Zone};
+pub use zone::{Outside, VPC, Zone};
 
+use crate::address::mac_text;
 use crate::clock::Stamp;
 use crate::ground::Surroundings;
 use crate::machine::Machine;
@@ -51,15 +52,19 @@ pub struct Region {
     pub directors: Vec<Zone>,
     /// How many Elastic IPs of the pool [`POOL_TAG`] there are.
     pub elastic: u8,
+    /// How the outside is reached.
+    pub outside: Outside,
 }
 
 impl Default for Region {
-    /// Two gateways in one zone and one in the other, a director in each, two Elastic IPs.
+    /// Two gateways in one zone and one in the other, a director in each, two Elastic IPs, the
+    /// Internet outside.
     fn default() -> Self {
         Self {
             gateways: vec![Zone::A, Zone::A, Zone::B],
             directors: vec![Zone::A, Zone::B],
             elastic: 2,
+            outside: Outside::Internet,
         }
     }
 }
@@ -247,13 +252,26 @@ impl Cloud {
     /// # Errors
     /// Where nft fails.
     pub fn foreign(&self) -> Result<BTreeMap<(String, Ipv4Addr), u64>> {
+        self.counted("foreign")
+    }
+
+    /// Packets that the Internet gateway did not let out since their source has no Elastic IP, the
+    /// same.
+    ///
+    /// # Errors
+    /// Where nft fails.
+    pub fn unmapped(&self) -> Result<BTreeMap<(String, Ipv4Addr), u64>> {
+        self.counted("unmapped")
+    }
+
+    fn counted(&self, set: &str) -> Result<BTreeMap<(String, Ipv4Addr), u64>> {
         let name = |mac: &str| {
             let mut ports = self.ports.values();
-            let found = ports.find(|port| crate::address::mac_text(port.mac) == mac);
-            found.map_or_else(|| mac.to_owned(), |port| port.name.clone())
+            ports.find(|port| mac_text(port.mac) == mac).map(|port| port.name.clone())
         };
-        let counted = self.router.foreign()?.into_iter();
-        Ok(counted.map(|((mac, source), count)| ((name(&mac), source), count)).collect())
+        // Of nobody's are the multicasts of the switches themselves.
+        let counted = self.router.counted(set)?.into_iter();
+        Ok(counted.filter_map(|((mac, from), n)| Some(((name(&mac)?, from), n))).collect())
     }
 
     /// Packets that the router dropped since no interface has their destination, and those to an

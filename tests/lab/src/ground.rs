@@ -8,6 +8,7 @@ use egret_netns::{Namespace, veth};
 
 use crate::address::{self, Family, OUTSIDE_COUNT, ROUTER, WATCH};
 use crate::clock::Stamp;
+use crate::cloud::Outside;
 use crate::journal::Journal;
 use crate::wire::Mac;
 
@@ -170,6 +171,7 @@ impl Surroundings {
     #[must_use]
     pub fn plug() -> Self {
         let around = Self::bare();
+        around.lan.batch("link set w-lan master br0\n");
         around.address_router();
         around.watch.batch(&format!(
             "addr add {}/24 dev eth0\naddr add {}/64 dev eth0 nodad\n",
@@ -182,10 +184,10 @@ impl Surroundings {
     /// of each zone, whose only way is the router's `lan0` and `lan1`. Nobody watches there: a VPC
     /// has no broadcast.
     #[must_use]
-    pub fn plug_vpc() -> Self {
+    pub fn plug_vpc(outside: Outside) -> Self {
         let around = Self::bare();
         around.add_switch("br1", "r-lan1", "lan1");
-        crate::cloud::prepare_router(&around.router);
+        crate::cloud::prepare_router(&around.router, outside);
         around
     }
 
@@ -205,7 +207,6 @@ impl Surroundings {
         around.add_switch("br0", "r-lan", "lan0");
         veth(&around.lan, "w-lan", &around.watch, "eth0");
         veth(&around.router, "out0", &around.out, "eth0");
-        around.lan.batch("link set w-lan master br0\n");
         around.address_outside();
         around
     }

@@ -32,13 +32,14 @@ pub struct Announced {
 /// A laboratory that is up. Dropping it removes all of it.
 #[derive(Debug)]
 pub struct Lab {
+    // First to go: its router must not take the end of the control machine for a fault.
+    pub(crate) cloud: Option<Cloud>,
     pub(crate) nodes: Vec<Node>,
     pub(crate) controller: Option<Daemon>,
     pub(crate) control: Machine,
     pub(crate) around: Surroundings,
     pub(crate) egret: Option<PathBuf>,
     pub(crate) t_max: Duration,
-    pub(crate) cloud: Option<Cloud>,
     journal: Journal,
     dir: TempDir,
 }
@@ -67,9 +68,9 @@ impl Lab {
             nodes: Vec::new(),
             controller: None,
             control,
-            around: match plan.cloud {
+            around: match &plan.cloud {
                 None => Surroundings::plug(),
-                Some(_) => Surroundings::plug_vpc(),
+                Some(region) => Surroundings::plug_vpc(region.outside),
             },
             egret: plan.egret.clone(),
             t_max: plan.t_max,

@@ -18,7 +18,7 @@ use egret_netns::Namespace;
 use serde_json::{Value, json};
 
 use super::double::Api;
-use super::zone::{VPC, Zone};
+use super::zone::{Outside, VPC, Zone};
 use crate::address::mac_text;
 use crate::clock::Stamp;
 use crate::wire::Mac;
@@ -55,7 +55,7 @@ pub(super) struct Version {
 
 /// The router's namespace before it has a version: everybody asks it for every address of a subnet
 /// (a VPC has no ARP between nodes), and it delivers nothing to anybody.
-pub(crate) fn prepare_router(router: &Namespace) {
+pub(crate) fn prepare_router(router: &Namespace, outside: Outside) {
     let mut lines = String::new();
     let mut tables = String::from(TABLE);
     for zone in Zone::BOTH {
@@ -90,7 +90,13 @@ pub(crate) fn prepare_router(router: &Namespace) {
         router.sysctl(&format!("net/ipv4/conf/{scope}/send_redirects"), "0");
     }
     router.batch(&lines);
-    router.nft(&tables.replace("VPC", VPC));
+    // An Internet gateway passes only what has a public address.
+    let (inward, outward) = match outside {
+        Outside::Internet => ("drop", "add @unmapped { ether saddr . ip saddr counter } drop"),
+        Outside::Vpn => ("accept", "accept"),
+    };
+    let tables = tables.replace("IN", inward).replace("OUT", outward).replace("VPC", VPC);
+    router.nft(&tables);
 }
 
 /// Source check and Elastic IPs, both where a packet enters: a packet that met one version's check
@@ -102,13 +108,16 @@ table ip vpc {
   set elastic { type ipv4_addr; }
   set own { type ether_addr . ipv4_addr; }
   set foreign { type ether_addr . ipv4_addr; size 4096; flags dynamic; counter; }
+  set unmapped { type ether_addr . ipv4_addr; size 4096; flags dynamic; counter; }
   counter unassociated { }
   chain enter { type filter hook prerouting priority raw; policy accept;
     iifname \"out0\" ip daddr set ip daddr map @inbound accept
     iifname \"out0\" ip daddr @elastic counter name unassociated drop
-    iifname \"out0\" accept
+    iifname \"out0\" IN
     ether saddr . ip saddr != @own add @foreign { ether saddr . ip saddr counter } drop
-    ip daddr != VPC ip saddr set ip saddr map @outbound
+    ip daddr VPC accept
+    ip saddr set ip saddr map @outbound accept
+    OUT
   }
 }
 ";
@@ -188,10 +197,9 @@ impl Router {
         self.stop.store(true, Ordering::Relaxed);
     }
 
-    /// What was refused since its interface does not have that source: packets by interface and
-    /// source.
-    pub(super) fn foreign(&self) -> Result<BTreeMap<(String, Ipv4Addr), u64>> {
-        let listed = self.list("set ip vpc foreign")?;
+    /// What was counted in a set: packets by hardware address and source.
+    pub(super) fn counted(&self, set: &str) -> Result<BTreeMap<(String, Ipv4Addr), u64>> {
+        let listed = self.list(&format!("set ip vpc {set}"))?;
         let sets = listed["nftables"].as_array().into_iter().flatten();
         let elements = sets.flat_map(|entry| entry["set"]["elem"].as_array().into_iter().flatten());
         let read = |entry: &Value| {

@@ -3,6 +3,15 @@ use std::net::{IpAddr, Ipv4Addr};
 /// The VPC's range.
 pub const VPC: &str = "10.0.0.0/16";
 
+/// How the outside is reached.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Outside {
+    /// By an Internet gateway: only what has an Elastic IP leaves, and only that is reached.
+    Internet,
+    /// By a VPN: private addresses leave and are reached as they are.
+    Vpn,
+}
+
 /// A zone of the laboratory's region, with the one subnet there.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Zone {

@@ -6,7 +6,7 @@ use std::time::Duration;
 use anyhow::{Context, Result, ensure};
 use egret_lab::address::Family;
 use egret_lab::checks::run_for;
-use egret_lab::cloud::{Call, Region, Zone};
+use egret_lab::cloud::{Call, Outside, Region, Zone};
 use egret_lab::load::{Load, LoadReport, Plan};
 use egret_lab::{Ground, Lab, Stage, Stamp, wait_until};
 
@@ -60,21 +60,21 @@ spec:
 }
 
 /// Gateways in these zones, a director in each zone, the usual pods.
-pub fn build(gateways: &[Zone]) -> Result<Lab> {
-    let region = Region { gateways: gateways.to_vec(), ..Region::default() };
+pub fn build(gateways: &[Zone], outside: Outside) -> Result<Lab> {
+    let region = Region { gateways: gateways.to_vec(), outside, ..Region::default() };
     usual().gateways(u8::try_from(gateways.len())?).cloud(region).build()
 }
 
 /// A claim for an Elastic IP that is found by its tag; attached, and seen outside.
 pub fn public(gateways: &[Zone]) -> Result<Stage> {
-    let lab = build(gateways)?;
+    let lab = build(gateways, Outside::Internet)?;
     let address = *lab.cloud()?.elastic().first().context("an Elastic IP")?;
     serve(lab, &pool(PUBLIC_POOL), address)
 }
 
 /// A claim for a private address of zone A, the same.
 pub fn private(gateways: &[Zone]) -> Result<Stage> {
-    serve(build(gateways)?, &pool(PRIVATE_POOL), PRIVATE.parse()?)
+    serve(build(gateways, Outside::Vpn)?, &pool(PRIVATE_POOL), PRIVATE.parse()?)
 }
 
 fn serve(mut lab: Lab, pool: &str, address: IpAddr) -> Result<Stage> {
@@ -86,8 +86,23 @@ fn serve(mut lab: Lab, pool: &str, address: IpAddr) -> Result<Stage> {
     let served = stage.await_held(PATIENCE).and_then(|()| {
         ["settle-1", "settle-2"].iter().try_for_each(|pod| await_source(&mut stage, pod, address))
     });
-    served.inspect_err(|_| egret_lab::bench::explain(&stage.lab))?;
+    let voting = served.and_then(|()| await_voters(&stage));
+    voting.inspect_err(|_| egret_lab::bench::explain(&stage.lab))?;
     Ok(stage)
+}
+
+/// Waits until the voters are as many as they will be, and know it: while there are fewer, the
+/// holder may be half of them. (A set grows by one voter per longest lease.)
+fn await_voters(stage: &Stage) -> Result<()> {
+    let full = if stage.lab.names().len() >= 5 { 5 } else { 3 };
+    wait_until(&format!("{full} voters"), PATIENCE, || {
+        let objects = stage.lab.objects("EgressCluster").ok()?;
+        let set = &objects.first()?["spec"]["set"];
+        let words = format!("AcknowledgedSet({})", set["number"]);
+        let said = stage.lab.journal().events("lease", Stamp(0));
+        let known = said.iter().filter(|entry| entry.text("message") == Some(words.clone()));
+        (set["members"].as_array()?.len() == full && known.count() >= full).then_some(())
+    })
 }
 
 /// The one address of such a stage.
@@ -106,9 +121,12 @@ pub fn load(stage: &mut Stage, name: &str) -> Result<Load> {
 /// Waits until every connection goes on as before; none was lost, and the outside has seen nothing
 /// but the address.
 pub fn lived(stage: &Stage, load: &Load, since: Stamp) -> Result<LoadReport> {
+    // Waiting ends with the first connection that has ended; one that is silent may come back.
     let flows = || {
         let last = load.report(Stamp::now() - Duration::from_millis(500));
-        (last.stall < Duration::from_millis(400)).then_some(())
+        let silent = last.lost.iter().any(|lost| lost.why == "silent");
+        let ended = last.lost.iter().any(|lost| lost.why != "silent");
+        (ended || !silent && last.stall < Duration::from_millis(400)).then_some(())
     };
     let flowing = wait_until("every connection goes on", Duration::from_secs(40), flows);
     let report = load.report(since);
@@ -186,8 +204,11 @@ pub fn tell(stage: &Stage, load: &Load, begun: Stamp) -> Result<()> {
     for (at, what) in lines {
         println!("    {:>8.0} ms   {what}", at.millis_after(begun));
     }
-    for ((node, source), count) in stage.lab.cloud()?.foreign()? {
-        println!("    dropped: {count} packets of {node} from {source}");
+    let cloud = stage.lab.cloud()?;
+    for (what, counted) in [("foreign", cloud.foreign()?), ("unmapped", cloud.unmapped()?)] {
+        for ((node, source), count) in counted {
+            println!("    dropped as {what}: {count} packets of {node} from {source}");
+        }
     }
     Ok(())
 }

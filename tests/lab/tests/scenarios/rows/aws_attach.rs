@@ -23,8 +23,8 @@ pub fn elastic(bench: &mut Bench) -> Result<()> {
     let own = |name: &String| [ASSIGN, ASSOCIATE].contains(&name.as_str());
     let egret: Vec<&String> = begun.iter().filter(|name| own(name)).collect();
     ensure!(egret.iter().filter(|name| **name == ASSOCIATE).count() == 1, "{egret:?}");
-    // One wire address in each zone.
-    ensure!(egret.iter().filter(|name| **name == ASSIGN).count() <= 2, "{egret:?}");
+    // A wire address for whoever has it, and for each standby that could not take that one over.
+    ensure!(egret.iter().filter(|name| **name == ASSIGN).count() <= 3, "{egret:?}");
     let load = load(stage, "aws-attach")?;
     let since = Stamp::now();
     run_for(3000);
@@ -44,26 +44,21 @@ pub fn elastic(bench: &mut Bench) -> Result<()> {
     end(stage)
 }
 
-/// The claim ends: everywhere off before the address's object is gone.
+/// The claim ends: nothing of the address is left in the cloud while its ports still rest, which
+/// is before it is free.
 fn end(stage: &Stage) -> Result<()> {
-    let ended = Stamp::now();
+    let (ended, cloud) = (Stamp::now(), stage.lab.cloud()?);
     stage.lab.remove_manifest("bank.yaml")?;
-    wait_until("the end of the address", Duration::from_secs(60), || {
-        stage.lab.objects("EgressAddress").ok()?.is_empty().then_some(())
-    })?;
-    let gone = Stamp::now();
-    let cloud = stage.lab.cloud()?;
-    let changes = cloud.changes(ended)?;
-    println!("    its end: {}", names(&changes).join(", "));
-    ensure!(!changes.is_empty(), "nothing was taken away");
-    let late: Vec<_> = changes.iter().filter(|call| call.answered > gone).collect();
-    ensure!(late.is_empty(), "it was free before {late:?}");
-    for node in stage.lab.names() {
-        let left = cloud.secondaries(&node);
-        ensure!(left.is_empty(), "{node} keeps {left:?}");
-    }
-    let left = stage.addresses.iter().find_map(|address| cloud.attached_to(*address));
-    ensure!(left.is_none(), "still attached to {left:?}");
+    let off = wait_until("the end of the address", Duration::from_secs(20), || {
+        let left = stage.lab.names().iter().any(|node| !cloud.secondaries(node).is_empty());
+        let attached = stage.addresses.iter().any(|own| cloud.attached_to(*own).is_some());
+        (!left && !attached).then(Stamp::now)
+    });
+    let names = names(&cloud.changes(ended)?);
+    println!("    its end: {}", names.join(", "));
+    println!("    off after {:.0} ms", off?.millis_after(ended));
+    let kept = stage.lab.objects("EgressAddress")?;
+    ensure!(!kept.is_empty(), "it was free before the cloud had let go of it");
     Ok(())
 }
 

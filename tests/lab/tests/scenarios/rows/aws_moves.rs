@@ -40,9 +40,12 @@ pub fn planned(bench: &mut Bench) -> Result<()> {
     let load = load(stage, "aws-move")?;
     run_for(1000);
     let first = holder(stage)?;
-    let near = if first == "gateway-1" { "gateway-2" } else { "gateway-1" };
-    for to in [near, "gateway-3", near] {
-        let to = if to == first { continue } else { to };
+    let turns = match first.as_str() {
+        "gateway-1" => ["gateway-2", "gateway-3", "gateway-1"],
+        "gateway-2" => ["gateway-1", "gateway-3", "gateway-2"],
+        _ => ["gateway-1", "gateway-2", "gateway-3"],
+    };
+    for to in turns {
         let (begun, from) = (Stamp::now(), holder(stage)?);
         stage.lab.ask(&["move", &address(stage)?.to_string(), "--to", to])?;
         await_at(stage, to)?;

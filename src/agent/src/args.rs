@@ -12,9 +12,16 @@ pub struct AgentArgs {
     #[arg(long, value_name = "NAME", env = "EGRET_NODE")]
     pub node: Option<String>,
     /// A link to the world that addresses may be carried on. May be repeated; by default every link
-    /// with a default route.
+    /// with a default route, in whichever routing table, and those that `--next-hop` names.
     #[arg(long, value_name = "LINK")]
     pub uplink: Vec<String>,
+    /// The router by which addresses carried on a link leave, such as eth1=10.0.1.1. May be
+    /// repeated; of several for one link the first in a subnet of that node's link counts. By
+    /// default the main routing table decides where it has a default route out of the link; else
+    /// the gateway of a default route in another table, or the one that all other routes out of
+    /// the link name; else, in a cloud, the first address of the IPv4 subnet. No route is added.
+    #[arg(long, value_name = "LINK=ADDRESS", value_parser = next_hop)]
+    pub next_hop: Vec<(String, IpAddr)>,
     /// Underlay address of the tunnel and of messages between agents, one per family; the first of
     /// the first uplink by default.
     #[arg(long, value_name = "ADDRESS")]
@@ -82,6 +89,19 @@ impl AgentArgs {
     }
 }
 
+fn next_hop(text: &str) -> Result<(String, IpAddr), String> {
+    let (link, address) = text
+        .split_once('=')
+        .filter(|(link, _)| !link.is_empty())
+        .ok_or("use LINK=ADDRESS, such as eth1=10.0.1.1")?;
+    let address: IpAddr =
+        address.parse().map_err(|_| format!("{address} is no IP address, such as 10.0.1.1"))?;
+    if address.is_unspecified() || address.is_multicast() || address.is_loopback() {
+        return Err(format!("{address} is the address of no router"));
+    }
+    Ok((link.to_owned(), address))
+}
+
 fn bit(text: &str) -> Result<u32, String> {
     let parsed = match text.strip_prefix("0x") {
         Some(digits) => u32::from_str_radix(digits, 16),
@@ -90,5 +110,20 @@ fn bit(text: &str) -> Result<u32, String> {
     match parsed {
         Ok(bit) if bit.is_power_of_two() => Ok(bit),
         _ => Err("use exactly one bit, such as 0x1000".to_owned()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_next_hop_names_a_link_and_the_address_of_a_router() {
+        assert_eq!(next_hop("eth1=fe80::1"), Ok(("eth1".to_owned(), "fe80::1".parse().unwrap())));
+        for text in
+            ["10.0.1.1", "=10.0.1.1", "eth1=", "eth1=10.0.1.1/24", "eth1=0.0.0.0", "eth1=::1"]
+        {
+            assert!(next_hop(text).is_err(), "{text}");
+        }
     }
 }

@@ -20,18 +20,27 @@ use egret_datapath::{Settings, conntrack, link, probe, route, rule};
 use egret_ports::error::{ErrorClass, PortError};
 use egret_ports::gateway::{Director, GatewayMaps as _};
 use egret_ports::steering::{Applied, Steering as _};
+use tracing::warn;
 
 use crate::AgentArgs;
 use crate::error::AgentError;
+use crate::links;
 
 /// The counter of frames that nobody is known to hold the address of.
 const UNHELD: &str = "no_holder";
 /// How long one probe watches.
 const PROBE_WINDOW: Duration = Duration::from_secs(5);
 
+/// What the arguments say of the uplinks.
+#[derive(Clone, Debug)]
+struct Wanted {
+    uplinks: Vec<String>,
+    next_hops: Vec<(String, IpAddr)>,
+}
+
 pub(crate) struct Datapath {
     settings: Settings,
-    wanted_uplinks: Vec<String>,
+    wanted: Wanted,
     uplinks: Vec<Uplink>,
     new_uplinks: bool,
     endpoints: Vec<IpAddr>,
@@ -49,7 +58,9 @@ impl Datapath {
             let all: Vec<String> = collisions.iter().map(ToString::to_string).collect();
             return Err(AgentError::Collision(all.join("; ")));
         }
-        let uplinks = choose_uplinks(&settings, &args.uplink)?;
+        let wanted = Wanted { uplinks: args.uplink.clone(), next_hops: args.next_hop.clone() };
+        let uplinks = choose_uplinks(&settings, &wanted)?;
+        links::misfit(&uplinks, &wanted.uplinks, &wanted.next_hops)?;
         let endpoints = endpoints(&args.endpoint, &uplinks)?;
         let mtu = underlay_mtu(&uplinks, &endpoints);
         let tunnel = link::ensure(&settings, family(&endpoints), mtu)?;
@@ -65,7 +76,7 @@ impl Datapath {
         let steering = NftSteering::new(settings.clone(), tunnel.mtu);
         Ok(Self {
             settings,
-            wanted_uplinks: args.uplink.clone(),
+            wanted,
             uplinks,
             new_uplinks: false,
             endpoints,
@@ -114,8 +125,12 @@ impl Datapath {
 
     /// Puts back what is missing; true where something was.
     pub(crate) fn repair(&mut self) -> Result<bool, PortError> {
-        let uplinks = choose_uplinks(&self.settings, &self.wanted_uplinks)?;
+        let uplinks = choose_uplinks(&self.settings, &self.wanted)?;
         if uplinks != self.uplinks {
+            let Wanted { uplinks: names, next_hops } = &self.wanted;
+            if let Err(error) = links::misfit(&uplinks, names, next_hops) {
+                warn!(%error, "a next hop that was given is left out");
+            }
             self.new_uplinks = true;
             self.uplinks = uplinks;
         }
@@ -188,10 +203,12 @@ impl Datapath {
     }
 }
 
-fn choose_uplinks(settings: &Settings, wanted: &[String]) -> Result<Vec<Uplink>, PortError> {
-    let all = host::uplinks(settings)?;
+fn choose_uplinks(settings: &Settings, wanted: &Wanted) -> Result<Vec<Uplink>, PortError> {
+    let mut all = host::uplinks(settings)?;
+    links::give(&mut all, &wanted.next_hops);
+    let wanted = &wanted.uplinks;
     if wanted.is_empty() {
-        return Ok(all.into_iter().filter(Uplink::is_primary).collect());
+        return Ok(all.into_iter().filter(Uplink::leads_to_the_world).collect());
     }
     let known: Vec<String> = all.iter().map(|uplink| uplink.name.clone()).collect();
     let chosen: Vec<Uplink> =

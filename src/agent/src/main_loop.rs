@@ -42,7 +42,7 @@ use crate::datapath::Datapath;
 use crate::error::AgentError;
 use crate::events::Events;
 use crate::lease::{Command, LeaseHandle, Link, Notice, Update};
-use crate::links::uplink_for;
+use crate::links::link_for;
 use crate::metrics::Measures;
 use crate::node_status;
 use crate::remembered::{Remembered, RememberedFile};
@@ -290,10 +290,9 @@ impl<S: ClusterState, C: Clock> MainLoop<S, C> {
         view.addresses
             .iter()
             .filter(|(_, plan)| plan.ranks().any(|node| *node == self.me))
-            .map(|(address, _)| {
+            .map(|(address, plan)| {
                 let wire = wires.get(address).copied();
-                let uplink = uplink_for(wire.unwrap_or(*address), self.datapath.uplinks());
-                (*address, Link { uplink, wire })
+                (*address, link_for(*address, wire, plan.unarmed, self.datapath.uplinks()))
             })
             .collect()
     }

@@ -2,8 +2,9 @@
 
 mod nftables;
 mod others;
+mod uplinks;
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 use std::net::IpAddr;
 
@@ -12,13 +13,19 @@ use egret_ports::error::PortError;
 use ipnet::IpNet;
 
 use crate::constants::Settings;
-use crate::netlink::address::AddressRecord;
-use crate::netlink::link::LinkRecord;
-use crate::netlink::route::RouteRecord;
-use crate::netlink::{RouteNetlink, no_such_family, refused};
 
-/// The kernel's main routing table (RT_TABLE_MAIN, linux/rtnetlink.h).
-const MAIN_TABLE: u32 = 254;
+pub use uplinks::uplinks;
+
+/// A next hop out of an uplink, by who names it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum NextHop {
+    /// Whoever runs the agent.
+    Given(IpAddr),
+    /// A default route, of whichever table.
+    Default(IpAddr),
+    /// Routes to parts of the world, of whichever tables, and they all name this one.
+    Partial(IpAddr),
+}
 
 /// A link to the world.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -36,6 +43,9 @@ pub struct Uplink {
     /// Families whose default route in the main table leaves here, with the next hop where the
     /// route names one.
     pub defaults: Vec<(Family, Option<IpAddr>)>,
+    /// What is known of the way out in the other families, where the main table has no default
+    /// route for it here: policy rules may lead to one in a table of its own.
+    pub next_hops: BTreeMap<Family, NextHop>,
 }
 
 impl Uplink {
@@ -56,81 +66,19 @@ impl Uplink {
     pub fn is_primary(&self) -> bool {
         !self.defaults.is_empty()
     }
-}
 
-/// The links on which this node could hold an address or reach its peers: Ethernet, up, no overlay,
-/// with an address of global scope in a subnet of more than one host. Those with a default route
-/// come first, then by index.
-///
-/// # Errors
-/// `Transient` where the links keep changing under the read.
-pub fn uplinks(settings: &Settings) -> Result<Vec<Uplink>, PortError> {
-    let operation = || "list the uplinks";
-    let mut netlink = RouteNetlink::route().map_err(|e| refused(operation(), e))?;
-    let links = netlink.links().map_err(|e| refused(operation(), e))?;
-    let addresses = netlink.addresses().map_err(|e| refused(operation(), e))?;
-    let mut routes = Vec::new();
-    for family in [Family::IPv4, Family::IPv6] {
-        match netlink.routes(family, MAIN_TABLE) {
-            Ok(some) => routes.extend(some),
-            Err(error) if family == Family::IPv6 && no_such_family(&error) => {}
-            Err(error) => return Err(refused(operation(), error)),
-        }
+    /// Whether a default route of this family in the main table leaves here.
+    #[must_use]
+    pub fn is_primary_for(&self, family: Family) -> bool {
+        self.defaults.iter().any(|(of, _)| *of == family)
     }
-    Ok(choose(settings, &links, &addresses, &routes))
-}
 
-fn choose(
-    settings: &Settings,
-    links: &[LinkRecord],
-    addresses: &[AddressRecord],
-    routes: &[RouteRecord],
-) -> Vec<Uplink> {
-    let mut uplinks: Vec<Uplink> = links
-        .iter()
-        .filter(|link| link.up && link.ethernet && link.name != settings.device)
-        .filter(|link| !is_overlay(link.kind.as_deref()))
-        .filter_map(|link| {
-            let own: Vec<IpNet> = addresses
-                .iter()
-                .filter(|address| address.index == link.index && address.global)
-                .map(|address| address.address)
-                .collect();
-            let defaults = defaults(link.index, routes);
-            let in_subnet = own.iter().any(|net| net.prefix_len() < net.max_prefix_len());
-            // Clouds give a /32 with a default route: the route counts then.
-            (in_subnet || (!own.is_empty() && !defaults.is_empty())).then_some(())?;
-            let mac = link.mac?;
-            Some(Uplink {
-                name: link.name.clone(),
-                index: link.index,
-                mac,
-                mtu: link.mtu,
-                addresses: own,
-                defaults,
-            })
-        })
-        .collect();
-    uplinks.sort_by_key(|uplink| (!uplink.is_primary(), uplink.index));
-    uplinks
-}
-
-fn is_overlay(kind: Option<&str>) -> bool {
-    matches!(
-        kind,
-        Some("vxlan" | "geneve" | "gre" | "gretap" | "ip6gretap" | "bareudp" | "wireguard" | "tun")
-    )
-}
-
-fn defaults(index: u32, routes: &[RouteRecord]) -> Vec<(Family, Option<IpAddr>)> {
-    let mut defaults: Vec<(Family, Option<IpAddr>)> = routes
-        .iter()
-        .filter(|route| route.destination.prefix_len() == 0 && route.device == Some(index))
-        .map(|route| (Family::of(route.destination.addr()), route.gateway))
-        .collect();
-    defaults.sort();
-    defaults.dedup_by_key(|(family, _)| *family);
-    defaults
+    /// Whether a default route of any table leaves here, or a next hop was given.
+    #[must_use]
+    pub fn leads_to_the_world(&self) -> bool {
+        let whole = |hop: &NextHop| !matches!(hop, NextHop::Partial(_));
+        self.is_primary() || self.next_hops.values().any(whole)
+    }
 }
 
 /// Somebody else who uses what Egret would take.

@@ -5,6 +5,7 @@ pub(crate) mod address;
 pub(crate) mod link;
 pub(crate) mod route;
 pub(crate) mod rule;
+pub(crate) mod way;
 
 use std::fmt::Debug;
 use std::io;
@@ -21,6 +22,10 @@ use netlink_sys::{Socket, SocketAddr, protocols::NETLINK_ROUTE};
 
 /// The kernel answers a request before `send` returns; this only bounds a bug.
 const ANSWER_WITHIN: Duration = Duration::from_secs(2);
+
+/// Messages of a lower type are netlink's own, and the length of its header (linux/netlink.h).
+const NLMSG_MIN_TYPE: u16 = 16;
+const NLMSG_HDRLEN: usize = 16;
 
 /// A dump that changed under way is taken again, this often at most.
 const DUMP_ATTEMPTS: usize = 5;
@@ -60,18 +65,28 @@ where
 
     /// Sends a request that changes something and waits for the kernel's yes.
     pub(crate) fn change(&mut self, message: I, flags: u16) -> io::Result<()> {
-        self.transact(message, NLM_F_REQUEST | NLM_F_ACK | flags).map(drop)
+        self.transact(message, NLM_F_REQUEST | NLM_F_ACK | flags, |_| true).map(drop)
     }
 
     /// Asks for one thing.
     pub(crate) fn get(&mut self, message: I) -> io::Result<Vec<I>> {
-        self.transact(message, NLM_F_REQUEST | NLM_F_ACK)
+        self.transact(message, NLM_F_REQUEST | NLM_F_ACK, |_| true)
     }
 
     /// Lists.
     pub(crate) fn dump(&mut self, make: impl Fn() -> I) -> io::Result<Vec<I>> {
+        self.dump_where(make, |_| true)
+    }
+
+    /// Lists the records that `keep` says yes to, by the bytes after the netlink header. The others
+    /// are not decoded, which is most of what a long list costs here.
+    pub(crate) fn dump_where(
+        &mut self,
+        make: impl Fn() -> I,
+        keep: impl Fn(&[u8]) -> bool,
+    ) -> io::Result<Vec<I>> {
         for _ in 0..DUMP_ATTEMPTS {
-            match self.transact(make(), NLM_F_REQUEST | NLM_F_DUMP) {
+            match self.transact(make(), NLM_F_REQUEST | NLM_F_DUMP, &keep) {
                 Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
                 other => return other,
             }
@@ -79,7 +94,12 @@ where
         Err(io::ErrorKind::ResourceBusy.into())
     }
 
-    fn transact(&mut self, message: I, flags: u16) -> io::Result<Vec<I>> {
+    fn transact(
+        &mut self,
+        message: I,
+        flags: u16,
+        keep: impl Fn(&[u8]) -> bool,
+    ) -> io::Result<Vec<I>> {
         self.sequence = self.sequence.wrapping_add(1);
         let mut header = NetlinkHeader::default();
         header.flags = flags;
@@ -89,15 +109,18 @@ where
         let mut bytes = vec![0; request.buffer_len()];
         request.serialize(&mut bytes);
         self.socket.send(&bytes, 0)?;
-        self.answers()
+        self.answers(keep)
     }
 
-    fn answers(&self) -> io::Result<Vec<I>> {
+    fn answers(&self, keep: impl Fn(&[u8]) -> bool) -> io::Result<Vec<I>> {
         let mut answers = Vec::new();
         let mut interrupted = false;
         loop {
             let (bytes, _) = self.socket.recv_from_full()?;
             for message in split(&bytes) {
+                if is_unwanted(message, &keep) {
+                    continue;
+                }
                 let Ok(message) = NetlinkMessage::<I>::deserialize(message) else {
                     // An attribute of a newer kernel in somebody else's record.
                     tracing::debug!("skipped a netlink record that does not decode");
@@ -128,6 +151,18 @@ where
             }
         }
     }
+}
+
+/// A record, and one that `keep` says no to. Where it says that the list changed under way it is
+/// decoded all the same.
+fn is_unwanted(message: &[u8], keep: impl Fn(&[u8]) -> bool) -> bool {
+    let half = |at: usize| {
+        message.get(at..at + 2).and_then(|two| two.try_into().ok()).map_or(0, u16::from_ne_bytes)
+    };
+    let (kind, flags) = (half(4), half(6));
+    kind >= NLMSG_MIN_TYPE
+        && flags & NLM_F_DUMP_INTR == 0
+        && !keep(message.get(NLMSG_HDRLEN..).unwrap_or_default())
 }
 
 /// Cuts one read of a netlink socket into messages.

@@ -5,6 +5,7 @@
 //! [`crate::nft::NftSteering`], which write only what is missing. Our own writes are noticed too;
 //! a check after them costs one netlink request.
 
+mod candidates;
 mod nftables;
 mod rtnetlink;
 
@@ -58,7 +59,7 @@ pub enum What {
     TableRemoved,
     /// Something in our nft table was changed: what was removed or added, such as `rule`.
     TableChanged(BTreeSet<&'static str>),
-    /// An address or a default route of another link: the uplinks may be others now.
+    /// An address, a way out or a setting of another link: the uplinks may be others now.
     Uplinks,
     /// The kernel dropped notices since they were not read fast enough: anything may have changed.
     Unknown,
@@ -77,7 +78,7 @@ impl fmt::Display for What {
                 let parts: Vec<&str> = parts.iter().copied().collect();
                 write!(f, "the nft table was changed ({})", parts.join(", "))
             }
-            Self::Uplinks => write!(f, "an address or default route was changed"),
+            Self::Uplinks => write!(f, "an address, route or setting of an uplink was changed"),
             Self::Unknown => write!(f, "notices were lost"),
         }
     }

@@ -28,3 +28,6 @@ mod relaying;
 #[cfg(test)]
 #[path = "bpf_programs/resolving.rs"]
 mod resolving;
+#[cfg(test)]
+#[path = "bpf_programs/second_uplink.rs"]
+mod second_uplink;

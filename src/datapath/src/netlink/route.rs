@@ -34,8 +34,6 @@ pub(crate) struct RouteRecord {
     pub(crate) destination: IpNet,
     pub(crate) target: Target,
     pub(crate) metric: u32,
-    pub(crate) device: Option<u32>,
-    pub(crate) gateway: Option<IpAddr>,
     /// `proto kernel`.
     pub(crate) kernel: bool,
     message: Box<RouteMessage>,
@@ -160,8 +158,6 @@ fn record(family: Family, message: RouteMessage) -> Option<RouteRecord> {
         destination: IpNet::new(destination, message.header.destination_prefix_length).ok()?,
         target,
         metric,
-        device,
-        gateway,
         kernel: message.header.protocol == RouteProtocol::Kernel,
         message: Box::new(message),
     })

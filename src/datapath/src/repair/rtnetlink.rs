@@ -2,6 +2,7 @@
 
 use std::io;
 
+use egret_core::model::Family;
 use netlink_packet_core::{NetlinkMessage, NetlinkPayload, NlaBuffer, NlasIterator};
 use netlink_packet_route::RouteNetlinkMessage;
 use netlink_packet_route::address::AddressMessage;
@@ -10,9 +11,10 @@ use netlink_packet_route::route::RouteMessage;
 use netlink_sys::Socket;
 use netlink_sys::protocols::NETLINK_ROUTE;
 
+use super::candidates::Candidates;
 use super::{Watch, What, listen};
 use crate::constants::Settings;
-use crate::netlink::{RouteNetlink, link, route, rule, split};
+use crate::netlink::{RouteNetlink, link, route, rule, split, way};
 use crate::rule::is_ours;
 
 // enum rtnetlink_groups, include/uapi/linux/rtnetlink.h
@@ -31,13 +33,12 @@ const NETCONFA_IFINDEX: u16 = 1;
 /// After the netlink header and the padded `struct netconfmsg`.
 const NETCONF_ATTRIBUTES: usize = 16 + 4;
 
-const MAIN_TABLE: u32 = 254;
-
 pub(super) struct Watcher {
     socket: Socket,
     settings: Settings,
     /// Index, up, MTU and `arp off` of our device when last seen.
     device: Option<(u32, bool, u32, bool)>,
+    candidates: Candidates,
 }
 
 impl Watcher {
@@ -56,9 +57,11 @@ impl Watcher {
             ],
         )?;
         // After the socket listens: nothing is missed in between.
-        let device = RouteNetlink::route()?.link(&settings.device)?;
+        let mut netlink = RouteNetlink::route()?;
+        let device = netlink.link(&settings.device)?;
         let device = device.map(|link| (link.index, link.up, link.mtu, link.no_arp));
-        Ok(Self { socket, settings: settings.clone(), device })
+        let candidates = Candidates::read(&mut netlink)?;
+        Ok(Self { socket, settings: settings.clone(), device, candidates })
     }
 
     fn message(&mut self, bytes: &[u8]) -> Option<What> {
@@ -71,11 +74,10 @@ impl Watcher {
         match message {
             RouteNetlinkMessage::NewLink(link) => self.new_link(&link),
             RouteNetlinkMessage::DelLink(link) => {
-                let gone = self.device.is_some_and(|(index, ..)| index == link.header.index);
-                gone.then(|| {
-                    self.device = None;
-                    What::DeviceRemoved
-                })
+                if self.device.take_if(|(index, ..)| *index == link.header.index).is_some() {
+                    return Some(What::DeviceRemoved);
+                }
+                self.candidates.gone(link.header.index).then_some(What::Uplinks)
             }
             RouteNetlinkMessage::NewAddress(address) => self.address(&address, true),
             RouteNetlinkMessage::DelAddress(address) => self.address(&address, false),
@@ -103,11 +105,11 @@ impl Watcher {
         let link = link::record(message);
         if link.name != self.settings.device {
             // Renamed away counts as removed.
-            let ours = self.device.is_some_and(|(index, ..)| index == link.index);
-            return (ours && !link.name.is_empty()).then(|| {
-                self.device = None;
-                What::DeviceRemoved
-            });
+            let away = |(index, ..): &mut (u32, bool, u32, bool)| *index == link.index;
+            if !link.name.is_empty() && self.device.take_if(away).is_some() {
+                return Some(What::DeviceRemoved);
+            }
+            return self.candidates.link(link).then_some(What::Uplinks);
         }
         let now = (link.index, link.up, link.mtu, link.no_arp);
         let before = self.device.replace(now);
@@ -117,23 +119,24 @@ impl Watcher {
         Some(if link.up { What::DeviceChanged } else { What::DeviceDown })
     }
 
-    fn address(&self, message: &AddressMessage, added: bool) -> Option<What> {
+    fn address(&mut self, message: &AddressMessage, added: bool) -> Option<What> {
         match self.device {
             Some((index, ..)) if index == message.header.index => {
                 (!added).then_some(What::DeviceChanged)
             }
-            _ => Some(What::Uplinks),
+            _ => self.candidates.address(message).then_some(What::Uplinks),
         }
     }
 
-    fn route(&self, message: RouteMessage, added: bool) -> Option<What> {
+    fn route(&mut self, message: RouteMessage, added: bool) -> Option<What> {
+        let ways = way::read(&message);
         let route = route::record_any(message)?;
         if route.table == self.settings.route_table {
             // Ours are added with `proto kernel`.
             return (!added || !route.kernel).then_some(What::Route(route.destination));
         }
-        let is_default = route.table == MAIN_TABLE && route.destination.prefix_len() == 0;
-        is_default.then_some(What::Uplinks)
+        let family = Family::of(route.destination.addr());
+        self.candidates.ways(family, &ways, added).then_some(What::Uplinks)
     }
 }
 

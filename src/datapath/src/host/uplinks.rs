@@ -1,0 +1,158 @@
+//! Finding the links to the world.
+
+use std::collections::BTreeMap;
+use std::io;
+use std::net::IpAddr;
+
+use egret_core::model::Family;
+use egret_ports::error::PortError;
+use ipnet::IpNet;
+
+use super::{NextHop, Uplink};
+use crate::constants::Settings;
+use crate::netlink::address::AddressRecord;
+use crate::netlink::link::LinkRecord;
+use crate::netlink::way::{MAIN_TABLE, Way};
+use crate::netlink::{RouteNetlink, refused};
+
+const FAMILIES: [Family; 2] = [Family::IPv4, Family::IPv6];
+
+/// The links on which this node could hold an address or reach its peers: Ethernet, up, no overlay,
+/// with an address of global scope in a subnet of more than one host. Those with a default route
+/// in the main table come first, then by index.
+///
+/// # Errors
+/// `Transient` where the links keep changing under the read.
+pub fn uplinks(settings: &Settings) -> Result<Vec<Uplink>, PortError> {
+    list(settings).map_err(|error| refused("list the uplinks", error))
+}
+
+fn list(settings: &Settings) -> io::Result<Vec<Uplink>> {
+    let mut netlink = RouteNetlink::route()?;
+    let links = netlink.links()?;
+    let addresses = netlink.addresses()?;
+    let mut main = BTreeMap::new();
+    for family in FAMILIES {
+        main.insert(family, netlink.default_ways(family, MAIN_TABLE)?);
+    }
+    let mut uplinks = choose(settings, &links, &addresses, &main);
+    for uplink in &mut uplinks {
+        uplink.next_hops = next_hops(&mut netlink, uplink)?;
+    }
+    Ok(uplinks)
+}
+
+fn choose(
+    settings: &Settings,
+    links: &[LinkRecord],
+    addresses: &[AddressRecord],
+    main: &BTreeMap<Family, Vec<Way>>,
+) -> Vec<Uplink> {
+    let mut uplinks: Vec<Uplink> = links
+        .iter()
+        .filter(|link| link.up && link.ethernet && link.name != settings.device)
+        .filter(|link| !is_overlay(link.kind.as_deref()))
+        .filter_map(|link| {
+            let own: Vec<IpNet> = addresses
+                .iter()
+                .filter(|address| address.index == link.index && address.global)
+                .map(|address| address.address)
+                .collect();
+            let defaults = defaults(link.index, main);
+            let in_subnet = own.iter().any(|net| net.prefix_len() < net.max_prefix_len());
+            // Clouds give a /32 with a default route: the route counts then.
+            (in_subnet || (!own.is_empty() && !defaults.is_empty())).then_some(())?;
+            let mac = link.mac?;
+            Some(Uplink {
+                name: link.name.clone(),
+                index: link.index,
+                mac,
+                mtu: link.mtu,
+                addresses: own,
+                defaults,
+                next_hops: BTreeMap::new(),
+            })
+        })
+        .collect();
+    uplinks.sort_by_key(|uplink| (!uplink.is_primary(), uplink.index));
+    uplinks
+}
+
+fn is_overlay(kind: Option<&str>) -> bool {
+    matches!(
+        kind,
+        Some("vxlan" | "geneve" | "gre" | "gretap" | "ip6gretap" | "bareudp" | "wireguard" | "tun")
+    )
+}
+
+/// Of several of a family the one of the lowest metric.
+fn defaults(index: u32, main: &BTreeMap<Family, Vec<Way>>) -> Vec<(Family, Option<IpAddr>)> {
+    main.iter()
+        .filter_map(|(family, ways)| {
+            let here = ways.iter().filter(|way| way.device == index);
+            let best = here.min_by_key(|way| (way.metric, way.gateway))?;
+            Some((*family, best.gateway))
+        })
+        .collect()
+}
+
+/// Asks only where the main table has no default route, and for the routes of that link only: a
+/// host that speaks BGP may have some 100,000 of others.
+fn next_hops(netlink: &mut RouteNetlink, uplink: &Uplink) -> io::Result<BTreeMap<Family, NextHop>> {
+    let mut found = BTreeMap::new();
+    for family in FAMILIES {
+        if uplink.is_primary_for(family) || uplink.address(family).is_none() {
+            continue;
+        }
+        let index = uplink.index;
+        let hop = match whole(&netlink.ways_out(family, index, false)?) {
+            Some(gateway) => Some(NextHop::Default(gateway)),
+            None => partial(&netlink.ways_out(family, index, true)?).map(NextHop::Partial),
+        };
+        found.extend(hop.map(|hop| (family, hop)));
+    }
+    Ok(found)
+}
+
+fn whole(ways: &[Way]) -> Option<IpAddr> {
+    let through = ways.iter().filter_map(|way| Some((way.table, way.metric, way.gateway?)));
+    through.min().map(|(.., gateway)| gateway)
+}
+
+/// Where they disagree, each is right for its own part alone, and the routing table knows which.
+fn partial(ways: &[Way]) -> Option<IpAddr> {
+    let mut gateways = ways.iter().filter_map(|way| way.gateway);
+    let first = gateways.next()?;
+    gateways.all(|other| other == first).then_some(first)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn way(table: u32, metric: u32, gateway: Option<&str>) -> Way {
+        let gateway = gateway.map(|text| text.parse().unwrap());
+        Way { table, length: 0, metric, device: 3, gateway }
+    }
+
+    #[test]
+    fn the_first_table_that_names_a_gateway_counts() {
+        let ways = [
+            way(10_002, 0, Some("10.0.1.3")),
+            way(10_001, 512, Some("10.0.1.2")),
+            way(10_001, 256, Some("10.0.1.1")),
+            way(2, 0, None),
+        ];
+        assert_eq!(whole(&ways), Some("10.0.1.1".parse().unwrap()));
+        assert_eq!(whole(&ways[3..]), None);
+    }
+
+    #[test]
+    fn routes_to_parts_count_where_they_agree() {
+        let agree = [way(254, 0, Some("10.0.1.1")), way(7, 0, Some("10.0.1.1")), way(7, 0, None)];
+        assert_eq!(partial(&agree), Some("10.0.1.1".parse().unwrap()));
+        let differ = [way(254, 0, Some("10.0.1.1")), way(254, 0, Some("10.0.1.2"))];
+        assert_eq!(partial(&differ), None);
+        assert_eq!(partial(&[]), None);
+    }
+}

@@ -1,0 +1,211 @@
+//! Ways out of links other than the first, and the notices of them. Needs root, iproute2.
+#![expect(clippy::unwrap_used, reason = "helpers of tests panic as tests do")]
+
+use std::net::IpAddr;
+use std::time::{Duration, Instant};
+
+use egret_core::model::Family;
+use egret_datapath::Settings;
+use egret_datapath::host::{self, NextHop, Uplink};
+use egret_datapath::repair::{self, Change, What};
+use egret_netns::{Namespace, veth};
+use tokio::sync::mpsc::Receiver;
+
+/// A bound, not an expectation.
+const PATIENCE: Duration = Duration::from_secs(5);
+
+fn ip(text: &str) -> IpAddr {
+    text.parse().unwrap()
+}
+
+/// A node whose first link has the default route; the others lead to `world` too.
+fn node(links: &[&str]) -> (Namespace, Namespace) {
+    let (ns, world) = (Namespace::new("node"), Namespace::new("world"));
+    ns.sysctl("net/ipv6/conf/default/accept_dad", "0");
+    for (number, link) in (1..).zip(["eth0"].iter().chain(links)) {
+        veth(&ns, link, &world, &format!("peer{number}"));
+    }
+    ns.run("ip addr add 192.0.2.11/24 dev eth0");
+    ns.run("ip route add default via 192.0.2.1");
+    (ns, world)
+}
+
+fn found(ns: &Namespace) -> Vec<Uplink> {
+    let _inside = ns.enter();
+    host::uplinks(&Settings::default()).unwrap()
+}
+
+fn hop(uplinks: &[Uplink], name: &str, family: Family) -> Option<NextHop> {
+    let uplink = uplinks.iter().find(|uplink| uplink.name == name);
+    let uplink = uplink.unwrap_or_else(|| panic!("{name} is no uplink: {uplinks:?}"));
+    uplink.next_hops.get(&family).copied()
+}
+
+#[test]
+fn default_routes_of_any_table_name_the_router() {
+    let (ns, _world) = node(&["eth1", "eth2", "eth3", "eth4"]);
+    // As amazon-ec2-net-utils leaves them: a table per link, chosen by source.
+    ns.batch(
+        "addr add 10.0.1.20/24 dev eth1
+         addr add 2001:db8:1::20/64 dev eth1
+         route add default via 10.0.1.1 dev eth1 table 10001 metric 512
+         route add ::/0 via fe80::1 dev eth1 table 10001
+         rule add from 10.0.1.20 lookup 10001 priority 10001
+         addr add 10.0.2.20/24 dev eth2
+         route add default table 7 nexthop via 10.0.1.3 dev eth1 nexthop via 10.0.2.3 dev eth2
+         addr add 10.0.3.20/24 dev eth3
+         addr add 10.0.4.20/24 dev eth4
+         route add default dev eth4 table 9",
+    );
+    ns.run("ip -4 route add default via inet6 fe80::3 dev eth3 table 8");
+    let uplinks = found(&ns);
+    let four = Family::IPv4;
+    assert_eq!(hop(&uplinks, "eth0", four), None);
+    // Of two tables the lower one.
+    assert_eq!(hop(&uplinks, "eth1", four), Some(NextHop::Default(ip("10.0.1.3"))));
+    assert_eq!(hop(&uplinks, "eth1", Family::IPv6), Some(NextHop::Default(ip("fe80::1"))));
+    assert_eq!(hop(&uplinks, "eth2", four), Some(NextHop::Default(ip("10.0.2.3"))));
+    assert_eq!(hop(&uplinks, "eth3", four), Some(NextHop::Default(ip("fe80::3"))));
+    // Everything is a neighbour there.
+    assert_eq!(hop(&uplinks, "eth4", four), None);
+    let to_the_world = uplinks.iter().filter(|uplink| uplink.leads_to_the_world());
+    let names: Vec<&str> = to_the_world.map(|uplink| uplink.name.as_str()).collect();
+    assert_eq!(names, ["eth0", "eth1", "eth2", "eth3"]);
+    // A second default route in the main table leaves the link to that table.
+    ns.run("ip route add default via 10.0.1.1 dev eth1 metric 200");
+    let uplinks = found(&ns);
+    let second = uplinks.iter().find(|uplink| uplink.name == "eth1").unwrap();
+    assert_eq!(second.defaults, [(four, Some(ip("10.0.1.1")))]);
+    assert_eq!(hop(&uplinks, "eth1", four), None);
+    assert_eq!(hop(&uplinks, "eth1", Family::IPv6), Some(NextHop::Default(ip("fe80::1"))));
+}
+
+#[test]
+fn routes_to_parts_of_the_world_name_it_where_they_agree() {
+    let (ns, _world) = node(&["eth1", "eth2", "eth3"]);
+    ns.batch(
+        "addr add 10.0.1.20/24 dev eth1
+         route add 10.0.0.0/8 via 10.0.1.1
+         route add 172.16.0.0/12 via 10.0.1.1 table 7
+         addr add 10.0.2.20/24 dev eth2
+         route add 198.51.100.0/24 via 10.0.2.1
+         route add 203.0.113.0/24 via 10.0.2.2
+         addr add 10.0.3.20/24 dev eth3
+         route add blackhole default table 7
+         route add 192.168.0.0/16 via 10.0.2.1 dev eth2 table 7",
+    );
+    let uplinks = found(&ns);
+    assert_eq!(hop(&uplinks, "eth1", Family::IPv4), Some(NextHop::Partial(ip("10.0.1.1"))));
+    assert_eq!(hop(&uplinks, "eth2", Family::IPv4), None);
+    assert_eq!(hop(&uplinks, "eth3", Family::IPv4), None);
+    let names: Vec<bool> = uplinks.iter().map(Uplink::leads_to_the_world).collect();
+    assert_eq!(names, [true, false, false, false]);
+}
+
+#[test]
+fn links_of_one_family_of_single_addresses_and_down_are_what_they_are() {
+    let (ns, _world) = node(&["six", "four", "single", "idle", "bare"]);
+    ns.batch(
+        "addr add 2001:db8:6::20/64 dev six
+         route add ::/0 via 2001:db8:6::1 dev six table 6
+         addr add 10.0.4.20/24 dev four
+         route add default via 10.0.4.1 dev four table 4
+         addr add 10.0.5.20/32 dev single
+         route add 10.0.5.1 dev single
+         route add default via 10.0.5.1 dev single table 5
+         addr add 10.0.7.20/24 dev idle
+         route add default via 10.0.7.1 dev idle table 7
+         link set idle down",
+    );
+    let uplinks = found(&ns);
+    let names: Vec<&str> = uplinks.iter().map(|uplink| uplink.name.as_str()).collect();
+    assert_eq!(names, ["eth0", "six", "four"]);
+    let only = |name: &str| uplinks.iter().find(|uplink| uplink.name == name).unwrap();
+    let six = [(Family::IPv6, NextHop::Default(ip("2001:db8:6::1")))];
+    assert_eq!(only("six").next_hops, six.into());
+    assert_eq!(only("four").next_hops, [(Family::IPv4, NextHop::Default(ip("10.0.4.1")))].into());
+    // A single address with the main table's default route is what some clouds give.
+    ns.run("ip route add default via 10.0.5.1 dev single metric 200");
+    assert!(found(&ns).iter().any(|uplink| uplink.name == "single" && uplink.is_primary()));
+}
+
+fn drain(changes: &mut Receiver<Change>) -> Vec<What> {
+    std::iter::from_fn(|| changes.try_recv().ok()).map(|change| change.what).collect()
+}
+
+/// What is noticed until a mark that comes behind everything: our rule's removal.
+fn noticed(ns: &Namespace, changes: &mut Receiver<Change>, line: &str) -> usize {
+    drain(changes);
+    ns.run(line);
+    ns.run("ip rule add fwmark 0x1000/0x1000 table 5480 priority 490 protocol kernel");
+    ns.run("ip rule del priority 490");
+    let end = Instant::now() + PATIENCE;
+    let mut uplinks = 0;
+    while Instant::now() < end {
+        match changes.try_recv().map(|change| change.what) {
+            Ok(What::Uplinks) => uplinks += 1,
+            Ok(What::RuleRemoved(_)) => return uplinks,
+            Ok(_) => {}
+            Err(_) => std::thread::sleep(Duration::from_millis(1)),
+        }
+    }
+    panic!("the mark was not noticed");
+}
+
+#[test]
+fn what_changes_a_way_out_is_noticed_and_what_does_not_is_not() {
+    let (ns, world) = node(&["eth1"]);
+    ns.run("ip addr add 10.0.1.20/24 dev eth1");
+    let inside = ns.enter();
+    let mut changes = repair::watch(&Settings::default()).unwrap();
+    drop(inside);
+    let mut count = |line: &str| noticed(&ns, &mut changes, line);
+    for line in [
+        "ip route add default via 10.0.1.1 dev eth1 table 10001",
+        "ip route del default table 10001",
+        "ip route add 10.0.0.0/8 via 10.0.1.1",
+        "ip link set eth1 down",
+        "ip link set eth1 up",
+        "ip link set eth1 mtu 1400",
+        "ip link set eth1 address 02:00:00:00:00:99",
+        "ip addr add 10.0.2.20/24 dev eth1",
+        "ip -6 addr add 2001:db8:1::20/64 dev eth1",
+        "ip -6 route add default via fe80::1 dev eth1 table 10001",
+    ] {
+        assert!(count(line) > 0, "{line}");
+    }
+    // What a speaker of BGP writes: the way out of the first link is the default route's.
+    veth(&ns, "pod1", &world, "pod1peer");
+    for line in [
+        "ip route add 198.51.100.0/24 via 192.0.2.9",
+        "ip route add 203.0.113.0/24 dev eth1",
+        "ip link set pod1 down",
+        "ip -6 addr add fe80::77/64 dev pod1",
+        "ip route add 198.51.101.0/24 dev eth1 table 7",
+    ] {
+        assert_eq!(count(line), 0, "{line}");
+    }
+    // Where there is no default route any more, others count.
+    assert!(count("ip route del default") > 0);
+    assert!(count("ip route add 198.51.102.0/24 via 192.0.2.9") > 0);
+}
+
+#[test]
+fn many_routes_of_others_are_passed_over() {
+    let (ns, _world) = node(&["eth1"]);
+    ns.run("ip addr add 10.0.1.20/24 dev eth1");
+    ns.run("ip route add default via 10.0.1.1 dev eth1 table 10001");
+    let few = found(&ns);
+    const ROUTES: u32 = 100_000;
+    let lines: String = (0..ROUTES)
+        .map(|n| {
+            let [_, a, b, c] = (n << 4).to_be_bytes();
+            format!("route add 60.{a}.{b}.{c}/28 via 192.0.2.9\n")
+        })
+        .collect();
+    ns.batch(&lines);
+    let began = Instant::now();
+    assert_eq!(found(&ns), few);
+    println!("uplinks beside {ROUTES} routes: {:?}", began.elapsed());
+    assert!(began.elapsed() < PATIENCE);
+}

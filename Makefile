@@ -7,6 +7,8 @@ SHELL := /bin/bash
 CARGO_FLAGS := --locked
 # Always chosen together: each choice builds the shared dependencies with features of its own.
 SYSTEM := -p egret -p egret-lab -p egret-kubernetes
+# The demonstration does without EC2's SDK, which takes minutes to compile; tests have it.
+TESTED := $(SYSTEM) --features egret/aws
 KUBERNETES_TESTS := $(wildcard tests/kubernetes/tests/*.rs) \
 	$(patsubst %/main.rs,%,$(wildcard tests/kubernetes/tests/*/main.rs))
 export EGRET ?= $(CURDIR)/target/debug/egret
@@ -26,9 +28,9 @@ build: setup ## build the binary and the laboratory
 .PHONY: build-next
 build-next: setup
 	@tests/step.sh "build of the next pin layout, to upgrade to" \
-		cargo build $(CARGO_FLAGS) $(SYSTEM) --bin egret --features egret/layout-next
+		cargo build $(CARGO_FLAGS) $(TESTED) --bin egret --features egret/layout-next
 	@cp target/debug/egret target/debug/egret-next
-	@tests/step.sh "build" cargo build $(CARGO_FLAGS) $(SYSTEM)
+	@tests/step.sh "build" cargo build $(CARGO_FLAGS) $(TESTED)
 
 .PHONY: demo
 demo: build ## claim an address, power off its gateways, show what the outside saw
@@ -45,12 +47,12 @@ test: setup check terraform aws-double unit lab kubernetes ## everything that CI
 check: ## formatting, lints, licences
 	@tests/setup.sh check
 	@tests/step.sh "rustfmt" cargo fmt --all --check
-	@tests/step.sh "clippy" cargo clippy $(CARGO_FLAGS) --workspace --all-targets -- -D warnings
+	@tests/step.sh "clippy" cargo clippy $(CARGO_FLAGS) --workspace --features egret/aws --all-targets -- -D warnings
 	@tests/step.sh "licences, bans, sources" cargo deny --locked check licenses bans sources
 
 .PHONY: unit
 unit: setup-kubernetes setup-aws ## tests of values, of the kernel in namespaces, of the lease protocol, on an API server, on EC2's double
-	@cargo test $(CARGO_FLAGS) --workspace --exclude egret-lab --exclude egret-kubernetes
+	@cargo test $(CARGO_FLAGS) --workspace --exclude egret-lab --exclude egret-kubernetes --features egret/aws
 
 .PHONY: setup-aws
 setup-aws: ## install the EC2 that the AWS provider is tested against
@@ -67,8 +69,8 @@ terraform: ## the Terraform module for AWS, offline: names, policy, documentatio
 	@target/terraform/venv/bin/python -m pytest -q -rs -p no:cacheprovider tests/terraform
 
 .PHONY: lab
-lab: build-next ## scenarios in the laboratory
-	@cargo test $(CARGO_FLAGS) $(SYSTEM) --lib --test scenarios
+lab: build-next setup-aws ## scenarios in the laboratory
+	@cargo test $(CARGO_FLAGS) $(TESTED) --lib --test scenarios
 
 .PHONY: setup-kubernetes
 setup-kubernetes: ## build what a real cluster is made of (target/kubernetes/bin)
@@ -82,7 +84,7 @@ cluster-image: setup-kubernetes build-next ## images for the tests on real Kuber
 .PHONY: kubernetes
 kubernetes: cluster-image ## the chart, the kinds and the scenarios on real Kubernetes
 	@tests/chart.sh files
-	@cargo test $(CARGO_FLAGS) $(SYSTEM) --no-fail-fast \
+	@cargo test $(CARGO_FLAGS) $(TESTED) --no-fail-fast \
 		$(foreach test,$(KUBERNETES_TESTS),--test $(basename $(notdir $(test))))
 
 .PHONY: demo-kubernetes
@@ -92,7 +94,7 @@ demo-kubernetes: cluster-image ## the demonstration on a real Kubernetes cluster
 .PHONY: soak
 soak: build cluster-image ## the long rows in full, failovers by the dozen, and the long model check
 	@target/debug/egret-lab soak
-	@EGRET_SOAK=1 cargo test $(CARGO_FLAGS) $(SYSTEM) --test cluster -- s11_ s24_first_packet_of
+	@EGRET_SOAK=1 cargo test $(CARGO_FLAGS) $(TESTED) --test cluster -- s11_ s24_first_packet_of
 	@target/debug/egret-kubernetes figures
 	@cargo run $(CARGO_FLAGS) --release -p egret-model -- check --long
 

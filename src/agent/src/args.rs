@@ -19,7 +19,8 @@ pub struct AgentArgs {
     /// repeated; of several for one link the first in a subnet of that node's link counts. By
     /// default the main routing table decides where it has a default route out of the link; else
     /// the gateway of a default route in another table, or the one that all other routes out of
-    /// the link name; else, in a cloud, the first address of the IPv4 subnet. No route is added.
+    /// the link name; else, in a cloud, the first address of the IPv4 subnet; else the routing
+    /// tables, which drop what they know no way for. No route is added to the host.
     #[arg(long, value_name = "LINK=ADDRESS", value_parser = next_hop)]
     pub next_hop: Vec<(String, IpAddr)>,
     /// Underlay address of the tunnel and of messages between agents, one per family; the first of

@@ -116,7 +116,19 @@ fn bit(text: &str) -> Result<u32, String> {
 
 #[cfg(test)]
 mod tests {
+    use clap::FromArgMatches as _;
+
     use super::*;
+
+    #[test]
+    fn next_hops_are_taken_in_their_order() {
+        let command = AgentArgs::augment_args(clap::Command::new("agent"));
+        let line = ["agent", "--next-hop=eth1=10.0.1.1", "--next-hop", "eth1=10.0.2.1"];
+        let matches = command.try_get_matches_from(line).unwrap();
+        let args = AgentArgs::from_arg_matches(&matches).unwrap();
+        let routers = ["10.0.1.1", "10.0.2.1"].map(|router| router.parse().unwrap());
+        assert_eq!(args.next_hop, routers.map(|router| ("eth1".to_owned(), router)));
+    }
 
     #[test]
     fn a_next_hop_names_a_link_and_the_address_of_a_router() {

@@ -53,6 +53,8 @@ check_values() {
     agent.cni.chained.enabled=true agent.cni.chained.remove=true,agent.cni.chained.keepPlugin=true \
     'controller.extraArgs={--log=debug},controller.affinity.nodeAffinity.x=y' \
     'controller.serviceAccount.annotations.eks\.amazonaws\.com/role-arn=arn:aws:iam::111122223333:role/egret' \
+    'controller.aws.region=eu-central-1,controller.aws.endpoint=https://ec2.example,controller.aws.interfaceTags.Egret\ role=a=b' \
+    'controller.aws.allowManagedInterfaces=true,controller.aws.maxCallsPerSecond=5,controller.cloudScanInterval=30s' \
     'cluster.podCIDRs={10.244.0.0/16,fd00:10:244::/56}' metrics.podMonitor.enabled=true \
     "image.digest=sha256:$(printf 'a%.0s' {1..64})" resourceQuota.enabled=true; do
     render --set "$set" >"$work/rendered.yaml" || fail "does not render with $set"
@@ -73,6 +75,13 @@ network.tunnelPort=70000|'/network/tunnelPort'
 cluster.podCIDRs={10.0.0.0}|'/cluster/podCIDRs/0'
 cluster.maxLease=10|'/cluster/maxLease'
 controller.replicas=0|'/controller/replicas'
+controller.cloudScanInterval=5|'/controller/cloudScanInterval'
+controller.aws.region=EU|'/controller/aws/region'
+controller.aws.endpoint=ec2.example|'/controller/aws/endpoint'
+controller.aws.interfaceTags.a=1|'/controller/aws/interfaceTags/a'
+controller.aws.maxCallsPerSecond=0|'/controller/aws/maxCallsPerSecond'
+controller.aws.callTimeout=10|'/controller/aws/callTimeout'
+controller.aws.elasticIPTags.a=b|additional properties 'elasticIPTags' not allowed
 agent.terminationGracePeriodSeconds=5|'/agent/terminationGracePeriodSeconds'
 agent.seccompProfile.type=None|'/agent/seccompProfile/type'
 agent.uplinks={a/b}|'/agent/uplinks/0'

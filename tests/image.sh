@@ -41,7 +41,8 @@ binary() {
     return
   fi
   local profile=${EGRET_PROFILE:-release}
-  tests/step.sh "build of egret ($profile)" cargo build --locked --profile "$profile" -p egret >&2
+  tests/step.sh "build of egret ($profile)" cargo build --locked --profile "$profile" -p egret \
+    --features egret/aws >&2
   echo "${CARGO_TARGET_DIR:-target}/${profile/dev/debug}/egret"
 }
 
@@ -123,6 +124,8 @@ check() {
     chroot "$root" /usr/bin/egret --version
     chroot "$root" /usr/bin/kubectl-egret --version
     chroot "$root" /usr/sbin/nft --version
+    # Of EC2, whose certificates are those of a public authority.
+    grep -q -- 'BEGIN CERTIFICATE' "$root/etc/ssl/certs/ca-certificates.crt"
     # With nothing around it.
     mkdir "$root/alone"
     cp "$root/usr/bin/egret-cni" "$root/alone/"

@@ -3,6 +3,11 @@
 locals {
   helm_values = {
     controller = {
+      aws = {
+        region = local.region
+        # Both: an interface that another cluster tagged for its own Egret is not this one's.
+        interfaceTags = local.interface_tags
+      }
       serviceAccount = {
         # Pod Identity and instance roles need no annotation.
         annotations = var.irsa_oidc_provider_arn == null ? {} : { "eks.amazonaws.com/role-arn" = local.irsa_role_arn }

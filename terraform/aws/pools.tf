@@ -18,7 +18,6 @@ locals {
           provider = "AWS"
           aws = {
             elasticIPTags = merge(local.elastic_ip_tags, { "egret.dev/pool" = name })
-            interfaceTags = local.interface_tags
           }
           gateways = { nodeSelector = { matchLabels = var.gateway_node_labels } }
         },

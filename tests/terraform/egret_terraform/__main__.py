@@ -13,6 +13,13 @@ CALLS = ROOT / "providers" / "aws" / "ec2-calls.txt"
 SETTINGS = {
     "Pod Identity": {"pod_identity": {"eks_cluster_name": "prod"}},
     "IRSA": {"irsa_oidc_provider_arn": "arn:aws:iam::111122223333:oidc-provider/oidc.example/id/1"},
+    "pools": {
+        "pools": {
+            "own": {"elastic_ips": 1, "allowed_namespace_labels": {"egress": "public"}},
+            "public": {"elastic_ips": 2, "allowed_namespace_labels": {}},
+            "unclaimed": {"elastic_ips": 1},
+        }
+    },
     "the VPC's interfaces": {"interface_scope": "Vpc", "vpc_id": "vpc-1", "pod_cidrs": ["10.0.0.0/16"]},
 }
 
@@ -23,12 +30,16 @@ def checks():
     modules = [hcl.load(folder, ROOT) for folder in folders]
     schema, privileges = Schema(), policy.reference()
 
+    known = objects.kinds(ROOT / "deploy" / "crds")
+
     def rendered():
         problems = []
         for name, setting in SETTINGS.items():
             values = render.render({"cluster_name": "prod"} | setting)
             found = policy.check(json.loads(values["policy"])["Statement"], policy.calls(CALLS), privileges)
             found += objects.rendered_problems(values["helm_values"], CHART)
+            for pool, text in values["egress_pools"].items():
+                found += objects.manifest_problems(text, f"egress_pools.{pool}", known)
             problems += [f"with {name}: {problem}" for problem in found]
         return problems
 
@@ -37,7 +48,6 @@ def checks():
         return problems + policy.check(statements, policy.calls(CALLS), privileges)
 
     def manifests():
-        known = objects.kinds(ROOT / "deploy" / "crds")
         files = [path for folder in folders for path in sorted(folder.glob("*.yaml"))]
         return [p for path in files for p in objects.manifest_problems(path.read_text(), path.name, known)]
 
@@ -49,7 +59,7 @@ def checks():
     yield "names of the provider's schema", all_of(lambda module: names.check(module, schema))
     yield "references", all_of(lambda module: references.check(module, schema))
     yield "policy and calls", static_policy
-    yield "policy and values as terraform renders them", lambda: rendered() if render.available() else missing
+    yield "policy, values and pools as terraform renders them", lambda: rendered() if render.available() else missing
     yield "variables and outputs", all_of(documentation.check)
     yield (
         "tables of the READMEs",

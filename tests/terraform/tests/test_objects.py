@@ -56,3 +56,29 @@ def test_a_manifest_that_the_api_server_would_refuse(old, new, sentence):
     assert objects.manifest_problems(CLAIM, "claim.yaml", known) == []
     problems = objects.manifest_problems(CLAIM.replace(old, new), "claim.yaml", known)
     assert [problem for problem in problems if sentence in problem], problems
+
+
+POOL = """
+apiVersion: egret.dev/v1alpha1
+kind: EgressPool
+metadata: {name: public}
+spec:
+  provider: AWS
+  aws: {elasticIPTags: {egret.dev/pool: public}}
+  gateways: {nodeSelector: {matchLabels: {egret.dev/gateway: "true"}}}
+"""
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "sentence"),
+    [
+        ("aws: {", "aws: {interfaceTags: {a: b}, ", "'interfaceTags' was unexpected"),
+        ("egret.dev/pool: public", "egret.dev/pool: 7", "7 is not of type 'string'"),
+        ("provider: AWS", "provider: Moon", "'Moon' is not one of ['L2', 'AWS']"),
+    ],
+)
+def test_a_pool_that_the_api_server_would_refuse(old, new, sentence):
+    known = objects.kinds(ROOT / "deploy" / "crds")
+    assert objects.manifest_problems(POOL, "egress_pools.public", known) == []
+    problems = objects.manifest_problems(POOL.replace(old, new), "egress_pools.public", known)
+    assert [problem for problem in problems if sentence in problem], problems

@@ -5,7 +5,7 @@ import json
 import pytest
 import yaml
 
-from egret_terraform import render
+from egret_terraform import ROOT, objects, render
 
 if not render.available():
     pytest.skip("terraform is not installed here", allow_module_level=True)
@@ -125,12 +125,18 @@ def test_the_manifest_of_a_pool(labels, allowed):
     values = render.render(CLUSTER | {"pools": {"public": {"elastic_ips": 2} | labels}})
     pool = yaml.safe_load(values["egress_pools"]["public"])
     assert pool["metadata"] == {"name": "public"} and pool["spec"]["provider"] == "AWS"
-    assert pool["spec"]["aws"] == {
-        "elasticIPTags": {"egret.dev/cluster": "prod", "egret.dev/pool": "public"},
-        "interfaceTags": {"egret.dev/cluster": "prod", "egret.dev/gateway": "true"},
-    }
+    assert pool["spec"]["aws"] == {"elasticIPTags": {"egret.dev/cluster": "prod", "egret.dev/pool": "public"}}
     assert pool["spec"]["gateways"]["nodeSelector"]["matchLabels"] == {"egret.dev/gateway": "true"}
     assert pool["spec"].get("allowedNamespaces") == allowed
+
+
+def test_the_controller_finds_region_and_interfaces():
+    values = render.render(CLUSTER)["helm_values"]
+    assert yaml.safe_load(values)["controller"]["aws"] == {
+        "region": "eu-central-1",
+        "interfaceTags": {"egret.dev/cluster": "prod", "egret.dev/gateway": "true"},
+    }
+    assert objects.rendered_problems(values, ROOT / "deploy" / "helm" / "egret") == []
 
 
 def test_the_elastic_ips_of_pools():

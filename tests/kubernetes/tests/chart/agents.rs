@@ -132,8 +132,11 @@ fn what_the_plan_gives_it_only(world: &World) {
     said(&write(&one, &holding("node-1", 6, "")));
     refused(&write(&one, &holding("node-2", 7, "")), own);
     refused(&write(&one, r#"{"holding":null}"#), own);
+    let cloud = "status.attachment and status.prepared are the controller's";
     let attached = r#","attachment":{"node":"node-1"}"#;
-    refused(&write(&one, &holding("node-1", 7, attached)), "status.attachment is the controller's");
+    refused(&write(&one, &holding("node-1", 7, attached)), cloud);
+    let ready = r#","prepared":[{"node":"node-1","wireAddress":"10.0.0.9"}]"#;
+    refused(&write(&one, &holding("node-1", 7, ready)), cloud);
     refused(
         &patch(&one, "egressaddress", "203.0.113.17", r#"{"spec":{"owner":"node-2"}}"#),
         "cannot patch",
@@ -147,13 +150,12 @@ fn what_the_plan_gives_it_only(world: &World) {
     refused(&write(&one, &holding("node-1", 6, "")), late);
     // Epochs are ordered by their counter, then by the node's name.
     refused(&write(&one, &holding("node-1", 7, "")), late);
-    let attached = r#"{"attachment":{"node":"node-2"}}"#;
+    let attached = r#"{"attachment":{"node":"node-2"},"prepared":[{"node":"node-2"}]}"#;
     said(&patch_status(world.admin(), "egressaddress", "203.0.113.17", attached));
     said(&write(&two, &holding("node-2", 7, r#","probed":true"#)));
-    refused(
-        &write(&two, &holding("node-2", 7, r#","attachment":null"#)),
-        "status.attachment is the controller's",
-    );
+    for taken in [r#","attachment":null"#, r#","prepared":[]"#, r#","prepared":null"#] {
+        refused(&write(&two, &holding("node-2", 7, taken)), cloud);
+    }
 }
 
 #[test]

@@ -8,7 +8,10 @@ use super::world::{SYSTEM, World, chart, refused, said};
 const EVERYTHING: &str = "startupTaint.enabled=true,resourceQuota.enabled=true,crds.nirmata=true,\
                           apiServer.host=api.example,apiServer.port=6443,agent.uplinks={eth0},\
                           agent.cni.chained.enabled=true,agent.cni.chained.keepPlugin=true,\
-                          controller.extraArgs={--log=debug},cluster.podCIDRs={10.244.0.0/16}";
+                          controller.aws.region=eu-central-1,controller.aws.endpoint=https://ec2.example,\
+                         controller.aws.interfaceTags.Name=a=b,\
+                         controller.aws.allowManagedInterfaces=true,\
+                         controller.extraArgs={--log=debug},cluster.podCIDRs={10.244.0.0/16}";
 
 /// `--dry-run=server` alone would refuse what needs a namespace or a kind that is not there yet.
 #[test]

@@ -28,7 +28,7 @@ pub fn throttled(bench: &mut Bench) -> Result<()> {
 pub fn away(bench: &mut Bench) -> Result<()> {
     let stage = bench.own(public(&[Zone::A, Zone::A])?);
     let fields = json!({"times": 1_000_000, "cut": true});
-    through(stage, "s23", ("fail", fields), "")
+    through(stage, "s23", ("fail", fields), "attach 203.0.113.17")
 }
 
 /// The holder dies in bad weather: the condition says why nothing moves, EC2 is not stormed, and

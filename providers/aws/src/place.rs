@@ -230,6 +230,15 @@ impl<'a> Scene<'a> {
     }
 }
 
+impl Scene<'_> {
+    /// The attachment with its interface's hardware address.
+    pub fn with_mac(&self, attachment: Attachment) -> Attachment {
+        let interface = attachment.interface.as_ref();
+        let interface = interface.and_then(|id| self.view.interfaces.get(id));
+        Attachment { mac: interface.and_then(|found| found.mac.clone()), ..attachment }
+    }
+}
+
 /// An Elastic IP's attachment.
 pub(crate) fn elastic_attachment(
     node: NodeName,
@@ -241,6 +250,7 @@ pub(crate) fn elastic_attachment(
         node,
         wire: Some(wire.into()),
         interface: Some(interface.into()),
+        mac: None,
         allocation: Some(allocation.into()),
     }
 }

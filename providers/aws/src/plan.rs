@@ -58,6 +58,18 @@ pub(crate) enum Step<T> {
     Refuse(Refusal),
 }
 
+impl<T> Step<T> {
+    /// What is so, otherwise said.
+    pub fn map<U>(self, change: impl FnOnce(T) -> U) -> Step<U> {
+        match self {
+            Self::Done(done) => Step::Done(change(done)),
+            Self::Call(call) => Step::Call(call),
+            Self::Wait(call) => Step::Wait(call),
+            Self::Refuse(refusal) => Step::Refuse(refusal),
+        }
+    }
+}
+
 impl<T> From<Refusal> for Step<T> {
     fn from(refusal: Refusal) -> Self {
         Self::Refuse(refusal)

@@ -128,7 +128,8 @@ impl Provider for Aws {
         Ok(self.look(&journal, &inventory, &view, |scene| {
             let attached = addresses
                 .iter()
-                .filter_map(|address| Some((*address, scene.attachment(*address)?)));
+                .filter_map(|address| Some((*address, scene.attachment(*address)?)))
+                .map(|(address, attachment)| (address, scene.with_mac(attachment)));
             let offers = nodes
                 .iter()
                 .filter_map(|node| Some((node.clone(), Self::offer(scene, node, addresses)?)));
@@ -149,7 +150,13 @@ impl Provider for Aws {
         self.ask(addresses.iter().copied());
         let operation = format!("make {node} ready");
         let aim = Aim { operation: &operation, node };
-        let decide = |scene: &Scene<'_>| plan::prepare(scene, node, addresses);
+        let decide = |scene: &Scene<'_>| {
+            let with_mac = |ready: plan::Ready| {
+                let with_mac = |at: Result<Attachment, Refusal>| at.map(|at| scene.with_mac(at));
+                ready.into_iter().map(|(address, at)| (address, with_mac(at))).collect()
+            };
+            plan::prepare(scene, node, addresses).map(with_mac)
+        };
         let claims = |ready: &plan::Ready, read: &View, journal: &mut Journal| {
             for (address, attachment) in ready {
                 let Ok(attachment) = attachment else { continue };
@@ -178,7 +185,9 @@ impl Provider for Aws {
         self.ask([address]);
         let operation = format!("attach {address} to {node}");
         let aim = Aim { operation: &operation, node };
-        let decide = |scene: &Scene<'_>| plan::attach(scene, address, node);
+        let decide = |scene: &Scene<'_>| {
+            plan::attach(scene, address, node).map(|attachment| scene.with_mac(attachment))
+        };
         // An Elastic IP that has followed its private address was told by a read alone.
         let seen = |_: &Attachment, read: &View, journal: &mut Journal| {
             let IpAddr::V4(public) = address else { return };

@@ -40,6 +40,7 @@ pub(crate) struct Interface {
     pub device: i32,
     pub tags: BTreeMap<String, String>,
     pub description: String,
+    pub mac: Option<String>,
     pub v4: BTreeMap<Ipv4Addr, Private>,
     pub v6: BTreeSet<Ipv6Addr>,
     /// Delegated /28 prefixes: each takes a slot of an address.

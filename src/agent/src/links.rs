@@ -2,43 +2,47 @@
 
 use std::net::{IpAddr, Ipv4Addr};
 
-use egret_core::model::{Family, Uplink as PublishedUplink};
+use egret_core::model::{Attachment, Family, Uplink as PublishedUplink};
 use egret_datapath::host::{NextHop, Uplink};
 use egret_ports::error::{ErrorClass, PortError};
 use egret_ports::gateway::UplinkLink;
 use ipnet::IpNet;
 
+use crate::address_status::mac_text;
 use crate::lease::Link;
 
-/// How this node carries an egress address whose packets bear `wire` here, where that is another.
+/// How this node carries an egress address that a cloud delivers, or would deliver, to it as `at`
+/// says.
 pub(crate) fn link_for(
     address: IpAddr,
-    wire: Option<IpAddr>,
+    at: Option<&Attachment>,
     in_cloud: bool,
     uplinks: &[Uplink],
 ) -> Link {
-    let carried = wire.unwrap_or(address);
-    let uplink = serving(carried, uplinks).map(|(uplink, subnet)| UplinkLink {
-        index: uplink.index,
-        mac: uplink.mac,
-        next_hop: next_hop(uplink, subnet, in_cloud),
-    });
+    let wire = at.and_then(|at| at.wire);
+    let mac = at.and_then(|at| at.mac.as_deref());
+    let uplink =
+        serving(wire.unwrap_or(address), mac, uplinks).map(|(uplink, subnet)| UplinkLink {
+            index: uplink.index,
+            mac: uplink.mac,
+            next_hop: next_hop(uplink, subnet, in_cloud),
+        });
     Link { uplink, wire }
 }
 
-/// The uplink in whose subnet the address on the wire lies, outside clouds; `None` where this node
-/// cannot announce it.
-pub(crate) fn uplink_for(carried: IpAddr, uplinks: &[Uplink]) -> Option<UplinkLink> {
-    link_for(carried, None, false, uplinks).uplink
-}
-
-/// The smallest subnet that has the address; the first uplink's where several are equal.
-fn serving(carried: IpAddr, uplinks: &[Uplink]) -> Option<(&Uplink, IpNet)> {
+/// The smallest subnet that has the address on the wire; of several equal ones that of the interface
+/// that the cloud names, else the first uplink's. `None` where this node cannot carry it.
+fn serving<'a>(
+    carried: IpAddr,
+    mac: Option<&str>,
+    uplinks: &'a [Uplink],
+) -> Option<(&'a Uplink, IpNet)> {
+    let named = |uplink: &Uplink| mac == Some(mac_text(uplink.mac).as_str());
     uplinks
         .iter()
         .flat_map(|uplink| uplink.subnets().into_iter().map(move |subnet| (uplink, subnet)))
         .filter(|(_, subnet)| subnet.contains(&carried))
-        .min_by_key(|(_, subnet)| std::cmp::Reverse(subnet.prefix_len()))
+        .min_by_key(|(uplink, subnet)| (!named(uplink), std::cmp::Reverse(subnet.prefix_len())))
 }
 
 /// `None` leaves it to the routing tables.
@@ -162,7 +166,8 @@ mod tests {
 
     /// The index of the link that carries the address, and its next hop.
     fn carried(address: &str, in_cloud: bool, uplinks: &[Uplink]) -> Option<(u32, Option<IpAddr>)> {
-        let link = link_for(ip("203.0.113.17"), Some(ip(address)), in_cloud, uplinks);
+        let at = Attachment { wire: Some(ip(address)), ..Attachment::at("node-1".into()) };
+        let link = link_for(ip("203.0.113.17"), Some(&at), in_cloud, uplinks);
         assert_eq!(link.wire, Some(ip(address)));
         link.uplink.map(|uplink| (uplink.index, uplink.next_hop))
     }
@@ -178,10 +183,24 @@ mod tests {
         assert_eq!(carried("10.0.1.77", true, &node), Some((2, None)));
         assert_eq!(carried("10.0.2.77", false, &node), Some((3, None)));
         assert_eq!(carried("10.0.3.77", true, &node), None);
-        assert_eq!(
-            link_for(ip("10.0.1.77"), None, false, &node).uplink,
-            uplink_for(ip("10.0.1.77"), &node)
-        );
+    }
+
+    #[test]
+    fn of_two_interfaces_in_one_subnet_the_clouds_word_counts() {
+        let mut node = node();
+        node[1].addresses = vec!["10.0.1.21/24".parse().unwrap()];
+        let at = |mac: &str| Attachment {
+            wire: Some(ip("10.0.1.77")),
+            mac: Some(mac.to_owned()),
+            ..Attachment::at("node-1".into())
+        };
+        let index = |mac: &str| {
+            let link = link_for(ip("203.0.113.17"), Some(&at(mac)), true, &node);
+            link.uplink.map(|uplink| uplink.index)
+        };
+        assert_eq!(index("02:00:00:00:00:03"), Some(3));
+        assert_eq!(index("02:00:00:00:00:02"), Some(2));
+        assert_eq!(index("02:00:00:00:00:99"), Some(2), "one that this node does not have");
     }
 
     #[test]

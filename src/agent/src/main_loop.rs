@@ -17,7 +17,9 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use egret_core::blocks;
-use egret_core::model::{EgressNodeStatus, NamespaceName, NodeName, Snapshot, VoterSet};
+use egret_core::model::{
+    Attachment, EgressNodeStatus, NamespaceName, NodeName, Snapshot, VoterSet,
+};
 use egret_core::programme::{
     SteeringProgramme, gateways_of, granted_blocks, newest_block_number, overridden, planned_for,
     steering_programme,
@@ -46,7 +48,7 @@ use crate::links::link_for;
 use crate::metrics::Measures;
 use crate::node_status;
 use crate::remembered::{Remembered, RememberedFile};
-use crate::update::update;
+use crate::update::{attachment, update};
 
 pub(crate) use arrivals::Plugin;
 use arrivals::Waiting;
@@ -237,7 +239,7 @@ impl<S: ClusterState, C: Clock> MainLoop<S, C> {
         let programme = steering_programme(snapshot, &self.me, &open, &unavailable);
         self.memory.done_without = unavailable;
         self.status.overridden = overridden(snapshot, &self.me);
-        self.remember(&programme);
+        self.remember(snapshot, &programme);
         let applied = self.datapath.apply(programme);
         if let Ok(Applied::Changed) = applied {
             info!(event = "programmed", "the kernel holds the new programme");
@@ -263,11 +265,15 @@ impl<S: ClusterState, C: Clock> MainLoop<S, C> {
             .collect()
     }
 
-    fn remember(&mut self, programme: &SteeringProgramme) {
-        let Update { view, peers, endpoints, links } = self.memory.update.clone();
+    fn remember(&mut self, snapshot: &Snapshot, programme: &SteeringProgramme) {
+        let Update { view, peers, endpoints, .. } = self.memory.update.clone();
+        let here = |address: &IpAddr| {
+            let at = attachment(snapshot, *address, &self.me)?;
+            Some((*address, at.clone()))
+        };
+        let attachments = view.addresses.keys().filter_map(here).collect();
         let programme = programme.clone();
-        let wires = links.into_iter().filter_map(|(at, link)| Some((at, link.wire?))).collect();
-        let remembered = Remembered { view, peers, endpoints, programme, wires };
+        let remembered = Remembered { view, peers, endpoints, programme, attachments };
         if let Err(error) = self.remembered.write(remembered) {
             warn!(%error, "cannot keep the snapshot for the next process");
         }
@@ -277,8 +283,8 @@ impl<S: ClusterState, C: Clock> MainLoop<S, C> {
     fn recall(&mut self) {
         let Some(remembered) = self.remembered.read() else { return };
         info!(event = "recalled", "going on with the snapshot of an earlier process");
-        let Remembered { view, peers, endpoints, programme, wires } = remembered;
-        let links = self.links(&view, &wires);
+        let Remembered { view, peers, endpoints, programme, attachments } = remembered;
+        let links = self.links(&view, &attachments);
         let update = Update { view, peers, endpoints, links };
         self.lease.tell(Command::Update(Box::new(update)));
         let applied = self.datapath.apply(programme);
@@ -286,13 +292,17 @@ impl<S: ClusterState, C: Clock> MainLoop<S, C> {
     }
 
     /// How this node would carry the addresses that a kept plan gives it.
-    fn links(&self, view: &View, wires: &BTreeMap<IpAddr, IpAddr>) -> BTreeMap<IpAddr, Link> {
+    fn links(
+        &self,
+        view: &View,
+        attachments: &BTreeMap<IpAddr, Attachment>,
+    ) -> BTreeMap<IpAddr, Link> {
         view.addresses
             .iter()
             .filter(|(_, plan)| plan.ranks().any(|node| *node == self.me))
             .map(|(address, plan)| {
-                let wire = wires.get(address).copied();
-                (*address, link_for(*address, wire, plan.unarmed, self.datapath.uplinks()))
+                let at = attachments.get(address);
+                (*address, link_for(*address, at, plan.unarmed, self.datapath.uplinks()))
             })
             .collect()
     }

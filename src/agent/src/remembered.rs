@@ -6,7 +6,7 @@ use std::net::IpAddr;
 use std::path::{Path, PathBuf};
 use std::{fs, io};
 
-use egret_core::model::NodeName;
+use egret_core::model::{Attachment, NodeName};
 use egret_core::programme::SteeringProgramme;
 use egret_core::quorum::View;
 use egret_peers::Peer;
@@ -22,7 +22,7 @@ pub(crate) struct Remembered {
     pub(crate) programme: SteeringProgramme,
     /// Of egress addresses whose packets carry another one on this node's uplink: which.
     #[serde(default)]
-    pub(crate) wires: BTreeMap<IpAddr, IpAddr>,
+    pub(crate) attachments: BTreeMap<IpAddr, Attachment>,
 }
 
 /// Its file, on a file system that a reboot empties: after a boot the plans must be read anew
@@ -87,18 +87,21 @@ mod tests {
     }
 
     #[test]
-    fn wire_addresses_come_back_and_an_older_file_has_none() {
+    fn attachments_come_back_and_an_older_file_has_none() {
         let directory = tempfile::tempdir().unwrap();
         let mut file = RememberedFile::new(directory.path());
-        let wires =
-            [("203.0.113.17", "10.0.1.77")].map(|(a, w)| (a.parse().unwrap(), w.parse().unwrap()));
-        let remembered = Remembered { wires: wires.into(), ..Remembered::default() };
+        let at = Attachment {
+            wire: Some("10.0.1.77".parse().unwrap()),
+            ..Attachment::at("gateway-1".into())
+        };
+        let attachments = [("203.0.113.17".parse().unwrap(), at)].into();
+        let remembered = Remembered { attachments, ..Remembered::default() };
         file.write(remembered.clone()).unwrap();
         let path = directory.path().join("snapshot.json");
         assert_eq!(RememberedFile::new(directory.path()).read(), Some(remembered));
         let mut older: serde_json::Value =
             serde_json::from_slice(&fs::read(&path).unwrap()).unwrap();
-        older.as_object_mut().unwrap().remove("wires").unwrap();
+        older.as_object_mut().unwrap().remove("attachments").unwrap();
         fs::write(&path, older.to_string()).unwrap();
         assert_eq!(RememberedFile::new(directory.path()).read(), Some(Remembered::default()));
     }

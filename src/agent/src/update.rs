@@ -3,14 +3,14 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
 
-use egret_core::model::{EgressAddress, NodeName, PoolName, Snapshot, VoterSet};
+use egret_core::model::{Attachment, EgressAddress, NodeName, PoolName, Snapshot, VoterSet};
 use egret_core::programme::{directors_of, nodes_of, planned_for};
 use egret_core::quorum::{AddressView, ClusterView, View};
 use egret_datapath::host::Uplink;
 use egret_peers::Peer;
 
-use crate::lease::{Link, Update};
-use crate::links::uplink_for;
+use crate::lease::Update;
+use crate::links::link_for;
 
 /// The update for this node. `newer` is a voter set that a peer's refusal carried: its members are
 /// reachable even where the store does not name them yet.
@@ -24,13 +24,12 @@ pub(crate) fn update(
     let planned = planned_for(snapshot, me);
     let links = view
         .addresses
-        .keys()
-        .map(|address| {
-            let stored = snapshot.addresses.get(address);
-            let wire = stored.and_then(|stored| stored.value.status.wire_at(me));
-            let carried = wire.unwrap_or(*address);
-            let uplink = planned.contains_key(address).then(|| uplink_for(carried, uplinks));
-            (*address, Link { uplink: uplink.flatten(), wire })
+        .iter()
+        .map(|(address, plan)| {
+            let at = attachment(snapshot, *address, me);
+            let mut link = link_for(*address, at, plan.unarmed, uplinks);
+            link.uplink = link.uplink.filter(|_| planned.contains_key(address));
+            (*address, link)
         })
         .collect();
     let endpoints = snapshot
@@ -40,6 +39,15 @@ pub(crate) fn update(
         .filter(|(_, endpoints)| !endpoints.is_empty())
         .collect();
     Update { peers: peers(snapshot, me, newer), view, endpoints, links }
+}
+
+/// How a cloud delivers, or would deliver, an address to this node.
+pub(crate) fn attachment<'a>(
+    snapshot: &'a Snapshot,
+    address: IpAddr,
+    me: &NodeName,
+) -> Option<&'a Attachment> {
+    snapshot.addresses.get(&address)?.value.status.attachment_at(me)
 }
 
 fn view(snapshot: &Snapshot) -> View {

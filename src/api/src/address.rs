@@ -179,6 +179,9 @@ pub struct Attachment {
     /// What the cloud calls the network interface, such as eni-0a1b2c.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub interface: Option<String>,
+    /// The interface's hardware address, such as 02:00:5e:10:00:01.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub mac_address: Option<String>,
     /// What the cloud calls the address, such as eipalloc-0a1b2c.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub allocation: Option<String>,

@@ -7,11 +7,6 @@ use egret_core::model::{BadDuration, Millis};
 #[cfg(feature = "aws")]
 mod aws;
 
-#[cfg(feature = "aws")]
-pub(crate) use aws::AwsCloud as BuiltCloud;
-#[cfg(not(feature = "aws"))]
-pub(crate) use egret_controller::NoCloud as BuiltCloud;
-
 /// How clouds are reached.
 #[derive(Clone, Debug, Args)]
 #[command(next_help_heading = "AWS")]
@@ -70,7 +65,7 @@ impl CloudArgs {
     pub(crate) fn connect(
         &self,
         _: &mut egret_runtime::prometheus_client::registry::Registry,
-    ) -> Option<std::sync::Arc<BuiltCloud>> {
+    ) -> Option<std::sync::Arc<egret_controller::NoCloud>> {
         None
     }
 }

@@ -37,6 +37,7 @@ pub(super) fn interface(found: &types::NetworkInterface) -> Option<(String, Inte
         instance: attachment.and_then(|at| at.instance_id()).map(ToOwned::to_owned),
         device: attachment.and_then(|at| at.device_index()).unwrap_or(i32::MAX),
         tags: tags(found.tag_set()),
+        mac: found.mac_address().map(str::to_lowercase),
         description: found.description().unwrap_or_default().to_owned(),
         v4: found.private_ip_addresses().iter().filter_map(private).collect(),
         v6: v6.filter_map(|address| address.ipv6_address()?.parse().ok()).collect(),

@@ -228,6 +228,13 @@ impl Desk {
         due.map(|(pool, tags)| Task::Discover { pool: pool.clone(), tags: tags.clone() }).collect()
     }
 
+    /// On its way to its holder, and nothing has gone wrong so far.
+    fn is_moving(&self, address: IpAddr) -> bool {
+        let holder = self.wanted.at.get(&address);
+        let at = self.fabric.attached.get(&address).map(|at| &at.node);
+        holder.is_some() && holder != at && !self.fabric.faults.contains_key(&address)
+    }
+
     fn basis(&self, addresses: &BTreeSet<IpAddr>) -> Basis {
         let node = |address| self.fabric.attached.get(address).map(|at| at.node.clone());
         addresses.iter().map(|address| (*address, node(address))).collect()
@@ -242,7 +249,9 @@ impl Desk {
             let something = done.is_some_and(|done| !done.is_empty()) || !addresses.is_empty();
             let has = self.fabric.prepared.get(*node).is_some_and(|ready| !ready.is_empty());
             let stale = done.is_none_or(|done| *done != self.basis(addresses));
-            known && ((something || has) && (all || stale))
+            // Where an address is decides what its standbys need.
+            let settled = !addresses.iter().any(|address| self.is_moving(*address));
+            known && settled && ((something || has) && (all || stale))
         };
         let ready = self.wanted.ready.iter().filter(due);
         ready

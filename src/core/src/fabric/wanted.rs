@@ -8,7 +8,8 @@ use crate::model::{Labels, NodeName, PoolName, ProviderKind, Snapshot};
 pub struct Wanted {
     /// Whom each address is to be attached to: its holder.
     pub at: BTreeMap<IpAddr, NodeName>,
-    /// What each gateway is to be ready for: owner, standbys and holder of each address. A gateway
+    /// What each gateway is to be ready for: owner, standbys and holder of each address, once it has
+    /// been held. A gateway
     /// that is to be ready for nothing is there all the same.
     pub ready: BTreeMap<NodeName, BTreeSet<IpAddr>>,
     /// Revoked addresses, each with the nodes that may have something of it.
@@ -82,6 +83,9 @@ impl Wanted {
         }
         if let Some(holder) = holder {
             self.at.insert(ip, holder.clone());
+        } else if status.attachment.is_none() && status.prepared.is_empty() {
+            // It was never attached: what its first attachment needs that makes itself.
+            return;
         }
         for node in named {
             if planned.contains(node) {

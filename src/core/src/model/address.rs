@@ -159,6 +159,10 @@ pub struct Attachment {
     /// What the cloud calls the interface that has it: detaching needs it once the Node is gone.
     #[serde(default)]
     pub interface: Option<String>,
+    /// The interface's hardware address, as in `02:00:5e:10:00:01`: two interfaces of a node may be
+    /// in one subnet.
+    #[serde(default)]
+    pub mac: Option<String>,
     /// What the cloud calls the address, where that is not the address (an Elastic IP's allocation).
     #[serde(default)]
     pub allocation: Option<String>,
@@ -171,12 +175,10 @@ impl AddressStatus {
         self.attachment.as_ref().is_some_and(|attachment| attachment.node == *node)
     }
 
-    /// What the packets of the address would carry at `node`, where that is known and is not the
-    /// address itself.
+    /// How the cloud delivers, or would deliver, the address to `node`.
     #[must_use]
-    pub fn wire_at(&self, node: &NodeName) -> Option<IpAddr> {
-        let here = self.attachment.iter().chain(&self.prepared).find(|at| at.node == *node);
-        here.and_then(|attachment| attachment.wire)
+    pub fn attachment_at(&self, node: &NodeName) -> Option<&Attachment> {
+        self.attachment.iter().chain(&self.prepared).find(|at| at.node == *node)
     }
 }
 
@@ -184,6 +186,6 @@ impl Attachment {
     /// At `node`, where the packets carry the address itself and the cloud has no ids for it.
     #[must_use]
     pub fn at(node: NodeName) -> Self {
-        Self { node, wire: None, interface: None, allocation: None }
+        Self { node, wire: None, interface: None, mac: None, allocation: None }
     }
 }

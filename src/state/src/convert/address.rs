@@ -73,6 +73,7 @@ fn attachment_to_api(attachment: &Attachment) -> api::Attachment {
         node: attachment.node.as_str().to_owned(),
         wire_address: attachment.wire.map(|wire| wire.to_string()),
         interface: attachment.interface.clone(),
+        mac_address: attachment.mac.clone(),
         allocation: attachment.allocation.clone(),
     }
 }
@@ -155,6 +156,7 @@ fn attachment_from_api(
         wire: wire
             .and_then(|text| faults.take(&format!("{field}.wireAddress"), parse_address(text))),
         interface: attachment.interface.clone(),
+        mac: attachment.mac_address.clone(),
         allocation: attachment.allocation.clone(),
     }
 }

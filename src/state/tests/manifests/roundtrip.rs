@@ -48,6 +48,7 @@ fn addresses() {
             node: "node-3".into(),
             wire: Some("10.0.0.9".parse().unwrap()),
             interface: Some("eni-1".to_owned()),
+            mac: Some("02:00:5e:10:00:01".to_owned()),
             allocation: Some("eipalloc-1".to_owned()),
         }),
         prepared: vec![Attachment::at("node-1".into()), Attachment::at("node-3".into())],

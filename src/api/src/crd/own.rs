@@ -35,6 +35,8 @@ fn attachment(schema: &mut JSONSchemaProps) {
     for id in ["interface", "allocation"] {
         at(schema, id).max_length = Some(256);
     }
+    let mac = at(schema, "macAddress");
+    mac.pattern = Some("^[0-9a-fA-F]{2}(:[0-9a-fA-F]{2}){5}$".to_owned());
 }
 
 pub(super) fn egress_node(schema: &mut JSONSchemaProps) {

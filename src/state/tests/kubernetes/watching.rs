@@ -87,6 +87,7 @@ async fn clouds() {
         node: NodeName::new(node),
         wire: Some(Ipv4Addr::new(10, 0, subnet, 9).into()),
         interface: Some(format!("eni-{subnet}")),
+        mac: Some(format!("02:00:5e:10:00:0{subnet}")),
         allocation: Some("eipalloc-1".to_owned()),
     };
     let status = AddressStatus {

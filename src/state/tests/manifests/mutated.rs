@@ -60,7 +60,7 @@ fn own_objects() -> Vec<(&'static str, Value)> {
             "status": {"holding": {"node": "n", "epoch": {"counter": 1, "node": "n"}},
                 "since": "2026-05-04T12:00:00Z", "probed": true,
                 "attachment": {"node": "n", "wireAddress": "10.0.0.9", "interface": "eni-1",
-                    "allocation": "eipalloc-1"},
+                    "macAddress": "02:00:5e:10:00:01", "allocation": "eipalloc-1"},
                 "prepared": [{"node": "m", "wireAddress": "10.0.1.9", "interface": "eni-2"}],
                 "conditions": conditions}}),
         ),

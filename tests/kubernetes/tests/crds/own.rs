@@ -1,6 +1,6 @@
 //! The kinds that Egret writes: what may never change, and what no reader could read.
 
-use super::server;
+use super::{Kind, server};
 
 const ADDRESS: &str = "
 apiVersion: egret.dev/v1alpha1
@@ -39,6 +39,9 @@ spec:
       peerPort: 5481
       publicKey: '00112233445566778899aabbccddeeff00112233445566778899aabbccddeeff'
 ";
+
+/// A pool whose addresses are found.
+const TAGGED: &str = "provider: AWS\n  addresses:\n  aws: {elasticIPTags: {a: b}}";
 
 /// An object, a text in it, what stands there instead, and the words of the refusal.
 const EDITS: &[[&str; 4]] = &[
@@ -152,4 +155,63 @@ fn statuses_that_no_one_can_read_are_refused() {
                         "lastTransitionTime": "2026-05-04T12:00:00.5Z"}]}"#;
     let output = patch(good);
     assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+}
+
+/// What the controller says of a cloud.
+#[test]
+fn statuses_of_clouds_that_no_one_can_read_are_refused() {
+    let server = server();
+    server.kubectl().apply(ADDRESS).unwrap();
+    server.kubectl().apply(&Kind::Pool.manifest("public", TAGGED)).unwrap();
+    let address = server.kubectl().get(&["egressaddress", "203.0.113.17"]).unwrap();
+    assert_eq!(address["spec"]["provider"], "L2", "of an older version's object");
+    let patch = |object: [&str; 2], status: &str| {
+        let [kind, name] = object;
+        let patch = format!("{{\"status\":{status}}}");
+        // Too long for an argument.
+        let from = ["--subresource=status", "--type=merge", "--patch-file=/dev/stdin"];
+        server.kubectl().feed(&[&["patch", kind, name], &from[..]].concat(), &patch).unwrap()
+    };
+    let (address, pool) = (["egressaddress", "203.0.113.17"], ["egresspool", "public"]);
+    let many = |count: usize, text: &str| vec![text; count].join(", ");
+    let full = |index: usize| format!("\"2001:0db8:0005:0000:0000:0000:0000:{index:04x}\"");
+    let found = |count: usize| (0..count).map(full).collect::<Vec<_>>().join(", ");
+    let at = r#"{"node": "n", "wireAddress": "2001:0db8:0005:0000:0000:0000:0000:0001",
+        "interface": "eni-1", "macAddress": "02:00:5e:10:00:0A", "allocation": "eipalloc-1"}"#;
+    for (object, status, words) in [
+        (
+            address,
+            r#"{"attachment": {"node": "n", "wireAddress": "eni-1"}}"#.to_owned(),
+            "eni-1 is not an IP address",
+        ),
+        (
+            address,
+            r#"{"prepared": [{"node": "n"}, {"node": "m", "wireAddress": "::ffff:10.0.0.9"}]}"#
+                .to_owned(),
+            "::ffff:10.0.0.9 is an IPv4 address in IPv6 form: write 10.0.0.9",
+        ),
+        (
+            address,
+            format!(r#"{{"attachment": {{"node": "n", "interface": "{}"}}}}"#, "e".repeat(257)),
+            "Too long",
+        ),
+        (address, format!(r#"{{"prepared": [{}]}}"#, many(65, at)), "must have at most 64 items"),
+        (
+            pool,
+            r#"{"addresses": ["203.0.113.0/29"]}"#.to_owned(),
+            "203.0.113.0/29 is not an IP address",
+        ),
+        (pool, format!(r#"{{"addresses": [{}]}}"#, found(4097)), "must have at most 4096 items"),
+    ] {
+        let output = patch(object, &status);
+        let said = String::from_utf8_lossy(&output.stderr);
+        assert!(!output.status.success() && said.contains(words), "{words}: {said}");
+    }
+    for (object, status) in [
+        (address, format!(r#"{{"prepared": [{}], "attachment": {at}}}"#, many(64, at))),
+        (pool, format!(r#"{{"addresses": [{}]}}"#, found(4096))),
+    ] {
+        let output = patch(object, &status);
+        assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    }
 }

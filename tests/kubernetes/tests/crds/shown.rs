@@ -15,6 +15,7 @@ fn defaults_are_filled_in() {
     assert_eq!(spec["failover"]["releaseAfter"], "1h");
     assert_eq!(spec["failover"].get("lease"), None, "it depends on the number of gateways");
     assert_eq!(spec["paused"], false);
+    assert_eq!(spec.get("aws"), None, "it says that addresses are found");
     server.kubectl().apply(&Kind::Claim.manifest("bank", "")).unwrap();
     let claim = server.kubectl().get(&["seip", "bank"]).unwrap();
     assert_eq!(claim["spec"]["whenUnavailable"], "Drop");
@@ -24,7 +25,9 @@ fn defaults_are_filled_in() {
 #[test]
 fn the_examples_are_accepted() {
     let server = server();
-    server.kubectl().apply_path(&repository().join("deploy/examples")).unwrap();
+    for folder in ["deploy/examples", "deploy/examples/aws"] {
+        server.kubectl().apply_path(&repository().join(folder)).unwrap();
+    }
 }
 
 fn status(server: &ApiServer, object: [&str; 2], patch: &str) {
@@ -97,6 +100,9 @@ fn every_kind_is_explained() {
     for (field, words) in [
         ("egresspool.spec.addresses", "203.0.113.40-203.0.113.47"),
         ("egresspool.spec.failover.releaseAfter", "serves its open connections"),
+        ("egresspool.spec.aws.elasticIPTags", "that has all of these tags"),
+        ("egresspool.status.addresses", "found by the tags"),
+        ("egressaddress.status.prepared.wireAddress", "where it is not the address itself"),
         ("staticegressip.spec.podSelector", "{} selects all pods"),
         ("clusterstaticegressip.spec.namespaceSelector", "whose pods are meant"),
         ("egressaddress.spec.fence", "Grows when the address is revoked"),

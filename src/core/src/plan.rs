@@ -30,8 +30,8 @@ use crate::blocks::{self, SpecDraft, Waiting};
 use ipnet::IpNet;
 
 use crate::model::{
-    AddressPlan, Cluster, EgressAddress, EgressNodeSpec, NodeName, Role, Snapshot, Stored,
-    Timestamp,
+    AddressPlan, AddressStatus, Cluster, EgressAddress, EgressNodeSpec, NodeName, Role, Snapshot,
+    Stored, Timestamp,
 };
 use crate::presence;
 use crate::ranges;
@@ -77,7 +77,9 @@ impl Plan {
 /// What the leader should write now.
 pub fn plan(snapshot: &Snapshot, memory: &Memory, settings: &Settings, now: Timestamp) -> Plan {
     if snapshot.cluster.as_ref().is_some_and(|cluster| cluster.value.uninstalling) {
-        return Plan::default();
+        // Nothing but what the clouds have given back.
+        let actions = address_statuses(snapshot, status::where_clouds_are(snapshot, memory));
+        return Plan { actions: actions.collect(), ..Plan::default() };
     }
     let mut wake_at: Option<Timestamp> = None;
     let mut wake = |at: Timestamp| {
@@ -253,16 +255,23 @@ fn pod_cidrs(snapshot: &Snapshot, node: &NodeName) -> BTreeSet<IpNet> {
 }
 
 fn statuses(view: &View<'_>) -> Vec<Action> {
-    let addresses = status::address_statuses(view).into_iter().map(|(address, status)| {
-        let stored = view.snapshot.addresses.get(&address);
-        let expect = stored.map(|stored| stored.version.clone());
-        Action::AddressStatus { address, expect, status }
-    });
+    let addresses = address_statuses(view.snapshot, status::address_statuses(view));
     let pools = status::pool_statuses(view);
     let pools = pools.into_iter().map(|(pool, status)| Action::PoolStatus { pool, status });
     let claims = status::claim_statuses(view);
     let claims = claims.into_iter().map(|(claim, status)| Action::ClaimStatus { claim, status });
     addresses.chain(pools).chain(claims).collect()
+}
+
+fn address_statuses(
+    snapshot: &Snapshot,
+    statuses: BTreeMap<IpAddr, AddressStatus>,
+) -> impl Iterator<Item = Action> {
+    statuses.into_iter().map(|(address, status)| {
+        let stored = snapshot.addresses.get(&address);
+        let expect = stored.map(|stored| stored.version.clone());
+        Action::AddressStatus { address, expect, status }
+    })
 }
 
 /// An address that waits to go back does so when its home has been there long enough.

@@ -20,6 +20,7 @@ use crate::presence;
 use crate::reason::{Reason, Verdict};
 
 pub use claims::claim_statuses;
+pub use cloud::where_clouds_are;
 
 /// A condition before it is dated.
 pub(crate) struct Judged {

@@ -309,6 +309,9 @@ pub(crate) struct UninstallArgs {
     /// How long to wait for the agents to clean their nodes' kernels, in seconds.
     #[arg(long, default_value_t = 60, value_name = "SECONDS")]
     pub(crate) wait: u64,
+    /// Go on though a cloud still has addresses attached: they stay so, and you detach them.
+    #[arg(long)]
+    pub(crate) leave_attached: bool,
     #[command(flatten)]
     pub(crate) store: StoreArgs,
 }

@@ -275,6 +275,20 @@ fn a_revoked_address_is_free_once_it_is_off_every_gateway() {
 }
 
 #[test]
+fn an_uninstallation_takes_every_address_off_every_gateway() {
+    let mut sky = Sky::up();
+    sky.world.snapshot.cluster.as_mut().unwrap().value.uninstalling = true;
+    for _ in 0..3 {
+        sky.work();
+        sky.world.step();
+    }
+    assert!(sky.attached.is_empty());
+    let status = &sky.world.address(ADDRESS).status;
+    assert!(status.attachment.is_none() && status.prepared.is_empty(), "{status:?}");
+    assert!(sky.world.step().is_empty());
+}
+
+#[test]
 fn a_paused_pool_moves_nothing() {
     let mut sky = Sky::up();
     sky.world.edit_pool("cloud", |pool| pool.paused = true);

@@ -24,13 +24,16 @@ pub struct Wanted {
     pub tags: BTreeMap<PoolName, Labels>,
     /// Some pool or address is of this cloud.
     pub any: bool,
+    /// Egret is being uninstalled: every address is wanted nowhere.
+    uninstalling: bool,
 }
 
 impl Wanted {
     /// Of the addresses of `kind`. Nothing of an address that is paused is wanted otherwise than it
     /// is.
     pub fn of(snapshot: &Snapshot, kind: ProviderKind) -> Self {
-        let mut wanted = Self::default();
+        let uninstalling = snapshot.cluster.as_ref().is_some_and(|c| c.value.uninstalling);
+        let mut wanted = Self { uninstalling, ..Self::default() };
         let pools = snapshot.pools.values().map(|stored| &stored.value.0);
         let pools: Vec<_> = pools.filter(|pool| pool.provider == kind).collect();
         for pool in &pools {
@@ -69,6 +72,10 @@ impl Wanted {
             if let Some(node) = snapshot.nodes.get(*name) {
                 self.nodes.insert((*name).clone(), node.provider_id.clone());
             }
+        }
+        if self.uninstalling {
+            self.nowhere.insert(ip, named.into_iter().cloned().collect());
+            return;
         }
         if plan.paused {
             // What stands ready for it stays so.

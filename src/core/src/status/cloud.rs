@@ -1,11 +1,12 @@
 //! What a cloud says of pools and addresses.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
 
 use super::{Judged, View};
 use crate::fabric::{Fabric, attached_message};
-use crate::model::{AddressPlan, AddressStatus, NodeName, Pool, PoolStatus};
+use crate::model::{AddressPlan, AddressStatus, NodeName, Pool, PoolStatus, Snapshot};
+use crate::plan::Memory;
 use crate::reason::{Reason, Verdict};
 
 /// The condition of an address in a cloud.
@@ -84,6 +85,27 @@ pub(super) fn pool_gateways(view: &View<'_>, pool: &Pool) -> Option<Judged> {
     judged(false, Reason::GatewaysRefused, format!("{}{more}", named.join("; ")))
 }
 
+/// The statuses of addresses of which a cloud says something else than what is written, with that
+/// alone changed.
+pub fn where_clouds_are(snapshot: &Snapshot, memory: &Memory) -> BTreeMap<IpAddr, AddressStatus> {
+    let mut statuses = BTreeMap::new();
+    for (address, stored) in &snapshot.addresses {
+        let fabric = memory.fabric_of(&stored.value.plan);
+        let Some(fabric) = fabric.filter(|_| stored.value.plan.in_cloud()) else { continue };
+        let mut status = stored.value.status.clone();
+        put(fabric, *address, &mut status);
+        if status != stored.value.status {
+            statuses.insert(*address, status);
+        }
+    }
+    statuses
+}
+
+fn put(fabric: &Fabric, address: IpAddr, status: &mut AddressStatus) {
+    status.attachment = fabric.attached.get(&address).cloned();
+    status.prepared = fabric.prepared_for(address);
+}
+
 /// Puts where the cloud delivers an address into its status; says whether that is its holder.
 /// `None` outside clouds.
 pub(super) fn attached(
@@ -100,8 +122,7 @@ pub(super) fn attached(
         let message = "this controller was built without the provider of its pool".to_owned();
         return not(Reason::ProviderMissing, message);
     };
-    status.attachment = fabric.attached.get(&address).cloned();
-    status.prepared = fabric.prepared_for(address);
+    put(fabric, address, status);
     let holder = status.holding.as_ref().map(|holding| &holding.node);
     let is_there = holder.is_some_and(|holder| status.is_attached_to(holder));
     match (&status.attachment, holder) {

@@ -1,10 +1,10 @@
 //! Removing Egret from a Kubernetes cluster, in the order that leaves nothing behind.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::{Duration, Instant};
 
 use anyhow::Context as _;
-use egret_core::model::{NodeName, Snapshot};
+use egret_core::model::{Attachment, NodeName, Snapshot};
 use egret_ports::cluster_state::{ClusterState as _, Write};
 use egret_ports::error::ErrorClass;
 use egret_state::kubernetes::{KubernetesState, View};
@@ -27,7 +27,7 @@ pub(crate) fn run(args: &UninstallArgs) -> anyhow::Result<()> {
     }
     if snapshot.cluster.is_some() {
         mark(&store)?;
-        wait_until_clean(&store, Duration::from_secs(args.wait))?;
+        wait_until_clean(&store, args)?;
     }
     block_on(async {
         let state = store.kubernetes(View::Reader)?;
@@ -64,29 +64,77 @@ fn mark(store: &Store) -> anyhow::Result<()> {
     })
 }
 
-fn wait_until_clean(store: &Store, patience: Duration) -> anyhow::Result<()> {
+fn wait_until_clean(store: &Store, args: &UninstallArgs) -> anyhow::Result<()> {
+    let patience = Duration::from_secs(args.wait);
     let begin = Instant::now();
     let mut told = BTreeSet::new();
     loop {
-        let unclean = unclean(&store.read()?);
-        if unclean.is_empty() {
+        let snapshot = store.read()?;
+        let (unclean, attached) = (unclean(&snapshot), attached(&snapshot));
+        if unclean.is_empty() && attached.is_empty() {
             println!("every node's kernel is clean ({:.1} s)", begin.elapsed().as_secs_f64());
             return Ok(());
         }
-        let names: Vec<&str> = unclean.iter().map(NodeName::as_str).collect();
         if begin.elapsed() > patience {
-            println!(
-                "going on without {}: run `egret teardown` there, or reboot",
-                names.join(", ")
-            );
-            return Ok(());
+            return give_up_on(&unclean, &attached, args.leave_attached);
         }
-        if unclean != told {
-            println!("waiting for {}", names.join(", "));
-            told = unclean;
+        let waiting: BTreeSet<String> =
+            unclean.iter().map(NodeName::to_string).chain(attached.into_keys()).collect();
+        if waiting != told {
+            println!("waiting for {}", join(&waiting));
+            told = waiting;
         }
         std::thread::sleep(Duration::from_millis(250));
     }
+}
+
+/// Kernels can be cleaned afterwards; what a cloud still delivers is known here alone.
+fn give_up_on(
+    unclean: &BTreeSet<NodeName>,
+    attached: &BTreeMap<String, String>,
+    leave_attached: bool,
+) -> anyhow::Result<()> {
+    if !attached.is_empty() {
+        let at = |(address, at): (&String, &String)| format!("  {address}   {at}");
+        let list: Vec<String> = attached.iter().map(at).collect();
+        let list = list.join("\n");
+        anyhow::ensure!(
+            leave_attached,
+            "the cloud still has, and nobody would know of it afterwards:\n{list}\nlook at the \
+             controller (does it run? kubectl describe egressaddress) and run the command again, \
+             or go on with --leave-attached"
+        );
+        println!("left attached, as asked:\n{list}");
+    }
+    if unclean.is_empty() {
+        return Ok(());
+    }
+    let names = unclean.iter().map(NodeName::to_string).collect();
+    println!("going on without {}: run `egret teardown` there, or reboot", join(&names));
+    Ok(())
+}
+
+fn join(names: &BTreeSet<String>) -> String {
+    let names: Vec<&str> = names.iter().map(String::as_str).collect();
+    names.join(", ")
+}
+
+/// What clouds have not taken back: each address with where something of it is.
+fn attached(snapshot: &Snapshot) -> BTreeMap<String, String> {
+    let mut attached = BTreeMap::new();
+    for (address, stored) in &snapshot.addresses {
+        let status = &stored.value.status;
+        let at = |at: &Attachment| match &at.interface {
+            Some(interface) => format!("{} ({interface})", at.node),
+            None => at.node.to_string(),
+        };
+        let places: BTreeSet<String> =
+            status.attachment.iter().chain(&status.prepared).map(at).collect();
+        if stored.value.plan.in_cloud() && !places.is_empty() {
+            attached.insert(address.to_string(), join(&places));
+        }
+    }
+    attached
 }
 
 /// The nodes that have not said that their kernel is clean.

@@ -7,6 +7,7 @@ use egret_core::model::{Failback, Family, Millis, PodSelection, ProviderKind, Wh
 use egret_state::manifest::{Object, ObjectKey, check, parse};
 
 /// The objects of the manifests in a folder, without those of its folders.
+#[expect(clippy::unwrap_used, reason = "a test fails by panicking, its helpers too")]
 fn objects_of(folder: &Path) -> Vec<Object> {
     let mut found = Vec::new();
     for entry in std::fs::read_dir(folder).unwrap() {

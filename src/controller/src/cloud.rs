@@ -85,25 +85,21 @@ impl Term {
         let (told, facts) = watch::channel(None);
         let (interval, measures) = settings;
         let desk = Desk::new(cloud.kind(), interval);
-        let work = async move {
-            let (inventory, known) = watch::channel(Arc::default());
-            let provider = Arc::new(cloud.connect(known).await);
-            let office = Office {
-                desk,
-                state,
-                clock,
-                leadership,
-                measures,
-                provider,
-                inventory,
-                told,
-                running: JoinSet::new(),
-                tasks: BTreeMap::new(),
-                failures: BTreeMap::new(),
-            };
-            office.work().await;
+        let office = Office {
+            desk,
+            state,
+            clock,
+            leadership,
+            measures,
+            cloud,
+            provider: None,
+            inventory: watch::channel(Arc::default()).0,
+            told,
+            running: JoinSet::new(),
+            tasks: BTreeMap::new(),
+            failures: BTreeMap::new(),
         };
-        Self { facts, task: tokio::spawn(work).abort_handle() }
+        Self { facts, task: tokio::spawn(office.work()).abort_handle() }
     }
 
     /// What is known; `None` before the first look at the statuses.
@@ -121,13 +117,16 @@ impl Term {
 }
 
 /// All that one term works with.
-struct Office<S, C, P> {
+struct Office<S, C, K: Cloud> {
     desk: Desk,
     state: Arc<S>,
     clock: Arc<C>,
     leadership: Leadership,
     measures: CloudMeasures,
-    provider: Arc<P>,
+    cloud: Arc<K>,
+    /// Made when there is something to do: finding a region and credentials takes seconds where
+    /// there are none.
+    provider: Option<Arc<K::Provider>>,
     inventory: watch::Sender<Arc<Inventory>>,
     told: watch::Sender<Option<Arc<Fabric>>>,
     running: JoinSet<Result<Outcome, PortError>>,
@@ -135,14 +134,14 @@ struct Office<S, C, P> {
     failures: BTreeMap<String, Backoff>,
 }
 
-impl<S: ClusterState, C: Clock, P: Provider> Office<S, C, P> {
+impl<S: ClusterState, C: Clock, K: Cloud> Office<S, C, K> {
     async fn work(mut self) {
         let mut snapshots = self.state.watch();
         snapshots.mark_changed();
         loop {
             let snapshot = snapshots.borrow_and_update().clone();
             if let Some(snapshot) = snapshot.filter(|_| self.leadership.is_ours()) {
-                self.begin(&snapshot);
+                self.begin(&snapshot).await;
             }
             let pause = self.pause();
             let ended = tokio::select! {
@@ -165,7 +164,7 @@ impl<S: ClusterState, C: Clock, P: Provider> Office<S, C, P> {
         Duration::from_millis(at.since(self.clock.now()).0.max(10)).min(LONGEST_PAUSE)
     }
 
-    fn begin(&mut self, snapshot: &Snapshot) {
+    async fn begin(&mut self, snapshot: &Snapshot) {
         let tasks = self.desk.tasks(snapshot, self.clock.now());
         let inventory = call::inventory(&self.desk, snapshot);
         self.inventory.send_if_modified(|before| {
@@ -175,13 +174,26 @@ impl<S: ClusterState, C: Clock, P: Provider> Office<S, C, P> {
             }
             changed
         });
+        self.publish();
+        if tasks.is_empty() {
+            return;
+        }
+        let provider = self.provider().await;
         for task in tasks {
             debug!(?task, "begun");
-            let (provider, asked) = (self.provider.clone(), task.clone());
+            let (provider, asked) = (provider.clone(), task.clone());
             let handle = self.running.spawn(async move { call::make(&*provider, &asked).await });
             self.tasks.insert(handle.id(), task);
         }
-        self.publish();
+    }
+
+    async fn provider(&mut self) -> Arc<K::Provider> {
+        if let Some(provider) = &self.provider {
+            return provider.clone();
+        }
+        let provider = Arc::new(self.cloud.connect(self.inventory.subscribe()).await);
+        self.provider = Some(provider.clone());
+        provider
     }
 
     fn publish(&self) {

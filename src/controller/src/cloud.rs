@@ -277,3 +277,6 @@ impl<S: ClusterState, C: Clock, K: Cloud> Office<S, C, K> {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -123,7 +123,7 @@ impl Ec2 {
         tags: &BTreeMap<String, String>,
     ) -> Result<BTreeSet<Ipv4Addr>, Failure> {
         let filters =
-            tags.iter().map(|(key, value)| filter(&format!("tag:{key}"), vec![value.clone()]));
+            tags.iter().map(|(key, value)| filter(&format!("tag:{key}"), vec![literal(value)]));
         let request = self.client.describe_addresses().set_filters(Some(filters.collect()));
         let answer = self.call("DescribeAddresses", request.send()).await?;
         Ok(answer
@@ -133,6 +133,19 @@ impl Ec2 {
             .map(|(address, _)| address)
             .collect())
     }
+}
+
+/// EC2 takes `*` and `?` in values of filters as wildcards, unless a backslash is before them
+/// (<https://docs.aws.amazon.com/AWSEC2/latest/UserGuide/Using_Filtering.html>).
+fn literal(value: &str) -> String {
+    let mut text = String::with_capacity(value.len());
+    for letter in value.chars() {
+        if matches!(letter, '*' | '?' | '\\') {
+            text.push('\\');
+        }
+        text.push(letter);
+    }
+    text
 }
 
 fn filters(name: &str, values: &BTreeSet<String>) -> Vec<Filter> {

@@ -87,6 +87,8 @@ pub struct Instance {
     pub instance: String,
     /// `eni-…`.
     pub interface: String,
+    /// The hardware address of the interface.
+    pub mac: Mac,
     /// Where it is.
     pub zone: Zone,
 }
@@ -118,25 +120,28 @@ impl Cloud {
         log: &Path,
     ) -> Result<Self> {
         let double = Double::start(control, log)?;
-        let (mut ports, mut wanted) = (Ports::new(), Vec::new());
+        let mut wanted = Vec::new();
         for node in nodes {
             let zone = node.zone.context("a node without a zone")?;
             let IpAddr::V4(primary) = zone.node(node.number) else { continue };
-            let (name, mac) = (node.name.clone(), node.mac());
             wanted.push(json!({
-                "name": name, "zone": zone.name(), "cidr": zone.cidr(), "address": primary,
+                "name": node.name, "zone": zone.name(), "cidr": zone.cidr(), "address": primary,
                 "gateway": node.role == Role::Gateway,
             }));
-            ports.insert(primary, Port { name, mac, zone });
         }
         let (wanted, elastic) = (Value::from(wanted).to_string(), region.elastic.to_string());
         let made = double.api().by_hand(&["build", &wanted, &elastic])?;
-        let mut instances = BTreeMap::new();
-        for port in ports.values() {
-            let ids = &made["nodes"][&port.name];
+        let (mut instances, mut ports) = (BTreeMap::new(), Ports::new());
+        for node in nodes {
+            let (ids, name) = (&made["nodes"][&node.name], node.name.clone());
             let id = |kind: &str| ids[kind].as_str().map(str::to_owned).context("an id");
             let (instance, interface) = (id("instance")?, id("interface")?);
-            instances.insert(port.name.clone(), Instance { instance, interface, zone: port.zone });
+            let mac = parse_mac(&id("mac")?).context("a hardware address")?;
+            let zone = node.zone.context("a node without a zone")?;
+            if let IpAddr::V4(primary) = zone.node(node.number) {
+                ports.insert(primary, Port { name: name.clone(), mac, zone });
+            }
+            instances.insert(name, Instance { instance, interface, mac, zone });
         }
         let elastic = made["elastic"].as_array().into_iter().flatten();
         let elastic = elastic.filter_map(|address| address.as_str()?.parse().ok()).collect();
@@ -282,6 +287,12 @@ impl Cloud {
     pub fn lost(&self) -> Result<(u64, u64)> {
         self.router.lost()
     }
+}
+
+fn parse_mac(text: &str) -> Option<Mac> {
+    let bytes: Option<Vec<u8>> =
+        text.split(':').map(|byte| u8::from_str_radix(byte, 16).ok()).collect();
+    bytes?.try_into().ok()
 }
 
 /// Plugs a node in: whatever it sends reaches the router alone, as a VPC has no switch.

@@ -83,7 +83,11 @@ impl Lab {
         }
         if let Some(region) = &plan.cloud {
             let log = lab.dir.path().join("ec2.log");
-            lab.cloud = Some(Cloud::start(region, (&lab.control, &lab.around), &lab.nodes, &log)?);
+            let around = (&lab.control, &lab.around);
+            let cloud = lab.cloud.insert(Cloud::start(region, around, &lab.nodes, &log)?);
+            for node in &mut lab.nodes {
+                node.mac = cloud.instance(&node.name)?.mac;
+            }
         }
         for name in lab.node_names() {
             lab.boot_network(&name)?;

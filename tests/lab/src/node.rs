@@ -14,6 +14,7 @@ use crate::ground::{PodNet, Surroundings};
 use crate::machine::Machine;
 use crate::manifest::masquerading;
 use crate::process::Daemon;
+use crate::wire::Mac;
 
 /// How many pods a node has room for; twice as many fit into an octet.
 pub(crate) const PODS: u8 = 120;
@@ -80,6 +81,7 @@ pub struct Node {
     pub role: Role,
     /// Where it is, in a cloud.
     pub zone: Option<Zone>,
+    pub(crate) mac: Mac,
     pub(crate) machine: Option<Machine>,
     pub(crate) agent: Option<Daemon>,
     pub(crate) pods: Vec<Pod>,
@@ -102,8 +104,8 @@ impl Node {
         std::fs::create_dir_all(&state)?;
         let log = dir.join("logs").join(format!("{name}.log"));
         let (machine, agent, pods) = (None, None, Vec::new());
-        let (next_pod, late) = (0, false);
-        Ok(Self { name, number, role, zone, machine, agent, pods, next_pod, late, state, log })
+        let (next_pod, late, mac) = (0, false, address::node_mac(number));
+        Ok(Self { name, number, role, zone, mac, machine, agent, pods, next_pod, late, state, log })
     }
 
     /// Its addresses on the LAN, IPv4 and IPv6.
@@ -124,7 +126,7 @@ impl Node {
     /// The hardware address of its uplink.
     #[must_use]
     pub fn mac(&self) -> [u8; 6] {
-        address::node_mac(self.number)
+        self.mac
     }
 
     /// The switch port that it is plugged into.

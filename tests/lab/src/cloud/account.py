@@ -31,12 +31,17 @@ def build(ec2, nodes, addresses):
             MaxCount=1,
             NetworkInterfaces=[interface],
         )["Instances"][0]
-        eni = instance["NetworkInterfaces"][0]["NetworkInterfaceId"]
+        attached = instance["NetworkInterfaces"][0]
+        eni = attached["NetworkInterfaceId"]
         if node["gateway"]:
             ec2.create_tags(
                 Resources=[eni], Tags=[{"Key": "egret.dev/gateway", "Value": "true"}]
             )
-        made[node["name"]] = {"instance": instance["InstanceId"], "interface": eni}
+        made[node["name"]] = {
+            "instance": instance["InstanceId"],
+            "interface": eni,
+            "mac": attached["MacAddress"],
+        }
     tags = [{"Key": "egret.dev/pool", "Value": "public"}]
     elastic = [
         ec2.allocate_address(

@@ -52,6 +52,7 @@ check_values() {
     'agent.uplinks={eth0,eth1},agent.podLabels.a=b,agent.podAnnotations.a=b' \
     agent.cni.chained.enabled=true agent.cni.chained.remove=true,agent.cni.chained.keepPlugin=true \
     'controller.extraArgs={--log=debug},controller.affinity.nodeAffinity.x=y' \
+    'controller.extraEnv[0].name=A,controller.extraEnv[0].valueFrom.secretKeyRef.name=a,controller.extraEnv[0].valueFrom.secretKeyRef.key=a' \
     'controller.serviceAccount.annotations.eks\.amazonaws\.com/role-arn=arn:aws:iam::111122223333:role/egret' \
     'controller.aws.region=eu-central-1,controller.aws.endpoint=https://ec2.example,controller.aws.interfaceTags.Egret\ role=a=b' \
     'controller.aws.allowManagedInterfaces=true,controller.aws.maxCallsPerSecond=5,controller.cloudScanInterval=30s' \

@@ -11,6 +11,7 @@ const EVERYTHING: &str = "startupTaint.enabled=true,resourceQuota.enabled=true,c
                           controller.aws.region=eu-central-1,controller.aws.endpoint=https://ec2.example,\
                          controller.aws.interfaceTags.Name=a=b,\
                          controller.aws.allowManagedInterfaces=true,\
+                         controller.extraEnv[0].name=AWS_PROFILE,controller.extraEnv[0].value=a,\
                          controller.extraArgs={--log=debug},cluster.podCIDRs={10.244.0.0/16}";
 
 /// `--dry-run=server` alone would refuse what needs a namespace or a kind that is not there yet.

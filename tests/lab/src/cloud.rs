@@ -34,7 +34,6 @@ pub use zone::{Outside, VPC, Zone};
 use crate::address::mac_text;
 use crate::clock::Stamp;
 use crate::ground::Surroundings;
-use crate::machine::Machine;
 use crate::node::{Node, Role};
 use crate::wire::Mac;
 use double::Double;
@@ -71,12 +70,37 @@ impl Default for Region {
 
 impl Region {
     /// The zone of the `number`-th (from 0) gateway or director.
-    pub(crate) fn zone(&self, role: Role, number: usize) -> Zone {
+    #[must_use]
+    pub fn zone(&self, role: Role, number: usize) -> Zone {
         let zones = match role {
             Role::Gateway => &self.gateways,
             Role::Director => &self.directors,
         };
         zones.iter().cycle().nth(number).copied().unwrap_or(Zone::A)
+    }
+}
+
+/// A machine that is to be an instance.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Host {
+    /// Such as `gateway-1`.
+    pub name: String,
+    /// Decides its address in the zone's subnet: see [`Zone::node`].
+    pub number: u8,
+    /// Where it is.
+    pub zone: Zone,
+    /// Whether its network interface has the tag `egret.dev/gateway=true`.
+    pub gateway: bool,
+}
+
+impl Host {
+    pub(crate) fn of(node: &Node) -> Result<Self> {
+        Ok(Self {
+            name: node.name.clone(),
+            number: node.number,
+            zone: node.zone.context("a node without a zone")?,
+            gateway: node.role == Role::Gateway,
+        })
     }
 }
 
@@ -113,32 +137,35 @@ pub struct Cloud {
 }
 
 impl Cloud {
-    pub(crate) fn start(
+    /// Starts EC2's double in a network namespace, where it listens on every address, makes every
+    /// host an instance, and has the router of [`Surroundings::plug_vpc`] follow it. The hosts are
+    /// to be plugged in afterwards, with the hardware addresses of their interfaces.
+    ///
+    /// # Errors
+    /// Where the double is not installed or refuses something.
+    pub fn start(
         region: &Region,
-        (control, around): (&Machine, &Surroundings),
-        nodes: &[Node],
+        (api, around): (&Namespace, &Surroundings),
+        hosts: &[Host],
         log: &Path,
     ) -> Result<Self> {
-        let double = Double::start(control, log)?;
-        let mut wanted = Vec::new();
-        for node in nodes {
-            let zone = node.zone.context("a node without a zone")?;
-            let IpAddr::V4(primary) = zone.node(node.number) else { continue };
-            wanted.push(json!({
-                "name": node.name, "zone": zone.name(), "cidr": zone.cidr(), "address": primary,
-                "gateway": node.role == Role::Gateway,
-            }));
-        }
+        let double = Double::start(api, log)?;
+        let wanted: Vec<_> = hosts.iter().map(|host| {
+            let (zone, primary) = (host.zone, host.zone.node(host.number));
+            json!({
+                "name": host.name, "zone": zone.name(), "cidr": zone.cidr(), "address": primary,
+                "gateway": host.gateway,
+            })
+        }).collect();
         let (wanted, elastic) = (Value::from(wanted).to_string(), region.elastic.to_string());
         let made = double.api().by_hand(&["build", &wanted, &elastic])?;
         let (mut instances, mut ports) = (BTreeMap::new(), Ports::new());
-        for node in nodes {
-            let (ids, name) = (&made["nodes"][&node.name], node.name.clone());
+        for Host { name, number, zone, .. } in hosts.iter().cloned() {
+            let ids = &made["nodes"][&name];
             let id = |kind: &str| ids[kind].as_str().map(str::to_owned).context("an id");
             let (instance, interface) = (id("instance")?, id("interface")?);
             let mac = parse_mac(&id("mac")?).context("a hardware address")?;
-            let zone = node.zone.context("a node without a zone")?;
-            if let IpAddr::V4(primary) = zone.node(node.number) {
+            if let IpAddr::V4(primary) = zone.node(number) {
                 ports.insert(primary, Port { name: name.clone(), mac, zone });
             }
             instances.insert(name, Instance { instance, interface, mac, zone });
@@ -149,10 +176,16 @@ impl Cloud {
         Ok(Self { router, double, instances, ports, elastic })
     }
 
-    /// Where EC2's API is, from the controller's machine.
+    /// Where EC2's API is, from its own machine.
     #[must_use]
     pub fn url(&self) -> String {
         self.double.api().url()
+    }
+
+    /// Where it is for others, by an address of its machine.
+    #[must_use]
+    pub fn url_at(&self, address: IpAddr) -> String {
+        format!("http://{address}:{}", self.double.api().port())
     }
 
     /// The Elastic IPs of the pool.
@@ -296,7 +329,7 @@ fn parse_mac(text: &str) -> Option<Mac> {
 }
 
 /// Plugs a node in: whatever it sends reaches the router alone, as a VPC has no switch.
-pub(crate) fn plug_in(around: &Surroundings, zone: Zone, node: (&str, Mac), net: &Namespace) {
+pub fn plug_in(around: &Surroundings, zone: Zone, node: (&str, Mac), net: &Namespace) {
     let (name, mac) = node;
     around.plug_into(zone.bridge(), name, mac, net);
     around.lan.batch(&format!("link set p-{name} type bridge_slave isolated on\n"));
@@ -305,7 +338,8 @@ pub(crate) fn plug_in(around: &Surroundings, zone: Zone, node: (&str, Mac), net:
 }
 
 /// Lines of `ip -batch` that give node `number` its primary address and its way out.
-pub(crate) fn addressing(zone: Zone, number: u8) -> String {
+#[must_use]
+pub fn addressing(zone: Zone, number: u8) -> String {
     let (own, router) = (zone.node(number), zone.host(1));
     format!("addr add {own}/24 dev eth0\nlink set eth0 up\nroute add default via {router}\n")
 }

@@ -3,12 +3,12 @@
 use std::net::IpAddr;
 use std::path::PathBuf;
 
-use anyhow::Result;
+use anyhow::{Result, bail};
 use egret_netns::{Namespace, veth};
 
 use crate::address::{self, Family, OUTSIDE_COUNT, ROUTER, WATCH};
 use crate::clock::Stamp;
-use crate::cloud::Outside;
+use crate::cloud::{Cloud, Outside};
 use crate::journal::Journal;
 use crate::wire::Mac;
 
@@ -110,10 +110,18 @@ pub trait Ground {
     /// Where that fails.
     fn find_store(&mut self) -> Result<()>;
 
+    /// The cloud around the nodes.
+    ///
+    /// # Errors
+    /// On a LAN.
+    fn cloud(&self) -> Result<&Cloud> {
+        bail!("this laboratory has no cloud")
+    }
+
     /// The node that the fabric delivers an address to; `None` on a LAN, where whoever answers for
     /// an address has it.
-    fn delivered_to(&self, _address: IpAddr) -> Option<String> {
-        None
+    fn delivered_to(&self, address: IpAddr) -> Option<String> {
+        self.cloud().ok()?.attached_to(address)
     }
 
     /// The name of the node whose uplink has this hardware address.

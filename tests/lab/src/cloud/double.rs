@@ -1,20 +1,19 @@
 use std::io::{BufRead, BufReader, Read, Write};
-use std::net::{SocketAddr, TcpStream};
+use std::net::{Ipv4Addr, SocketAddr, TcpStream};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::time::Duration;
 
 use anyhow::{Context, Result, bail, ensure};
+use egret_netns::Namespace;
 use serde_json::Value;
-
-use crate::machine::Machine;
 
 /// Longer than any wait for a change that is asked for.
 const PATIENCE: Duration = Duration::from_secs(40);
 /// Where its Elastic IPs come from: what the laboratory knows as egress addresses.
 const ELASTIC: &str = "203.0.113.16/28";
 
-/// EC2's double as a process on the control machine; it ends with this, or with this program.
+/// EC2's double as a process on every address of a namespace; it ends with this, or with this program.
 #[derive(Debug)]
 pub(super) struct Double {
     child: Child,
@@ -29,10 +28,10 @@ pub(super) struct Api {
 }
 
 impl Double {
-    pub(super) fn start(control: &Machine, log: &Path) -> Result<Self> {
-        let mut command = control.command(python()?);
+    pub(super) fn start(net: &Namespace, log: &Path) -> Result<Self> {
+        let mut command = net.command(&python()?.to_string_lossy());
         command
-            .args(["-m", "egret_ec2", "--listen", "127.0.0.1:0", "--until-eof"])
+            .args(["-m", "egret_ec2", "--listen", "0.0.0.0:0", "--until-eof"])
             .args(["--elastic-pool", ELASTIC])
             .env("PYTHONPATH", tests().join("aws/double"))
             .stdin(Stdio::piped())
@@ -43,14 +42,15 @@ impl Double {
         if let Some(stdout) = child.stdout.take() {
             BufReader::new(stdout).read_line(&mut line)?;
         }
-        let address = line.trim().strip_prefix("listening on http://").and_then(|a| a.parse().ok());
-        let Some(address) = address else {
+        let told = line.trim().strip_prefix("listening on http://");
+        let Some(address) = told.and_then(|a| a.parse::<SocketAddr>().ok()) else {
             let _ = child.kill();
             let _ = child.wait();
             let said = std::fs::read_to_string(log).unwrap_or_default();
             bail!("the double of EC2 ended at once (make setup-aws): {line}{said}");
         };
-        Ok(Self { child, api: Api { net: control.net.path(), address } })
+        let address = (Ipv4Addr::LOCALHOST, address.port()).into();
+        Ok(Self { child, api: Api { net: net.path(), address } })
     }
 
     pub(super) fn api(&self) -> &Api {
@@ -72,6 +72,10 @@ impl Drop for Double {
 impl Api {
     pub(super) fn url(&self) -> String {
         format!("http://{}", self.address)
+    }
+
+    pub(super) fn port(&self) -> u16 {
+        self.address.port()
     }
 
     /// Asks the control API, from any thread.

@@ -1,4 +1,3 @@
-use std::net::IpAddr;
 use std::ops::{Deref, DerefMut};
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -7,6 +6,7 @@ use anyhow::Result;
 
 use super::Lab;
 use crate::clock::Stamp;
+use crate::cloud::Cloud;
 use crate::ground::{Ground, PodNet, Surroundings};
 use crate::journal::Journal;
 use crate::node::Node;
@@ -72,8 +72,8 @@ impl Ground for Lab {
         found
     }
 
-    fn delivered_to(&self, address: IpAddr) -> Option<String> {
-        self.cloud.as_ref()?.attached_to(address)
+    fn cloud(&self) -> Result<&Cloud> {
+        self.cloud()
     }
 
     fn cut_power(&mut self, name: &str) -> Result<Stamp> {

@@ -20,6 +20,9 @@ pub const SCAN: Duration = Duration::from_secs(5);
 /// What its own change counts more than a read that contradicts it.
 pub const BELIEVED: Duration = Duration::from_secs(60);
 
+/// A pause that a connection may notice.
+const NOTICED: Duration = Duration::from_millis(300);
+
 /// A private address that a gateway of zone A can have.
 pub const PRIVATE: &str = "10.0.1.66";
 
@@ -187,20 +190,29 @@ pub fn await_attached(stage: &Stage, node: &str) -> Result<()> {
 pub fn tell(stage: &Stage, load: &Load, begun: Stamp) -> Result<()> {
     let address = address(stage)?;
     let mut lines = Vec::new();
-    for event in ["took_over", "held", "moved"] {
-        let events = stage.lab.journal().events(event, begun);
-        let of = events.iter().find(|entry| entry.address() == Some(address));
-        lines.extend(of.map(|entry| (entry.at, format!("{event}, says {}", entry.from))));
+    for entry in stage.lab.journal().entries(begun) {
+        let own = entry.address() == Some(address);
+        let said = match entry.event.as_str() {
+            "took_over" if own => "has taken it over",
+            "holder_known" if own && entry.from.starts_with("director") => "steers to the holder",
+            "Attached" => "has seen it attached",
+            _ => continue,
+        };
+        lines.push((entry.at, format!("{} {said}", entry.from)));
     }
     for call in stage.lab.cloud()?.changes(begun)? {
         let name = names(std::slice::from_ref(&call)).remove(0);
         lines.push((call.answered, format!("{name} answered")));
     }
-    if let Some((last, first)) = stage.sources.ledger(load.name()).longest_pause(begun) {
-        lines.push((last, "last packet seen outside".to_owned()));
-        lines.push((first, "first packet seen outside".to_owned()));
+    let ledger = stage.sources.ledger(load.name());
+    let longest = ledger.longest_pause(begun);
+    let long = ledger.pauses.iter().filter(|(last, first)| first.since(*last) >= NOTICED);
+    for (last, first) in long.filter(|pause| pause.1 >= begun).chain(&longest) {
+        lines.push((*last, "last packet seen outside".to_owned()));
+        lines.push((*first, "first packet seen outside".to_owned()));
     }
     lines.sort();
+    lines.dedup();
     for (at, what) in lines {
         println!("    {:>8.0} ms   {what}", at.millis_after(begun));
     }

@@ -87,5 +87,7 @@ pub fn stale(bench: &mut Bench) -> Result<()> {
     run_for(15_000);
     ensure!(holder(stage)? == new, "it went on from {new}");
     changed(stage, off, &[ASSIGN])?;
-    lived(stage, &load, off).map(drop)
+    let report = lived(stage, &load, off)?;
+    println!("    afterwards: longest stall {} ms", report.stall.as_millis());
+    tell(stage, &load, off)
 }

@@ -150,13 +150,16 @@ impl Cloud {
         log: &Path,
     ) -> Result<Self> {
         let double = Double::start(api, log)?;
-        let wanted: Vec<_> = hosts.iter().map(|host| {
-            let (zone, primary) = (host.zone, host.zone.node(host.number));
-            json!({
-                "name": host.name, "zone": zone.name(), "cidr": zone.cidr(), "address": primary,
-                "gateway": host.gateway,
+        let wanted: Vec<_> = hosts
+            .iter()
+            .map(|host| {
+                let (zone, primary) = (host.zone, host.zone.node(host.number));
+                json!({
+                    "name": host.name, "zone": zone.name(), "cidr": zone.cidr(), "address": primary,
+                    "gateway": host.gateway,
+                })
             })
-        }).collect();
+            .collect();
         let (wanted, elastic) = (Value::from(wanted).to_string(), region.elastic.to_string());
         let made = double.api().by_hand(&["build", &wanted, &elastic])?;
         let (mut instances, mut ports) = (BTreeMap::new(), Ports::new());

@@ -10,7 +10,7 @@ use tempfile::TempDir;
 use crate::address;
 use crate::builder::{LabBuilder, PodSpec};
 use crate::clock::Stamp;
-use crate::cloud::Cloud;
+use crate::cloud::{Cloud, Host};
 use crate::ground::Surroundings;
 use crate::journal::Journal;
 use crate::machine::{Machine, STORE};
@@ -83,8 +83,9 @@ impl Lab {
         }
         if let Some(region) = &plan.cloud {
             let log = lab.dir.path().join("ec2.log");
-            let around = (&lab.control, &lab.around);
-            let cloud = lab.cloud.insert(Cloud::start(region, around, &lab.nodes, &log)?);
+            let hosts = lab.nodes.iter().map(Host::of).collect::<Result<Vec<_>>>()?;
+            let around = (&lab.control.net, &lab.around);
+            let cloud = lab.cloud.insert(Cloud::start(region, around, &hosts, &log)?);
             for node in &mut lab.nodes {
                 node.mac = cloud.instance(&node.name)?.mac;
             }

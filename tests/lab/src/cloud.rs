@@ -23,6 +23,7 @@ use egret_netns::Namespace;
 use serde_json::{Value, json};
 
 mod calls;
+pub mod checks;
 mod double;
 mod router;
 mod zone;

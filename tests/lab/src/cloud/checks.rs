@@ -1,0 +1,161 @@
+//! What rows of the cloud look at, whatever the nodes are made of.
+
+use std::net::IpAddr;
+use std::time::Duration;
+
+use anyhow::{Context, Result, ensure};
+
+use super::Call;
+use crate::address::Family;
+use crate::checks::PATIENCE;
+use crate::clock::{Stamp, wait_until};
+use crate::ground::Ground;
+use crate::load::{Load, LoadReport, Plan};
+use crate::stage::Stage;
+
+/// A pause that a connection may notice.
+const NOTICED: Duration = Duration::from_millis(300);
+
+/// Waits until the voters are as many as they will be, and know it: while there are fewer, the
+/// holder may be half of them. (A set grows by one voter per longest lease.)
+///
+/// # Errors
+/// Where there are not within [`PATIENCE`].
+pub fn await_voters(stage: &Stage<impl Ground>) -> Result<()> {
+    let full = if stage.lab.names().len() >= 5 { 5 } else { 3 };
+    wait_until(&format!("{full} voters"), PATIENCE, || {
+        let objects = stage.lab.objects("EgressCluster").ok()?;
+        let set = &objects.first()?["spec"]["set"];
+        let words = format!("AcknowledgedSet({})", set["number"]);
+        let said = stage.lab.journal().events("lease", Stamp(0));
+        let known = said.iter().filter(|entry| entry.text("message") == Some(words.clone()));
+        (set["members"].as_array()?.len() == full && known.count() >= full).then_some(())
+    })
+}
+
+/// The one address of such a stage.
+///
+/// # Errors
+/// Where it has none.
+pub fn address(stage: &Stage<impl Ground>) -> Result<IpAddr> {
+    stage.addresses.first().copied().context("the stage has an address")
+}
+
+/// Twenty connections, UDP, a new connection now and then.
+///
+/// # Errors
+/// Where a pod does not run.
+pub fn load(stage: &mut Stage<impl Ground>, name: &str) -> Result<Load> {
+    let plan = Plan::new(name, &["settle-1", "settle-2"]).families(&[Family::V4]);
+    let plan = plan.probe(Duration::from_millis(250));
+    let allowed = stage.addresses.clone();
+    Load::start(&mut stage.lab, plan, Some((&stage.sources, &allowed)))
+}
+
+/// Waits until every connection goes on as before; none was lost, and the outside has seen nothing
+/// but the address.
+///
+/// # Errors
+/// With what is not so.
+pub fn lived(stage: &Stage<impl Ground>, load: &Load, since: Stamp) -> Result<LoadReport> {
+    // Waiting ends with the first connection that has ended; one that is silent may come back.
+    let flows = || {
+        let last = load.report(Stamp::now() - Duration::from_millis(500));
+        let silent = last.lost.iter().any(|lost| lost.why == "silent");
+        let ended = last.lost.iter().any(|lost| lost.why != "silent");
+        (ended || !silent && last.stall < Duration::from_millis(400)).then_some(())
+    };
+    let flowing = wait_until("every connection goes on", Duration::from_secs(40), flows);
+    let report = load.report(since);
+    ensure!(report.lost.is_empty(), "{} lost: {:?}", report.lost.len(), report.lost.first());
+    flowing?;
+    let ledger = stage.sources.ledger(load.name());
+    ensure!(ledger.right > 0, "the oracle saw nothing of the load");
+    ensure!(ledger.wrong == 0, "{} wrong sources: {:?}", ledger.wrong, ledger.examples.first());
+    stage.check_invariants(since)?;
+    Ok(report)
+}
+
+/// The names of calls, with the code of those that failed.
+#[must_use]
+pub fn names(calls: &[Call]) -> Vec<String> {
+    let name = |call: &Call| match call.result.as_str() {
+        "OK" => call.action.clone(),
+        code => format!("{} ({code})", call.action),
+    };
+    calls.iter().map(name).collect()
+}
+
+/// Nothing was changed in the cloud since `since` but this.
+///
+/// # Errors
+/// With what was changed.
+pub fn changed(stage: &Stage<impl Ground>, since: Stamp, expected: &[&str]) -> Result<()> {
+    let names = names(&stage.lab.cloud()?.changes(since)?);
+    ensure!(names == expected, "changing calls: {names:?}, expected {expected:?}");
+    Ok(())
+}
+
+/// A condition of the address: whether it is true, and its message.
+#[must_use]
+pub fn condition(stage: &Stage<impl Ground>, kind: &str) -> Option<(bool, String)> {
+    let address = address(stage).ok()?.to_string();
+    let objects = stage.lab.objects("EgressAddress").ok()?;
+    let own = objects.iter().find(|object| object["spec"]["address"] == address)?;
+    let all = own["status"]["conditions"].as_array()?;
+    let found = all.iter().find(|condition| condition["type"] == kind)?;
+    Some((found["status"] == "True", found["message"].as_str()?.to_owned()))
+}
+
+/// Waits until the condition says that the address is attached to `node`.
+///
+/// # Errors
+/// Where it does not within [`PATIENCE`], with what it says.
+pub fn await_attached(stage: &Stage<impl Ground>, node: &str) -> Result<()> {
+    wait_until("the condition Attached", PATIENCE, || {
+        condition(stage, "Attached").filter(|(good, text)| *good && text.contains(node)).map(drop)
+    })
+    .with_context(|| format!("{:?}", condition(stage, "Attached")))
+}
+
+/// What happened between the cause at `begun` and the first packet through the new holder.
+///
+/// # Errors
+/// Where the double of EC2 does not answer.
+pub fn tell(stage: &Stage<impl Ground>, load: &Load, begun: Stamp) -> Result<()> {
+    let address = address(stage)?;
+    let mut lines = Vec::new();
+    for entry in stage.lab.journal().entries(begun) {
+        let own = entry.address() == Some(address);
+        let said = match entry.event.as_str() {
+            "took_over" if own => "has taken it over",
+            "holder_known" if own && entry.from.starts_with("director") => "steers to the holder",
+            "Attached" => "has seen it attached",
+            _ => continue,
+        };
+        lines.push((entry.at, format!("{} {said}", entry.from)));
+    }
+    for call in stage.lab.cloud()?.changes(begun)? {
+        let name = names(std::slice::from_ref(&call)).remove(0);
+        lines.push((call.answered, format!("{name} answered")));
+    }
+    let ledger = stage.sources.ledger(load.name());
+    let longest = ledger.longest_pause(begun);
+    let long = ledger.pauses.iter().filter(|(last, first)| first.since(*last) >= NOTICED);
+    for (last, first) in long.filter(|pause| pause.1 >= begun).chain(&longest) {
+        lines.push((*last, "last packet seen outside".to_owned()));
+        lines.push((*first, "first packet seen outside".to_owned()));
+    }
+    lines.sort();
+    lines.dedup();
+    for (at, what) in lines {
+        println!("    {:>8.0} ms   {what}", at.millis_after(begun));
+    }
+    let cloud = stage.lab.cloud()?;
+    for (what, counted) in [("foreign", cloud.foreign()?), ("unmapped", cloud.unmapped()?)] {
+        for ((node, source), count) in counted {
+            println!("    dropped as {what}: {count} packets of {node} from {source}");
+        }
+    }
+    Ok(())
+}

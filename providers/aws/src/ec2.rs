@@ -206,11 +206,26 @@ impl Ec2 {
         };
         let words = match answer.and_then(|answer| answer.message()) {
             Some(message) => format!("{}: {message}", code.as_deref().unwrap_or("error")),
-            None => DisplayErrorContext(error).to_string(),
+            None => unanswered(error),
         };
-        let request = error.request_id().map(|id| format!(", request {id}")).unwrap_or_default();
-        let message = format!("{words}{request}");
-        Failure { operation, class, code, message, remedy, refused: !sent || refused(class) }
+        // Not in the message: it would be another one at every attempt, and told anew.
+        tracing::debug!(operation, request = error.request_id(), words, "EC2 refuses");
+        Failure { operation, class, code, message: words, remedy, refused: !sent || refused(class) }
+    }
+}
+
+/// What happened to a call that EC2 has not answered; the innermost cause is the one that a person
+/// can do something about.
+fn unanswered<E: std::error::Error + 'static>(error: &SdkError<E>) -> String {
+    let mut cause: &(dyn std::error::Error + 'static) = error;
+    while let Some(inner) = cause.source() {
+        cause = inner;
+    }
+    match error {
+        SdkError::TimeoutError(_) => "EC2 has not answered in time".to_owned(),
+        SdkError::DispatchFailure(_) => format!("EC2 cannot be reached: {cause}"),
+        SdkError::ResponseError(_) => format!("EC2's answer cannot be understood: {cause}"),
+        _ => DisplayErrorContext(error).to_string(),
     }
 }
 

@@ -190,12 +190,30 @@ impl View {
     }
 
     fn place(&mut self, id: &str, address: IpAddr) {
+        let along = self.mapped(address);
         self.remove(address, Some(id));
         let Some(interface) = self.interfaces.get_mut(id) else { return };
         match address {
-            IpAddr::V4(address) => drop(interface.v4.entry(address).or_default()),
+            IpAddr::V4(address) => {
+                let private = interface.v4.entry(address).or_default();
+                // EC2 takes the Elastic IP along, which a read from before the move shows elsewhere.
+                if let Some(public) = along {
+                    private.public = Some(public);
+                    let elastic = self.elastic.get_mut(&public);
+                    if let Some(at) = elastic.and_then(|elastic| elastic.association.as_mut()) {
+                        id.clone_into(&mut at.interface);
+                    }
+                }
+            }
             IpAddr::V6(address) => drop(interface.v6.insert(address)),
         }
+    }
+
+    /// The public address that maps to a private one, wherever that is.
+    fn mapped(&self, address: IpAddr) -> Option<Ipv4Addr> {
+        let IpAddr::V4(address) = address else { return None };
+        let mut all = self.interfaces.values();
+        all.find_map(|interface| interface.v4.get(&address)?.public)
     }
 
     fn remove(&mut self, address: IpAddr, except: Option<&str>) {

@@ -70,7 +70,10 @@ fn found(node: &Node, v4: bool) -> UplinkLink {
 
 fn routes(namespace: &Namespace) -> String {
     let lines = ["ip rule", "ip -6 rule", "ip route show table all", "ip -6 route show table all"];
-    lines.map(|line| namespace.run(line)).concat()
+    let all = lines.map(|line| namespace.run(line)).concat();
+    // Link-local addresses come when duplicate address detection is done with them.
+    let lasting = all.lines().filter(|line| !line.starts_with("local fe80::"));
+    lasting.map(|line| format!("{line}\n")).collect()
 }
 
 /// The gateway with its programs on both links, and a director of all addresses' ports 1024–1151.

@@ -56,6 +56,17 @@ fn secondary_addresses_of_others_are_not_used() {
 }
 
 #[test]
+fn an_answer_that_moved_the_private_address_moves_the_elastic_ip_in_an_older_read() {
+    let mut account = Account::new();
+    account.elastic(PUBLIC, Some(("eni-a", "10.0.1.77")));
+    let address = ip("10.0.1.77").into();
+    account.view.apply(&Effect::At { interface: "eni-b".into(), address });
+    assert_eq!(account.attach(PUBLIC, "b"), Step::Done(at("b", "10.0.1.77")));
+    assert_eq!(account.interface("eni-b").idle().count(), 0, "it is nobody's spare");
+    assert!(!account.interface("eni-a").has(address));
+}
+
+#[test]
 fn within_a_subnet_one_call_moves_the_private_address_and_the_elastic_ip_follows() {
     let mut account = Account::new();
     account.elastic(PUBLIC, Some(("eni-a", "10.0.1.77")));

@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use egret_core::model::NodeName;
 use egret_ports::error::{ErrorClass, PortError};
+use egret_ports::provider::Inventory;
 use tokio::time::Instant;
 
 use crate::Aws;
@@ -16,7 +17,6 @@ use crate::place::Scene;
 use crate::plan::{Call, Step};
 use crate::scan::Scope;
 use crate::view::{Effect, View};
-use egret_ports::provider::Inventory;
 
 /// Between reads that wait for something; grows to the second one.
 const PAUSES: (Duration, Duration) = (Duration::from_millis(100), Duration::from_secs(2));

@@ -5,10 +5,10 @@ use std::net::{IpAddr, Ipv4Addr};
 
 use egret_core::model::{Attachment, NodeName};
 use egret_ports::error::ErrorClass;
+use egret_ports::provider::Inventory;
 
 use crate::journal::Doubt;
 use crate::view::{Interface, View};
-use egret_ports::provider::Inventory;
 
 /// An interface with this tag is not managed by the VPC CNI (Amazon EKS best practices, "VPC CNI").
 const NO_MANAGE: &str = "node.k8s.amazonaws.com/no_manage";

@@ -7,7 +7,7 @@ use std::sync::{Arc, Mutex};
 use aws_config::{BehaviorVersion, ConfigLoader};
 use egret_core::model::{Attachment, Labels, NodeName};
 use egret_ports::error::{ErrorClass, PortError};
-use egret_ports::provider::{Capabilities, NodeOffer, Observed, Prepared, Provider};
+use egret_ports::provider::{Capabilities, Inventory, NodeOffer, Observed, Prepared, Provider};
 use tokio::sync::watch;
 use tokio::time::Instant;
 
@@ -21,7 +21,6 @@ use crate::place::{Refusal, Rules, Scene};
 use crate::plan;
 use crate::scan::Scanner;
 use crate::view::{Effect, View};
-use egret_ports::provider::Inventory;
 
 /// The provider of pools with `provider: AWS`. One for all of them: a node's interface is shared.
 #[derive(Debug)]

@@ -8,6 +8,7 @@ use std::net::{IpAddr, Ipv4Addr};
 use std::sync::Arc;
 use std::time::Duration;
 
+use egret_ports::provider::Inventory;
 use tokio::sync::Mutex;
 use tokio::time::Instant;
 
@@ -15,7 +16,6 @@ use crate::ec2::Ec2;
 use crate::errors::Failure;
 use crate::place::instance_id;
 use crate::view::{Instance, Limits, Subnet, View};
-use egret_ports::provider::Inventory;
 
 /// How long an instance that was not there is believed not to be.
 const MISSING: Duration = Duration::from_secs(10);

@@ -2,10 +2,11 @@
 
 use std::collections::BTreeMap;
 
+use egret_ports::provider::Inventory;
+
 use super::*;
 use crate::place::{Rules, Wires};
-use crate::view::{Instance, Limits, Private, Subnet, View};
-use egret_ports::provider::Inventory;
+use crate::view::{Effect, Instance, Limits, Private, Subnet, View};
 
 mod elastic;
 mod laws;

@@ -11,11 +11,11 @@ use std::time::Duration;
 use aws_config::{BehaviorVersion, Region};
 use aws_sdk_ec2::config::Credentials;
 use egret_core::model::NodeName;
+use egret_ports::provider::Inventory;
 use serde_json::{Value, json};
 use tokio::sync::watch;
 
 use crate::{Aws, Calls, Options};
-use egret_ports::provider::Inventory;
 
 /// A running double; it ends with this, or with the test's process.
 #[derive(Debug)]

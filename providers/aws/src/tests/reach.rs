@@ -7,11 +7,11 @@ use aws_config::environment::EnvironmentVariableCredentialsProvider;
 use aws_config::{BehaviorVersion, ConfigLoader, Region};
 use aws_sdk_ec2::config::Credentials;
 use egret_ports::error::{ErrorClass, PortError};
+use egret_ports::provider::Inventory;
 use egret_ports::provider::Provider;
 use tokio::sync::watch;
 
 use crate::{Aws, Calls, Options};
-use egret_ports::provider::Inventory;
 
 async fn failure(endpoint: String, loader: ConfigLoader) -> PortError {
     let nodes = [("a".into(), "aws:///eu-central-1a/i-0123456789abcdef0".into())].into();

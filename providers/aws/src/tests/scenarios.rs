@@ -7,12 +7,12 @@ use std::time::Duration;
 
 use egret_core::model::{Attachment, NodeName};
 use egret_ports::error::ErrorClass;
+use egret_ports::provider::Inventory;
 use egret_ports::provider::Provider;
 use serde_json::{Value, json};
 
 use super::double::Double;
 use crate::{Aws, Calls};
-use egret_ports::provider::Inventory;
 
 /// How long changes of this process mask what reads show, where a test changes things by hand.
 const SOON: Duration = Duration::from_millis(300);

@@ -16,6 +16,8 @@ struct Sky {
     desk: Desk,
     /// Where the cloud has the addresses.
     attached: BTreeMap<IpAddr, NodeName>,
+    /// What has the pool's tags.
+    tagged: BTreeSet<IpAddr>,
     /// How many more addresses each gateway takes.
     free: u32,
     /// What the cloud answers instead of doing anything.
@@ -40,6 +42,7 @@ impl Sky {
             world,
             desk: Desk::new(ProviderKind::Aws, SCAN),
             attached: BTreeMap::new(),
+            tagged: BTreeSet::from([ip("198.51.100.9")]),
             free: 10,
             down: None,
             notes: Vec::new(),
@@ -67,7 +70,7 @@ impl Sky {
                     offers: nodes.iter().map(|node| (node.clone(), offer.clone())).collect(),
                 }
             }
-            Task::Discover { .. } => Outcome::Found(BTreeSet::from([ip("198.51.100.9")])),
+            Task::Discover { .. } => Outcome::Found(self.tagged.clone()),
             Task::Attach { address, node } => {
                 self.attached.insert(*address, node.clone());
                 Outcome::Attached(Attachment::at(node.clone()))
@@ -355,6 +358,23 @@ fn addresses_found_by_tags_stand_in_the_pools_status() {
     assert_eq!(status.addresses, BTreeSet::from([ip("198.51.100.9")]));
     let again = sky.world.now + SCAN;
     assert_eq!(sky.desk.wake_at(), Some(again), "and are looked for again");
+}
+
+#[test]
+fn an_address_in_use_stays_when_its_tag_is_not_seen() {
+    let mut sky = Sky::empty();
+    sky.world.edit_pool("cloud", |pool| {
+        pool.elastic_ip_tags = [("egret.dev/pool".to_owned(), "cloud".to_owned())].into();
+    });
+    sky.tagged = BTreeSet::from([ip(ADDRESS), ip("198.51.100.9")]);
+    sky.world.claim(mk_explicit("ns/c", "cloud", &[ADDRESS]));
+    sky.settle();
+    sky.tagged.clear();
+    sky.world.now = sky.world.now + SCAN;
+    sky.settle();
+    let status = &sky.world.snapshot.pools[&"cloud".into()].value.1;
+    assert_eq!(status.addresses, BTreeSet::from([ip(ADDRESS)]), "the other one is gone");
+    assert!(sky.condition("Ready").0);
 }
 
 #[test]

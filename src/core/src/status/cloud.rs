@@ -19,13 +19,20 @@ fn fabric<'a>(view: &'a View<'_>, pool: &Pool) -> Option<&'a Fabric> {
     view.memory.fabrics.get(&pool.provider)
 }
 
-/// The addresses of a pool that finds them by tags. What was found stays until something else is.
+/// The addresses of a pool that finds them by tags. What was found stays until something else is,
+/// and while it is in use: a read that misses it, or a tag that somebody has taken away, must not
+/// end a claim's address.
 pub(super) fn found(view: &View<'_>, pool: &Pool, before: &PoolStatus) -> BTreeSet<IpAddr> {
     if pool.elastic_ip_tags.is_empty() {
         return BTreeSet::new();
     }
     let found = fabric(view, pool).and_then(|fabric| fabric.found.get(&pool.name));
-    found.unwrap_or(&before.addresses).clone()
+    let Some(found) = found else { return before.addresses.clone() };
+    let in_use = before
+        .addresses
+        .iter()
+        .filter(|address| view.plans.get(*address).is_some_and(|plan| plan.pool == pool.name));
+    found.iter().chain(in_use).copied().collect()
 }
 
 /// Why the addresses of a pool in a cloud cannot be claimed.

@@ -5,7 +5,7 @@ use std::net::IpAddr;
 
 use super::desk::{Basis, Desk};
 use super::task::{Failure, Outcome, Task};
-use super::{NodeOffer, attached_message};
+use super::{Fabric, NodeOffer, attached_message};
 use crate::model::{Attachment, NodeName, Timestamp};
 use crate::plan::Note;
 
@@ -142,36 +142,30 @@ impl Desk {
 
     /// Told once for each reason.
     fn failed(&mut self, task: &Task, message: String) -> Vec<Note> {
-        let tell = |before: Option<String>, message: &String| before.as_ref() != Some(message);
-        let (address, reason) = match task {
+        let why = message.clone();
+        let Fabric { unread, not_found, unready, faults, .. } = &mut self.fabric;
+        let (before, about, reason) = match task {
             Task::Scan { .. } => {
-                self.fabric.unread = Some(message);
+                *unread = Some(message);
                 return Vec::new();
             }
-            Task::Discover { pool, .. } => {
-                let before = self.fabric.not_found.insert(pool.clone(), message.clone());
-                let new = tell(before, &message);
-                let about = format!("EgressPool {pool}");
-                return new
-                    .then(|| Note::warning(about, "DiscoveryFailed", message))
-                    .into_iter()
-                    .collect();
-            }
+            Task::Discover { pool, .. } => (
+                not_found.insert(pool.clone(), why),
+                format!("EgressPool {pool}"),
+                "DiscoveryFailed",
+            ),
             Task::Prepare { node, .. } => {
-                let before = self.fabric.unready.insert(node.clone(), message.clone());
-                let new = tell(before, &message);
-                let about = format!("EgressNode {node}");
-                return new
-                    .then(|| Note::warning(about, "NotPrepared", message))
-                    .into_iter()
-                    .collect();
+                (unready.insert(node.clone(), why), format!("EgressNode {node}"), "NotPrepared")
             }
-            Task::Attach { address, .. } => (*address, "AttachFailed"),
-            Task::Detach { address, .. } => (*address, "DetachFailed"),
+            Task::Attach { address, .. } => {
+                (faults.insert(*address, why), about_address(*address), "AttachFailed")
+            }
+            Task::Detach { address, .. } => {
+                (faults.insert(*address, why), about_address(*address), "DetachFailed")
+            }
         };
-        let before = self.fabric.faults.insert(address, message.clone());
-        let new = tell(before, &message);
-        new.then(|| Note { warning: true, ..note(address, reason, message) }).into_iter().collect()
+        let new = before.as_ref() != Some(&message);
+        new.then(|| Note::warning(about, reason, message)).into_iter().collect()
     }
 }
 
@@ -185,5 +179,9 @@ fn drifted(address: IpAddr, wanted: &NodeName, now: Option<&Attachment>) -> Note
 }
 
 fn note(address: IpAddr, reason: &'static str, message: String) -> Note {
-    Note::normal(format!("EgressAddress {address}"), reason, message)
+    Note::normal(about_address(address), reason, message)
+}
+
+fn about_address(address: IpAddr) -> String {
+    format!("EgressAddress {address}")
 }

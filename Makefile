@@ -82,7 +82,7 @@ cluster-image: setup-kubernetes build-next ## images for the tests on real Kuber
 	@EGRET_BINARY=target/debug/egret tests/image.sh
 
 .PHONY: kubernetes
-kubernetes: cluster-image ## the chart, the kinds and the scenarios on real Kubernetes
+kubernetes: cluster-image setup-aws ## the chart, the kinds and the scenarios on real Kubernetes
 	@tests/chart.sh files
 	@cargo test $(CARGO_FLAGS) $(TESTED) --no-fail-fast \
 		$(foreach test,$(KUBERNETES_TESTS),--test $(basename $(notdir $(test))))

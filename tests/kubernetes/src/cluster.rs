@@ -1,12 +1,12 @@
 //! A whole cluster: control plane, workers, pods, and the laboratory's surroundings.
 
 use std::collections::BTreeMap;
-use std::net::{IpAddr, Ipv4Addr};
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output, Stdio};
 use std::time::Duration;
 
 use anyhow::{Context, Result, anyhow, ensure};
+use egret_lab::cloud::{Cloud, Region};
 use egret_lab::{Daemon, Journal, PodNet, Role, Stamp, Surroundings, wait_until};
 use egret_netns::Namespace;
 use tempfile::TempDir;
@@ -16,6 +16,7 @@ use crate::kubectl::{Kubectl, succeeded};
 use crate::worker::{Common, Worker};
 use crate::{image, leftovers};
 
+mod cloud;
 mod control;
 mod egret;
 mod faults;
@@ -67,6 +68,9 @@ pub struct ClusterOptions {
     pub proxy: Proxy,
     /// Archives of images that every worker has besides [`crate::BOX`].
     pub images: Vec<PathBuf>,
+    /// A cloud in the LAN's place, which needs [`Network::Overlay`]: a VPC carries no addresses of
+    /// pods.
+    pub cloud: Option<Region>,
 }
 
 impl Default for ClusterOptions {
@@ -78,19 +82,20 @@ impl Default for ClusterOptions {
             network: Network::default(),
             proxy: Proxy::default(),
             images: Vec::new(),
+            cloud: None,
         }
     }
 }
 
-/// Where the API server is on the LAN.
-const CONTROL: [&str; 2] = ["203.0.113.2", "2001:db8:5::2"];
-
 /// A cluster that is up. Dropping it removes all of it.
 ///
 /// The workers have the names and addresses of the laboratory's nodes, the router and the outside
-/// are the laboratory's; the control plane is a host of its own on the LAN, and no node.
+/// are the laboratory's; the control plane is a host of its own on the LAN, and no node. In a cloud
+/// it is another instance, and EC2's API is there.
 #[derive(Debug)]
 pub struct Cluster {
+    // First to go: its router must not take the end of the control plane's host for a fault.
+    cloud: Option<Cloud>,
     workers: Vec<Worker>,
     control: Vec<Daemon>,
     server: ApiServer,
@@ -114,11 +119,25 @@ impl Cluster {
             "a cluster is made of namespaces: run it as root (sudo)"
         );
         leftovers::cleanup()?;
+        ensure!(
+            options.cloud.is_none() || options.network == Network::Overlay,
+            "a VPC carries no addresses of pods: choose the network Overlay"
+        );
         let dir = leftovers::directory()?;
-        let around = Surroundings::plug();
-        let control_net = control::plug(&around)?;
+        let around = match &options.cloud {
+            None => Surroundings::plug(),
+            Some(region) => Surroundings::plug_vpc(region.outside),
+        };
+        let control_net = control::boot();
+        let cloud = options.cloud.as_ref().map(|region| {
+            let hosts = cloud::hosts(region, &names(options));
+            let log = dir.path().join("ec2.log");
+            Cloud::start(region, (&control_net, &around), &hosts, &log)
+        });
+        let cloud = cloud.transpose()?;
+        let address = control::plug(&around, &control_net, cloud.as_ref())?;
         let server = ApiServer::start_with(ApiServerOptions {
-            place: Place::Namespace { path: control_net.path(), address: control::address()? },
+            place: Place::Namespace { path: control_net.path(), address },
             users: control::users(&names(options)),
             service_accounts: true,
             ..ApiServerOptions::default()
@@ -126,6 +145,7 @@ impl Cluster {
         let boxed = dir.path().join("box.tar");
         image::write_box(&boxed)?;
         let mut cluster = Self {
+            cloud,
             workers: Vec::new(),
             control: Vec::new(),
             server,
@@ -146,15 +166,17 @@ impl Cluster {
         let common = Common {
             network: options.network,
             proxy: options.proxy,
-            count: options.gateways + options.directors,
+            addresses: cloud::addresses(options.cloud.as_ref(), &names(options)),
             dir: self.dir.path().to_owned(),
             server: self.server.dir().to_owned(),
         };
         let mut nodes = String::new();
         for (number, (name, role)) in (1..).zip(names(options)) {
-            nodes += &control::node(&name, number, role);
+            let instance = self.cloud.as_ref().map(|cloud| cloud.instance(&name).cloned());
+            let instance = instance.transpose()?;
+            nodes += &control::node(&name, number, role, instance.as_ref());
             self.server.kubeconfig_of(&name, &control::token(&name))?;
-            self.workers.push(Worker::new(name, number, role, common.clone())?);
+            self.workers.push(Worker::new(name, number, (role, instance), common.clone())?);
         }
         self.server.kubectl().apply(&nodes)?;
         let (around, images) = (&self.around, &self.images);
@@ -340,9 +362,4 @@ fn all<'a>(
         }
         Ok(())
     })
-}
-
-/// The two addresses of a pair as text, parsed.
-fn parse([v4, v6]: [&str; 2]) -> Result<[IpAddr; 2]> {
-    Ok([v4.parse::<Ipv4Addr>()?.into(), v6.parse()?])
 }

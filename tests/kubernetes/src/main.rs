@@ -114,8 +114,14 @@ fn main() -> ExitCode {
                 Proxy::Iptables => egret_kubernetes::Proxy::Iptables,
             };
             let images = image;
-            let options =
-                egret_kubernetes::ClusterOptions { gateways, directors, network, proxy, images };
+            let options = egret_kubernetes::ClusterOptions {
+                gateways,
+                directors,
+                network,
+                proxy,
+                images,
+                cloud: None,
+            };
             command::up::run(options, bare)
         }
         Command::Cleanup => command::cleanup(),

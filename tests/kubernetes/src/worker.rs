@@ -9,6 +9,7 @@ use std::time::Duration;
 
 use anyhow::{Context, Result};
 use egret_lab::address::{self, POD_RANGES};
+use egret_lab::cloud::{self, Instance};
 use egret_lab::{Daemon, Role, Surroundings, addressing, masquerading, prepare, wait_until};
 use egret_netns::Namespace;
 
@@ -25,8 +26,8 @@ mod config;
 pub(crate) struct Common {
     pub(crate) network: Network,
     pub(crate) proxy: Proxy,
-    /// How many workers there are.
-    pub(crate) count: u8,
+    /// Every worker's own IPv4 address, by its number.
+    pub(crate) addresses: Vec<IpAddr>,
     /// The cluster's directory; its name is the cluster's control group.
     pub(crate) dir: PathBuf,
     /// The certificate authority and the kubeconfigs `NAME.kubeconfig`.
@@ -42,6 +43,8 @@ pub struct Worker {
     pub number: u8,
     /// Labelled `egret.dev/gateway=true`, or not.
     pub role: Role,
+    /// What it is in the cloud, where there is one.
+    pub instance: Option<Instance>,
     common: Common,
     dir: PathBuf,
     // Dropped in this order: what runs on the machine is reaped after the machine has killed it.
@@ -50,10 +53,15 @@ pub struct Worker {
 }
 
 impl Worker {
-    pub(crate) fn new(name: String, number: u8, role: Role, common: Common) -> Result<Self> {
+    pub(crate) fn new(
+        name: String,
+        number: u8,
+        (role, instance): (Role, Option<Instance>),
+        common: Common,
+    ) -> Result<Self> {
         let dir = common.dir.join(&name);
         std::fs::create_dir_all(&dir)?;
-        Ok(Self { name, number, role, common, dir, machine: None, daemons: Vec::new() })
+        Ok(Self { name, number, role, instance, common, dir, machine: None, daemons: Vec::new() })
     }
 
     /// Its addresses on the LAN, IPv4 and IPv6.
@@ -62,10 +70,19 @@ impl Worker {
         address::node(self.number)
     }
 
+    /// What its Node lists: both on the LAN, an IPv4 address in a cloud.
+    #[must_use]
+    pub fn internal_addresses(&self) -> Vec<IpAddr> {
+        match &self.instance {
+            None => self.addresses().to_vec(),
+            Some(instance) => vec![instance.zone.node(self.number)],
+        }
+    }
+
     /// The hardware address of its uplink.
     #[must_use]
     pub fn mac(&self) -> [u8; 6] {
-        address::node_mac(self.number)
+        self.instance.as_ref().map_or(address::node_mac(self.number), |instance| instance.mac)
     }
 
     /// Whether its power is on.
@@ -153,13 +170,23 @@ impl Worker {
         site.write()?;
         let machine = Machine::boot(&self.name, &self.dir, cgroup)?;
         prepare(&machine.net, self.number);
-        around.plug_in(&self.name, self.mac(), &machine.net);
-        machine.net.batch(&(addressing(self.number) + &self.routes()));
+        let addressing = match &self.instance {
+            None => {
+                around.plug_in(&self.name, self.mac(), &machine.net);
+                addressing(self.number)
+            }
+            Some(instance) => {
+                let node = (self.name.as_str(), self.mac());
+                cloud::plug_in(around, instance.zone, node, &machine.net);
+                cloud::addressing(instance.zone, self.number)
+            }
+        };
+        machine.net.batch(&(addressing + &self.routes()?));
         match self.common.network {
             Network::Bridge => machine.net.nft(&masquerading()),
             Network::Overlay => {
                 for other in self.others() {
-                    let (mac, [to, _]) = (overlay_mac(other), address::node(other));
+                    let (mac, to) = (overlay_mac(other), self.common.address(other)?);
                     machine.net.run(&format!("bridge fdb append {mac} dev overlay dst {to}"));
                 }
                 masquerade_with_iptables(&machine.net);
@@ -176,7 +203,8 @@ impl Worker {
 
     /// Starts the kubelet and kube-proxy.
     pub(crate) fn join(&mut self) -> Result<()> {
-        let ([v4, v6], dir) = (self.addresses(), self.dir.display());
+        let own: Vec<_> = self.internal_addresses().iter().map(IpAddr::to_string).collect();
+        let dir = self.dir.display();
         let kubeconfig = |name: &str| {
             let path = self.common.server.join(format!("{name}.kubeconfig"));
             format!("--kubeconfig={}", path.display())
@@ -188,7 +216,7 @@ impl Worker {
             format!("--root-dir={dir}/kubelet"),
             format!("--cert-dir={dir}/pki"),
             name.clone(),
-            format!("--node-ip={v4},{v6}"),
+            format!("--node-ip={}", own.join(",")),
         ];
         let proxy = [
             kubeconfig("kube-proxy"),
@@ -221,11 +249,11 @@ impl Worker {
 
     fn others(&self) -> impl Iterator<Item = u8> {
         let own = self.number;
-        (1..=self.common.count).filter(move |other| *other != own)
+        (1..).zip(&self.common.addresses).map(|(number, _)| number).filter(move |n| *n != own)
     }
 
     /// Lines of `ip -batch` that lead to every other worker's pods.
-    fn routes(&self) -> String {
+    fn routes(&self) -> Result<String> {
         let mut lines = String::new();
         match self.common.network {
             Network::Bridge => {
@@ -239,7 +267,8 @@ impl Worker {
                 }
             }
             Network::Overlay => {
-                let ([own, _], [first4, first6]) = (self.addresses(), overlay(self.number));
+                let own = self.common.address(self.number)?;
+                let [first4, first6] = overlay(self.number);
                 let mac = overlay_mac(self.number);
                 let _ = write!(
                     lines,
@@ -261,11 +290,17 @@ impl Worker {
                 }
             }
         }
-        lines
+        Ok(lines)
     }
 }
 
 impl Common {
+    /// The IPv4 address of a worker.
+    fn address(&self, number: u8) -> Result<IpAddr> {
+        let found = self.addresses.get(usize::from(number).wrapping_sub(1));
+        found.copied().with_context(|| format!("no worker has the number {number}"))
+    }
+
     /// The name of the cluster's directory and control group.
     pub(crate) fn name(&self) -> String {
         self.dir.file_name().unwrap_or_default().to_string_lossy().into_owned()

@@ -1,31 +1,51 @@
 use std::fmt::Write as _;
-use std::net::Ipv4Addr;
+use std::net::{IpAddr, Ipv4Addr};
 
-use anyhow::Result;
+use anyhow::{Result, bail};
 use egret_lab::address::{self, POD_RANGES, ROUTER};
+use egret_lab::cloud::{self, Cloud, Instance};
 use egret_lab::{Daemon, Role, Surroundings};
 use egret_netns::Namespace;
 
-use super::{CONTROL, Cluster, parse};
+use super::Cluster;
 
-/// Plugs the control plane's host into the LAN.
-pub(super) fn plug(around: &Surroundings) -> Result<Namespace> {
-    let net = Namespace::new("control");
+/// Where the API server is on the LAN.
+const LAN: (Ipv4Addr, &str) = (Ipv4Addr::new(203, 0, 113, 2), "2001:db8:5::2");
+/// The control plane's host, as the cloud calls it and counts it.
+pub(super) const HOST: &str = "control";
+pub(super) const NUMBER: u8 = 100;
+
+/// The control plane's host, without a cable.
+pub(super) fn boot() -> Namespace {
+    let net = Namespace::new(HOST);
     for scope in ["all", "default"] {
         net.sysctl(&format!("net/ipv6/conf/{scope}/accept_dad"), "0");
     }
-    around.plug_in("control", [0x02, 0xe6, 0, 0, 3, 1], &net);
-    let ([v4, v6], [via4, via6]) = (parse(CONTROL)?, ROUTER);
-    net.batch(&format!(
-        "addr add {v4}/24 dev eth0\naddr add {v6}/64 dev eth0 nodad\nlink set eth0 up\n\
-         route add default via {via4}\nroute add ::/0 via {via6}\n"
-    ));
-    Ok(net)
+    net
 }
 
-/// Where the API server listens.
-pub(super) fn address() -> Result<Ipv4Addr> {
-    Ok(CONTROL[0].parse()?)
+/// Plugs it in; returns where the API server listens.
+pub(super) fn plug(
+    around: &Surroundings,
+    net: &Namespace,
+    cloud: Option<&Cloud>,
+) -> Result<Ipv4Addr> {
+    let Some(cloud) = cloud else {
+        around.plug_in(HOST, [0x02, 0xe6, 0, 0, 3, 1], net);
+        let ((v4, v6), [via4, via6]) = (LAN, ROUTER);
+        net.batch(&format!(
+            "addr add {v4}/24 dev eth0\naddr add {v6}/64 dev eth0 nodad\nlink set eth0 up\n\
+             route add default via {via4}\nroute add ::/0 via {via6}\n"
+        ));
+        return Ok(v4);
+    };
+    let Instance { zone, mac, .. } = *cloud.instance(HOST)?;
+    cloud::plug_in(around, zone, (HOST, mac), net);
+    net.batch(&cloud::addressing(zone, NUMBER));
+    match zone.node(NUMBER) {
+        IpAddr::V4(address) => Ok(address),
+        IpAddr::V6(address) => bail!("{address}: the VPC has IPv4 only"),
+    }
 }
 
 /// The token of a component or a worker's kubelet: nobody from outside reaches the API server.
@@ -50,7 +70,7 @@ const COMPONENTS: [(&str, &str); 3] = [
 ];
 
 /// A Node as it is before its kubelet joins, so that its pods' ranges are those of its CNI.
-pub(super) fn node(name: &str, number: u8, role: Role) -> String {
+pub(super) fn node(name: &str, number: u8, role: Role, instance: Option<&Instance>) -> String {
     let [v4, v6] = address::pod_cidrs(number);
     let mut text = format!(
         "---\napiVersion: v1\nkind: Node\nmetadata:\n  name: {name}\n  labels:\n    \
@@ -59,7 +79,14 @@ pub(super) fn node(name: &str, number: u8, role: Role) -> String {
     if role == Role::Gateway {
         text += "    egret.dev/gateway: \"true\"\n";
     }
+    if let Some(instance) = instance {
+        let _ = writeln!(text, "    topology.kubernetes.io/zone: {}", instance.zone.name());
+    }
     let _ = write!(text, "spec:\n  podCIDR: '{v4}'\n  podCIDRs: ['{v4}', '{v6}']\n");
+    // As the cloud controller manager sets it.
+    if let Some(instance) = instance {
+        let _ = writeln!(text, "  providerID: {}", instance.provider_id());
+    }
     text
 }
 

@@ -39,14 +39,17 @@ impl Cluster {
     }
 
     /// Installs the chart with its default values but for the format of the logs, which the journal
-    /// reads, and `values` (`key=value` each); returns when controller and agents are ready.
+    /// reads, what a cloud needs, and `values` (`key=value` each); returns when controller and
+    /// agents are ready.
     ///
     /// # Errors
     /// Where one is not ready within two minutes, with what is known about it.
     pub fn install_egret(&self, values: &[&str]) -> Result<()> {
         let install = ["install", "egret", "deploy/helm/egret", "--namespace", NAMESPACE];
         let wait = ["--create-namespace", "--wait", "--timeout=2m", "--set=log.format=json"];
-        let values: Vec<_> = values.iter().map(|value| format!("--set={value}")).collect();
+        let cloud = self.cloud_values()?;
+        let values = values.iter().copied().chain(cloud.iter().map(String::as_str));
+        let values: Vec<_> = values.map(|value| format!("--set={value}")).collect();
         let values = values.iter().map(String::as_str);
         let arguments: Vec<_> = install.into_iter().chain(wait).chain(values).collect();
         self.helm(&arguments).map(drop).with_context(|| self.describe().join("\n"))

@@ -1,6 +1,7 @@
 use std::path::PathBuf;
 
 use anyhow::{Context, Result};
+use egret_lab::cloud::Cloud;
 use egret_lab::{Ground, Journal, PodNet, Stamp, Surroundings};
 
 use super::Cluster;
@@ -55,6 +56,10 @@ impl Ground for Cluster {
             lines.extend(text.lines().take(20).map(|line| format!("{} {line}", worker.name)));
         }
         lines
+    }
+
+    fn cloud(&self) -> Result<&Cloud> {
+        self.cloud.as_ref().context("this cluster has no cloud: ClusterOptions::cloud")
     }
 
     fn cut_power(&mut self, name: &str) -> Result<Stamp> {

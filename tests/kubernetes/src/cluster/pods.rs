@@ -59,13 +59,33 @@ impl Cluster {
     /// # Errors
     /// Where it does not run.
     pub fn kill_container(&self, namespace: &str, pod: &str, container: &str) -> Result<Stamp> {
+        self.signal(namespace, pod, container, Signal::SIGKILL)
+    }
+
+    /// Freezes the first process of a container (SIGSTOP); returns the moment.
+    ///
+    /// # Errors
+    /// Where it does not run.
+    pub fn freeze_container(&self, namespace: &str, pod: &str, container: &str) -> Result<Stamp> {
+        self.signal(namespace, pod, container, Signal::SIGSTOP)
+    }
+
+    /// Lets it go on; returns the moment.
+    ///
+    /// # Errors
+    /// Where it does not run.
+    pub fn thaw_container(&self, namespace: &str, pod: &str, container: &str) -> Result<Stamp> {
+        self.signal(namespace, pod, container, Signal::SIGCONT)
+    }
+
+    fn signal(&self, namespace: &str, pod: &str, container: &str, signal: Signal) -> Result<Stamp> {
         let object = self.kubectl().get(&["pod", "-n", namespace, pod])?;
         let node = object["spec"]["nodeName"].as_str().context("the pod is on no node")?;
         let uid = object["metadata"]["uid"].as_str().unwrap_or_default();
         let pid = task(self.worker(node)?.dir(), (pod, uid), Some(container));
         let pid = pid.with_context(|| format!("{container} of {pod} does not run on {node}"))?;
         let at = Stamp::now();
-        kill(Pid::from_raw(pid), Signal::SIGKILL)?;
+        kill(Pid::from_raw(pid), signal)?;
         Ok(at)
     }
 

@@ -1,6 +1,7 @@
 //! The rows, in the order in which they run: those that share a cluster first.
 
 mod agents;
+mod aws;
 mod chained;
 mod churn;
 mod claims;
@@ -49,5 +50,6 @@ pub const ALL: &[Row<Cluster>] = &[
     Row { name: "gateway_with_100_addresses", run: hundred::run },
     Row { name: "s26_no_gateway_available", run: claims::no_gateway },
     Row { name: "overlay_and_iptables", run: overlay::run },
+    Row { name: "aws_elastic_ip_on_a_cluster", run: aws::elastic },
     Row { name: "uninstall_leaves_nothing", run: install::uninstall },
 ];

@@ -50,7 +50,7 @@ pub fn run(bench: &mut Bench) -> Result<()> {
 }
 
 /// The pod that leads, by the Lease; it has to be one that is there.
-fn leader(stage: &Stage) -> Result<String> {
+pub fn leader(stage: &Stage) -> Result<String> {
     let lease = stage.lab.kubectl().get(&["lease", "-n", NAMESPACE, "egret-controller"])?;
     let holder = lease["spec"]["holderIdentity"].as_str().filter(|name| !name.is_empty());
     Ok(holder.context("nobody leads")?.to_owned())

@@ -21,8 +21,8 @@ use egret_core::model::{
     Attachment, EgressNodeStatus, NamespaceName, NodeName, Snapshot, VoterSet,
 };
 use egret_core::programme::{
-    SteeringProgramme, gateways_of, granted_blocks, newest_block_number, overridden, planned_for,
-    steering_programme,
+    SteeringProgramme, gateways_of, granted_blocks, is_gateway, newest_block_number, overridden,
+    planned_for, steering_programme,
 };
 use egret_core::quorum::{Now, View};
 use egret_datapath::Settings;
@@ -316,7 +316,7 @@ impl<S: ClusterState, C: Clock> MainLoop<S, C> {
         if applied.is_ok() {
             let epoch = newest_block_number(snapshot);
             self.lease.tell(Command::GrantsApplied(epoch));
-            if !planned.is_empty() {
+            if is_gateway(snapshot, &self.me) {
                 self.status.acknowledged_blocks = epoch;
             }
         }

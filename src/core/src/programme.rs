@@ -15,8 +15,8 @@ mod unknown;
 
 pub use director::{overridden, steering_programme};
 pub use gateway::{
-    BlockHolder, directors_of, gateway_blocks, gateways_of, granted_blocks, newest_block_number,
-    nodes_of, planned_for,
+    BlockHolder, directors_of, gateway_blocks, gateways_of, granted_blocks, is_gateway,
+    newest_block_number, nodes_of, planned_for,
 };
 
 /// The director's part of a node: which flows of its own pods are steered, and into which ports.

@@ -125,9 +125,11 @@ impl Sweeper<'_> {
         let revoked = plan.is_none_or(AddressPlan::is_revoked);
         let stored = self.snapshot.addresses.get(&address);
         let holder = stored.and_then(|stored| stored.value.status.holding.as_ref());
+        let attached = stored.and_then(|stored| stored.value.status.attachment.as_ref());
         let planned = plan.into_iter().flat_map(|plan| plan.owner.iter().chain(&plan.standbys));
         planned
             .chain(holder.map(|holding| &holding.node))
+            .chain(attached.map(|attachment| &attachment.node))
             .filter(|node| !(revoked && self.memory.absent_for(node, END_AFTER, self.now)))
             .collect()
     }

@@ -78,6 +78,12 @@ pub fn nodes_of(address: &EgressAddress) -> BTreeSet<&NodeName> {
     address.plan.owner.iter().chain(&address.plan.standbys).chain(holder).chain(attached).collect()
 }
 
+/// Whether `me` has to acknowledge port blocks: some address names it, a revoked one too, whose ports
+/// rest only once its gateways have acknowledged their end.
+pub fn is_gateway(snapshot: &Snapshot, me: &NodeName) -> bool {
+    snapshot.addresses.values().any(|stored| nodes_of(&stored.value).contains(me))
+}
+
 /// The gateways of the cluster: every node in the plan of any address, with its underlay addresses.
 pub fn gateways_of(snapshot: &Snapshot) -> BTreeMap<NodeName, Vec<IpAddr>> {
     let names: BTreeSet<&NodeName> =

@@ -259,6 +259,8 @@ fn gateways_see_live_blocks_and_who_ranks_where() {
     world.step();
     assert!(gateway_blocks(&world.snapshot).is_empty(), "ends are dropped as soon as read");
     assert!(planned_for(&world.snapshot, &"g1".into()).is_empty());
+    assert!(is_gateway(&world.snapshot, &"g1".into()), "it has ends to acknowledge");
+    assert!(!is_gateway(&world.snapshot, &"d1".into()));
     assert_eq!(directors_of(&world.snapshot, ip("192.0.2.100")).len(), 5);
     assert_eq!(newest_block_number(&world.snapshot), world.counter - 1);
 }

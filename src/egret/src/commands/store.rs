@@ -1,19 +1,21 @@
 //! The store, for commands that read or change one thing and end.
 
 use std::path::PathBuf;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use anyhow::Context as _;
 use egret_core::model::{NamespaceName, Snapshot};
 use egret_ports::cluster_state::{ClusterState, Write};
 use egret_ports::error::{ErrorClass, PortError};
+use egret_runtime::backoff::Backoff;
 use egret_state::DirectoryState;
 use egret_state::kubernetes::{Connection, KubernetesState, Options, View};
 
 use crate::args::StoreArgs;
 
-/// Tries of a change that others keep overtaking.
-const TRIES: u32 = 10;
+/// How long a change is tried that others keep overtaking: after an outage of the API server
+/// everybody has something to write.
+const PATIENCE: Duration = Duration::from_secs(10);
 
 /// Where the objects are.
 #[derive(Clone, Debug)]
@@ -77,14 +79,23 @@ impl Store {
         &self,
         decide: impl Fn(&Snapshot) -> anyhow::Result<Write>,
     ) -> anyhow::Result<()> {
-        for _ in 0..TRIES {
-            match self.write(decide(&self.read()?)?)? {
+        let deadline = Instant::now() + PATIENCE;
+        let mut backoff = Backoff::default();
+        loop {
+            let error = match self.write(decide(&self.read()?)?)? {
                 Ok(()) => return Ok(()),
-                Err(error) if error.class == ErrorClass::Conflict => {}
-                Err(error) => return Err(error.into()),
+                Err(error) => error,
+            };
+            if error.class != ErrorClass::Conflict {
+                return Err(error.into());
             }
+            anyhow::ensure!(
+                Instant::now() < deadline,
+                "others kept writing the same object for {} s; try again",
+                PATIENCE.as_secs()
+            );
+            std::thread::sleep(backoff.failed(ErrorClass::Conflict));
         }
-        anyhow::bail!("others kept writing the same object; try again")
     }
 
     /// One write.

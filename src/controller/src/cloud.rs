@@ -160,8 +160,9 @@ impl<S: ClusterState, C: Clock, K: Cloud> Office<S, C, K> {
     }
 
     fn pause(&self) -> Duration {
-        let Some(at) = self.desk.wake_at() else { return LONGEST_PAUSE };
-        Duration::from_millis(at.since(self.clock.now()).0.max(10)).min(LONGEST_PAUSE)
+        let now = self.clock.now();
+        let Some(at) = self.desk.wake_at(now) else { return LONGEST_PAUSE };
+        Duration::from_millis(at.since(now).0.max(10)).min(LONGEST_PAUSE)
     }
 
     async fn begin(&mut self, snapshot: &Snapshot) {

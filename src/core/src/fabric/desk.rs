@@ -113,15 +113,16 @@ impl Desk {
         }
     }
 
-    /// When to ask again although nothing has changed.
-    pub fn wake_at(&self) -> Option<Timestamp> {
+    /// When to ask again although nothing has changed: after `now`, since what is past waits for
+    /// something that is under way, or for the end of a pause.
+    pub fn wake_at(&self, now: Timestamp) -> Option<Timestamp> {
         if !self.wanted.any {
             return None;
         }
         let scan = self.scanned.as_ref().map(|(_, at)| *at + self.interval);
         let searches = self.searched.values().map(|(_, at)| *at + self.interval);
         let pauses = self.pauses.values().map(|(_, at)| *at);
-        scan.into_iter().chain(searches).chain(pauses).min()
+        scan.into_iter().chain(searches).chain(pauses).filter(|at| *at > now).min()
     }
 
     /// Until this process has read the cloud, the statuses count.

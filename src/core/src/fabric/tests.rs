@@ -292,6 +292,16 @@ fn an_uninstallation_takes_every_address_off_every_gateway() {
 }
 
 #[test]
+fn a_cloud_that_is_away_is_not_asked_without_a_pause() {
+    let mut sky = Sky::up();
+    sky.down = Some("EC2 cannot be reached");
+    sky.world.now = sky.world.now + SCAN;
+    sky.work();
+    let again = sky.world.now + Millis::from_secs(10);
+    assert_eq!(sky.desk.wake_at(sky.world.now), Some(again), "the end of the pause");
+}
+
+#[test]
 fn a_paused_pool_moves_nothing() {
     let mut sky = Sky::up();
     sky.world.edit_pool("cloud", |pool| pool.paused = true);
@@ -357,7 +367,7 @@ fn addresses_found_by_tags_stand_in_the_pools_status() {
     let status = &sky.world.snapshot.pools[&"cloud".into()].value.1;
     assert_eq!(status.addresses, BTreeSet::from([ip("198.51.100.9")]));
     let again = sky.world.now + SCAN;
-    assert_eq!(sky.desk.wake_at(), Some(again), "and are looked for again");
+    assert_eq!(sky.desk.wake_at(sky.world.now), Some(again), "and are looked for again");
 }
 
 #[test]

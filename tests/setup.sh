@@ -1,26 +1,18 @@
 #!/usr/bin/env bash
 # Installs what building and testing need on Debian 12, and nothing that is already there.
 #   tests/setup.sh              for the build and the laboratory
+#   tests/setup.sh unit         and what tests of single crates need
 #   tests/setup.sh check        and cargo-deny
 #   tests/setup.sh kubernetes   and what a real cluster is made of, in target/kubernetes/bin
 #   tests/setup.sh aws          and the EC2 double's Python, in target/aws/venv
 #   tests/setup.sh terraform    only what the checks of terraform/aws need, in target/terraform
 set -euo pipefail
 cd "$(dirname "$0")/.."
+case "${1:-}" in
+  check | kubernetes) tests/prerequisites.sh "$1" ;;
+  *) tests/prerequisites.sh demo ;;
+esac
 if [ "${1:-}" = terraform ]; then exec tests/terraform/setup.sh; fi
-
-toolchain=$(sed -n 's/^channel = "\(.*\)"/\1/p' rust-toolchain.toml)
-if ! command -v cargo >/dev/null || ! cargo --version >/dev/null 2>&1; then
-  cat >&2 <<EOF
-Rust $toolchain is missing. Install it with rustup (https://rustup.rs), then run make again:
-  rustup toolchain install $toolchain --profile minimal --component rustfmt --component clippy
-EOF
-  exit 2
-fi
-if [ "$(id -u)" != 0 ]; then
-  echo "Egret's tests make network namespaces: run make as root (sudo -E make ...)." >&2
-  exit 2
-fi
 
 # What each is for: clang + headers compile the BPF programs; nft, ip, ethtool, conntrack are what the datapath and
 # its tests look at; rsvg-convert makes the picture of the demo.
@@ -33,6 +25,13 @@ if [ "${1:-}" = kubernetes ]; then
 fi
 if [ "${1:-}" = aws ]; then
   packages+=(python3-venv)
+fi
+# The BPF programs are compiled with the headers of another architecture, too.
+if [ "${1:-}" = unit ]; then
+  case "$(dpkg --print-architecture)" in
+    amd64) packages+=(linux-libc-dev-arm64-cross) ;;
+    *) packages+=(linux-libc-dev-amd64-cross) ;;
+  esac
 fi
 missing=()
 for package in "${packages[@]}"; do

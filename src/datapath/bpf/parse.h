@@ -1,14 +1,17 @@
 // Headers → struct packet. bpf_skb_load_bytes throughout: frames may be in pages (GRO).
 #pragma once
 
-#include <linux/icmp.h>
 #include <linux/icmpv6.h>
 #include <linux/ip.h>
 #include <linux/ipv6.h>
 
+#include "icmp.h"
 #include "maps.h"
 
 #define L3 ETH_HLEN
+// No UAPI header has them: programs of user space get them from the C library.
+#define AF_INET 2
+#define AF_INET6 10
 #define EXTENSIONS 6
 
 // Seen from the egress address: does the packet leave it or go to it?

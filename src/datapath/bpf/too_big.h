@@ -12,7 +12,7 @@
 
 struct too_big4 {
 	struct iphdr ip;
-	struct icmphdr icmp;
+	struct icmp_header icmp;
 };
 
 struct too_big6 {
@@ -90,7 +90,7 @@ static __noinline int tell_v4(struct __sk_buff *skb, struct packet *p, __u32 mtu
 		.icmp = {
 			.type = ICMP_DEST_UNREACH,
 			.code = ICMP_FRAG_NEEDED,
-			.un.frag.mtu = bpf_htons(mtu),
+			.mtu = bpf_htons(mtu),
 		},
 	};
 	__s64 sum;

@@ -2,7 +2,7 @@
 //!
 //! State: none of its own; it reads the agents' uplinks from the newest snapshot. Always: nothing
 //! is attached anywhere. Who has an address is decided by the leases and made known by the agents'
-//! ARP and NDP answers (DESIGN.md section 4); this crate only says who could.
+//! ARP and NDP answers (docs/design.md decision 12); this crate only says who could.
 #![forbid(unsafe_code)]
 
 use std::collections::{BTreeMap, BTreeSet};

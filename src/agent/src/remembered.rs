@@ -1,5 +1,5 @@
-//! What an agent remembers of the store across a restart of its process (LEASES.md rule 12): an
-//! agent that restarts while the store is unreachable goes on with it.
+//! What an agent remembers of the store across a restart of its process (docs/leases.md rule 12):
+//! one that restarts while the store is unreachable goes on with it.
 
 use std::collections::BTreeMap;
 use std::net::IpAddr;

@@ -108,7 +108,7 @@ fn arrivals(socket: Option<&Path>) -> Result<mpsc::Receiver<Arrival>, AgentError
     cni::listen(socket).map_err(|source| AgentError::Io { action, source })
 }
 
-/// LEASES.md rule 14: one process per node votes, a second one waits for it.
+/// docs/leases.md rule 14: one process per node votes, a second one waits for it.
 fn lock(run_dir: &Path) -> Result<NodeLock, LockError> {
     NodeLock::acquire(&run_dir.join("agent.lock"), |holder| {
         let holder =

@@ -51,7 +51,8 @@ pub fn revoke(plan: &AddressPlan, fence: u64, now: Timestamp) -> AddressPlan {
     plan
 }
 
-/// A holder obeys only a plan that was made for itself and its present epoch (DESIGN.md section 4).
+/// A holder obeys only a plan that was made for itself and its present epoch (docs/design.md,
+/// decision 7).
 fn promote(address: &EgressAddress, plan: &mut AddressPlan, to: &NodeName) {
     let old = plan.owner.replace(to.clone());
     plan.standbys.retain(|node| node != to);

@@ -1,7 +1,7 @@
 //! Who is there: absence by the word of the voters, drain, cordon.
 //!
 //! A Node that is NotReady alone means nothing; a node is absent when a majority of the voters
-//! has not heard it for 10 s (DESIGN.md section 4), or when its Node object is gone.
+//! has not heard it for 10 s (docs/design.md decision 8), or when its Node object is gone.
 
 use std::collections::{BTreeMap, BTreeSet};
 

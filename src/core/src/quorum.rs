@@ -1,4 +1,4 @@
-//! Leases: who may hold an address. The protocol of LEASES.md as a pure state machine.
+//! Leases: who may hold an address. The protocol of docs/leases.md as a pure state machine.
 //!
 //! State: one [`Machine`] per agent is everything that the node knows of leases: as a voter (its
 //! grants, the set, the fences), as a candidate or holder (its open rounds and deadlines), as a

@@ -1,4 +1,4 @@
-//! Which agents vote: the sets of LEASES.md rules 19 to 23.
+//! Which agents vote: the sets of docs/leases.md rules 19 to 23.
 //!
 //! Always: a new set differs from the last by one member at most; it is made only when a majority
 //! of the last set has acknowledged it; its number is above every number that was reported; it is

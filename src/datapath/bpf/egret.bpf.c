@@ -1,5 +1,6 @@
 // The four programs of a node: both directions of the tunnel device, both of every uplink.
-// Their rules are DESIGN.md section 3. Each returns PASS for what is none of Egret's business.
+// Their rules are decisions 2 to 5 of docs/design.md, the facts of the kernel behind them
+// docs/datapath.md. Each returns PASS for what is none of Egret's business.
 
 #include "rewrite.h"
 #include "too_big.h"

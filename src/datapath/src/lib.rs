@@ -4,7 +4,8 @@
 //! it, this crate reads it back before it writes. The agent's main loop is the one writer. Always:
 //! every `ensure` writes only differences, *already so* is success, and nothing that Egret does not
 //! own is touched. All functions block (microseconds for netlink, milliseconds for nft) and act in
-//! the network namespace of the calling thread.
+//! the network namespace of the calling thread. docs/datapath.md has the facts of the kernel that
+//! this rests on.
 
 pub mod announce;
 pub mod bpf;

@@ -23,7 +23,7 @@ pub(crate) const TAG: usize = 16;
 
 /// Bytes that sealing adds to a message.
 pub const OVERHEAD: usize = HEADER + TAG;
-/// The largest encoded message: who has more to say says it in several (LEASES.md rule 7).
+/// The largest encoded message: who has more to say says it in several (docs/leases.md rule 7).
 pub const MAX_MESSAGE: usize = 1_200;
 /// The largest UDP payload sent or taken. With IPv6 and UDP headers 1,322 bytes: under the MTU of
 /// every usual underlay, tunnelled ones too; below that the kernel fragments it.

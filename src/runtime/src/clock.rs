@@ -16,8 +16,8 @@ impl Clock for SystemClock {
     }
 }
 
-/// CLOCK_MONOTONIC_RAW in nanoseconds: no time daemon bends it (LEASES.md rule 1). Stands still
-/// while the machine is suspended; 0 is about the boot.
+/// CLOCK_MONOTONIC_RAW in nanoseconds: no time daemon bends it (docs/leases.md rule 1). Stands
+/// still while the machine is suspended; 0 is about the boot.
 #[cfg(target_os = "linux")]
 #[must_use]
 pub fn raw_now() -> u64 {

@@ -1,4 +1,5 @@
-//! One process per node: who votes holds a lock on the state that it votes by (LEASES.md rule 14).
+//! One process per node: who votes holds a lock on the state that it votes by (docs/leases.md,
+//! rule 14).
 
 use std::fs::{DirBuilder, File, OpenOptions, TryLockError};
 use std::io::{self, Read as _, Seek as _, Write as _};

@@ -1,4 +1,4 @@
-//! Which crate may depend on which: DESIGN.md section 6, as tables.
+//! Which crate may depend on which: docs/design.md decision 1, as tables.
 
 use crate::repository::{Dependency, Package};
 

@@ -5,6 +5,7 @@
 //! rule which cannot fail is noticed.
 #![forbid(unsafe_code)]
 
+pub mod citations;
 pub mod layers;
 pub mod manifests;
 pub mod repository;

@@ -112,13 +112,13 @@ mod tests {
     #[test]
     fn words_are_found_with_their_line() {
         let paths = format!("a\nb {}{}x", "/wor", "k/");
-        let found = words(&[file("a.md", paths)]);
-        assert!(found.len() == 1 && found[0].starts_with("a.md:2: "), "{found:?}");
+        let found = words(&[file("README.md", paths)]);
+        assert!(found.len() == 1 && found[0].starts_with("README.md:2: "), "{found:?}");
         let host = format!("{}{}", "crates.", "io");
         assert!(words(&[file("Cargo.lock", &*host)]).is_empty());
-        assert_eq!(words(&[file("x.md", &*host)]).len(), 1);
+        assert_eq!(words(&[file("README.md", &*host)]).len(), 1);
         let mark = format!("// {}{}: later", "TO", "DO");
         assert_eq!(words(&[file("x.rs", &*mark)]).len(), 1);
-        assert!(words(&[file("x.md", &*mark)]).is_empty(), "prose may speak of it");
+        assert!(words(&[file("README.md", &*mark)]).is_empty(), "prose may speak of it");
     }
 }

@@ -1,7 +1,7 @@
 //! The rules, over this repository.
 
 use egret_arch::repository::{Package, files, metadata, root};
-use egret_arch::{layers, manifests, sources};
+use egret_arch::{citations, layers, manifests, sources};
 
 fn none(what: &str, found: Vec<String>) {
     assert!(found.is_empty(), "{what}:\n  {}", found.join("\n  "));
@@ -70,4 +70,11 @@ fn source_files_are_short_and_named_after_their_modules() {
 #[test]
 fn no_file_names_this_machine_a_registry_or_unfinished_work() {
     none("words", sources::words(&files()));
+}
+
+#[test]
+fn what_files_name_is_there() {
+    let files = files();
+    none("pages", citations::missing_pages(&files));
+    none("rules and decisions", citations::numbers_without_page(&files));
 }

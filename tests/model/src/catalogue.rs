@@ -22,7 +22,7 @@ pub struct Sound {
 /// A model with one mistake.
 #[derive(Clone, Debug)]
 pub struct Refused {
-    /// What is wrong, in the words of LEASES.md.
+    /// What is wrong; docs/leases.md has the list.
     pub what: &'static str,
     /// Makes the model.
     pub make: Make,

@@ -1,4 +1,4 @@
-//! Model checker and simulation of the leases (LEASES.md), over the real
+//! Model checker and simulation of the leases (docs/leases.md), over the real
 //! [`Machine`](egret_core::quorum::Machine): nothing of the protocol is written a second time.
 //!
 //! # What is checked
@@ -25,13 +25,14 @@
 //! of leases and releases were searched. The tests see the first 15,000 of each model, in a
 //! shuffled order.
 //!
-//! Every mistake of LEASES.md's list, and six more, is refused with a chain of 3 to 14 steps from
-//! the model's start: [`catalogue::refused`].
+//! Every mistake that docs/leases.md lists is refused with a chain of 3 to 14 steps from the
+//! model's start: [`catalogue::refused`].
 //!
 //! # What the checker changed in the rules
-//! Rule 6: a holder that has told its successor how long its lease still runs must not release
-//! without naming it until then, and must not forget that in a restart (`Kept::promised`): a
-//! revocation during a planned move otherwise freed the address while the successor was coming.
+//! docs/leases.md rule 6: a holder that has told its successor how long its lease still runs must
+//! not release without naming it until then, and must not forget that in a restart
+//! (`Kept::promised`): a revocation during a planned move otherwise freed the address while the
+//! successor was coming.
 //!
 //! # The simulation
 //! [`simulation`]: five agents over a network with a tail, loss, partitions (also in one

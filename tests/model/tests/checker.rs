@@ -1,5 +1,5 @@
 //! The models as tests: each as it is meant up to a number of states, and every mistake of
-//! LEASES.md refused with a chain of steps that shows it.
+//! docs/leases.md refused with a chain of steps that shows it.
 
 use egret_model::catalogue;
 use egret_model::models::Broken;

@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use egret_core::quorum::Kept;
 
 /// The file with what the lease protocol keeps across a restart of the process. It lies on a file
-/// system that a reboot empties (/run), as LEASES.md rule 12 wants it.
+/// system that a reboot empties (/run), as docs/leases.md rule 12 wants it.
 #[derive(Debug)]
 pub(crate) struct KeptFile {
     path: PathBuf,

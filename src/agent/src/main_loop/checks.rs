@@ -71,7 +71,7 @@ impl<S: ClusterState, C: Clock> MainLoop<S, C> {
         self.probe_bypass();
     }
 
-    /// LEASES.md rule 10: traffic for an address that nobody is known to hold.
+    /// docs/leases.md rule 10: traffic for an address that nobody is known to hold.
     fn ask_for_holders(&mut self) {
         let drops = self.datapath.unheld_drops();
         if drops > self.memory.unheld_drops {
@@ -95,12 +95,12 @@ impl<S: ClusterState, C: Clock> MainLoop<S, C> {
             Err(error) => return warn!(%error, "cannot read the connection table"),
         };
         self.measures.note_usage(&usage);
-        // LEASES.md rule 10: there is traffic. Whether its holder has to be asked for a sign of life
-        // the protocol knows.
+        // docs/leases.md rule 10: there is traffic. Whether its holder has to be asked for a sign
+        // of life the protocol knows.
         for address in usage.keys().filter(|address| granted.contains_key(address)) {
             self.lease.tell(Command::NeedHolder(*address));
         }
-        // LEASES.md rule 18: a director says once that it has no connection of it left.
+        // docs/leases.md rule 18: a director says once that it has no connection of it left.
         let ending = |address: &IpAddr| {
             snapshot.addresses.get(address).is_some_and(|stored| stored.value.plan.end.is_some())
         };

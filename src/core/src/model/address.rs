@@ -37,7 +37,7 @@ pub struct AddressPlan {
     /// Ranks 1, 2, … in order.
     #[serde(default)]
     pub standbys: Vec<NodeName>,
-    /// LEASES.md rule 15.
+    /// docs/leases.md rule 15.
     pub fence: u64,
     /// The holder and epoch that this plan was made for; `None` before the first holder. A holder
     /// obeys only a plan that names itself and its present epoch.
@@ -59,7 +59,7 @@ pub struct AddressPlan {
     pub paused: bool,
 }
 
-/// How far the end of an address has come (LEASES.md rule 18).
+/// How far the end of an address has come (docs/leases.md rule 18).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub enum AddressEnd {
@@ -87,7 +87,7 @@ pub struct Holding {
     pub epoch: Epoch,
 }
 
-/// Orders announcements of holders: a counter, then a node's name (LEASES.md rule 10).
+/// Orders announcements of holders: a counter, then a node's name (docs/leases.md rule 10).
 #[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub struct Epoch {
     /// Grows at every change of the holder.

@@ -25,7 +25,7 @@ pub struct Cluster {
     pub uninstalling: bool,
 }
 
-/// A numbered set of voters (LEASES.md rules 19 to 23).
+/// A numbered set of voters (docs/leases.md rules 19 to 23).
 #[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct VoterSet {

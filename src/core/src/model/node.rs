@@ -74,7 +74,7 @@ pub struct EgressNodeStatus {
     pub public_key: Option<PublicKey>,
     /// Links to the world, with their subnets.
     pub uplinks: Vec<Uplink>,
-    /// Set to the boot's id once the agent is past its silence (LEASES.md rule 13).
+    /// Set to the boot's id once the agent is past its silence (docs/leases.md rule 13).
     pub may_vote: Option<String>,
     /// The newest voter set that this voter has acknowledged.
     pub acknowledged_set: u64,

@@ -65,7 +65,7 @@ impl ProviderKind {
 /// How leases of a pool run and what happens after a failover.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Failover {
-    /// T of LEASES.md; `None` where the pool leaves it to the default (450 ms; 10 s where the
+    /// T of docs/leases.md; `None` where the pool leaves it to the default (450 ms; 10 s where the
     /// selector matches exactly one node).
     pub lease: Option<Millis>,
     /// When an address goes back to a node that it failed over from.

@@ -13,7 +13,7 @@ use crate::presence;
 
 use super::{Action, Memory, Note, about_claim};
 
-/// Lease of a pool that does not say (DESIGN.md section 4).
+/// Lease of a pool that does not say (docs/design.md decision 6).
 const LEASE: Millis = Millis(450);
 
 /// Lease in a cloud: a move costs API calls there.
@@ -80,7 +80,7 @@ impl Addresses {
         }
     }
 
-    /// LEASES.md rule 18: release, then revoke.
+    /// docs/leases.md rule 18: release, then revoke.
     fn end(
         &mut self,
         snapshot: &Snapshot,

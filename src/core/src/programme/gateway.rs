@@ -100,8 +100,7 @@ pub fn gateways_of(snapshot: &Snapshot) -> BTreeMap<NodeName, Vec<IpAddr>> {
 /// The addresses whose plan gives `me` a rank (0: owner), with the plan; behind them what a cloud
 /// still delivers to `me`, as the last rank.
 ///
-/// Guarantees: nothing that has been revoked (LEASES.md rule 17: its fence keeps `me` from asking,
-/// and asking would be wrong).
+/// Guarantees: nothing that has been revoked (docs/leases.md rule 11).
 pub fn planned_for<'a>(
     snapshot: &'a Snapshot,
     me: &NodeName,

@@ -1,4 +1,5 @@
-//! One address on this node: asking for it, holding it, knowing who does.
+//! One address on this node: asking for it, holding it, knowing who does. Its rules are those of
+//! docs/leases.md.
 
 use std::net::IpAddr;
 

@@ -1,4 +1,4 @@
-//! Asking for an address: whose turn it is, pre-vote, vote, pauses (LEASES.md rules 8, 9, 11).
+//! Asking for an address: whose turn it is, pre-vote, vote, pauses (docs/leases.md rules 8, 9, 11).
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;

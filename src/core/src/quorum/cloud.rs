@@ -1,5 +1,5 @@
 //! Addresses of a cloud: the fabric is the fence, and is moved by the leading controller
-//! (DESIGN.md section 4).
+//! (docs/design.md decision 9).
 //!
 //! Always: a node that the fabric delivers to forwards, whoever has the lease; a new holder is
 //! named to directors only once the fabric delivers to it, since what it sends before is dropped

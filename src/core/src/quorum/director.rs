@@ -1,5 +1,5 @@
 //! The director: knowing the holder of the addresses that this node has port blocks of
-//! (LEASES.md rule 10), whether there is one at all, and whether it has our grants.
+//! (docs/leases.md rule 10), whether there is one at all, and whether it has our grants.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;

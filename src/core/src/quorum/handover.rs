@@ -1,4 +1,5 @@
-//! Planned moves, make before break, and stopping (DESIGN.md section 4, LEASES.md rule 6).
+//! Planned moves, make before break, and stopping (docs/design.md decision 10, docs/leases.md
+//! rule 6).
 //!
 //! Holder: *come*. Successor: *how long does your lease still run?* Holder: *so long*. Successor,
 //! its entry *coming* until then, counted from its question: *I am coming*. Holder: *leaving*,

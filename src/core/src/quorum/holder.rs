@@ -1,4 +1,4 @@
-//! Holding an address: renewals, the deadline, probe and announcements, giving up (LEASES.md
+//! Holding an address: renewals, the deadline, probe and announcements, giving up (docs/leases.md
 //! rules 1, 4, 5, 6, 10).
 
 use std::collections::{BTreeMap, BTreeSet};

@@ -6,7 +6,8 @@ use serde::{Deserialize, Serialize};
 use super::RoundId;
 use crate::model::{NodeName, VoterSet};
 
-/// What an agent keeps across a restart of its process, and loses by a reboot (LEASES.md rule 12).
+/// What an agent keeps across a restart of its process, and loses by a reboot (docs/leases.md,
+/// rule 12).
 ///
 /// Written whole: it is small (about 60 bytes an address), and a half of it is worse than none.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]

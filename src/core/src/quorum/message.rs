@@ -9,10 +9,10 @@ use sha2::{Digest as _, Sha256};
 
 use crate::model::{Epoch, NodeName, Voter, VoterSet};
 
-/// Largest encoding of a message, in bytes (LEASES.md rule 7).
+/// Largest encoding of a message, in bytes (docs/leases.md rule 7).
 pub const MAX_DATAGRAM: usize = 1200;
 
-/// One round of one node; never repeats, across restarts and boots (LEASES.md rule 4).
+/// One round of one node; never repeats, across restarts and boots (docs/leases.md rule 4).
 ///
 /// Only rounds of one boot are ordered.
 #[derive(

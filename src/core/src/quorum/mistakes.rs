@@ -1,4 +1,4 @@
-//! Rules broken on purpose (LEASES.md, "What must fail in the checker").
+//! Rules broken on purpose (docs/leases.md, "What the checker shows").
 //!
 //! Compiled only with the cargo feature `mistakes`, which no binary enables; without it
 //! [`mistaken!`] is `false` at compile time.
@@ -50,9 +50,9 @@ pub enum Mistake {
     /// A grant that was released to a successor counts as ended for fences and sets (rule 17).
     SuccessionFreesAtOnce,
     /// A holder that has told a successor how long its lease still runs releases without naming it
-    /// (rule 6 as amended).
+    /// (rule 6, the promise).
     ReleasesBesideSuccessor,
-    /// A restart loses to whom the lease's end was told.
+    /// A restart loses to whom the lease's end was told (rules 6 and 12).
     RestartLosesPromise,
     /// A voter answers before its grant is kept (rule 3).
     AnswersBeforeKeeping,

@@ -1,5 +1,5 @@
-//! Telling directors and gateways who holds an address (LEASES.md rule 10; DESIGN.md sections 3
-//! and 4): at the beginning, at every new epoch and every 30 s, again until each has answered.
+//! Telling directors and gateways who holds an address (docs/leases.md rule 10, docs/design.md
+//! decision 11): at the beginning, at every new epoch and every 30 s, again until each has answered.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;

@@ -1,4 +1,4 @@
-//! Taking in what the store says (LEASES.md rules 11, 13, 15, 16, 21).
+//! Taking in what the store says (docs/leases.md rules 11, 13, 15, 16, 21).
 
 use std::collections::BTreeSet;
 use std::net::IpAddr;

@@ -1,5 +1,5 @@
-//! Heartbeats, absence of nodes, and whether a majority of the voters answers (DESIGN.md
-//! section 4).
+//! Heartbeats, absence of nodes, and whether a majority of the voters answers (docs/design.md
+//! decision 8).
 
 use std::collections::{BTreeMap, BTreeSet};
 

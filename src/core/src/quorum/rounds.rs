@@ -1,4 +1,5 @@
-//! Rounds: one request of this node to all voters, and their answers (LEASES.md rules 1, 4, 7).
+//! Rounds: one request of this node to all voters, and their answers (docs/leases.md rules 1, 4
+//! and 7).
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;

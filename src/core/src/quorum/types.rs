@@ -26,7 +26,7 @@ pub struct Now {
     pub boot: BootTime,
 }
 
-/// What an address is on this node (DESIGN.md section 3).
+/// What an address is on this node (docs/design.md decision 5).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub enum AddressState {
@@ -88,7 +88,7 @@ pub struct ClusterView {
     pub id: String,
     /// The newest set of voters; `None` before the first.
     pub set: Option<VoterSet>,
-    /// The longest T that any pool may have (LEASES.md rule 13).
+    /// The longest T that any pool may have (docs/leases.md rule 13).
     pub t_max: Millis,
 }
 
@@ -100,7 +100,7 @@ pub struct AddressView {
     pub owner: Option<NodeName>,
     /// Ranks 1, 2, … in order.
     pub standbys: Vec<NodeName>,
-    /// LEASES.md rule 15.
+    /// docs/leases.md rule 15.
     pub fence: u64,
     /// T: 1 ms … T_max; a voter refuses a longer one.
     pub lease: Millis,

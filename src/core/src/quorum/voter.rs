@@ -1,5 +1,5 @@
-//! The voter: grants, releases, fences, sets, acknowledgements (LEASES.md rules 2, 3, 6, 12–17,
-//! 21, 22). Everything on CLOCK_MONOTONIC_RAW.
+//! The voter: grants, releases, fences, sets, acknowledgements (docs/leases.md rules 2, 3, 6, 12 to
+//! 17, 21 and 22). Everything on CLOCK_MONOTONIC_RAW.
 
 use std::net::IpAddr;
 

@@ -87,15 +87,14 @@ fn show(answer: &Answer) {
     table.print();
 }
 
-/// LEASES.md rule 23 has the new voters silent for T_max × 1.12 from reading the set; waiting as
-/// long before it is written is the same, and needs no mark in the set: whoever made it has said
-/// that the old voters were stopped before.
+/// How long to wait before a new set is written: as long as the longest grant of an old voter lasts
+/// (docs/leases.md rule 23). Whoever resets has said that the old voters were stopped before.
 fn longest_grant(snapshot: &Snapshot) -> Duration {
     let t_max = snapshot.cluster.as_ref().map_or(0, |cluster| cluster.value.t_max.0);
     Duration::from_millis(t_max * 112 / 100)
 }
 
-/// LEASES.md rule 23: one member, which was not in the old set, and grows by rule 20.
+/// docs/leases.md rule 23: one member that is not said to be stopped; the set grows by rule 20.
 fn reset(snapshot: &Snapshot, stopped: &BTreeSet<NodeName>) -> anyhow::Result<Write> {
     let stored = snapshot.cluster.as_ref();
     let (Some(stored), Some(old)) = (stored, stored.and_then(|c| c.value.set.as_ref())) else {

@@ -12,8 +12,8 @@ use super::{Faults, FieldError, parse_address, parse_range};
 /// The shortest lease of a pool: a renewal every fifth of it must still be a matter of several
 /// round trips.
 pub const MIN_LEASE: Millis = Millis(100);
-/// The longest lease of a pool: `T_max` of a cluster that does not say otherwise (LEASES.md rule
-/// 13). Whether it fits a cluster with a shorter one is for the planner to say.
+/// The longest lease of a pool: `T_max` of a cluster that does not say otherwise (docs/leases.md,
+/// rule 13). Whether it fits a cluster with a shorter one is for the planner to say.
 pub const MAX_LEASE: Millis = Millis::from_secs(10);
 /// `spec.failover.releaseAfter` of a pool that does not say.
 const DEFAULT_RELEASE_AFTER: Millis = Millis::from_secs(3600);

@@ -5,7 +5,7 @@ use super::own::OWN_FOLDER;
 use super::store::Access;
 
 /// Holds the next number, from which fences of addresses and epochs of port blocks are drawn
-/// (LEASES.md rule 15).
+/// (docs/leases.md rule 15).
 pub const FILE: &str = "egret.dev/fences";
 
 /// Draws `count` numbers and returns the first.

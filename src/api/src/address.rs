@@ -1,44 +1,49 @@
-#![expect(
-    clippy::duplicated_attributes,
-    reason = "clippy takes the fields of several printcolumns for those of one"
+#![cfg_attr(
+    feature = "schema",
+    expect(
+        clippy::duplicated_attributes,
+        reason = "clippy takes the fields of several printcolumns for those of one"
+    )
 )]
 
-use kube::CustomResource;
-use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::common::{Condition, ObjectRef};
 use crate::pool::Provider;
 
 /// The plan of one egress address: written by the controller.
-#[derive(CustomResource, Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
-#[kube(
-    group = "egret.dev",
-    version = "v1alpha1",
-    kind = "EgressAddress",
-    plural = "egressaddresses",
-    category = "egret",
-    status = "EgressAddressStatus",
-    selectable = ".spec.poolRef.name",
-    selectable = ".spec.owner",
-    derive = "PartialEq",
-    doc = "One egress address in use: who should hold it (spec, written by the controller) and who does (status).",
-    printcolumn(name = "Address", type_ = "string", json_path = ".spec.address"),
-    printcolumn(name = "Pool", type_ = "string", json_path = ".spec.poolRef.name"),
-    printcolumn(name = "Claim", type_ = "string", json_path = ".spec.summary.claim"),
-    printcolumn(name = "Holder", type_ = "string", json_path = ".status.holding.node"),
-    printcolumn(name = "Standbys", type_ = "string", json_path = ".spec.summary.standbys"),
-    printcolumn(name = "Since", type_ = "date", json_path = ".status.since"),
-    printcolumn(
-        name = "Ready",
-        type_ = "string",
-        json_path = r#".status.conditions[?(@.type=="Ready")].status"#
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(kube::CustomResource, schemars::JsonSchema))]
+#[cfg_attr(
+    feature = "schema",
+    kube(
+        group = "egret.dev",
+        version = "v1alpha1",
+        kind = "EgressAddress",
+        plural = "egressaddresses",
+        category = "egret",
+        status = "EgressAddressStatus",
+        selectable = ".spec.poolRef.name",
+        selectable = ".spec.owner",
+        derive = "PartialEq",
+        doc = "One egress address in use: who should hold it (spec, written by the controller) and who does (status).",
+        printcolumn(name = "Address", type_ = "string", json_path = ".spec.address"),
+        printcolumn(name = "Pool", type_ = "string", json_path = ".spec.poolRef.name"),
+        printcolumn(name = "Claim", type_ = "string", json_path = ".spec.summary.claim"),
+        printcolumn(name = "Holder", type_ = "string", json_path = ".status.holding.node"),
+        printcolumn(name = "Standbys", type_ = "string", json_path = ".spec.summary.standbys"),
+        printcolumn(name = "Since", type_ = "date", json_path = ".status.since"),
+        printcolumn(
+            name = "Ready",
+            type_ = "string",
+            json_path = r#".status.conditions[?(@.type=="Ready")].status"#
+        )
     )
 )]
 #[serde(rename_all = "camelCase")]
 pub struct EgressAddressSpec {
     /// The address that the outside sees.
-    #[schemars(extend("format" = "ip"))]
+    #[cfg_attr(feature = "schema", schemars(extend("format" = "ip")))]
     pub address: String,
     /// The claim that the address is bound to.
     pub claim_ref: ClaimRef,
@@ -81,7 +86,8 @@ pub struct EgressAddressSpec {
 }
 
 /// Fields of an address as text: a printer column can neither join a list nor two fields.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(rename_all = "camelCase", default)]
 pub struct AddressSummary {
     /// The claim, such as payments/bank.
@@ -91,7 +97,8 @@ pub struct AddressSummary {
 }
 
 /// Names a StaticEgressIP (with a namespace) or a ClusterStaticEgressIP (without).
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(rename_all = "camelCase")]
 pub struct ClaimRef {
     /// The claim's namespace; absent for a ClusterStaticEgressIP.
@@ -104,7 +111,8 @@ pub struct ClaimRef {
 }
 
 /// A node that holds an address, and the epoch of its lease.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(rename_all = "camelCase")]
 pub struct Holding {
     /// The holder.
@@ -114,7 +122,8 @@ pub struct Holding {
 }
 
 /// Orders announcements of holders.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(rename_all = "camelCase")]
 pub struct Epoch {
     /// Grows at every change of the holder.
@@ -124,28 +133,31 @@ pub struct Epoch {
 }
 
 /// An address that takes no new connections and serves its open ones.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(rename_all = "camelCase")]
 pub struct Released {
     /// When it was released (RFC 3339).
-    #[schemars(extend("format" = "date-time"))]
+    #[cfg_attr(feature = "schema", schemars(extend("format" = "date-time")))]
     pub since: String,
     /// When it is revoked at the latest (RFC 3339).
-    #[schemars(extend("format" = "date-time"))]
+    #[cfg_attr(feature = "schema", schemars(extend("format" = "date-time")))]
     pub until: String,
 }
 
 /// An address that was taken from its holder for good.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(rename_all = "camelCase")]
 pub struct Revoked {
     /// When it was revoked (RFC 3339).
-    #[schemars(extend("format" = "date-time"))]
+    #[cfg_attr(feature = "schema", schemars(extend("format" = "date-time")))]
     pub since: String,
 }
 
 /// What is so of an address: written by its holder and by the controller.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(rename_all = "camelCase", default)]
 pub struct EgressAddressStatus {
     /// The holder and its epoch, as the last holder wrote it.
@@ -153,7 +165,7 @@ pub struct EgressAddressStatus {
     pub holding: Option<Holding>,
     /// Since when this node holds it (RFC 3339).
     #[serde(skip_serializing_if = "Option::is_none")]
-    #[schemars(extend("format" = "date-time"))]
+    #[cfg_attr(feature = "schema", schemars(extend("format" = "date-time")))]
     pub since: Option<String>,
     /// The first holder has probed the address (RFC 5227) since it was bound.
     pub probed: bool,
@@ -168,7 +180,8 @@ pub struct EgressAddressStatus {
 }
 
 /// Where a cloud delivers an address, or would.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(rename_all = "camelCase")]
 pub struct Attachment {
     /// The node that the cloud delivers to.

@@ -1,7 +1,13 @@
+#![cfg_attr(
+    feature = "schema",
+    expect(
+        clippy::duplicated_attributes,
+        reason = "clippy takes the fields of several printcolumns for those of one"
+    )
+)]
+
 use std::collections::BTreeSet;
 
-use kube::CustomResource;
-use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::common::{Condition, Family, LabelSelector, ObjectRef};
@@ -14,7 +20,8 @@ pub const MAX_COUNT: u32 = 64;
 // macro writes them into both.
 macro_rules! claim_kind {
     ($(#[$attribute:meta])* $name:ident { $($extra:tt)* }) => {
-        #[derive(CustomResource, Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+        #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+        #[cfg_attr(feature = "schema", derive(kube::CustomResource, schemars::JsonSchema))]
         $(#[$attribute])*
         #[serde(rename_all = "camelCase")]
         pub struct $name {
@@ -52,53 +59,59 @@ macro_rules! claim_kind {
 
 claim_kind! {
     /// Pods of one namespace leave the cluster with addresses of a pool.
-    #[kube(
-        group = "egret.dev",
-        version = "v1alpha1",
-        kind = "StaticEgressIP",
-        plural = "staticegressips",
-        category = "egret",
-        shortname = "seip",
-        namespaced,
-        status = "ClaimStatus",
-        selectable = ".spec.poolRef.name",
-        derive = "PartialEq",
-        doc = "A claim: pods of this namespace, going to these destinations, leave with addresses of a pool.",
-        printcolumn(name = "Pool", type_ = "string", json_path = ".spec.poolRef.name"),
-        printcolumn(name = "Addresses", type_ = "string", json_path = ".status.summary.addresses"),
-        printcolumn(name = "Gateway", type_ = "string", json_path = ".status.summary.gateways"),
-        printcolumn(
-            name = "Ready",
-            type_ = "string",
-            json_path = r#".status.conditions[?(@.type=="Ready")].status"#
-        ),
-        printcolumn(name = "Age", type_ = "date", json_path = ".metadata.creationTimestamp")
+    #[cfg_attr(
+        feature = "schema",
+        kube(
+            group = "egret.dev",
+            version = "v1alpha1",
+            kind = "StaticEgressIP",
+            plural = "staticegressips",
+            category = "egret",
+            shortname = "seip",
+            namespaced,
+            status = "ClaimStatus",
+            selectable = ".spec.poolRef.name",
+            derive = "PartialEq",
+            doc = "A claim: pods of this namespace, going to these destinations, leave with addresses of a pool.",
+            printcolumn(name = "Pool", type_ = "string", json_path = ".spec.poolRef.name"),
+            printcolumn(name = "Addresses", type_ = "string", json_path = ".status.summary.addresses"),
+            printcolumn(name = "Gateway", type_ = "string", json_path = ".status.summary.gateways"),
+            printcolumn(
+                name = "Ready",
+                type_ = "string",
+                json_path = r#".status.conditions[?(@.type=="Ready")].status"#
+            ),
+            printcolumn(name = "Age", type_ = "date", json_path = ".metadata.creationTimestamp")
+        )
     )]
     StaticEgressIPSpec {}
 }
 
 claim_kind! {
     /// Pods of several namespaces leave the cluster with addresses of a pool.
-    #[kube(
-        group = "egret.dev",
-        version = "v1alpha1",
-        kind = "ClusterStaticEgressIP",
-        plural = "clusterstaticegressips",
-        category = "egret",
-        shortname = "cseip",
-        status = "ClaimStatus",
-        selectable = ".spec.poolRef.name",
-        derive = "PartialEq",
-        doc = "A claim for several namespaces: their selected pods leave with addresses of a pool.",
-        printcolumn(name = "Pool", type_ = "string", json_path = ".spec.poolRef.name"),
-        printcolumn(name = "Addresses", type_ = "string", json_path = ".status.summary.addresses"),
-        printcolumn(name = "Gateway", type_ = "string", json_path = ".status.summary.gateways"),
-        printcolumn(
-            name = "Ready",
-            type_ = "string",
-            json_path = r#".status.conditions[?(@.type=="Ready")].status"#
-        ),
-        printcolumn(name = "Age", type_ = "date", json_path = ".metadata.creationTimestamp")
+    #[cfg_attr(
+        feature = "schema",
+        kube(
+            group = "egret.dev",
+            version = "v1alpha1",
+            kind = "ClusterStaticEgressIP",
+            plural = "clusterstaticegressips",
+            category = "egret",
+            shortname = "cseip",
+            status = "ClaimStatus",
+            selectable = ".spec.poolRef.name",
+            derive = "PartialEq",
+            doc = "A claim for several namespaces: their selected pods leave with addresses of a pool.",
+            printcolumn(name = "Pool", type_ = "string", json_path = ".spec.poolRef.name"),
+            printcolumn(name = "Addresses", type_ = "string", json_path = ".status.summary.addresses"),
+            printcolumn(name = "Gateway", type_ = "string", json_path = ".status.summary.gateways"),
+            printcolumn(
+                name = "Ready",
+                type_ = "string",
+                json_path = r#".status.conditions[?(@.type=="Ready")].status"#
+            ),
+            printcolumn(name = "Age", type_ = "date", json_path = ".metadata.creationTimestamp")
+        )
     )]
     ClusterStaticEgressIPSpec {
         /// Labels of the namespaces whose pods are meant; {} selects all namespaces.
@@ -107,7 +120,8 @@ claim_kind! {
 }
 
 /// A range of destinations.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(rename_all = "camelCase")]
 pub struct Destination {
     /// The range, such as 198.51.100.0/24.
@@ -118,7 +132,8 @@ pub struct Destination {
 }
 
 /// What happens to new connections while nobody holds the address.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub enum WhenUnavailable {
     /// They are dropped: selected traffic never leaves with another source.
     #[default]
@@ -128,7 +143,8 @@ pub enum WhenUnavailable {
 }
 
 /// What the controller says of a claim.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(rename_all = "camelCase", default)]
 pub struct ClaimStatus {
     /// The generation that the conditions speak of.
@@ -148,7 +164,8 @@ pub struct ClaimStatus {
 }
 
 /// Pods of some namespaces.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(rename_all = "camelCase")]
 pub struct SelectedPods {
     /// The namespaces.
@@ -158,7 +175,8 @@ pub struct SelectedPods {
 }
 
 /// Lists of a claim's status as text: a printer column cannot join a list.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(rename_all = "camelCase", default)]
 pub struct ClaimSummary {
     /// The addresses, joined by commas.

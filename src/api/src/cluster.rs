@@ -1,21 +1,23 @@
 use std::collections::BTreeSet;
 
-use kube::CustomResource;
-use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 /// The cluster: one object, named `cluster`, written by the controller.
-#[derive(CustomResource, Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
-#[kube(
-    group = "egret.dev",
-    version = "v1alpha1",
-    kind = "EgressCluster",
-    plural = "egressclusters",
-    category = "egret",
-    derive = "PartialEq",
-    doc = "What all of Egret's nodes share: the cluster's id, its voters and the ranges that are never steered. One object, named cluster.",
-    printcolumn(name = "Set", type_ = "integer", json_path = ".spec.set.number"),
-    printcolumn(name = "Age", type_ = "date", json_path = ".metadata.creationTimestamp")
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(kube::CustomResource, schemars::JsonSchema))]
+#[cfg_attr(
+    feature = "schema",
+    kube(
+        group = "egret.dev",
+        version = "v1alpha1",
+        kind = "EgressCluster",
+        plural = "egressclusters",
+        category = "egret",
+        derive = "PartialEq",
+        doc = "What all of Egret's nodes share: the cluster's id, its voters and the ranges that are never steered. One object, named cluster.",
+        printcolumn(name = "Set", type_ = "integer", json_path = ".spec.set.number"),
+        printcolumn(name = "Age", type_ = "date", json_path = ".metadata.creationTimestamp")
+    )
 )]
 #[serde(rename_all = "camelCase")]
 pub struct EgressClusterSpec {
@@ -36,7 +38,8 @@ pub struct EgressClusterSpec {
 }
 
 /// A numbered set of voters.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(rename_all = "camelCase")]
 pub struct VoterSet {
     /// Grows with every change.
@@ -46,7 +49,8 @@ pub struct VoterSet {
 }
 
 /// A voter, with what is needed to reach it without the API.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(rename_all = "camelCase")]
 pub struct Voter {
     /// The node whose agent votes.
@@ -60,7 +64,8 @@ pub struct Voter {
 }
 
 /// Ranges that are inside the cluster.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(rename_all = "camelCase", default)]
 pub struct ClusterRanges {
     /// Ranges of pod addresses.
@@ -74,7 +79,8 @@ pub struct ClusterRanges {
 }
 
 /// Where the ranges of pods were found; the first that has any is believed alone.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub enum PodRangeSource {
     /// The flag --pod-cidr of the controller.
     Flags,

@@ -2,8 +2,6 @@
 
 use std::collections::BTreeMap;
 
-use kube::CustomResource;
-use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::ClaimStatus;
@@ -12,18 +10,22 @@ use crate::ClaimStatus;
 pub const API_VERSION: &str = "staticegressips.nirmata.io/v1alpha1";
 
 /// Rules, each a claim of its own.
-#[derive(CustomResource, Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
-#[kube(
-    group = "staticegressips.nirmata.io",
-    version = "v1alpha1",
-    kind = "StaticEgressIP",
-    plural = "staticegressips",
-    namespaced,
-    status = "StaticEgressIPStatus",
-    derive = "PartialEq",
-    doc = "Rules of the original project's kind: each is served as one claim, from the EgressPool whose ranges contain its address.",
-    printcolumn(name = "Gateway", type_ = "string", json_path = ".status.gateway-node"),
-    printcolumn(name = "Age", type_ = "date", json_path = ".metadata.creationTimestamp")
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(kube::CustomResource, schemars::JsonSchema))]
+#[cfg_attr(
+    feature = "schema",
+    kube(
+        group = "staticegressips.nirmata.io",
+        version = "v1alpha1",
+        kind = "StaticEgressIP",
+        plural = "staticegressips",
+        namespaced,
+        status = "StaticEgressIPStatus",
+        derive = "PartialEq",
+        doc = "Rules of the original project's kind: each is served as one claim, from the EgressPool whose ranges contain its address.",
+        printcolumn(name = "Gateway", type_ = "string", json_path = ".status.gateway-node"),
+        printcolumn(name = "Age", type_ = "date", json_path = ".metadata.creationTimestamp")
+    )
 )]
 pub struct StaticEgressIPSpec {
     /// The rules, each served as a claim.
@@ -31,7 +33,8 @@ pub struct StaticEgressIPSpec {
 }
 
 /// Pods of one Service, one destination, one address.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(rename_all = "kebab-case")]
 pub struct Rule {
     /// A Service of the namespace: the pods that it selects are meant.
@@ -44,7 +47,8 @@ pub struct Rule {
 }
 
 /// Where the first rule's address is.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(rename_all = "kebab-case", default)]
 pub struct StaticEgressIPStatus {
     /// The node that holds the first rule's address; empty while nobody does.

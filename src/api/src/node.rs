@@ -1,31 +1,31 @@
 use std::collections::{BTreeMap, BTreeSet};
 
-use kube::CustomResource;
-use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::common::Condition;
 
 /// What the controller leased to a node and asks of it.
-#[derive(
-    CustomResource, Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema,
-)]
-#[kube(
-    group = "egret.dev",
-    version = "v1alpha1",
-    kind = "EgressNode",
-    plural = "egressnodes",
-    category = "egret",
-    status = "EgressNodeStatus",
-    derive = "PartialEq",
-    doc = "What Egret knows of one node: port blocks leased to it and drain (spec, written by the controller), and what its agent says (status).",
-    printcolumn(name = "Drain", type_ = "boolean", json_path = ".spec.drain"),
-    printcolumn(
-        name = "Ready",
-        type_ = "string",
-        json_path = r#".status.conditions[?(@.type=="Ready")].status"#
-    ),
-    printcolumn(name = "Age", type_ = "date", json_path = ".metadata.creationTimestamp")
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(kube::CustomResource, schemars::JsonSchema))]
+#[cfg_attr(
+    feature = "schema",
+    kube(
+        group = "egret.dev",
+        version = "v1alpha1",
+        kind = "EgressNode",
+        plural = "egressnodes",
+        category = "egret",
+        status = "EgressNodeStatus",
+        derive = "PartialEq",
+        doc = "What Egret knows of one node: port blocks leased to it and drain (spec, written by the controller), and what its agent says (status).",
+        printcolumn(name = "Drain", type_ = "boolean", json_path = ".spec.drain"),
+        printcolumn(
+            name = "Ready",
+            type_ = "string",
+            json_path = r#".status.conditions[?(@.type=="Ready")].status"#
+        ),
+        printcolumn(name = "Age", type_ = "date", json_path = ".metadata.creationTimestamp")
+    )
 )]
 #[serde(rename_all = "camelCase", default)]
 pub struct EgressNodeSpec {
@@ -41,9 +41,8 @@ pub struct EgressNodeSpec {
 }
 
 /// Why every agent knows a node.
-#[derive(
-    Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, JsonSchema,
-)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub enum Role {
     /// A pool's node selector selects it.
     Gateway,
@@ -52,11 +51,12 @@ pub enum Role {
 }
 
 /// A lease of ports of one egress address to one node.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(rename_all = "camelCase")]
 pub struct BlockGrant {
     /// The egress address.
-    #[schemars(extend("format" = "ip"))]
+    #[cfg_attr(feature = "schema", schemars(extend("format" = "ip")))]
     pub address: String,
     /// The source ports.
     pub ports: PortRange,
@@ -67,12 +67,13 @@ pub struct BlockGrant {
     pub ended: Option<u64>,
     /// When every gateway had acknowledged the end (RFC 3339): quarantine counts from here.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[schemars(extend("format" = "date-time"))]
+    #[cfg_attr(feature = "schema", schemars(extend("format" = "date-time")))]
     pub quarantined_since: Option<String>,
 }
 
 /// Ports from `first` to `last`, both included.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(rename_all = "camelCase")]
 pub struct PortRange {
     /// The lowest port.
@@ -82,7 +83,8 @@ pub struct PortRange {
 }
 
 /// What a node's agent says of itself.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(rename_all = "camelCase", default)]
 pub struct EgressNodeStatus {
     /// Addresses of the tunnel and of the agent's datagrams, one per family at most.
@@ -119,7 +121,8 @@ pub struct EgressNodeStatus {
 }
 
 /// A link to the world.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(rename_all = "camelCase")]
 pub struct Uplink {
     /// The interface's name.

@@ -1,35 +1,40 @@
-#![expect(
-    clippy::duplicated_attributes,
-    reason = "clippy takes the fields of several printcolumns for those of one"
+#![cfg_attr(
+    feature = "schema",
+    expect(
+        clippy::duplicated_attributes,
+        reason = "clippy takes the fields of several printcolumns for those of one"
+    )
 )]
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use kube::CustomResource;
-use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::common::{Condition, LabelSelector};
 
 /// Where egress addresses come from, which nodes may carry them and who may claim them.
-#[derive(CustomResource, Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
-#[kube(
-    group = "egret.dev",
-    version = "v1alpha1",
-    kind = "EgressPool",
-    plural = "egresspools",
-    category = "egret",
-    status = "EgressPoolStatus",
-    derive = "PartialEq",
-    doc = "A pool of egress addresses: where they come from, which nodes may carry them and which namespaces may claim them.",
-    printcolumn(name = "Provider", type_ = "string", json_path = ".spec.provider"),
-    printcolumn(name = "Paused", type_ = "boolean", json_path = ".spec.paused"),
-    printcolumn(
-        name = "Ready",
-        type_ = "string",
-        json_path = r#".status.conditions[?(@.type=="Ready")].status"#
-    ),
-    printcolumn(name = "Age", type_ = "date", json_path = ".metadata.creationTimestamp")
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(kube::CustomResource, schemars::JsonSchema))]
+#[cfg_attr(
+    feature = "schema",
+    kube(
+        group = "egret.dev",
+        version = "v1alpha1",
+        kind = "EgressPool",
+        plural = "egresspools",
+        category = "egret",
+        status = "EgressPoolStatus",
+        derive = "PartialEq",
+        doc = "A pool of egress addresses: where they come from, which nodes may carry them and which namespaces may claim them.",
+        printcolumn(name = "Provider", type_ = "string", json_path = ".spec.provider"),
+        printcolumn(name = "Paused", type_ = "boolean", json_path = ".spec.paused"),
+        printcolumn(
+            name = "Ready",
+            type_ = "string",
+            json_path = r#".status.conditions[?(@.type=="Ready")].status"#
+        ),
+        printcolumn(name = "Age", type_ = "date", json_path = ".metadata.creationTimestamp")
+    )
 )]
 #[serde(rename_all = "camelCase")]
 pub struct EgressPoolSpec {
@@ -61,7 +66,8 @@ pub struct EgressPoolSpec {
 }
 
 /// Who attaches addresses to nodes.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub enum Provider {
     /// Addresses of a local subnet, announced by ARP and NDP.
     #[default]
@@ -80,7 +86,8 @@ pub const MAX_TAG_KEY: usize = 128;
 pub const MAX_TAG_VALUE: usize = 256;
 
 /// How a pool of provider AWS finds its addresses.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(rename_all = "camelCase")]
 pub struct AwsPool {
     /// Every Elastic IP of the account and region that has all of these tags is an address of the
@@ -90,7 +97,8 @@ pub struct AwsPool {
 }
 
 /// Which nodes carry the addresses of a pool.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(rename_all = "camelCase")]
 pub struct Gateways {
     /// Labels of the nodes; {} selects all nodes.
@@ -101,7 +109,8 @@ pub struct Gateways {
 }
 
 /// How the source ports of an address are shared between nodes.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(rename_all = "camelCase")]
 pub struct Ports {
     /// The largest default size of a node's port block: a power of two, 128 to 8192.
@@ -117,7 +126,8 @@ fn default_ports_per_node() -> u32 {
 }
 
 /// Leases, failback and the end of an address.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(rename_all = "camelCase")]
 pub struct Failover {
     /// How long a holder keeps an address without renewal, such as 450ms: 100ms to 10s. Default:
@@ -135,7 +145,8 @@ pub struct Failover {
 }
 
 /// When an address goes back to the node that it failed over from.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub enum Failback {
     /// It stays where it is.
     #[default]
@@ -147,7 +158,8 @@ pub enum Failback {
 }
 
 /// What the controller says of a pool.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(rename_all = "camelCase", default)]
 pub struct EgressPoolStatus {
     /// The generation that the conditions speak of.

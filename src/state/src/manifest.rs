@@ -6,6 +6,7 @@
 //! that no type has taken: in Egret's kinds that is an error too.
 
 pub(crate) mod core_v1;
+mod fields;
 mod locate;
 mod meta;
 mod object;

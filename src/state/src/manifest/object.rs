@@ -2,11 +2,10 @@ use egret_api as api;
 use egret_core::model::{
     Claim, ClaimRef, Namespace, NamespaceName, Node, NodeName, Pod, Pool, PoolName, Service,
 };
-use kube::CustomResourceExt;
 use serde::Deserialize;
 use serde::de::{DeserializeOwned, IgnoredAny};
-use serde_json::Value;
 
+use super::fields::fields_at;
 use super::locate::line_of;
 use super::meta::{Meta, TypeMeta};
 use super::{Fault, core_v1, yaml};
@@ -131,8 +130,7 @@ pub fn parse(text: &str) -> Result<Vec<Object>, Vec<Fault>> {
 
 /// The claims of an object of the original project's kind.
 fn rules(text: &str) -> Result<Vec<Object>, Vec<Fault>> {
-    let crd = api::nirmata::StaticEgressIP::crd();
-    let (meta, spec) = strict::<api::nirmata::StaticEgressIPSpec>(text, &crd)?;
+    let (meta, spec) = strict::<api::nirmata::StaticEgressIPSpec>(text)?;
     let names = meta.checked_name().and_then(|name| Ok((meta.checked_namespace()?, name)));
     let (namespace, name) = names.map_err(|error| faults(text, &[error]))?;
     let specs = nirmata::specs_from_api(name, &spec).map_err(|errors| faults(text, &errors))?;
@@ -152,7 +150,7 @@ fn first_line(text: &str) -> usize {
 fn ours(text: &str, kind: &str) -> Result<Object, Vec<Fault>> {
     match kind {
         "EgressPool" => {
-            let (meta, spec) = strict::<api::EgressPoolSpec>(text, &api::EgressPool::crd())?;
+            let (meta, spec) = strict::<api::EgressPoolSpec>(text)?;
             let pool = meta.no_namespace(kind).and_then(|()| meta.checked_name());
             let pool =
                 pool.map_err(|error| vec![error]).and_then(|name| pool_from_api(name, &spec));
@@ -160,8 +158,7 @@ fn ours(text: &str, kind: &str) -> Result<Object, Vec<Fault>> {
             Ok(Object::Pool(Box::new(spec), Box::new(pool)))
         }
         "StaticEgressIP" => {
-            let (meta, spec) =
-                strict::<api::StaticEgressIPSpec>(text, &api::StaticEgressIP::crd())?;
+            let (meta, spec) = strict::<api::StaticEgressIPSpec>(text)?;
             let names = meta.checked_name().and_then(|name| Ok((meta.checked_namespace()?, name)));
             let claim = names
                 .map_err(|error| vec![error])
@@ -170,8 +167,7 @@ fn ours(text: &str, kind: &str) -> Result<Object, Vec<Fault>> {
             Ok(Object::Claim(Box::new(spec), Box::new(claim)))
         }
         "ClusterStaticEgressIP" => {
-            let (meta, spec) =
-                strict::<api::ClusterStaticEgressIPSpec>(text, &api::ClusterStaticEgressIP::crd())?;
+            let (meta, spec) = strict::<api::ClusterStaticEgressIPSpec>(text)?;
             let claim = meta.no_namespace(kind).and_then(|()| meta.checked_name());
             let claim = claim
                 .map_err(|error| vec![error])
@@ -221,18 +217,14 @@ struct Manifest<S> {
     _status: IgnoredAny,
 }
 
-type Crd =
-    k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::CustomResourceDefinition;
-
-fn strict<S: DeserializeOwned>(text: &str, crd: &Crd) -> Result<(Meta, S), Vec<Fault>> {
+fn strict<S: DeserializeOwned>(text: &str) -> Result<(Meta, S), Vec<Fault>> {
     let read = yaml::read_strictly::<Manifest<S>>(text).map_err(|fault| vec![fault])?;
     let unknown: Vec<&String> =
         read.unknown.iter().filter(|path| !is_deliberately_ignored(path)).collect();
     if unknown.is_empty() {
         return Ok((read.value.metadata, read.value.spec));
     }
-    let schema = serde_json::to_value(crd).unwrap_or_default();
-    Err(unknown.iter().map(|path| unknown_field(text, path, &schema)).collect())
+    Err(unknown.iter().map(|path| unknown_field::<S>(text, path)).collect())
 }
 
 /// Parts that are known and not read are reported as untaken as well.
@@ -245,8 +237,8 @@ fn is_deliberately_ignored(path: &str) -> bool {
     }
 }
 
-fn unknown_field(text: &str, path: &str, crd: &Value) -> Fault {
-    let known = fields_beside(path, crd);
+fn unknown_field<S: DeserializeOwned>(text: &str, path: &str) -> Fault {
+    let known = fields_beside::<S>(path);
     let (_, name) = path.rsplit_once('.').unwrap_or(("", path));
     let remedy = if known.is_empty() {
         "remove it".to_owned()
@@ -257,30 +249,15 @@ fn unknown_field(text: &str, path: &str, crd: &Value) -> Fault {
     Fault::new(line, format!("{path}: there is no field {name}: {remedy}"))
 }
 
-/// The fields that the schema has where `path` ends.
-fn fields_beside(path: &str, crd: &Value) -> Vec<String> {
-    let parent = path.rsplit_once('.').map_or("", |(parent, _)| parent);
-    if parent == "metadata" {
-        return ["name", "namespace", "labels", "annotations"].map(str::to_owned).to_vec();
+/// The fields that there are where `path` ends.
+fn fields_beside<S: DeserializeOwned>(path: &str) -> Vec<&'static str> {
+    let (parent, _) = path.rsplit_once('.').unwrap_or_default();
+    match parent.split_once('.').unwrap_or((parent, "")) {
+        ("", _) => vec!["apiVersion", "kind", "metadata", "spec"],
+        ("metadata", "") => vec!["name", "namespace", "labels", "annotations"],
+        ("spec", below) => fields_at::<S>(below),
+        _ => Vec::new(),
     }
-    let mut schema = &crd["spec"]["versions"][0]["schema"]["openAPIV3Schema"];
-    for part in parent.split('.').filter(|part| !part.is_empty()) {
-        let (key, entry) = part.split_once('[').map_or((part, false), |(key, _)| (key, true));
-        schema = &schema["properties"][key];
-        if entry {
-            schema = &schema["items"];
-        }
-    }
-    let mut known: Vec<String> = schema["properties"]
-        .as_object()
-        .into_iter()
-        .flatten()
-        .map(|(key, _)| key.clone())
-        .collect();
-    if parent.is_empty() {
-        known = ["apiVersion", "kind", "metadata", "spec"].map(str::to_owned).to_vec();
-    }
-    known
 }
 
 fn faults(text: &str, errors: &[FieldError]) -> Vec<Fault> {

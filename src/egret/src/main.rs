@@ -6,15 +6,18 @@
 #![forbid(unsafe_code)]
 
 mod args;
+#[cfg(feature = "controller")]
 mod cloud;
 mod commands;
+mod features;
+#[cfg(feature = "plugin")]
 mod table;
 
 use std::process::ExitCode;
 
 use clap::Parser;
 
-use crate::args::{Args, Command};
+use crate::args::Args;
 
 /// The mistake is in what the person wrote.
 #[derive(Debug, thiserror::Error)]
@@ -23,15 +26,22 @@ pub(crate) struct Usage(pub(crate) String);
 
 fn main() -> ExitCode {
     // Before anything else: a CNI plugin has no arguments, and must not end by a signal.
+    #[cfg(feature = "node")]
     if egret_cni::is_called(std::env::args_os().next().as_deref()) {
         return ended(egret_cni::run().map_err(Into::into));
     }
-    let args = Args::parse();
-    if !matches!(args.command, Command::Cni) {
+    let args = match Args::try_parse() {
+        Ok(args) => args,
+        Err(error) => match features::unbuilt(&error) {
+            Some(text) => return ended(Err(Usage(text).into())),
+            None => error.exit(),
+        },
+    };
+    if !args.command.is_cni() {
         // `egret status | head` ends quietly, as other tools do.
         sigpipe::reset();
     }
-    ended(run(args.command))
+    ended(commands::run(args.command))
 }
 
 fn ended(result: anyhow::Result<()>) -> ExitCode {
@@ -41,30 +51,5 @@ fn ended(result: anyhow::Result<()>) -> ExitCode {
             eprintln!("egret: {error:#}");
             ExitCode::from(if error.is::<Usage>() { 2 } else { 1 })
         }
-    }
-}
-
-fn run(command: Command) -> anyhow::Result<()> {
-    match command {
-        Command::Init(args) => commands::init::run(&args),
-        Command::Controller(args) => commands::daemon::controller(args),
-        Command::Agent(args) => commands::daemon::agent(args),
-        Command::Standalone(args) => commands::daemon::standalone(args),
-        Command::Status(args) => commands::status::status(&args),
-        Command::Voters(args) => commands::voters::run(args),
-        Command::Explain(args) => commands::explain::run(&args),
-        Command::WhatIf(args) => commands::explain::what_if(&args),
-        Command::Drain(args) => commands::node::drain(&args),
-        Command::Uncordon(args) => commands::node::uncordon(&args),
-        Command::Move(args) => commands::address::move_to(&args),
-        Command::Pause(args) => commands::address::pause(&args, true),
-        Command::Resume(args) => commands::address::pause(&args, false),
-        Command::Release(args) => commands::address::release(&args),
-        Command::Uninstall(args) => commands::uninstall::run(&args),
-        Command::Crds => commands::check::crds(),
-        Command::Check(args) => commands::check::run(&args),
-        Command::Events(args) => commands::status::events(&args),
-        Command::Teardown(args) => commands::daemon::teardown(&args),
-        Command::Cni => Ok(egret_cni::run()?),
     }
 }

@@ -11,7 +11,7 @@ use crate::Usage;
 use crate::args::{MoveArgs, PoolArgs, ReleaseArgs};
 
 pub(crate) fn move_to(args: &MoveArgs) -> anyhow::Result<()> {
-    args.store.store().change(|snapshot| {
+    args.store.store()?.change(|snapshot| {
         let to = NodeName::from(args.to.strip_prefix("node/").unwrap_or(&args.to));
         let stored = find(snapshot, args.address)?;
         if !snapshot.egress_nodes.contains_key(&to) {
@@ -26,7 +26,7 @@ pub(crate) fn move_to(args: &MoveArgs) -> anyhow::Result<()> {
 }
 
 pub(crate) fn release(args: &ReleaseArgs) -> anyhow::Result<()> {
-    let store = args.store.store();
+    let store = args.store.store()?;
     refuse_wanted(&store.read()?, args)?;
     let fence = store.draw_fence()?;
     store.change(|snapshot| {
@@ -72,7 +72,7 @@ fn find(snapshot: &Snapshot, address: std::net::IpAddr) -> Result<&Stored<Egress
 
 pub(crate) fn pause(args: &PoolArgs, paused: bool) -> anyhow::Result<()> {
     let pool = PoolName::new(args.pool.strip_prefix("pool/").unwrap_or(&args.pool));
-    let store = args.store.store();
+    let store = args.store.store()?;
     let snapshot = store.read()?;
     if !snapshot.pools.contains_key(&pool) {
         let known: Vec<&str> = snapshot.pools.keys().map(PoolName::as_str).collect();

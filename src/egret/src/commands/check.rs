@@ -19,6 +19,7 @@ pub(crate) fn run(args: &CheckArgs) -> anyhow::Result<()> {
     Ok(())
 }
 
+#[cfg(feature = "kubernetes")]
 /// Prints what `kubectl apply` needs before anything else of Egret's.
 pub(crate) fn crds() -> anyhow::Result<()> {
     print!("{}", egret_api::crds_yaml()?);

@@ -13,7 +13,7 @@ use crate::Usage;
 use crate::args::NodeArgs;
 
 pub(crate) fn drain(args: &NodeArgs) -> anyhow::Result<()> {
-    let store = args.store.store();
+    let store = args.store.store()?;
     let node = name(args);
     set_drain(&store, &node, true)?;
     println!("{node} is drained: what it holds moves, and it is given nothing new");
@@ -26,7 +26,7 @@ pub(crate) fn drain(args: &NodeArgs) -> anyhow::Result<()> {
 
 pub(crate) fn uncordon(args: &NodeArgs) -> anyhow::Result<()> {
     let node = name(args);
-    set_drain(&args.store.store(), &node, false)?;
+    set_drain(&args.store.store()?, &node, false)?;
     println!("{node} is taken back: it may hold addresses again");
     Ok(())
 }

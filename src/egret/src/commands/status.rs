@@ -9,7 +9,7 @@ use egret_runtime::clock::SystemClock;
 use serde::Serialize;
 
 use super::output;
-use super::store::{Store, block_on};
+use super::store::Store;
 use crate::args::{StatusArgs, StoreArgs};
 use crate::table::Table;
 
@@ -138,7 +138,7 @@ fn troubles(snapshot: &Snapshot) -> Vec<Broken> {
 }
 
 pub(crate) fn status(args: &StatusArgs) -> anyhow::Result<()> {
-    let answer = Answer::of(&args.store.store().read()?);
+    let answer = Answer::of(&args.store.store()?.read()?);
     output::print(args.output, &answer, |answer| {
         println!("{}", answer.summary());
         if !args.short {
@@ -195,12 +195,12 @@ fn truth(value: bool) -> String {
 }
 
 pub(crate) fn events(args: &StoreArgs) -> anyhow::Result<()> {
-    let store = args.store();
+    let store = args.store()?;
     let found = match &store {
         Store::Directory(directory) => egret_state::events(directory)?,
-        Store::Kubernetes { .. } => block_on(async {
-            let state = store.kubernetes(egret_state::kubernetes::View::Reader)?;
-            Ok(state.events().await?)
+        #[cfg(feature = "kubernetes")]
+        Store::Kubernetes(api) => super::store::block_on(async {
+            Ok(api.open(egret_state::kubernetes::View::Reader)?.events().await?)
         })?,
     };
     let now = SystemClock.now();

@@ -14,12 +14,12 @@ use crate::Usage;
 use crate::args::UninstallArgs;
 
 pub(crate) fn run(args: &UninstallArgs) -> anyhow::Result<()> {
-    let store = args.store.store();
-    if let Store::Directory(_) = store {
+    let store = args.store.store()?;
+    let Store::Kubernetes(api) = &store else {
         let text = "a directory of manifests has no installation: stop the processes, run `egret \
                     teardown` on every node and delete the directory";
         return Err(Usage(text.to_owned()).into());
-    }
+    };
     let snapshot = store.read()?;
     tell(&snapshot);
     if !args.yes {
@@ -30,7 +30,7 @@ pub(crate) fn run(args: &UninstallArgs) -> anyhow::Result<()> {
         wait_until_clean(&store, args)?;
     }
     block_on(async {
-        let state = store.kubernetes(View::Reader)?;
+        let state = api.open(View::Reader)?;
         println!("stopping the controller");
         state.stop_controller().await?;
         delete(&state).await?;

@@ -13,7 +13,7 @@ use crate::args::{VotersAction, VotersArgs};
 use crate::table::Table;
 
 pub(crate) fn run(args: VotersArgs) -> anyhow::Result<()> {
-    let store = args.store.store();
+    let store = args.store.store()?;
     match args.action {
         None => output::print(args.output, &Answer::of(&store.read()?), show),
         Some(VotersAction::Reset { old_voters_are_stopped }) => {

@@ -1,0 +1,88 @@
+//! What the metrics of a node's agent say of a pod's traffic.
+
+use egret_core::explain::Explanation;
+use egret_core::model::NodeName;
+use egret_state::kubernetes::View;
+
+use crate::commands::store::{Api, block_on};
+
+pub(super) fn read(api: &Api, explanation: &Explanation) -> Vec<(&'static str, String)> {
+    let read = block_on(async {
+        let state = api.open(View::Reader)?;
+        Ok(state.agent_metrics(&explanation.node).await?)
+    });
+    match read {
+        Ok(metrics) => measured(&metrics, explanation),
+        Err(error) => vec![("in use", format!("not known: {error:#}"))],
+    }
+}
+
+fn measured(metrics: &str, explanation: &Explanation) -> Vec<(&'static str, String)> {
+    let node = &explanation.node;
+    let mut lines = Vec::new();
+    if let Some(address) = explanation.address {
+        let connections = sample(metrics, "egret_connections", &address.to_string()).unwrap_or(0.0);
+        lines.push(("in use", format!("{connections} connections of {node} leave with it")));
+    }
+    let holder = explanation.holding.as_ref().map(|holding| &holding.node);
+    if let Some(holder) = holder.filter(|holder| *holder != node) {
+        let heard = match sample(metrics, "egret_peer_silence_seconds", holder.as_str()) {
+            Some(seconds) => format!("{node} has heard {holder} {seconds:.1} s ago"),
+            None => {
+                format!("{node} has never heard {holder}: is UDP 5480 and 5481 open between them?")
+            }
+        };
+        lines.push(("path", heard));
+    }
+    lines.push(("drops", drops_in(metrics, node)));
+    lines
+}
+
+/// The value of a metric whose only label has this value.
+fn sample(metrics: &str, name: &str, label: &str) -> Option<f64> {
+    metrics.lines().find_map(|line| {
+        let (labels, value) = line.strip_prefix(name)?.strip_prefix('{')?.split_once("} ")?;
+        let (_, found) = labels.split_once('=')?;
+        (found.trim_matches('"') == label).then(|| value.trim().parse().ok())?
+    })
+}
+
+/// The counters of dropped packets in a scrape that are not zero.
+fn drops_in(metrics: &str, node: &NodeName) -> String {
+    let counts = metrics.lines().filter_map(|line| {
+        let rest = line.strip_prefix("egret_director_drops_total{reason=\"")?;
+        let (reason, count) = rest.split_once("\"}")?;
+        let count = count.trim();
+        (count != "0").then(|| format!("{count} {reason}"))
+    });
+    let counts: Vec<String> = counts.collect();
+    match counts.is_empty() {
+        true => format!("none on {node} since its agent's rules are there"),
+        false => format!("{} on {node}; see docs/operations.md", counts.join(", ")),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_what_was_dropped_is_told() {
+        let metrics = "# TYPE egret_director_drops counter\n\
+                       egret_director_drops_total{reason=\"no_block\"} 12\n\
+                       egret_director_drops_total{reason=\"unknown_pod\"} 0\n\
+                       egret_packets_total{reason=\"steered\"} 9\n";
+        let node = NodeName::from("node-2");
+        assert!(drops_in(metrics, &node).starts_with("12 no_block on node-2"));
+        assert!(drops_in("", &node).starts_with("none on node-2"));
+    }
+
+    #[test]
+    fn a_sample_is_found_by_its_label() {
+        let metrics = "# TYPE egret_connections gauge\n\
+                       egret_connections{address=\"203.0.113.17\"} 12.0\n\
+                       egret_connections{address=\"2001:db8::1\"} 3.0\n";
+        assert_eq!(sample(metrics, "egret_connections", "2001:db8::1"), Some(3.0));
+        assert_eq!(sample(metrics, "egret_connections", "203.0.113.1"), None);
+    }
+}

@@ -1,0 +1,32 @@
+use anyhow::Context as _;
+use egret_state::kubernetes::{Connection, KubernetesState, Options, View};
+
+use crate::args::KubernetesArgs;
+
+/// The Kubernetes API.
+#[derive(Clone, Debug)]
+pub(crate) struct Api {
+    /// How to reach it.
+    connection: Connection,
+    /// Where Egret is installed.
+    system_namespace: String,
+}
+
+impl KubernetesArgs {
+    pub(super) fn api(&self) -> Api {
+        let connection =
+            Connection { kubeconfig: self.kubeconfig.clone(), context: self.context.clone() };
+        Api { connection, system_namespace: self.system_namespace.clone() }
+    }
+}
+
+impl Api {
+    /// A state over the API.
+    pub(crate) fn open(&self, view: View) -> anyhow::Result<KubernetesState> {
+        let options = Options {
+            system_namespace: self.system_namespace.clone(),
+            ..Options::new(self.connection.clone(), view)
+        };
+        KubernetesState::open(options).context("cannot reach the Kubernetes API")
+    }
+}

@@ -1,0 +1,177 @@
+//! What this build can do, and what it says of the rest.
+
+use std::sync::LazyLock;
+
+use clap::error::{ContextKind, ContextValue, ErrorKind};
+
+/// A feature of this crate.
+struct Feature {
+    name: &'static str,
+    built: bool,
+    /// What a build without it is without.
+    what: &'static str,
+    /// The commands that need it.
+    commands: &'static [&'static str],
+    /// The flags that only a build with it has.
+    flags: &'static [&'static str],
+}
+
+const FEATURES: [Feature; 6] = [
+    Feature {
+        name: "node",
+        built: cfg!(feature = "node"),
+        what: "the agent",
+        commands: &["agent", "standalone", "teardown", "cni"],
+        flags: &[],
+    },
+    Feature {
+        name: "controller",
+        built: cfg!(feature = "controller"),
+        what: "the controller",
+        commands: &["controller", "standalone"],
+        flags: &[],
+    },
+    Feature {
+        name: "plugin",
+        built: cfg!(feature = "plugin"),
+        what: "the commands for people",
+        commands: &[
+            "status",
+            "voters",
+            "explain",
+            "what-if",
+            "drain",
+            "uncordon",
+            "move",
+            "pause",
+            "resume",
+            "release",
+            "uninstall",
+            "events",
+        ],
+        flags: &[],
+    },
+    Feature {
+        name: "kubernetes",
+        built: cfg!(feature = "kubernetes"),
+        what: "Kubernetes",
+        commands: &["crds", "uninstall"],
+        flags: &["--kubeconfig", "--context", "--system-namespace"],
+    },
+    Feature { name: "aws", built: cfg!(feature = "aws"), what: "AWS", commands: &[], flags: &[] },
+    Feature {
+        name: "layout-next",
+        built: cfg!(feature = "layout-next"),
+        what: "the next layout of the pinned maps",
+        commands: &[],
+        flags: &[],
+    },
+];
+
+/// What `egret --version` says.
+pub(crate) fn version() -> &'static str {
+    static VERSION: LazyLock<String> = LazyLock::new(|| {
+        let built = FEATURES.iter().filter(|feature| feature.built);
+        let built: Vec<&str> = built.map(|feature| feature.name).collect();
+        let built = if built.is_empty() { "none".to_owned() } else { built.join(", ") };
+        format!("{}\nfeatures: {built}", env!("CARGO_PKG_VERSION"))
+    });
+    &VERSION
+}
+
+/// What to say where `error` is about something that this build was made without.
+pub(crate) fn unbuilt(error: &clap::Error) -> Option<String> {
+    let (context, of): (_, fn(&Feature) -> &[&str]) = match error.kind() {
+        ErrorKind::InvalidSubcommand => {
+            (ContextKind::InvalidSubcommand, |feature| feature.commands)
+        }
+        ErrorKind::UnknownArgument => (ContextKind::InvalidArg, |feature| feature.flags),
+        _ => return None,
+    };
+    let ContextValue::String(named) = error.get(context)? else { return None };
+    let missing = FEATURES.iter().filter(|feature| !feature.built);
+    let missing = missing.filter(|feature| of(feature).contains(&named.as_str()));
+    sentence(missing.collect())
+}
+
+/// The same, where a command needs the feature of this name after all.
+#[cfg_attr(
+    all(feature = "node", feature = "kubernetes"),
+    expect(dead_code, reason = "this build has what a command may need")
+)]
+pub(crate) fn missing(name: &str) -> String {
+    let missing = FEATURES.iter().filter(|feature| feature.name == name).collect();
+    sentence(missing).unwrap_or_default()
+}
+
+fn sentence(missing: Vec<&Feature>) -> Option<String> {
+    let (what, names): (Vec<&str>, Vec<&str>) =
+        missing.into_iter().map(|feature| (feature.what, feature.name)).unzip();
+    (!names.is_empty()).then(|| {
+        format!(
+            "this egret was built without {}: build it with --features {}",
+            what.join(" and "),
+            names.join(",")
+        )
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::{CommandFactory as _, Parser as _};
+
+    use super::*;
+    use crate::args::Args;
+
+    /// What is said of a command line that does not parse.
+    fn said(line: &str) -> Option<String> {
+        let error = Args::try_parse_from(line.split(' ')).unwrap_err();
+        unbuilt(&error)
+    }
+
+    #[test]
+    fn what_is_not_built_is_named_with_the_remedy() {
+        for feature in FEATURES.iter().filter(|feature| !feature.built) {
+            for command in feature.commands {
+                let said = said(&format!("egret {command} --any thing")).unwrap();
+                assert!(said.contains(feature.what), "{said}");
+                let (_, remedy) = said.split_once("build it with --features ").unwrap();
+                assert!(remedy.split(',').any(|name| name == feature.name), "{said}");
+            }
+        }
+        if cfg!(all(feature = "plugin", not(feature = "kubernetes"))) {
+            let sentence =
+                "this egret was built without Kubernetes: build it with --features kubernetes";
+            for line in ["egret status --kubeconfig a", "egret status --kubeconfig=a", "egret crds"]
+            {
+                assert_eq!(said(line).as_deref(), Some(sentence), "{line}");
+            }
+        }
+    }
+
+    #[test]
+    fn what_is_misspelt_stays_so() {
+        assert_eq!(said("egret initt"), None);
+        assert_eq!(said("egret init --manifest a"), None);
+    }
+
+    /// Each command is there exactly where the features that it needs are.
+    #[test]
+    fn commands_are_those_of_the_features() {
+        let command = Args::command();
+        for name in FEATURES.iter().flat_map(|feature| feature.commands) {
+            let mut needed = FEATURES.iter().filter(|feature| feature.commands.contains(name));
+            let there = command.get_subcommands().any(|found| found.get_name() == *name);
+            assert_eq!(there, needed.all(|feature| feature.built), "{name}");
+        }
+    }
+
+    #[test]
+    fn the_version_lists_the_features() {
+        let (_, listed) = version().split_once("features: ").unwrap();
+        for feature in &FEATURES {
+            let found = listed.split(", ").any(|name| name == feature.name);
+            assert_eq!(found, feature.built, "{}", feature.name);
+        }
+    }
+}

@@ -64,7 +64,7 @@ pub fn frozen(bench: &mut Bench) -> Result<()> {
         }
         let last = stage.passage(*address, &old, frozen).last_packet;
         let after = last.map(|at| at.millis_after(frozen));
-        println!("    {address}: last packet {after:?} ms after the freeze");
+        egret_lab::note!("    {address}: last packet {after:?} ms after the freeze");
     }
     let stale = stage.answers.announcements(frozen).into_iter().find(|a| a.mac == mac);
     ensure!(stale.is_none(), "the frozen node announced {stale:?}");
@@ -89,7 +89,7 @@ pub fn rolling_restart(bench: &mut Bench) -> Result<()> {
     let report = alive(stage, &load, begun)?;
     ensure!(stage.answers.doubles(begun).is_empty(), "two answered one question");
     none_lost(&load, answered, "in a rolling restart")?;
-    println!("    longest stall {} ms", report.stall.as_millis());
+    egret_lab::note!("    longest stall {} ms", report.stall.as_millis());
     Ok(())
 }
 

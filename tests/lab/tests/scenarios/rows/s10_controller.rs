@@ -29,7 +29,7 @@ pub fn run(bench: &mut Bench) -> Result<()> {
     stage.lab.remove_manifest("late.yaml")?;
     bound?;
     let took = Stamp::now().millis_after(written);
-    println!("    served {took:.0} ms after it was written");
+    egret_lab::note!("    served {took:.0} ms after it was written");
     alive(stage, &load, begun)?;
     nothing_moved(stage, begun, &before)?;
     none_lost(&load, answered, "while controllers died")?;

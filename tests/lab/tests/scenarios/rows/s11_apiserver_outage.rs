@@ -40,7 +40,7 @@ pub fn partition(bench: &mut Bench) -> Result<()> {
     run_for(4000);
     for address in &moving {
         let passage = stage.passage(*address, &old, cut);
-        print!("{passage}");
+        egret_lab::note!("{passage}");
         let (last, announced) = (passage.last_packet, passage.announced);
         ensure!(last.is_none() || last < announced, "{address}: {last:?} after {announced:?}");
     }

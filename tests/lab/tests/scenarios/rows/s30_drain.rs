@@ -33,11 +33,11 @@ pub fn run(bench: &mut Bench) -> Result<()> {
         if let Some([a, b]) = change {
             let silent = b.first.since(a.last);
             ensure!(silent < Duration::from_secs(1), "nobody answered for {silent:?}");
-            println!("    {address}: nobody answered for {} ms", silent.as_millis());
+            egret_lab::note!("    {address}: nobody answered for {} ms", silent.as_millis());
         }
-        print!("{}", stage.passage(*address, &old, begun));
+        egret_lab::note!("{}", stage.passage(*address, &old, begun));
     }
-    println!("    longest stall {} ms", report.stall.as_millis());
+    egret_lab::note!("    longest stall {} ms", report.stall.as_millis());
     drop(load);
     stage.lab.ask(&["uncordon", &old])?;
     stage.await_planned(&old, crate::world::PATIENCE)

@@ -27,7 +27,7 @@ pub fn run(bench: &mut Bench) -> Result<()> {
     }
     ensure!(stage.answers.doubles(begun).is_empty(), "two answered one question");
     let report = load.report(begun);
-    println!("    longest stall {} ms", report.stall.as_millis());
+    egret_lab::note!("    longest stall {} ms", report.stall.as_millis());
     Ok(())
 }
 

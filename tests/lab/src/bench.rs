@@ -1,10 +1,14 @@
-//! Runs rows of scenarios, with the laboratory that they share, for test programs of their own.
+//! Runs rows of scenarios, with the laboratories that they share, for test programs of their own.
 //!
-//! State: the laboratory that rows share, made at the first row that wants it, and again after a
-//! row that has failed or had one of its own.
+//! Rows that want to be alone run first, one after another; the others run side by side in lanes, a
+//! thread each.
+//!
+//! State: each lane's laboratory, made at its first row that shares it, and again after a row that
+//! has failed or had one of its own.
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::process::ExitCode;
+use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Instant;
 
 use crate::clock::Stamp;
@@ -13,18 +17,71 @@ use crate::lab::Lab;
 use crate::stage::Stage;
 use anyhow::{Result, anyhow};
 
+mod note;
+mod plan;
+mod record;
+
+pub use note::note;
+use plan::{Needs, Options, Queue};
+use record::Done;
+
+/// The laboratory of [`Bench::stage`].
+const USUAL: &str = "usual";
+
 /// One row.
 #[derive(Debug)]
 pub struct Row<G = Lab> {
-    /// What the command line calls it.
-    pub name: &'static str,
-    /// What it does.
-    pub run: fn(&mut Bench<G>) -> Result<()>,
+    name: &'static str,
+    run: fn(&mut Bench<G>) -> Result<()>,
+    needs: Needs,
+}
+
+impl<G> Row<G> {
+    /// A row that judges a time or a rate, or stops what others share: nothing runs beside it.
+    #[must_use]
+    pub const fn alone(name: &'static str, run: fn(&mut Bench<G>) -> Result<()>) -> Self {
+        let needs = Needs { alone: true, shared: Some(USUAL), seconds: 10 };
+        Self { name, run, needs }
+    }
+
+    /// A row that waits with patience for what happens in its laboratory, or counts what must not:
+    /// it may run beside others.
+    #[must_use]
+    pub const fn beside(name: &'static str, run: fn(&mut Bench<G>) -> Result<()>) -> Self {
+        let needs = Needs { alone: false, shared: Some(USUAL), seconds: 10 };
+        Self { name, run, needs }
+    }
+
+    /// The same with a laboratory of its own ([`Bench::own`], or none of the bench's at all).
+    #[must_use]
+    pub const fn own(mut self) -> Self {
+        self.needs.shared = None;
+        self
+    }
+
+    /// The same with another shared laboratory, the one that it calls [`Bench::shared`] with.
+    #[must_use]
+    pub const fn shares(mut self, laboratory: &'static str) -> Self {
+        self.needs.shared = Some(laboratory);
+        self
+    }
+
+    /// The same where it runs about so many seconds instead of ten: what takes long begins early.
+    #[must_use]
+    pub const fn takes(mut self, seconds: u32) -> Self {
+        self.needs.seconds = seconds;
+        self
+    }
 }
 
 /// Where rows take place.
 #[derive(Debug)]
 pub struct Setting<G = Lab> {
+    /// What the file of times calls these rows: the environment variable `EGRET_TIMES` names it.
+    pub part: &'static str,
+    /// How many rows run side by side, where neither `--lanes` nor the environment variable
+    /// `EGRET_LANES` says it. One runs all rows in the order of the table.
+    pub lanes: usize,
     /// Makes the laboratory that rows share.
     pub make: fn() -> Result<Stage<G>>,
     /// Removes what killed processes have left.
@@ -33,11 +90,13 @@ pub struct Setting<G = Lab> {
     pub cleanup_own: fn(),
 }
 
-/// What rows share.
+/// What the rows of a lane share.
 #[derive(Debug)]
 pub struct Bench<G = Lab> {
     make: fn() -> Result<Stage<G>>,
     shared: Option<Stage<G>>,
+    /// Which of the shared laboratories it is.
+    name: Option<&'static str>,
     /// The laboratory is the present row's alone.
     alone: bool,
 }
@@ -46,11 +105,16 @@ pub struct Bench<G = Lab> {
 #[must_use]
 pub fn main<G: Ground>(all: &[Row<G>], setting: &Setting<G>) -> ExitCode {
     let words: Vec<String> = std::env::args().skip(1).collect();
-    let filters: Vec<&String> = words.iter().filter(|word| !word.starts_with('-')).collect();
-    let chosen =
-        |row: &&Row<G>| filters.is_empty() || filters.iter().any(|f| row.name.contains(*f));
-    let rows: Vec<&Row<G>> = all.iter().filter(chosen).collect();
-    if words.iter().any(|word| word == "--list") {
+    let lanes = std::env::var("EGRET_LANES").ok();
+    let options = match Options::parse(&words, lanes.as_deref(), setting.lanes) {
+        Ok(options) => options,
+        Err(error) => {
+            eprintln!("{error:#}");
+            return ExitCode::FAILURE;
+        }
+    };
+    let rows: Vec<&Row<G>> = all.iter().filter(|row| options.wants(row.name)).collect();
+    if options.list {
         for row in rows {
             println!("{}: test", row.name);
         }
@@ -60,62 +124,112 @@ pub fn main<G: Ground>(all: &[Row<G>], setting: &Setting<G>) -> ExitCode {
     if let Err(error) = (setting.cleanup)() {
         eprintln!("cleaning up after dead laboratories: {error:#}");
     }
-    println!("\nrunning {} rows", rows.len());
-    let mut bench = Bench { make: setting.make, shared: None, alone: false };
-    let (begun, mut failed) = (Instant::now(), Vec::new());
-    for row in &rows {
-        let (start, outcome) = (Instant::now(), run(row, &mut bench));
-        let seconds = start.elapsed().as_secs_f64();
-        match outcome {
-            Ok(()) => {
-                println!("row {} ... ok ({seconds:.1} s)", row.name);
-                if std::mem::take(&mut bench.alone) {
-                    bench.shared = None;
-                }
+    let begun = Instant::now();
+    let done = run_all(&rows, setting, options.lanes);
+    println!("{}", record::summary(&done, begun.elapsed().as_secs_f64()));
+    let good = done.iter().all(|row| row.error.is_none());
+    if good { ExitCode::SUCCESS } else { ExitCode::FAILURE }
+}
+
+/// What all lanes share.
+struct Lanes<'a, G> {
+    rows: &'a [&'a Row<G>],
+    setting: &'a Setting<G>,
+    queue: Mutex<Queue>,
+    done: Mutex<Vec<Done>>,
+}
+
+fn run_all<G: Ground>(rows: &[&Row<G>], setting: &Setting<G>, lanes: usize) -> Vec<Done> {
+    let needs: Vec<Needs> = rows.iter().map(|row| row.needs).collect();
+    let first = plan::one_by_one(&needs, lanes);
+    let queue = Queue::new(&needs, lanes);
+    let beside = match rows.len() - first.len() {
+        0 => String::new(),
+        count => format!(", {count} of them in {lanes} lanes"),
+    };
+    println!("\nrunning {} rows{beside}", rows.len());
+    let (queue, done) = (Mutex::new(queue), Mutex::new(Vec::new()));
+    let shared = Lanes { rows, setting, queue, done };
+    let mut bench = Bench::new(setting.make);
+    for at in first {
+        shared.run(at, &mut bench);
+    }
+    if !lock(&shared.queue).is_empty() {
+        note::keep_panics();
+        std::thread::scope(|scope| {
+            for lane in 1..lanes {
+                let shared = &shared;
+                scope.spawn(move || shared.work(lane, Bench::new(setting.make)));
             }
-            Err(error) => {
-                println!("row {} ... FAILED ({seconds:.1} s)\n    {error:#}", row.name);
-                bench.alone = false;
-                if let Some(stage) = bench.shared.take() {
-                    explain(&stage.lab);
-                }
-                failed.push((row.name, format!("{error:#}")));
-            }
+            shared.work(0, bench);
+        });
+    }
+    shared.done.into_inner().unwrap_or_else(PoisonError::into_inner)
+}
+
+impl<G: Ground> Lanes<'_, G> {
+    /// A lane: runs rows until none is left for it. An idle laboratory would take the others' time,
+    /// so it ends with the lane.
+    fn work(&self, lane: usize, mut bench: Bench<G>) {
+        note::keep();
+        loop {
+            let next = lock(&self.queue).take(lane, bench.name);
+            let Some(at) = next else { return };
+            self.run(at, &mut bench);
         }
     }
-    drop(bench);
-    let word = if failed.is_empty() { "ok" } else { "FAILED" };
-    let (good, bad) = (rows.len() - failed.len(), failed.len());
-    let seconds = begun.elapsed().as_secs_f64();
-    println!("\nresult: {word}. {good} passed; {bad} failed; {seconds:.1} s");
-    for (name, error) in &failed {
-        println!("    {name}: {error}");
+
+    fn run(&self, at: usize, bench: &mut Bench<G>) {
+        let row = self.rows[at];
+        if row.needs.shared != bench.name {
+            bench.clear();
+        }
+        let done = run(row, bench);
+        done.tell();
+        done.write(self.setting.part);
+        if let (Some(_), Some(stage)) = (&done.error, &bench.shared) {
+            explain(&stage.lab);
+        }
+        // In one call, which no other lane's comes between.
+        print!("{}", note::kept());
+        if done.error.is_some() || bench.alone {
+            bench.clear();
+        }
+        lock(&self.done).push(done);
     }
-    println!();
-    if failed.is_empty() { ExitCode::SUCCESS } else { ExitCode::FAILURE }
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 /// A machine that did not schedule a lease thread for this long may lose its leases: rows that say
 /// that nothing moves are then no judgement (they run again).
 const STALL_MS: f64 = 350.0;
 /// How often a row runs at most.
-const TRIES: u32 = 3;
+const TRIES: usize = 3;
 
-fn run<G: Ground>(row: &Row<G>, bench: &mut Bench<G>) -> Result<()> {
-    for number in 1.. {
+/// Runs a row, and again where it failed and the machine stalled.
+fn run<G: Ground>(row: &Row<G>, bench: &mut Bench<G>) -> Done {
+    let start = Instant::now();
+    let mut done = Done { name: row.name, ..Done::default() };
+    loop {
         let begun = Stamp::now();
         let outcome = once(row, bench);
-        let stalls =
-            bench.shared.as_ref().map_or(Vec::new(), |stage| stage.stalls(begun, STALL_MS));
-        let Err(error) = outcome else { return Ok(()) };
-        if stalls.is_empty() || number == TRIES {
-            return Err(error);
-        }
-        println!("    {}: again, since this machine stalled ({}): {error:#}", row.name, stalls[0]);
-        bench.alone = false;
-        bench.shared = None;
+        let stall = bench.shared.as_ref().and_then(|stage| stage.stall(begun));
+        done.stall = stall.filter(|(millis, _)| *millis > STALL_MS);
+        done.seconds = start.elapsed().as_secs_f64();
+        let Err(error) = outcome else { return done };
+        let error = format!("{error:#}");
+        let Some((millis, from)) = done.stall.as_ref().filter(|_| done.tries() < TRIES) else {
+            done.error = Some(error);
+            return done;
+        };
+        let why = format!("this machine stalled ({from}: {millis} ms): {error}");
+        crate::note!("    {}: again, since {why}", row.name);
+        done.again.push(why);
+        bench.clear();
     }
-    Ok(())
 }
 
 fn once<G>(row: &Row<G>, bench: &mut Bench<G>) -> Result<()> {
@@ -133,24 +247,35 @@ fn once<G>(row: &Row<G>, bench: &mut Bench<G>) -> Result<()> {
 /// directory, logs and store are copied there.
 pub fn explain(lab: &impl Ground) {
     if let Some(kept) = lab.keep() {
-        println!("    kept in {}", kept.display());
+        crate::note!("    kept in {}", kept.display());
     }
     for line in lab.diagnose() {
-        println!("    {line}");
+        crate::note!("    {line}");
     }
     for entry in lab.journal().noise().iter().rev().take(10) {
-        println!("    {entry}");
+        crate::note!("    {entry}");
     }
     let entries = lab.journal().entries(Stamp(0));
     for entry in entries.iter().rev().take(40).rev() {
         let fields: Vec<String> =
             entry.fields.iter().map(|(key, value)| format!("{key}={value}")).collect();
         let (at, from, event) = (entry.at, &entry.from, &entry.event);
-        println!("    {at} {from} {} {event} {}", entry.level, fields.join(" "));
+        crate::note!("    {at} {from} {} {event} {}", entry.level, fields.join(" "));
     }
 }
 
 impl<G> Bench<G> {
+    fn new(make: fn() -> Result<Stage<G>>) -> Self {
+        Self { make, shared: None, name: None, alone: false }
+    }
+
+    /// Removes the laboratory.
+    fn clear(&mut self) {
+        self.shared = None;
+        self.name = None;
+        self.alone = false;
+    }
+
     /// A laboratory for one row alone.
     pub fn own(&mut self, stage: Stage<G>) -> &mut Stage<G> {
         self.alone = true;
@@ -167,8 +292,24 @@ impl<G> Bench<G> {
     /// # Errors
     /// Where it cannot be built.
     pub fn stage(&mut self) -> Result<&mut Stage<G>> {
+        self.shared(USUAL, self.make)
+    }
+
+    /// The shared laboratory of that name, the same.
+    ///
+    /// # Errors
+    /// Where it cannot be built.
+    pub fn shared(
+        &mut self,
+        name: &'static str,
+        make: impl FnOnce() -> Result<Stage<G>>,
+    ) -> Result<&mut Stage<G>> {
+        if self.name != Some(name) {
+            self.clear();
+        }
         if self.shared.is_none() {
-            self.shared = Some((self.make)()?);
+            self.shared = Some(make()?);
+            self.name = Some(name);
         }
         self.shared.as_mut().ok_or_else(|| anyhow!("no laboratory"))
     }

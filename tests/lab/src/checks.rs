@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
 
-use crate::clock::Stamp;
+use crate::clock::{Stamp, wait_until};
 use crate::ground::Ground;
 use crate::load::{Load, LoadReport};
 use crate::stage::Stage;
@@ -49,6 +49,27 @@ pub fn alive(stage: &Stage<impl Ground>, load: &Load, since: Stamp) -> Result<Lo
     ensure!(ledger.right > 0, "the oracle saw nothing of the load");
     ensure!(ledger.wrong == 0, "{} wrong sources: {:?}", ledger.wrong, ledger.examples.first());
     Ok(report)
+}
+
+/// How many datagrams of a load have had no answer up to now.
+#[must_use]
+pub fn unanswered(load: &Load) -> u64 {
+    load.report(Stamp(0)).udp.unanswered
+}
+
+/// No datagram was lost since [`unanswered`] was `before`. One per stream may be under way at the
+/// moment of the count; where there are more, this process may not have been scheduled, and they have
+/// a second.
+///
+/// # Errors
+/// With how many were lost `when`.
+pub fn none_lost(load: &Load, before: u64, when: &str) -> Result<()> {
+    let streams = u64::try_from(load.report(Stamp(0)).udp.series)?;
+    let missing = || unanswered(load).saturating_sub(before);
+    let back = || (missing() <= streams).then_some(());
+    let lost = wait_until("an answer to every datagram", Duration::from_secs(1), back);
+    ensure!(lost.is_ok(), "{} datagrams lost {when}", missing());
+    Ok(())
 }
 
 /// Nobody but `holders` (one per address) answered since `since`.

@@ -1,6 +1,10 @@
 use std::collections::BTreeMap;
+use std::fs::File;
+use std::io::{self, Read, Seek, SeekFrom};
 use std::net::IpAddr;
+use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use anyhow::{Context, Result};
@@ -46,11 +50,22 @@ impl Entry {
     }
 }
 
-/// The logs of a laboratory's processes: JSON lines.
+/// The logs of a laboratory's processes: JSON lines. Every line is parsed once: whoever waits for one
+/// asks a hundred times a second.
 #[derive(Clone, Debug)]
 pub struct Journal {
     dir: PathBuf,
     layout: Layout,
+    logs: Arc<Mutex<BTreeMap<PathBuf, Log>>>,
+}
+
+/// What has been read of a log file.
+#[derive(Debug, Default)]
+struct Log {
+    inode: u64,
+    bytes: u64,
+    entries: Vec<Entry>,
+    noise: Vec<String>,
 }
 
 /// Where in the directory they are.
@@ -66,33 +81,35 @@ impl Journal {
     /// Reads the logs of `dir`, one file `NAME.log` per process.
     #[must_use]
     pub fn new(dir: PathBuf) -> Self {
-        Self { dir, layout: Layout::Flat }
+        Self { dir, layout: Layout::Flat, logs: Arc::default() }
     }
 
     /// Reads the logs of pods: `DIR/NODE/log` is what a kubelet calls its directory of pods' logs.
     /// What a container named `controller` says is from `controller`, else from its node.
     #[must_use]
     pub fn of_containers(dir: PathBuf) -> Self {
-        Self { dir, layout: Layout::Containers }
+        Self { dir, layout: Layout::Containers, logs: Arc::default() }
     }
 
     /// Everything that was written at `since` or later, in order. Lines that are no JSON are left
     /// out (see [`Journal::noise`]).
     #[must_use]
     pub fn entries(&self, since: Stamp) -> Vec<Entry> {
-        let mut all: Vec<Entry> = self
-            .lines()
-            .filter_map(|(from, line)| parse(&from, &line))
-            .filter(|entry| entry.at >= since)
-            .collect();
-        all.sort_by_key(|entry| entry.at);
-        all
+        self.select(|entry| entry.at >= since)
     }
 
     /// The entries with that `event`.
     #[must_use]
     pub fn events(&self, event: &str, since: Stamp) -> Vec<Entry> {
-        self.entries(since).into_iter().filter(|entry| entry.event == event).collect()
+        self.select(|entry| entry.at >= since && entry.event == event)
+    }
+
+    fn select(&self, accept: impl Fn(&Entry) -> bool) -> Vec<Entry> {
+        let logs = self.read();
+        let all = logs.values().flat_map(|log| &log.entries);
+        let mut all: Vec<Entry> = all.filter(|entry| accept(entry)).cloned().collect();
+        all.sort_by_key(|entry| entry.at);
+        all
     }
 
     /// Waits for an entry with that `event` that `accept` takes.
@@ -114,26 +131,22 @@ impl Journal {
     /// Lines that are no JSON: panics and what a library printed.
     #[must_use]
     pub fn noise(&self) -> Vec<String> {
-        let bad = self.lines().filter(|(_, line)| serde_json::from_str::<Value>(line).is_err());
-        bad.map(|(from, line)| format!("{from}: {line}")).collect()
+        self.read().values().flat_map(|log| log.noise.clone()).collect()
     }
 
-    fn lines(&self) -> impl Iterator<Item = (String, String)> {
-        let layout = self.layout;
-        self.files().into_iter().flat_map(move |(name, file)| {
-            let text = std::fs::read(file).unwrap_or_default();
-            let text = String::from_utf8_lossy(&text).into_owned();
-            // A last line without its end is still being written.
-            let whole = text.rfind('\n').map_or(0, |end| end + 1);
-            let lines = text[..whole].lines().map(|line| match layout {
-                Layout::Flat => (name.clone(), line.to_owned()),
-                // The runtime's own prefix: time, stream, and F for a full line.
-                Layout::Containers => {
-                    (name.clone(), line.splitn(4, ' ').nth(3).unwrap_or_default().to_owned())
-                }
-            });
-            lines.collect::<Vec<_>>()
-        })
+    /// Every log, up to now.
+    fn read(&self) -> MutexGuard<'_, BTreeMap<PathBuf, Log>> {
+        let mut logs = self.logs.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut old = std::mem::take(&mut *logs);
+        for (from, file) in self.files() {
+            let mut log = old.remove(&file).unwrap_or_default();
+            // What cannot be read (any more) says nothing.
+            if log.follow(&file, &from, self.layout).is_err() {
+                log = Log::default();
+            }
+            logs.insert(file, log);
+        }
+        logs
     }
 
     /// Every log file, and whose it is.
@@ -158,6 +171,47 @@ impl Journal {
     }
 }
 
+impl Log {
+    /// Reads what was written since the last time, or all where the file is another by now.
+    fn follow(&mut self, path: &Path, from: &str, layout: Layout) -> io::Result<()> {
+        let mut file = File::open(path)?;
+        let data = file.metadata()?;
+        if data.ino() != self.inode || data.len() < self.bytes {
+            *self = Self { inode: data.ino(), ..Self::default() };
+        }
+        if data.len() == self.bytes {
+            return Ok(());
+        }
+        let mut new = Vec::new();
+        file.seek(SeekFrom::Start(self.bytes))?;
+        file.read_to_end(&mut new)?;
+        // A last line without its end is still being written.
+        let whole = new.iter().rposition(|byte| *byte == b'\n').map_or(0, |end| end + 1);
+        for line in String::from_utf8_lossy(&new[..whole]).lines() {
+            self.take(from, layout.content(line));
+        }
+        self.bytes += u64::try_from(whole).unwrap_or_default();
+        Ok(())
+    }
+
+    fn take(&mut self, from: &str, line: &str) {
+        match serde_json::from_str(line) {
+            Ok(value) => self.entries.extend(parse(from, value)),
+            Err(_) => self.noise.push(format!("{from}: {line}")),
+        }
+    }
+}
+
+impl Layout {
+    /// A line without the runtime's own prefix: time, stream, and F for a full line.
+    fn content(self, line: &str) -> &str {
+        match self {
+            Self::Flat => line,
+            Self::Containers => line.splitn(4, ' ').nth(3).unwrap_or_default(),
+        }
+    }
+}
+
 /// What a directory holds, in order; nothing where it is none.
 fn list(dir: &Path) -> Vec<PathBuf> {
     let entries = std::fs::read_dir(dir).into_iter().flatten().flatten();
@@ -171,8 +225,8 @@ fn name(path: &Path) -> String {
 }
 
 /// Tolerant: fields may lie at the top or under `fields`, as tracing writes them by default.
-fn parse(from: &str, line: &str) -> Option<Entry> {
-    let Value::Object(mut top) = serde_json::from_str(line).ok()? else { return None };
+fn parse(from: &str, line: Value) -> Option<Entry> {
+    let Value::Object(mut top) = line else { return None };
     let at = top.remove("timestamp").or_else(|| top.remove("ts"))?;
     let at = rfc3339(at.as_str()?)?;
     if let Some(Value::Object(inner)) = top.remove("fields") {
@@ -214,12 +268,13 @@ mod tests {
     fn lines_are_read_flat_and_nested() {
         let flat = r#"{"timestamp":"2026-11-24T08:00:00.25Z","level":"INFO","event":"held","address":"203.0.113.17","epoch":3}"#;
         let nested = r#"{"timestamp":"2026-11-24T08:00:00.25Z","level":"INFO","fields":{"event":"took_over","silent_ms":"513"}}"#;
+        let parse = |from, line| super::parse(from, serde_json::from_str(line).unwrap());
         let flat = parse("gateway-1", flat).unwrap();
         assert_eq!((flat.event.as_str(), flat.at), ("held", Stamp(1_795_507_200_250_000_000)));
         assert_eq!(flat.address(), Some("203.0.113.17".parse().unwrap()));
         assert_eq!(flat.number("epoch"), Some(3.0));
         assert_eq!(parse("x", nested).unwrap().number("silent_ms"), Some(513.0));
-        assert_eq!(parse("x", "thread panicked"), None);
+        assert_eq!(parse("x", "\"thread panicked\""), None);
     }
 
     #[test]
@@ -241,6 +296,27 @@ mod tests {
             ("gateway-1".to_owned(), "controller".to_owned())
         );
         assert_eq!(journal.noise(), Vec::<String>::new());
+    }
+
+    #[test]
+    fn what_is_written_later_is_read_once_and_another_file_anew() {
+        let dir = tempfile::tempdir().unwrap();
+        let (file, journal) = (dir.path().join("x.log"), Journal::new(dir.path().to_owned()));
+        let line = |event: &str| {
+            format!("{{\"timestamp\":\"2026-11-24T08:00:00Z\",\"event\":\"{event}\"}}\n")
+        };
+        let said = || -> Vec<String> {
+            journal.entries(Stamp(0)).into_iter().map(|entry| entry.event).collect()
+        };
+        std::fs::write(&file, line("one") + "panicked\n" + &line("two")[..20]).unwrap();
+        assert_eq!(said(), ["one"]);
+        std::fs::write(&file, line("one") + "panicked\n" + &line("two")).unwrap();
+        assert_eq!(said(), ["one", "two"]);
+        assert_eq!(journal.noise(), ["x: panicked"]);
+        std::fs::write(&file, line("three")).unwrap();
+        assert_eq!((said(), journal.noise().len()), (vec!["three".to_owned()], 0));
+        std::fs::remove_file(&file).unwrap();
+        assert!(said().is_empty());
     }
 
     #[test]

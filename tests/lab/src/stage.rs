@@ -110,12 +110,13 @@ impl<G: Ground> Stage<G> {
         Passage::observe(&self.lab, oracles, address, from, begun)
     }
 
-    /// Every lease thread that was scheduled more than `millis` late since `since`, in words.
+    /// The longest that a lease thread was scheduled too late since `since`, in milliseconds, and
+    /// whose. (An agent says so from 100 ms on.)
     #[must_use]
-    pub fn stalls(&self, since: Stamp, millis: f64) -> Vec<String> {
-        let events = self.lab.journal().events("stall", since);
-        let late = events.iter().filter_map(|e| Some((&e.from, e.number("late_ms")?)));
-        late.filter(|(_, ms)| *ms > millis).map(|(from, ms)| format!("{from}: {ms} ms")).collect()
+    pub fn stall(&self, since: Stamp) -> Option<(f64, String)> {
+        let events = self.lab.journal().events("stall", since).into_iter();
+        let late = events.filter_map(|entry| Some((entry.number("late_ms")?, entry.from)));
+        late.max_by(|a, b| a.0.total_cmp(&b.0))
     }
 
     /// Nothing happened since `since` that must never happen: no wrong source, no question that

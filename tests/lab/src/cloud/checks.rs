@@ -149,12 +149,12 @@ pub fn tell(stage: &Stage<impl Ground>, load: &Load, begun: Stamp) -> Result<()>
     lines.sort();
     lines.dedup();
     for (at, what) in lines {
-        println!("    {:>8.0} ms   {what}", at.millis_after(begun));
+        crate::note!("    {:>8.0} ms   {what}", at.millis_after(begun));
     }
     let cloud = stage.lab.cloud()?;
     for (what, counted) in [("foreign", cloud.foreign()?), ("unmapped", cloud.unmapped()?)] {
         for ((node, source), count) in counted {
-            println!("    dropped as {what}: {count} packets of {node} from {source}");
+            crate::note!("    dropped as {what}: {count} packets of {node} from {source}");
         }
     }
     Ok(())

@@ -1,8 +1,8 @@
-//! The rows of the scenario table, in the laboratory, one after another.
+//! The rows of the scenario table, in laboratories.
 //!
-//! `cargo test -p egret-lab --test scenarios -- s01` runs the rows whose name contains `s01`.
-//! Rows run one at a time, and share a laboratory where they leave it as they found it: booting
-//! one costs T_max × 1.12 before the first grant.
+//! `cargo test -p egret-lab --test scenarios -- s01` runs the rows whose name contains `s01`;
+//! `--lanes 1` (or `EGRET_LANES=1`) runs them one at a time. They share a laboratory where they leave
+//! it as they found it: booting one costs T_max × 1.12 before the first grant.
 #![forbid(unsafe_code)]
 
 mod region;
@@ -13,8 +13,15 @@ use std::process::ExitCode;
 
 use egret_lab::bench::{self, Setting};
 
+/// Rows mostly wait: three laboratories take a third of two cores, and each more than half of one at
+/// times.
+const LANES: usize = 3;
+
 fn main() -> ExitCode {
     let make = || world::with_claim(world::usual().build()?);
     let (cleanup, cleanup_own) = (egret_lab::cleanup, egret_lab::cleanup_own);
-    bench::main(rows::ALL, &Setting { make, cleanup, cleanup_own })
+    bench::main(
+        rows::ALL,
+        &Setting { part: "laboratory", lanes: LANES, make, cleanup, cleanup_own },
+    )
 }

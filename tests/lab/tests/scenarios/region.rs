@@ -110,7 +110,7 @@ pub fn power_off(stage: &mut Stage, load: &Load) -> Result<(String, Stamp)> {
     let new = stage.await_successor(address(stage)?, &old, Duration::from_secs(15))?;
     await_attached(stage, &new)?;
     let report = lived(stage, load, off)?;
-    println!("    {old} → {new}: longest stall {} ms", report.stall.as_millis());
+    egret_lab::note!("    {old} → {new}: longest stall {} ms", report.stall.as_millis());
     tell(stage, load, off)?;
     Ok((new, off))
 }

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use anyhow::{Context, Result};
 pub use egret_lab::checks::{
-    BOUND, PATIENCE, alive, holder, holders, moved, nothing_moved, run_for,
+    BOUND, PATIENCE, alive, holder, holders, moved, none_lost, nothing_moved, run_for, unanswered,
 };
 use egret_lab::load::{Load, Plan};
 use egret_lab::{Ground, Lab, LabBuilder, PodSpec, Stage, Stamp, wait_until};

@@ -19,7 +19,7 @@ pub fn elastic(bench: &mut Bench) -> Result<()> {
     let stage = bench.own(public(&[Zone::A, Zone::A, Zone::B])?);
     let address = address(stage)?;
     let begun = names(&stage.lab.cloud()?.changes(Stamp(0))?);
-    println!("    until it serves: {}", begun.join(", "));
+    egret_lab::note!("    until it serves: {}", begun.join(", "));
     let own = |name: &String| [ASSIGN, ASSOCIATE].contains(&name.as_str());
     let egret: Vec<&String> = begun.iter().filter(|name| own(name)).collect();
     ensure!(egret.iter().filter(|name| **name == ASSOCIATE).count() == 1, "{egret:?}");
@@ -39,7 +39,7 @@ pub fn elastic(bench: &mut Bench) -> Result<()> {
     run_for(2 * u64::try_from(SCAN.as_millis())?);
     changed(stage, since, &[])?;
     let reads = stage.lab.cloud()?.calls(Stamp::now() - SCAN)?;
-    println!("    reads in {SCAN:?} at rest: {}", names(&reads).join(", "));
+    egret_lab::note!("    reads in {SCAN:?} at rest: {}", names(&reads).join(", "));
     drop(load);
     end(stage)
 }
@@ -55,8 +55,8 @@ fn end(stage: &Stage) -> Result<()> {
         (!left && !attached).then(Stamp::now)
     });
     let names = names(&cloud.changes(ended)?);
-    println!("    its end: {}", names.join(", "));
-    println!("    off after {:.0} ms", off?.millis_after(ended));
+    egret_lab::note!("    its end: {}", names.join(", "));
+    egret_lab::note!("    off after {:.0} ms", off?.millis_after(ended));
     let kept = stage.lab.objects("EgressAddress")?;
     ensure!(!kept.is_empty(), "it was free before the cloud had let go of it");
     Ok(())
@@ -84,7 +84,7 @@ pub fn drift(bench: &mut Bench) -> Result<()> {
     stage.lab.cloud()?.by_hand(&["disassociate", &address.to_string()])?;
     let seen = |entry: &egret_lab::Entry| entry.from == "controller";
     let told = stage.lab.journal().wait("Drifted", taken, SCAN + Duration::from_secs(5), seen)?;
-    println!(
+    egret_lab::note!(
         "    told after {:.0} ms: {}",
         told.at.millis_after(taken),
         told.text("message").unwrap_or_default()
@@ -93,7 +93,7 @@ pub fn drift(bench: &mut Bench) -> Result<()> {
     ensure!(holder(stage)? == old, "it was given to another");
     await_attached(stage, &old)?;
     let report = lived(stage, &load, taken)?;
-    println!("    longest stall {} ms", report.stall.as_millis());
+    egret_lab::note!("    longest stall {} ms", report.stall.as_millis());
     crate::region::tell(stage, &load, taken)?;
     let names = names(&stage.lab.cloud()?.changes(taken)?);
     ensure!(names.iter().filter(|name| *name == ASSOCIATE).count() == 1, "{names:?}");

@@ -52,7 +52,7 @@ pub fn planned(bench: &mut Bench) -> Result<()> {
         await_attached(stage, to)?;
         run_for(3000);
         let report = lived(stage, &load, begun)?;
-        println!("    {from} → {to}: longest stall {} ms", report.stall.as_millis());
+        egret_lab::note!("    {from} → {to}: longest stall {} ms", report.stall.as_millis());
         tell(stage, &load, begun)?;
         let names = names(&stage.lab.cloud()?.changes(begun)?);
         ensure!(names.len() <= 3, "{names:?}");
@@ -73,7 +73,7 @@ pub fn frozen(bench: &mut Bench) -> Result<()> {
     await_attached(stage, &new)?;
     run_for(8000);
     let report = lived(stage, &load, frozen)?;
-    println!("    {old} → {new}: longest stall {} ms", report.stall.as_millis());
+    egret_lab::note!("    {old} → {new}: longest stall {} ms", report.stall.as_millis());
     tell(stage, &load, frozen)?;
     ensure!(holder(stage)? == new, "{old} took it back");
     changed(stage, thawed, &[])

@@ -40,20 +40,20 @@ fn through(stage: &mut Stage, name: &str, weather: (&str, Value), words: &str) -
     stage.lab.cloud()?.weather(weather.0, &weather.1)?;
     let off = stage.lab.power_off(&old)?;
     let said = await_trouble(stage, words)?;
-    println!("    meanwhile: {said}");
+    egret_lab::note!("    meanwhile: {said}");
     std::thread::sleep(BAD.saturating_sub(Stamp::now().since(off)));
     let cloud = stage.lab.cloud()?;
     let calls = cloud.calls(off)?.len();
-    println!("    {calls} calls in {BAD:?}");
+    egret_lab::note!("    {calls} calls in {BAD:?}");
     ensure!(calls < 100, "{calls} calls in {BAD:?}");
     ensure!(holder(stage)? == old, "moved in bad weather");
     let cleared = Stamp::now();
     cloud.clear()?;
     let new = stage.await_successor(address(stage)?, &old, Duration::from_secs(20))?;
-    println!("    moved {} ms after the weather", Stamp::now().since(cleared).as_millis());
+    egret_lab::note!("    moved {} ms after the weather", Stamp::now().since(cleared).as_millis());
     await_attached(stage, &new)?;
     let report = lived(stage, &load, off)?;
-    println!("    {old} → {new}: longest stall {} ms", report.stall.as_millis());
+    egret_lab::note!("    {old} → {new}: longest stall {} ms", report.stall.as_millis());
     tell(stage, &load, cleared)?;
     changed(stage, cleared, &[ASSIGN])
 }
@@ -88,6 +88,6 @@ pub fn stale(bench: &mut Bench) -> Result<()> {
     ensure!(holder(stage)? == new, "it went on from {new}");
     changed(stage, off, &[ASSIGN])?;
     let report = lived(stage, &load, off)?;
-    println!("    afterwards: longest stall {} ms", report.stall.as_millis());
+    egret_lab::note!("    afterwards: longest stall {} ms", report.stall.as_millis());
     tell(stage, &load, off)
 }

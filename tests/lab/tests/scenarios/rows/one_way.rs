@@ -18,7 +18,7 @@ pub fn run(bench: &mut Bench) -> Result<()> {
         moved(stage, &old, &moving)?;
         run_for(4000);
         for address in &moving {
-            print!("{}", stage.passage(*address, &old, cut));
+            egret_lab::note!("{}", stage.passage(*address, &old, cut));
         }
         alive(stage, &load, cut)?;
         stage.check_invariants(cut)?;

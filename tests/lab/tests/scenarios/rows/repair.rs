@@ -54,7 +54,7 @@ fn hurt(stage: &mut Stage, name: &str, line: &str, strict: bool) -> Result<()> {
     wait_until("a packet after the repair", Duration::from_secs(5), again)?;
     let ledger = stage.sources.ledger(&name);
     let gap = ledger.examples.last().map_or(0.0, |wrong| wrong.at.millis_after(begun));
-    println!("    {name}: {} wrong, the last after {gap:.0} ms", ledger.wrong);
+    egret_lab::note!("    {name}: {} wrong, the last after {gap:.0} ms", ledger.wrong);
     ensure!(!strict || ledger.wrong == 0, "{name}: leaked {:?}", ledger.examples.first());
     if !strict {
         // The rules of the CNI went with ours.

@@ -30,9 +30,9 @@ pub fn poweroff(bench: &mut Bench) -> Result<()> {
         let passage = stage.passage(*address, &old, off);
         let gap = passage.gap();
         ensure!(gap.is_some_and(|gap| gap <= BOUND), "{address}: gap {gap:?}");
-        print!("{passage}");
+        egret_lab::note!("{passage}");
     }
-    println!("    longest stall {} ms", report.stall.as_millis());
+    egret_lab::note!("    longest stall {} ms", report.stall.as_millis());
     for (family, ping) in &pings {
         let gap = ping.longest_gap();
         ensure!(!ping.answered().is_empty(), "no echo over {} at all", family.name());
@@ -92,7 +92,7 @@ pub fn without_a_store(bench: &mut Bench) -> Result<()> {
     run_for(4000);
     let report = alive(stage, &load, off)?;
     stage.check_invariants(off)?;
-    println!("    longest stall {} ms", report.stall.as_millis());
+    egret_lab::note!("    longest stall {} ms", report.stall.as_millis());
     let new = holders(stage);
     stage.lab.join_store_everywhere();
     wait_until("the status names the new holders", PATIENCE, || {

@@ -2,10 +2,10 @@
 
 use std::time::Duration;
 
-use anyhow::{Result, ensure};
+use anyhow::Result;
 use egret_lab::{Ground, Stamp, wait_until};
 
-use crate::world::{alive, claim, holders, load, nothing_moved, run_for};
+use crate::world::{alive, claim, holders, load, none_lost, nothing_moved, run_for, unanswered};
 use egret_lab::bench::Bench;
 
 pub fn run(bench: &mut Bench) -> Result<()> {
@@ -13,7 +13,7 @@ pub fn run(bench: &mut Bench) -> Result<()> {
     let load = load(stage, "s10")?;
     run_for(500);
     let (begun, before) = (Stamp::now(), holders(stage));
-    let answered = load.report(Stamp(0)).udp.unanswered;
+    let answered = unanswered(&load);
     for _ in 0..3 {
         stage.lab.stop_controller(false)?;
         run_for(500);
@@ -27,13 +27,11 @@ pub fn run(bench: &mut Bench) -> Result<()> {
         stage.lab.recorded_holder(address)
     });
     stage.lab.remove_manifest("late.yaml")?;
-    println!("    served {:.0} ms after it was written", {
-        bound?;
-        Stamp::now().millis_after(written)
-    });
+    bound?;
+    let took = Stamp::now().millis_after(written);
+    egret_lab::note!("    served {took:.0} ms after it was written");
     alive(stage, &load, begun)?;
     nothing_moved(stage, begun, &before)?;
-    let lost = load.report(Stamp(0)).udp.unanswered.saturating_sub(answered);
-    ensure!(lost <= 4, "{lost} datagrams lost while controllers died");
+    none_lost(&load, answered, "while controllers died")?;
     stage.check_invariants(begun)
 }

@@ -1,10 +1,10 @@
 //! S11 and S15: the store is gone, for all or for the holder alone.
 
 use anyhow::{Result, ensure};
-use egret_lab::Stamp;
 
 use crate::world::{
-    PATIENCE, alive, back_from_cut, holder, holders, load, moved, nothing_moved, run_for,
+    PATIENCE, alive, back_from_cut, holder, holders, load, moved, none_lost, nothing_moved,
+    run_for, unanswered,
 };
 use egret_lab::bench::Bench;
 
@@ -13,15 +13,14 @@ pub fn outage(bench: &mut Bench) -> Result<()> {
     let stage = bench.stage()?;
     let load = load(stage, "s11")?;
     run_for(500);
-    let (before, answered) = (holders(stage), load.report(Stamp(0)).udp.unanswered);
+    let (before, answered) = (holders(stage), unanswered(&load));
     let begun = stage.lab.cut_store_everywhere()?;
     run_for(60_000);
     stage.lab.join_store_everywhere();
     run_for(5000);
     alive(stage, &load, begun)?;
     nothing_moved(stage, begun, &before)?;
-    let lost = load.report(Stamp(0)).udp.unanswered.saturating_sub(answered);
-    ensure!(lost <= 4, "{lost} datagrams lost while the store was away");
+    none_lost(&load, answered, "while the store was away")?;
     stage.check_invariants(begun)
 }
 
@@ -41,7 +40,7 @@ pub fn partition(bench: &mut Bench) -> Result<()> {
     run_for(4000);
     for address in &moving {
         let passage = stage.passage(*address, &old, cut);
-        print!("{passage}");
+        egret_lab::note!("{passage}");
         let (last, announced) = (passage.last_packet, passage.announced);
         ensure!(last.is_none() || last < announced, "{address}: {last:?} after {announced:?}");
     }

@@ -45,7 +45,7 @@ pub fn duplicates(bench: &mut Bench) -> Result<()> {
             let conditions = own["status"]["conditions"].as_array()?.clone();
             conditions.into_iter().find(|c| c["status"] == "False" && c["message"] != "")
         })?;
-        println!("    {name}: {}: {}", refused["reason"], refused["message"]);
+        egret_lab::note!("    {name}: {}: {}", refused["reason"], refused["message"]);
     }
     for (name, _) in wishes {
         stage.lab.remove_manifest(&format!("{name}.yaml"))?;

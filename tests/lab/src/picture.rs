@@ -12,6 +12,8 @@ use anyhow::{Context, Result, ensure};
 
 mod panel;
 mod svg;
+#[cfg(test)]
+mod tests;
 
 use crate::clock::Stamp;
 use crate::load::Series;
@@ -52,7 +54,7 @@ const WIDTH: f64 = 1280.0;
 const ROW: f64 = 390.0;
 const TOP: f64 = 84.0;
 const FOOT: f64 = 46.0;
-const SIDE: f64 = 104.0;
+const SIDE: f64 = 128.0;
 const RIGHT: f64 = 40.0;
 const GAP: f64 = 26.0;
 

@@ -78,3 +78,35 @@ fn what_files_name_is_there() {
     none("pages", citations::missing_pages(&files));
     none("rules and decisions", citations::numbers_without_page(&files));
 }
+
+fn read(path: &str) -> String {
+    std::fs::read_to_string(root().join(path)).unwrap_or_else(|error| panic!("{path}: {error}"))
+}
+
+/// The text between `before` and `after` in a file.
+fn between(path: &str, before: &str, after: &str) -> String {
+    let text = read(path);
+    let (_, rest) = text.split_once(before).unwrap_or_else(|| panic!("{path}: no `{before}`"));
+    rest.split_once(after).unwrap_or_else(|| panic!("{path}: no `{after}`")).0.to_owned()
+}
+
+#[test]
+fn the_readme_names_what_make_checks_before_it_starts() {
+    let script = "tests/prerequisites.sh";
+    let rust = between("rust-toolchain.toml", "channel = \"", "\"");
+    let go = between("tests/kubernetes/cluster/go.mod", "\ngo ", ".0\n");
+    let kernel = between(script, "kernel=", "\n");
+    let machine = |which: &str| {
+        let memory = between(script, &format!("{which}) memory="), " ");
+        let disk = between(script, &format!("{which}) memory={memory} disk="), " ");
+        format!("2, {memory} GiB, {disk} GiB |")
+    };
+    let readme = read("README.md");
+    let (demo, test) = (machine("  *"), machine("test"));
+    for fact in [&format!("Rust {rust} "), &format!(" {go} or later"), &format!("Linux {kernel} ")]
+        .into_iter()
+        .chain([&demo, &test])
+    {
+        assert!(readme.contains(fact.as_str()), "README.md does not say `{fact}`");
+    }
+}

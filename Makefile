@@ -5,6 +5,19 @@ SHELL := /bin/bash
 .SHELLFLAGS := -euo pipefail -c
 .DEFAULT_GOAL := help
 CARGO_FLAGS := --locked
+.NOTPARALLEL:
+# sudo's PATH lacks what rustup and Go's archive install.
+export PATH := $(PATH):$(HOME)/.cargo/bin:/usr/local/go/bin
+ifdef SUDO_USER
+# Under `sudo -E make` nothing of root's stays in that person's home.
+ifneq ($(shell stat -c %u "$(HOME)"),0)
+export CARGO_HOME := $(CURDIR)/target/home/cargo
+export GOPATH := $(CURDIR)/target/home/go
+export GOCACHE := $(CURDIR)/target/home/go-build
+export npm_config_cache := $(CURDIR)/target/home/npm
+export PIP_CACHE_DIR := $(CURDIR)/target/home/pip
+endif
+endif
 # Always chosen together: each choice builds the shared dependencies with features of its own.
 SYSTEM := -p egret -p egret-lab -p egret-kubernetes
 # The demonstration does without EC2's SDK, which takes minutes to compile; tests have it.
@@ -41,18 +54,39 @@ figures: build ## measure failovers, planned moves, load at rest
 	@target/debug/egret-lab figures
 
 .PHONY: test
-test: setup check terraform aws-double unit lab kubernetes ## everything that CI runs
+test: ## everything that CI runs, with a table of what each part took
+	@tests/prerequisites.sh test
+	@tests/parts.sh setup format licences terraform aws-double unit lab kubernetes
+
+.PHONY: fresh
+fresh: ## make demo in a pristine Debian 12, as a newcomer (tests/fresh.sh COMMAND for another)
+	@tests/fresh.sh make demo
 
 .PHONY: check
-check: ## formatting, lints, licences
+check: format lint licences ## formatting, lints, licences
+
+.PHONY: format
+format:
 	@tests/setup.sh check
 	@tests/step.sh "rustfmt" cargo fmt --all --check
+
+# make test has no need of it: its builds lint what they compile.
+.PHONY: lint
+lint: setup
 	@tests/step.sh "clippy" cargo clippy $(CARGO_FLAGS) --workspace --features egret/aws --all-targets -- -D warnings
+
+.PHONY: licences
+licences:
+	@tests/setup.sh licences
 	@tests/step.sh "licences, bans, sources" cargo deny --locked check licenses bans sources
+
+# The suite's builds lint what they compile, so that lints cost no build of their own.
+unit lab kubernetes soak: export RUSTC_WORKSPACE_WRAPPER := $(CURDIR)/tests/lint.sh
 
 .PHONY: unit
 unit: setup-kubernetes setup-aws ## tests of values, of the kernel in namespaces, of the lease protocol, on an API server, on EC2's double
-	@cargo test $(CARGO_FLAGS) --workspace --exclude egret-lab --exclude egret-kubernetes --features egret/aws
+	@tests/setup.sh unit
+	@tests/unit.py $(CARGO_FLAGS) --workspace --exclude egret-lab --exclude egret-kubernetes --features egret/aws
 
 .PHONY: setup-aws
 setup-aws: ## install the EC2 that the AWS provider is tested against
@@ -100,7 +134,7 @@ soak: build cluster-image ## the long rows in full, failovers by the dozen, and 
 
 .PHONY: advisories
 advisories: ## known vulnerabilities of dependencies (needs the advisory database)
-	@tests/setup.sh check
+	@tests/setup.sh licences
 	@cargo deny --locked check advisories
 
 .PHONY: clean-lab

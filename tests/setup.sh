@@ -2,7 +2,8 @@
 # Installs what building and testing need on Debian 12, and nothing that is already there.
 #   tests/setup.sh              for the build and the laboratory
 #   tests/setup.sh unit         and what tests of single crates need
-#   tests/setup.sh check        and cargo-deny
+#   tests/setup.sh check        nothing but what formatting and lints need
+#   tests/setup.sh licences     cargo-deny alone
 #   tests/setup.sh kubernetes   and what a real cluster is made of, in target/kubernetes/bin
 #   tests/setup.sh aws          and the EC2 double's Python, in target/aws/venv
 #   tests/setup.sh terraform    only what the checks of terraform/aws need, in target/terraform
@@ -43,11 +44,11 @@ if [ "${#missing[@]}" -gt 0 ]; then
   tests/step.sh "install ${missing[*]}" apt-get install -y -qq --no-install-recommends "${missing[@]}"
 fi
 
-# Only `make check` needs it; unoptimized, it builds in a third of the time.
+# Unoptimized and without debug information, it builds in a third of the time.
 deny=0.20.2
-if [ "${1:-}" = check ] && [ "$(cargo deny --version 2>/dev/null)" != "cargo-deny $deny" ]; then
+if [ "${1:-}" = licences ] && [ "$(cargo deny --version 2>/dev/null)" != "cargo-deny $deny" ]; then
   tests/step.sh "install cargo-deny $deny" \
-    cargo install --quiet --locked --debug --force --version "$deny" cargo-deny
+    env CARGO_PROFILE_DEV_DEBUG=0 cargo install --locked --debug --force --version "$deny" cargo-deny
 fi
 
 if [ "${1:-}" = kubernetes ]; then
@@ -62,7 +63,7 @@ if [ "${1:-}" = aws ]; then
     rm -rf "$venv"
     python3 -m venv "$venv"
     tests/step.sh "install the EC2 double's Python" \
-      "$venv/bin/pip" install --quiet --disable-pip-version-check --no-deps --requirement "$list"
+      "$venv/bin/pip" install --disable-pip-version-check --no-deps --requirement "$list"
     # `python -m egret_ec2` from anywhere.
     site=$("$venv/bin/python" -c 'import sysconfig; print(sysconfig.get_path("purelib"))')
     realpath --relative-to="$site" tests/aws/double >"$site/egret_ec2.pth"

@@ -1,21 +1,29 @@
 #!/usr/bin/env bash
 # Runs a long step. On a terminal its output is shown; in a log one line says what it took, and the
-# output appears only where the step failed.
+# output appears only where the step failed. Where EGRET_TIMES names a file, a line there says what it took.
 set -uo pipefail
 name=$1
 shift
+begin=$(date +%s)
 if [ -t 1 ]; then
   echo "── $name"
-  exec "$@"
-fi
-log=$(mktemp)
-trap 'rm -f "$log"' EXIT
-begin=$(date +%s)
-if "$@" >"$log" 2>&1; then
-  echo "$name: ok, $(($(date +%s) - begin)) s"
+  status=0
+  "$@" || status=$?
 else
-  status=$?
-  cat "$log"
-  echo "$name: failed ($status) after $(($(date +%s) - begin)) s: $*"
+  log=$(mktemp)
+  trap 'rm -f "$log"' EXIT
+  status=0
+  "$@" >"$log" 2>&1 || status=$?
+fi
+seconds=$(($(date +%s) - begin))
+outcome=ok
+[ "$status" = 0 ] || outcome=FAILED
+if [ -n "${EGRET_TIMES:-}" ]; then
+  printf 'step\t%s\t%d\t1\t%s\n' "$name" "$seconds" "$outcome" >>"$EGRET_TIMES"
+fi
+if [ "$status" != 0 ]; then
+  [ -t 1 ] || cat "$log"
+  echo "$name: failed ($status) after $seconds s: $*"
   exit "$status"
 fi
+[ -t 1 ] || echo "$name: ok, $seconds s"

@@ -1,0 +1,52 @@
+#!/usr/bin/env bash
+# Runs targets of make one after another, stops at the first that fails, and says at the end what each took, with the
+# longest steps and rows, and every row that ran more than once.
+#
+#   tests/parts.sh check unit lab
+#
+# Each part, step and row is a line of EGRET_TIMES (default target/times.tsv), made anew: kind, name, seconds, how often
+# it ran, outcome.
+set -uo pipefail
+cd "$(dirname "$0")/.."
+export EGRET_TIMES=${EGRET_TIMES:-$PWD/target/times.tsv}
+longest=12
+
+table() {
+  awk -F '\t' -v longest="$longest" '
+    function line(name, seconds, note) { printf "  %-60s %6d s  %s\n", substr(name, 1, 60), seconds, note }
+    $1 == "part" { parts[++count] = $0; total += $3; next }
+    { others[++rest] = sprintf("%012.3f\t%s", $3, $0); if ($4 > 1) again[++repeated] = $0 }
+    END {
+      print "\nWhat each part took"
+      for (i = 1; i <= count; i++) { split(parts[i], f, "\t"); line(f[2], f[3], f[5] == "ok" ? "" : f[5]) }
+      line("in all", total, "")
+      print "\nThe longest steps and rows"
+      for (i = 2; i <= rest; i++) {
+        value = others[i]
+        for (j = i - 1; j > 0 && others[j] < value; j--) others[j + 1] = others[j]
+        others[j + 1] = value
+      }
+      for (i = 1; i <= rest && i <= longest; i++) {
+        split(others[i], f, "\t"); line(f[2] ": " f[3], f[4], f[6] == "ok" ? "" : f[6])
+      }
+      print "\nRun again after a stall of the machine: " (repeated ? "" : "none")
+      for (i = 1; i <= repeated; i++) {
+        split(again[i], f, "\t"); line(f[1] ": " f[2], f[3], f[4] " times, " f[5])
+      }
+    }' "$EGRET_TIMES"
+}
+
+mkdir -p "$(dirname "$EGRET_TIMES")"
+: >"$EGRET_TIMES"
+for part in "$@"; do
+  begin=$(date +%s)
+  echo "━━ make $part"
+  status=0
+  "${MAKE:-make}" --no-print-directory "$part" || status=$?
+  outcome=ok
+  [ "$status" = 0 ] || outcome=FAILED
+  printf 'part\t%s\t%d\t1\t%s\n' "make $part" "$(($(date +%s) - begin))" "$outcome" >>"$EGRET_TIMES"
+  if [ "$status" != 0 ]; then break; fi
+done
+table
+exit "$status"

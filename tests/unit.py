@@ -1,0 +1,103 @@
+#!/usr/bin/env python3
+"""Builds the tests that `cargo test` with the same arguments would run, and runs their programs side by side.
+
+    tests/unit.py --locked --workspace --features egret/aws
+
+cargo runs test programs one after another, and most of ours wait: for a kernel, a clock, an API server. (cargo-nextest
+does the same and takes longer to compile than it saves on a fresh machine.) What a program printed is shown where it
+failed; each has a line in EGRET_TIMES where that names a file. Documentation tests run at the end, by cargo.
+"""
+
+import concurrent.futures
+import json
+import os
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+SIDE_BY_SIDE = 3
+# A program that waits for something that never comes: the longest takes three minutes.
+LIMIT_S = 900
+
+
+def build(arguments: list[str]) -> list[dict]:
+    """The test programs as cargo names them, in its order."""
+    command = ["cargo", "test", "--no-run", "--message-format=json-render-diagnostics", *arguments]
+    done = subprocess.run(command, stdout=subprocess.PIPE, text=True, check=False)
+    if done.returncode != 0:
+        sys.exit(done.returncode)
+    messages = [json.loads(line) for line in done.stdout.splitlines()]
+    return [m for m in messages if m.get("executable") and m["profile"]["test"]]
+
+
+def name(message: dict) -> str:
+    package = Path(message["manifest_path"]).parent.name
+    target = message["target"]
+    return package if "lib" in target["kind"] else f"{package} {target['name']}"
+
+
+def run(message: dict) -> tuple[str, float, bool, str]:
+    """Name, seconds, whether it passed, and what it printed."""
+    folder = Path(message["manifest_path"]).parent
+    environment = os.environ | {"CARGO_MANIFEST_DIR": str(folder)}
+    begun = time.monotonic()
+    try:
+        done = subprocess.run(
+            [message["executable"]],
+            cwd=folder,
+            env=environment,
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+            errors="replace",
+            timeout=LIMIT_S,
+            check=False,
+        )
+        passed, said = done.returncode == 0, done.stdout
+    except subprocess.TimeoutExpired as error:
+        passed, said = False, f"{error.output or ''}\nended after {LIMIT_S} s"
+    return name(message), time.monotonic() - begun, passed, said
+
+
+def report(result: tuple[str, float, bool, str]) -> None:
+    program, seconds, passed, said = result
+    summary = [line for line in said.splitlines() if line.startswith("test result:")]
+    print(f"{program}: {' '.join(summary) or 'no test result'} ({seconds:.1f} s)", flush=True)
+    if not passed:
+        print(said, flush=True)
+    times = os.environ.get("EGRET_TIMES")
+    if times:
+        with open(times, "a", encoding="utf-8") as file:
+            file.write(f"tests\t{program}\t{seconds:.1f}\t1\t{'ok' if passed else 'FAILED'}\n")
+
+
+def documentation(arguments: list[str]) -> bool:
+    begun = time.monotonic()
+    done = subprocess.run(
+        ["cargo", "test", "--doc", *arguments], stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, check=False
+    )
+    report(("documentation", time.monotonic() - begun, done.returncode == 0, done.stdout))
+    return done.returncode == 0
+
+
+def main() -> None:
+    arguments = sys.argv[1:]
+    begun = time.monotonic()
+    programs = build(arguments)
+    print(f"tests: built in {time.monotonic() - begun:.0f} s, {len(programs)} programs", flush=True)
+    failed = []
+    with concurrent.futures.ThreadPoolExecutor(SIDE_BY_SIDE) as pool:
+        for done in concurrent.futures.as_completed([pool.submit(run, program) for program in programs]):
+            report(done.result())
+            if not done.result()[2]:
+                failed.append(done.result()[0])
+    if not documentation(arguments):
+        failed.append("documentation")
+    print(f"tests: {len(programs) + 1 - len(failed)} programs passed, {len(failed)} failed {', '.join(failed)}")
+    sys.exit(1 if failed else 0)
+
+
+if __name__ == "__main__":
+    main()

@@ -4,6 +4,7 @@ use std::net::IpAddr;
 use std::time::Duration;
 
 use anyhow::{Context, Result};
+use egret_lab::bench::Bench;
 use egret_lab::checks::run_for;
 pub use egret_lab::cloud::checks::{address, await_attached, changed, lived, load, names, tell};
 use egret_lab::cloud::checks::{await_voters, condition};
@@ -64,6 +65,37 @@ spec:
 pub fn build(gateways: &[Zone], outside: Outside) -> Result<Lab> {
     let region = Region { gateways: gateways.to_vec(), outside, ..Region::default() };
     usual().gateways(u8::try_from(gateways.len())?).cloud(region).build()
+}
+
+/// The region that rows share where one gateway is to have one successor, in its own subnet.
+pub const PAIR: &str = "two gateways of one zone";
+/// The region that rows share where there are both kinds of successors.
+pub const TRIO: &str = "two gateways of one zone and one of another";
+
+/// The region [`PAIR`], as a new one would be.
+pub fn pair(bench: &mut Bench) -> Result<&mut Stage> {
+    let stage = bench.shared(PAIR, || public(&[Zone::A, Zone::A]))?;
+    restore(stage)?;
+    Ok(stage)
+}
+
+/// The region [`TRIO`], the same.
+pub fn trio(bench: &mut Bench) -> Result<&mut Stage> {
+    let stage = bench.shared(TRIO, || public(&[Zone::A, Zone::A, Zone::B]))?;
+    restore(stage)?;
+    Ok(stage)
+}
+
+/// Good weather, power for all, as many voters as there will be, and an address that is attached.
+fn restore(stage: &mut Stage) -> Result<()> {
+    stage.lab.cloud()?.clear()?;
+    let all = stage.lab.nodes().iter();
+    let off: Vec<_> = all.filter(|node| !node.is_on()).map(|node| node.name.clone()).collect();
+    for name in off {
+        crate::world::back(stage, &name)?;
+    }
+    await_voters(stage)?;
+    await_attached(stage, &crate::world::holder(stage)?)
 }
 
 /// A claim for an Elastic IP that is found by its tag; attached, and seen outside.

@@ -28,6 +28,8 @@ mod upgrade;
 
 use egret_lab::bench::Row;
 
+use crate::region::{PAIR, TRIO};
+
 pub const ALL: &[Row] = &[
     Row::beside("laboratory_reaches_everything", laboratory::reaches_everything).own().takes(2),
     Row::beside("laboratory_oracles_can_fail", laboratory::oracles_can_fail).own().takes(2),
@@ -66,15 +68,19 @@ pub const ALL: &[Row] = &[
     Row::beside("no_block_yet", nodes::no_block_yet).own(),
     Row::beside("aws_elastic_ip", aws_attach::elastic).own().takes(50),
     Row::beside("aws_private_address", aws_attach::private_address).own().takes(25),
-    Row::beside("aws_holder_dies_within_subnet", aws_moves::death_within_subnet).own().takes(15),
+    Row::beside("aws_holder_dies_within_subnet", aws_moves::death_within_subnet)
+        .shares(PAIR)
+        .takes(15),
     Row::beside("aws_holder_dies_across_zones", aws_moves::death_across_zones).own().takes(28),
-    Row::beside("aws_planned_moves", aws_moves::planned).own().takes(25),
-    Row::beside("aws_frozen_agent", aws_moves::frozen).own().takes(15),
-    Row::beside("aws_drift", aws_attach::drift).own().takes(75),
-    Row::beside("s20_cloud_throttle", aws_weather::throttled).own().takes(29),
-    Row::beside("s21_cloud_fails_after_its_effect", aws_weather::fails_after).own().takes(30),
-    Row::beside("s22_cloud_eventual_consistency", aws_weather::stale).own().takes(30),
-    Row::beside("s23_cloud_api_down_during_failover", aws_weather::away).own().takes(20),
+    Row::beside("aws_planned_moves", aws_moves::planned).shares(TRIO).takes(25),
+    Row::beside("aws_frozen_agent", aws_moves::frozen).shares(TRIO).takes(15),
+    Row::beside("aws_drift", aws_attach::drift).shares(PAIR).takes(75),
+    Row::beside("s20_cloud_throttle", aws_weather::throttled).shares(PAIR).takes(29),
+    Row::beside("s21_cloud_fails_after_its_effect", aws_weather::fails_after)
+        .shares(PAIR)
+        .takes(30),
+    Row::beside("s22_cloud_eventual_consistency", aws_weather::stale).shares(PAIR).takes(30),
+    Row::beside("s23_cloud_api_down_during_failover", aws_weather::away).shares(PAIR).takes(20),
     Row::beside("s26_no_gateway_available", s26_no_gateway::run).own().takes(37),
     Row::beside("s05_director_node_death", s26_no_gateway::director_death).own().takes(31),
 ];

@@ -8,14 +8,14 @@ use egret_lab::cloud::Zone;
 use egret_lab::{Stage, Stamp, wait_until};
 
 use crate::region::{
-    ASSIGN, ASSOCIATE, address, await_attached, changed, lived, load, names, power_off, public,
-    tell,
+    ASSIGN, ASSOCIATE, address, await_attached, changed, lived, load, names, pair, power_off,
+    public, tell, trio,
 };
 use crate::world::{holder, run_for};
 
 /// To a gateway of its own subnet: one call.
 pub fn death_within_subnet(bench: &mut Bench) -> Result<()> {
-    let stage = bench.own(public(&[Zone::A, Zone::A])?);
+    let stage = pair(bench)?;
     let load = load(stage, "aws-death")?;
     let (_, off) = power_off(stage, &load)?;
     run_for(6000);
@@ -36,7 +36,7 @@ pub fn death_across_zones(bench: &mut Bench) -> Result<()> {
 
 /// `egret move`, within the subnet, to the other zone, and back.
 pub fn planned(bench: &mut Bench) -> Result<()> {
-    let stage = bench.own(public(&[Zone::A, Zone::A, Zone::B])?);
+    let stage = trio(bench)?;
     let load = load(stage, "aws-move")?;
     run_for(1000);
     let first = holder(stage)?;
@@ -62,7 +62,7 @@ pub fn planned(bench: &mut Bench) -> Result<()> {
 
 /// A false takeover: the agent of the holder is frozen for 5 s, its kernel goes on.
 pub fn frozen(bench: &mut Bench) -> Result<()> {
-    let stage = bench.own(public(&[Zone::A, Zone::A, Zone::B])?);
+    let stage = trio(bench)?;
     let load = load(stage, "aws-frozen")?;
     run_for(1000);
     let old = holder(stage)?;

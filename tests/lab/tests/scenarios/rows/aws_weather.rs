@@ -4,12 +4,11 @@ use std::time::Duration;
 
 use anyhow::{Result, ensure};
 use egret_lab::bench::Bench;
-use egret_lab::cloud::Zone;
 use egret_lab::{Stage, Stamp};
 use serde_json::{Value, json};
 
 use crate::region::{
-    ASSIGN, address, await_attached, await_trouble, changed, lived, load, names, power_off, public,
+    ASSIGN, address, await_attached, await_trouble, changed, lived, load, names, pair, power_off,
     tell,
 };
 use crate::world::{back, holder, run_for};
@@ -19,14 +18,14 @@ const BAD: Duration = Duration::from_secs(12);
 
 /// S20: every call is throttled while the holder dies.
 pub fn throttled(bench: &mut Bench) -> Result<()> {
-    let stage = bench.own(public(&[Zone::A, Zone::A])?);
+    let stage = pair(bench)?;
     let fields = json!({"next": 1_000_000});
     through(stage, "s20", ("throttle", fields), "RequestLimitExceeded")
 }
 
 /// S23: EC2 cannot be reached while the holder dies.
 pub fn away(bench: &mut Bench) -> Result<()> {
-    let stage = bench.own(public(&[Zone::A, Zone::A])?);
+    let stage = pair(bench)?;
     let fields = json!({"times": 1_000_000, "cut": true});
     through(stage, "s23", ("fail", fields), "attach 203.0.113.17")
 }
@@ -61,7 +60,7 @@ fn through(stage: &mut Stage, name: &str, weather: (&str, Value), words: &str) -
 /// S21: the call that moves the address takes effect and then fails, with an error and without an
 /// answer.
 pub fn fails_after(bench: &mut Bench) -> Result<()> {
-    let stage = bench.own(public(&[Zone::A, Zone::A])?);
+    let stage = pair(bench)?;
     for cut in [false, true] {
         let load = load(stage, if cut { "s21-cut" } else { "s21-error" })?;
         let fields = json!({"action": ASSIGN, "after": true, "cut": cut});
@@ -80,7 +79,7 @@ pub fn fails_after(bench: &mut Bench) -> Result<()> {
 
 /// S22: descriptions show what was 5 s ago: nothing goes to and fro.
 pub fn stale(bench: &mut Bench) -> Result<()> {
-    let stage = bench.own(public(&[Zone::A, Zone::A])?);
+    let stage = pair(bench)?;
     let load = load(stage, "s22")?;
     stage.lab.cloud()?.weather("lag", &json!({"seconds": 5}))?;
     let (new, off) = power_off(stage, &load)?;

@@ -5,12 +5,14 @@
 #   tests/setup.sh check        nothing but what formatting and lints need
 #   tests/setup.sh licences     cargo-deny alone
 #   tests/setup.sh kubernetes   and what a real cluster is made of, in target/kubernetes/bin
+#   tests/setup.sh oldest       and the oldest API server that is maintained, in target/kubernetes/oldest
 #   tests/setup.sh aws          and the EC2 double's Python, in target/aws/venv
 #   tests/setup.sh terraform    only what the checks of terraform/aws need, in target/terraform
 set -euo pipefail
 cd "$(dirname "$0")/.."
 case "${1:-}" in
   check | kubernetes) tests/prerequisites.sh "$1" ;;
+  oldest) tests/prerequisites.sh kubernetes ;;
   *) tests/prerequisites.sh demo ;;
 esac
 if [ "${1:-}" = terraform ]; then exec tests/terraform/setup.sh; fi
@@ -51,9 +53,10 @@ if [ "${1:-}" = licences ] && [ "$(cargo deny --version 2>/dev/null)" != "cargo-
     env CARGO_PROFILE_DEV_DEBUG=0 cargo install --locked --debug --force --version "$deny" cargo-deny
 fi
 
-if [ "${1:-}" = kubernetes ]; then
-  tests/kubernetes/build.sh
-fi
+case "${1:-}" in
+  kubernetes) tests/kubernetes/build.sh ;;
+  oldest) tests/kubernetes/build.sh oldest ;;
+esac
 
 # The versions are exact, so what is installed is right as long as the list has not changed.
 if [ "${1:-}" = aws ]; then

@@ -23,11 +23,6 @@ is_oldest() { complete "$oldest" "$pins_oldest" kube-apiserver; }
 what=${1:-bin}
 if "is_$what"; then exit 0; fi
 
-if ! command -v go >/dev/null; then
-  need=$(sed -n 's/^go //p' tests/kubernetes/cluster/go.mod)
-  echo "Go $need or later is missing: install it (https://go.dev/doc/install), then run make again." >&2
-  exit 2
-fi
 # What `kubectl version` and a chart's `kubeVersion` go by; a build of the module knows no tag of its own.
 kubernetes() { # module, output, programs
   local module=tests/kubernetes/$1 package=k8s.io/component-base/version version major minor flags verbose

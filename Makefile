@@ -20,8 +20,13 @@ endif
 endif
 # Always chosen together: each choice builds the shared dependencies with features of its own.
 SYSTEM := -p egret -p egret-lab -p egret-kubernetes
-# The demonstration does without EC2's SDK, which takes minutes to compile; tests have it.
+# Neither demonstration has EC2's SDK, which takes minutes to compile; tests have it.
 TESTED := $(SYSTEM) --features egret/aws
+# What the laboratory's demonstration runs: no Kubernetes.
+LABORATORY := --no-default-features --features egret/node,egret/controller,egret/plugin
+# Builds that have less than the default, each of which must compile without warnings.
+FEATURES := node controller plugin kubernetes layout-next node,controller,plugin node,kubernetes \
+	controller,kubernetes plugin,kubernetes
 KUBERNETES_TESTS := $(wildcard tests/kubernetes/tests/*.rs) \
 	$(patsubst %/main.rs,%,$(wildcard tests/kubernetes/tests/*/main.rs))
 export EGRET ?= $(CURDIR)/target/debug/egret
@@ -45,13 +50,34 @@ build-next: setup
 	@cp target/debug/egret target/debug/egret-next
 	@tests/step.sh "build" cargo build $(CARGO_FLAGS) $(TESTED)
 
+# A demonstration's binary has fewer features than the tests'. It is moved away, so that nothing takes
+# it for theirs: cargo puts the one that it is asked for back into target/debug, built anew or not.
+.PHONY: build-demo
+build-demo: setup
+	@tests/step.sh "build" cargo build $(CARGO_FLAGS) -p egret -p egret-lab $(LABORATORY)
+	@rm -rf target/demo/laboratory && mkdir -p target/demo/laboratory
+	@mv target/debug/egret target/demo/laboratory/egret
+
 .PHONY: demo
-demo: build ## claim an address, power off its gateways, show what the outside saw
+demo: export EGRET := $(CURDIR)/target/demo/laboratory/egret
+demo: build-demo ## claim an address, power off its gateways, show what the outside saw
 	@target/debug/egret-lab demo
 
 .PHONY: figures
-figures: build ## measure failovers, planned moves, load at rest
+figures: export EGRET := $(CURDIR)/target/demo/laboratory/egret
+figures: build-demo ## measure failovers, planned moves, load at rest
 	@target/debug/egret-lab figures
+
+.PHONY: features
+features: ## every choice of the binary's features compiles; what needs no Kubernetes works without
+	@for features in $(FEATURES); do \
+		tests/step.sh "features $$features" cargo clippy $(CARGO_FLAGS) -p egret --all-targets \
+			--no-default-features --features "$$features" -- -D warnings; \
+	done
+	@tests/step.sh "types without Kubernetes" \
+		cargo clippy $(CARGO_FLAGS) -p egret-api -p egret-state --no-default-features -- -D warnings
+	@tests/step.sh "tests without Kubernetes" \
+		cargo test $(CARGO_FLAGS) -p egret -p egret-api -p egret-state $(LABORATORY)
 
 .PHONY: test
 test: ## everything that CI runs, with a table of what each part took
@@ -126,7 +152,12 @@ kubernetes: cluster-image setup-aws ## the chart, the kinds and the scenarios on
 		$(foreach test,$(KUBERNETES_TESTS),--test $(basename $(notdir $(test))))
 
 .PHONY: demo-kubernetes
-demo-kubernetes: cluster-image ## the demonstration on a real Kubernetes cluster, with the chart
+demo-kubernetes: export EGRET := $(CURDIR)/target/demo/kubernetes/egret
+demo-kubernetes: setup-kubernetes ## the demonstration on a real Kubernetes cluster, with the chart
+	@tests/step.sh "build" cargo build $(CARGO_FLAGS) -p egret -p egret-kubernetes
+	@rm -rf target/demo/kubernetes && mkdir -p target/demo/kubernetes
+	@mv target/debug/egret target/demo/kubernetes/egret
+	@EGRET_BINARY=target/demo/kubernetes/egret tests/image.sh
 	@target/debug/egret-kubernetes demo
 
 .PHONY: soak

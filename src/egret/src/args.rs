@@ -59,13 +59,13 @@ pub(crate) enum Command {
     Init(DirectoryArgs),
     /// Run the controller: bind addresses, plan owners and standbys, grant port blocks.
     #[cfg(feature = "controller")]
-    Controller(ControllerCommand),
+    Controller(Box<ControllerCommand>),
     /// Run the agent of one node: steer its pods, carry addresses, vote.
     #[cfg(feature = "node")]
-    Agent(AgentCommand),
+    Agent(Box<AgentCommand>),
     /// Run controller and agent on one host over a directory of manifests.
     #[cfg(all(feature = "node", feature = "controller"))]
-    Standalone(StandaloneCommand),
+    Standalone(Box<StandaloneCommand>),
     #[cfg(feature = "plugin")]
     #[command(flatten)]
     People(PeopleCommand),

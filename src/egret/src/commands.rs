@@ -32,11 +32,11 @@ pub(crate) fn run(command: Command) -> anyhow::Result<()> {
     match command {
         Command::Init(args) => init::run(&args),
         #[cfg(feature = "controller")]
-        Command::Controller(args) => daemon::controller(args),
+        Command::Controller(args) => daemon::controller(*args),
         #[cfg(feature = "node")]
-        Command::Agent(args) => daemon::agent(args),
+        Command::Agent(args) => daemon::agent(*args),
         #[cfg(all(feature = "node", feature = "controller"))]
-        Command::Standalone(args) => daemon::standalone(args),
+        Command::Standalone(args) => daemon::standalone(*args),
         #[cfg(feature = "plugin")]
         Command::People(command) => people(command),
         #[cfg(feature = "kubernetes")]

@@ -95,10 +95,13 @@ pub(crate) fn unbuilt(error: &clap::Error) -> Option<String> {
 }
 
 /// The same, where a command needs the feature of this name after all.
-#[cfg_attr(
-    all(feature = "node", feature = "kubernetes"),
-    expect(dead_code, reason = "this build has what a command may need")
-)]
+#[cfg(any(
+    all(feature = "plugin", not(feature = "node")),
+    all(
+        any(feature = "node", feature = "controller", feature = "plugin"),
+        not(feature = "kubernetes")
+    )
+))]
 pub(crate) fn missing(name: &str) -> String {
     let missing = FEATURES.iter().filter(|feature| feature.name == name).collect();
     sentence(missing).unwrap_or_default()

@@ -69,7 +69,7 @@ figures: build-demo ## measure failovers, planned moves, load at rest
 	@target/debug/egret-lab figures
 
 .PHONY: features
-features: ## every choice of the binary's features compiles; what needs no Kubernetes works without
+features: setup ## every choice of the binary's features compiles; what needs no Kubernetes works without
 	@for features in $(FEATURES); do \
 		tests/step.sh "features $$features" cargo clippy $(CARGO_FLAGS) -p egret --all-targets \
 			--no-default-features --features "$$features" -- -D warnings; \
@@ -82,7 +82,7 @@ features: ## every choice of the binary's features compiles; what needs no Kuber
 .PHONY: test
 test: ## everything that CI runs, with a table of what each part took
 	@tests/prerequisites.sh test
-	@tests/parts.sh setup format licences terraform aws-double unit lab kubernetes
+	@tests/parts.sh setup format licences terraform aws-double unit features lab kubernetes
 
 .PHONY: fresh
 fresh: ## make demo in a pristine Debian 12, as a newcomer (tests/fresh.sh COMMAND for another)
@@ -107,7 +107,7 @@ licences:
 	@tests/step.sh "licences, bans, sources" cargo deny --locked check licenses bans sources
 
 # The suite's builds lint what they compile, so that lints cost no build of their own.
-unit lab kubernetes soak: export RUSTC_WORKSPACE_WRAPPER := $(CURDIR)/tests/lint.sh
+unit features lab kubernetes soak: export RUSTC_WORKSPACE_WRAPPER := $(CURDIR)/tests/lint.sh
 
 .PHONY: unit
 unit: setup-kubernetes setup-aws ## tests of values, of the kernel in namespaces, of the lease protocol, on an API server, on EC2's double

@@ -76,6 +76,10 @@ lab: build-next setup-aws ## scenarios in the laboratory
 setup-kubernetes: ## build what a real cluster is made of (target/kubernetes/bin)
 	@tests/setup.sh kubernetes
 
+.PHONY: setup-oldest
+setup-oldest: ## build the oldest API server that is maintained (target/kubernetes/oldest)
+	@tests/setup.sh oldest
+
 .PHONY: cluster-image
 cluster-image: setup-kubernetes build-next ## images for the tests on real Kubernetes: this one, and the next pin layout
 	@EGRET_BINARY=target/debug/egret-next EGRET_TAG=next tests/image.sh
@@ -92,9 +96,10 @@ demo-kubernetes: cluster-image ## the demonstration on a real Kubernetes cluster
 	@target/debug/egret-kubernetes demo
 
 .PHONY: soak
-soak: build cluster-image ## the long rows in full, failovers by the dozen, and the long model check
+soak: build cluster-image setup-oldest ## the long rows, failovers by the dozen, the oldest API server, the long model check
 	@target/debug/egret-lab soak
 	@EGRET_SOAK=1 cargo test $(CARGO_FLAGS) $(TESTED) --test cluster -- s11_ s24_first_packet_of
+	@cargo test $(CARGO_FLAGS) $(TESTED) --test api_server --test chart --test crds -- --ignored
 	@target/debug/egret-kubernetes figures
 	@cargo run $(CARGO_FLAGS) --release -p egret-model -- check --long
 

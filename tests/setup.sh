@@ -4,12 +4,14 @@
 #   tests/setup.sh unit         and what tests of single crates need
 #   tests/setup.sh check        and cargo-deny
 #   tests/setup.sh kubernetes   and what a real cluster is made of, in target/kubernetes/bin
+#   tests/setup.sh oldest       and the oldest API server that is maintained, in target/kubernetes/oldest
 #   tests/setup.sh aws          and the EC2 double's Python, in target/aws/venv
 #   tests/setup.sh terraform    only what the checks of terraform/aws need, in target/terraform
 set -euo pipefail
 cd "$(dirname "$0")/.."
 case "${1:-}" in
   check | kubernetes) tests/prerequisites.sh "$1" ;;
+  oldest) tests/prerequisites.sh kubernetes ;;
   *) tests/prerequisites.sh demo ;;
 esac
 if [ "${1:-}" = terraform ]; then exec tests/terraform/setup.sh; fi
@@ -50,9 +52,10 @@ if [ "${1:-}" = check ] && [ "$(cargo deny --version 2>/dev/null)" != "cargo-den
     cargo install --quiet --locked --debug --force --version "$deny" cargo-deny
 fi
 
-if [ "${1:-}" = kubernetes ]; then
-  tests/kubernetes/build.sh
-fi
+case "${1:-}" in
+  kubernetes) tests/kubernetes/build.sh ;;
+  oldest) tests/kubernetes/build.sh oldest ;;
+esac
 
 # The versions are exact, so what is installed is right as long as the list has not changed.
 if [ "${1:-}" = aws ]; then

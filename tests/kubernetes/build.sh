@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
-# Builds the programs of a Kubernetes cluster, and helm, into target/kubernetes/bin, and the API server of the oldest
-# version that is maintained into target/kubernetes/oldest. Builds nothing where the files that pin their versions are
-# those of the last build; cold, it takes eight minutes on two cores.
+# Builds the programs of a Kubernetes cluster, and helm, into target/kubernetes/bin; as `build.sh oldest` the API server
+# of the oldest version that is maintained, into target/kubernetes/oldest. Builds nothing where the files that pin their
+# versions are those of the last build; cold, each takes minutes on two cores.
 set -euo pipefail
 cd "$(dirname "$0")/../.."
 
@@ -21,7 +21,8 @@ complete() { # folder, stamp, programs
 }
 is_bin() { complete "$bin" "$pins_bin" "${programs[@]}" etcd helm; }
 is_oldest() { complete "$oldest" "$pins_oldest" kube-apiserver; }
-if is_bin && is_oldest; then exit 0; fi
+what=${1:-bin}
+if "is_$what"; then exit 0; fi
 
 if ! command -v go >/dev/null; then
   need=$(sed -n 's/^go //p' tests/kubernetes/cluster/go.mod)
@@ -38,14 +39,14 @@ kubernetes() { # module, output, programs
   tests/step.sh "build Kubernetes $version" \
     go build -C "$module" -trimpath -ldflags "$flags" -o "$2/" "${@:3}"
 }
-if ! is_bin; then
+if [ "$what" = bin ]; then
   kubernetes cluster "$bin" "${programs[@]/#/k8s.io/kubernetes/cmd/}"
   tests/step.sh "build etcd" go build -C tests/kubernetes/cluster -trimpath -ldflags '-s -w' -o "$bin/etcd" .
   tests/step.sh "build helm $helm" \
     env GOBIN="$bin" go install -trimpath -ldflags '-s -w' "helm.sh/helm/v4/cmd/helm@$helm"
   echo "$pins_bin" >"$bin/.pins"
 fi
-if ! is_oldest; then
+if [ "$what" = oldest ]; then
   kubernetes oldest "$oldest" k8s.io/kubernetes/cmd/kube-apiserver
   echo "$pins_oldest" >"$oldest/.pins"
 fi

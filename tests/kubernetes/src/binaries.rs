@@ -17,7 +17,8 @@ pub fn repository() -> &'static Path {
 /// Where it is not there, with the sentence that says how to build it.
 pub fn binary(name: &str) -> Result<PathBuf> {
     let named = std::env::var_os("EGRET_KUBERNETES_BIN").map(PathBuf::from);
-    built(named.unwrap_or_else(|| repository().join("target/kubernetes/bin")).join(name))
+    let folder = named.unwrap_or_else(|| repository().join("target/kubernetes/bin"));
+    built(folder.join(name), "kubernetes")
 }
 
 /// `kube-apiserver` of the oldest version that is still maintained, for
@@ -26,13 +27,13 @@ pub fn binary(name: &str) -> Result<PathBuf> {
 /// # Errors
 /// Where it is not there, with the sentence that says how to build it.
 pub fn oldest_api_server() -> Result<PathBuf> {
-    built(repository().join("target/kubernetes/oldest/kube-apiserver"))
+    built(repository().join("target/kubernetes/oldest/kube-apiserver"), "oldest")
 }
 
-fn built(path: PathBuf) -> Result<PathBuf> {
+fn built(path: PathBuf, with: &str) -> Result<PathBuf> {
     ensure!(
         path.is_file(),
-        "no {}: build it with `tests/setup.sh kubernetes` (needs root and Go)",
+        "no {}: build it with `tests/setup.sh {with}` (needs root and Go)",
         path.display()
     );
     Ok(path)

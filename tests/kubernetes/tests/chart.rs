@@ -5,6 +5,7 @@
 mod chart {
     mod agents;
     mod objects;
+    mod oldest;
     mod people;
     mod world;
 }

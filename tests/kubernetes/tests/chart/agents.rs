@@ -26,27 +26,24 @@ fn patch_status(agent: &Kubectl, what: &str, name: &str, status: &str) -> Output
         .unwrap()
 }
 
-/// With two nodes and policies in force.
-fn worlds() -> [World; 2] {
-    let worlds = World::old_and_new(&[]);
-    for world in &worlds {
-        for name in ["node-1", "node-2"] {
-            world.add_node(name);
-        }
-        let agent = world.agent("node-1");
-        let other = node("node-2", "", "");
-        let try_it = ["create", "--dry-run=server", "-f", "-"];
-        world.await_policies(|| agent.feed(&try_it, &other).unwrap());
+/// Adds two nodes, and waits until the policies are in force.
+pub(crate) fn ready(world: World) -> World {
+    for name in ["node-1", "node-2"] {
+        world.add_node(name);
     }
-    worlds
+    let agent = world.agent("node-1");
+    let other = node("node-2", "", "");
+    let try_it = ["create", "--dry-run=server", "-f", "-"];
+    world.await_policies(|| agent.feed(&try_it, &other).unwrap());
+    world
 }
 
 #[test]
 fn an_agent_makes_and_writes_its_own_node_only() {
-    worlds().iter().for_each(its_own_node_only);
+    its_own_node_only(&ready(World::new(&[])));
 }
 
-fn its_own_node_only(world: &World) {
+pub(crate) fn its_own_node_only(world: &World) {
     let (one, two) = (world.agent("node-1"), world.agent("node-2"));
     let unbound = world.account("egret-agent", None);
     refused(&create_node(&unbound, "node-1", "", ""), "the agent's token names no node");
@@ -109,10 +106,10 @@ fn holding(node: &str, counter: u32, more: &str) -> String {
 
 #[test]
 fn an_agent_says_only_that_it_holds_what_the_plan_gives_it() {
-    worlds().iter().for_each(what_the_plan_gives_it_only);
+    what_the_plan_gives_it_only(&ready(World::new(&[])));
 }
 
-fn what_the_plan_gives_it_only(world: &World) {
+pub(crate) fn what_the_plan_gives_it_only(world: &World) {
     let (one, two) = (world.agent("node-1"), world.agent("node-2"));
     let unbound = world.account("egret-agent", None);
     world.admin().apply(ADDRESS).unwrap();
@@ -160,10 +157,10 @@ fn what_the_plan_gives_it_only(world: &World) {
 
 #[test]
 fn an_agent_reads_what_it_needs_and_writes_nothing_else() {
-    worlds().iter().for_each(nothing_else);
+    nothing_else(&ready(World::new(&[])));
 }
 
-fn nothing_else(world: &World) {
+pub(crate) fn nothing_else(world: &World) {
     let agent = world.agent("node-1");
     let may = |verb: &str, what: &str| {
         let asked = agent.output(&["auth", "can-i", verb, what, "-A"]).unwrap();
@@ -208,10 +205,10 @@ fn event(reporter: &str, node: &str) -> String {
 
 #[test]
 fn an_agents_events_bear_its_nodes_name() {
-    worlds().iter().for_each(events_in_its_own_name);
+    events_in_its_own_name(&ready(World::new(&[])));
 }
 
-fn events_in_its_own_name(world: &World) {
+pub(crate) fn events_in_its_own_name(world: &World) {
     let (one, two) = (world.agent("node-1"), world.agent("node-2"));
     let create = |agent: &Kubectl, object: &str| {
         agent.feed(&["create", "-f", "-", "--validate=false"], object).unwrap()

@@ -198,6 +198,7 @@ fn the_largest_objects_are_within_the_budget() {
 
 /// Its CEL has fewer functions, and its estimates of costs are others.
 #[test]
+#[ignore = "make soak builds the oldest API server and runs this"]
 fn the_oldest_maintained_api_server_says_the_same() {
     let program = Some(oldest_api_server().unwrap());
     let options = ApiServerOptions { program, ..ApiServerOptions::default() };

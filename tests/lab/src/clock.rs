@@ -52,7 +52,8 @@ impl fmt::Display for Stamp {
     }
 }
 
-/// Asks every 10 ms until there is an answer.
+/// Asks every 10 ms until there is an answer, and less often where the question itself takes time: a
+/// process that is started for each must not keep a CPU busy while others work.
 ///
 /// # Errors
 /// After `limit`, with `what` in the sentence.
@@ -63,13 +64,15 @@ pub fn wait_until<T>(
 ) -> anyhow::Result<T> {
     let begun = Instant::now();
     loop {
+        let asked = Instant::now();
         if let Some(answer) = ask() {
             return Ok(answer);
         }
         if begun.elapsed() > limit {
             anyhow::bail!("{what}: not within {:.1} s", limit.as_secs_f64());
         }
-        std::thread::sleep(Duration::from_millis(10));
+        let pause = asked.elapsed().min(Duration::from_millis(500));
+        std::thread::sleep(pause.max(Duration::from_millis(10)));
     }
 }
 

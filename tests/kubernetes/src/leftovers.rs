@@ -54,7 +54,11 @@ fn remove_where(doomed: impl Fn(u32) -> bool) -> Result<Vec<String>> {
 fn remove(dir: &Path) -> Result<()> {
     crate::cgroup::remove(&dir.file_name().unwrap_or_default().to_string_lossy())?;
     kill_at(dir);
-    std::fs::remove_dir_all(dir).with_context(|| dir.display().to_string())
+    match std::fs::remove_dir_all(dir) {
+        // Several that start at once find the same, and another was first.
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(()),
+        other => other.with_context(|| dir.display().to_string()),
+    }
 }
 
 /// Kills every process that works in `dir` or whose command line names something below it, and

@@ -63,11 +63,6 @@ pub fn knock(pod: &str, to: SocketAddr, count: u8) {
     });
 }
 
-/// How many datagrams had no answer; one per stream may be under way at the moment of the count.
-pub fn unanswered(load: &Load) -> u64 {
-    load.report(Stamp(0)).udp.unanswered
-}
-
 /// Nothing of Egret is in a worker's kernel.
 pub fn clean(stage: &Stage, worker: &str) -> Result<()> {
     let worker = stage.lab.worker(worker)?;

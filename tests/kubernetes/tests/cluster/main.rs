@@ -1,8 +1,9 @@
 //! Rows of the scenario table on a whole Kubernetes cluster, with the installed chart.
 //!
 //! `cargo test -p egret-kubernetes --test cluster -- s01` runs the rows whose name contains `s01`.
-//! Rows run one at a time, and share a cluster where they leave it as they found it. Needs the
-//! image (`make image`) and Kubernetes' programs (`tests/setup.sh kubernetes`).
+//! `--lanes 1` (or `EGRET_LANES=1`) runs them one at a time. They share a cluster where they leave it
+//! as they found it. Needs the image (`make image`) and Kubernetes' programs (`tests/setup.sh
+//! kubernetes`).
 #![forbid(unsafe_code)]
 
 mod rows;
@@ -13,8 +14,10 @@ use std::process::ExitCode;
 use egret_kubernetes::{cleanup, cleanup_own};
 use egret_lab::bench::{self, Setting};
 
+/// A cluster at rest takes a third of two cores: a third lane would take more time than it gives.
+const LANES: usize = 2;
+
 fn main() -> ExitCode {
     let make = world::usual;
-    // A cluster keeps two cores busy by itself.
-    bench::main(rows::ALL, &Setting { part: "cluster", lanes: 1, make, cleanup, cleanup_own })
+    bench::main(rows::ALL, &Setting { part: "cluster", lanes: LANES, make, cleanup, cleanup_own })
 }

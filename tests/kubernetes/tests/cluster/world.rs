@@ -31,12 +31,20 @@ pub fn load(stage: &mut Stage, name: &str) -> Result<Load> {
 
 /// Boots a worker that is off and waits until it counts again.
 pub fn back(stage: &mut Stage, name: &str) -> Result<()> {
+    all_back(stage, &[name.to_owned()])
+}
+
+/// The same with several at once.
+pub fn all_back(stage: &mut Stage, names: &[String]) -> Result<()> {
     let booted = Stamp::now();
-    stage.lab.boot(name)?;
-    stage.lab.await_voter(name, booted)?;
-    stage.await_planned(name, PATIENCE)?;
+    names.iter().try_for_each(|name| stage.lab.boot(name))?;
+    for name in names {
+        stage.lab.await_voter(name, booted)?;
+        stage.await_planned(name, PATIENCE)?;
+    }
     stage.lab.wait_ready()?;
-    stage.lab.await_egret()
+    stage.lab.await_egret()?;
+    stage.await_held(PATIENCE)
 }
 
 /// Deletes the agent's pod on a worker and waits until its successor is ready.
@@ -61,11 +69,6 @@ pub fn knock(pod: &str, to: SocketAddr, count: u8) {
             scope.spawn(attempt);
         }
     });
-}
-
-/// How many datagrams had no answer; one per stream may be under way at the moment of the count.
-pub fn unanswered(load: &Load) -> u64 {
-    load.report(Stamp(0)).udp.unanswered
 }
 
 /// Nothing of Egret is in a worker's kernel.

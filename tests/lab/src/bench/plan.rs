@@ -97,19 +97,20 @@ impl Queue {
     /// The next row for a lane that has `held`; `None` where nothing is left that it should do.
     ///
     /// A lane goes on with the laboratory that it has. Else it does what takes longest, where all
-    /// rows that share a laboratory count as one; it helps with those of another lane only where
-    /// that saves more than a boot.
+    /// rows that share a laboratory count as one; it helps with those of another lane last, since
+    /// they can be divided at the end too, and only where that saves more than a boot.
     pub(super) fn take(&mut self, lane: usize, held: Option<&'static str>) -> Option<usize> {
         self.held[lane] = held;
-        let mut best: Option<(bool, u32, u32, usize)> = None;
+        let mut best: Option<(bool, bool, u32, u32, usize)> = None;
         for (place, (_, needs)) in self.waiting.iter().enumerate() {
             let own = held.is_some() && needs.shared == held;
             let Some(worth) = self.worth(lane, needs) else { continue };
             let worth = if own { 0 } else { worth };
-            let rank = (own, worth, needs.seconds, usize::MAX - place);
+            let untouched = self.others(lane, needs) == 0;
+            let rank = (own, untouched, worth, needs.seconds, usize::MAX - place);
             best = best.max(Some(rank));
         }
-        let (_, _, _, place) = best?;
+        let (.., place) = best?;
         let (row, needs) = self.waiting.remove(usize::MAX - place);
         self.held[lane] = needs.shared;
         Some(row)
@@ -119,14 +120,20 @@ impl Queue {
     /// left to the lanes that are at it.
     fn worth(&self, lane: usize, needs: &Needs) -> Option<u32> {
         let Some(name) = needs.shared else { return Some(needs.seconds) };
-        let others = self.held.iter().enumerate().filter(|(at, _)| *at != lane);
-        let others = u32::try_from(others.filter(|(_, held)| **held == Some(name)).count()).ok()?;
+        let others = self.others(lane, needs);
         let of = self.waiting.iter().filter(|(_, row)| row.shared == Some(name));
         let left: u32 = of.map(|(_, row)| row.seconds).sum();
         if others == 0 || self.held[lane] == Some(name) {
             return Some(left);
         }
         left.checked_sub(BOOT * (others + 1)).map(|left| left / (others + 1))
+    }
+
+    /// How many other lanes have the laboratory that a row shares.
+    fn others(&self, lane: usize, needs: &Needs) -> u32 {
+        let held = self.held.iter().enumerate().filter(|(at, _)| *at != lane);
+        let same = held.filter(|(_, held)| held.is_some() && **held == needs.shared);
+        u32::try_from(same.count()).unwrap_or(u32::MAX)
     }
 }
 
@@ -210,6 +217,15 @@ mod tests {
         let rows = [usual(60), usual(50), usual(50)];
         let mut queue = Queue::new(&rows, 2);
         assert_eq!(queue.take(0, Some("usual")), Some(0));
+        assert_eq!(queue.take(1, None), Some(1));
+    }
+
+    #[test]
+    fn a_lane_helps_last() {
+        let rows = [usual(200), usual(200), own(30)];
+        let mut queue = Queue::new(&rows, 2);
+        assert_eq!(queue.take(0, Some("usual")), Some(0));
+        assert_eq!(queue.take(1, None), Some(2), "what nobody can divide first");
         assert_eq!(queue.take(1, None), Some(1));
     }
 

@@ -86,7 +86,7 @@ fn claimed() -> Result<Stage> {
         egret_lab::bench::explain(&cluster);
         return Err(error);
     }
-    println!("    Ready {:.0} ms after kubectl apply", Stamp::now().millis_after(applied));
+    egret_lab::note!("    Ready {:.0} ms after kubectl apply", Stamp::now().millis_after(applied));
     let objects = cluster.objects("EgressAddress")?;
     let spoken = objects.first().and_then(|object| object["spec"]["address"].as_str());
     let claimed: IpAddr = spoken.context("no EgressAddress")?.parse()?;
@@ -100,7 +100,7 @@ fn claimed() -> Result<Stage> {
 /// Pods of both directors leave with the Elastic IP, under load too; nothing is changed at rest.
 fn served(stage: &mut Stage) -> Result<()> {
     let begun = names(&stage.lab.cloud()?.changes(Stamp(0))?);
-    println!("    until it serves: {}", begun.join(", "));
+    egret_lab::note!("    until it serves: {}", begun.join(", "));
     for number in 1..=2 {
         let seen = source_seen(&mut stage.lab, &format!("settle-{number}"), Family::V4)?;
         ensure!(stage.addresses.contains(&seen), "settle-{number} leaves as {seen}");
@@ -121,7 +121,7 @@ fn shown(stage: &Stage) -> Result<()> {
     for kind in ["egresspools", "seip", "egressaddresses", "egressnodes"] {
         let table = stage.lab.kubectl().ask(&["get", kind, "--all-namespaces"])?;
         for line in table.lines() {
-            println!("    {line}");
+            egret_lab::note!("    {line}");
         }
     }
     let table = stage.lab.kubectl().ask(&["get", "egressaddresses", "-o", "wide"])?;
@@ -132,7 +132,7 @@ fn shown(stage: &Stage) -> Result<()> {
     for condition in object["status"]["conditions"].as_array().into_iter().flatten() {
         let text = |field: &str| condition[field].as_str().unwrap_or_default().to_owned();
         let words = ["type", "status", "reason", "message"].map(text);
-        println!("    {}={} {}: {}", words[0], words[1], words[2], words[3]);
+        egret_lab::note!("    {}={} {}: {}", words[0], words[1], words[2], words[3]);
         let good = if words[0] == "Conflict" { "False" } else { "True" };
         ensure!(words[1] == good, "a condition that is not {good}: {words:?}");
     }
@@ -169,7 +169,7 @@ fn moved(stage: &mut Stage) -> Result<()> {
         move_to(stage, &to)?;
         run_for(3000);
         let report = lived(stage, &load, begun)?;
-        println!("    moved to {to}: longest stall {} ms", report.stall.as_millis());
+        egret_lab::note!("    moved to {to}: longest stall {} ms", report.stall.as_millis());
         tell(stage, &load, begun)?;
         let names = names(&stage.lab.cloud()?.changes(begun)?);
         ensure!(names.len() <= 3, "{names:?}");
@@ -203,7 +203,7 @@ fn frozen(stage: &mut Stage) -> Result<()> {
     await_attached(stage, &new)?;
     run_for(8000);
     let report = lived(stage, &load, frozen)?;
-    println!("    frozen: {old} → {new}: longest stall {} ms", report.stall.as_millis());
+    egret_lab::note!("    frozen: {old} → {new}: longest stall {} ms", report.stall.as_millis());
     tell(stage, &load, frozen)?;
     ensure!(holder(stage)? == new, "{old} took it back");
     changed(stage, thawed, &[])
@@ -244,7 +244,7 @@ fn power_off(stage: &mut Stage, name: &str, calls: usize) -> Result<()> {
     let new = stage.await_successor(address(stage)?, &old, Duration::from_secs(25))?;
     await_attached(stage, &new)?;
     let report = lived(stage, &load, off)?;
-    println!("    {name}: {old} → {new}: longest stall {} ms", report.stall.as_millis());
+    egret_lab::note!("    {name}: {old} → {new}: longest stall {} ms", report.stall.as_millis());
     tell(stage, &load, off)?;
     let made = names(&stage.lab.cloud()?.changes(off)?);
     ensure!([ASSIGN, ASSOCIATE].contains(&made.first().map_or("", String::as_str)), "{made:?}");
@@ -262,13 +262,13 @@ fn released(stage: &Stage) -> Result<()> {
         let attached = stage.addresses.iter().any(|own| cloud.attached_to(*own).is_some());
         (!left && !attached).then(Stamp::now)
     })?;
-    println!("    its end: {}", names(&cloud.changes(ended)?).join(", "));
-    println!("    detached after {:.0} ms", off.millis_after(ended));
+    egret_lab::note!("    its end: {}", names(&cloud.changes(ended)?).join(", "));
+    egret_lab::note!("    detached after {:.0} ms", off.millis_after(ended));
     ensure!(object(stage).is_ok(), "it was free before the cloud had let go of it");
     // Its ports rest for two minutes.
     let gone = wait_until("the end of the EgressAddress", Duration::from_secs(180), || {
         object(stage).is_err().then(Stamp::now)
     })?;
-    println!("    EgressAddress gone after {:.0} ms", gone.millis_after(ended));
+    egret_lab::note!("    EgressAddress gone after {:.0} ms", gone.millis_after(ended));
     Ok(())
 }

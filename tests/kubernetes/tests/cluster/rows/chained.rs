@@ -10,7 +10,7 @@ use std::time::Duration;
 use anyhow::{Context, Result, ensure};
 use egret_kubernetes::NAMESPACE;
 use egret_lab::address::OUTSIDE;
-use egret_lab::checks::run_for;
+use egret_lab::checks::{PATIENCE, run_for};
 use egret_lab::oracle::Expect;
 use egret_lab::{Ground, wait_until};
 
@@ -38,12 +38,15 @@ pub fn run(bench: &mut Bench) -> Result<()> {
     let without = connect(stage, "without", port)?;
     report("without the plugin", &without);
 
-    set(stage, &["enabled=true", "binDir=/run/cni/bin", "confDir=/run/cni/net.d"])?;
+    // Nobody looks at how the agents are replaced here: all at once.
+    let at_once = ["updateStrategy.maxUnavailable=100%", "updateStrategy.minReadySeconds=0"];
+    let folders = ["cni.chained.binDir=/run/cni/bin", "cni.chained.confDir=/run/cni/net.d"];
+    set(stage, &[&["cni.chained.enabled=true"], &at_once[..], &folders].concat())?;
     await_conflists(stage, "the entry in every configuration", |text| text.contains("egret-cni"))?;
     let with = connect(stage, "with", port)?;
     report("with the plugin", &with);
 
-    set(stage, &["enabled=false", "remove=true"])?;
+    set(stage, &["cni.chained.enabled=false", "cni.chained.remove=true"])?;
     await_conflists(stage, "the configuration as it was", |text| !text.contains("egret-cni"))?;
     ensure!(stage.lab.worker(DIRECTORS[0])?.shell(CONFLIST)? == before, "it was changed");
     for director in DIRECTORS {
@@ -53,7 +56,10 @@ pub fn run(bench: &mut Bench) -> Result<()> {
             (!there.status.success()).then_some(())
         })?;
     }
-    set(stage, &["remove=false"])?;
+    set(stage, &["cni.chained.remove=false"])?;
+    stage.await_held(PATIENCE)?;
+    let in_turn = ["updateStrategy.maxUnavailable=1", "updateStrategy.minReadySeconds=5"];
+    set(stage, &in_turn)?;
     drop(servers);
 
     let ledger = stage.sources.ledger("chained");
@@ -87,7 +93,7 @@ fn report(title: &str, all: &[First]) {
     seconds.sort_by(f64::total_cmp);
     let lost = all.iter().filter(|first| first.retransmitted > 0).count();
     let (median, longest) = (seconds[seconds.len() / 2], seconds[seconds.len() - 1]);
-    println!(
+    egret_lab::note!(
         "    {title}: {} pods, first answer after {median:.2} s (median), {longest:.2} s (longest); \
          {lost} lost their first packet",
         all.len()
@@ -95,9 +101,10 @@ fn report(title: &str, all: &[First]) {
 }
 
 fn set(stage: &Stage, values: &[&str]) -> Result<()> {
-    let values: Vec<_> =
-        values.iter().map(|value| format!("--set=agent.cni.chained.{value}")).collect();
+    let values: Vec<_> = values.iter().map(|value| format!("--set=agent.{value}")).collect();
     let upgrade = ["upgrade", "egret", "deploy/helm/egret", "-n", NAMESPACE, "--reuse-values"];
+    // Another row has patched the strategy.
+    let upgrade = [&upgrade[..], &["--force-conflicts"]].concat();
     let values = values.iter().map(String::as_str);
     stage.lab.helm(&upgrade.into_iter().chain(values).collect::<Vec<_>>())?;
     stage.lab.await_egret()

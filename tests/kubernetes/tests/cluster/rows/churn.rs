@@ -78,6 +78,8 @@ fn churn(stage: &Stage) -> Result<Watch> {
             let spec = json!({"spec": {"destinations": [{"cidr": format!("{to}/64")}]}});
             edited.insert(to, api.patch(&path, &spec)?);
         }
+        // A destination that is edited again before its node has looked is never in the kernel.
+        arrived(&edited, &watch)?;
     }
     report(
         "S28: from writing a claim's destination until a node's kernel has it",
@@ -125,18 +127,23 @@ impl Api {
     }
 }
 
-/// From a request to the API server until the kernel's own word, for each.
-fn report(what: &str, written: &BTreeMap<Ipv6Addr, Stamp>, watch: &Watch) -> Result<()> {
+/// Waits until the kernel has said everything that was written.
+fn arrived(written: &BTreeMap<Ipv6Addr, Stamp>, watch: &Watch) -> Result<()> {
     let missing = || written.keys().filter(|key| watch.first(**key).is_none()).count();
     wait_until("everything in the kernel", LIMIT, || (missing() == 0).then_some(()))
-        .with_context(|| format!("{} of {} are missing", missing(), written.len()))?;
+        .with_context(|| format!("{} of {} are missing", missing(), written.len()))
+}
+
+/// From a request to the API server until the kernel's own word, for each.
+fn report(what: &str, written: &BTreeMap<Ipv6Addr, Stamp>, watch: &Watch) -> Result<()> {
+    arrived(written, watch)?;
     let mut delays: Vec<Duration> =
         written.iter().filter_map(|(key, begun)| Some(watch.first(*key)?.since(*begun))).collect();
     delays.sort_unstable();
     let at = |percent: usize| delays[(delays.len() - 1) * percent / 100].as_millis();
     let (first, last) = (written.values().min(), written.values().max());
     let seconds = last.zip(first).map_or(0.0, |(last, first)| last.since(*first).as_secs_f64());
-    println!(
+    egret_lab::note!(
         "    {what}: p50 {} ms, p99 {} ms, of {} in {seconds:.1} s",
         at(50),
         at(99),

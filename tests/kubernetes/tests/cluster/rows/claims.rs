@@ -4,14 +4,13 @@ use std::net::{IpAddr, SocketAddr};
 use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
-use egret_kubernetes::{Cluster, ClusterOptions};
 use egret_lab::address::{Family, OUTSIDE, node};
 use egret_lab::checks::{PATIENCE, alive, run_for};
 use egret_lab::load::{Load, Plan, source_seen};
 use egret_lab::oracle::Expect;
-use egret_lab::{Ground, PodSpec, Stamp, wait_until};
+use egret_lab::{Ground, PodSpec, Role, Stamp, wait_until};
 
-use crate::world::{Bench, Stage, knock};
+use crate::world::{Bench, Stage, all_back, knock};
 
 const BUSY: [&str; 2] = ["busy-1", "busy-2"];
 
@@ -58,8 +57,7 @@ pub fn over_busy_pods(bench: &mut Bench) -> Result<()> {
 
 /// S26: fail closed by default; a claim that says so falls back to the node's address.
 pub fn no_gateway(bench: &mut Bench) -> Result<()> {
-    let options = ClusterOptions { gateways: 2, ..ClusterOptions::default() };
-    let stage = bench.own(Cluster::with_egret(options, &[])?.with_example()?);
+    let stage = bench.stage()?;
     let opted = PodSpec::new("director-1", "payments", "opted-1").label("app", "open");
     stage.lab.add_pods(&[opted])?;
     stage.lab.kubectl().apply(&claim("open", "Node"))?;
@@ -79,7 +77,8 @@ pub fn no_gateway(bench: &mut Bench) -> Result<()> {
         knock(&pod, to(Family::V4), 1);
         (stage.sources.ledger("closed").right > 0).then_some(())
     })?;
-    for name in ["gateway-1", "gateway-2"] {
+    let gateways = gateways(stage);
+    for name in &gateways {
         stage.lab.power_off(name)?;
     }
     for _ in 0..8 {
@@ -89,7 +88,15 @@ pub fn no_gateway(bench: &mut Bench) -> Result<()> {
     }
     let ledger = stage.sources.ledger("closed");
     ensure!(ledger.wrong == 0, "leaked: {:?}", ledger.examples.first());
-    leaves_as(stage, "opted-1", Family::V4, &stage.lab.worker("director-1")?.addresses())
+    leaves_as(stage, "opted-1", Family::V4, &stage.lab.worker("director-1")?.addresses())?;
+    all_back(stage, &gateways)?;
+    stage.lab.kubectl().ask(&["delete", "seip", "-n", "payments", "open", "--wait=false"])?;
+    stage.lab.remove_pod("payments", "opted-1")
+}
+
+fn gateways(stage: &Stage) -> Vec<String> {
+    let all = stage.lab.workers().iter().filter(|worker| worker.role == Role::Gateway);
+    all.map(|worker| worker.name.clone()).collect()
 }
 
 fn claim(name: &str, unavailable: &str) -> String {

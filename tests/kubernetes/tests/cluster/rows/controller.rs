@@ -41,7 +41,7 @@ pub fn run(bench: &mut Bench) -> Result<()> {
     stage.check_invariants(begun)?;
     addresses_differ(stage)?;
     changes.sort();
-    println!("    another leads after {changes:.1?}");
+    egret_lab::note!("    another leads after {changes:.1?}");
     for number in 1..=KILLS {
         let name = format!("killed-{number}");
         stage.lab.kubectl().ask(&["delete", "seip", "-n", "payments", &name])?;

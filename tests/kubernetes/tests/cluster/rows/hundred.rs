@@ -7,7 +7,7 @@ use std::time::Duration;
 use anyhow::{Context, Result, ensure};
 use egret_lab::{Ground, wait_until};
 
-use crate::world::{Bench, Stage};
+use crate::world::{Bench, Stage, back};
 
 const GATEWAYS: [&str; 2] = ["gateway-1", "gateway-2"];
 /// Claims of so many addresses each: 200, of which each of the two gateways has about a half.
@@ -44,15 +44,21 @@ pub fn run(bench: &mut Bench) -> Result<()> {
         let more = count - before.get(what).copied().unwrap_or_default();
         total += usize::try_from(more)?;
         if more > 0 {
-            println!("    {what}: {more}");
+            egret_lab::note!("    {what}: {more}");
         }
     }
-    println!("    {total} writes for {count} addresses");
+    egret_lab::note!("    {total} writes for {count} addresses");
     ensure!(total >= count, "fewer writes than addresses: the measurement is blind");
     // Plan, grant and status of each, and some for nodes, claims and the set of voters.
     ensure!(total <= 6 * count + 100, "{total} writes for {count} addresses");
-    bench.spoil();
-    Ok(())
+    // Its ports rest for two minutes, which nobody here waits for.
+    let delete = ["delete", "--wait=false", "-n", "payments", "seip", "-l", "egret-test=hundred"];
+    stage.lab.kubectl().ask(&delete)?;
+    stage.lab.kubectl().ask(&["delete", "--wait=false", "egresspool", "hundred"])?;
+    for gateway in GATEWAYS {
+        stage.lab.kubectl().ask(&["label", "node", gateway, "egret-test/hundred-"])?;
+    }
+    back(stage, old)
 }
 
 /// How many addresses of the pool each gateway holds, by their status. A second passes: it is a
@@ -93,7 +99,7 @@ spec:
             "---
 apiVersion: egret.dev/v1alpha1
 kind: StaticEgressIP
-metadata: {{name: hundred-{claim}, namespace: payments}}
+metadata: {{name: hundred-{claim}, namespace: payments, labels: {{egret-test: hundred}}}}
 spec:
   poolRef: {{name: hundred}}
   families: [IPv6]

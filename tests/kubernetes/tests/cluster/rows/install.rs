@@ -29,12 +29,12 @@ pub fn serves(bench: &mut Bench) -> Result<()> {
         let table = stage.lab.kubectl().ask(&["get", kind, "--all-namespaces"])?;
         ensure!(table.lines().count() > 1, "no {kind}: {table}");
         for line in table.lines() {
-            println!("    {line}");
+            egret_lab::note!("    {line}");
         }
     }
-    println!("{}", stage.lab.egret(&["status"])?);
+    egret_lab::note!("{}", stage.lab.egret(&["status"])?);
     let said = explained(stage)?;
-    println!("{said}");
+    egret_lab::note!("{said}");
     for line in ["payments/bank", "connections of director-1", "has heard gateway-"] {
         ensure!(said.contains(line), "explain does not say {line:?}: {said}");
     }

@@ -3,12 +3,14 @@
 
 use std::time::Duration;
 
-use anyhow::{Result, ensure};
-use egret_lab::checks::{PATIENCE, alive, holder, holders, nothing_moved, run_for};
+use anyhow::Result;
+use egret_lab::checks::{
+    PATIENCE, alive, holder, holders, none_lost, nothing_moved, run_for, unanswered,
+};
 use egret_lab::{Stamp, wait_until};
 use nix::sys::signal::Signal;
 
-use crate::world::{Bench, Stage, load, unanswered};
+use crate::world::{Bench, Stage, load};
 
 pub fn stopped(bench: &mut Bench) -> Result<()> {
     let stage = bench.stage()?;
@@ -29,8 +31,7 @@ pub fn stopped(bench: &mut Bench) -> Result<()> {
     stage.lab.wait_ready()?;
     alive(stage, &load, begun)?;
     nothing_moved(stage, begun, &before)?;
-    let lost = unanswered(&load).saturating_sub(answered);
-    ensure!(lost <= 4, "{lost} datagrams lost while the kubelet stood still");
+    none_lost(&load, answered, "while the kubelet stood still")?;
     stage.check_invariants(begun)?;
     stage.await_held(PATIENCE)
 }

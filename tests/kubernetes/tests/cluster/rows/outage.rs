@@ -1,9 +1,9 @@
 //! S11: the API server is down for a minute, in the soak for ten; nothing moves, nothing is lost.
 
-use anyhow::{Result, ensure};
-use egret_lab::checks::{alive, holders, nothing_moved, run_for};
+use anyhow::Result;
+use egret_lab::checks::{alive, holders, none_lost, nothing_moved, run_for, unanswered};
 
-use crate::world::{Bench, load, soak, unanswered};
+use crate::world::{Bench, load, soak};
 
 pub fn run(bench: &mut Bench) -> Result<()> {
     let stage = bench.stage()?;
@@ -16,8 +16,7 @@ pub fn run(bench: &mut Bench) -> Result<()> {
     run_for(5000);
     alive(stage, &load, begun)?;
     nothing_moved(stage, begun, &before)?;
-    let lost = unanswered(&load).saturating_sub(answered);
-    ensure!(lost <= 4, "{lost} datagrams lost while the API server was away");
+    none_lost(&load, answered, "while the API server was away")?;
     stage.check_invariants(begun)?;
     stage.lab.wait_ready()
 }

@@ -3,10 +3,12 @@
 use std::time::Duration;
 
 use anyhow::{Result, ensure};
-use egret_lab::checks::{BOUND, PATIENCE, alive, holder, holders, moved, nothing_moved, run_for};
+use egret_lab::checks::{
+    BOUND, PATIENCE, alive, holder, holders, moved, none_lost, nothing_moved, run_for, unanswered,
+};
 use egret_lab::{Ground, Stamp, wait_until};
 
-use crate::world::{Bench, Stage, back, load, unanswered};
+use crate::world::{Bench, Stage, back, load};
 
 /// S01: the address goes on elsewhere, no connection is lost, no packet has another source.
 pub fn off(bench: &mut Bench) -> Result<()> {
@@ -24,9 +26,9 @@ pub fn off(bench: &mut Bench) -> Result<()> {
         let passage = stage.passage(*address, &old, off);
         let gap = passage.gap();
         ensure!(gap.is_some_and(|gap| gap <= BOUND), "{address}: gap {gap:?}");
-        print!("{passage}");
+        egret_lab::note!("{passage}");
     }
-    println!("    longest stall {} ms", report.stall.as_millis());
+    egret_lab::note!("    longest stall {} ms", report.stall.as_millis());
     drop(load);
     back(stage, &old)
 }
@@ -43,7 +45,7 @@ pub fn without_an_api_server(bench: &mut Bench) -> Result<()> {
     moved(stage, &old, &moving)?;
     run_for(4000);
     let report = alive(stage, &load, off)?;
-    println!("    longest stall {} ms", report.stall.as_millis());
+    egret_lab::note!("    longest stall {} ms", report.stall.as_millis());
     let new = holders(stage);
     stage.lab.start_api()?;
     recorded(stage, &new)?;
@@ -79,12 +81,11 @@ pub fn drain(bench: &mut Bench) -> Result<()> {
     let report = alive(stage, &load, begun)?;
     stage.check_invariants(begun)?;
     ensure!(stage.held_by(&old).is_empty(), "{old} still holds something");
-    let lost = unanswered(&load).saturating_sub(before);
-    ensure!(lost <= 4, "{lost} datagrams lost in a planned move");
+    none_lost(&load, before, "in a planned move")?;
     for address in &moving {
-        print!("{}", stage.passage(*address, &old, begun));
+        egret_lab::note!("{}", stage.passage(*address, &old, begun));
     }
-    println!("    longest stall {} ms", report.stall.as_millis());
+    egret_lab::note!("    longest stall {} ms", report.stall.as_millis());
     ensure!(report.stall <= Duration::from_secs(1), "a planned move stalls less");
     drop(load);
     stage.lab.egret(&["uncordon", &old])?;

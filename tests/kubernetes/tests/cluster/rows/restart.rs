@@ -5,9 +5,9 @@ use std::time::Duration;
 use anyhow::{Result, ensure};
 use egret_kubernetes::NAMESPACE;
 use egret_lab::Stamp;
-use egret_lab::checks::{PATIENCE, alive, run_for};
+use egret_lab::checks::{PATIENCE, alive, none_lost, run_for, unanswered};
 
-use crate::world::{Bench, load, unanswered};
+use crate::world::{Bench, load};
 
 pub fn run(bench: &mut Bench) -> Result<()> {
     let stage = bench.stage()?;
@@ -21,10 +21,9 @@ pub fn run(bench: &mut Bench) -> Result<()> {
     let report = alive(stage, &load, begun)?;
     let doubles = stage.answers.doubles(begun);
     ensure!(doubles.is_empty(), "two answered one question: {:?}", doubles.first());
-    let lost = unanswered(&load).saturating_sub(answered);
-    ensure!(lost <= 4, "{lost} datagrams lost in a rolling restart");
+    none_lost(&load, answered, "in a rolling restart")?;
     ensure!(report.stall <= Duration::from_secs(1), "stalled for {:?}", report.stall);
-    println!(
+    egret_lab::note!(
         "    {:.1} s, longest stall {} ms",
         Stamp::now().since(begun).as_secs_f64(),
         report.stall.as_millis()

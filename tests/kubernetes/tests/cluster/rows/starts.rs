@@ -37,7 +37,7 @@ pub fn agent_up(bench: &mut Bench) -> Result<()> {
     ensure!(ledger.wrong == 0, "{} leaked: {:?}", ledger.wrong, ledger.examples.first());
     let starts = u64::from(BATCH * rounds);
     ensure!(ledger.right >= starts, "only {} packets of {starts} pods arrived", ledger.right);
-    println!("    {starts} starts, {} packets, none with another source", ledger.right);
+    egret_lab::note!("    {starts} starts, {} packets, none with another source", ledger.right);
     Ok(())
 }
 

@@ -2,10 +2,10 @@
 
 use anyhow::{Result, ensure};
 use egret_lab::Stamp;
-use egret_lab::checks::{alive, holders, nothing_moved, run_for};
+use egret_lab::checks::{alive, holders, none_lost, nothing_moved, run_for, unanswered};
 use nix::sys::signal::Signal;
 
-use crate::world::{Bench, load, unanswered};
+use crate::world::{Bench, load};
 
 /// Etcd stands still for 5 s, six times, with half a second between: writes fail or take seconds.
 pub fn slow(bench: &mut Bench) -> Result<()> {
@@ -22,8 +22,7 @@ pub fn slow(bench: &mut Bench) -> Result<()> {
     run_for(5000);
     alive(stage, &load, begun)?;
     nothing_moved(stage, begun, &before)?;
-    let lost = unanswered(&load).saturating_sub(answered);
-    ensure!(lost <= 4, "{lost} datagrams lost while etcd was slow");
+    none_lost(&load, answered, "while etcd was slow")?;
     stage.check_invariants(begun)?;
     stage.lab.wait_ready()?;
     stage.lab.await_egret()
@@ -41,7 +40,7 @@ pub fn at_rest(bench: &mut Bench) -> Result<()> {
     for (what, count) in &after {
         let more = count - before.get(what).copied().unwrap_or_default();
         if more > 0 {
-            println!("    {what}: {:.2} a second", f64::from(more) / seconds);
+            egret_lab::note!("    {what}: {:.2} a second", f64::from(more) / seconds);
         }
         ensure!(more == 0 || !what.contains("egret.dev"), "{more} at rest: {what}");
     }

@@ -5,9 +5,9 @@ use std::path::PathBuf;
 use anyhow::{Result, ensure};
 use egret_kubernetes::{NAMESPACE, egret_image};
 use egret_lab::Stamp;
-use egret_lab::checks::{PATIENCE, alive, run_for};
+use egret_lab::checks::{PATIENCE, alive, none_lost, run_for, unanswered};
 
-use crate::world::{Bench, Stage, load, unanswered};
+use crate::world::{Bench, Stage, load};
 
 /// No connection is lost in either direction, and every agent runs what it should.
 pub fn run(bench: &mut Bench) -> Result<()> {
@@ -28,12 +28,11 @@ pub fn run(bench: &mut Bench) -> Result<()> {
         let took = Stamp::now().since(step);
         run_for(2000);
         let report = alive(stage, &load, begun)?;
-        let lost = unanswered(&load).saturating_sub(answered);
-        ensure!(lost <= 4, "{lost} datagrams lost in the {what}");
+        none_lost(&load, answered, &format!("in the {what}"))?;
         let now = layouts(stage)?;
         let back = what == "rollback";
         ensure!((now == present) == back, "pins after the {what}: {now:?}, before all {present:?}");
-        println!(
+        egret_lab::note!(
             "    {what}: {:.1} s, longest stall {} ms",
             took.as_secs_f64(),
             report.stall.as_millis()

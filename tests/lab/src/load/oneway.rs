@@ -31,12 +31,14 @@ impl OneWay {
         let to = server_address(Family::V4, port);
         let sink = {
             let _inside = lab.around().out.enter();
-            UdpSocket::bind(to)?
+            crate::bound(|| UdpSocket::bind(to))?
         };
         let pod = lab.pod_net(pod)?;
         let socket = {
             let _inside = egret_netns::enter(&pod.path);
-            UdpSocket::bind(SocketAddr::new(pod.addresses[0], SOURCE_PORTS + 5000))?
+            crate::bound(|| {
+                UdpSocket::bind(SocketAddr::new(pod.addresses[0], SOURCE_PORTS + 5000))
+            })?
         };
         let stop = Arc::new(AtomicBool::new(false));
         let stopped = stop.clone();

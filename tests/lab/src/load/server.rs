@@ -32,10 +32,12 @@ pub(super) async fn run(record: &Arc<Record>, ports: Ports, plan: &Plan) -> io::
 }
 
 pub(super) fn listen(address: SocketAddr) -> io::Result<TcpListener> {
-    let socket = if address.is_ipv4() { TcpSocket::new_v4()? } else { TcpSocket::new_v6()? };
-    socket.set_reuseaddr(true)?;
-    socket.bind(address)?;
-    socket.listen(1024)
+    crate::bound(|| {
+        let socket = if address.is_ipv4() { TcpSocket::new_v4()? } else { TcpSocket::new_v6()? };
+        socket.set_reuseaddr(true)?;
+        socket.bind(address)?;
+        socket.listen(1024)
+    })
 }
 
 fn serve<F>(listener: TcpListener, handle: impl Fn(TcpStream) -> F + Send + 'static)

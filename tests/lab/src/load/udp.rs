@@ -16,7 +16,12 @@ pub(super) async fn stream(
     (from, to): (SocketAddr, SocketAddr),
     plan: Plan,
 ) {
-    let socket = match UdpSocket::bind(from).await {
+    let bound = crate::bound(|| {
+        let socket = std::net::UdpSocket::bind(from)?;
+        socket.set_nonblocking(true)?;
+        Ok(socket)
+    });
+    let socket = match bound.and_then(UdpSocket::from_std) {
         Ok(socket) => socket,
         Err(error) => return record.fail(format!("UDP {from}: {error}")),
     };

@@ -61,7 +61,7 @@ pub const ALL: &[Row] = &[
     Row::beside("s11_store_outage", s11_apiserver_outage::outage).takes(66),
     Row::beside("s17_external_ip_conflict", s17_conflict::foreign_host).takes(1),
     Row::beside("s18_duplicate_ip_claims", s17_conflict::duplicates).takes(3),
-    Row::beside("foreign_hands_are_repaired", repair::foreign_hands).takes(31),
+    Row::beside("foreign_hands_are_repaired", repair::foreign_hands).own().takes(31),
     Row::beside("teardown_leaves_nothing", repair::teardown).takes(2),
     Row::beside("s25_claim_over_busy_pods", s25_claim::run).own().takes(24),
     Row::beside("works_when_held", nodes::works_when_held).own(),

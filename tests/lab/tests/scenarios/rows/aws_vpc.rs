@@ -163,7 +163,7 @@ fn exchange(inside: &UdpSocket, outside: &UdpSocket) -> Result<Option<IpAddr>> {
 
 fn socket(net: &Namespace, own: Ipv4Addr, port: u16) -> Result<UdpSocket> {
     let _inside = net.enter();
-    let socket = UdpSocket::bind((own, port))?;
+    let socket = egret_lab::bound(|| UdpSocket::bind((own, port)))?;
     socket.set_read_timeout(Some(SILENCE))?;
     Ok(socket)
 }

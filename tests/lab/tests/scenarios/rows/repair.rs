@@ -7,12 +7,15 @@ use egret_lab::load::{Shape, inject};
 use egret_lab::oracle::Expect;
 use egret_lab::{Stage, Stamp, wait_until};
 
-use crate::world::{bank, run_for};
+use crate::world::{bank, run_for, usual, with_claim};
 use egret_lab::bench::Bench;
 
 /// `egret0` down, our rule deleted, our table deleted: no packet with another source, and repair.
+///
+/// In a laboratory of its own: in one that has been flushed no row can say that nothing ever left with
+/// a wrong source.
 pub fn foreign_hands(bench: &mut Bench) -> Result<()> {
-    let stage = bench.stage()?;
+    let stage = bench.own(with_claim(usual().build()?)?);
     let rule = "pref=$(ip rule | grep fwmark | cut -d: -f1 | head -n1); ip rule del pref $pref";
     for (name, line) in [("link", "ip link set egret0 down"), ("rule", rule)] {
         hurt(stage, name, line, true)?;

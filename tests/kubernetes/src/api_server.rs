@@ -1,6 +1,7 @@
 //! An API server and its etcd, with nothing else.
 
 use std::fmt::Write as _;
+use std::io::Write as _;
 use std::net::{IpAddr, Ipv4Addr, TcpListener};
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
@@ -369,7 +370,10 @@ current-context: egret
 ",
         ca = ca.display()
     );
-    std::fs::write(&path, text)?;
+    // Whole at once: others may be reading it.
+    let mut file = tempfile::NamedTempFile::new_in(dir)?;
+    file.write_all(text.as_bytes())?;
+    file.persist(&path)?;
     Ok(path)
 }
 

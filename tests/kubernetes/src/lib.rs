@@ -16,6 +16,7 @@ mod kubectl;
 mod leftovers;
 mod machine;
 mod pki;
+mod shared;
 mod worker;
 
 pub use api_server::{ApiServer, ApiServerOptions, Place};
@@ -24,4 +25,5 @@ pub use cluster::{Cluster, ClusterOptions, NAMESPACE, Network, Proxy, egret_imag
 pub use image::BOX;
 pub use kubectl::Kubectl;
 pub use leftovers::{cleanup, cleanup_own, end_on_signal};
+pub use shared::Shared;
 pub use worker::Worker;

@@ -3,8 +3,9 @@
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking, its helpers too")]
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
-use egret_kubernetes::{ApiServer, repository};
+use egret_kubernetes::{ApiServer, Shared, repository};
 
 #[path = "crds/cases.rs"]
 mod cases;
@@ -75,6 +76,12 @@ fn server() -> ApiServer {
     let server = ApiServer::start().unwrap();
     install(&server);
     server
+}
+
+/// The same, for tests that write nothing into it.
+fn shared() -> Arc<ApiServer> {
+    static SHARED: Shared<ApiServer> = Shared::new();
+    SHARED.get(server)
 }
 
 fn install(server: &ApiServer) {

@@ -40,7 +40,7 @@ pub(crate) fn ready(world: World) -> World {
 
 #[test]
 fn an_agent_makes_and_writes_its_own_node_only() {
-    its_own_node_only(&ready(World::new(&[])));
+    its_own_node_only(&World::shared());
 }
 
 pub(crate) fn its_own_node_only(world: &World) {
@@ -106,7 +106,7 @@ fn holding(node: &str, counter: u32, more: &str) -> String {
 
 #[test]
 fn an_agent_says_only_that_it_holds_what_the_plan_gives_it() {
-    what_the_plan_gives_it_only(&ready(World::new(&[])));
+    what_the_plan_gives_it_only(&World::shared());
 }
 
 pub(crate) fn what_the_plan_gives_it_only(world: &World) {
@@ -157,7 +157,7 @@ pub(crate) fn what_the_plan_gives_it_only(world: &World) {
 
 #[test]
 fn an_agent_reads_what_it_needs_and_writes_nothing_else() {
-    nothing_else(&ready(World::new(&[])));
+    nothing_else(&World::shared());
 }
 
 pub(crate) fn nothing_else(world: &World) {
@@ -205,7 +205,7 @@ fn event(reporter: &str, node: &str) -> String {
 
 #[test]
 fn an_agents_events_bear_its_nodes_name() {
-    events_in_its_own_name(&ready(World::new(&[])));
+    events_in_its_own_name(&World::shared());
 }
 
 pub(crate) fn events_in_its_own_name(world: &World) {

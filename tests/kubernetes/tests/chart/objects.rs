@@ -67,7 +67,7 @@ fn the_kustomize_base_is_taken() {
 /// Policies with a mistake in their types are taken by the API server, and refuse everything.
 #[test]
 fn images_and_privileges_are_those_of_the_documents() {
-    let world = World::new(&[]);
+    let world = World::shared();
     let agent = world.admin().get(&["daemonset", "egret-agent", "-n", SYSTEM]).unwrap();
     let pod = &agent["spec"]["template"]["spec"];
     let context = &pod["containers"][0]["securityContext"];

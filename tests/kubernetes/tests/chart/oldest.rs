@@ -7,13 +7,14 @@ use super::world::World;
 #[test]
 #[ignore = "make soak builds the oldest API server and runs this"]
 fn agents_are_held_to_the_same() {
+    let world = ready(World::oldest(&[]));
     for held in [
         agents::its_own_node_only,
         agents::what_the_plan_gives_it_only,
         agents::nothing_else,
         agents::events_in_its_own_name,
     ] {
-        held(&ready(World::oldest(&[])));
+        held(&world);
     }
 }
 

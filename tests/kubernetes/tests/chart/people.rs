@@ -14,7 +14,7 @@ fn may(who: &Kubectl, verb: &str, what: &str, more: &[&str]) -> bool {
 /// Nobody aggregates roles without a controller manager: each is bound by itself.
 #[test]
 fn roles_give_people_what_is_theirs() {
-    let world = World::new(&[]);
+    let world = World::shared();
     let admin = world.admin();
     admin.ask(&["create", "namespace", "payments"]).unwrap();
     let bind = |kind: &str, role: &str, user: &str, namespace: &[&str]| {
@@ -57,7 +57,7 @@ fn roles_give_people_what_is_theirs() {
 
 #[test]
 fn the_controller_may_do_what_it_does_and_no_more() {
-    let world = World::new(&[]);
+    let world = World::shared();
     let controller = world.account("egret-controller", None);
     let may = |verb: &str, what: &str, more: &[&str]| may(&controller, verb, what, more);
     for (verb, what, more) in [
@@ -97,7 +97,7 @@ spec: {id: 11111111-2222-3333-4444-555555555555, tMax: 10s}
 
 #[test]
 fn the_cluster_object_goes_only_when_that_is_meant() {
-    deleted_when_meant(&World::new(&[]));
+    deleted_when_meant(&World::shared());
 }
 
 pub(crate) fn deleted_when_meant(world: &World) {

@@ -1,8 +1,9 @@
 use std::process::Output;
+use std::sync::Arc;
 use std::time::Duration;
 
 use egret_kubernetes::{
-    ApiServer, ApiServerOptions, Kubectl, binary, oldest_api_server, repository,
+    ApiServer, ApiServerOptions, Kubectl, Shared, binary, oldest_api_server, repository,
 };
 use egret_lab::wait_until;
 
@@ -19,6 +20,13 @@ impl World {
     /// Installs with `arguments` for Helm besides the defaults.
     pub(crate) fn new(arguments: &[&str]) -> Self {
         Self::on(ApiServer::start().unwrap(), arguments)
+    }
+
+    /// One with the defaults, for tests that leave alone what others look at: it has two nodes, and its
+    /// policies are in force.
+    pub(crate) fn shared() -> Arc<Self> {
+        static SHARED: Shared<World> = Shared::new();
+        SHARED.get(|| super::agents::ready(Self::new(&[])))
     }
 
     /// The same on the oldest Kubernetes that is still maintained.

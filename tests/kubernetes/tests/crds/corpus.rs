@@ -10,7 +10,7 @@ use egret_lab::{Daemon, wait_until};
 use egret_state::manifest::parse;
 use serde_json::{Value, json};
 
-use super::server;
+use super::{server, shared};
 
 /// The documents of a folder of tests/kubernetes/corpus.
 fn documents(folder: &str) -> Vec<String> {
@@ -26,7 +26,7 @@ fn documents(folder: &str) -> Vec<String> {
 
 #[test]
 fn what_is_wrong_in_itself_is_refused_by_both_stores() {
-    let server = server();
+    let server = shared();
     let documents = documents("refused");
     assert!(documents.len() > 30);
     for document in documents {

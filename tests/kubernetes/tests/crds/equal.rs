@@ -6,7 +6,7 @@ use egret_kubernetes::{ApiServer, ApiServerOptions, oldest_api_server};
 use egret_state::manifest::parse;
 
 use super::cases::{CLAIMS, CLOUDS, Case, GOOD, GOOD_CLOUDS, POOLS, RANGES, Says};
-use super::{Kind, server};
+use super::{Kind, shared};
 
 fn cases() -> impl Iterator<Item = &'static Case> {
     [POOLS, RANGES, CLAIMS, CLOUDS].into_iter().flatten()
@@ -32,7 +32,7 @@ fn the_directory_store_says_the_sentences() {
 
 #[test]
 fn the_api_server_says_the_same() {
-    says_the_same(&server());
+    says_the_same(&shared());
 }
 
 /// What an API server refuses, by the name of the object.
@@ -100,7 +100,7 @@ fn judge(case: &Case, found: Option<&str>) -> Result<(), String> {
 
 #[test]
 fn unknown_fields_are_refused_by_both() {
-    let server = server();
+    let server = shared();
     for (kind, change, field) in [
         (
             Kind::Pool,
@@ -140,7 +140,7 @@ fn unknown_fields_are_refused_by_both() {
 /// an object without a fault.
 #[test]
 fn the_largest_objects_are_within_the_budget() {
-    let server = server();
+    let server = shared();
     let texts = |count: usize, text: &dyn Fn(usize) -> String| {
         (0..count).map(|index| format!("'{}'", text(index))).collect::<Vec<_>>().join(", ")
     };

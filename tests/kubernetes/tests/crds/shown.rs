@@ -2,7 +2,7 @@
 
 use egret_kubernetes::{ApiServer, repository};
 
-use super::{Kind, server};
+use super::{Kind, server, shared};
 
 #[test]
 fn defaults_are_filled_in() {
@@ -96,7 +96,7 @@ spec:
 
 #[test]
 fn every_kind_is_explained() {
-    let server = server();
+    let server = shared();
     for (field, words) in [
         ("egresspool.spec.addresses", "203.0.113.40-203.0.113.47"),
         ("egresspool.spec.failover.releaseAfter", "serves its open connections"),

@@ -11,11 +11,11 @@ export PATH := $(PATH):$(HOME)/.cargo/bin:/usr/local/go/bin
 ifdef SUDO_USER
 # Under `sudo -E make` nothing of root's stays in that person's home.
 ifneq ($(shell stat -c %u "$(HOME)"),0)
-export CARGO_HOME := $(CURDIR)/target/home/cargo
-export GOPATH := $(CURDIR)/target/home/go
-export GOCACHE := $(CURDIR)/target/home/go-build
-export npm_config_cache := $(CURDIR)/target/home/npm
-export PIP_CACHE_DIR := $(CURDIR)/target/home/pip
+export CARGO_HOME := $(CURDIR)/target/sudo/cargo
+export GOPATH := $(CURDIR)/target/sudo/go
+export GOCACHE := $(CURDIR)/target/sudo/go-build
+export npm_config_cache := $(CURDIR)/target/sudo/npm
+export PIP_CACHE_DIR := $(CURDIR)/target/sudo/pip
 endif
 endif
 # Always chosen together: each choice builds the shared dependencies with features of its own.

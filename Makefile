@@ -27,8 +27,8 @@ LABORATORY := --no-default-features --features egret/node,egret/controller,egret
 # Builds that have less than the default, each of which must compile without warnings.
 FEATURES := node controller plugin kubernetes layout-next node,controller,plugin node,kubernetes \
 	controller,kubernetes plugin,kubernetes
-KUBERNETES_TESTS := $(wildcard tests/kubernetes/tests/*.rs) \
-	$(patsubst %/main.rs,%,$(wildcard tests/kubernetes/tests/*/main.rs))
+# All but the rows on a whole cluster, which run by themselves.
+KUBERNETES_TESTS := $(wildcard tests/kubernetes/tests/*.rs)
 export EGRET ?= $(CURDIR)/target/debug/egret
 
 .PHONY: help
@@ -112,7 +112,7 @@ unit features lab kubernetes soak: export RUSTC_WORKSPACE_WRAPPER := $(CURDIR)/t
 .PHONY: unit
 unit: setup-kubernetes setup-aws ## tests of values, of the kernel in namespaces, of the lease protocol, on an API server, on EC2's double
 	@tests/setup.sh unit
-	@tests/unit.py $(CARGO_FLAGS) --workspace --exclude egret-lab --exclude egret-kubernetes --features egret/aws
+	@tests/cargo_test.py $(CARGO_FLAGS) --workspace --exclude egret-lab --exclude egret-kubernetes --features egret/aws
 
 .PHONY: setup-aws
 setup-aws: ## install the EC2 that the AWS provider is tested against
@@ -148,8 +148,11 @@ cluster-image: setup-kubernetes build-next ## images for the tests on real Kuber
 .PHONY: kubernetes
 kubernetes: cluster-image setup-aws ## the chart, the kinds and the scenarios on real Kubernetes
 	@tests/chart.sh files
-	@cargo test $(CARGO_FLAGS) $(TESTED) --no-fail-fast \
-		$(foreach test,$(KUBERNETES_TESTS),--test $(basename $(notdir $(test))))
+	@status=0; \
+	tests/cargo_test.py $(CARGO_FLAGS) $(TESTED) \
+		$(foreach test,$(KUBERNETES_TESTS),--test $(basename $(notdir $(test)))) || status=$$?; \
+	cargo test $(CARGO_FLAGS) $(TESTED) --test cluster || status=$$?; \
+	exit $$status
 
 .PHONY: demo-kubernetes
 demo-kubernetes: export EGRET := $(CURDIR)/target/demo/kubernetes/egret

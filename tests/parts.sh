@@ -14,7 +14,7 @@ longest=12
 table() {
   awk -F '\t' -v longest="$longest" '
     function line(name, seconds, note) { printf "  %-60s %6d s  %s\n", substr(name, 1, 60), seconds, note }
-    $1 == "part" { parts[++count] = $0; total += $3; next }
+    $1 == "part" { parts[++count] = $0; total += $3; if ($5 != "ok") failed++; next }
     { others[++rest] = sprintf("%012.3f\t%s", $3, $0); if ($4 > 1) again[++repeated] = $0 }
     END {
       print "\nWhat each part took"
@@ -33,6 +33,7 @@ table() {
       for (i = 1; i <= repeated; i++) {
         split(again[i], f, "\t"); line(f[1] ": " f[2], f[3], f[4] " times, " f[5])
       }
+      printf "\nparts: %d passed, %d failed\n", count - failed, failed
     }' "$EGRET_TIMES"
 }
 

@@ -13,8 +13,8 @@ for_what=${1:-demo}
 toolchain=$(sed -n 's/^channel = "\(.*\)"/\1/p' rust-toolchain.toml)
 kernel=5.11
 case "$for_what" in
-  test) memory=12 disk=40 ;;
-  kubernetes) memory=8 disk=25 ;;
+  test) memory=12 disk=20 ;;
+  kubernetes) memory=8 disk=12 ;;
   *) memory=3 disk=6 ;;
 esac
 

@@ -50,7 +50,7 @@ impl Ground for Cluster {
         let mut lines = self.describe();
         let Ok(egret) = egret_lab::binary(None) else { return lines };
         for worker in self.workers.iter().filter(|worker| worker.is_on()) {
-            let said = worker.output(&format!("{} explain --live", egret.display()));
+            let said = worker.output(&format!("'{}' explain --live", egret.display()));
             let text = said.map(|output| String::from_utf8_lossy(&output.stdout).into_owned());
             let text = text.unwrap_or_default();
             lines.extend(text.lines().take(20).map(|line| format!("{} {line}", worker.name)));

@@ -64,7 +64,7 @@ impl Ground for Lab {
         let Ok(egret) = self.egret() else { return Vec::new() };
         let mut found = Vec::new();
         for node in self.nodes().iter().filter(|node| node.is_on()) {
-            let said = node.output(&format!("{} explain --live", egret.display()));
+            let said = node.output(&format!("'{}' explain --live", egret.display()));
             let text = said.map(|output| String::from_utf8_lossy(&output.stdout).into_owned());
             let text = text.unwrap_or_default();
             found.extend(text.lines().take(20).map(|line| format!("{} {line}", node.name)));

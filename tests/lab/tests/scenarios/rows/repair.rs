@@ -72,7 +72,7 @@ pub fn teardown(bench: &mut Bench) -> Result<()> {
     stage.lab.stop_agent("director-2")?;
     let egret = stage.lab.egret()?;
     let node = stage.lab.node("director-2")?;
-    node.shell(&format!("{} teardown", egret.display()))?;
+    node.shell(&format!("'{}' teardown", egret.display()))?;
     let left = node.shell(
         "nft list tables | grep -i egret; ip -d link | grep egret0; ip rule | grep fwmark; \
          ip -6 rule | grep fwmark; find /sys/fs/bpf -name '*egret*'; true",

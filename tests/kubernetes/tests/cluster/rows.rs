@@ -51,7 +51,7 @@ pub const ALL: &[Row<Cluster>] = &[
     Row::alone("s08_rolling_restart_of_agents", restart::run),
     Row::beside("helm_upgrade_and_rollback", upgrade::run).takes(95),
     Row::beside("s26_no_gateway_available", claims::no_gateway).takes(50),
-    Row::beside("gateway_with_100_addresses", hundred::run).takes(70),
+    Row::alone("gateway_with_100_addresses", hundred::run).takes(70),
     Row::beside("uninstall_leaves_nothing", install::uninstall).takes(1),
     Row::beside("overlay_and_iptables", overlay::run).own().takes(110),
     Row::beside("aws_elastic_ip_on_a_cluster", aws::elastic).own().takes(270),

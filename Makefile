@@ -1,5 +1,5 @@
 # make demo: the laboratory's demonstration.  make demo-kubernetes: on a real cluster.
-# make test: every check that CI runs.
+# make test: every check. CI runs make demo and make test in a pristine Debian (tests/fresh.sh).
 # Both install what is missing (Debian 12, as root) and say what they do.
 SHELL := /bin/bash
 .SHELLFLAGS := -euo pipefail -c
@@ -9,7 +9,7 @@ CARGO_FLAGS := --locked
 # sudo's PATH lacks what rustup and Go's archive install.
 export PATH := $(PATH):$(HOME)/.cargo/bin:/usr/local/go/bin
 ifdef SUDO_USER
-# Under `sudo -E make` nothing of root's stays in that person's home.
+# Under `sudo -E make` what root downloads and builds stays out of that person's home.
 ifneq ($(shell stat -c %u "$(HOME)"),0)
 export CARGO_HOME := $(CURDIR)/target/sudo/cargo
 export GOPATH := $(CURDIR)/target/sudo/go
@@ -69,7 +69,7 @@ figures: build-demo ## measure failovers, planned moves, load at rest
 	@target/debug/egret-lab figures
 
 .PHONY: features
-features: setup ## every choice of the binary's features compiles; what needs no Kubernetes works without
+features: format ## every choice of the binary's features compiles; what needs no Kubernetes works without
 	@for features in $(FEATURES); do \
 		tests/step.sh "features $$features" cargo clippy $(CARGO_FLAGS) -p egret --all-targets \
 			--no-default-features --features "$$features" -- -D warnings; \
@@ -98,7 +98,8 @@ format:
 
 # make test has no need of it: its builds lint what they compile.
 .PHONY: lint
-lint: setup
+lint:
+	@tests/setup.sh check
 	@tests/step.sh "clippy" cargo clippy $(CARGO_FLAGS) --workspace --features egret/aws --all-targets -- -D warnings
 
 .PHONY: licences
@@ -164,12 +165,12 @@ demo-kubernetes: setup-kubernetes ## the demonstration on a real Kubernetes clus
 	@target/debug/egret-kubernetes demo
 
 .PHONY: soak
-soak: build cluster-image setup-oldest ## the long rows, failovers by the dozen, the oldest API server, the long model check
+soak: cluster-image setup-oldest ## the long rows, failovers by the dozen, the oldest API server, the long model check
 	@target/debug/egret-lab soak
 	@EGRET_SOAK=1 cargo test $(CARGO_FLAGS) $(TESTED) --test cluster -- s11_ s24_first_packet_of
 	@cargo test $(CARGO_FLAGS) $(TESTED) --test api_server --test chart --test crds -- --ignored
 	@target/debug/egret-kubernetes figures
-	@cargo run $(CARGO_FLAGS) --release -p egret-model -- check --long
+	@env -u RUSTC_WORKSPACE_WRAPPER cargo run $(CARGO_FLAGS) --release -p egret-model -- check --long
 
 .PHONY: advisories
 advisories: ## known vulnerabilities of dependencies (needs the advisory database)

@@ -12,6 +12,7 @@ arguments choose no program.
 import concurrent.futures
 import json
 import os
+import signal
 import subprocess
 import sys
 import time
@@ -43,23 +44,26 @@ def run(message: dict) -> tuple[str, float, bool, str]:
     folder = Path(message["manifest_path"]).parent
     environment = os.environ | {"CARGO_MANIFEST_DIR": str(folder)}
     begun = time.monotonic()
+    program = subprocess.Popen(
+        [message["executable"]],
+        cwd=folder,
+        env=environment,
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        errors="replace",
+        start_new_session=True,
+    )
+    late = ""
     try:
-        done = subprocess.run(
-            [message["executable"]],
-            cwd=folder,
-            env=environment,
-            stdin=subprocess.DEVNULL,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT,
-            text=True,
-            errors="replace",
-            timeout=LIMIT_S,
-            check=False,
-        )
-        passed, said = done.returncode == 0, done.stdout
-    except subprocess.TimeoutExpired as error:
-        passed, said = False, f"{error.output or ''}\nended after {LIMIT_S} s"
-    return name(message), time.monotonic() - begun, passed, said
+        said, _ = program.communicate(timeout=LIMIT_S)
+    except subprocess.TimeoutExpired:
+        # With what it has started.
+        os.killpg(program.pid, signal.SIGKILL)
+        said, _ = program.communicate()
+        late = f"\nended after {LIMIT_S} s"
+    return name(message), time.monotonic() - begun, program.returncode == 0 and not late, said + late
 
 
 def report(result: tuple[str, float, bool, str]) -> None:

@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # Runs a command of the project in a pristine Debian 12, as a newcomer would: only what the README names as
-# prerequisites is there (make, git, Rust; Go if asked for), and a fresh clone of what is committed. A run that is
+# prerequisites is there (make, git, ca-certificates, Rust; Go if asked for), and a fresh clone of what is committed. A run that is
 # green on a machine where somebody once installed something by hand proves nothing about another machine.
 #
 #   tests/fresh.sh make demo                  the checkout around the current folder, as committed
@@ -17,6 +17,8 @@
 # a machine that has just booted without systemd.
 set -euo pipefail
 
+# Debian 12.
+suite=bookworm
 # In the pristine root.
 home=/root
 folder="$home/a clone/egret"
@@ -31,20 +33,24 @@ step() {
   echo "fresh: $*" >&2
 }
 
-make_root() { # root, suite
-  local root=$1 suite=$2 sources=() file
-  for file in /etc/apt/sources.list /etc/apt/sources.list.d/debian.sources; do
-    if [ -s "$file" ]; then sources+=("$file"); fi
-  done
+make_root() { # root
+  local root=$1 sources=() file program
+  # From where this machine has its packages, where it is of the same release.
+  if [ "$(. /etc/os-release && echo "${VERSION_CODENAME:-}")" = "$suite" ]; then
+    for file in /etc/apt/sources.list /etc/apt/sources.list.d/debian.sources; do
+      if [ -s "$file" ]; then sources+=("$file"); fi
+    done
+  fi
   step "a pristine Debian ($suite) in $root"
   mmdebstrap --quiet --mode=root --variant=minbase --include=make,git,ca-certificates "$suite" "$root" \
     "${sources[@]}"
   # The same certificates: a proxy's may be among them.
   cp -a /etc/ssl/certs "$root/etc/ssl/"
-  mkdir -p "$root$home/.rustup" "$root$home/.cargo" "$root/usr/local/go"
-  cp -a "${CARGO_HOME:-$HOME/.cargo}/bin" "$root$home/.cargo/"
-  # Programs that cargo installed for somebody are not in a newcomer's Rust.
-  find "$root$home/.cargo/bin" -name 'cargo-*' ! -name cargo-clippy ! -name cargo-fmt ! -name cargo-miri -delete
+  mkdir -p "$root$home/.rustup" "$root$home/.cargo/bin" "$root/usr/local/go"
+  # What rustup installs, and nothing that cargo installed for somebody.
+  for program in rustup cargo cargo-clippy cargo-fmt clippy-driver rustc rustdoc rustfmt; do
+    cp -a "${CARGO_HOME:-$HOME/.cargo}/bin/$program" "$root$home/.cargo/bin/"
+  done
 }
 
 copy_settings() { # root
@@ -88,14 +94,14 @@ outside() {
     apt-get update -qq
     DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends mmdebstrap >/dev/null
   fi
-  local repository root suite
+  local repository root
   repository=$(git rev-parse --show-toplevel)
-  root=${FRESH_ROOT:-/var/tmp/egret-fresh}
-  suite=$(. /etc/os-release && echo "$VERSION_CODENAME")
+  root=$(realpath -m "${FRESH_ROOT:-/var/tmp/egret-fresh}")
+  if [ -n "${FRESH_CACHES:-}" ]; then FRESH_CACHES=$(realpath -m "$FRESH_CACHES"); fi
   if findmnt -rn -o TARGET | grep -q "^$root/"; then fail "$root has mounts in it: unmount them first"; fi
   if [ -z "${FRESH_KEEP:-}" ] || [ ! -d "$root$home/.cargo" ]; then
     rm -rf --one-file-system "$root"
-    make_root "$root" "$suite"
+    make_root "$root"
   fi
   copy_settings "$root"
   clone "$repository" "$root"
@@ -129,7 +135,7 @@ inside() {
   cd "$root"
   mount_all
   # How this machine reaches its registries, and what CI says of itself.
-  mapfile -t passed < <(env | grep -E '^(GOPROXY|GOSUMDB|GONOSUMDB|GOFLAGS|GOTOOLCHAIN|RUSTUP_AUTO_INSTALL|npm_config_|https?_proxy|no_proxy|SSL_CERT|CI=|EGRET_SOAK)' || true)
+  mapfile -t passed < <(env | grep -E '^(GOPROXY|GOSUMDB|GONOSUMDB|GOFLAGS|GOTOOLCHAIN|RUSTUP_AUTO_INSTALL|npm_config_|https?_proxy|HTTPS?_PROXY|no_proxy|NO_PROXY|SSL_CERT|CI=|EGRET_SOAK)' || true)
   mkdir -p .outside
   pivot_root . .outside
   umount -l /.outside

@@ -41,7 +41,7 @@ binary() {
     return
   fi
   local profile=${EGRET_PROFILE:-release}
-  tests/step.sh "build of egret ($profile)" cargo build --locked --profile "$profile" -p egret \
+  tests/step.sh "build of egret ($profile)" env -u RUSTC_WORKSPACE_WRAPPER cargo build --locked --profile "$profile" -p egret \
     --features egret/aws >&2
   echo "${CARGO_TARGET_DIR:-target}/${profile/dev/debug}/egret"
 }
@@ -52,7 +52,7 @@ plugin() {
     echo "$EGRET_CNI_BINARY"
     return
   fi
-  tests/step.sh "build of egret-cni" cargo rustc --locked --release -p egret-cni --bin egret-cni -- \
+  tests/step.sh "build of egret-cni" env -u RUSTC_WORKSPACE_WRAPPER cargo rustc --locked --release -p egret-cni --bin egret-cni -- \
     -C target-feature=+crt-static -C strip=debuginfo >&2
   echo "${CARGO_TARGET_DIR:-target}/release/egret-cni"
 }

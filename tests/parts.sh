@@ -12,7 +12,7 @@ export EGRET_TIMES=${EGRET_TIMES:-$PWD/target/times.tsv}
 longest=12
 
 table() {
-  awk -F '\t' -v longest="$longest" '
+  awk -F '\t' -v longest="$longest" -v all="$1" '
     function line(name, seconds, note) { printf "  %-60s %6d s  %s\n", substr(name, 1, 60), seconds, note }
     $1 == "part" { parts[++count] = $0; total += $3; if ($5 != "ok") failed++; next }
     { others[++rest] = sprintf("%012.3f\t%s", $3, $0); if ($4 > 1) again[++repeated] = $0 }
@@ -33,6 +33,7 @@ table() {
       for (i = 1; i <= repeated; i++) {
         split(again[i], f, "\t"); line(f[1] ": " f[2], f[3], f[4] " times, " f[5])
       }
+      if (count < all) printf "\nNot run after that: %d of %d parts\n", all - count, all
       printf "\nparts: %d passed, %d failed\n", count - failed, failed
     }' "$EGRET_TIMES"
 }
@@ -49,5 +50,5 @@ for part in "$@"; do
   printf 'part\t%s\t%d\t1\t%s\n' "make $part" "$(($(date +%s) - begin))" "$outcome" >>"$EGRET_TIMES"
   if [ "$status" != 0 ]; then break; fi
 done
-table
+table $#
 exit "$status"

@@ -2,8 +2,8 @@
 # Installs what building and testing need on Debian 12, and nothing that is already there.
 #   tests/setup.sh              for the build and the laboratory
 #   tests/setup.sh unit         and what tests of single crates need
-#   tests/setup.sh check        nothing but what formatting and lints need
-#   tests/setup.sh licences     cargo-deny alone
+#   tests/setup.sh check        the same, with rustfmt and clippy
+#   tests/setup.sh licences     and cargo-deny
 #   tests/setup.sh kubernetes   and what a real cluster is made of, in target/kubernetes/bin
 #   tests/setup.sh oldest       and the oldest API server that is maintained, in target/kubernetes/oldest
 #   tests/setup.sh aws          and the EC2 double's Python, in target/aws/venv
@@ -13,8 +13,11 @@ cd "$(dirname "$0")/.."
 case "${1:-}" in
   check | kubernetes) tests/prerequisites.sh "$1" ;;
   oldest) tests/prerequisites.sh kubernetes ;;
+  terraform) tests/prerequisites.sh go ;;
   *) tests/prerequisites.sh demo ;;
 esac
+# The build lints what it compiles.
+if [ -n "${RUSTC_WORKSPACE_WRAPPER:-}" ]; then tests/prerequisites.sh check; fi
 if [ "${1:-}" = terraform ]; then exec tests/terraform/setup.sh; fi
 
 # What each is for: clang + headers compile the BPF programs; nft, ip, ethtool, conntrack are what the datapath and

@@ -21,7 +21,13 @@ complete() { # folder, stamp, programs
 is_bin() { complete "$bin" "$pins_bin" "${programs[@]}" etcd helm; }
 is_oldest() { complete "$oldest" "$pins_oldest" kube-apiserver; }
 what=${1:-bin}
-if "is_$what"; then exit 0; fi
+case "$what" in
+  bin | oldest) if "is_$what"; then exit 0; fi ;;
+  *)
+    echo "tests/kubernetes/build.sh: say nothing, or oldest; not $what" >&2
+    exit 2
+    ;;
+esac
 
 # What `kubectl version` and a chart's `kubeVersion` go by; a build of the module knows no tag of its own.
 kubernetes() { # module, output, programs

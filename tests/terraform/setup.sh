@@ -26,11 +26,12 @@ fi
 
 # OpenTofu stands in for Terraform, of which it is a fork: newer Terraform does not build as a Go module.
 cli=tests/terraform/cli
-if ! cmp -s "$cli/go.sum" "$folder/bin/go.sum"; then
+pins=$(cat "$cli/go.mod" "$cli/go.sum" | sha256sum)
+if [ ! -x "$folder/bin/tofu" ] || [ "$(cat "$folder/bin/.pins" 2>/dev/null)" != "$pins" ]; then
   [ -t 1 ] && verbose=-v || verbose=
   tests/step.sh "build OpenTofu" go build -C "$cli" ${verbose:+"$verbose"} -trimpath -ldflags '-s -w' \
     -o "$PWD/$folder/bin/" github.com/opentofu/opentofu/cmd/tofu
-  cp "$cli/go.sum" "$folder/bin/go.sum"
+  echo "$pins" >"$folder/bin/.pins"
 fi
 
 stamp=$(cat tests/terraform/requirements*.txt | sha256sum)

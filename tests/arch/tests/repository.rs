@@ -102,7 +102,7 @@ fn the_readme_names_what_make_checks_before_it_starts() {
         format!("2, {memory} GiB, {disk} GiB |")
     };
     let readme = read("README.md");
-    let (demo, test) = (machine("  *"), machine("test"));
+    let (demo, test) = (machine("  *"), machine("test | kubernetes"));
     for fact in [&format!("Rust {rust} "), &format!(" {go} or later"), &format!("Linux {kernel} ")]
         .into_iter()
         .chain([&demo, &test])

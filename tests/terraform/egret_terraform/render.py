@@ -71,6 +71,6 @@ def format_problems(folder: Path) -> list[str]:
         tofu(folder, "fmt", "-check", "-recursive")
     except Refused as refused:
         said, files = refused.args
-        problems = [f"{file}: not formatted: terraform fmt -recursive terraform" for file in files.splitlines()]
+        problems = [f"{file}: not formatted: target/terraform/bin/tofu fmt -recursive terraform" for file in files.splitlines()]
         return problems or [said]
     return []

@@ -150,6 +150,6 @@ def test_the_elastic_ips_of_pools():
 def test_a_file_that_is_not_formatted(tmp_path):
     (tmp_path / "main.tf").write_text('locals {\na="b"\n}\n')
     (problem,) = render.format_problems(tmp_path)
-    assert "main.tf: not formatted: terraform fmt" in problem
+    assert "main.tf: not formatted: target/terraform/bin/tofu fmt" in problem
     (tmp_path / "main.tf").write_text('locals {\n  a = "b"\n}\n')
     assert render.format_problems(tmp_path) == []

@@ -44,7 +44,7 @@ pub const ALL: &[Row<Cluster>] = &[
     Row::beside("s15_partition_of_the_holder", agents::partition),
     Row::beside("s25_claim_over_busy_pods", claims::over_busy_pods),
     Row::alone("s27_s28_churn_of_pods_and_claims", churn::run),
-    Row::beside("s01_gateway_node_poweroff", power::off).takes(20),
+    Row::alone("s01_gateway_node_poweroff", power::off),
     Row::beside("s12_outage_plus_gateway_death", power::without_an_api_server).takes(35),
     Row::beside("s11_apiserver_outage", outage::run).takes(75),
     Row::alone("s30_drain_gateway", power::drain),

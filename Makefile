@@ -27,7 +27,7 @@ LABORATORY := --no-default-features --features egret/node,egret/controller,egret
 # Builds that have less than the default, each of which must compile without warnings.
 FEATURES := node controller plugin kubernetes layout-next node,controller,plugin node,kubernetes \
 	controller,kubernetes plugin,kubernetes
-# All but the rows on a whole cluster, which run by themselves.
+# All but the scenarios on a whole cluster, which run by themselves.
 KUBERNETES_TESTS := $(wildcard tests/kubernetes/tests/*.rs)
 export EGRET ?= $(CURDIR)/target/debug/egret
 
@@ -165,7 +165,7 @@ demo-kubernetes: setup-kubernetes ## the demonstration on a real Kubernetes clus
 	@target/debug/egret-kubernetes demo
 
 .PHONY: soak
-soak: cluster-image setup-oldest ## the long rows, failovers by the dozen, the oldest API server, the long model check
+soak: cluster-image setup-oldest ## the long scenarios, failovers by the dozen, the oldest API server, the long model check
 	@target/debug/egret-lab soak
 	@EGRET_SOAK=1 cargo test $(CARGO_FLAGS) $(TESTED) --test cluster -- s11_ s24_first_packet_of
 	@cargo test $(CARGO_FLAGS) $(TESTED) --test api_server --test chart --test crds -- --ignored

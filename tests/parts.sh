@@ -1,10 +1,10 @@
 #!/usr/bin/env bash
 # Runs targets of make one after another, stops at the first that fails, and says at the end what each took, with the
-# longest steps and rows, and every row that ran more than once.
+# longest steps and scenarios, and every scenario that ran more than once.
 #
 #   tests/parts.sh check unit lab
 #
-# Each part, step and row is a line of EGRET_TIMES (default target/times.tsv), made anew: kind, name, seconds, how often
+# Each part, step and scenario is a line of EGRET_TIMES (default target/times.tsv), made anew: kind, name, seconds, how often
 # it ran, outcome.
 set -uo pipefail
 cd "$(dirname "$0")/.."
@@ -20,7 +20,7 @@ table() {
       print "\nWhat each part took"
       for (i = 1; i <= count; i++) { split(parts[i], f, "\t"); line(f[2], f[3], f[5] == "ok" ? "" : f[5]) }
       line("in all", total, "")
-      print "\nThe longest steps and rows"
+      print "\nThe longest steps and scenarios"
       for (i = 2; i <= rest; i++) {
         value = others[i]
         for (j = i - 1; j > 0 && others[j] < value; j--) others[j + 1] = others[j]

@@ -15,12 +15,12 @@ use aws_sdk_ec2::operation::RequestId;
 use aws_smithy_http_client::tls;
 use egret_ports::error::ErrorClass;
 
-use crate::errors::{Failure, classify, refused, with_pause};
-use crate::metrics::Calls;
-use crate::options::Options;
-use crate::plan::Call;
+use crate::call::Ec2Call;
+use crate::errors::{CallFailure, classify, refused, with_pause};
+use crate::metrics::CallMetrics;
+use crate::options::AwsOptions;
 use crate::rate::Limiter;
-use crate::view::{Association, Effect};
+use crate::snapshot::{Association, CallEffect};
 
 mod describe;
 mod parse;
@@ -30,11 +30,11 @@ mod parse;
 pub(crate) struct Ec2 {
     client: Client,
     limiter: Limiter,
-    calls: Calls,
+    calls: CallMetrics,
 }
 
 impl Ec2 {
-    pub async fn connect(options: &Options, calls: Calls, loader: ConfigLoader) -> Self {
+    pub async fn connect(options: &AwsOptions, calls: CallMetrics, loader: ConfigLoader) -> Self {
         let crypto = tls::rustls_provider::CryptoMode::Ring;
         let http = aws_smithy_http_client::Builder::new()
             .tls_provider(tls::Provider::Rustls(crypto))
@@ -61,35 +61,40 @@ impl Ec2 {
     }
 
     /// Makes a change; returns what is so by its answer.
-    pub async fn change(&self, call: &Call) -> Result<Vec<Effect>, Failure> {
+    pub async fn change(&self, call: &Ec2Call) -> Result<Vec<CallEffect>, CallFailure> {
         match call {
-            Call::AssignPrivate { interface, address, take } => {
+            Ec2Call::AssignPrivate { interface, address, take } => {
                 self.assign_private(interface, *address, *take).await
             }
-            Call::AssignAny { interface, wanted } => self.assign_any(interface, wanted.len()).await,
-            Call::UnassignPrivate { interface, addresses } => {
+            Ec2Call::AssignAny { interface, wanted } => {
+                self.assign_any(interface, wanted.len()).await
+            }
+            Ec2Call::UnassignPrivate { interface, addresses } => {
                 self.unassign_private(interface, addresses).await
             }
-            Call::AssignIpv6 { interface, address } => {
+            Ec2Call::AssignIpv6 { interface, address } => {
                 let request = self.client.assign_ipv6_addresses().network_interface_id(interface);
                 let request = request.ipv6_addresses(address.to_string());
                 self.call("AssignIpv6Addresses", request.send()).await?;
-                Ok(vec![Effect::At { interface: interface.clone(), address: (*address).into() }])
+                Ok(vec![CallEffect::At {
+                    interface: interface.clone(),
+                    address: (*address).into(),
+                }])
             }
-            Call::UnassignIpv6 { interface, address } => {
+            Ec2Call::UnassignIpv6 { interface, address } => {
                 let request = self.client.unassign_ipv6_addresses().network_interface_id(interface);
                 let request = request.ipv6_addresses(address.to_string());
                 self.call("UnassignIpv6Addresses", request.send()).await?;
-                Ok(vec![Effect::Nowhere { address: (*address).into() }])
+                Ok(vec![CallEffect::Nowhere { address: (*address).into() }])
             }
-            Call::Associate { public, allocation, interface, private, take } => {
+            Ec2Call::Associate { public, allocation, interface, private, take } => {
                 let target = (interface.as_str(), *private);
                 self.associate(*public, allocation, target, *take).await
             }
-            Call::Disassociate { public, association } => {
+            Ec2Call::Disassociate { public, association } => {
                 let request = self.client.disassociate_address().association_id(association);
                 self.call("DisassociateAddress", request.send()).await?;
-                Ok(vec![Effect::Disassociated { public: *public }])
+                Ok(vec![CallEffect::Disassociated { public: *public }])
             }
         }
     }
@@ -99,13 +104,13 @@ impl Ec2 {
         interface: &str,
         address: Ipv4Addr,
         take: bool,
-    ) -> Result<Vec<Effect>, Failure> {
+    ) -> Result<Vec<CallEffect>, CallFailure> {
         let request = self.client.assign_private_ip_addresses().network_interface_id(interface);
         let request = request.private_ip_addresses(address.to_string()).allow_reassignment(take);
         let answer = self.call("AssignPrivateIpAddresses", request.send()).await;
         let answer = answer.map_err(|failure| match failure.code.as_deref() {
             // The address lies in the interface's subnet: somebody else has it.
-            Some("InvalidParameterValue") => Failure {
+            Some("InvalidParameterValue") => CallFailure {
                 class: ErrorClass::Conflict,
                 remedy: "another interface of the subnet has the address: take it away there, or \
                          take the address out of the pool",
@@ -114,10 +119,14 @@ impl Ec2 {
             _ => failure,
         });
         answer?;
-        Ok(vec![Effect::At { interface: interface.into(), address: address.into() }])
+        Ok(vec![CallEffect::At { interface: interface.into(), address: address.into() }])
     }
 
-    async fn assign_any(&self, interface: &str, count: usize) -> Result<Vec<Effect>, Failure> {
+    async fn assign_any(
+        &self,
+        interface: &str,
+        count: usize,
+    ) -> Result<Vec<CallEffect>, CallFailure> {
         let count = i32::try_from(count).unwrap_or(i32::MAX);
         let request = self.client.assign_private_ip_addresses().network_interface_id(interface);
         let request = request.secondary_private_ip_address_count(count);
@@ -127,8 +136,10 @@ impl Ec2 {
         let answer = self.call("AssignPrivateIpAddresses", sent).await?;
         let assigned = answer.assigned_private_ip_addresses().iter();
         let assigned = assigned.filter_map(|assigned| assigned.private_ip_address()?.parse().ok());
-        let at =
-            |address: Ipv4Addr| Effect::At { interface: interface.into(), address: address.into() };
+        let at = |address: Ipv4Addr| CallEffect::At {
+            interface: interface.into(),
+            address: address.into(),
+        };
         Ok(assigned.map(at).collect())
     }
 
@@ -136,12 +147,12 @@ impl Ec2 {
         &self,
         interface: &str,
         addresses: &BTreeSet<Ipv4Addr>,
-    ) -> Result<Vec<Effect>, Failure> {
+    ) -> Result<Vec<CallEffect>, CallFailure> {
         let texts = addresses.iter().map(ToString::to_string).collect();
         let request = self.client.unassign_private_ip_addresses().network_interface_id(interface);
         let request = request.set_private_ip_addresses(Some(texts));
         self.call("UnassignPrivateIpAddresses", request.send()).await?;
-        let nowhere = |address: &Ipv4Addr| Effect::Nowhere { address: IpAddr::from(*address) };
+        let nowhere = |address: &Ipv4Addr| CallEffect::Nowhere { address: IpAddr::from(*address) };
         Ok(addresses.iter().map(nowhere).collect())
     }
 
@@ -151,14 +162,14 @@ impl Ec2 {
         allocation: &str,
         (interface, private): (&str, Ipv4Addr),
         take: bool,
-    ) -> Result<Vec<Effect>, Failure> {
+    ) -> Result<Vec<CallEffect>, CallFailure> {
         let request = self.client.associate_address().allocation_id(allocation);
         let request = request.network_interface_id(interface);
         let request = request.private_ip_address(private.to_string()).allow_reassociation(take);
         let answer = self.call("AssociateAddress", request.send()).await?;
         let id = answer.association_id().unwrap_or_default().to_owned();
         let association = Association { id, interface: interface.into(), private };
-        Ok(vec![Effect::Associated { public, association }])
+        Ok(vec![CallEffect::Associated { public, association }])
     }
 
     /// Makes one call: when it may be made, counted, its error classified.
@@ -166,7 +177,7 @@ impl Ec2 {
         &self,
         operation: &'static str,
         sent: impl Future<Output = Result<T, SdkError<E>>>,
-    ) -> Result<T, Failure>
+    ) -> Result<T, CallFailure>
     where
         E: ProvideErrorMetadata + std::error::Error + 'static,
         SdkError<E>: RequestId,
@@ -186,7 +197,7 @@ impl Ec2 {
         }
     }
 
-    fn failure<E>(&self, operation: &'static str, error: &SdkError<E>) -> Failure
+    fn failure<E>(&self, operation: &'static str, error: &SdkError<E>) -> CallFailure
     where
         E: ProvideErrorMetadata + std::error::Error + 'static,
         SdkError<E>: RequestId,
@@ -210,7 +221,14 @@ impl Ec2 {
         };
         // Not in the message: it would be another one at every attempt, and told anew.
         tracing::debug!(operation, request = error.request_id(), words, "EC2 refuses");
-        Failure { operation, class, code, message: words, remedy, refused: !sent || refused(class) }
+        CallFailure {
+            operation,
+            class,
+            code,
+            message: words,
+            remedy,
+            refused: !sent || refused(class),
+        }
     }
 }
 

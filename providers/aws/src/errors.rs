@@ -10,7 +10,7 @@ use egret_ports::error::ErrorClass;
 const THROTTLED: ErrorClass = ErrorClass::Throttled { after: None };
 
 /// Code, class, remedy (empty where repeating is the remedy).
-type Row = (&'static str, ErrorClass, &'static str);
+type KnownCode = (&'static str, ErrorClass, &'static str);
 
 const PERMISSION: &str = "give the controller's role the policy of terraform/aws";
 const CREDENTIALS: &str = "check the controller's credentials: its role for IRSA or Pod Identity, \
@@ -20,7 +20,7 @@ const ALLOCATION: &str = "the Elastic IP has been released: take it out of the p
 const LARGER: &str = "use a larger instance type, more gateways, or fewer delegated prefixes there";
 
 /// Every documented code that the calls can answer with.
-pub(crate) const CODES: &[Row] = &[
+pub(crate) const CODES: &[KnownCode] = &[
     // Who calls.
     ("AuthFailure", ErrorClass::Denied, CREDENTIALS),
     ("Blocked", ErrorClass::Denied, "the account is blocked: contact AWS Support"),
@@ -149,7 +149,7 @@ pub(crate) const CODES: &[Row] = &[
 /// A call that did not succeed.
 #[derive(Debug, thiserror::Error)]
 #[error("{operation}: {message}{}", hint(remedy))]
-pub(crate) struct Failure {
+pub(crate) struct CallFailure {
     /// The EC2 action.
     pub operation: &'static str,
     pub class: ErrorClass,
@@ -253,7 +253,7 @@ mod tests {
         for (code, class, remedy) in CODES {
             let waits = matches!(class, ErrorClass::Denied | ErrorClass::Quota);
             assert!(!waits || !remedy.is_empty(), "{code}");
-            let failure = Failure {
+            let failure = CallFailure {
                 operation: "AssociateAddress",
                 class: *class,
                 code: Some((*code).into()),

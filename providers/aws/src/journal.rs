@@ -3,7 +3,7 @@
 //! EC2's API is eventually consistent: for some seconds after a change a read may show what was
 //! before it, and the next read the change, and the next one not. So the answer to a call counts
 //! for a while, whatever reads say; and a call without an answer makes reads of its address prove
-//! nothing for as long. Written by [`crate::Aws`] alone, in memory alone: who has forgotten it (a
+//! nothing for as long. Written by the call driver alone, in memory alone: who has forgotten it (a
 //! new leader) repeats a call at worst, and every call can be repeated.
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -13,7 +13,10 @@ use std::time::Duration;
 use egret_core::model::NodeName;
 use tokio::time::Instant;
 
-use crate::view::{Effect, View};
+use crate::snapshot::{CallEffect, Ec2Snapshot};
+
+/// No read is decided by that began longer ago: a task that moves one address gives up before.
+const OLDEST_READ: Duration = Duration::from_secs(300);
 
 /// What may have happened to an address unseen.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -30,7 +33,7 @@ pub(crate) enum Doubt {
 #[derive(Debug)]
 pub(crate) struct Journal {
     horizon: Duration,
-    effects: BTreeMap<IpAddr, (Instant, Effect)>,
+    effects: BTreeMap<IpAddr, (Instant, CallEffect)>,
     doubts: BTreeMap<IpAddr, (Instant, Doubt)>,
     /// Wire addresses by egress address and node: assigned or adopted for them, not known gone.
     wires: BTreeMap<(IpAddr, NodeName), BTreeSet<Ipv4Addr>>,
@@ -63,17 +66,17 @@ impl Journal {
         now
     }
 
-    /// Nobody waits for that any more; where it was `answered`, nothing appears any more. On one
-    /// interface there is one at a time.
+    /// Nobody waits for that any more; where it was `answered`, nothing appears any more, and else
+    /// as late as now. On one interface there is one at a time.
     pub fn end_any(&mut self, interface: &str, begun: Instant, answered: bool) {
         self.in_flight.remove(interface);
-        if !answered {
-            return;
-        }
         if let Some(begins) = self.pending.get_mut(interface)
             && let Some(place) = begins.iter().position(|at| *at == begun)
         {
             begins.remove(place);
+            if !answered {
+                begins.push(Instant::now());
+            }
         }
     }
 
@@ -82,17 +85,23 @@ impl Journal {
         &self.in_flight
     }
 
-    /// Interfaces at which addresses may appear.
-    pub fn pending(&self) -> BTreeSet<String> {
-        let young = |begins: &&Vec<Instant>| begins.iter().any(|at| at.elapsed() < self.horizon);
-        let young = self.pending.iter().filter(|(_, begins)| young(begins));
-        young.map(|(id, _)| id.clone()).collect()
+    /// Whether a read that began at `read` may not show what was done at `done`: only when the read
+    /// began counts, however late it is looked at.
+    fn hides(&self, read: Instant, done: Instant) -> bool {
+        read < done + self.horizon
     }
 
-    /// All doubts.
-    pub fn doubts(&self) -> BTreeMap<IpAddr, Doubt> {
-        let young = self.doubts.iter().filter(|(_, (since, _))| since.elapsed() < self.horizon);
-        young.map(|(address, (_, doubt))| (*address, *doubt)).collect()
+    /// Interfaces at which addresses may have appeared unseen by a read that began at `read`.
+    pub fn pending(&self, read: Instant) -> BTreeSet<String> {
+        let hidden = |begins: &&Vec<Instant>| begins.iter().any(|at| self.hides(read, *at));
+        let hidden = self.pending.iter().filter(|(_, begins)| hidden(begins));
+        hidden.map(|(id, _)| id.clone()).collect()
+    }
+
+    /// All that a read that began at `read` does not prove.
+    pub fn doubts(&self, read: Instant) -> BTreeMap<IpAddr, Doubt> {
+        let hidden = self.doubts.iter().filter(|(_, (since, _))| self.hides(read, *since));
+        hidden.map(|(address, (_, doubt))| (*address, *doubt)).collect()
     }
 
     /// A call is about to be made: until it has an answer, nobody knows.
@@ -108,23 +117,23 @@ impl Journal {
         }
     }
 
-    /// The doubt about an address with its age; `None` where reads can be believed.
+    /// The doubt about an address, with since when.
     pub fn doubt(&self, address: IpAddr) -> Option<(Instant, Doubt)> {
-        self.doubts.get(&address).copied().filter(|(since, _)| since.elapsed() < self.horizon)
+        self.doubts.get(&address).copied()
     }
 
     /// It is so: the call was answered, or a read showed it.
-    pub fn note(&mut self, effect: Effect) {
+    pub fn note(&mut self, effect: CallEffect) {
         let address = effect.address();
         self.doubts.remove(&address);
         if effect.is_private() {
             // Its mapping has gone along or ended: what was known of that is moot.
             self.effects.retain(|_, (_, known)| match known {
-                Effect::Associated { association, .. } => association.private != address,
+                CallEffect::Associated { association, .. } => association.private != address,
                 _ => true,
             });
         }
-        if let Effect::Nowhere { address: IpAddr::V4(address) } = effect {
+        if let CallEffect::Nowhere { address: IpAddr::V4(address) } = effect {
             for wires in self.wires.values_mut() {
                 wires.remove(&address);
             }
@@ -133,16 +142,12 @@ impl Journal {
         self.effects.insert(address, (Instant::now(), effect));
     }
 
-    /// `read` with what is known to be so since.
-    pub fn replay(&mut self, read: &View) -> View {
-        self.effects.retain(|_, (at, _)| at.elapsed() < self.horizon);
-        self.doubts.retain(|_, (since, _)| since.elapsed() < self.horizon);
-        for begins in self.pending.values_mut() {
-            begins.retain(|at| at.elapsed() < self.horizon);
-        }
-        self.pending.retain(|_, begins| !begins.is_empty());
+    /// What a read that began at `began` has shown, with what it may not show yet.
+    pub fn replay(&mut self, began: Instant, read: &Ec2Snapshot) -> Ec2Snapshot {
+        self.forget();
         let mut view = read.clone();
-        let effects = self.effects.values().map(|(_, effect)| effect);
+        let hidden = self.effects.values().filter(|(at, _)| self.hides(began, *at));
+        let effects = hidden.map(|(_, effect)| effect);
         let (private, public): (Vec<_>, Vec<_>) = effects.partition(|effect| effect.is_private());
         for effect in private.into_iter().chain(public) {
             view.apply(effect);
@@ -151,6 +156,17 @@ impl Journal {
             view.interfaces.get(id).is_some_and(|interface| interface.used(true) >= *used)
         });
         view
+    }
+
+    /// What no read that anybody still decides by can hide.
+    fn forget(&mut self) {
+        let kept = self.horizon + OLDEST_READ;
+        self.effects.retain(|_, (at, _)| at.elapsed() < kept);
+        self.doubts.retain(|_, (since, _)| since.elapsed() < kept);
+        for begins in self.pending.values_mut() {
+            begins.retain(|at| at.elapsed() < kept);
+        }
+        self.pending.retain(|_, begins| !begins.is_empty());
     }
 
     /// `wire` is `address`'s at `node`, and nobody else's.
@@ -176,5 +192,49 @@ impl Journal {
     /// Whether EC2 has said so, and no read has shown room since.
     pub fn full(&self) -> BTreeSet<String> {
         self.full.keys().cloned().collect()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const HORIZON: Duration = Duration::from_millis(300);
+
+    #[tokio::test(start_paused = true)]
+    async fn what_a_read_may_not_show_is_counted_from_when_it_began() {
+        let address: IpAddr = "10.0.1.70".parse().unwrap();
+        let mut journal = Journal::new(HORIZON);
+        let before = Instant::now();
+        journal.begin(address, Doubt::Gone);
+        journal.begin_any("eni-1");
+        tokio::time::sleep(HORIZON * 3).await;
+        assert_eq!(
+            journal.doubts(before),
+            [(address, Doubt::Gone)].into(),
+            "the read is an old one"
+        );
+        assert_eq!(journal.pending(before), ["eni-1".to_owned()].into());
+        assert!(journal.doubts(Instant::now()).is_empty(), "a new read proves it");
+        assert!(journal.pending(Instant::now()).is_empty());
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn an_answer_counts_over_a_read_that_began_before_it_however_late_that_is_used() {
+        let mut journal = Journal::new(HORIZON);
+        let (read, began) = (Ec2Snapshot::default(), Instant::now());
+        let public: Ipv4Addr = "203.0.113.17".parse().unwrap();
+        let mut shown = read.clone();
+        shown.elastic.insert(public, crate::snapshot::Elastic::default());
+        let association = crate::snapshot::Association {
+            id: "eipassoc-1".to_owned(),
+            interface: "eni-1".to_owned(),
+            private: "10.0.1.70".parse().unwrap(),
+        };
+        journal.note(CallEffect::Associated { public, association: association.clone() });
+        tokio::time::sleep(HORIZON * 3).await;
+        let of = |view: Ec2Snapshot| view.elastic[&public].association.clone();
+        assert_eq!(of(journal.replay(began, &shown)), Some(association));
+        assert_eq!(of(journal.replay(Instant::now(), &shown)), None);
     }
 }

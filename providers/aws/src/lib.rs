@@ -9,7 +9,9 @@
 //! never taken. See README.md for how it works, what it costs and what to do at 3 a.m.
 #![forbid(unsafe_code)]
 
-mod drive;
+mod call;
+mod call_driver;
+mod connect;
 mod ec2;
 mod errors;
 mod journal;
@@ -21,10 +23,11 @@ mod plan;
 mod provider;
 mod rate;
 mod scan;
-mod view;
+mod snapshot;
 
-pub use metrics::Calls;
-pub use options::Options;
+pub use connect::AwsCloud;
+pub use metrics::CallMetrics;
+pub use options::AwsOptions;
 pub use provider::Aws;
 
 #[cfg(test)]

@@ -9,7 +9,7 @@ use prometheus_client::registry::Registry;
 
 /// Counters of the calls to EC2; a clone counts the same.
 #[derive(Clone, Debug, Default)]
-pub struct Calls {
+pub struct CallMetrics {
     calls: Family<Labels, Counter>,
     seen: Arc<std::sync::Mutex<std::collections::BTreeSet<Labels>>>,
 }
@@ -20,7 +20,7 @@ struct Labels {
     result: &'static str,
 }
 
-impl Calls {
+impl CallMetrics {
     /// Registers `aws_calls_total{operation, result}`: the EC2 action, and `ok` or the class of the
     /// error. Attempts that the SDK repeats within a call are not counted apart.
     pub fn register(&self, registry: &mut Registry) {
@@ -42,5 +42,30 @@ impl Calls {
         let labels = Labels { operation, result };
         self.calls.get_or_create(&labels).inc();
         self.seen.lock().unwrap_or_else(std::sync::PoisonError::into_inner).insert(labels);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use prometheus_client::encoding::text::encode;
+
+    use super::*;
+
+    /// The operations are those of `ec2-calls.txt`, the results `ok` and the classes of errors.
+    #[test]
+    fn names_and_labels_are_as_they_were() {
+        let calls = CallMetrics::default();
+        calls.count("AssociateAddress", "ok");
+        let mut registry = Registry::with_prefix("egret");
+        calls.register(&mut registry);
+        let mut text = String::new();
+        encode(&mut text, &registry).unwrap();
+        let wanted = "\
+# HELP egret_aws_calls Calls to EC2 by action and what came of them.
+# TYPE egret_aws_calls counter
+egret_aws_calls_total{operation=\"AssociateAddress\",result=\"ok\"} 1
+# EOF
+";
+        assert_eq!(text, wanted);
     }
 }

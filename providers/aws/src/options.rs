@@ -5,7 +5,7 @@ use std::time::Duration;
 
 /// Options of the provider; `Options::default()` suits EC2.
 #[derive(Clone, Debug, PartialEq)]
-pub struct Options {
+pub struct AwsOptions {
     /// The region, such as `eu-central-1`; `None`: by the SDK's default chain (`AWS_REGION`, the
     /// profile, the instance's metadata).
     pub region: Option<String>,
@@ -34,7 +34,7 @@ pub struct Options {
     pub managed_interfaces: bool,
 }
 
-impl Default for Options {
+impl Default for AwsOptions {
     fn default() -> Self {
         Self {
             region: None,

@@ -6,9 +6,10 @@ use std::net::{IpAddr, Ipv4Addr};
 use egret_core::model::{Attachment, NodeName};
 use egret_ports::error::ErrorClass;
 use egret_ports::provider::Inventory;
+use ipnet::{IpNet, Ipv4Net};
 
 use crate::journal::Doubt;
-use crate::view::{Interface, View};
+use crate::snapshot::{Ec2Snapshot, Interface};
 
 /// An interface with this tag is not managed by the VPC CNI (Amazon EKS best practices, "VPC CNI").
 const NO_MANAGE: &str = "node.k8s.amazonaws.com/no_manage";
@@ -22,8 +23,8 @@ pub(crate) type Wires = BTreeMap<(IpAddr, NodeName), BTreeSet<Ipv4Addr>>;
 
 /// Everything that a decision reads.
 #[derive(Clone, Copy, Debug)]
-pub(crate) struct Scene<'a> {
-    pub view: &'a View,
+pub(crate) struct PlacementInputs<'a> {
+    pub view: &'a Ec2Snapshot,
     pub inventory: &'a Inventory,
     pub wires: &'a Wires,
     /// Addresses of which a call has had no answer.
@@ -36,12 +37,12 @@ pub(crate) struct Scene<'a> {
     pub in_flight: &'a BTreeSet<String>,
     /// Egress addresses that were asked for: a private one is nobody's wire address.
     pub asked: &'a BTreeSet<IpAddr>,
-    pub rules: &'a Rules,
+    pub rules: &'a InterfaceRules,
 }
 
 /// Which interface of an instance is used.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct Rules {
+pub(crate) struct InterfaceRules {
     /// An interface with all of these tags is Egret's own.
     pub tags: BTreeMap<String, String>,
     /// Use an interface that the VPC CNI manages all the same.
@@ -50,12 +51,12 @@ pub(crate) struct Rules {
 
 /// Why it cannot be, and what to do.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct Refusal {
+pub(crate) struct Unplaceable {
     pub class: ErrorClass,
     pub message: String,
 }
 
-impl Refusal {
+impl Unplaceable {
     pub fn new(class: ErrorClass, message: impl Into<String>) -> Self {
         Self { class, message: message.into() }
     }
@@ -71,10 +72,10 @@ pub(crate) fn instance_id(provider_id: &str) -> Option<&str> {
     valid.then_some(id)
 }
 
-impl<'a> Scene<'a> {
+impl<'a> PlacementInputs<'a> {
     /// The interface of a node that has, or may have, addresses.
-    pub fn target(&self, node: &NodeName) -> Result<(&'a String, &'a Interface), Refusal> {
-        let missing = |what: String| Refusal::new(ErrorClass::NotFound, what);
+    pub fn target(&self, node: &NodeName) -> Result<(&'a String, &'a Interface), Unplaceable> {
+        let missing = |what: String| Unplaceable::new(ErrorClass::NotFound, what);
         let provider_id = self.inventory.nodes.get(node);
         let provider_id = provider_id.ok_or_else(|| missing(format!("there is no node {node}")))?;
         let instance = instance_id(provider_id).ok_or_else(|| {
@@ -83,7 +84,7 @@ impl<'a> Scene<'a> {
                  gateway selector that selects EC2 instances only, or start the node's kubelet \
                  with the cloud provider of AWS"
             );
-            Refusal::new(ErrorClass::Invalid, wrong)
+            Unplaceable::new(ErrorClass::Invalid, wrong)
         })?;
         let attached = self.view.interfaces.iter();
         let mut attached: Vec<_> = attached
@@ -115,7 +116,7 @@ impl<'a> Scene<'a> {
         interface: &Interface,
         all: &[(&String, &Interface)],
         instance: &str,
-    ) -> Result<(), Refusal> {
+    ) -> Result<(), Unplaceable> {
         let by_cni = |interface: &Interface| {
             interface.description.starts_with(CNI_DESCRIPTION)
                 || interface.tags.contains_key(CNI_INSTANCE)
@@ -129,7 +130,7 @@ impl<'a> Scene<'a> {
         if !managed || released || self.rules.managed {
             return Ok(());
         }
-        Err(Refusal::new(
+        Err(Unplaceable::new(
             ErrorClass::Invalid,
             format!(
                 "interface {id} of instance {instance} is managed by the VPC CNI, which would give \
@@ -179,7 +180,12 @@ impl<'a> Scene<'a> {
     }
 
     /// Whether an interface can have `address` (where it has room), and if not why.
-    pub fn fits(&self, address: IpAddr, id: &str, interface: &Interface) -> Result<(), Refusal> {
+    pub fn fits(
+        &self,
+        address: IpAddr,
+        id: &str,
+        interface: &Interface,
+    ) -> Result<(), Unplaceable> {
         if let IpAddr::V4(public) = address
             && let Some(elastic) = self.view.elastic.get(&public)
         {
@@ -187,7 +193,7 @@ impl<'a> Scene<'a> {
             return if elastic.border_group.is_empty() || elastic.border_group == group {
                 Ok(())
             } else {
-                Err(Refusal::new(
+                Err(Unplaceable::new(
                     ErrorClass::Invalid,
                     format!(
                         "the Elastic IP is of network border group {}, and interface {id} is in \
@@ -207,9 +213,9 @@ impl<'a> Scene<'a> {
                  choose gateways in the address's subnet",
                 interface.subnet
             );
-            return Err(Refusal::new(ErrorClass::Invalid, wrong));
+            return Err(Unplaceable::new(ErrorClass::Invalid, wrong));
         }
-        Err(Refusal::new(
+        Err(Unplaceable::new(
             ErrorClass::NotFound,
             "it is neither an Elastic IP of this account and region nor in a subnet of a gateway: \
              allocate it, or correct the pool's addresses",
@@ -230,13 +236,31 @@ impl<'a> Scene<'a> {
     }
 }
 
-impl Scene<'_> {
-    /// The attachment with its interface's hardware address.
-    pub fn with_mac(&self, attachment: Attachment) -> Attachment {
+impl PlacementInputs<'_> {
+    /// The attachment of `address` with what its node needs to serve it: the interface's hardware
+    /// address and own address, and the router of its subnet.
+    pub fn with_link(&self, address: IpAddr, attachment: Attachment) -> Attachment {
         let interface = attachment.interface.as_ref();
-        let interface = interface.and_then(|id| self.view.interfaces.get(id));
-        Attachment { mac: interface.and_then(|found| found.mac.clone()), ..attachment }
+        let Some(interface) = interface.and_then(|id| self.view.interfaces.get(id)) else {
+            return attachment;
+        };
+        let subnet = self.view.subnets.get(&interface.subnet).and_then(|subnet| subnet.v4);
+        // The router of IPv6 announces itself.
+        let carries_v4 = attachment.wire.unwrap_or(address).is_ipv4();
+        let next_hop = subnet.filter(|_| carries_v4).and_then(router);
+        let primary = interface.v4.iter().find(|(_, private)| private.primary);
+        let primary_address = primary.zip(subnet).and_then(|((own, _), subnet)| {
+            Ipv4Net::new(*own, subnet.prefix_len()).ok().map(IpNet::V4)
+        });
+        let (mac, next_hop) = (interface.mac.clone(), next_hop.map(IpAddr::V4));
+        Attachment { mac, next_hop, primary_address, ..attachment }
     }
+}
+
+/// "Reserved by AWS for the VPC router": the base of the IPv4 subnet plus one
+/// (<https://docs.aws.amazon.com/vpc/latest/userguide/subnet-sizing.html>).
+fn router(subnet: Ipv4Net) -> Option<Ipv4Addr> {
+    subnet.network().to_bits().checked_add(1).map(Ipv4Addr::from_bits)
 }
 
 /// An Elastic IP's attachment.
@@ -247,11 +271,10 @@ pub(crate) fn elastic_attachment(
     allocation: &str,
 ) -> Attachment {
     Attachment {
-        node,
         wire: Some(wire.into()),
         interface: Some(interface.into()),
-        mac: None,
         allocation: Some(allocation.into()),
+        ..Attachment::at(node)
     }
 }
 
@@ -296,5 +319,12 @@ mod tests {
     fn a_zone_s_border_group_is_its_region_s_or_its_own() {
         assert_eq!(border_group("eu-central-1a"), "eu-central-1");
         assert_eq!(border_group("us-west-2-lax-1a"), "us-west-2-lax-1");
+    }
+
+    #[test]
+    fn the_router_is_the_first_address_behind_the_subnet_s_own() {
+        for (subnet, first) in [("10.0.2.0/24", [10, 0, 2, 1]), ("10.0.2.32/28", [10, 0, 2, 33])] {
+            assert_eq!(router(subnet.parse().unwrap()), Some(first.into()), "{subnet}");
+        }
     }
 }

@@ -9,40 +9,15 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use egret_core::model::{Attachment, NodeName};
 use egret_ports::error::ErrorClass;
 
+use crate::call::Ec2Call;
 use crate::journal::Doubt;
-use crate::place::{Refusal, Scene, elastic_attachment, private_attachment};
-use crate::view::{Association, Elastic, Interface};
+use crate::place::{PlacementInputs, Unplaceable, elastic_attachment, private_attachment};
+use crate::snapshot::{Association, Elastic, Interface};
 
 mod prepare;
 mod wires;
 
 pub(crate) use prepare::{Ready, prepare};
-
-/// A call that changes something.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) enum Call {
-    /// Gives a private IPv4 address to an interface; `take`s it from another one in the subnet,
-    /// and its Elastic IP comes with it.
-    AssignPrivate { interface: String, address: Ipv4Addr, take: bool },
-    /// Gives a private IPv4 address to an interface for each of these Elastic IPs; EC2 chooses.
-    AssignAny { interface: String, wanted: BTreeSet<Ipv4Addr> },
-    /// Takes secondary private IPv4 addresses from an interface.
-    UnassignPrivate { interface: String, addresses: BTreeSet<Ipv4Addr> },
-    /// Gives an IPv6 address to an interface.
-    AssignIpv6 { interface: String, address: Ipv6Addr },
-    /// Takes an IPv6 address from an interface.
-    UnassignIpv6 { interface: String, address: Ipv6Addr },
-    /// Maps an Elastic IP to a private address; `take`s it from another one.
-    Associate {
-        public: Ipv4Addr,
-        allocation: String,
-        interface: String,
-        private: Ipv4Addr,
-        take: bool,
-    },
-    /// Ends a mapping.
-    Disassociate { public: Ipv4Addr, association: String },
-}
 
 /// The next step.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -50,12 +25,12 @@ pub(crate) enum Step<T> {
     /// It is so.
     Done(T),
     /// Make this call.
-    Call(Call),
+    Call(Ec2Call),
     /// EC2 is about to do it, or has done it and does not show it yet: read again. Where that does
     /// not come: the call.
-    Wait(Option<Call>),
+    Wait(Option<Ec2Call>),
     /// It cannot be.
-    Refuse(Refusal),
+    Refuse(Unplaceable),
 }
 
 impl<T> Step<T> {
@@ -70,14 +45,18 @@ impl<T> Step<T> {
     }
 }
 
-impl<T> From<Refusal> for Step<T> {
-    fn from(refusal: Refusal) -> Self {
+impl<T> From<Unplaceable> for Step<T> {
+    fn from(refusal: Unplaceable) -> Self {
         Self::Refuse(refusal)
     }
 }
 
 /// `address` at `node`.
-pub(crate) fn attach(scene: &Scene<'_>, address: IpAddr, node: &NodeName) -> Step<Attachment> {
+pub(crate) fn attach(
+    scene: &PlacementInputs<'_>,
+    address: IpAddr,
+    node: &NodeName,
+) -> Step<Attachment> {
     let (id, target) = match scene.target(node) {
         Ok(found) => found,
         Err(refusal) => return refusal.into(),
@@ -95,7 +74,7 @@ pub(crate) fn attach(scene: &Scene<'_>, address: IpAddr, node: &NodeName) -> Ste
 }
 
 fn attach_private(
-    scene: &Scene<'_>,
+    scene: &PlacementInputs<'_>,
     address: Ipv4Addr,
     node: &NodeName,
     id: &str,
@@ -116,11 +95,11 @@ fn attach_private(
     // Refused unless nobody has it, except where a node is known to have it, or may by an earlier
     // call of ours: so an address that somebody else uses is not taken away.
     let take = holder.is_some() || doubted;
-    Step::Call(Call::AssignPrivate { interface: id.into(), address, take })
+    Step::Call(Ec2Call::AssignPrivate { interface: id.into(), address, take })
 }
 
 fn attach_ipv6(
-    scene: &Scene<'_>,
+    scene: &PlacementInputs<'_>,
     address: Ipv6Addr,
     node: &NodeName,
     id: &str,
@@ -137,15 +116,15 @@ fn attach_ipv6(
             if scene.room(id, false) == 0 {
                 return no_room(id).into();
             }
-            Step::Call(Call::UnassignIpv6 { interface: at.clone(), address })
+            Step::Call(Ec2Call::UnassignIpv6 { interface: at.clone(), address })
         }
         None if scene.room(id, false) == 0 => no_room(id).into(),
-        _ => Step::Call(Call::AssignIpv6 { interface: id.into(), address }),
+        _ => Step::Call(Ec2Call::AssignIpv6 { interface: id.into(), address }),
     }
 }
 
 fn attach_elastic(
-    scene: &Scene<'_>,
+    scene: &PlacementInputs<'_>,
     (public, elastic): (Ipv4Addr, &Elastic),
     node: &NodeName,
     (id, target): (&str, &Interface),
@@ -180,10 +159,12 @@ fn attach_elastic(
     match (mapped, route.moves, own.get(&public).or(spare.first())) {
         (Some(wire), _, _) => to(wire),
         (None, Some(address), _) if room => {
-            Step::Call(Call::AssignPrivate { interface: id.into(), address, take: true })
+            Step::Call(Ec2Call::AssignPrivate { interface: id.into(), address, take: true })
         }
         (None, _, Some(wire)) => to(*wire),
-        _ if room => Step::Call(Call::AssignAny { interface: id.into(), wanted: [public].into() }),
+        _ if room => {
+            Step::Call(Ec2Call::AssignAny { interface: id.into(), wanted: [public].into() })
+        }
         _ => no_room(id).into(),
     }
 }
@@ -198,7 +179,7 @@ struct Route {
 
 impl Route {
     fn of(
-        scene: &Scene<'_>,
+        scene: &PlacementInputs<'_>,
         public: Ipv4Addr,
         association: Option<&Association>,
         target: &Interface,
@@ -222,14 +203,14 @@ fn associate(
     interface: &str,
     private: Ipv4Addr,
     certain: bool,
-) -> Call {
+) -> Ec2Call {
     let take = elastic.association.is_some() || !certain;
     let (allocation, interface) = (elastic.allocation.clone(), interface.into());
-    Call::Associate { public, allocation, interface, private, take }
+    Ec2Call::Associate { public, allocation, interface, private, take }
 }
 
 /// `address` not at `node`.
-pub(crate) fn detach(scene: &Scene<'_>, address: IpAddr, node: &NodeName) -> Step<()> {
+pub(crate) fn detach(scene: &PlacementInputs<'_>, address: IpAddr, node: &NodeName) -> Step<()> {
     let interfaces = interfaces_of(scene, address, node);
     if let IpAddr::V4(public) = address
         && let Some(elastic) = scene.view.elastic.get(&public)
@@ -240,13 +221,15 @@ pub(crate) fn detach(scene: &Scene<'_>, address: IpAddr, node: &NodeName) -> Ste
     let holder = scene.view.holder(address).filter(|(id, _)| interfaces.contains(*id));
     match (holder, address) {
         (Some((id, interface)), _) if interface.is_primary_address(address) => {
-            Refusal::new(ErrorClass::Invalid, format!("it is the primary address of {id}")).into()
+            Unplaceable::new(ErrorClass::Invalid, format!("it is the primary address of {id}"))
+                .into()
         }
-        (Some((id, _)), IpAddr::V4(address)) => {
-            Step::Call(Call::UnassignPrivate { interface: id.clone(), addresses: [address].into() })
-        }
+        (Some((id, _)), IpAddr::V4(address)) => Step::Call(Ec2Call::UnassignPrivate {
+            interface: id.clone(),
+            addresses: [address].into(),
+        }),
         (Some((id, _)), IpAddr::V6(address)) => {
-            Step::Call(Call::UnassignIpv6 { interface: id.clone(), address })
+            Step::Call(Ec2Call::UnassignIpv6 { interface: id.clone(), address })
         }
         (None, _) if doubted => Step::Wait(None),
         (None, _) => Step::Done(()),
@@ -254,7 +237,7 @@ pub(crate) fn detach(scene: &Scene<'_>, address: IpAddr, node: &NodeName) -> Ste
 }
 
 fn detach_elastic(
-    scene: &Scene<'_>,
+    scene: &PlacementInputs<'_>,
     (public, elastic): (Ipv4Addr, &Elastic),
     node: &NodeName,
     interfaces: &BTreeSet<String>,
@@ -263,7 +246,7 @@ fn detach_elastic(
         && interfaces.contains(&at.interface)
     {
         // The id is this association's alone: an Elastic IP that has moved on stays there.
-        return Step::Call(Call::Disassociate { public, association: at.id.clone() });
+        return Step::Call(Ec2Call::Disassociate { public, association: at.id.clone() });
     }
     if scene.doubts.contains_key(&public.into()) {
         return Step::Wait(None);
@@ -274,14 +257,18 @@ fn detach_elastic(
         let addresses: BTreeSet<_> = wires::of(scene, public.into(), node).into_iter().collect();
         let addresses: BTreeSet<_> = addresses.intersection(&idle).copied().collect();
         if !addresses.is_empty() {
-            return Step::Call(Call::UnassignPrivate { interface: id.clone(), addresses });
+            return Step::Call(Ec2Call::UnassignPrivate { interface: id.clone(), addresses });
         }
     }
     Step::Done(())
 }
 
 /// All interfaces of a node, living or of the status.
-fn interfaces_of(scene: &Scene<'_>, address: IpAddr, node: &NodeName) -> BTreeSet<String> {
+fn interfaces_of(
+    scene: &PlacementInputs<'_>,
+    address: IpAddr,
+    node: &NodeName,
+) -> BTreeSet<String> {
     let living = scene.view.interfaces.keys();
     let living = living.filter(|id| scene.node_of(id).as_ref() == Some(node)).cloned();
     let recorded = scene.inventory.addresses.get(&address).and_then(|at| at.get(node));
@@ -297,12 +284,12 @@ fn is_secondary(interface: &Interface, address: Ipv4Addr) -> bool {
 
 /// What must not be taken from where it is.
 fn foreign(
-    scene: &Scene<'_>,
+    scene: &PlacementInputs<'_>,
     at: &str,
     interface: &Interface,
     address: IpAddr,
     target: &str,
-) -> Option<Refusal> {
+) -> Option<Unplaceable> {
     if at != target && !scene.is_ours(at) {
         return Some(elsewhere(at));
     }
@@ -311,24 +298,24 @@ fn foreign(
             "it is the primary address of interface {at}, which cannot be moved: take it out of \
              the pool"
         );
-        Refusal::new(ErrorClass::Invalid, wrong)
+        Unplaceable::new(ErrorClass::Invalid, wrong)
     })
 }
 
-fn elsewhere(interface: &str) -> Refusal {
+fn elsewhere(interface: &str) -> Unplaceable {
     let held = format!(
         "interface {interface} has it, which belongs to no node of this cluster: take it away \
          there, or take the address out of the pool"
     );
-    Refusal::new(ErrorClass::Conflict, held)
+    Unplaceable::new(ErrorClass::Conflict, held)
 }
 
-fn no_room(interface: &str) -> Refusal {
+fn no_room(interface: &str) -> Unplaceable {
     let full = format!(
         "interface {interface} has no room for another address: use a larger instance type, more \
          gateways, or fewer delegated prefixes there"
     );
-    Refusal::new(ErrorClass::Quota, full)
+    Unplaceable::new(ErrorClass::Quota, full)
 }
 
 #[cfg(test)]

@@ -2,69 +2,49 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
-use std::sync::{Arc, Mutex};
+use std::sync::Arc;
 
 use aws_config::{BehaviorVersion, ConfigLoader};
 use egret_core::model::{Attachment, Labels, NodeName};
 use egret_ports::error::{ErrorClass, PortError};
-use egret_ports::provider::{Capabilities, Inventory, NodeOffer, Observed, Prepared, Provider};
+use egret_ports::provider::{Accepted, ByAddress, Inventory, NodeCapacity, Observation, Provider};
 use tokio::sync::watch;
-use tokio::time::Instant;
 
-use crate::drive::Aim;
+use crate::call_driver::{CallContext, CallDriver, Until};
 use crate::ec2::Ec2;
 use crate::journal::Journal;
-use crate::locks::Locks;
-use crate::metrics::Calls;
-use crate::options::Options;
-use crate::place::{Refusal, Rules, Scene};
+use crate::metrics::CallMetrics;
+use crate::options::AwsOptions;
+use crate::place::{PlacementInputs, Unplaceable};
 use crate::plan;
-use crate::scan::Scanner;
-use crate::view::{Effect, View};
+use crate::snapshot::{CallEffect, Ec2Snapshot};
 
 /// The provider of pools with `provider: AWS`. One for all of them: a node's interface is shared.
 #[derive(Debug)]
 pub struct Aws {
-    pub(crate) options: Options,
-    pub(crate) rules: Rules,
-    pub(crate) ec2: Ec2,
-    pub(crate) inventory: watch::Receiver<Arc<Inventory>>,
-    pub(crate) scanner: Scanner,
-    pub(crate) journal: Mutex<Journal>,
-    pub(crate) locks: Locks,
-    /// Every address that this process was ever asked about.
-    pub(crate) asked: Mutex<BTreeSet<IpAddr>>,
+    driver: CallDriver,
 }
 
 impl Aws {
     /// Credentials come by the SDK's default chain: environment, profile, IRSA, Pod Identity,
     /// instance role. Nothing is called yet.
     pub async fn new(
-        options: Options,
+        options: AwsOptions,
         inventory: watch::Receiver<Arc<Inventory>>,
-        calls: Calls,
+        calls: CallMetrics,
     ) -> Self {
         let loader = aws_config::defaults(BehaviorVersion::latest());
         Self::with(options, inventory, calls, loader).await
     }
 
     pub(crate) async fn with(
-        options: Options,
+        options: AwsOptions,
         inventory: watch::Receiver<Arc<Inventory>>,
-        calls: Calls,
+        calls: CallMetrics,
         loader: ConfigLoader,
     ) -> Self {
-        let (tags, managed) = (options.interface_tags.clone(), options.managed_interfaces);
-        Self {
-            rules: Rules { tags, managed },
-            ec2: Ec2::connect(&options, calls, loader).await,
-            inventory,
-            scanner: Scanner::default(),
-            journal: Mutex::new(Journal::new(options.horizon)),
-            locks: Locks::default(),
-            asked: Mutex::default(),
-            options,
-        }
+        let ec2 = Ec2::connect(&options, calls, loader).await;
+        Self { driver: CallDriver::new(options, inventory, ec2) }
     }
 
     /// The Elastic IPs of the account and region that have all of these tags: the addresses of a
@@ -81,17 +61,49 @@ impl Aws {
             let all = "without a tag that would be all of the account's: name one";
             return Err(PortError::new(ErrorClass::Invalid, operation, all));
         }
-        let found = self.ec2.tagged(tags).await;
+        let found = self.driver.ec2.tagged(tags).await;
         let found = found.map_err(|failure| PortError::new(failure.class, operation, failure))?;
         Ok(found.into_iter().map(IpAddr::V4).collect())
     }
 
-    fn offer(scene: &Scene<'_>, node: &NodeName, asked: &BTreeSet<IpAddr>) -> Option<NodeOffer> {
+    /// `address` on its way to `node`; with whether that was observed.
+    async fn follow(
+        &self,
+        address: IpAddr,
+        node: &NodeName,
+        until: Until,
+    ) -> Result<(Attachment, bool), PortError> {
+        self.driver.ask([address]);
+        let operation = format!("attach {address} to {node}");
+        let aim = CallContext { operation: &operation, node, until };
+        let decide = |scene: &PlacementInputs<'_>| {
+            plan::attach(scene, address, node).map(|at| scene.with_link(address, at))
+        };
+        // An Elastic IP that has followed its private address was told by a read alone.
+        let seen = |_: &Attachment, read: &Ec2Snapshot, journal: &mut Journal| {
+            let IpAddr::V4(public) = address else { return };
+            let Some(elastic) = read.elastic.get(&public) else { return };
+            if let Some(association) = elastic.association.clone() {
+                journal.claim(public, node, association.private);
+                journal.note(CallEffect::Associated { public, association });
+            }
+        };
+        self.driver.drive(aim, decide, seen).await
+    }
+
+    fn capacity(
+        scene: &PlacementInputs<'_>,
+        node: &NodeName,
+        asked: &BTreeSet<IpAddr>,
+    ) -> Option<NodeCapacity> {
         let (id, interface) = match scene.target(node) {
             Ok(found) => found,
             Err(refusal) if refusal.class == ErrorClass::NotFound => return None,
             Err(refusal) => {
-                return Some(NodeOffer { refused: Some(refusal.message), ..NodeOffer::default() });
+                return Some(NodeCapacity {
+                    refused: Some(refusal.message),
+                    ..NodeCapacity::default()
+                });
             }
         };
         let fits = |address: &&IpAddr| scene.fits(**address, id, interface).is_ok();
@@ -102,61 +114,56 @@ impl Aws {
         };
         let free = [room(true), room(false)].into_iter().flatten().min();
         let free = free.unwrap_or_else(|| scene.room(id, true));
-        Some(NodeOffer { free, can_serve, refused: None })
+        Some(NodeCapacity { free, can_serve, refused: None })
     }
 }
 
 impl Provider for Aws {
-    fn capabilities(&self) -> Capabilities {
-        Capabilities { fabric_is_fence: true, announces: false }
-    }
-
     async fn observe(
         &self,
         addresses: &BTreeSet<IpAddr>,
         nodes: &BTreeSet<NodeName>,
-    ) -> Result<Observed, PortError> {
-        self.ask(addresses.iter().copied());
-        let inventory = self.inventory.borrow().clone();
-        let read = self
-            .read(&inventory, Instant::now())
-            .await
-            .map_err(|failure| PortError::new(failure.class, "observe addresses", failure))?;
-        let mut journal = self.journal();
-        let view = journal.replay(&read);
-        Ok(self.look(&journal, &inventory, &view, |scene| {
+    ) -> Result<Observation, PortError> {
+        self.driver.ask(addresses.iter().copied());
+        let observed = self.driver.observe(|scene| {
             let attached = addresses
                 .iter()
                 .filter_map(|address| Some((*address, scene.attachment(*address)?)))
-                .map(|(address, attachment)| (address, scene.with_mac(attachment)));
+                .map(|(address, attachment)| (address, scene.with_link(address, attachment)));
             let offers = nodes
                 .iter()
-                .filter_map(|node| Some((node.clone(), Self::offer(scene, node, addresses)?)));
-            Observed { attachments: attached.collect(), nodes: offers.collect() }
-        }))
+                .filter_map(|node| Some((node.clone(), Self::capacity(scene, node, addresses)?)));
+            Observation { attachments: attached.collect(), nodes: offers.collect() }
+        });
+        observed
+            .await
+            .map_err(|failure| PortError::new(failure.class, "observe addresses", failure))
     }
 
     async fn discover(&self, tags: &Labels) -> Result<BTreeSet<IpAddr>, PortError> {
         self.elastic_ips(tags).await
     }
 
+    fn nothing_found(&self, tags: &Labels) -> String {
+        nothing_tagged(tags)
+    }
+
     async fn prepare(
         &self,
         node: &NodeName,
         addresses: &BTreeSet<IpAddr>,
-    ) -> Result<Prepared, PortError> {
-        let _alone = self.locks.lock(&format!("node {node}")).await;
-        self.ask(addresses.iter().copied());
+    ) -> Result<ByAddress<Attachment>, PortError> {
+        self.driver.ask(addresses.iter().copied());
         let operation = format!("make {node} ready");
-        let aim = Aim { operation: &operation, node };
-        let decide = |scene: &Scene<'_>| {
-            let with_mac = |ready: plan::Ready| {
-                let with_mac = |at: Result<Attachment, Refusal>| at.map(|at| scene.with_mac(at));
-                ready.into_iter().map(|(address, at)| (address, with_mac(at))).collect()
+        let aim = CallContext { operation: &operation, node, until: Until::Observed };
+        let decide = |scene: &PlacementInputs<'_>| {
+            let with_link = |(address, at): (IpAddr, Result<Attachment, Unplaceable>)| {
+                (address, at.map(|at| scene.with_link(address, at)))
             };
-            plan::prepare(scene, node, addresses).map(with_mac)
+            plan::prepare(scene, node, addresses)
+                .map(|ready: plan::Ready| ready.into_iter().map(with_link).collect())
         };
-        let claims = |ready: &plan::Ready, read: &View, journal: &mut Journal| {
+        let claims = |ready: &plan::Ready, read: &Ec2Snapshot, journal: &mut Journal| {
             for (address, attachment) in ready {
                 let Ok(attachment) = attachment else { continue };
                 let id = attachment.interface.as_ref();
@@ -168,10 +175,10 @@ impl Provider for Aws {
                 }
             }
         };
-        let ready = self.drive(aim, decide, claims).await?;
+        let (ready, _) = self.driver.drive(aim, decide, claims).await?;
         let operation = |address: &IpAddr| format!("make {node} ready for {address}");
         let ready = ready.into_iter().map(|(address, ready)| {
-            let failed = |refusal: Refusal| {
+            let failed = |refusal: Unplaceable| {
                 PortError::new(refusal.class, operation(&address), refusal.message)
             };
             (address, ready.map_err(failed))
@@ -179,32 +186,63 @@ impl Provider for Aws {
         Ok(ready.collect())
     }
 
-    async fn attach(&self, address: IpAddr, node: &NodeName) -> Result<Attachment, PortError> {
-        let _alone = self.locks.lock(&address.to_string()).await;
-        self.ask([address]);
-        let operation = format!("attach {address} to {node}");
-        let aim = Aim { operation: &operation, node };
-        let decide = |scene: &Scene<'_>| {
-            plan::attach(scene, address, node).map(|attachment| scene.with_mac(attachment))
-        };
-        // An Elastic IP that has followed its private address was told by a read alone.
-        let seen = |_: &Attachment, read: &View, journal: &mut Journal| {
-            let IpAddr::V4(public) = address else { return };
-            let Some(elastic) = read.elastic.get(&public) else { return };
-            if let Some(association) = elastic.association.clone() {
-                journal.claim(public, node, association.private);
-                journal.note(Effect::Associated { public, association });
-            }
-        };
-        self.drive(aim, decide, seen).await
+    async fn attach(
+        &self,
+        addresses: &BTreeSet<IpAddr>,
+        node: &NodeName,
+    ) -> Result<ByAddress<Accepted>, PortError> {
+        let mut accepted = ByAddress::new();
+        for address in addresses {
+            let result = self.follow(*address, node, Until::Accepted).await;
+            let result = result.map(|(attachment, observed)| Accepted { attachment, observed });
+            accepted.insert(*address, result);
+        }
+        Ok(accepted)
+    }
+
+    async fn await_attached(
+        &self,
+        addresses: &BTreeSet<IpAddr>,
+        node: &NodeName,
+    ) -> Result<ByAddress<Attachment>, PortError> {
+        let mut attached = ByAddress::new();
+        for address in addresses {
+            let result = self.follow(*address, node, Until::Observed).await;
+            attached.insert(*address, result.map(|(attachment, _)| attachment));
+        }
+        Ok(attached)
     }
 
     async fn detach(&self, address: IpAddr, node: &NodeName) -> Result<(), PortError> {
-        let _alone = self.locks.lock(&address.to_string()).await;
-        self.ask([address]);
+        self.driver.ask([address]);
         let operation = format!("detach {address} from {node}");
-        let aim = Aim { operation: &operation, node };
-        let decide = |scene: &Scene<'_>| plan::detach(scene, address, node);
-        self.drive(aim, decide, |(), _, _| {}).await
+        let aim = CallContext { operation: &operation, node, until: Until::Observed };
+        let decide = |scene: &PlacementInputs<'_>| plan::detach(scene, address, node);
+        self.driver.drive(aim, decide, |(), _, _| {}).await.map(|_| ())
+    }
+}
+
+fn nothing_tagged(tags: &Labels) -> String {
+    let tags: Vec<String> = tags.iter().map(|(key, value)| format!("{key}={value}")).collect();
+    format!(
+        "spec.aws.elasticIPTags: no Elastic IP of this account and region has {}; allocate one and \
+         tag it",
+        tags.join(" and ")
+    )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// The message of a pool's condition.
+    #[test]
+    fn that_nothing_is_tagged_names_the_field_and_the_tags() {
+        let tags = [("a", "b"), ("c", "d")].map(|(key, value)| (key.to_owned(), value.to_owned()));
+        assert_eq!(
+            nothing_tagged(&tags.into()),
+            "spec.aws.elasticIPTags: no Elastic IP of this account and region has a=b and c=d; \
+             allocate one and tag it"
+        );
     }
 }

@@ -13,9 +13,9 @@ use tokio::sync::Mutex;
 use tokio::time::Instant;
 
 use crate::ec2::Ec2;
-use crate::errors::Failure;
+use crate::errors::CallFailure;
 use crate::place::instance_id;
-use crate::view::{Instance, Limits, Subnet, View};
+use crate::snapshot::{Ec2Snapshot, Instance, InterfaceLimits, Subnet};
 
 /// How long an instance that was not there is believed not to be.
 const MISSING: Duration = Duration::from_secs(10);
@@ -26,28 +26,30 @@ pub(crate) struct Scanner(Mutex<State>);
 
 #[derive(Debug, Default)]
 struct State {
-    latest: Option<Scan>,
+    latest: Option<Arc<Scan>>,
     instances: BTreeMap<String, (Instant, Option<Instance>)>,
     subnets: BTreeMap<String, (Instant, Subnet)>,
-    limits: BTreeMap<String, Limits>,
+    limits: BTreeMap<String, InterfaceLimits>,
 }
 
+/// What one scan has read.
 #[derive(Debug)]
-struct Scan {
-    began: Instant,
-    scope: Scope,
-    view: Arc<View>,
+pub(crate) struct Scan {
+    /// What was changed after it may be missing.
+    pub began: Instant,
+    scope: ScanScope,
+    pub view: Ec2Snapshot,
 }
 
 /// What is read.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub(crate) struct Scope {
+pub(crate) struct ScanScope {
     addresses: BTreeSet<IpAddr>,
     instances: BTreeSet<String>,
     interfaces: BTreeSet<String>,
 }
 
-impl Scope {
+impl ScanScope {
     /// The inventory's nodes and addresses, and `asked`.
     pub fn new(inventory: &Inventory, asked: &BTreeSet<IpAddr>) -> Self {
         let instances = inventory.nodes.values().filter_map(|id| instance_id(id));
@@ -72,27 +74,33 @@ impl Scanner {
     pub async fn read(
         &self,
         ec2: &Ec2,
-        scope: &Scope,
+        scope: &ScanScope,
         since: Instant,
         cache: Duration,
-    ) -> Result<Arc<View>, Failure> {
+    ) -> Result<Arc<Scan>, CallFailure> {
         let mut state = self.0.lock().await;
         if let Some(scan) = &state.latest
             && scan.began >= since
             && scope.within(&scan.scope)
         {
-            return Ok(scan.view.clone());
+            return Ok(scan.clone());
         }
         let began = Instant::now();
-        let view = Arc::new(state.scan(ec2, scope, cache).await?);
-        state.latest = Some(Scan { began, scope: scope.clone(), view: view.clone() });
-        Ok(view)
+        let view = state.scan(ec2, scope, cache).await?;
+        let scan = Arc::new(Scan { began, scope: scope.clone(), view });
+        state.latest = Some(scan.clone());
+        Ok(scan)
     }
 }
 
 impl State {
-    async fn scan(&mut self, ec2: &Ec2, scope: &Scope, cache: Duration) -> Result<View, Failure> {
-        let mut view = View::default();
+    async fn scan(
+        &mut self,
+        ec2: &Ec2,
+        scope: &ScanScope,
+        cache: Duration,
+    ) -> Result<Ec2Snapshot, CallFailure> {
+        let mut view = Ec2Snapshot::default();
         if !scope.instances.is_empty() {
             view.interfaces = ec2.interfaces("attachment.instance-id", &scope.instances).await?;
         }
@@ -127,7 +135,7 @@ impl State {
         ec2: &Ec2,
         wanted: &BTreeSet<String>,
         cache: Duration,
-    ) -> Result<(), Failure> {
+    ) -> Result<(), CallFailure> {
         self.instances.retain(|id, (at, instance)| {
             let most = if instance.is_some() { cache } else { MISSING };
             wanted.contains(id) && at.elapsed() < most
@@ -153,7 +161,7 @@ impl State {
         ec2: &Ec2,
         wanted: &BTreeSet<String>,
         cache: Duration,
-    ) -> Result<(), Failure> {
+    ) -> Result<(), CallFailure> {
         self.subnets.retain(|id, (at, _)| wanted.contains(id) && at.elapsed() < cache);
         if wanted.iter().any(|id| !self.subnets.contains_key(id)) {
             let now = Instant::now();

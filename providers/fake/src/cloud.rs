@@ -7,11 +7,11 @@ use std::time::Duration;
 
 use egret_core::model::{Attachment, NodeName};
 use egret_ports::error::{ErrorClass, PortError};
-use egret_ports::provider::{NodeOffer, Observed};
+use egret_ports::provider::{NodeCapacity, Observation};
 
 /// A call of the cloud's API.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub enum Call {
+pub enum FakeCall {
     /// Reads attachments and nodes.
     Describe,
     /// Attaches an address, taking it from another node.
@@ -22,9 +22,9 @@ pub enum Call {
 
 /// Something that goes wrong, once.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Fault {
+pub struct FakeFault {
     /// The next call of this kind.
-    pub call: Call,
+    pub call: FakeCall,
     /// What it answers.
     pub class: ErrorClass,
     /// It has done its work all the same: the answer was lost, as in a timeout.
@@ -33,7 +33,7 @@ pub struct Fault {
 
 /// A cloud. A clone is the same cloud.
 #[derive(Clone, Debug, Default)]
-pub struct Cloud(Arc<Mutex<Model>>);
+pub struct FakeCloud(Arc<Mutex<Model>>);
 
 #[derive(Debug, Default)]
 struct Model {
@@ -45,8 +45,8 @@ struct Model {
     unseen: u32,
     lag: u32,
     latency: Duration,
-    faults: VecDeque<Fault>,
-    calls: Vec<Call>,
+    faults: VecDeque<FakeFault>,
+    calls: Vec<FakeCall>,
 }
 
 #[derive(Debug)]
@@ -61,7 +61,7 @@ struct Address {
     wires: BTreeMap<NodeName, IpAddr>,
 }
 
-impl Cloud {
+impl FakeCloud {
     /// Adds a node with room for `room` addresses, or changes it.
     pub fn add_node(&self, name: &str, zone: &str, room: u32) {
         self.model().nodes.insert(name.into(), Node { zone: zone.into(), room });
@@ -98,7 +98,7 @@ impl Cloud {
     }
 
     /// Adds faults, met in this order by the calls that they name.
-    pub fn script(&self, faults: impl IntoIterator<Item = Fault>) {
+    pub fn script(&self, faults: impl IntoIterator<Item = FakeFault>) {
         self.model().faults.extend(faults);
     }
 
@@ -124,7 +124,7 @@ impl Cloud {
 
     /// The calls made since the last time this was asked, in order.
     #[must_use]
-    pub fn take_calls(&self) -> Vec<Call> {
+    pub fn take_calls(&self) -> Vec<FakeCall> {
         std::mem::take(&mut self.model().calls)
     }
 
@@ -132,14 +132,22 @@ impl Cloud {
         &self,
         addresses: &BTreeSet<IpAddr>,
         nodes: &BTreeSet<NodeName>,
-    ) -> Result<Observed, PortError> {
+    ) -> Result<Observation, PortError> {
         let read = |model: &mut Model| Ok(model.read(addresses, nodes));
-        self.call(Call::Describe, "describe addresses".into(), read).await
+        self.call(FakeCall::Describe, "describe addresses".into(), read).await
     }
 
-    pub(crate) async fn assign(&self, address: IpAddr, node: &NodeName) -> Result<(), PortError> {
+    pub(crate) async fn assign(
+        &self,
+        address: IpAddr,
+        node: &NodeName,
+    ) -> Result<Attachment, PortError> {
         let operation = format!("assign {address} to {node}");
-        self.call(Call::Assign, operation, |model| model.assign(address, node)).await
+        self.call(FakeCall::Assign, operation, |model| {
+            model.assign(address, node)?;
+            Ok(model.attachment(address, node))
+        })
+        .await
     }
 
     /// What an attachment there would be. Nothing is ever made ready: a mapping is there always.
@@ -149,7 +157,7 @@ impl Cloud {
         node: &NodeName,
     ) -> Result<Attachment, PortError> {
         let operation = format!("see whether {node} can serve {address}");
-        self.call(Call::Describe, operation, |model| {
+        self.call(FakeCall::Describe, operation, |model| {
             model.serves(address, node)?;
             Ok(model.attachment(address, node))
         })
@@ -158,14 +166,14 @@ impl Cloud {
 
     pub(crate) async fn unassign(&self, address: IpAddr, node: &NodeName) -> Result<(), PortError> {
         let operation = format!("unassign {address} from {node}");
-        self.call(Call::Unassign, operation, |model| model.unassign(address, node)).await
+        self.call(FakeCall::Unassign, operation, |model| model.unassign(address, node)).await
     }
 
     /// Half of the latency lies before the work and half behind it, so that a caller can go away
     /// on either side.
     async fn call<T>(
         &self,
-        call: Call,
+        call: FakeCall,
         operation: String,
         work: impl FnOnce(&mut Model) -> Result<T, (ErrorClass, &'static str)>,
     ) -> Result<T, PortError> {
@@ -208,7 +216,7 @@ impl Model {
         }
     }
 
-    fn read(&mut self, addresses: &BTreeSet<IpAddr>, nodes: &BTreeSet<NodeName>) -> Observed {
+    fn read(&mut self, addresses: &BTreeSet<IpAddr>, nodes: &BTreeSet<NodeName>) -> Observation {
         let stale = self.unseen > 0;
         self.unseen = self.unseen.saturating_sub(1);
         let attached = if stale { &self.seen } else { &self.attached };
@@ -224,9 +232,9 @@ impl Model {
             };
             let can_serve = addresses.iter().filter(fits).copied().collect();
             let free = node.room.saturating_sub(used);
-            Some((name.clone(), NodeOffer { free, can_serve, refused: None }))
+            Some((name.clone(), NodeCapacity { free, can_serve, refused: None }))
         });
-        Observed { attachments: attachments.collect(), nodes: offers.collect() }
+        Observation { attachments: attachments.collect(), nodes: offers.collect() }
     }
 
     fn attachment(&self, address: IpAddr, node: &NodeName) -> Attachment {

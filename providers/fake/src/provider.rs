@@ -7,35 +7,46 @@ use std::time::Duration;
 
 use egret_core::model::{Attachment, NodeName};
 use egret_ports::error::{ErrorClass, PortError};
-use egret_ports::provider::{Capabilities, Observed, Prepared, Provider};
+use egret_ports::provider::{Accepted, ByAddress, Observation, Provider};
 
-use crate::cloud::Cloud;
+use crate::cloud::FakeCloud;
 
 /// Reads after a write before the change counts as not seen.
 const READS: usize = 16;
 /// Time between them.
 const PAUSE: Duration = Duration::from_millis(20);
 
-/// A provider of a [`Cloud`]. Writes are serialised, as a real one serialises them per NIC.
+/// A provider of a [`FakeCloud`]. It needs no lock: nothing that its calls share is out of the
+/// caller's sight, and each call of the cloud is one change.
 #[derive(Debug)]
-pub struct Fake {
-    cloud: Cloud,
-    writing: tokio::sync::Mutex<()>,
+pub struct FakeProvider {
+    cloud: FakeCloud,
     /// Addresses that a write was begun for and whose effect was not seen: what a lagging read
     /// says of them proves nothing, so they are written again even where it looks right.
     unsettled: Mutex<BTreeSet<IpAddr>>,
 }
 
-impl Fake {
+impl FakeProvider {
     /// A provider of `cloud`; several of one cloud are several processes.
     #[must_use]
-    pub fn new(cloud: Cloud) -> Self {
-        Self { cloud, writing: tokio::sync::Mutex::default(), unsettled: Mutex::default() }
+    pub fn new(cloud: FakeCloud) -> Self {
+        Self { cloud, unsettled: Mutex::default() }
     }
 
     async fn read(&self, address: IpAddr) -> Result<Option<Attachment>, PortError> {
         let observed = self.cloud.describe(&[address].into(), &BTreeSet::new()).await;
         observed.map(|mut observed| observed.attachments.remove(&address))
+    }
+
+    async fn order(&self, address: IpAddr, node: &NodeName) -> Result<Accepted, PortError> {
+        if !self.is_unsettled(address)
+            && let Some(attachment) = self.read(address).await?.filter(|seen| seen.node == *node)
+        {
+            return Ok(Accepted { attachment, observed: true });
+        }
+        self.begin(address);
+        let attachment = self.cloud.assign(address, node).await?;
+        Ok(Accepted { attachment, observed: false })
     }
 
     fn begin(&self, address: IpAddr) {
@@ -65,16 +76,12 @@ impl Fake {
     }
 }
 
-impl Provider for Fake {
-    fn capabilities(&self) -> Capabilities {
-        Capabilities { fabric_is_fence: true, announces: false }
-    }
-
+impl Provider for FakeProvider {
     async fn observe(
         &self,
         addresses: &BTreeSet<IpAddr>,
         nodes: &BTreeSet<NodeName>,
-    ) -> Result<Observed, PortError> {
+    ) -> Result<Observation, PortError> {
         self.cloud.describe(addresses, nodes).await
     }
 
@@ -82,31 +89,44 @@ impl Provider for Fake {
         &self,
         node: &NodeName,
         addresses: &BTreeSet<IpAddr>,
-    ) -> Result<Prepared, PortError> {
-        let mut prepared = Prepared::new();
+    ) -> Result<ByAddress<Attachment>, PortError> {
+        let mut prepared = ByAddress::new();
         for address in addresses {
             prepared.insert(*address, self.cloud.ready(*address, node).await);
         }
         Ok(prepared)
     }
 
-    async fn attach(&self, address: IpAddr, node: &NodeName) -> Result<Attachment, PortError> {
-        let _one_at_a_time = self.writing.lock().await;
-        let here = |seen: Option<&Attachment>| seen.is_some_and(|seen| seen.node == *node);
-        if !self.is_unsettled(address)
-            && let Some(seen) = self.read(address).await?.filter(|seen| here(Some(seen)))
-        {
-            return Ok(seen);
+    async fn attach(
+        &self,
+        addresses: &BTreeSet<IpAddr>,
+        node: &NodeName,
+    ) -> Result<ByAddress<Accepted>, PortError> {
+        let mut accepted = ByAddress::new();
+        for address in addresses {
+            accepted.insert(*address, self.order(*address, node).await);
         }
-        self.begin(address);
-        self.cloud.assign(address, node).await?;
-        let operation = format!("see {address} at {node}");
-        let seen = self.settle(address, &operation, here).await?;
-        seen.ok_or_else(|| PortError::new(ErrorClass::Transient, operation, "not seen"))
+        Ok(accepted)
+    }
+
+    async fn await_attached(
+        &self,
+        addresses: &BTreeSet<IpAddr>,
+        node: &NodeName,
+    ) -> Result<ByAddress<Attachment>, PortError> {
+        let here = |seen: Option<&Attachment>| seen.is_some_and(|seen| seen.node == *node);
+        let mut attached = ByAddress::new();
+        for address in addresses {
+            let operation = format!("see {address} at {node}");
+            let seen = self.settle(*address, &operation, here).await.and_then(|seen| {
+                seen.ok_or_else(|| PortError::new(ErrorClass::Transient, operation, "not seen"))
+            });
+            attached.insert(*address, seen);
+        }
+        Ok(attached)
     }
 
     async fn detach(&self, address: IpAddr, node: &NodeName) -> Result<(), PortError> {
-        let _one_at_a_time = self.writing.lock().await;
         let elsewhere = |seen: Option<&Attachment>| seen.is_none_or(|seen| seen.node != *node);
         if !self.is_unsettled(address) && elsewhere(self.read(address).await?.as_ref()) {
             return Ok(());
@@ -123,6 +143,6 @@ impl Provider for Fake {
 }
 
 #[cfg(test)]
-mod mistakes;
-#[cfg(test)]
 mod tests;
+#[cfg(test)]
+mod wrong_providers;

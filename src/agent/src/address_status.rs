@@ -3,14 +3,13 @@
 use std::collections::BTreeMap;
 use std::net::IpAddr;
 
-use egret_core::model::{Condition, Holding, NodeName, Snapshot, Timestamp};
+use egret_core::model::{Condition, ConditionType, Holding, NodeName, Snapshot, Timestamp};
+use egret_core::reason::AgentReason;
 use egret_ports::cluster_state::Write;
-
-use crate::node_status::put;
 
 /// What this node has to say of one address that it holds.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct Held {
+pub(crate) struct HeldAddress {
     pub(crate) holding: Holding,
     pub(crate) since: Timestamp,
     pub(crate) probed: bool,
@@ -25,7 +24,7 @@ pub(crate) struct Held {
 pub(crate) fn missing(
     snapshot: &Snapshot,
     me: &NodeName,
-    held: &BTreeMap<IpAddr, Held>,
+    held: &BTreeMap<IpAddr, HeldAddress>,
     now: Timestamp,
 ) -> Vec<Write> {
     let mut writes = Vec::new();
@@ -42,7 +41,7 @@ pub(crate) fn missing(
         }
         next.holding = Some(held.holding.clone());
         next.probed |= held.probed;
-        put(&mut next.conditions, conflict_condition(held, now));
+        conflict_condition(held, now).put_into(&mut next.conditions);
         if next != *status {
             let expect = Some(stored.version.clone());
             writes.push(Write::AddressStatus { address: *address, expect, status: next });
@@ -51,27 +50,18 @@ pub(crate) fn missing(
     writes
 }
 
-fn conflict_condition(held: &Held, now: Timestamp) -> Condition {
-    let condition = |status, reason: &str, message| Condition {
-        kind: "Conflict".to_owned(),
-        status,
-        reason: reason.to_owned(),
-        message,
-        observed_generation: 0,
-        last_transition: now,
+fn conflict_condition(held: &HeldAddress, now: Timestamp) -> Condition {
+    const NONE: &str = "no other host claims the address";
+    let kind = ConditionType::Conflict;
+    let Some(mac) = held.conflict else {
+        return Condition::new(kind, false, AgentReason::NoForeignHost, NONE, now);
     };
-    match held.conflict {
-        None => condition(false, "NoForeignHost", "no other host claims the address".to_owned()),
-        Some(mac) => condition(
-            true,
-            "ForeignHost",
-            format!(
-                "a host with MAC address {} claims the address too: find and stop it, or take \
-                 the address out of the pool",
-                mac_text(mac)
-            ),
-        ),
-    }
+    let message = format!(
+        "a host with MAC address {} claims the address too: find and stop it, or take the address \
+         out of the pool",
+        mac_text(mac)
+    );
+    Condition::new(kind, true, AgentReason::ForeignHost, message, now)
 }
 
 pub(crate) fn mac_text(mac: [u8; 6]) -> String {

@@ -3,7 +3,8 @@ use std::path::PathBuf;
 
 use clap::Args;
 use egret_core::model::NodeName;
-use egret_datapath::Settings;
+use egret_datapath::HostSettings;
+use egret_datapath::constants::BadSetting;
 
 /// Options of the agent.
 #[derive(Clone, Debug, Args)]
@@ -37,19 +38,19 @@ pub struct AgentArgs {
     #[arg(long, value_name = "DIR", env = "EGRET_BPFFS", default_value = "/sys/fs/bpf")]
     pub bpffs: PathBuf,
     /// UDP port of the tunnel; the same on every node.
-    #[arg(long, value_name = "PORT", default_value_t = Settings::default().tunnel_port)]
+    #[arg(long, value_name = "PORT", default_value_t = HostSettings::default().tunnel_port)]
     pub tunnel_port: u16,
     /// UDP port of messages between agents; the same on every node.
-    #[arg(long, value_name = "PORT", default_value_t = Settings::default().peers_port)]
+    #[arg(long, value_name = "PORT", default_value_t = HostSettings::default().peers_port)]
     pub peers_port: u16,
     /// The bit of the fwmark and the ct mark that Egret uses.
     #[arg(long, value_name = "BIT", default_value = "0x1000", value_parser = bit)]
     pub mark: u32,
     /// Number of Egret's routing table.
-    #[arg(long, value_name = "NUMBER", default_value_t = Settings::default().route_table)]
+    #[arg(long, value_name = "NUMBER", default_value_t = HostSettings::default().route_table)]
     pub route_table: u32,
     /// Priority of Egret's policy rule.
-    #[arg(long, value_name = "NUMBER", default_value_t = Settings::default().rule_priority)]
+    #[arg(long, value_name = "NUMBER", default_value_t = HostSettings::default().rule_priority)]
     pub rule_priority: u32,
     /// Listen here to the chained CNI plugin, which tells a pod's addresses before its containers
     /// start. The path is the same on the host.
@@ -78,15 +79,20 @@ impl AgentArgs {
         NodeName::new(self.node.clone().unwrap_or_else(host).trim())
     }
 
-    pub(crate) fn settings(&self) -> Settings {
-        Settings {
+    /// What Egret calls and numbers its own things on this host.
+    ///
+    /// # Errors
+    /// The first flag that cannot work, with the remedy.
+    pub(crate) fn settings(&self) -> Result<HostSettings, BadSetting> {
+        let settings = HostSettings {
             tunnel_port: self.tunnel_port,
             peers_port: self.peers_port,
             mark: self.mark,
             route_table: self.route_table,
             rule_priority: self.rule_priority,
-            ..Settings::default()
-        }
+            ..HostSettings::default()
+        };
+        settings.validate().map(|()| settings)
     }
 }
 

@@ -7,20 +7,20 @@ use std::time::Instant;
 use std::{fs, io};
 
 use egret_core::model::PortRange;
-use egret_datapath::conntrack::Usage;
+use egret_datapath::conntrack::AddressUsage;
 
 /// Blocks granted, by address, with the grant's epoch.
-pub(crate) type Granted = BTreeMap<IpAddr, BTreeMap<PortRange, u64>>;
+pub(crate) type GrantedBlocks = BTreeMap<IpAddr, BTreeMap<PortRange, u64>>;
 
 /// Up to which epoch a holder of each address has acknowledged grants; kept across restarts of the
 /// process, so that no restart closes a block that was open.
 #[derive(Debug, Default)]
-pub(crate) struct Acknowledged {
+pub(crate) struct AcknowledgedGrants {
     path: PathBuf,
     epochs: BTreeMap<IpAddr, u64>,
 }
 
-impl Acknowledged {
+impl AcknowledgedGrants {
     pub(crate) fn read(run_dir: &Path) -> Self {
         let path = run_dir.join("blocks.json");
         // Absent or unreadable: the holder is asked again, which takes one round trip.
@@ -44,18 +44,18 @@ impl Acknowledged {
         Ok(true)
     }
 
-    pub(crate) fn open(&self, granted: &Granted) -> BTreeMap<IpAddr, BTreeSet<PortRange>> {
+    pub(crate) fn open(&self, granted: &GrantedBlocks) -> BTreeMap<IpAddr, BTreeSet<PortRange>> {
         open(granted, &self.epochs)
     }
 
     /// Per address the newest grant that the holder has still to acknowledge.
-    pub(crate) fn to_ask(&self, granted: &Granted) -> BTreeMap<IpAddr, u64> {
+    pub(crate) fn to_ask(&self, granted: &GrantedBlocks) -> BTreeMap<IpAddr, u64> {
         to_ask(granted, &self.epochs)
     }
 }
 
 fn open(
-    granted: &Granted,
+    granted: &GrantedBlocks,
     acknowledged: &BTreeMap<IpAddr, u64>,
 ) -> BTreeMap<IpAddr, BTreeSet<PortRange>> {
     let mut open: BTreeMap<IpAddr, BTreeSet<PortRange>> = BTreeMap::new();
@@ -68,7 +68,7 @@ fn open(
     open
 }
 
-fn to_ask(granted: &Granted, acknowledged: &BTreeMap<IpAddr, u64>) -> BTreeMap<IpAddr, u64> {
+fn to_ask(granted: &GrantedBlocks, acknowledged: &BTreeMap<IpAddr, u64>) -> BTreeMap<IpAddr, u64> {
     granted
         .iter()
         .filter_map(|(address, blocks)| {
@@ -81,7 +81,7 @@ fn to_ask(granted: &Granted, acknowledged: &BTreeMap<IpAddr, u64>) -> BTreeMap<I
 
 /// Addresses that this node uses and has had no open block of, since when. Pure: the caller keeps
 /// the result and passes it in again.
-pub(crate) fn blockless(
+pub(crate) fn without_block(
     before: &BTreeMap<IpAddr, Instant>,
     used: impl IntoIterator<Item = IpAddr>,
     open: &BTreeMap<IpAddr, BTreeSet<PortRange>>,
@@ -98,8 +98,8 @@ pub(crate) fn blockless(
 /// drop first packets in silence). Nothing is given back: a new connection could take a port of the
 /// block between the word and the end of the grant, and would end with it.
 pub(crate) fn pressure(
-    usage: &BTreeMap<IpAddr, Usage>,
-    granted: &Granted,
+    usage: &BTreeMap<IpAddr, AddressUsage>,
+    granted: &GrantedBlocks,
     before: &BTreeMap<IpAddr, u32>,
 ) -> BTreeMap<IpAddr, u32> {
     let mut needs = BTreeMap::new();
@@ -131,11 +131,11 @@ mod tests {
         let ports = |first| PortRange::new(first, first + 127).unwrap();
         let use_of = |connections| {
             let busiest = Some((6, "198.51.100.7:443".parse().unwrap(), connections));
-            BTreeMap::from([(address, Usage { connections, busiest })])
+            BTreeMap::from([(address, AddressUsage { connections, busiest })])
         };
         let one = BTreeMap::from([(address, BTreeMap::from([(ports(1024), 1)]))]);
         let two = BTreeMap::from([(address, BTreeMap::from([(ports(1024), 1), (ports(1152), 2)]))]);
-        let need = |connections, granted: &Granted, before| {
+        let need = |connections, granted: &GrantedBlocks, before| {
             pressure(&use_of(connections), granted, &BTreeMap::from([(address, before)]))[&address]
         };
         assert_eq!(need(102, &one, 1), 1);
@@ -147,16 +147,16 @@ mod tests {
     }
 
     #[test]
-    fn an_address_is_blockless_from_its_first_use_until_a_block_opens() {
+    fn an_address_is_without_block_from_its_first_use_until_one_opens() {
         let address: IpAddr = "203.0.113.17".parse().unwrap();
         let begin = Instant::now();
         let later = begin + std::time::Duration::from_secs(7);
         let none = BTreeMap::new();
-        let first = blockless(&BTreeMap::new(), [address], &none, begin);
-        assert_eq!(blockless(&first, [address], &none, later), first);
+        let first = without_block(&BTreeMap::new(), [address], &none, begin);
+        assert_eq!(without_block(&first, [address], &none, later), first);
         let open = BTreeMap::from([(address, BTreeSet::new())]);
-        assert!(blockless(&first, [address], &open, later).is_empty());
-        assert!(blockless(&first, [], &none, later).is_empty());
+        assert!(without_block(&first, [address], &open, later).is_empty());
+        assert!(without_block(&first, [], &none, later).is_empty());
     }
 
     #[test]
@@ -166,7 +166,7 @@ mod tests {
         let ports = |first| PortRange::new(first, first + 127).unwrap();
         let granted =
             BTreeMap::from([(address, BTreeMap::from([(ports(1024), 5), (ports(2048), 9)]))]);
-        let mut acknowledged = Acknowledged::read(directory.path());
+        let mut acknowledged = AcknowledgedGrants::read(directory.path());
         assert!(acknowledged.open(&granted).is_empty());
         assert_eq!(acknowledged.to_ask(&granted), BTreeMap::from([(address, 9)]));
 
@@ -175,7 +175,7 @@ mod tests {
         assert!(acknowledged.note(address, 9).unwrap());
         assert!(!acknowledged.note(address, 7).unwrap());
 
-        let again = Acknowledged::read(directory.path());
+        let again = AcknowledgedGrants::read(directory.path());
         assert_eq!(again.open(&granted)[&address].len(), 2);
         assert!(again.to_ask(&granted).is_empty());
     }

@@ -1,17 +1,20 @@
 //! The agent's side of the chained CNI plugin (`egret-cni`), which tells a pod's addresses before
 //! its containers start; the API shows them up to a second later.
 //!
-//! State: addresses that the API does not show yet ([`early`]), kept by the main loop alone; the
+//! State: addresses that the API does not show yet ([`pod_cache`]) and plugins that wait for their
+//! answer ([`pod_arrivals`]), both the main loop's alone; the
 //! plugin's file and its entry in the host's CNI configuration ([`install`]). Always: an address
 //! belongs to whom the CNI gave it last; the plugin's file is there while a configuration names it.
 
 mod conflist;
-mod early;
 mod install;
+mod installed_plugin;
 mod listener;
+mod pod_arrivals;
+mod pod_cache;
 
-pub use install::{CniError, remove};
+pub use install::{PluginInstallError, remove};
 
-pub(crate) use early::{Early, PodKey};
-pub(crate) use install::{Installation, Places};
-pub(crate) use listener::{Arrival, listen};
+pub(crate) use installed_plugin::InstalledPlugin;
+pub(crate) use listener::{PodArrival, listen};
+pub(crate) use pod_arrivals::PodArrivals;

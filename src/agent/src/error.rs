@@ -1,4 +1,5 @@
 use egret_datapath::bpf::BpfError;
+use egret_datapath::constants::BadSetting;
 use egret_peers::{BindError, StateError};
 use egret_ports::error::PortError;
 use egret_runtime::lock::LockError;
@@ -6,6 +7,9 @@ use egret_runtime::lock::LockError;
 /// Why an agent could not start or go on.
 #[derive(Debug, thiserror::Error)]
 pub enum AgentError {
+    /// A flag that cannot work.
+    #[error(transparent)]
+    Setting(#[from] BadSetting),
     /// Another program on the host uses what Egret would take.
     #[error("{0}")]
     Collision(String),

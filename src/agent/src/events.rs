@@ -2,7 +2,8 @@
 
 use std::collections::VecDeque;
 
-use egret_core::model::{NodeName, Timestamp};
+use egret_core::model::{NodeName, ObjectRef, Timestamp};
+use egret_core::reason::EventReason;
 use egret_ports::cluster_state::{ClusterState, Event};
 use tracing::warn;
 
@@ -10,12 +11,12 @@ use tracing::warn;
 const MOST: usize = 256;
 
 #[derive(Debug)]
-pub(crate) struct Events {
+pub(crate) struct EventRecorder {
     source: NodeName,
     waiting: VecDeque<Event>,
 }
 
-impl Events {
+impl EventRecorder {
     pub(crate) fn new(source: NodeName) -> Self {
         Self { source, waiting: VecDeque::new() }
     }
@@ -23,8 +24,8 @@ impl Events {
     pub(crate) fn add(
         &mut self,
         warning: bool,
-        about: String,
-        reason: &str,
+        about: ObjectRef,
+        reason: EventReason,
         message: String,
         at: Timestamp,
     ) {
@@ -34,7 +35,7 @@ impl Events {
         self.waiting.push_back(Event {
             about,
             warning,
-            reason: reason.to_owned(),
+            reason: reason.to_string(),
             message,
             source: self.source.to_string(),
             at,

@@ -1,8 +1,8 @@
 //! The agent of one node: it steers the node's pods, carries addresses and votes.
 //!
 //! State: what the kernel holds is the kernel's (see `egret-datapath`), leases are the lease
-//! thread's ([`lease`]); the main loop here remembers what it has last said to the store and what
-//! it has still to say. Always: a snapshot becomes a programme by pure functions; the kernel is
+//! thread's ([`lease_thread`]); the main loop here remembers what it has last said to the store and what
+//! it has still to say. Always: a snapshot becomes a steering config by pure functions; the kernel is
 //! never emptied because the store is unreachable or the agent ends; a write that fails is
 //! repeated with the next snapshot or tick.
 
@@ -10,22 +10,26 @@ mod address_status;
 mod args;
 mod blocks;
 mod cni;
-mod datapath;
 mod error;
 mod events;
-mod lease;
-mod links;
-mod main_loop;
+#[cfg(test)]
+mod golden;
+mod kernel;
+mod lease_thread;
 mod metrics;
 mod node_status;
-mod remembered;
-mod start;
+mod plan_update;
+mod reconcile;
+mod snapshot_cache;
+mod startup;
 mod teardown;
-mod update;
+#[cfg(test)]
+mod testing;
+mod uplink_selection;
 
 pub use args::AgentArgs;
-pub use cni::{CniError, remove as remove_cni_plugin};
+pub use cni::{PluginInstallError, remove as remove_cni_plugin};
 pub use error::AgentError;
-pub use metrics::{Measures, register as register_metrics};
-pub use start::run;
+pub use metrics::{AgentMetrics, register as register_metrics};
+pub use startup::run;
 pub use teardown::{LeftBehind, teardown};

@@ -3,10 +3,12 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
 
+use egret_core::lease::Report;
 use egret_core::model::{
-    ClaimRef, Condition, EgressNodeStatus, NamespaceName, NodeName, Snapshot, Timestamp,
+    ClaimRef, Condition, ConditionType, EgressNodeStatus, NamespaceName, NodeName, Snapshot,
+    Timestamp,
 };
-use egret_core::quorum::Report;
+use egret_core::reason::AgentReason;
 use egret_core::selection::Selection;
 
 /// Takes a report of the lease machine into the status; true where it changes.
@@ -31,36 +33,33 @@ pub(crate) fn forget_fences(status: &mut EgressNodeStatus, addresses: &BTreeSet<
     status.acknowledged_fences.retain(|address, _| addresses.contains(address));
 }
 
-/// The condition `Ready` of a node: what its agent could not do, or that it did all.
-pub(crate) fn ready(problems: &BTreeMap<&'static str, String>, now: Timestamp) -> Condition {
-    let (status, reason, message) = match problems.iter().next() {
-        None => (true, "Programmed", "the kernel holds what the store asks for".to_owned()),
-        Some((reason, _)) => {
-            let all: Vec<&str> = problems.values().map(String::as_str).collect();
-            (false, *reason, all.join("; "))
-        }
-    };
-    Condition {
-        kind: "Ready".to_owned(),
-        status,
-        reason: reason.to_owned(),
-        message,
-        observed_generation: 0,
-        last_transition: now,
-    }
+/// What this node says of itself by what its agent could not do.
+pub(crate) fn conditions(
+    problems: &BTreeMap<AgentReason, String>,
+    now: Timestamp,
+) -> [Condition; 2] {
+    [ready(problems, now), bypassed(problems, now)]
 }
 
-/// The condition `DatapathBypassed` of a node.
-pub(crate) fn bypassed(problems: &BTreeMap<&'static str, String>, now: Timestamp) -> Condition {
-    let problem = problems.get("DatapathBypassed");
-    let passes = || "no traffic of pods was seen to pass by this host's netfilter".to_owned();
-    Condition {
-        kind: "DatapathBypassed".to_owned(),
-        status: problem.is_some(),
-        reason: if problem.is_some() { "EbpfHostRouting" } else { "NotSeen" }.to_owned(),
-        message: problem.cloned().unwrap_or_else(passes),
-        observed_generation: 0,
-        last_transition: now,
+fn ready(problems: &BTreeMap<AgentReason, String>, now: Timestamp) -> Condition {
+    let (status, reason, message) = match problems.keys().next() {
+        None => {
+            (true, AgentReason::Programmed, "the kernel holds what the store asks for".to_owned())
+        }
+        Some(first) => {
+            let all: Vec<&str> = problems.values().map(String::as_str).collect();
+            (false, *first, all.join("; "))
+        }
+    };
+    Condition::new(ConditionType::Ready, status, reason, message, now)
+}
+
+fn bypassed(problems: &BTreeMap<AgentReason, String>, now: Timestamp) -> Condition {
+    const PASSES: &str = "no traffic of pods was seen to pass by this host's netfilter";
+    let kind = ConditionType::DatapathBypassed;
+    match problems.get(&AgentReason::DatapathBypassed) {
+        Some(problem) => Condition::new(kind, true, AgentReason::EbpfHostRouting, problem, now),
+        None => Condition::new(kind, false, AgentReason::NotSeen, PASSES, now),
     }
 }
 
@@ -68,7 +67,7 @@ pub(crate) fn bypassed(problems: &BTreeMap<&'static str, String>, now: Timestamp
 pub(crate) fn unprogrammed(
     snapshot: &Snapshot,
     me: &NodeName,
-    problems: &BTreeMap<&'static str, String>,
+    problems: &BTreeMap<AgentReason, String>,
 ) -> BTreeSet<ClaimRef> {
     if problems.is_empty() {
         return BTreeSet::new();
@@ -101,18 +100,6 @@ pub(crate) fn host_network_pods(
     found
 }
 
-/// Puts `next` in the place of the condition of its type. A transition time changes only with the
-/// status, so that an unchanged condition causes no write.
-pub(crate) fn put(conditions: &mut Vec<Condition>, next: Condition) {
-    match conditions.iter_mut().find(|condition| condition.kind == next.kind) {
-        Some(old) if old.status == next.status => {
-            *old = Condition { last_transition: old.last_transition, ..next };
-        }
-        Some(old) => *old = next,
-        None => conditions.push(next),
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -125,13 +112,23 @@ mod tests {
         assert!(!note(&mut status, &Report::MajorityBack));
     }
 
+    /// Programs of people look for these; the reasons of problems are in docs/reference-api.md.
     #[test]
-    fn an_unchanged_condition_keeps_its_time() {
-        let mut conditions = vec![ready(&BTreeMap::new(), Timestamp(1))];
-        put(&mut conditions, ready(&BTreeMap::new(), Timestamp(2)));
-        assert_eq!(conditions[0].last_transition, Timestamp(1));
-        let problem = BTreeMap::from([("RulesNotApplied", "nft is missing".to_owned())]);
-        put(&mut conditions, ready(&problem, Timestamp(3)));
-        assert_eq!((conditions[0].status, conditions[0].last_transition), (false, Timestamp(3)));
+    fn conditions_are_spelled_as_they_were() {
+        let none = BTreeMap::new();
+        let problems = BTreeMap::from([(AgentReason::DatapathBypassed, "eBPF".to_owned())]);
+        let now = Timestamp(1);
+        let both = [conditions(&none, now), conditions(&problems, now)];
+        let spelled = both.into_iter().flatten().map(|condition| {
+            let Condition { kind, status, reason, .. } = condition;
+            format!("{kind}={status} {reason}")
+        });
+        let known = [
+            "Ready=true Programmed",
+            "DatapathBypassed=false NotSeen",
+            "Ready=false DatapathBypassed",
+            "DatapathBypassed=true EbpfHostRouting",
+        ];
+        assert_eq!(spelled.collect::<Vec<_>>(), known);
     }
 }

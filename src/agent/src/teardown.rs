@@ -3,7 +3,7 @@
 use std::io;
 use std::path::{Path, PathBuf};
 
-use egret_datapath::Settings;
+use egret_datapath::HostSettings;
 use egret_datapath::bpf::{self, BpfError};
 use egret_datapath::teardown::{self, TeardownError};
 
@@ -22,7 +22,7 @@ pub enum LeftBehind {
     /// A file.
     #[error("cannot remove {}: {source}", path.display())]
     File {
-        /// Which.
+        /// The file or folder.
         path: PathBuf,
         /// Why.
         source: io::Error,
@@ -34,7 +34,7 @@ pub enum LeftBehind {
 ///
 /// # Errors
 /// What is left, the first of it, after everything else was removed.
-pub fn teardown(bpffs: &Path, run_dir: &Path, settings: &Settings) -> Result<(), LeftBehind> {
+pub fn teardown(bpffs: &Path, run_dir: &Path, settings: &HostSettings) -> Result<(), LeftBehind> {
     let programs = bpf::teardown(&bpffs.join("egret"));
     let rest = teardown::all(settings);
     for name in KEPT {

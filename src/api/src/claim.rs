@@ -6,11 +6,10 @@
     )
 )]
 
-use std::collections::BTreeSet;
-
+use egret_core::model::{Condition, Family, LabelSelector, SelectedPods, WhenUnavailable};
 use serde::{Deserialize, Serialize};
 
-use crate::common::{Condition, Family, LabelSelector, ObjectRef};
+use crate::common::LocalObjectReference;
 
 /// The most addresses per family of one claim. Without a bound a claim on a pool of IPv6 could ask
 /// for more addresses than a controller has memory for.
@@ -27,7 +26,7 @@ macro_rules! claim_kind {
         pub struct $name {
             $($extra)*
             /// The EgressPool that the addresses come from.
-            pub pool_ref: ObjectRef,
+            pub pool_ref: LocalObjectReference,
             /// The addresses asked for, such as [203.0.113.17]. Without it the pool chooses as
             /// many as `count` says.
             #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -47,10 +46,11 @@ macro_rules! claim_kind {
             /// `podSelector`.
             #[serde(default, skip_serializing_if = "Option::is_none")]
             pub service_name: Option<String>,
-            /// Where to. Default: everywhere outside the cluster.
+            /// The destinations whose traffic is selected. Default: everywhere outside the cluster.
             #[serde(default, skip_serializing_if = "Option::is_none")]
             pub destinations: Option<Vec<Destination>>,
-            /// What happens to new connections while nobody holds the address.
+            /// What happens to new connections while nobody holds the address: Drop, or Node, which
+            /// lets them leave with the node's own address.
             #[serde(default)]
             pub when_unavailable: WhenUnavailable,
         }
@@ -119,6 +119,22 @@ claim_kind! {
     }
 }
 
+/// The fields that both kinds share.
+impl From<ClusterStaticEgressIPSpec> for StaticEgressIPSpec {
+    fn from(spec: ClusterStaticEgressIPSpec) -> Self {
+        Self {
+            pool_ref: spec.pool_ref,
+            addresses: spec.addresses,
+            count: spec.count,
+            families: spec.families,
+            pod_selector: spec.pod_selector,
+            service_name: spec.service_name,
+            destinations: spec.destinations,
+            when_unavailable: spec.when_unavailable,
+        }
+    }
+}
+
 /// A range of destinations.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
@@ -129,17 +145,6 @@ pub struct Destination {
     /// Ranges inside `cidr` that are not selected.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub except: Vec<String>,
-}
-
-/// What happens to new connections while nobody holds the address.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
-pub enum WhenUnavailable {
-    /// They are dropped: selected traffic never leaves with another source.
-    #[default]
-    Drop,
-    /// They leave with the node's own address.
-    Node,
 }
 
 /// What the controller says of a claim.
@@ -161,17 +166,6 @@ pub struct ClaimStatus {
     pub summary: ClaimSummary,
     /// Accepted, Bound, Programmed and Ready.
     pub conditions: Vec<Condition>,
-}
-
-/// Pods of some namespaces.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
-#[serde(rename_all = "camelCase")]
-pub struct SelectedPods {
-    /// The namespaces.
-    pub namespaces: BTreeSet<String>,
-    /// Labels of the pods in each of them.
-    pub pod_selector: LabelSelector,
 }
 
 /// Lists of a claim's status as text: a printer column cannot join a list.

@@ -6,7 +6,7 @@
 mod cel;
 mod claim;
 mod edit;
-mod own;
+mod own_objects;
 mod pool;
 
 use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::{
@@ -26,9 +26,9 @@ pub fn crds() -> Vec<CustomResourceDefinition> {
         definition::<EgressPool>(pool::edit),
         definition::<StaticEgressIP>(claim::edit),
         definition::<ClusterStaticEgressIP>(claim::edit),
-        definition::<EgressAddress>(own::egress_address),
-        definition::<EgressNode>(own::egress_node),
-        definition::<EgressCluster>(own::egress_cluster),
+        definition::<EgressAddress>(own_objects::egress_address),
+        definition::<EgressNode>(own_objects::egress_node),
+        definition::<EgressCluster>(own_objects::egress_cluster),
     ]
 }
 

@@ -39,10 +39,10 @@ pub struct StaticEgressIPSpec {
 pub struct Rule {
     /// A Service of the namespace: the pods that it selects are meant.
     pub service_name: String,
-    /// The address that they leave with, such as 203.0.113.17.
+    /// The address that their traffic leaves with, such as 203.0.113.17.
     #[serde(rename = "egressip")]
     pub egress_ip: String,
-    /// Where to, such as 198.51.100.0/24.
+    /// The destinations, such as 198.51.100.0/24.
     pub cidr: String,
 }
 
@@ -53,7 +53,7 @@ pub struct Rule {
 pub struct StaticEgressIPStatus {
     /// The node that holds the first rule's address; empty while nobody does.
     pub gateway_node: String,
-    /// The address of that node that other nodes reach it by.
+    /// That node's address in the cluster.
     pub gateway_ip: String,
     /// The status of each claim that the rules make, by its name, such as eip.nirmata-0.
     #[serde(skip_serializing_if = "BTreeMap::is_empty")]

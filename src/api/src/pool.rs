@@ -6,11 +6,10 @@
     )
 )]
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 
+use egret_core::model::{Failback, LabelSelector, ProviderKind};
 use serde::{Deserialize, Serialize};
-
-use crate::common::{Condition, LabelSelector};
 
 /// Where egress addresses come from, which nodes may carry them and who may claim them.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -23,7 +22,7 @@ use crate::common::{Condition, LabelSelector};
         kind = "EgressPool",
         plural = "egresspools",
         category = "egret",
-        status = "EgressPoolStatus",
+        status = "egret_core::model::PoolStatus",
         derive = "PartialEq",
         doc = "A pool of egress addresses: where they come from, which nodes may carry them and which namespaces may claim them.",
         printcolumn(name = "Provider", type_ = "string", json_path = ".spec.provider"),
@@ -38,8 +37,9 @@ use crate::common::{Condition, LabelSelector};
 )]
 #[serde(rename_all = "camelCase")]
 pub struct EgressPoolSpec {
-    /// Who attaches the addresses to nodes.
-    pub provider: Provider,
+    /// Who brings the addresses to nodes: a cloud, or with L2 the gateways themselves, which announce
+    /// them by ARP and NDP.
+    pub provider: ProviderKind,
     /// The addresses: CIDRs (203.0.113.16/29), ranges (203.0.113.40-203.0.113.47) and single
     /// addresses, of both families. The network and broadcast address of an IPv4 CIDR shorter than
     /// /31 are never given out. A pool of provider AWS may have aws instead, or both.
@@ -60,21 +60,9 @@ pub struct EgressPoolSpec {
     /// Leases, failback and the end of an address.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub failover: Option<Failover>,
-    /// A paused pool moves nothing and fences nothing.
+    /// While true, no address of the pool is bound, moved, revoked or freed.
     #[serde(default)]
     pub paused: bool,
-}
-
-/// Who attaches addresses to nodes.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
-pub enum Provider {
-    /// Addresses of a local subnet, announced by ARP and NDP.
-    #[default]
-    L2,
-    /// Private addresses and Elastic IPs of EC2, attached to network interfaces of the gateways.
-    #[serde(rename = "AWS")]
-    Aws,
 }
 
 /// The most tags of a resource of EC2 and the longest key and value of one, in characters
@@ -113,7 +101,8 @@ pub struct Gateways {
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(rename_all = "camelCase")]
 pub struct Ports {
-    /// The largest default size of a node's port block: a power of two, 128 to 8192.
+    /// The upper bound of a new port block's size: a power of two, 128 to 8192. Blocks are smaller
+    /// where many nodes share an address.
     #[serde(default = "default_ports_per_node")]
     pub per_node: u32,
 }
@@ -135,38 +124,12 @@ pub struct Failover {
     /// node.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub lease: Option<String>,
-    /// When an address goes back to the node that it failed over from.
+    /// When an address goes back to the node that it failed over from: Never; WhenDrained, once its
+    /// holder is drained; Immediately, once that node has been healthy for five minutes.
     #[serde(default)]
     pub failback: Failback,
     /// How long an address whose claim has ended serves its open connections, such as 1h (the
     /// default); 0s ends it at once.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub release_after: Option<String>,
-}
-
-/// When an address goes back to the node that it failed over from.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
-pub enum Failback {
-    /// It stays where it is.
-    #[default]
-    Never,
-    /// Back when the present holder is drained.
-    WhenDrained,
-    /// Back after 5 minutes of health.
-    Immediately,
-}
-
-/// What the controller says of a pool.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
-#[serde(rename_all = "camelCase", default)]
-pub struct EgressPoolStatus {
-    /// The generation that the conditions speak of.
-    pub observed_generation: i64,
-    /// The addresses that were found by the tags of the spec.
-    #[serde(skip_serializing_if = "BTreeSet::is_empty")]
-    pub addresses: BTreeSet<String>,
-    /// Ready, Paused and others.
-    pub conditions: Vec<Condition>,
 }

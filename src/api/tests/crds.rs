@@ -70,7 +70,7 @@ fn schemas_are_structural() {
 fn names_are_those_of_the_page() {
     for (crd, scope, short) in crds() {
         let spec = &crd["spec"];
-        assert_eq!(spec["group"], egret_api::GROUP);
+        assert_eq!(spec["group"], "egret.dev");
         assert_eq!(spec["versions"][0]["name"], egret_api::VERSION);
         assert_eq!(spec["scope"], scope, "{}", spec["names"]["kind"]);
         let found = spec["names"]["shortNames"][0].as_str();

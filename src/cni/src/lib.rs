@@ -1,6 +1,6 @@
 //! The chained CNI plugin (CNI specification 1.1): on ADD it tells the agent of the node which
 //! addresses the plugins before it gave to a pod, and waits until the kernel holds the pod's
-//! programme, so that the pod's first packet need not be dropped.
+//! steering config, so that the pod's first packet need not be dropped.
 //!
 //! State: none. Always: what the runtime gets back is the result of the plugins before, and it gets
 //! it within [`PATIENCE`], whatever the agent does: no pod fails to start because of Egret. Where
@@ -14,7 +14,7 @@ use std::ffi::OsStr;
 use std::path::Path;
 use std::time::Duration;
 
-pub use message::{Added, Answer};
+pub use message::{AgentAnswer, PodAdded};
 pub use plugin::{CniError, Environment, answer, run};
 
 /// The plugin's `type`, and so its file's name (CNI specification, section 2).

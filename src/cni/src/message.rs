@@ -4,7 +4,7 @@ use serde::{Deserialize, Serialize};
 
 /// What the plugin tells the agent: one line of JSON.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Added {
+pub struct PodAdded {
     /// The pod's namespace (`K8S_POD_NAMESPACE`).
     pub namespace: String,
     /// The pod's name (`K8S_POD_NAME`).
@@ -16,9 +16,9 @@ pub struct Added {
     pub ips: Vec<IpAddr>,
 }
 
-/// What the agent answers: one line of JSON, once the kernel holds the pod's programme.
+/// What the agent answers: one line of JSON, once the kernel holds the pod's steering config.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Answer {
+pub struct AgentAnswer {
     /// The kernel holds it.
     pub programmed: bool,
 }

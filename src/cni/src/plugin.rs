@@ -8,7 +8,7 @@ use serde::Deserialize;
 use serde_json::json;
 use serde_json::value::RawValue;
 
-use crate::{Added, Answer, LONGEST_REQUEST, PATIENCE};
+use crate::{AgentAnswer, LONGEST_REQUEST, PATIENCE, PodAdded};
 
 /// What VERSION answers. Chained plugins with `prevResult` exist since 0.3.0.
 const VERSIONS: [&str; 5] = ["0.3.0", "0.3.1", "0.4.0", "1.0.0", "1.1.0"];
@@ -104,7 +104,7 @@ pub fn run() -> Result<(), CniError> {
 fn read_and_answer(environment: &Environment) -> Result<String, CniError> {
     let mut input = String::new();
     io::stdin().lock().read_to_string(&mut input)?;
-    answer(environment, &input, tell_in_time)
+    answer(environment, &input, report_in_time)
 }
 
 /// What the plugin prints for one call; `tell` is called for an ADD of a pod with its socket and
@@ -115,7 +115,7 @@ fn read_and_answer(environment: &Environment) -> Result<String, CniError> {
 pub fn answer(
     environment: &Environment,
     input: &str,
-    tell: impl FnOnce(&Path, Added),
+    tell: impl FnOnce(&Path, PodAdded),
 ) -> Result<String, CniError> {
     match environment.command.as_str() {
         "ADD" => {
@@ -138,7 +138,7 @@ pub fn answer(
 }
 
 /// The pod, where the call is for one and it has addresses.
-fn added(environment: &Environment, configuration: &Configuration<'_>) -> Option<Added> {
+fn added(environment: &Environment, configuration: &Configuration<'_>) -> Option<PodAdded> {
     let previous = configuration.previous?.get();
     let previous: PreviousResult = serde_json::from_str(previous).unwrap_or_default();
     let address = |interface: Interface| {
@@ -149,19 +149,19 @@ fn added(environment: &Environment, configuration: &Configuration<'_>) -> Option
     let [namespace, name, uid] = ["K8S_POD_NAMESPACE", "K8S_POD_NAME", "K8S_POD_UID"]
         .map(|key| environment.arg(key).to_owned());
     let complete = !ips.is_empty() && !namespace.is_empty() && !name.is_empty();
-    complete.then_some(Added { namespace, name, uid, ips })
+    complete.then_some(PodAdded { namespace, name, uid, ips })
 }
 
 /// Tells the agent, and waits for its answer for [`PATIENCE`] at most.
 ///
 /// The thread is left behind when that is over: to connect blocks without a limit while the
 /// socket's backlog is full (unix(7)), and the process ends anyway.
-fn tell_in_time(socket: &Path, added: Added) {
+fn report_in_time(socket: &Path, added: PodAdded) {
     let (done, waiting) = mpsc::channel();
     let path = socket.to_owned();
     let thread = std::thread::Builder::new().spawn(move || {
         // Nobody waits any more: too late.
-        let _ = done.send(tell(&path, &added));
+        let _ = done.send(report(&path, &added));
     });
     let outcome = match thread {
         Ok(_) => waiting.recv_timeout(PATIENCE),
@@ -176,14 +176,14 @@ fn tell_in_time(socket: &Path, added: Added) {
     eprintln!("egret-cni: the agent at {}: {why}; the pod starts without it", socket.display());
 }
 
-fn tell(socket: &Path, added: &Added) -> io::Result<bool> {
+fn report(socket: &Path, added: &PodAdded) -> io::Result<bool> {
     let mut stream = UnixStream::connect(socket)?;
     let mut line = serde_json::to_vec(added)?;
     line.push(b'\n');
     stream.write_all(&line)?;
     let mut said = String::new();
     BufReader::new(stream).take(LONGEST_REQUEST).read_line(&mut said)?;
-    let answer: Answer = serde_json::from_str(&said)?;
+    let answer: AgentAnswer = serde_json::from_str(&said)?;
     Ok(answer.programmed)
 }
 

@@ -1,6 +1,6 @@
 use clap::Args;
+use egret_core::model::ControllerSettings;
 use egret_core::model::{BadDuration, Millis};
-use egret_core::plan::Settings;
 use ipnet::IpNet;
 
 /// Options of the controller.
@@ -38,8 +38,8 @@ impl ControllerArgs {
         })
     }
 
-    pub(crate) fn settings(&self) -> Settings {
-        Settings {
+    pub(crate) fn settings(&self) -> ControllerSettings {
+        ControllerSettings {
             cluster_id: cluster_id(),
             t_max: self.t_max,
             pods: self.pod_cidr.iter().map(IpNet::trunc).collect(),

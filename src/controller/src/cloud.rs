@@ -1,146 +1,146 @@
-//! The leader's work in a cloud, beside its turns: a call that hangs delays no plan.
+//! The leader's work in clouds, beside its turns: a call that hangs delays no plan, nor another
+//! cloud.
 //!
-//! State: a [`Desk`], for one term of leadership, and the provider that was made with it. Written
-//! by the term's own task alone. Always: no call is begun without the leader lease; what a term
+//! State: for one term of leadership in one cloud a [`Reconciler`], and the provider that was made
+//! with it. Written by the term's own task alone. Always: no call is begun without the leader lease; what a term
 //! knows ends with it.
 
 mod call;
-mod measures;
+mod metrics;
 
 use std::collections::BTreeMap;
-use std::future::Future;
 use std::sync::Arc;
 use std::time::Duration;
 
-use egret_core::fabric::{Desk, Fabric, Failure, Outcome, Task};
+use egret_core::cloud::{CloudState, CloudTask, Reconciler, TaskFailure, TaskOutcome};
 use egret_core::model::{Attachment, Millis, ProviderKind, Snapshot};
+use egret_ports::backoff::Backoff;
 use egret_ports::clock::Clock;
 use egret_ports::cluster_state::{ClusterState, Write};
 use egret_ports::error::{ErrorClass, PortError};
-use egret_ports::provider::{Inventory, NoProvider, Provider};
-use egret_runtime::backoff::Backoff;
+use egret_ports::provider::{Cloud, DynProvider, Inventory};
 use tokio::sync::watch;
 use tokio::task::{AbortHandle, Id, JoinSet};
 use tracing::{debug, warn};
 
+use crate::events::record_event;
 use crate::leadership::Leadership;
-use crate::tell::tell;
+use egret_core::reason::EventReason;
 
-pub use measures::CloudMeasures;
+pub use metrics::CloudMetrics;
 
 /// Looked at again after this at the latest, so that a term without its lease does not go on.
 const LONGEST_PAUSE: Duration = Duration::from_secs(1);
 
-/// A cloud that this build can talk to.
-pub trait Cloud: Send + Sync + 'static {
-    /// How it is talked to.
-    type Provider: Provider;
+/// The clouds that a controller serves: none, one or several, by kind.
+#[derive(Clone, Debug, Default)]
+pub struct CloudSet(BTreeMap<ProviderKind, Arc<dyn Cloud>>);
 
-    /// Whose pools it serves.
-    fn kind(&self) -> ProviderKind;
-
-    /// A provider for one term of leadership; calls nothing yet.
-    fn connect(
-        &self,
-        inventory: watch::Receiver<Arc<Inventory>>,
-    ) -> impl Future<Output = Self::Provider> + Send;
-}
-
-/// The cloud of a build without one: there is no value of it.
-#[derive(Clone, Copy, Debug)]
-pub enum NoCloud {}
-
-impl Cloud for NoCloud {
-    type Provider = NoProvider;
-
-    fn kind(&self) -> ProviderKind {
-        match *self {}
-    }
-
-    async fn connect(&self, _: watch::Receiver<Arc<Inventory>>) -> NoProvider {
-        match *self {}
+impl CloudSet {
+    /// All of these.
+    ///
+    /// # Errors
+    /// `Invalid` where two serve the pools of one kind: each would undo what the other does.
+    pub fn new(clouds: impl IntoIterator<Item = Arc<dyn Cloud>>) -> Result<Self, PortError> {
+        let mut by_kind = BTreeMap::new();
+        for cloud in clouds {
+            let kind = cloud.kind();
+            if by_kind.insert(kind, cloud).is_some() {
+                let twice = format!("two serve pools of {kind:?}: connect one of each kind");
+                return Err(PortError::new(ErrorClass::Invalid, "connect clouds", twice));
+            }
+        }
+        Ok(Self(by_kind))
     }
 }
 
-/// One term of leadership in a cloud; dropping it ends every call.
-pub(crate) struct Term {
-    facts: watch::Receiver<Option<Arc<Fabric>>>,
-    task: AbortHandle,
+/// What is known of each cloud that has been looked at.
+type CloudStates = BTreeMap<ProviderKind, Arc<CloudState>>;
+
+/// What every cloud's work needs.
+#[derive(Debug)]
+pub(crate) struct CloudContext<S, C> {
+    pub(crate) state: Arc<S>,
+    pub(crate) clock: Arc<C>,
+    pub(crate) leadership: Leadership,
+    /// A cloud is read at least as often.
+    pub(crate) interval: Millis,
+    pub(crate) metrics: CloudMetrics,
 }
 
-impl Drop for Term {
+/// One term of leadership in all clouds; dropping it ends every call.
+pub(crate) struct CloudTerms {
+    known: watch::Receiver<CloudStates>,
+    terms: Vec<CloudTerm>,
+}
+
+/// One term of leadership in one cloud.
+struct CloudTerm(AbortHandle);
+
+impl Drop for CloudTerm {
     fn drop(&mut self) {
-        self.task.abort();
+        self.0.abort();
     }
 }
 
-impl Term {
-    pub(crate) fn begin<S: ClusterState, C: Clock, K: Cloud>(
-        cloud: Arc<K>,
-        state: Arc<S>,
-        clock: Arc<C>,
-        leadership: Leadership,
-        settings: (Millis, CloudMeasures),
+impl CloudTerms {
+    pub(crate) fn begin<S: ClusterState, C: Clock>(
+        clouds: &CloudSet,
+        context: &Arc<CloudContext<S, C>>,
     ) -> Self {
-        let (told, facts) = watch::channel(None);
-        let (interval, measures) = settings;
-        let desk = Desk::new(cloud.kind(), interval);
-        let office = Office {
-            desk,
-            state,
-            clock,
-            leadership,
-            measures,
-            cloud,
-            provider: None,
-            inventory: watch::channel(Arc::default()).0,
-            told,
-            running: JoinSet::new(),
-            tasks: BTreeMap::new(),
-            failures: BTreeMap::new(),
+        let (states, known) = watch::channel(CloudStates::new());
+        let begin = |cloud: &Arc<dyn Cloud>| {
+            let controller = CloudController {
+                reconciler: Reconciler::new(cloud.kind(), context.interval),
+                context: context.clone(),
+                cloud: cloud.clone(),
+                provider: None,
+                inventory: watch::channel(Arc::default()).0,
+                states: states.clone(),
+                running: JoinSet::new(),
+                tasks: BTreeMap::new(),
+            };
+            CloudTerm(tokio::spawn(controller.work()).abort_handle())
         };
-        Self { facts, task: tokio::spawn(office.work()).abort_handle() }
+        Self { known, terms: clouds.0.values().map(begin).collect() }
     }
 
-    /// What is known; `None` before the first look at the statuses.
-    pub(crate) fn fabric(&mut self) -> Option<Arc<Fabric>> {
-        self.facts.borrow_and_update().clone()
+    /// What is known of every cloud; `None` before each has had its first look at the statuses.
+    pub(crate) fn states(&mut self) -> Option<CloudStates> {
+        let known = self.known.borrow_and_update();
+        (known.len() == self.terms.len()).then(|| known.clone())
     }
 
     /// Waits until something else is known.
     pub(crate) async fn changed(&mut self) {
-        if self.facts.changed().await.is_err() {
-            // The task is gone only when the process is ending.
+        if self.known.changed().await.is_err() {
+            // There is no cloud, or the process is ending.
             std::future::pending::<()>().await;
         }
     }
 }
 
 /// All that one term works with.
-struct Office<S, C, K: Cloud> {
-    desk: Desk,
-    state: Arc<S>,
-    clock: Arc<C>,
-    leadership: Leadership,
-    measures: CloudMeasures,
-    cloud: Arc<K>,
+struct CloudController<S, C> {
+    reconciler: Reconciler,
+    context: Arc<CloudContext<S, C>>,
+    cloud: Arc<dyn Cloud>,
     /// Made when there is something to do: finding a region and credentials takes seconds where
     /// there are none.
-    provider: Option<Arc<K::Provider>>,
+    provider: Option<Arc<dyn DynProvider>>,
     inventory: watch::Sender<Arc<Inventory>>,
-    told: watch::Sender<Option<Arc<Fabric>>>,
-    running: JoinSet<Result<Outcome, PortError>>,
-    tasks: BTreeMap<Id, Task>,
-    failures: BTreeMap<String, Backoff>,
+    states: watch::Sender<CloudStates>,
+    running: JoinSet<Result<TaskOutcome, PortError>>,
+    tasks: BTreeMap<Id, CloudTask>,
 }
 
-impl<S: ClusterState, C: Clock, K: Cloud> Office<S, C, K> {
+impl<S: ClusterState, C: Clock> CloudController<S, C> {
     async fn work(mut self) {
-        let mut snapshots = self.state.watch();
+        let mut snapshots = self.context.state.watch();
         snapshots.mark_changed();
         loop {
             let snapshot = snapshots.borrow_and_update().clone();
-            if let Some(snapshot) = snapshot.filter(|_| self.leadership.is_ours()) {
+            if let Some(snapshot) = snapshot.filter(|_| self.context.leadership.is_ours()) {
                 self.begin(&snapshot).await;
             }
             let pause = self.pause();
@@ -160,14 +160,14 @@ impl<S: ClusterState, C: Clock, K: Cloud> Office<S, C, K> {
     }
 
     fn pause(&self) -> Duration {
-        let now = self.clock.now();
-        let Some(at) = self.desk.wake_at(now) else { return LONGEST_PAUSE };
+        let now = self.context.clock.now();
+        let Some(at) = self.reconciler.wake_at(now) else { return LONGEST_PAUSE };
         Duration::from_millis(at.since(now).0.max(10)).min(LONGEST_PAUSE)
     }
 
     async fn begin(&mut self, snapshot: &Snapshot) {
-        let tasks = self.desk.tasks(snapshot, self.clock.now());
-        let inventory = call::inventory(&self.desk, snapshot);
+        let tasks = self.reconciler.tasks(snapshot, self.context.clock.now());
+        let inventory = call::inventory(&self.reconciler, snapshot);
         self.inventory.send_if_modified(|before| {
             let changed = **before != inventory;
             if changed {
@@ -188,20 +188,21 @@ impl<S: ClusterState, C: Clock, K: Cloud> Office<S, C, K> {
         }
     }
 
-    async fn provider(&mut self) -> Arc<K::Provider> {
+    async fn provider(&mut self) -> Arc<dyn DynProvider> {
         if let Some(provider) = &self.provider {
             return provider.clone();
         }
-        let provider = Arc::new(self.cloud.connect(self.inventory.subscribe()).await);
+        let provider = self.cloud.connect(self.inventory.subscribe()).await;
         self.provider = Some(provider.clone());
         provider
     }
 
     fn publish(&self) {
-        self.told.send_if_modified(|before| {
-            let changed = before.as_deref() != Some(self.desk.fabric());
+        let kind = self.cloud.kind();
+        self.states.send_if_modified(|known| {
+            let changed = known.get(&kind).map(|known| &**known) != Some(self.reconciler.state());
             if changed {
-                *before = Some(Arc::new(self.desk.fabric().clone()));
+                known.insert(kind, Arc::new(self.reconciler.state().clone()));
             }
             changed
         });
@@ -209,7 +210,7 @@ impl<S: ClusterState, C: Clock, K: Cloud> Office<S, C, K> {
 
     async fn end(
         &mut self,
-        ended: Result<(Id, Result<Outcome, PortError>), tokio::task::JoinError>,
+        ended: Result<(Id, Result<TaskOutcome, PortError>), tokio::task::JoinError>,
         snapshot: Option<Arc<Snapshot>>,
     ) {
         let (id, result) = match ended {
@@ -220,40 +221,38 @@ impl<S: ClusterState, C: Clock, K: Cloud> Office<S, C, K> {
             }
         };
         let Some(task) = self.tasks.remove(&id) else { return };
-        self.measures.count(&task, result.as_ref().err().map(|error| error.class));
+        self.context.metrics.count(&task, result.as_ref().err().map(|error| error.class));
         let result = self.judge(&task, result);
-        if let (Task::Attach { address, .. }, Ok(Outcome::Attached(at))) = (&task, &result) {
+        if let (CloudTask::Attach { address, .. }, Ok(TaskOutcome::Attached(at))) = (&task, &result)
+        {
             self.write_attachment(*address, at, snapshot.as_deref()).await;
         }
-        let now = self.clock.now();
-        let notes = self.desk.done(task, result, now);
+        let now = self.context.clock.now();
+        let notes = self.reconciler.done(task, result, now);
         self.publish();
         for note in notes {
-            if note.reason == "Drifted" {
-                self.measures.drifted();
+            if note.reason == EventReason::Drifted {
+                self.context.metrics.drifted();
             }
-            tell(&*self.state, &note, now).await;
+            record_event(&*self.context.state, &note, now).await;
         }
     }
 
-    /// When what failed is tried again, by the class of its error.
+    /// How long what failed waits, by the class of its error and how often it has failed before; the
+    /// reconciler keeps count, and the time.
     fn judge(
-        &mut self,
-        task: &Task,
-        result: Result<Outcome, PortError>,
-    ) -> Result<Outcome, Failure> {
-        let subject = task.subject();
+        &self,
+        task: &CloudTask,
+        result: Result<TaskOutcome, PortError>,
+    ) -> Result<TaskOutcome, TaskFailure> {
         let error = match result {
-            Ok(outcome) => {
-                self.failures.remove(&subject);
-                return Ok(outcome);
-            }
+            Ok(outcome) => return Ok(outcome),
             Err(error) => error,
         };
-        let wait = self.failures.entry(subject).or_default().failed(error.class);
+        let wait = Backoff::after(self.reconciler.failures(task)).failed(error.class);
         warn!(%error, class = error.class.name(), again_in = ?wait, "the cloud refuses");
         let wait = Millis(u64::try_from(wait.as_millis()).unwrap_or(u64::MAX));
-        Err(Failure { wait, message: error.to_string() })
+        Err(TaskFailure { wait, message: error.to_string() })
     }
 
     /// The new holder waits for this word before it tells directors: it does not wait for a turn.
@@ -272,7 +271,8 @@ impl<S: ClusterState, C: Clock, K: Cloud> Office<S, C, K> {
         }
         status.attachment = Some(at.clone());
         let expect = Some(stored.version.clone());
-        let written = self.state.write(Write::AddressStatus { address, expect, status }).await;
+        let written =
+            self.context.state.write(Write::AddressStatus { address, expect, status }).await;
         if let Err(error) = written {
             debug!(%error, "the attachment is written by the next turn");
         }

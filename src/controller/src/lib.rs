@@ -8,10 +8,9 @@
 
 mod args;
 mod cloud;
-mod execute;
+mod events;
 mod leadership;
-mod tell;
-mod turn;
+mod plan_turn;
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -24,46 +23,46 @@ use egret_runtime::shutdown::Shutdown;
 use tracing::info;
 
 pub use args::ControllerArgs;
-pub use cloud::{Cloud, CloudMeasures, NoCloud};
+pub use cloud::{CloudMetrics, CloudSet};
 
-use crate::cloud::Term;
+use crate::cloud::{CloudContext, CloudTerms};
 use crate::leadership::Leadership;
-use crate::turn::Turn;
+use crate::plan_turn::Turn;
 
 /// A controller that takes longer for one turn is taken for dead.
-const LONGEST_TURN: Duration = Duration::from_secs(120);
+const LONGEST_PLAN_TURN: Duration = Duration::from_secs(120);
 
 /// What a controller runs on.
 #[derive(Debug)]
-pub struct Surroundings<K> {
+pub struct Dependencies {
     /// Whether it runs well.
     pub health: Health,
     /// When it is to end.
     pub shutdown: Shutdown,
-    /// The cloud whose pools it serves; `None`: those of L2 alone.
-    pub cloud: Option<Arc<K>>,
+    /// The clouds whose pools it serves; without one, those of L2 alone.
+    pub clouds: CloudSet,
     /// What it counts of its work there.
-    pub measures: CloudMeasures,
+    pub measures: CloudMetrics,
 }
 
 /// Runs until the end is asked for.
 ///
 /// Guarantees: cancel-safe at every await; a controller that stops leaves nothing half-written.
-pub async fn run<S: ClusterState, C: Clock, K: Cloud>(
+pub async fn run<S: ClusterState, C: Clock>(
     args: ControllerArgs,
     state: Arc<S>,
     clock: C,
-    around: Surroundings<K>,
+    dependencies: Dependencies,
 ) {
-    let Surroundings { health, mut shutdown, cloud, measures } = around;
+    let Dependencies { health, mut shutdown, clouds, measures } = dependencies;
     let clock = Arc::new(clock);
-    let pulse = health.pulse("controller", LONGEST_TURN);
+    let pulse = health.pulse("controller", LONGEST_PLAN_TURN);
     health.set_missing("snapshot", Some("no complete snapshot of the cluster was read".to_owned()));
     let identity = args.identity();
     let mut snapshots = state.watch();
     let mut turn = Turn::new(args.settings(), state.clone(), clock.clone());
     let (mut leadership, election) = Leadership::begin(state.clone(), identity.clone());
-    let mut term: Option<Term> = None;
+    let mut terms: Option<CloudTerms> = None;
     let mut led = false;
     info!(event = "controller_started", identity, "controller started");
     loop {
@@ -72,7 +71,7 @@ pub async fn run<S: ClusterState, C: Clock, K: Cloud>(
             () = shutdown.requested() => break,
             () = leadership.changed() => {}
             changed = snapshots.changed() => if changed.is_err() { break },
-            () = learnt(term.as_mut()) => {}
+            () = clouds_changed(terms.as_mut()) => {}
             () = tokio::time::sleep(wake) => {}
         }
         pulse.beat();
@@ -80,10 +79,15 @@ pub async fn run<S: ClusterState, C: Clock, K: Cloud>(
         if leads != led {
             // What another leader has seen meanwhile is not ours to count on.
             turn.forget();
-            term = cloud.as_ref().filter(|_| leads).map(|cloud| {
-                let settings = (args.cloud_scan_interval, measures.clone());
-                let (state, clock) = (state.clone(), clock.clone());
-                Term::begin(cloud.clone(), state, clock, leadership.clone(), settings)
+            terms = leads.then(|| {
+                let context = CloudContext {
+                    state: state.clone(),
+                    clock: clock.clone(),
+                    leadership: leadership.clone(),
+                    interval: args.cloud_scan_interval,
+                    metrics: measures.clone(),
+                };
+                CloudTerms::begin(&clouds, &Arc::new(context))
             });
             led = leads;
         }
@@ -92,12 +96,12 @@ pub async fn run<S: ClusterState, C: Clock, K: Cloud>(
             health.set_missing("snapshot", None);
         }
         if let (true, Some(snapshot)) = (leads, snapshot)
-            && knows(&mut turn, cloud.as_deref(), term.as_mut())
+            && observe_clouds(&mut turn, terms.as_mut())
         {
             turn.run(&snapshot, &leadership).await;
         }
     }
-    drop(term);
+    drop(terms);
     election.abort();
     if leadership.is_ours() {
         leadership::give_up(&*state, &identity).await;
@@ -105,24 +109,22 @@ pub async fn run<S: ClusterState, C: Clock, K: Cloud>(
     info!(event = "controller_stopped", "controller stopped");
 }
 
-async fn learnt(term: Option<&mut Term>) {
-    match term {
-        Some(term) => term.changed().await,
+async fn clouds_changed(terms: Option<&mut CloudTerms>) {
+    match terms {
+        Some(terms) => terms.changed().await,
         None => std::future::pending().await,
     }
 }
 
-/// Tells the turn what is known of the cloud; false before anything is, when no plan is made: it
-/// would call every attachment missing.
-fn knows<S: ClusterState, C: Clock, K: Cloud>(
+/// Tells the turn what is known of the clouds; false before something is of each of them, when no
+/// plan is made: it would call every attachment missing.
+fn observe_clouds<S: ClusterState, C: Clock>(
     turn: &mut Turn<S, C>,
-    cloud: Option<&K>,
-    term: Option<&mut Term>,
+    terms: Option<&mut CloudTerms>,
 ) -> bool {
-    let (Some(cloud), Some(term)) = (cloud, term) else { return true };
-    let fabric = term.fabric();
-    if let Some(fabric) = &fabric {
-        turn.know(cloud.kind(), fabric);
+    let Some(states) = terms.and_then(CloudTerms::states) else { return false };
+    for (kind, state) in &states {
+        turn.observe_cloud(*kind, state);
     }
-    fabric.is_some()
+    true
 }

@@ -5,7 +5,7 @@
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
-use ipnet::{IpNet, Ipv4Net, Ipv6Net};
+use ipnet::{IpNet, Ipv4Subnets, Ipv6Subnets};
 
 use crate::model::{AddressRange, Family};
 
@@ -39,11 +39,6 @@ impl Span {
         Self { family: range.family(), first: number(range.first()), last: number(range.last()) }
     }
 
-    /// One address.
-    pub fn of_address(address: IpAddr) -> Self {
-        Self { family: Family::of(address), first: number(address), last: number(address) }
-    }
-
     /// The family of both ends.
     pub fn family(&self) -> Family {
         self.family
@@ -71,20 +66,12 @@ impl Span {
 
     /// The fewest prefixes that together are exactly this span, ascending.
     pub fn cover(&self) -> Vec<IpNet> {
-        let width: u32 = if self.family == Family::IPv4 { 32 } else { 128 };
-        let mut nets = Vec::new();
-        let mut next = self.first;
-        loop {
-            // The largest block that begins at `next` and does not pass `last`.
-            let mut bits = next.trailing_zeros().min(width);
-            while bits > 0 && block_last(next, bits).is_none_or(|last| last > self.last) {
-                bits -= 1;
+        match self.family {
+            Family::IPv4 => {
+                Ipv4Subnets::new(v4(self.first), v4(self.last), 0).map(IpNet::V4).collect()
             }
-            nets.extend(prefix(self.family, next, width - bits));
-            let Some(last) = block_last(next, bits) else { return nets };
-            match last.checked_add(1) {
-                Some(after) if last < self.last => next = after,
-                _ => return nets,
+            Family::IPv6 => {
+                Ipv6Subnets::new(v6(self.first), v6(self.last), 0).map(IpNet::V6).collect()
             }
         }
     }
@@ -179,24 +166,18 @@ fn number(address: IpAddr) -> u128 {
 
 fn address(family: Family, number: u128) -> IpAddr {
     match family {
-        // A span of IPv4 never leaves 32 bits.
-        Family::IPv4 => IpAddr::V4(Ipv4Addr::from_bits(u32::try_from(number).unwrap_or(u32::MAX))),
-        Family::IPv6 => IpAddr::V6(Ipv6Addr::from_bits(number)),
+        Family::IPv4 => IpAddr::V4(v4(number)),
+        Family::IPv6 => IpAddr::V6(v6(number)),
     }
 }
 
-/// The highest number of the block of 2^bits numbers that begins at `first`.
-fn block_last(first: u128, bits: u32) -> Option<u128> {
-    let size_less_one = if bits >= 128 { u128::MAX } else { (1u128 << bits) - 1 };
-    first.checked_add(size_less_one)
+fn v4(number: u128) -> Ipv4Addr {
+    // A span of IPv4 never leaves 32 bits.
+    Ipv4Addr::from_bits(u32::try_from(number).unwrap_or(u32::MAX))
 }
 
-fn prefix(family: Family, first: u128, length: u32) -> Option<IpNet> {
-    let length = u8::try_from(length).ok()?;
-    match address(family, first) {
-        IpAddr::V4(address) => Ipv4Net::new(address, length).ok().map(IpNet::V4),
-        IpAddr::V6(address) => Ipv6Net::new(address, length).ok().map(IpNet::V6),
-    }
+fn v6(number: u128) -> Ipv6Addr {
+    Ipv6Addr::from_bits(number)
 }
 
 #[cfg(test)]

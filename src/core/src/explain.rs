@@ -6,13 +6,13 @@ use std::net::IpAddr;
 use ipnet::IpNet;
 use serde::Serialize;
 
+use crate::ipam::ranges;
+use crate::membership::liveness;
 use crate::model::{
     Claim, ClaimRef, Family, Holding, NamespaceName, NodeName, PortRange, Snapshot,
 };
-use crate::presence;
-use crate::programme::decide::{Decider, Decision};
-use crate::programme::{FlowAction, granted_blocks};
-use crate::ranges;
+use crate::node_config::flow_decision::{FlowDecider, FlowDecision};
+use crate::node_config::{FlowAction, granted_blocks};
 use crate::selection::selects;
 
 /// How a new connection of a pod to a destination leaves.
@@ -22,7 +22,7 @@ pub struct Explanation {
     /// The pod's node.
     pub node: NodeName,
     /// What happens.
-    pub outcome: Outcome,
+    pub outcome: ConnectionOutcome,
     /// The claim that wins, where one selects the destination.
     pub claim: Option<ClaimRef>,
     /// The destination of that claim that matched; `None`: its default, everywhere.
@@ -41,7 +41,7 @@ pub struct Explanation {
 
 /// What happens to a new connection.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
-pub enum Outcome {
+pub enum ConnectionOutcome {
     /// It leaves with the egress address.
     Steered,
     /// The pod uses the node's network and cannot be steered.
@@ -67,7 +67,7 @@ pub fn explain(
     let pod = snapshot.pods.get(&(pod.0.clone(), pod.1.to_owned()))?;
     let mut explanation = Explanation {
         node: pod.node.clone(),
-        outcome: Outcome::NotSelected,
+        outcome: ConnectionOutcome::NotSelected,
         claim: None,
         matched: None,
         others: Vec::new(),
@@ -78,14 +78,14 @@ pub fn explain(
     };
     let never = ranges::never_steered(&ranges::written(snapshot));
     if pod.host_network {
-        explanation.outcome = Outcome::HostNetwork;
+        explanation.outcome = ConnectionOutcome::HostNetwork;
         return Some(explanation);
     }
     if never.iter().any(|net| net.contains(&destination)) {
-        explanation.outcome = Outcome::NeverSteered;
+        explanation.outcome = ConnectionOutcome::NeverSteered;
         return Some(explanation);
     }
-    // As in the programme: without the cluster object nothing is steered.
+    // As in the steering config: without the cluster object nothing is steered.
     let known = snapshot.cluster.is_some();
     let claims: Vec<&Claim> = snapshot
         .claims
@@ -95,7 +95,7 @@ pub fn explain(
         .filter(|claim| selects(snapshot, claim, pod))
         .collect();
     let unavailable = BTreeSet::new();
-    let decider = Decider::new(snapshot, &pod.node, &unavailable);
+    let decider = FlowDecider::new(snapshot, &pod.node, &unavailable);
     let entries = decider.entries(&claims, Family::of(destination));
     let mut hits =
         entries.iter().filter(|entry| entry.spans.iter().any(|span| span.contains(destination)));
@@ -113,23 +113,25 @@ pub fn explain(
     Some(explanation)
 }
 
-fn follow(snapshot: &Snapshot, decision: Decision, explanation: &mut Explanation) {
+fn follow(snapshot: &Snapshot, decision: FlowDecision, explanation: &mut Explanation) {
     let address = match decision {
-        Decision::Flow(FlowAction::Steer { address }) | Decision::Node { address } => address,
-        Decision::Flow(FlowAction::DropFamilyWithoutAddress) => {
-            explanation.outcome = Outcome::DropFamilyWithoutAddress;
+        FlowDecision::Flow(FlowAction::Steer { address }) | FlowDecision::Node { address } => {
+            address
+        }
+        FlowDecision::Flow(FlowAction::DropFamilyWithoutAddress) => {
+            explanation.outcome = ConnectionOutcome::DropFamilyWithoutAddress;
             return;
         }
-        Decision::Flow(FlowAction::DropUnknownRange) => {
-            explanation.outcome = Outcome::DropUnknownRange;
+        FlowDecision::Flow(FlowAction::DropUnknownRange) => {
+            explanation.outcome = ConnectionOutcome::DropUnknownRange;
             return;
         }
-        Decision::Flow(FlowAction::DropNoAddress) => {
-            explanation.outcome = Outcome::DropNoAddress;
+        FlowDecision::Flow(FlowAction::DropNoAddress) => {
+            explanation.outcome = ConnectionOutcome::DropNoAddress;
             return;
         }
     };
-    explanation.outcome = Outcome::Steered;
+    explanation.outcome = ConnectionOutcome::Steered;
     explanation.address = Some(address);
     let mut granted = granted_blocks(snapshot, &explanation.node);
     explanation.blocks = granted.remove(&address).unwrap_or_default().into_keys().collect();
@@ -156,7 +158,7 @@ pub struct WhatIf {
 /// What happens to the addresses of `node` if it dies now: each goes to its first standby that is
 /// there.
 pub fn what_if(snapshot: &Snapshot, node: &NodeName) -> Vec<WhatIf> {
-    let absent = presence::absent(snapshot);
+    let absent = liveness::absent(snapshot);
     let mut outcomes = Vec::new();
     for (address, stored) in &snapshot.addresses {
         let (plan, status) = (&stored.value.plan, &stored.value.status);

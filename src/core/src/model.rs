@@ -4,27 +4,45 @@
 //! (`egret-state`), and is never checked again further in.
 
 mod address;
+mod address_spec;
 mod claim;
 mod cluster;
+mod condition;
+mod event;
 mod labels;
 mod names;
 mod net;
 mod node;
+mod object_ref;
 mod pool;
+mod provider;
+mod settings;
 mod snapshot;
+mod text;
 mod time;
 mod workload;
+mod write;
 
 pub use address::{
     AddressEnd, AddressPlan, AddressStatus, Attachment, EgressAddress, Epoch, Holding,
 };
+pub use address_spec::AddressSpec;
 pub use claim::{Claim, ClaimStatus, Destination, PodSelection, SelectedPods, WhenUnavailable};
-pub use cluster::{Cluster, ClusterRanges, FoundRanges, PodRangeSource, Voter, VoterSet};
+pub use cluster::{Cluster, ClusterRanges, DiscoveredRanges, PodRangeSource, Voter, VoterSet};
+pub use condition::{Condition, ConditionType};
+pub use event::EventDraft;
 pub use labels::{LabelSelector, Labels, Operator, Requirement};
 pub use names::{ClaimRef, NamespaceName, NodeName, PoolName, Uid};
 pub use net::{AddressRange, Family, PortRange};
-pub use node::{BlockGrant, EgressNode, EgressNodeSpec, EgressNodeStatus, PublicKey, Role, Uplink};
-pub use pool::{Failback, Failover, Pool, PoolStatus, ProviderKind};
-pub use snapshot::{Broken, Condition, Scope, Snapshot, Stored, Version};
+pub use node::{
+    BlockGrant, EgressNode, EgressNodeSpec, EgressNodeStatus, NodeRole, PublicKey, Uplink,
+};
+pub use object_ref::ObjectRef;
+pub use pool::{Failback, Failover, Pool, PoolStatus};
+pub use provider::{Announcing, Fence, Placement, ProviderFacts, ProviderKind};
+pub use settings::ControllerSettings;
+pub use snapshot::{InvalidObject, ResourceVersion, Snapshot, SnapshotScope, Stored};
+pub use text::Text;
 pub use time::{BadDuration, Millis, Timestamp};
 pub use workload::{Namespace, Node, Pod, STARTUP_TAINT, Service};
+pub use write::Write;

@@ -1,4 +1,4 @@
-//! The reasons that conditions give: the documented list, one word each.
+//! The reasons that conditions and events give: the documented list, one word each.
 
 use std::fmt;
 
@@ -38,7 +38,7 @@ pub enum Reason {
     /// An address asked for is still being freed by the claim that had it.
     AddressReleasing,
     // === Programmed (claim) ===
-    /// No node reports that it cannot programme the claim.
+    /// No node reports that it cannot program the claim.
     Programmed,
     /// A node with pods of the claim cannot steer them: its `DatapathBypassed` is true.
     DatapathBypassed,
@@ -51,11 +51,11 @@ pub enum Reason {
     /// then the older claim, then the name.
     OtherClaimWins,
     // === Ready (claim), Ready (address) ===
-    /// All of it is so.
+    /// Nothing is missing.
     Ready,
     /// The claim has not all of its addresses.
     NotBound,
-    /// A node cannot programme the claim.
+    /// A node cannot program the claim.
     NotProgrammed,
     /// A gateway holds the address.
     Held,
@@ -65,7 +65,7 @@ pub enum Reason {
     HolderAbsent,
     /// No node may carry the address.
     NoGateway,
-    /// A foreign host claims the address.
+    /// Another host answers for the address.
     Conflict,
     /// The cloud does not deliver the address to its holder (yet).
     NotAttached,
@@ -86,11 +86,11 @@ pub enum Reason {
     /// The cloud cannot deliver to some gateways.
     GatewaysRefused,
     // === Ready (pool) ===
-    /// The cloud has no answer to which addresses the pool has.
+    /// The cloud does not say which addresses the pool has.
     DiscoveryFailed,
     /// No address has the pool's tags.
     NothingFound,
-    /// A range of the pool is a range of an older pool too.
+    /// A range of the pool overlaps one of an older pool.
     OverlapsPool,
     /// A range of the pool lies in the cluster's pod or Service ranges.
     OverlapsClusterRange,
@@ -112,18 +112,243 @@ impl fmt::Display for Reason {
     }
 }
 
+/// Why a condition that an agent writes is what it is.
+///
+/// Problems of a node are in order of their names, and the first of several is the condition's
+/// reason: keep the order.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum AgentReason {
+    // === EgressNode Ready ===
+    /// The kernel refused port blocks.
+    BlocksNotApplied,
+    /// See the condition of that name.
+    DatapathBypassed,
+    /// Too few voters answer: what this node holds it keeps only where a majority renews it.
+    NoMajority,
+    /// A pod of this node has an address in no known range of pods. So Egret cannot tell what is
+    /// outside the cluster: name the ranges (--pod-cidr, cluster.podCIDRs in Helm).
+    PodRangesUnknown,
+    /// True: the kernel holds what the store asks for.
+    Programmed,
+    /// The kernel refused rules or routes: the message has the command or the error.
+    RulesNotApplied,
+    /// Two voter sets have the same number: one was written by hand.
+    VoterSetConflict,
+    // === EgressNode DatapathBypassed ===
+    /// True: traffic of pods bypasses this host's netfilter; the message says what to set.
+    EbpfHostRouting,
+    /// False: none was seen.
+    NotSeen,
+    // === EgressNode TornDown ===
+    /// True: egret uninstall has left nothing in the kernel.
+    Clean,
+    /// False: something is left; the message says what.
+    LeftBehind,
+    // === EgressAddress Conflict ===
+    /// True: another host answers for the address; the message has its MAC address.
+    ForeignHost,
+    /// False: none does.
+    NoForeignHost,
+}
+
+impl fmt::Display for AgentReason {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        // The variants are spelled as the API spells them.
+        fmt::Debug::fmt(self, f)
+    }
+}
+
+/// Why an event is recorded: what has happened.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum EventReason {
+    // === Events of a claim ===
+    /// An address was bound to it.
+    Bound,
+    /// One of its addresses goes to another node; the message says why.
+    Moved,
+    /// No node may carry one of its addresses.
+    NoGateway,
+    // === Events of an address ===
+    /// A node holds it.
+    Held,
+    /// The holder has been silent, and another node took over.
+    HolderLost,
+    /// The lease of its holder has ended.
+    LeaseLost,
+    /// Another host answers for it.
+    Conflict,
+    /// Its claim has ended, or its holder has let go of it.
+    Released,
+    /// The voters are asked to let go of it.
+    Revoked,
+    /// It is free again.
+    Freed,
+    /// Its pool was paused.
+    Paused,
+    /// Its pool goes on.
+    Resumed,
+    /// The cloud delivers it to its node.
+    Attached,
+    /// The cloud does not attach it: the message says why.
+    AttachFailed,
+    /// The cloud does not detach it: the message says why.
+    DetachFailed,
+    /// Somebody has moved it in the cloud; it is moved back.
+    Drifted,
+    // === Events of an address or a node, in a cloud ===
+    /// A standby cannot be made ready: the message says why.
+    NotPrepared,
+    // === Events of a pool ===
+    /// The cloud does not say which addresses the pool has.
+    DiscoveryFailed,
+    // === Events of a node ===
+    /// Somebody has changed what Egret has in the kernel; it was put back.
+    Repaired,
+    /// The chained CNI plugin is not installed: the message says why.
+    CniNotChained,
+    // === Events of a pod ===
+    /// A claim selects it, but it uses its node's network and leaves with the node's address.
+    HostNetwork,
+    // === Events of the cluster ===
+    /// The voters are others than before.
+    Voters,
+    // === Events of any object ===
+    /// The object cannot be read: the message names the field and the remedy.
+    NotUnderstood,
+}
+
+impl fmt::Display for EventReason {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        // The variants are spelled as events spell them.
+        fmt::Debug::fmt(self, f)
+    }
+}
+
 /// A reason with its sentence: what is so, and what to do.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
-pub struct Verdict {
+pub struct Cause {
     /// From the list.
     pub reason: Reason,
     /// For people.
     pub message: String,
 }
 
-impl Verdict {
+impl Cause {
     /// A verdict.
     pub fn new(reason: Reason, message: impl Into<String>) -> Self {
         Self { reason, message: message.into() }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const ALL: [Reason; 43] = [
+        Reason::Accepted,
+        Reason::PoolNotFound,
+        Reason::PoolNotReady,
+        Reason::NamespaceNotAllowed,
+        Reason::AddressOutsidePool,
+        Reason::AddressReserved,
+        Reason::AddressInUse,
+        Reason::AddressIsNodeAddress,
+        Reason::FamilyNotInPool,
+        Reason::Bound,
+        Reason::NotAccepted,
+        Reason::PoolExhausted,
+        Reason::PoolPaused,
+        Reason::AddressReleasing,
+        Reason::Programmed,
+        Reason::DatapathBypassed,
+        Reason::NodeNotReady,
+        Reason::ServiceNotFound,
+        Reason::OtherClaimWins,
+        Reason::Ready,
+        Reason::NotBound,
+        Reason::NotProgrammed,
+        Reason::Held,
+        Reason::NoHolder,
+        Reason::HolderAbsent,
+        Reason::NoGateway,
+        Reason::Conflict,
+        Reason::NotAttached,
+        Reason::Released,
+        Reason::Revoked,
+        Reason::Attached,
+        Reason::AttachFailed,
+        Reason::ProviderMissing,
+        Reason::GatewaysUsable,
+        Reason::GatewaysRefused,
+        Reason::DiscoveryFailed,
+        Reason::NothingFound,
+        Reason::OverlapsPool,
+        Reason::OverlapsClusterRange,
+        Reason::LeaseTooLong,
+        Reason::NoGatewayNode,
+        Reason::Paused,
+        Reason::NotPaused,
+    ];
+
+    const AGENTS: [AgentReason; 13] = [
+        AgentReason::BlocksNotApplied,
+        AgentReason::DatapathBypassed,
+        AgentReason::NoMajority,
+        AgentReason::PodRangesUnknown,
+        AgentReason::Programmed,
+        AgentReason::RulesNotApplied,
+        AgentReason::VoterSetConflict,
+        AgentReason::EbpfHostRouting,
+        AgentReason::NotSeen,
+        AgentReason::Clean,
+        AgentReason::LeftBehind,
+        AgentReason::ForeignHost,
+        AgentReason::NoForeignHost,
+    ];
+
+    const EVENTS: [EventReason; 23] = [
+        EventReason::Bound,
+        EventReason::Moved,
+        EventReason::NoGateway,
+        EventReason::Held,
+        EventReason::HolderLost,
+        EventReason::LeaseLost,
+        EventReason::Conflict,
+        EventReason::Released,
+        EventReason::Revoked,
+        EventReason::Freed,
+        EventReason::Paused,
+        EventReason::Resumed,
+        EventReason::Attached,
+        EventReason::AttachFailed,
+        EventReason::DetachFailed,
+        EventReason::Drifted,
+        EventReason::NotPrepared,
+        EventReason::DiscoveryFailed,
+        EventReason::Repaired,
+        EventReason::CniNotChained,
+        EventReason::HostNetwork,
+        EventReason::Voters,
+        EventReason::NotUnderstood,
+    ];
+
+    /// Programs of people read these: another name of a variant may not change what it says.
+    #[test]
+    fn every_reason_of_agents_and_events_is_spelled_as_it_was() {
+        let lines = |text: &'static str| text.lines().map(str::to_owned).collect::<Vec<_>>();
+        let agents = AGENTS.map(|reason| reason.to_string());
+        assert_eq!(agents.to_vec(), lines(include_str!("reason/golden-agents.txt")));
+        let events = EVENTS.map(|reason| reason.to_string());
+        assert_eq!(events.to_vec(), lines(include_str!("reason/golden-events.txt")));
+    }
+
+    #[test]
+    fn every_reason_is_spelled_as_it_was() {
+        let spelled = ALL.map(|reason| {
+            assert_eq!(serde_json::to_string(&reason).unwrap(), format!("\"{reason}\""));
+            reason.to_string()
+        });
+        let golden: Vec<&str> = include_str!("reason/golden.txt").lines().collect();
+        assert_eq!(spelled.to_vec(), golden);
     }
 }

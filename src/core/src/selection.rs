@@ -3,7 +3,8 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use crate::model::{
-    Claim, LabelSelector, NamespaceName, NodeName, Pod, PodSelection, Scope, SelectedPods, Snapshot,
+    Claim, LabelSelector, NamespaceName, NodeName, Pod, PodSelection, SelectedPods, Snapshot,
+    SnapshotScope,
 };
 
 /// Pods by namespace: of one node, or of all.
@@ -58,7 +59,7 @@ fn admits(snapshot: &Snapshot, claim: &Claim, namespace: &NamespaceName) -> bool
     if let Some(one) = &claim.reference.namespace {
         return one == namespace;
     }
-    if snapshot.scope == Scope::Node {
+    if snapshot.scope == SnapshotScope::Node {
         return selected(snapshot, claim).any(|selected| selected.namespaces.contains(namespace));
     }
     let labels = snapshot.namespaces.get(namespace).map(|namespace| &namespace.labels);
@@ -107,9 +108,11 @@ pub fn selector<'a>(
 ) -> Option<&'a LabelSelector> {
     match &claim.pods {
         PodSelection::Labels(selector) => Some(selector),
-        PodSelection::Service(_) if snapshot.scope == Scope::Node => selected(snapshot, claim)
-            .find(|selected| selected.namespaces.contains(namespace))
-            .map(|selected| &selected.pods),
+        PodSelection::Service(_) if snapshot.scope == SnapshotScope::Node => {
+            selected(snapshot, claim)
+                .find(|selected| selected.namespaces.contains(namespace))
+                .map(|selected| &selected.pods)
+        }
         PodSelection::Service(name) => {
             let key = (namespace.clone(), name.clone());
             snapshot.services.get(&key)?.selector.as_ref()

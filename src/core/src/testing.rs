@@ -7,8 +7,10 @@ use std::net::IpAddr;
 
 use ipnet::IpNet;
 
+use crate::memory::LeaderMemory;
+use crate::model::ControllerSettings;
 use crate::model::*;
-use crate::plan::{Action, Memory, Plan, Settings, apply, plan};
+use crate::planner::{Plan, PlannedWrite, apply, plan};
 
 pub(crate) use render::render;
 
@@ -40,7 +42,7 @@ pub(crate) fn mk_pool(name: &str, ranges: &[(&str, &str)]) -> Pool {
         generation: 1,
         created: Timestamp(1000),
         provider: ProviderKind::L2,
-        elastic_ip_tags: Default::default(),
+        discovery_tags: Default::default(),
         ranges: ranges.iter().map(range).collect(),
         reserved: BTreeSet::new(),
         gateways: mk_selector("gw", "yes"),
@@ -105,21 +107,21 @@ pub(crate) fn mk_pod(name: &str, app: &str, node: &str, sources: &[&str]) -> Pod
 
 /// A store, a clock and the leader's memory.
 #[derive(Clone)]
-pub(crate) struct World {
+pub(crate) struct Fixture {
     pub(crate) snapshot: Snapshot,
-    pub(crate) memory: Memory,
-    pub(crate) settings: Settings,
+    pub(crate) memory: LeaderMemory,
+    pub(crate) settings: ControllerSettings,
     pub(crate) now: Timestamp,
     pub(crate) counter: u64,
 }
 
-impl World {
+impl Fixture {
     /// No objects at all.
     pub(crate) fn empty() -> Self {
         Self {
             snapshot: Snapshot::default(),
-            memory: Memory::default(),
-            settings: Settings::new("test"),
+            memory: LeaderMemory::default(),
+            settings: ControllerSettings::new("test"),
             now: Timestamp(1_000_000),
             counter: 1,
         }
@@ -171,12 +173,14 @@ impl World {
         };
         self.snapshot
             .egress_nodes
-            .insert(name.into(), Stored { version: Version::default(), value });
+            .insert(name.into(), Stored { version: ResourceVersion::default(), value });
     }
 
     pub(crate) fn pool(&mut self, pool: Pool) {
-        let stored =
-            Stored { version: Version::default(), value: (pool.clone(), PoolStatus::default()) };
+        let stored = Stored {
+            version: ResourceVersion::default(),
+            value: (pool.clone(), PoolStatus::default()),
+        };
         self.snapshot.pools.insert(pool.name, stored);
     }
 
@@ -186,7 +190,8 @@ impl World {
 
     pub(crate) fn claim(&mut self, claim: Claim) {
         let reference = claim.reference.clone();
-        let stored = Stored { version: Version::default(), value: (claim, ClaimStatus::default()) };
+        let stored =
+            Stored { version: ResourceVersion::default(), value: (claim, ClaimStatus::default()) };
         self.snapshot.claims.insert(reference, stored);
     }
 
@@ -242,7 +247,7 @@ impl World {
     pub(crate) fn acknowledge(&mut self, dead: &[&str]) {
         let set = self.snapshot.cluster.as_ref().and_then(|c| c.value.set.as_ref());
         let set = set.map_or(0, |set| set.number);
-        let newest = crate::programme::newest_block_number(&self.snapshot);
+        let newest = crate::node_config::newest_block_number(&self.snapshot);
         let fences: BTreeMap<IpAddr, u64> =
             self.snapshot.addresses.iter().map(|(a, s)| (*a, s.value.plan.fence)).collect();
         for (name, node) in &mut self.snapshot.egress_nodes {
@@ -269,8 +274,8 @@ impl World {
         plan(&self.snapshot, &self.memory, &self.settings, self.now)
     }
 
-    /// Plans, draws numbers and returns the actions.
-    pub(crate) fn actions(&mut self) -> Vec<Action> {
+    /// Plans, draws numbers and returns the writes.
+    pub(crate) fn writes(&mut self) -> Vec<PlannedWrite> {
         let plan = self.plan();
         let first = self.counter;
         self.counter += plan.numbers;
@@ -278,22 +283,22 @@ impl World {
     }
 
     /// Plans and carries out.
-    pub(crate) fn step(&mut self) -> Vec<Action> {
-        let actions = self.actions();
-        for action in &actions {
-            apply(&mut self.snapshot, action);
+    pub(crate) fn step(&mut self) -> Vec<PlannedWrite> {
+        let writes = self.writes();
+        for planned in &writes {
+            apply(&mut self.snapshot, &planned.write);
         }
-        actions
+        writes
     }
 
     /// Agents and leader go on until nothing changes: quiet times.
     pub(crate) fn settle(&mut self) {
         for _ in 0..30 {
-            let actions = self.step();
+            let writes = self.step();
             let before = self.snapshot.clone();
             self.hold_all();
             self.acknowledge(&[]);
-            if actions.is_empty() && before == self.snapshot {
+            if writes.is_empty() && before == self.snapshot {
                 return;
             }
         }

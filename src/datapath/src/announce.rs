@@ -18,7 +18,7 @@ use egret_ports::error::{ErrorClass, PortError};
 use egret_ports::gateway::UplinkLink;
 
 use groups::Groups;
-use tap::Tap;
+use tap::AnnounceTap;
 
 /// How many frames of one uplink are looked at in one call: a flood does not hold the caller.
 const FRAMES_A_CALL: usize = 1024;
@@ -27,7 +27,7 @@ const FRAMES_A_CALL: usize = 1024;
 /// an uplink.
 #[derive(Debug, Default)]
 pub struct PacketAnnouncer {
-    taps: BTreeMap<u32, Tap>,
+    taps: BTreeMap<u32, AnnounceTap>,
     listened: BTreeMap<IpAddr, UplinkLink>,
     groups: Groups,
 }
@@ -39,10 +39,10 @@ impl PacketAnnouncer {
         Self::default()
     }
 
-    fn tap(&mut self, index: u32) -> io::Result<&Tap> {
+    fn tap(&mut self, index: u32) -> io::Result<&AnnounceTap> {
         let tap = match self.taps.remove(&index) {
             Some(tap) => tap,
-            None => Tap::open(index)?,
+            None => AnnounceTap::open(index)?,
         };
         Ok(self.taps.entry(index).or_insert(tap))
     }
@@ -88,7 +88,7 @@ impl Announcer for PacketAnnouncer {
 
     fn conflicts(&mut self) -> Result<Vec<(IpAddr, [u8; 6])>, PortError> {
         let mut conflicts = Vec::new();
-        let mut broken = Vec::new();
+        let mut failures = Vec::new();
         for (index, tap) in &self.taps {
             for _ in 0..FRAMES_A_CALL {
                 match tap.receive() {
@@ -98,14 +98,14 @@ impl Announcer for PacketAnnouncer {
                     }
                     Ok(None) => break,
                     Err(error) => {
-                        broken.push((*index, error));
+                        failures.push((*index, error));
                         break;
                     }
                 }
             }
         }
         let mut failed = None;
-        for (index, error) in broken {
+        for (index, error) in failures {
             self.taps.remove(&index);
             failed = Some(port_error(format!("listen on interface {index}"), error));
         }

@@ -3,22 +3,22 @@
 //! Whether a connection is steered is our bit in its mark; which address and port it leaves with
 //! is the destination of its reply tuple. Nothing here remembers anything.
 
-mod entry;
+mod socket;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::{IpAddr, SocketAddr};
 
-use egret_core::programme::SteeringProgramme;
+use egret_core::node_config::SteeringConfig;
 use egret_ports::error::PortError;
 use ipnet::IpNet;
 
-use self::entry::{Conntrack, Entry};
-use crate::constants::Settings;
+use self::socket::{Conntrack, ConntrackEntry};
+use crate::constants::HostSettings;
 use crate::netlink::refused;
 
 /// Steered connections of one egress address on this node.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Usage {
+pub struct AddressUsage {
     /// All of them, TIME_WAIT included.
     pub connections: u64,
     /// The most that share one protocol (its IP number) and destination: each takes a port of its
@@ -26,8 +26,8 @@ pub struct Usage {
     pub busiest: Option<(u8, SocketAddr, u64)>,
 }
 
-/// Forgets entries of the programme's flows that never saw a reply and are not steered; returns how
-/// many. To be called after the programme was applied: their next packets are first ones then.
+/// Forgets entries of the steering config's flows that never saw a reply and are not steered; returns how
+/// many. To be called after the steering config was applied: their next packets are first ones then.
 ///
 /// One-way UDP (syslog, metrics) stays `new` for ever and its NAT was decided at the first packet:
 /// it would keep the node's address for ever. An entry that is steered already is left alone.
@@ -35,11 +35,11 @@ pub struct Usage {
 /// # Errors
 /// `Denied` without CAP_NET_ADMIN; `Invalid` where the kernel lacks nf_conntrack_netlink.
 pub fn forget_unreplied(
-    settings: &Settings,
-    programme: &SteeringProgramme,
+    settings: &HostSettings,
+    config: &SteeringConfig,
 ) -> Result<u64, PortError> {
     let operation = || "forget connections without a reply";
-    let index = FlowIndex::new(programme);
+    let index = FlowIndex::new(config);
     let mut conntrack = Conntrack::open().map_err(|e| refused(operation(), e))?;
     let entries = conntrack.unmarked(settings.mark).map_err(|e| refused(operation(), e))?;
     let stale = entries.iter().filter(|entry| {
@@ -49,28 +49,19 @@ pub fn forget_unreplied(
     conntrack.delete_all(stale).map_err(|e| refused(operation(), e))
 }
 
-/// Forgets the steered connections of addresses that this node may not use any more; returns how
-/// many. Their packets would be dropped by every gateway; afterwards they are first ones again.
-///
-/// # Errors
-/// As [`forget_unreplied`].
-pub fn forget_addresses(
-    settings: &Settings,
-    addresses: &BTreeSet<IpAddr>,
-) -> Result<u64, PortError> {
-    forget_marked(settings, |entry| addresses.contains(&entry.reply_destination))
-}
-
 /// Forgets all steered connections; returns how many. Part of the teardown: without our rules they
 /// would leave by the node's uplink with the egress address as their source.
 ///
 /// # Errors
 /// As [`forget_unreplied`].
-pub fn forget_all(settings: &Settings) -> Result<u64, PortError> {
+pub fn forget_all(settings: &HostSettings) -> Result<u64, PortError> {
     forget_marked(settings, |_| true)
 }
 
-fn forget_marked(settings: &Settings, chosen: impl Fn(&Entry) -> bool) -> Result<u64, PortError> {
+fn forget_marked(
+    settings: &HostSettings,
+    chosen: impl Fn(&ConntrackEntry) -> bool,
+) -> Result<u64, PortError> {
     let operation = || "forget steered connections";
     let mut conntrack = Conntrack::open().map_err(|e| refused(operation(), e))?;
     let entries = conntrack.marked(settings.mark).map_err(|e| refused(operation(), e))?;
@@ -83,14 +74,14 @@ fn forget_marked(settings: &Settings, chosen: impl Fn(&Entry) -> bool) -> Result
 ///
 /// # Errors
 /// As [`forget_unreplied`].
-pub fn usage(settings: &Settings) -> Result<BTreeMap<IpAddr, Usage>, PortError> {
+pub fn usage(settings: &HostSettings) -> Result<BTreeMap<IpAddr, AddressUsage>, PortError> {
     let operation = || "count steered connections";
     let mut conntrack = Conntrack::open().map_err(|e| refused(operation(), e))?;
     let entries = conntrack.marked(settings.mark).map_err(|e| refused(operation(), e))?;
     Ok(count(&entries))
 }
 
-fn count(entries: &[Entry]) -> BTreeMap<IpAddr, Usage> {
+fn count(entries: &[ConntrackEntry]) -> BTreeMap<IpAddr, AddressUsage> {
     let mut by_destination: BTreeMap<(IpAddr, u8, SocketAddr), u64> = BTreeMap::new();
     // Steered but without NAT: a local destination. It holds no port.
     for entry in entries.iter().filter(|entry| entry.reply_destination != entry.source) {
@@ -98,7 +89,7 @@ fn count(entries: &[Entry]) -> BTreeMap<IpAddr, Usage> {
         let key = (entry.reply_destination, entry.protocol, destination);
         *by_destination.entry(key).or_default() += 1;
     }
-    let mut usage: BTreeMap<IpAddr, Usage> = BTreeMap::new();
+    let mut usage: BTreeMap<IpAddr, AddressUsage> = BTreeMap::new();
     for ((address, protocol, destination), connections) in by_destination {
         let of = usage.entry(address).or_default();
         of.connections += connections;
@@ -129,17 +120,17 @@ pub(crate) struct FlowIndex<'a> {
 }
 
 impl<'a> FlowIndex<'a> {
-    pub(crate) fn new(programme: &'a SteeringProgramme) -> Self {
+    pub(crate) fn new(config: &'a SteeringConfig) -> Self {
         let mut hosts: BTreeMap<IpAddr, Vec<IpNet>> = BTreeMap::new();
         let mut ranges = Vec::new();
-        for flow in &programme.flows {
+        for flow in &config.flows {
             if flow.source.prefix_len() == flow.source.max_prefix_len() {
                 hosts.entry(flow.source.addr()).or_default().push(flow.destination);
             } else {
                 ranges.push((flow.source, flow.destination));
             }
         }
-        Self { hosts, ranges, never: &programme.never_steered }
+        Self { hosts, ranges, never: &config.never_steered }
     }
 
     pub(crate) fn selects(&self, source: IpAddr, destination: IpAddr) -> bool {
@@ -155,13 +146,13 @@ impl<'a> FlowIndex<'a> {
 
 #[cfg(test)]
 mod tests {
-    use egret_core::programme::{Flow, FlowAction};
+    use egret_core::node_config::{Flow, FlowAction};
 
     use super::*;
 
-    fn entry(source: &str, destination: &str, port: u16, nat: &str) -> Entry {
+    fn entry(source: &str, destination: &str, port: u16, nat: &str) -> ConntrackEntry {
         let destination = destination.parse().unwrap();
-        Entry {
+        ConntrackEntry {
             source: source.parse().unwrap(),
             source_port: 40_000,
             destination,
@@ -171,7 +162,7 @@ mod tests {
             reply_destination: nat.parse().unwrap(),
             protocol: 6,
             replied: true,
-            ..Entry::default()
+            ..ConntrackEntry::default()
         }
     }
 
@@ -197,12 +188,12 @@ mod tests {
             destination: destination.parse().unwrap(),
             action: FlowAction::DropNoAddress,
         };
-        let programme = SteeringProgramme {
+        let config = SteeringConfig {
             flows: vec![flow("10.244.1.2/32", "0.0.0.0/0"), flow("10.245.0.0/16", "192.0.2.0/24")],
             never_steered: ["10.0.0.0/8".parse().unwrap()].into(),
-            ..SteeringProgramme::default()
+            ..SteeringConfig::default()
         };
-        let index = FlowIndex::new(&programme);
+        let index = FlowIndex::new(&config);
         let selects = |s: &str, d: &str| index.selects(s.parse().unwrap(), d.parse().unwrap());
         assert!(selects("10.244.1.2", "192.0.2.1"));
         assert!(!selects("10.244.1.2", "10.1.1.1"));

@@ -8,7 +8,7 @@ use std::net::Ipv4Addr;
 /// All nodes of a cluster must agree on the ports and the VNI; the rest is a node's own affair.
 /// [`crate::host::check`] names the others on the host that use the same.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Settings {
+pub struct HostSettings {
     /// The tunnel device. At most 15 bytes (IFNAMSIZ, linux/if.h). CNIs match devices by prefix
     /// (`cali`, `lxc`, `veth`, `eni`, `flannel`, `cilium_`): this name has none of them.
     pub device: String,
@@ -39,7 +39,7 @@ pub struct Settings {
     pub device_address: Ipv4Addr,
 }
 
-impl Default for Settings {
+impl Default for HostSettings {
     fn default() -> Self {
         Self {
             device: "egret0".to_owned(),
@@ -59,7 +59,7 @@ impl Default for Settings {
 #[derive(Debug, PartialEq, Eq, thiserror::Error)]
 #[error("{field} {value}: {remedy}")]
 pub struct BadSetting {
-    /// The field of [`Settings`].
+    /// The field of [`HostSettings`].
     pub field: &'static str,
     /// What it held.
     pub value: String,
@@ -67,14 +67,7 @@ pub struct BadSetting {
     pub remedy: &'static str,
 }
 
-impl Settings {
-    /// VNI of frames that a gateway relays to the holder, taken from gateways only: the tunnel's
-    /// next.
-    #[must_use]
-    pub fn relay_vni(&self) -> u32 {
-        self.tunnel_vni.saturating_add(1)
-    }
-
+impl HostSettings {
     /// Checks the settings by themselves.
     ///
     /// # Errors
@@ -131,20 +124,21 @@ mod tests {
 
     #[test]
     fn the_defaults_are_valid() {
-        assert_eq!(Settings::default().validate(), Ok(()));
+        assert_eq!(HostSettings::default().validate(), Ok(()));
     }
 
     #[test]
     fn a_bad_setting_is_named() {
-        let two_bits = Settings { mark: 0x3000, ..Settings::default() };
+        let two_bits = HostSettings { mark: 0x3000, ..HostSettings::default() };
         assert_eq!(two_bits.validate().map_err(|e| e.field), Err("mark"));
-        let long = Settings { device: "egret-tunnel-zero".to_owned(), ..Settings::default() };
+        let long =
+            HostSettings { device: "egret-tunnel-zero".to_owned(), ..HostSettings::default() };
         assert_eq!(long.validate().map_err(|e| e.field), Err("device"));
-        let last = Settings { tunnel_vni: 0xff_ffff, ..Settings::default() };
+        let last = HostSettings { tunnel_vni: 0xff_ffff, ..HostSettings::default() };
         assert_eq!(last.validate().map_err(|e| e.field), Err("tunnel VNI"));
-        let main = Settings { route_table: 254, ..Settings::default() };
+        let main = HostSettings { route_table: 254, ..HostSettings::default() };
         assert_eq!(main.validate().map_err(|e| e.field), Err("routing table"));
-        let one_port = Settings { peers_port: 5480, ..Settings::default() };
+        let one_port = HostSettings { peers_port: 5480, ..HostSettings::default() };
         assert_eq!(one_port.validate().map_err(|e| e.field), Err("tunnel port"));
     }
 }

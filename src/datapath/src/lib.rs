@@ -1,6 +1,6 @@
 //! The Linux datapath: links, routes, rules, SNAT, BPF programs, announcements.
 //!
-//! State: what Egret owns in this node's kernel, named by [`constants::Settings`]; the kernel holds
+//! State: what Egret owns in this node's kernel, named by [`constants::HostSettings`]; the kernel holds
 //! it, this crate reads it back before it writes. The agent's main loop is the one writer. Always:
 //! every `ensure` writes only differences, *already so* is success, and nothing that Egret does not
 //! own is touched. All functions block (microseconds for netlink, milliseconds for nft) and act in
@@ -18,8 +18,10 @@ pub mod probe;
 pub mod repair;
 pub mod route;
 pub mod rule;
+pub mod snat_backend;
 pub mod teardown;
 
 mod netlink;
+mod nft_tool;
 
-pub use constants::Settings;
+pub use constants::HostSettings;

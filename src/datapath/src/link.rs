@@ -4,7 +4,7 @@ use egret_core::model::Family;
 use egret_ports::error::{ErrorClass, PortError};
 use egret_ports::steering::Applied;
 
-use crate::constants::Settings;
+use crate::constants::HostSettings;
 use crate::netlink::link::LinkRecord;
 use crate::netlink::{RouteNetlink, refused};
 
@@ -42,7 +42,11 @@ pub struct Tunnel {
 /// `Conflict` where a device of the name exists that is no VXLAN device (it is left alone) or
 /// another device has the port; `Invalid` where `uplink_mtu` is too small or the kernel lacks VXLAN;
 /// `Denied` without CAP_NET_ADMIN.
-pub fn ensure(settings: &Settings, underlay: Family, uplink_mtu: u32) -> Result<Tunnel, PortError> {
+pub fn ensure(
+    settings: &HostSettings,
+    underlay: Family,
+    uplink_mtu: u32,
+) -> Result<Tunnel, PortError> {
     let name = &settings.device;
     let operation = || format!("make the tunnel device {name}");
     let mtu = uplink_mtu.saturating_sub(overhead(underlay));
@@ -86,7 +90,7 @@ pub fn ensure(settings: &Settings, underlay: Family, uplink_mtu: u32) -> Result<
 ///
 /// # Errors
 /// `Conflict` where a device of the name is no VXLAN device: it is somebody else's.
-pub fn remove(settings: &Settings) -> Result<(), PortError> {
+pub fn remove(settings: &HostSettings) -> Result<(), PortError> {
     let operation = || format!("remove the tunnel device {}", settings.device);
     let mut netlink = RouteNetlink::route().map_err(|e| refused(operation(), e))?;
     match netlink.link(&settings.device).map_err(|e| refused(operation(), e))? {
@@ -95,7 +99,7 @@ pub fn remove(settings: &Settings) -> Result<(), PortError> {
     }
 }
 
-fn is_tunnel(link: &LinkRecord, settings: &Settings) -> bool {
+fn is_tunnel(link: &LinkRecord, settings: &HostSettings) -> bool {
     link.vxlan.is_some_and(|vxlan| vxlan.external && vxlan.port == settings.tunnel_port)
 }
 
@@ -105,7 +109,7 @@ fn is_right(link: &LinkRecord, mtu: u32) -> bool {
 
 fn remove_own(
     netlink: &mut RouteNetlink,
-    settings: &Settings,
+    settings: &HostSettings,
     link: &LinkRecord,
 ) -> Result<(), PortError> {
     let operation = || format!("remove the device {}", settings.device);
@@ -124,7 +128,7 @@ fn remove_own(
 /// check drops them where `all.rp_filter` is 1 (fib_validate_source, net/ipv4/fib_frontend.c).
 fn ensure_address(
     netlink: &mut RouteNetlink,
-    settings: &Settings,
+    settings: &HostSettings,
     index: u32,
 ) -> Result<Applied, PortError> {
     let operation = || format!("give {} its address", settings.device);

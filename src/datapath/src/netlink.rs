@@ -3,6 +3,7 @@
 
 pub(crate) mod address;
 pub(crate) mod link;
+pub(crate) mod notices;
 pub(crate) mod route;
 pub(crate) mod rule;
 pub(crate) mod way;
@@ -215,7 +216,63 @@ pub(crate) fn no_such_family(error: &io::Error) -> bool {
 
 #[cfg(test)]
 mod tests {
+    use std::cell::Cell;
+    use std::net::{IpAddr, Ipv4Addr};
+
+    use egret_netns::NetworkNamespace;
+    use netlink_packet_route::AddressFamily;
+    use netlink_packet_route::address::{AddressAttribute, AddressMessage};
+    use netlink_packet_route::route::{RouteAttribute, RouteMessage};
+
     use super::*;
+
+    /// The kernel goes on by position: an address that goes while the list is read shifts another
+    /// one out of it, and only a flag in a header says so. The crate rtnetlink drops the headers and
+    /// gives the list as good (docs/design.md decision 13).
+    #[test]
+    fn a_list_that_changed_under_way_is_read_again() {
+        // Some 50 addresses fill a part of the list, and three parts are made before the third is
+        // read.
+        let address = |number: u16| Ipv4Addr::new(10, 0, (number >> 8) as u8, number as u8);
+        let ns = NetworkNamespace::new("interrupted");
+        let _inside = ns.enter();
+        let line = |number| format!("addr add {}/32 dev lo\n", address(number));
+        ns.batch(&(1..=400).map(line).collect::<String>());
+        let removed = Cell::new(false);
+        let remove_one = |_: &[u8]| {
+            if !removed.replace(true) {
+                ns.run("ip addr del 10.0.0.1/32 dev lo");
+            }
+            true
+        };
+        let ask = || RouteNetlinkMessage::GetAddress(AddressMessage::default());
+        let answers = RouteNetlink::route().unwrap().dump_where(ask, remove_one).unwrap();
+        let attributes = answers.into_iter().flat_map(|answer| match answer {
+            RouteNetlinkMessage::NewAddress(address) => address.attributes,
+            _ => Vec::new(),
+        });
+        let listed = attributes.filter_map(|attribute| match attribute {
+            AddressAttribute::Local(IpAddr::V4(address)) if !address.is_loopback() => Some(address),
+            _ => None,
+        });
+        assert!(listed.eq((2..=400).map(address)));
+    }
+
+    /// A list that the kernel cannot make ends with an error in its last message, which rtnetlink
+    /// takes for the end of an empty list.
+    #[test]
+    fn a_list_that_ends_with_an_error_is_no_empty_list() {
+        let ns = NetworkNamespace::new("refused");
+        let _inside = ns.enter();
+        let ask = || {
+            let mut ask = RouteMessage::default();
+            ask.header.address_family = AddressFamily::Inet;
+            ask.attributes.push(RouteAttribute::Oif(4711));
+            RouteNetlinkMessage::GetRoute(ask)
+        };
+        let error = RouteNetlink::route().unwrap().dump(ask).unwrap_err();
+        assert_eq!(error.raw_os_error(), Some(libc::ENODEV));
+    }
 
     #[test]
     fn a_read_is_cut_into_its_messages() {

@@ -1,33 +1,36 @@
 //! The nftables back end of [`Steering`].
 //!
-//! State: the nft table that [`Settings::nft_table`] names, in the kernel. Written by one
+//! State: the nft table that [`HostSettings::nft_table`] names, in the kernel. Written by one
 //! [`NftSteering`]; what the kernel has is read before anything is written, unless the rule set's
 //! generation says that nobody has written since. Always: one transaction per change.
 
+mod counters;
 mod delta;
 mod flows;
 mod generation;
 mod observe;
-mod programme;
 mod rules;
+mod ruleset;
 mod table;
-pub(crate) mod tool;
+mod watcher;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
-use egret_core::programme::SteeringProgramme;
+use egret_core::node_config::SteeringConfig;
 use egret_ports::error::{ErrorClass, PortError};
-use egret_ports::steering::{Applied, Steering, SteeringDrop};
+use egret_ports::steering::{Applied, Collision, Steering, SteeringCounters, SteeringWatcher};
 use serde_json::Value;
 
+use self::counters::NftCounters;
 use self::delta::{Delta, delta};
 use self::generation::{generation, has_table};
-use self::observe::{Observed, Reading, read};
-pub(crate) use self::programme::LAYOUT;
-use self::programme::is_snat;
-use self::table::Table;
-use crate::constants::Settings;
+use self::observe::{ObservedTable, Reading, read};
+use self::ruleset::{LAYOUT, is_snat};
+use self::table::NftTable;
+use self::watcher::NftWatcher;
+use crate::constants::HostSettings;
 use crate::netlink::refused;
+use crate::nft_tool;
 
 /// A lost race with a foreign change is tried again, this often at most.
 const ATTEMPTS: usize = 3;
@@ -35,12 +38,12 @@ const ATTEMPTS: usize = 3;
 /// Marks, guards and SNATs with nft (1.0.2 or later; tested with 1.0.6).
 #[derive(Debug)]
 pub struct NftSteering {
-    settings: Settings,
+    settings: HostSettings,
     mtu: u32,
-    /// What was applied last, as a programme and as a table.
-    applied: Option<(SteeringProgramme, Table)>,
+    /// What was applied last, as a steering config and as a table.
+    applied: Option<(SteeringConfig, NftTable)>,
     /// What the kernel had at a generation.
-    known: Option<(u32, Observed)>,
+    known: Option<(u32, ObservedTable)>,
     /// The fixed chains as nft lists them, since this process wrote or first read them.
     expressions: Option<BTreeMap<String, Vec<Value>>>,
 }
@@ -48,40 +51,32 @@ pub struct NftSteering {
 impl NftSteering {
     /// A back end for a tunnel device of this MTU in bytes. Writes nothing yet.
     #[must_use]
-    pub fn new(settings: Settings, mtu: u32) -> Self {
+    pub fn new(settings: HostSettings, mtu: u32) -> Self {
         Self { settings, mtu, applied: None, known: None, expressions: None }
     }
 
-    /// Another MTU of the tunnel device, from the next `apply` on.
-    pub fn set_mtu(&mut self, mtu: u32) {
-        if self.mtu != mtu {
-            self.mtu = mtu;
-            self.applied = None;
-        }
-    }
-
     /// Whether nobody, this process included, has written any rule since the kernel had `table`.
-    fn is_untouched(&self, table: &Table) -> bool {
+    fn is_untouched(&self, table: &NftTable) -> bool {
         match (&self.known, generation()) {
-            (Some((known, has)), Ok(now)) => *known == now && *has == Observed::of(table),
+            (Some((known, has)), Ok(now)) => *known == now && *has == ObservedTable::of(table),
             _ => false,
         }
     }
 
     /// What the kernel has, and the generation from which that was true.
-    fn observe(&mut self, table: &Table) -> Result<(u32, Reading), PortError> {
+    fn observe(&mut self, table: &NftTable) -> Result<(u32, Reading), PortError> {
         let operation = format!("read the nft table {}", table.name);
         let classify = |error| refused(operation.clone(), error);
         let before = generation().map_err(classify)?;
         if !has_table(&table.name).map_err(classify)? {
             return Ok((before, Reading::default()));
         }
-        let listing = tool::list(&["list", "table", "inet", &table.name], &operation)?;
+        let listing = nft_tool::list(&["list", "table", "inet", &table.name], &operation)?;
         Ok((before, read(&listing, table).unwrap_or_default()))
     }
 
     /// One try; a later one writes the whole table, whatever it was that the first met.
-    fn attempt(&mut self, table: &Table, again: bool) -> Result<Applied, PortError> {
+    fn attempt(&mut self, table: &NftTable, again: bool) -> Result<Applied, PortError> {
         let operation = format!("apply the nft table {}", table.name);
         let classify = |error| refused(operation.clone(), error);
         let now = generation().map_err(classify)?;
@@ -101,7 +96,7 @@ impl NftSteering {
             Delta::Parts(_) => (table.render(), true),
             Delta::Whole(script) => (script, true),
         };
-        tool::run(&script, &operation)?;
+        nft_tool::run(&script, &operation)?;
         let after = generation().map_err(classify)?;
         if whole {
             self.expressions = None;
@@ -109,7 +104,7 @@ impl NftSteering {
         // One transaction is one generation: another number means that somebody else wrote too.
         let alone = after == before.wrapping_add(1);
         if alone && !whole {
-            self.known = Some((after, Observed::of(table)));
+            self.known = Some((after, ObservedTable::of(table)));
         } else if !self.is_so(table)? {
             let remedy = "what was read back differs from what was written: somebody else changes \
                           this table, or this version of nft shows it in another way";
@@ -119,10 +114,10 @@ impl NftSteering {
     }
 
     /// Reads back and compares, the fixed chains by their expressions too.
-    fn is_so(&mut self, table: &Table) -> Result<bool, PortError> {
+    fn is_so(&mut self, table: &NftTable) -> Result<bool, PortError> {
         let (before, reading) = self.observe(table)?;
-        if reading.observed != Observed::of(table) {
-            self.known = None;
+        if reading.observed != ObservedTable::of(table) {
+            self.known = Some((before, reading.observed));
             return Ok(false);
         }
         let mut fixed = reading.expressions;
@@ -134,7 +129,7 @@ impl NftSteering {
         } else {
             // Comments and elements are right, a rule is not: known as nothing, so that the next
             // `apply` writes the whole table.
-            self.known = Some((before, Observed::default()));
+            self.known = Some((before, ObservedTable::default()));
         }
         Ok(same)
     }
@@ -147,14 +142,14 @@ fn lost_race(error: &PortError) -> bool {
 }
 
 impl Steering for NftSteering {
-    fn apply(&mut self, programme: &SteeringProgramme) -> Result<Applied, PortError> {
+    fn apply(&mut self, config: &SteeringConfig) -> Result<Applied, PortError> {
         if let Some((applied, table)) = &self.applied
-            && applied == programme
+            && applied == config
             && self.is_untouched(table)
         {
             return Ok(Applied::AlreadySo);
         }
-        let table = programme::table(&self.settings, self.mtu, programme)
+        let table = ruleset::table(&self.settings, self.mtu, config)
             .map_err(|error| PortError::new(ErrorClass::Invalid, "render the nft table", error))?;
         let mut last = Err(PortError::new(ErrorClass::Transient, "apply", "not attempted"));
         for attempt in 0..ATTEMPTS {
@@ -165,69 +160,64 @@ impl Steering for NftSteering {
             }
         }
         if last.is_ok() {
-            self.applied = Some((programme.clone(), table));
+            self.applied = Some((config.clone(), table));
         }
         last
     }
 
-    fn verify(&mut self) -> Result<bool, PortError> {
-        let Some((programme, table)) = self.applied.take() else { return Ok(false) };
+    fn verify(&mut self, config: &SteeringConfig) -> Result<bool, PortError> {
+        let applied = self.applied.take_if(|(applied, _)| applied == config);
+        let Some((applied, table)) = applied else { return Ok(false) };
         let so = if self.is_untouched(&table) { Ok(true) } else { self.is_so(&table) };
-        self.applied = Some((programme, table));
+        self.applied = Some((applied, table));
         so
     }
 
-    fn drops(&mut self) -> Result<BTreeMap<SteeringDrop, u64>, PortError> {
-        let packets = packets(&self.settings)?;
-        Ok(SteeringDrop::ALL
-            .into_iter()
-            .filter_map(|drop| Some((drop, *packets.get(rules::counter(drop).0)?)))
-            .collect())
+    fn set_mtu(&mut self, mtu: u32) {
+        if self.mtu != mtu {
+            self.mtu = mtu;
+            self.applied = None;
+        }
+    }
+
+    fn counters(&self) -> Box<dyn SteeringCounters> {
+        Box::new(NftCounters { table: self.settings.nft_table.clone() })
+    }
+
+    fn collisions(&self) -> Result<BTreeSet<Collision>, PortError> {
+        let name = &self.settings.nft_table;
+        let listing = nft_tool::list(&["list", "chains", "inet"], "read the nft chains")?;
+        let who = "somebody else: it has none of our chains".to_owned();
+        let taken =
+            Collision { what: format!("the nft table inet {name}"), who, setting: "nft table" };
+        Ok(is_foreign_table(&listing, name).then_some(taken).into_iter().collect())
+    }
+
+    fn watch(&self) -> Result<Box<dyn SteeringWatcher>, PortError> {
+        let watcher = NftWatcher::new(&self.settings.nft_table);
+        Ok(Box::new(watcher.map_err(|e| refused("listen to the notices of nftables", e))?))
     }
 
     fn teardown(&mut self) -> Result<(), PortError> {
         self.applied = None;
         self.known = None;
         self.expressions = None;
-        remove(&self.settings)
+        let name = &self.settings.nft_table;
+        // The add makes the delete succeed where there is no table.
+        let script = format!("add table inet {name}\ndelete table inet {name}\n");
+        nft_tool::run(&script, &format!("remove the nft table {name}"))
     }
 }
 
-/// First packets of selected connections that reached the prerouting hook since the table was made.
-///
-/// # Errors
-/// `NotFound` where the table is not there.
-pub fn selected(settings: &Settings) -> Result<u64, PortError> {
-    packets(settings)?.get(rules::SELECTED).copied().ok_or_else(|| {
-        let remedy = "the table is not there: apply a programme first";
-        PortError::new(ErrorClass::NotFound, "read the nft counters", remedy)
-    })
-}
-
-/// Packets by counter; empty where the table is not there.
-fn packets(settings: &Settings) -> Result<BTreeMap<String, u64>, PortError> {
-    let operation = "read the nft counters";
-    // Of all tables: to list those of one that is not there is an error.
-    let mut listing = tool::list(&["list", "counters"], operation)?;
-    if let Some(objects) = listing["nftables"].as_array_mut() {
-        objects.retain(|object| {
-            let counter = &object["counter"];
-            counter["family"] == "inet" && counter["table"] == settings.nft_table.as_str()
-        });
-    }
-    let reading = read(&listing, &Table::default()).ok_or_else(|| {
-        PortError::new(ErrorClass::Transient, operation, "the listing does not decode")
-    })?;
-    Ok(reading.packets)
-}
-
-/// Removes our table; absent is success.
-///
-/// # Errors
-/// As [`Steering::teardown`].
-pub fn remove(settings: &Settings) -> Result<(), PortError> {
-    let name = &settings.nft_table;
-    // The add makes the delete succeed where there is no table.
-    let script = format!("add table inet {name}\ndelete table inet {name}\n");
-    tool::run(&script, &format!("remove the nft table {name}"))
+/// A table of our name that an agent of any version has never written.
+fn is_foreign_table(listing: &Value, name: &str) -> bool {
+    let objects = listing["nftables"].as_array().map(Vec::as_slice).unwrap_or_default();
+    let chains: Vec<&str> = objects
+        .iter()
+        .filter_map(|object| object.get("chain"))
+        .filter(|chain| chain["family"] == "inet" && chain["table"] == name)
+        .filter_map(|chain| chain["name"].as_str())
+        .collect();
+    let ours = |chain: &&str| chain.starts_with(LAYOUT) || ["select", "guard"].contains(chain);
+    !chains.is_empty() && !chains.iter().any(ours)
 }

@@ -12,14 +12,13 @@ use std::collections::BTreeSet;
 use std::net::SocketAddr;
 use std::time::{Duration, Instant};
 
-use egret_core::programme::SteeringProgramme;
+use egret_core::node_config::SteeringConfig;
 use egret_ports::error::PortError;
+use egret_ports::steering::SteeringCounters;
 
-use self::tap::Tap;
+use self::tap::ProbeTap;
 use crate::conntrack::{self, FlowIndex};
-use crate::constants::Settings;
 use crate::netlink::refused;
-use crate::nft;
 
 /// So many different connections make a bypass: one could be a packet that its pod's device or the
 /// kernel dropped for reasons of its own.
@@ -30,7 +29,7 @@ const LAG: Duration = Duration::from_millis(200);
 
 /// What a probe found.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Verdict {
+pub enum ProbeResult {
     /// A selected pod's connection reached the hook.
     Passed,
     /// Selected pods opened connections, and none reached the hook.
@@ -46,47 +45,47 @@ pub enum Verdict {
 /// changes nothing. TCP only: a first UDP packet cannot be told from a later one on the wire.
 ///
 /// # Errors
-/// `Denied` without CAP_NET_RAW; `NotFound` where no programme was applied.
+/// `Denied` without CAP_NET_RAW; `NotFound` where no steering config was applied.
 pub fn run(
-    settings: &Settings,
-    programme: &SteeringProgramme,
+    counters: &dyn SteeringCounters,
+    config: &SteeringConfig,
     window: Duration,
-) -> Result<Verdict, PortError> {
-    let index = FlowIndex::new(programme);
+) -> Result<ProbeResult, PortError> {
+    let index = FlowIndex::new(config);
     let operation = || "tap the node's devices";
-    let tap = Tap::open().map_err(|e| refused(operation(), e))?;
-    let before = nft::selected(settings)?;
+    let tap = ProbeTap::open().map_err(|e| refused(operation(), e))?;
+    let before = counters.selected()?;
     let end = Instant::now() + window;
     let mut seen: BTreeSet<(SocketAddr, SocketAddr)> = BTreeSet::new();
     while Instant::now() < end {
         let Some((source, destination)) = tap.next(LAG).map_err(|e| refused(operation(), e))?
         else {
             // Nothing came for LAG: what was seen before has reached the hook by now.
-            if !seen.is_empty() && nft::selected(settings)? > before {
-                return Ok(Verdict::Passed);
+            if !seen.is_empty() && counters.selected()? > before {
+                return Ok(ProbeResult::Passed);
             }
             continue;
         };
         if index.selects(source.ip(), destination.ip()) {
             seen.insert((source, destination));
-            if seen.len() >= ENOUGH && nft::selected(settings)? > before {
-                return Ok(Verdict::Passed);
+            if seen.len() >= ENOUGH && counters.selected()? > before {
+                return Ok(ProbeResult::Passed);
             }
         }
     }
     if !seen.is_empty() {
         std::thread::sleep(LAG);
     }
-    let counted = nft::selected(settings)? - before.min(nft::selected(settings)?);
+    let counted = counters.selected()?.saturating_sub(before);
     // A destination that DNAT turned to the inside is not counted, but conntrack knows it.
     let passed = counted > 0 || (!seen.is_empty() && conntrack::knows(&seen)?);
     Ok(judge(&seen, passed))
 }
 
-fn judge(seen: &BTreeSet<(SocketAddr, SocketAddr)>, passed: bool) -> Verdict {
+fn judge(seen: &BTreeSet<(SocketAddr, SocketAddr)>, passed: bool) -> ProbeResult {
     match seen.first() {
-        Some(_) if passed => Verdict::Passed,
-        Some((source, destination)) if seen.len() >= ENOUGH => Verdict::Bypassed {
+        Some(_) if passed => ProbeResult::Passed,
+        Some((source, destination)) if seen.len() >= ENOUGH => ProbeResult::Bypassed {
             evidence: format!(
                 "selected pods opened {} connections (such as {source} to {destination}) and none \
                  of them passed the node's netfilter: the CNI forwards past it (eBPF host \
@@ -94,7 +93,7 @@ fn judge(seen: &BTreeSet<(SocketAddr, SocketAddr)>, passed: bool) -> Verdict {
                 seen.len()
             ),
         },
-        _ => Verdict::NoTraffic,
+        _ => ProbeResult::NoTraffic,
     }
 }
 
@@ -111,10 +110,10 @@ mod tests {
 
     #[test]
     fn three_connections_that_nobody_counted_are_a_bypass() {
-        assert_eq!(judge(&seen(0), false), Verdict::NoTraffic);
-        assert_eq!(judge(&seen(2), false), Verdict::NoTraffic);
-        assert_eq!(judge(&seen(1), true), Verdict::Passed);
-        let Verdict::Bypassed { evidence } = judge(&seen(3), false) else { panic!() };
+        assert_eq!(judge(&seen(0), false), ProbeResult::NoTraffic);
+        assert_eq!(judge(&seen(2), false), ProbeResult::NoTraffic);
+        assert_eq!(judge(&seen(1), true), ProbeResult::Passed);
+        let ProbeResult::Bypassed { evidence } = judge(&seen(3), false) else { panic!() };
         assert!(evidence.contains("10.244.1.2:40000 to 198.51.100.7:443"), "{evidence}");
     }
 }

@@ -10,8 +10,8 @@ use egret_ports::error::PortError;
 use egret_ports::steering::Applied;
 use ipnet::IpNet;
 
-use crate::constants::Settings;
-use crate::netlink::route::{RouteRecord, Target};
+use crate::constants::HostSettings;
+use crate::netlink::route::{RouteRecord, RouteTarget};
 use crate::netlink::{RouteNetlink, no_such_family, refused};
 
 /// Metric of the route into the tunnel and of the `throw` routes: what the kernel gives an IPv6
@@ -23,11 +23,11 @@ const LAST_METRIC: u32 = 4_000_000_000;
 
 /// One route of our table.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-struct Wanted {
+struct WantedRoute {
     // The order of this type is the order of writing: the guard first.
     order: u8,
     destination: IpNet,
-    target: Target,
+    target: RouteTarget,
     metric: u32,
 }
 
@@ -41,7 +41,7 @@ struct Wanted {
 /// `NotFound` where the device is gone; `Denied` without CAP_NET_ADMIN; `Transient` where the
 /// device is down (`ENETDOWN`).
 pub fn ensure(
-    settings: &Settings,
+    settings: &HostSettings,
     never_steered: &BTreeSet<IpNet>,
     device: u32,
 ) -> Result<Applied, PortError> {
@@ -65,7 +65,7 @@ pub fn ensure(
 ///
 /// # Errors
 /// `Denied` without CAP_NET_ADMIN.
-pub fn remove(settings: &Settings) -> Result<(), PortError> {
+pub fn remove(settings: &HostSettings) -> Result<(), PortError> {
     for family in [Family::IPv4, Family::IPv6] {
         match remove_family(settings.route_table, family) {
             Err(error) if family == Family::IPv6 && no_such_family(&error) => {}
@@ -79,43 +79,47 @@ pub fn remove(settings: &Settings) -> Result<(), PortError> {
     Ok(())
 }
 
-fn wanted(family: Family, never_steered: &BTreeSet<IpNet>, device: u32) -> BTreeSet<Wanted> {
+fn wanted(family: Family, never_steered: &BTreeSet<IpNet>, device: u32) -> BTreeSet<WantedRoute> {
     let default = match family {
         Family::IPv4 => IpNet::from(IpAddr::V4(Ipv4Addr::UNSPECIFIED)),
         Family::IPv6 => IpNet::from(IpAddr::V6(Ipv6Addr::UNSPECIFIED)),
     };
     let default = IpNet::new(default.addr(), 0).unwrap_or(default);
-    let mut routes: BTreeSet<Wanted> = never_steered
+    let mut routes: BTreeSet<WantedRoute> = never_steered
         .iter()
         .filter(|net| Family::of(net.addr()) == family)
-        .map(|net| Wanted {
+        .map(|net| WantedRoute {
             order: 1,
             destination: net.trunc(),
-            target: Target::Throw,
+            target: RouteTarget::Throw,
             metric: METRIC,
         })
         .collect();
-    routes.insert(Wanted {
+    routes.insert(WantedRoute {
         order: 0,
         destination: default,
-        target: Target::Unreachable,
+        target: RouteTarget::Unreachable,
         metric: LAST_METRIC,
     });
-    routes.insert(Wanted {
+    routes.insert(WantedRoute {
         order: 2,
         destination: default,
-        target: Target::Device(device),
+        target: RouteTarget::Device(device),
         metric: METRIC,
     });
     routes
 }
 
-fn ensure_family(table: u32, family: Family, wanted: &BTreeSet<Wanted>) -> io::Result<Applied> {
+fn ensure_family(
+    table: u32,
+    family: Family,
+    wanted: &BTreeSet<WantedRoute>,
+) -> io::Result<Applied> {
     let mut netlink = RouteNetlink::route()?;
     let present = netlink.routes(family, table)?;
     let is_wanted = |route: &RouteRecord| wanted.iter().any(|want| matches(route, want));
     let foreign: Vec<&RouteRecord> = present.iter().filter(|route| !is_wanted(route)).collect();
-    let missing: Vec<&Wanted> =
+    let missing: Vec<&WantedRoute> =
         wanted.iter().filter(|want| !present.iter().any(|route| matches(route, want))).collect();
     if foreign.is_empty() && missing.is_empty() {
         return Ok(Applied::AlreadySo);
@@ -140,9 +144,9 @@ fn remove_family(table: u32, family: Family) -> io::Result<()> {
     let mut netlink = RouteNetlink::route()?;
     let mut present = netlink.routes(family, table)?;
     present.sort_by_key(|route| match route.target {
-        Target::Device(_) | Target::Other => 0_u8,
-        Target::Throw => 1,
-        Target::Unreachable => 2,
+        RouteTarget::Device(_) | RouteTarget::Other => 0_u8,
+        RouteTarget::Throw => 1,
+        RouteTarget::Unreachable => 2,
     });
     for route in &present {
         netlink.delete_route(route)?;
@@ -150,7 +154,7 @@ fn remove_family(table: u32, family: Family) -> io::Result<()> {
     Ok(())
 }
 
-fn matches(route: &RouteRecord, want: &Wanted) -> bool {
+fn matches(route: &RouteRecord, want: &WantedRoute) -> bool {
     route.destination == want.destination
         && route.target == want.target
         && route.metric == want.metric
@@ -170,9 +174,9 @@ mod tests {
         assert_eq!(
             order,
             [
-                (Target::Unreachable, default),
-                (Target::Throw, "10.0.0.0/8".parse().unwrap()),
-                (Target::Device(7), default),
+                (RouteTarget::Unreachable, default),
+                (RouteTarget::Throw, "10.0.0.0/8".parse().unwrap()),
+                (RouteTarget::Device(7), default),
             ]
         );
     }

@@ -6,7 +6,7 @@ use egret_core::model::Family;
 use egret_ports::error::PortError;
 use egret_ports::steering::Applied;
 
-use crate::constants::Settings;
+use crate::constants::HostSettings;
 use crate::netlink::rule::RuleRecord;
 use crate::netlink::{RouteNetlink, no_such_family, refused};
 
@@ -17,7 +17,7 @@ use crate::netlink::{RouteNetlink, no_such_family, refused};
 ///
 /// # Errors
 /// `Denied` without CAP_NET_ADMIN; `Transient` where the rules keep changing under the read.
-pub fn ensure(settings: &Settings) -> Result<Applied, PortError> {
+pub fn ensure(settings: &HostSettings) -> Result<Applied, PortError> {
     let mut applied = Applied::AlreadySo;
     for family in [Family::IPv4, Family::IPv6] {
         match ensure_family(settings, family) {
@@ -34,7 +34,7 @@ pub fn ensure(settings: &Settings) -> Result<Applied, PortError> {
 ///
 /// # Errors
 /// As [`ensure`].
-pub fn remove(settings: &Settings) -> Result<(), PortError> {
+pub fn remove(settings: &HostSettings) -> Result<(), PortError> {
     for family in [Family::IPv4, Family::IPv6] {
         match remove_family(settings, family) {
             Err(error) if family == Family::IPv6 && no_such_family(&error) => {}
@@ -45,7 +45,7 @@ pub fn remove(settings: &Settings) -> Result<(), PortError> {
     Ok(())
 }
 
-fn ensure_family(settings: &Settings, family: Family) -> io::Result<Applied> {
+fn ensure_family(settings: &HostSettings, family: Family) -> io::Result<Applied> {
     let mut netlink = RouteNetlink::route()?;
     let ours: Vec<RuleRecord> =
         netlink.rules(family)?.into_iter().filter(|rule| is_ours(rule, settings)).collect();
@@ -55,7 +55,7 @@ fn ensure_family(settings: &Settings, family: Family) -> io::Result<Applied> {
     }
     if right.is_none() {
         // `ip rule` has no replace: an identical add with NLM_F_REPLACE makes a second one.
-        let Settings { rule_priority, route_table, mark, .. } = *settings;
+        let HostSettings { rule_priority, route_table, mark, .. } = *settings;
         match netlink.add_rule(family, rule_priority, route_table, mark) {
             Err(error) if error.raw_os_error() == Some(libc::EEXIST) => {}
             other => other?,
@@ -69,7 +69,7 @@ fn ensure_family(settings: &Settings, family: Family) -> io::Result<Applied> {
     Ok(Applied::Changed)
 }
 
-fn remove_family(settings: &Settings, family: Family) -> io::Result<()> {
+fn remove_family(settings: &HostSettings, family: Family) -> io::Result<()> {
     let mut netlink = RouteNetlink::route()?;
     for rule in netlink.rules(family)? {
         if is_ours(&rule, settings) {
@@ -80,10 +80,10 @@ fn remove_family(settings: &Settings, family: Family) -> io::Result<()> {
 }
 
 /// Ours are known by table and priority.
-pub(crate) fn is_ours(rule: &RuleRecord, settings: &Settings) -> bool {
+pub(crate) fn is_ours(rule: &RuleRecord, settings: &HostSettings) -> bool {
     rule.table == settings.route_table && rule.priority == settings.rule_priority
 }
 
-fn is_right(rule: &RuleRecord, settings: &Settings) -> bool {
+fn is_right(rule: &RuleRecord, settings: &HostSettings) -> bool {
     rule.kernel && rule.plain && rule.mark == settings.mark && rule.mask == settings.mark
 }

@@ -4,8 +4,8 @@ use std::fmt;
 
 use egret_ports::error::PortError;
 
-use crate::constants::Settings;
-use crate::{conntrack, link, nft, route, rule};
+use crate::constants::HostSettings;
+use crate::{conntrack, link, route, rule, snat_backend};
 
 /// What could not be removed; the rest was.
 #[derive(Debug)]
@@ -27,20 +27,20 @@ impl fmt::Display for TeardownError {
 
 impl std::error::Error for TeardownError {}
 
-/// Removes our rules, routes, device, steered connections and nft table, the guard last: until the
+/// Removes our rules, routes, device, steered connections and rule set, the guard last: until the
 /// end, what is steered is dropped and does not leave with another source. Idempotent; goes on
 /// after a failure.
 ///
 /// # Errors
 /// All failures, after everything else was removed.
-pub fn all(settings: &Settings) -> Result<(), TeardownError> {
-    type Step = fn(&Settings) -> Result<(), PortError>;
+pub fn all(settings: &HostSettings) -> Result<(), TeardownError> {
+    type Step = fn(&HostSettings) -> Result<(), PortError>;
     let steps: [(&str, Step); 5] = [
         ("rules", rule::remove),
         ("routes", route::remove),
         ("device", link::remove),
         ("connections", |settings| conntrack::forget_all(settings).map(drop)),
-        ("guard", nft::remove),
+        ("guard", |settings| snat_backend::choose(settings).teardown()),
     ];
     let mut failures = Vec::new();
     for (step, remove) in steps {

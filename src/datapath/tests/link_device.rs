@@ -6,10 +6,11 @@ use std::collections::BTreeSet;
 use std::net::UdpSocket;
 
 use egret_core::model::Family;
-use egret_datapath::{Settings, host, link, route, rule, teardown};
-use egret_netns::{Namespace, veth};
+use egret_datapath::nft::NftSteering;
+use egret_datapath::{HostSettings, host, link, route, rule, teardown};
+use egret_netns::{NetworkNamespace, veth};
 use egret_ports::error::ErrorClass;
-use egret_ports::steering::Applied;
+use egret_ports::steering::{Applied, Collision, Steering as _};
 use ipnet::IpNet;
 
 fn never() -> BTreeSet<IpNet> {
@@ -20,9 +21,9 @@ fn never() -> BTreeSet<IpNet> {
 
 #[test]
 fn the_device_is_made_once_and_then_adopted() {
-    let ns = Namespace::new("link");
+    let ns = NetworkNamespace::new("link");
     let _inside = ns.enter();
-    let settings = Settings::default();
+    let settings = HostSettings::default();
     let made = link::ensure(&settings, Family::IPv4, 1500).unwrap();
     assert_eq!((made.mtu, made.applied), (1450, Applied::Changed));
     let shown = ns.run("ip -d link show egret0");
@@ -40,9 +41,9 @@ fn the_device_is_made_once_and_then_adopted() {
 
 #[test]
 fn what_others_changed_is_corrected_in_place() {
-    let ns = Namespace::new("link");
+    let ns = NetworkNamespace::new("link");
     let _inside = ns.enter();
-    let settings = Settings::default();
+    let settings = HostSettings::default();
     let made = link::ensure(&settings, Family::IPv4, 1500).unwrap();
     for fault in [
         "ip link set egret0 down",
@@ -62,9 +63,9 @@ fn what_others_changed_is_corrected_in_place() {
 
 #[test]
 fn a_wrong_tunnel_is_replaced_and_a_foreign_device_is_not() {
-    let ns = Namespace::new("link");
+    let ns = NetworkNamespace::new("link");
     let _inside = ns.enter();
-    let settings = Settings::default();
+    let settings = HostSettings::default();
     ns.run("ip link add egret0 type vxlan id 7 dstport 4789");
     let made = link::ensure(&settings, Family::IPv4, 1500).unwrap();
     assert_eq!(made.applied, Applied::Changed);
@@ -82,9 +83,9 @@ fn a_wrong_tunnel_is_replaced_and_a_foreign_device_is_not() {
 
 #[test]
 fn there_is_one_rule_per_family() {
-    let ns = Namespace::new("rule");
+    let ns = NetworkNamespace::new("rule");
     let _inside = ns.enter();
-    let settings = Settings::default();
+    let settings = HostSettings::default();
     assert_eq!(rule::ensure(&settings).unwrap(), Applied::Changed);
     assert_eq!(rule::ensure(&settings).unwrap(), Applied::AlreadySo);
     // What others may have made of it: a wrong one, and a second one without `proto kernel`.
@@ -105,9 +106,9 @@ fn there_is_one_rule_per_family() {
 
 #[test]
 fn routes_are_written_by_difference() {
-    let ns = Namespace::new("route");
+    let ns = NetworkNamespace::new("route");
     let _inside = ns.enter();
-    let settings = Settings::default();
+    let settings = HostSettings::default();
     let tunnel = link::ensure(&settings, Family::IPv4, 1500).unwrap();
     let ensure = |never: &BTreeSet<IpNet>| route::ensure(&settings, never, tunnel.index).unwrap();
     assert_eq!(ensure(&never()), Applied::Changed);
@@ -148,9 +149,9 @@ fn routes_are_written_by_difference() {
 
 #[test]
 fn a_thousand_node_addresses_are_no_matter() {
-    let ns = Namespace::new("route");
+    let ns = NetworkNamespace::new("route");
     let _inside = ns.enter();
-    let settings = Settings::default();
+    let settings = HostSettings::default();
     let tunnel = link::ensure(&settings, Family::IPv4, 1500).unwrap();
     let mut nodes: BTreeSet<IpNet> = (0..1_000_u32)
         .map(|n| IpNet::from(std::net::IpAddr::from((0x0a0a_0000 + n).to_be_bytes())))
@@ -164,7 +165,7 @@ fn a_thousand_node_addresses_are_no_matter() {
 
 #[test]
 fn uplinks_are_found_with_the_primary_first() {
-    let (ns, world) = (Namespace::new("node"), Namespace::new("world"));
+    let (ns, world) = (NetworkNamespace::new("node"), NetworkNamespace::new("world"));
     veth(&ns, "storage0", &world, "peer1");
     veth(&ns, "eth0", &world, "peer2");
     veth(&ns, "pod1", &world, "peer3");
@@ -176,7 +177,7 @@ fn uplinks_are_found_with_the_primary_first() {
     ns.run("ip route add default via 192.0.2.1");
     ns.run("ip -6 route add default via fe80::1 dev eth0");
     let _inside = ns.enter();
-    let settings = Settings::default();
+    let settings = HostSettings::default();
     link::ensure(&settings, Family::IPv4, 1400).unwrap();
     let uplinks = host::uplinks(&settings).unwrap();
     let names: Vec<&str> = uplinks.iter().map(|uplink| uplink.name.as_str()).collect();
@@ -198,17 +199,24 @@ fn uplinks_are_found_with_the_primary_first() {
     );
 }
 
+/// Of the host, and of what the back end calls its own.
+fn collisions(settings: &HostSettings) -> BTreeSet<Collision> {
+    let mut found = host::check(settings).unwrap();
+    found.extend(NftSteering::new(settings.clone(), 0).collisions().unwrap());
+    found
+}
+
 #[test]
 fn others_that_use_ours_are_named() {
-    let ns = Namespace::new("check");
+    let ns = NetworkNamespace::new("check");
     let _inside = ns.enter();
-    let settings = Settings::default();
-    assert_eq!(host::check(&settings).unwrap(), BTreeSet::new());
+    let settings = HostSettings::default();
+    assert_eq!(collisions(&settings), BTreeSet::new());
     // Our own, as after a restart, is no collision.
     let tunnel = link::ensure(&settings, Family::IPv4, 1500).unwrap();
     rule::ensure(&settings).unwrap();
     route::ensure(&settings, &never(), tunnel.index).unwrap();
-    assert_eq!(host::check(&settings).unwrap(), BTreeSet::new());
+    assert_eq!(collisions(&settings), BTreeSet::new());
     teardown::all(&settings).unwrap();
 
     ns.run("ip rule add fwmark 0x1000/0x1000 table 77 priority 100");
@@ -218,8 +226,7 @@ fn others_that_use_ours_are_named() {
     ns.nft("table ip vpn { chain marks { type filter hook prerouting priority 0; meta mark set meta mark | 0x1000; }; }");
     ns.nft("table inet egret { chain c { }\n }");
     let _socket = UdpSocket::bind("0.0.0.0:5481").unwrap();
-    let found: Vec<String> =
-        host::check(&settings).unwrap().iter().map(ToString::to_string).collect();
+    let found: Vec<String> = collisions(&settings).iter().map(ToString::to_string).collect();
     for part in [
         "the mark bit 0x1000 is used by the IPv4 rule of priority 100 to table 77",
         "the mark bit 0x1000 is used by nft table ip vpn, chain marks: choose another mark",

@@ -1,16 +1,15 @@
 //! Connections as conntrack has them, and the probe. Needs root, iproute2, nftables.
 #![expect(clippy::unwrap_used, reason = "helpers of tests panic as tests do")]
 
-use std::collections::BTreeSet;
 use std::net::{IpAddr, SocketAddr, TcpListener, UdpSocket};
 use std::time::Duration;
 
 use egret_core::model::PortRange;
-use egret_core::programme::{Flow, FlowAction, SteeringProgramme};
+use egret_core::node_config::{Flow, FlowAction, SteeringConfig};
 use egret_datapath::nft::NftSteering;
-use egret_datapath::probe::{self, Verdict};
-use egret_datapath::{Settings, conntrack, rule};
-use egret_netns::{Namespace, veth};
+use egret_datapath::probe::{self, ProbeResult};
+use egret_datapath::{HostSettings, conntrack, rule};
+use egret_netns::{NetworkNamespace, veth};
 use egret_ports::steering::Steering;
 
 const POD: &str = "10.244.1.2";
@@ -19,15 +18,15 @@ const EGRESS: &str = "203.0.113.17";
 
 /// A pod, its director, and an outside that the tunnel and the uplink lead to alike.
 struct Nodes {
-    pod: Namespace,
-    director: Namespace,
-    outside: Namespace,
+    pod: NetworkNamespace,
+    director: NetworkNamespace,
+    outside: NetworkNamespace,
 }
 
 impl Nodes {
     fn new() -> Self {
-        let (pod, director) = (Namespace::new("pod"), Namespace::new("director"));
-        let outside = Namespace::new("outside");
+        let (pod, director) = (NetworkNamespace::new("pod"), NetworkNamespace::new("director"));
+        let outside = NetworkNamespace::new("outside");
         veth(&director, "pod0", &pod, "eth0");
         veth(&director, "eth0", &outside, "eth0");
         veth(&director, "egret0", &outside, "tun");
@@ -46,7 +45,7 @@ impl Nodes {
              route add {EGRESS} dev tun\nroute add 10.244.0.0/16 via 192.0.2.11\n",
         ));
         let _inside = director.enter();
-        rule::ensure(&Settings::default()).unwrap();
+        rule::ensure(&HostSettings::default()).unwrap();
         Self { pod, director, outside }
     }
 }
@@ -55,8 +54,8 @@ fn ip(text: &str) -> IpAddr {
     text.parse().unwrap()
 }
 
-fn programme() -> SteeringProgramme {
-    SteeringProgramme {
+fn config() -> SteeringConfig {
+    SteeringConfig {
         never_steered: ["10.244.0.0/16".parse().unwrap()].into(),
         flows: vec![Flow {
             source: ip(POD).into(),
@@ -64,11 +63,11 @@ fn programme() -> SteeringProgramme {
             action: FlowAction::Steer { address: ip(EGRESS) },
         }],
         blocks: [(ip(EGRESS), [PortRange::new(1024, 1151).unwrap()].into())].into(),
-        ..SteeringProgramme::default()
+        ..SteeringConfig::default()
     }
 }
 
-fn udp(namespace: &Namespace, at: SocketAddr) -> UdpSocket {
+fn udp(namespace: &NetworkNamespace, at: SocketAddr) -> UdpSocket {
     let _inside = namespace.enter();
     let socket = UdpSocket::bind(at).unwrap();
     socket.set_read_timeout(Some(Duration::from_secs(5))).unwrap();
@@ -83,14 +82,14 @@ fn source(socket: &UdpSocket) -> IpAddr {
 #[test]
 fn a_one_way_flow_from_before_the_claim_is_steered_once_it_is_forgotten() {
     let nodes = Nodes::new();
-    let settings = Settings::default();
+    let settings = HostSettings::default();
     let server = udp(&nodes.outside, SocketAddr::new(ip(SERVER), 514));
     let other = udp(&nodes.outside, SocketAddr::new(ip(SERVER), 515));
     let pod = udp(&nodes.pod, SocketAddr::new(ip(POD), 0));
     let _inside = nodes.director.enter();
     let mut steering = NftSteering::new(settings.clone(), 1450);
     // Conntrack works from the first rule that asks it something.
-    steering.apply(&SteeringProgramme::default()).unwrap();
+    steering.apply(&SteeringConfig::default()).unwrap();
     let log = |to: &UdpSocket| {
         pod.send_to(b"log", to.local_addr().unwrap()).unwrap();
         source(to)
@@ -104,12 +103,12 @@ fn a_one_way_flow_from_before_the_claim_is_steered_once_it_is_forgotten() {
     pod.set_read_timeout(Some(Duration::from_secs(5))).unwrap();
     pod.recv(&mut bytes).unwrap();
 
-    steering.apply(&programme()).unwrap();
+    steering.apply(&config()).unwrap();
     assert_eq!(log(&server), ip(POD), "its NAT was decided before");
-    assert_eq!(conntrack::forget_unreplied(&settings, &programme()).unwrap(), 1);
+    assert_eq!(conntrack::forget_unreplied(&settings, &config()).unwrap(), 1);
     assert_eq!(log(&server), ip(EGRESS), "after its entry was forgotten");
     assert_eq!(log(&other), ip(POD), "a connection with replies was touched");
-    assert_eq!(conntrack::forget_unreplied(&settings, &programme()).unwrap(), 0);
+    assert_eq!(conntrack::forget_unreplied(&settings, &config()).unwrap(), 0);
 
     let usage = conntrack::usage(&settings).unwrap();
     assert_eq!(usage.keys().copied().collect::<Vec<_>>(), [ip(EGRESS)]);
@@ -117,23 +116,22 @@ fn a_one_way_flow_from_before_the_claim_is_steered_once_it_is_forgotten() {
     let busiest = usage[&ip(EGRESS)].busiest.unwrap();
     assert_eq!(busiest, (17, SocketAddr::new(ip(SERVER), 514), 1));
 
-    let unused: BTreeSet<IpAddr> = [ip("203.0.113.99")].into();
-    assert_eq!(conntrack::forget_addresses(&settings, &unused).unwrap(), 0);
-    assert_eq!(conntrack::forget_addresses(&settings, &[ip(EGRESS)].into()).unwrap(), 1);
+    assert_eq!(conntrack::forget_all(&settings).unwrap(), 1);
     assert!(conntrack::usage(&settings).unwrap().is_empty());
 }
 
 #[test]
 fn the_probe_sees_a_pods_connection_reach_the_hook() {
     let nodes = Nodes::new();
-    let settings = Settings::default();
+    let settings = HostSettings::default();
     let _listener = listen(&nodes);
     let _inside = nodes.director.enter();
-    NftSteering::new(settings.clone(), 1450).apply(&programme()).unwrap();
-    let quiet = probe::run(&settings, &programme(), Duration::from_millis(300)).unwrap();
-    assert_eq!(quiet, Verdict::NoTraffic);
-    let verdict = while_connecting(&nodes, &settings);
-    assert_eq!(verdict, Verdict::Passed);
+    let mut steering = NftSteering::new(settings, 1450);
+    steering.apply(&config()).unwrap();
+    let quiet = probe::run(&*steering.counters(), &config(), Duration::from_millis(300)).unwrap();
+    assert_eq!(quiet, ProbeResult::NoTraffic);
+    let verdict = while_connecting(&nodes, &mut steering);
+    assert_eq!(verdict, ProbeResult::Passed);
 }
 
 /// What eBPF host routing does, by other means: what comes from the pod's device goes out of the
@@ -141,7 +139,7 @@ fn the_probe_sees_a_pods_connection_reach_the_hook() {
 #[test]
 fn the_probe_sees_that_a_cni_forwards_past_the_hooks() {
     let nodes = Nodes::new();
-    let settings = Settings::default();
+    let settings = HostSettings::default();
     let _listener = listen(&nodes);
     nodes.director.nft(
         "table netdev cni {
@@ -152,9 +150,10 @@ fn the_probe_sees_that_a_cni_forwards_past_the_hooks() {
         }",
     );
     let _inside = nodes.director.enter();
-    NftSteering::new(settings.clone(), 1450).apply(&programme()).unwrap();
-    match while_connecting(&nodes, &settings) {
-        Verdict::Bypassed { evidence } => assert!(evidence.contains(POD), "{evidence}"),
+    let mut steering = NftSteering::new(settings, 1450);
+    steering.apply(&config()).unwrap();
+    match while_connecting(&nodes, &mut steering) {
+        ProbeResult::Bypassed { evidence } => assert!(evidence.contains(POD), "{evidence}"),
         other => panic!("{other:?}"),
     }
 }
@@ -165,7 +164,7 @@ fn listen(nodes: &Nodes) -> TcpListener {
 }
 
 /// Runs the probe while the pod tries five connections.
-fn while_connecting(nodes: &Nodes, settings: &Settings) -> Verdict {
+fn while_connecting(nodes: &Nodes, steering: &mut NftSteering) -> ProbeResult {
     let path = nodes.pod.path();
     std::thread::scope(|scope| {
         scope.spawn(move || {
@@ -176,6 +175,6 @@ fn while_connecting(nodes: &Nodes, settings: &Settings) -> Verdict {
                 std::thread::sleep(Duration::from_millis(20));
             }
         });
-        probe::run(settings, &programme(), Duration::from_secs(3)).unwrap()
+        probe::run(&*steering.counters(), &config(), Duration::from_secs(3)).unwrap()
     })
 }

@@ -1,6 +1,6 @@
 //! The nftables back end under the contract of `Steering`. Needs root, iproute2, nftables, ping.
 
-use egret_datapath::Settings;
+use egret_datapath::HostSettings;
 use egret_datapath::nft::NftSteering;
 use egret_ports::contract::steering::{self, Factory, Names};
 
@@ -10,11 +10,11 @@ impl Factory for Nft {
     type Steering = NftSteering;
 
     fn steering(&self, mtu: u32) -> NftSteering {
-        NftSteering::new(Settings::default(), mtu)
+        NftSteering::new(HostSettings::default(), mtu)
     }
 
     fn names(&self) -> Names {
-        let settings = Settings::default();
+        let settings = HostSettings::default();
         Names {
             device: settings.device,
             mark: settings.mark,
@@ -107,8 +107,8 @@ fn flushed_rules_are_noticed_and_put_back() {
 }
 
 #[test]
-fn an_unchanged_programme_writes_nothing() {
-    steering::an_unchanged_programme_writes_nothing(&Nft);
+fn an_unchanged_config_writes_nothing() {
+    steering::an_unchanged_config_writes_nothing(&Nft);
 }
 
 #[test]

@@ -5,10 +5,11 @@ use std::net::IpAddr;
 use std::time::{Duration, Instant};
 
 use egret_core::model::Family;
-use egret_datapath::Settings;
-use egret_datapath::host::{self, NextHop, Uplink};
-use egret_datapath::repair::{self, Change, What};
-use egret_netns::{Namespace, veth};
+use egret_datapath::HostSettings;
+use egret_datapath::host::{self, HostUplink, NextHop};
+use egret_datapath::nft::NftSteering;
+use egret_datapath::repair::{self, ChangedPart, KernelChange};
+use egret_netns::{NetworkNamespace, veth};
 use tokio::sync::mpsc::Receiver;
 
 /// A bound, not an expectation.
@@ -19,8 +20,8 @@ fn ip(text: &str) -> IpAddr {
 }
 
 /// A node whose first link has the default route; the others lead to `world` too.
-fn node(links: &[&str]) -> (Namespace, Namespace) {
-    let (ns, world) = (Namespace::new("node"), Namespace::new("world"));
+fn node(links: &[&str]) -> (NetworkNamespace, NetworkNamespace) {
+    let (ns, world) = (NetworkNamespace::new("node"), NetworkNamespace::new("world"));
     ns.sysctl("net/ipv6/conf/default/accept_dad", "0");
     for (number, link) in (1..).zip(["eth0"].iter().chain(links)) {
         veth(&ns, link, &world, &format!("peer{number}"));
@@ -30,12 +31,12 @@ fn node(links: &[&str]) -> (Namespace, Namespace) {
     (ns, world)
 }
 
-fn found(ns: &Namespace) -> Vec<Uplink> {
+fn found(ns: &NetworkNamespace) -> Vec<HostUplink> {
     let _inside = ns.enter();
-    host::uplinks(&Settings::default()).unwrap()
+    host::uplinks(&HostSettings::default()).unwrap()
 }
 
-fn hop(uplinks: &[Uplink], name: &str, family: Family) -> Option<NextHop> {
+fn hop(uplinks: &[HostUplink], name: &str, family: Family) -> Option<NextHop> {
     let uplink = uplinks.iter().find(|uplink| uplink.name == name);
     let uplink = uplink.unwrap_or_else(|| panic!("{name} is no uplink: {uplinks:?}"));
     uplink.next_hops.get(&family).copied()
@@ -98,7 +99,7 @@ fn routes_to_parts_of_the_world_name_it_where_they_agree() {
     assert_eq!(hop(&uplinks, "eth1", Family::IPv4), Some(NextHop::Partial(ip("10.0.1.1"))));
     assert_eq!(hop(&uplinks, "eth2", Family::IPv4), None);
     assert_eq!(hop(&uplinks, "eth3", Family::IPv4), None);
-    let names: Vec<bool> = uplinks.iter().map(Uplink::leads_to_the_world).collect();
+    let names: Vec<bool> = uplinks.iter().map(HostUplink::leads_to_the_world).collect();
     assert_eq!(names, [true, false, false, false]);
 }
 
@@ -129,12 +130,12 @@ fn links_of_one_family_of_single_addresses_and_down_are_what_they_are() {
     assert!(found(&ns).iter().any(|uplink| uplink.name == "single" && uplink.is_primary()));
 }
 
-fn drain(changes: &mut Receiver<Change>) -> Vec<What> {
+fn drain(changes: &mut Receiver<KernelChange>) -> Vec<ChangedPart> {
     std::iter::from_fn(|| changes.try_recv().ok()).map(|change| change.what).collect()
 }
 
 /// What is noticed until a mark that comes behind everything: our rule's removal.
-fn noticed(ns: &Namespace, changes: &mut Receiver<Change>, line: &str) -> usize {
+fn noticed(ns: &NetworkNamespace, changes: &mut Receiver<KernelChange>, line: &str) -> usize {
     drain(changes);
     ns.run(line);
     ns.run("ip rule add fwmark 0x1000/0x1000 table 5480 priority 490 protocol kernel");
@@ -143,8 +144,8 @@ fn noticed(ns: &Namespace, changes: &mut Receiver<Change>, line: &str) -> usize 
     let mut uplinks = 0;
     while Instant::now() < end {
         match changes.try_recv().map(|change| change.what) {
-            Ok(What::Uplinks) => uplinks += 1,
-            Ok(What::RuleRemoved(_)) => return uplinks,
+            Ok(ChangedPart::Uplinks) => uplinks += 1,
+            Ok(ChangedPart::RuleRemoved(_)) => return uplinks,
             Ok(_) => {}
             Err(_) => std::thread::sleep(Duration::from_millis(1)),
         }
@@ -157,7 +158,8 @@ fn what_changes_a_way_out_is_noticed_and_what_does_not_is_not() {
     let (ns, world) = node(&["eth1"]);
     ns.run("ip addr add 10.0.1.20/24 dev eth1");
     let inside = ns.enter();
-    let mut changes = repair::watch(&Settings::default()).unwrap();
+    let settings = HostSettings::default();
+    let mut changes = repair::watch(&settings, &NftSteering::new(settings.clone(), 1450)).unwrap();
     drop(inside);
     let mut count = |line: &str| noticed(&ns, &mut changes, line);
     for line in [

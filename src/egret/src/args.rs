@@ -4,6 +4,7 @@
 mod daemon;
 #[cfg(feature = "plugin")]
 mod people;
+mod store;
 
 use std::path::PathBuf;
 
@@ -13,6 +14,7 @@ use clap::{Args as ClapArgs, Parser, Subcommand};
 pub(crate) use daemon::*;
 #[cfg(feature = "plugin")]
 pub(crate) use people::*;
+pub(crate) use store::*;
 
 use crate::features;
 
@@ -92,46 +94,6 @@ impl Command {
         let is_cni = false;
         is_cni
     }
-}
-
-/// Where the objects are: the Kubernetes API by default.
-#[cfg(any(feature = "node", feature = "controller", feature = "plugin"))]
-#[derive(Clone, Debug, ClapArgs)]
-#[command(next_help_heading = "Store")]
-pub(crate) struct StoreArgs {
-    /// A directory of manifests (made by `egret init`) instead of Kubernetes.
-    #[arg(long, value_name = "DIR", env = "EGRET_MANIFESTS")]
-    pub(crate) manifests: Option<PathBuf>,
-    #[cfg(feature = "kubernetes")]
-    #[command(flatten)]
-    pub(crate) kubernetes: KubernetesArgs,
-}
-
-#[cfg(all(
-    feature = "kubernetes",
-    any(feature = "node", feature = "controller", feature = "plugin")
-))]
-#[derive(Clone, Debug, ClapArgs)]
-#[command(next_help_heading = "Store")]
-pub(crate) struct KubernetesArgs {
-    /// How to reach the API server. Default: as a pod of the cluster, else the environment variable
-    /// KUBECONFIG, else ~/.kube/config.
-    #[arg(long, value_name = "FILE", conflicts_with = "manifests")]
-    pub(crate) kubeconfig: Option<PathBuf>,
-    /// The context of the kubeconfig.
-    #[arg(long, value_name = "NAME", conflicts_with = "manifests")]
-    pub(crate) context: Option<String>,
-    /// The namespace that Egret is installed in.
-    #[arg(long, value_name = "NAME", env = "EGRET_NAMESPACE", default_value = "egret-system")]
-    pub(crate) system_namespace: String,
-}
-
-/// A directory store.
-#[derive(Clone, Debug, ClapArgs)]
-pub(crate) struct DirectoryArgs {
-    /// Directory of manifests that is the cluster's store.
-    #[arg(long, value_name = "DIR", env = "EGRET_MANIFESTS")]
-    pub(crate) manifests: PathBuf,
 }
 
 #[derive(Debug, ClapArgs)]

@@ -1,71 +1,28 @@
-//! The clouds of this build. The flags are there in every build, so that a manifest that names them
-//! is understood; without the feature no pool of that cloud is served.
+//! The clouds of this build.
 
-use clap::Args;
-use egret_core::model::{BadDuration, Millis};
+use std::sync::Arc;
 
+use egret_controller::CloudSet;
+use egret_ports::error::PortError;
+use egret_ports::provider::Cloud;
+use egret_runtime::prometheus_client::registry::Registry;
+
+mod args;
 #[cfg(feature = "aws")]
 mod aws;
 
-/// How clouds are reached.
-#[derive(Clone, Debug, Args)]
-#[command(next_help_heading = "AWS")]
-pub(crate) struct CloudArgs {
-    /// The region, such as eu-central-1. Default: AWS_REGION, the profile, the instance's own.
-    #[arg(long, value_name = "NAME")]
-    pub(crate) aws_region: Option<String>,
-    /// EC2's endpoint, such as that of a VPC endpoint. Default: the region's.
-    #[arg(long, value_name = "URL")]
-    pub(crate) aws_endpoint: Option<String>,
-    /// A network interface with all of these tags is Egret's own; without one a gateway's primary
-    /// interface is used. May be repeated.
-    #[arg(
-        long = "aws-interface-tag",
-        value_name = "KEY=VALUE",
-        value_parser = tag,
-        default_value = "egret.dev/gateway=true"
-    )]
-    pub(crate) aws_interface_tags: Vec<(String, String)>,
-    /// Use interfaces that the VPC CNI manages all the same: where it runs but hands out no address.
-    #[arg(long)]
-    pub(crate) aws_allow_managed_interfaces: bool,
-    /// The most calls to EC2 in a second, in the long run: above 0.
-    #[arg(long, value_name = "NUMBER", default_value_t = 20.0, value_parser = rate)]
-    pub(crate) aws_max_calls_per_second: f64,
-    /// How long one attempt of a call to EC2 may take; a call has three, and three times as long.
-    #[arg(long, value_name = "DURATION", default_value = "10s", value_parser = timeout)]
-    pub(crate) aws_call_timeout: Millis,
-}
+pub(crate) use args::CloudArgs;
 
-fn tag(text: &str) -> Result<(String, String), String> {
-    match text.split_once('=') {
-        Some((key, value)) if !key.is_empty() => Ok((key.to_owned(), value.to_owned())),
-        _ => Err("write KEY=VALUE, such as egret.dev/gateway=true".to_owned()),
-    }
-}
+/// A cloud as the flags say; what it counts is in the registry.
+type Connect = fn(&CloudArgs, &mut Registry) -> Arc<dyn Cloud>;
 
-fn rate(text: &str) -> Result<f64, String> {
-    match text.parse::<f64>() {
-        Ok(rate) if rate.is_finite() && rate > 0.0 => Ok(rate),
-        _ => Err("use a number above 0, such as 20".to_owned()),
-    }
-}
+/// How each cloud of this build is connected to: a line for each provider.
+const CONNECT: &[Connect] = &[
+    #[cfg(feature = "aws")]
+    aws::connect,
+];
 
-fn timeout(text: &str) -> Result<Millis, String> {
-    let length: Millis = text.parse().map_err(|error: BadDuration| error.to_string())?;
-    if (1_000..=60_000).contains(&length.0) {
-        Ok(length)
-    } else {
-        Err("use a length from 1s to 1m".to_owned())
-    }
-}
-
-#[cfg(not(feature = "aws"))]
-impl CloudArgs {
-    pub(crate) fn connect(
-        &self,
-        _: &mut egret_runtime::prometheus_client::registry::Registry,
-    ) -> Option<std::sync::Arc<egret_controller::NoCloud>> {
-        None
-    }
+/// The clouds of this build, as the flags say; what they count is in `registry`.
+pub(crate) fn connect(args: &CloudArgs, registry: &mut Registry) -> Result<CloudSet, PortError> {
+    CloudSet::new(CONNECT.iter().map(|connect| connect(args, registry)))
 }

@@ -121,13 +121,18 @@ fn sentence(missing: Vec<&Feature>) -> Option<String> {
 
 #[cfg(test)]
 mod tests {
+    use std::collections::BTreeSet;
+
     use clap::{CommandFactory as _, Parser as _};
 
     use super::*;
     use crate::args::Args;
 
-    /// What is said of a command line that does not parse.
-    fn said(line: &str) -> Option<String> {
+    /// The commands that need no feature.
+    const ALWAYS: [&str; 2] = ["init", "check"];
+
+    /// What is answered to a command line that does not parse.
+    fn answer(line: &str) -> Option<String> {
         let error = Args::try_parse_from(line.split(' ')).unwrap_err();
         unbuilt(&error)
     }
@@ -136,10 +141,10 @@ mod tests {
     fn what_is_not_built_is_named_with_the_remedy() {
         for feature in FEATURES.iter().filter(|feature| !feature.built) {
             for command in feature.commands {
-                let said = said(&format!("egret {command} --any thing")).unwrap();
-                assert!(said.contains(feature.what), "{said}");
-                let (_, remedy) = said.split_once("build it with --features ").unwrap();
-                assert!(remedy.split(',').any(|name| name == feature.name), "{said}");
+                let answer = answer(&format!("egret {command} --any thing")).unwrap();
+                assert!(answer.contains(feature.what), "{answer}");
+                let (_, remedy) = answer.split_once("build it with --features ").unwrap();
+                assert!(remedy.split(',').any(|name| name == feature.name), "{answer}");
             }
         }
         if cfg!(all(feature = "plugin", not(feature = "kubernetes"))) {
@@ -147,26 +152,60 @@ mod tests {
                 "this egret was built without Kubernetes: build it with --features kubernetes";
             for line in ["egret status --kubeconfig a", "egret status --kubeconfig=a", "egret crds"]
             {
-                assert_eq!(said(line).as_deref(), Some(sentence), "{line}");
+                assert_eq!(answer(line).as_deref(), Some(sentence), "{line}");
             }
         }
     }
 
     #[test]
     fn what_is_misspelt_stays_so() {
-        assert_eq!(said("egret initt"), None);
-        assert_eq!(said("egret init --manifest a"), None);
+        assert_eq!(answer("egret initt"), None);
+        assert_eq!(answer("egret init --manifest a"), None);
     }
 
-    /// Each command is there exactly where the features that it needs are.
+    /// Each command is there exactly where the features that it needs are; a new one is either
+    /// listed with them or needs none.
     #[test]
     fn commands_are_those_of_the_features() {
         let command = Args::command();
+        let listed = FEATURES.iter().flat_map(|feature| feature.commands);
+        let listed: BTreeSet<&str> = listed.chain(&ALWAYS).copied().collect();
+        for found in command.get_subcommands() {
+            assert!(listed.contains(found.get_name()), "{} is in no feature", found.get_name());
+        }
+        for name in ALWAYS {
+            assert!(command.find_subcommand(name).is_some(), "{name}");
+        }
         for name in FEATURES.iter().flat_map(|feature| feature.commands) {
             let mut needed = FEATURES.iter().filter(|feature| feature.commands.contains(name));
             let there = command.get_subcommands().any(|found| found.get_name() == *name);
             assert_eq!(there, needed.all(|feature| feature.built), "{name}");
         }
+    }
+
+    #[cfg(all(
+        feature = "kubernetes",
+        any(feature = "node", feature = "controller", feature = "plugin")
+    ))]
+    #[test]
+    fn flags_are_those_of_the_features() {
+        use clap::Args as _;
+
+        let command = crate::args::KubernetesArgs::augment_args(clap::Command::new("any"));
+        let found = command.get_arguments().filter_map(|argument| argument.get_long());
+        let found: BTreeSet<String> = found.map(|name| format!("--{name}")).collect();
+        let kubernetes = FEATURES.iter().filter(|feature| feature.name == "kubernetes");
+        let listed = kubernetes.flat_map(|feature| feature.flags);
+        assert_eq!(found, listed.map(|flag| (*flag).to_owned()).collect());
+    }
+
+    #[test]
+    fn features_are_those_of_the_manifest() {
+        let (_, section) = include_str!("../Cargo.toml").split_once("[features]\n").unwrap();
+        let (section, _) = section.split_once("\n[").unwrap();
+        let names = section.lines().filter_map(|line| line.split_once(" = ")).map(|(name, _)| name);
+        let names: BTreeSet<&str> = names.filter(|name| *name != "default").collect();
+        assert_eq!(names, FEATURES.iter().map(|feature| feature.name).collect());
     }
 
     #[test]

@@ -9,6 +9,7 @@ mod args;
 #[cfg(feature = "controller")]
 mod cloud;
 mod commands;
+mod error;
 mod features;
 #[cfg(feature = "plugin")]
 mod table;
@@ -18,11 +19,7 @@ use std::process::ExitCode;
 use clap::Parser;
 
 use crate::args::Args;
-
-/// The mistake is in what the person wrote.
-#[derive(Debug, thiserror::Error)]
-#[error("{0}")]
-pub(crate) struct Usage(pub(crate) String);
+use crate::error::{UsageError, with_causes};
 
 fn main() -> ExitCode {
     // Before anything else: a CNI plugin has no arguments, and must not end by a signal.
@@ -33,7 +30,7 @@ fn main() -> ExitCode {
     let args = match Args::try_parse() {
         Ok(args) => args,
         Err(error) => match features::unbuilt(&error) {
-            Some(text) => return ended(Err(Usage(text).into())),
+            Some(text) => return ended(Err(UsageError(text).into())),
             None => error.exit(),
         },
     };
@@ -48,8 +45,8 @@ fn ended(result: anyhow::Result<()>) -> ExitCode {
     match result {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
-            eprintln!("egret: {error:#}");
-            ExitCode::from(if error.is::<Usage>() { 2 } else { 1 })
+            eprintln!("egret: {}", with_causes(&error));
+            ExitCode::from(if error.is::<UsageError>() { 2 } else { 1 })
         }
     }
 }

@@ -9,9 +9,9 @@ use chacha20poly1305::{Tag, XNonce};
 use egret_core::model::NodeName;
 
 use crate::discard::Discard;
-use crate::header::{HEADER, Header, Incarnation, Kind, OVERHEAD, SenderId, TAG};
+use crate::header::{DatagramKind, HEADER, Header, Incarnation, OVERHEAD, SenderId, TAG};
 use crate::keys::PairKeys;
-use crate::known::Peer;
+use crate::peer::Peer;
 use crate::window::Window;
 
 /// Messages kept for a peer that may refuse them.
@@ -35,13 +35,13 @@ pub(crate) struct Channel {
     mine: Incarnation,
     sent: u64,
     theirs: Option<(Incarnation, Window)>,
-    kept: VecDeque<Kept>,
+    kept: VecDeque<KeptChannel>,
     hellos: Limit,
     unanswered: u32,
     preferred: Option<IpAddr>,
 }
 
-struct Kept {
+struct KeptChannel {
     counter: u64,
     at: Instant,
     message: Vec<u8>,
@@ -83,7 +83,7 @@ impl Channel {
     /// Seals a message into `out`, which is overwritten. False where the counter is used up.
     pub(crate) fn seal(&mut self, message: &[u8], now: Instant, out: &mut Vec<u8>) -> bool {
         let echo = self.theirs.as_ref().map_or(Incarnation::UNKNOWN, |(theirs, _)| *theirs);
-        let sealed = self.write(Kind::Message, echo, message, out);
+        let sealed = self.write(DatagramKind::Message, echo, message, out);
         if sealed {
             self.keep(message, now);
         }
@@ -93,12 +93,12 @@ impl Channel {
     /// Seals a message again that the peer has refused.
     pub(crate) fn seal_again(&mut self, message: &[u8], out: &mut Vec<u8>) -> bool {
         let echo = self.theirs.as_ref().map_or(Incarnation::UNKNOWN, |(theirs, _)| *theirs);
-        self.write(Kind::Message, echo, message, out)
+        self.write(DatagramKind::Message, echo, message, out)
     }
 
     /// Seals the answer to a message that was refused.
     pub(crate) fn hello(&mut self, refused: &Header, out: &mut Vec<u8>) -> bool {
-        self.write(Kind::Hello, refused.incarnation, &refused.counter.to_be_bytes(), out)
+        self.write(DatagramKind::Hello, refused.incarnation, &refused.counter.to_be_bytes(), out)
     }
 
     /// Verifies and decrypts in place; the plain bytes are `datagram[HEADER..len - TAG]`.
@@ -120,9 +120,9 @@ impl Channel {
         }
         if header.echo != self.mine {
             return match header.kind {
-                Kind::Hello => Err(Discard::StaleHello),
-                Kind::Message if self.hellos.allow(now) => Ok(Verified::Refused),
-                Kind::Message => Err(Discard::HelloLimit),
+                DatagramKind::Hello => Err(Discard::StaleHello),
+                DatagramKind::Message if self.hellos.allow(now) => Ok(Verified::Refused),
+                DatagramKind::Message => Err(Discard::HelloLimit),
             };
         }
         match &mut self.theirs {
@@ -137,8 +137,8 @@ impl Channel {
         }
         self.unanswered = 0;
         Ok(match header.kind {
-            Kind::Message => Verified::Message,
-            Kind::Hello => Verified::Met(self.refused(body, now)),
+            DatagramKind::Message => Verified::Message,
+            DatagramKind::Hello => Verified::Met(self.refused(body, now)),
         })
     }
 
@@ -157,13 +157,19 @@ impl Channel {
     }
 
     /// A verified datagram of the peer's present life came from `source`.
-    pub(crate) fn heard_from(&mut self, source: IpAddr) {
+    pub(crate) fn received_from(&mut self, source: IpAddr) {
         if self.peer.endpoints.contains(&source) {
             self.preferred = Some(source);
         }
     }
 
-    fn write(&mut self, kind: Kind, echo: Incarnation, plain: &[u8], out: &mut Vec<u8>) -> bool {
+    fn write(
+        &mut self,
+        kind: DatagramKind,
+        echo: Incarnation,
+        plain: &[u8],
+        out: &mut Vec<u8>,
+    ) -> bool {
         let Some(counter) = self.sent.checked_add(1) else { return false };
         self.sent = counter;
         let header = Header { kind, sender: self.my_id, incarnation: self.mine, counter, echo };
@@ -190,7 +196,7 @@ impl Channel {
             buffer.clear();
         }
         buffer.extend(message);
-        self.kept.push_back(Kept { counter: self.sent, at: now, message: buffer });
+        self.kept.push_back(KeptChannel { counter: self.sent, at: now, message: buffer });
     }
 
     /// The kept message that a hello names, once.

@@ -11,7 +11,7 @@ use crate::discard::Discard;
 use crate::header::{HEADER, Header, MAX_MESSAGE, SenderId, TAG};
 use crate::identity::Identity;
 use crate::keys;
-use crate::known::Peer;
+use crate::peer::Peer;
 
 /// Seals and opens the datagrams of one node. No I/O but the random salt of a new channel; time is
 /// passed in.
@@ -32,7 +32,7 @@ impl std::fmt::Debug for Channels {
 
 /// A peer that cannot be taken up.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-pub enum Refusal {
+pub enum PeerRefusal {
     /// Its public key is one that no key pair has.
     #[error("EgressNode {0}: publicKey is not a usable X25519 key; remove peer.key on that node")]
     WeakKey(NodeName),
@@ -99,7 +99,11 @@ impl Channels {
     /// makes all anew. One X25519 per new peer (some 50 µs), none per datagram.
     ///
     /// Returns the peers that could not be taken up.
-    pub fn set_peers(&mut self, cluster: &str, peers: &BTreeMap<NodeName, Peer>) -> Vec<Refusal> {
+    pub fn set_peers(
+        &mut self,
+        cluster: &str,
+        peers: &BTreeMap<NodeName, Peer>,
+    ) -> Vec<PeerRefusal> {
         let mut old = std::mem::take(&mut self.channels);
         let mut old_names = std::mem::take(&mut self.by_name);
         if self.cluster != cluster {
@@ -132,16 +136,16 @@ impl Channels {
         refused
     }
 
-    fn channel(&mut self, name: &NodeName, peer: &Peer) -> Result<Channel, Refusal> {
+    fn channel(&mut self, name: &NodeName, peer: &Peer) -> Result<Channel, PeerRefusal> {
         let cluster = self.cluster.as_str();
         let (secret, me) = (&self.identity.secret, &self.me);
         let keys = keys::derive(secret, cluster, me, name, &peer.public_key)
-            .ok_or_else(|| Refusal::WeakKey(name.clone()))?;
+            .ok_or_else(|| PeerRefusal::WeakKey(name.clone()))?;
         let my_id = keys::sender_id(cluster, me, &self.identity.public_key());
         let mine = self
             .identity
             .incarnate()
-            .map_err(|error| Refusal::NoRandom(name.clone(), error.to_string()))?;
+            .map_err(|error| PeerRefusal::NoRandom(name.clone(), error.to_string()))?;
         Ok(Channel::new(name.clone(), peer.clone(), keys, my_id, mine))
     }
 
@@ -186,13 +190,13 @@ impl Channels {
         let verified = channel.open(&header, datagram, now)?;
         let (sealed, counted) = match verified {
             Verified::Message => {
-                channel.heard_from(source);
+                channel.received_from(source);
                 let end = datagram.len() - TAG;
                 return Ok(Opened::Message(&channel.name, &datagram[HEADER..end]));
             }
             Verified::Met(None) => return Ok(Opened::Nothing),
             Verified::Met(Some(message)) => {
-                channel.heard_from(source);
+                channel.received_from(source);
                 (channel.seal_again(&message, &mut self.out), None)
             }
             Verified::Refused => (channel.hello(&header, &mut self.out), Some(Discard::NotMet)),

@@ -14,12 +14,12 @@ use rustix::io::Errno;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
-use crate::channels::{Channels, Opened, Refusal, SealError};
+use crate::channels::{Channels, Opened, PeerRefusal, SealError};
 use crate::discard::{Discard, Discarded};
 use crate::header::{MAX_DATAGRAM, MAX_MESSAGE};
-use crate::heard::Heard;
 use crate::identity::Identity;
-use crate::known::Peer;
+use crate::last_received::LastReceived;
+use crate::peer::Peer;
 use crate::socket::Bound;
 
 /// A datagram that has waited this long to be read is dropped unread. A candidate's round lasts
@@ -69,7 +69,7 @@ pub enum SendError {
 
 /// What ended a wait.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Event<M> {
+pub enum WaitOutcome<M> {
     /// A message of a peer.
     Message {
         /// Who sent it.
@@ -89,7 +89,7 @@ pub enum Event<M> {
 pub struct Waker(Arc<OwnedFd>);
 
 impl Waker {
-    /// Makes the present or next [`Endpoint::recv`] return [`Event::Woken`]. Never blocks.
+    /// Makes the present or next [`Endpoint::recv`] return [`WaitOutcome::Woken`]. Never blocks.
     pub fn wake(&self) {
         // Fails only when the counter is full, and then the waiter is awake anyway.
         let _ = rustix::io::write(&*self.0, &1u64.to_ne_bytes());
@@ -102,7 +102,7 @@ pub struct Endpoint {
     sockets: Vec<Bound>,
     wakes: Arc<OwnedFd>,
     discarded: Discarded,
-    heard: Heard,
+    last_received: LastReceived,
     incoming: [u8; MAX_DATAGRAM + 1],
     outgoing: [u8; MAX_MESSAGE],
     /// The socket to read next: a flood on one must not starve the others.
@@ -146,7 +146,7 @@ impl Endpoint {
             sockets,
             wakes: Arc::new(wakes),
             discarded: Discarded::default(),
-            heard: Heard::default(),
+            last_received: LastReceived::default(),
             incoming: [0; MAX_DATAGRAM + 1],
             outgoing: [0; MAX_MESSAGE],
             turn: 0,
@@ -168,7 +168,11 @@ impl Endpoint {
     }
 
     /// See [`Channels::set_peers`].
-    pub fn set_peers(&mut self, cluster: &str, peers: &BTreeMap<NodeName, Peer>) -> Vec<Refusal> {
+    pub fn set_peers(
+        &mut self,
+        cluster: &str,
+        peers: &BTreeMap<NodeName, Peer>,
+    ) -> Vec<PeerRefusal> {
         self.channels.set_peers(cluster, peers)
     }
 
@@ -186,8 +190,8 @@ impl Endpoint {
 
     /// When each peer was last heard.
     #[must_use]
-    pub fn heard(&self) -> Heard {
-        self.heard.clone()
+    pub fn last_received(&self) -> LastReceived {
+        self.last_received.clone()
     }
 
     /// Encodes, seals and sends one datagram. Never blocks: a full socket buffer is an error, which
@@ -222,25 +226,25 @@ impl Endpoint {
     ///
     /// # Errors
     /// Where the kernel cannot wait.
-    pub fn recv<M: DeserializeOwned>(&mut self, timeout: Duration) -> io::Result<Event<M>> {
+    pub fn recv<M: DeserializeOwned>(&mut self, timeout: Duration) -> io::Result<WaitOutcome<M>> {
         let deadline = Instant::now() + timeout;
         loop {
             let left = deadline.saturating_duration_since(Instant::now());
             let (woken, readable) = self.wait(left)?;
             if woken {
-                return Ok(Event::Woken);
+                return Ok(WaitOutcome::Woken);
             }
             let Some(socket) = readable else {
                 if left.is_zero() {
-                    return Ok(Event::Timeout);
+                    return Ok(WaitOutcome::Timeout);
                 }
                 continue;
             };
             if let Some((from, message)) = self.take(socket) {
-                return Ok(Event::Message { from, message });
+                return Ok(WaitOutcome::Message { from, message });
             }
             if Instant::now() >= deadline {
-                return Ok(Event::Timeout);
+                return Ok(WaitOutcome::Timeout);
             }
         }
     }
@@ -284,7 +288,7 @@ impl Endpoint {
         let (to, reply) = match self.channels.open(datagram, source, Instant::now()) {
             Ok(Opened::Message(from, bytes)) => match postcard::from_bytes(bytes) {
                 Ok(message) => {
-                    self.heard.note(from);
+                    self.last_received.note(from);
                     return Some((from.clone(), message));
                 }
                 Err(_) => {

@@ -51,7 +51,7 @@ impl Incarnation {
 
 /// What a datagram is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Kind {
+pub(crate) enum DatagramKind {
     /// Carries a message of the layer above.
     Message = 0,
     /// Refuses a message whose echo was wrong, and tells the right one.
@@ -61,7 +61,7 @@ pub(crate) enum Kind {
 /// The parsed header.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Header {
-    pub(crate) kind: Kind,
+    pub(crate) kind: DatagramKind,
     pub(crate) sender: SenderId,
     pub(crate) incarnation: Incarnation,
     pub(crate) counter: u64,
@@ -90,8 +90,8 @@ impl Header {
             return Err(Discard::Version);
         }
         let kind = match datagram[1] {
-            0 => Kind::Message,
-            1 => Kind::Hello,
+            0 => DatagramKind::Message,
+            1 => DatagramKind::Hello,
             _ => return Err(Discard::Kind),
         };
         Ok(Self {
@@ -128,7 +128,7 @@ mod tests {
     #[test]
     fn header_survives_encoding_and_orders_incarnations_by_session() {
         let header = Header {
-            kind: Kind::Hello,
+            kind: DatagramKind::Hello,
             sender: [7; 16],
             incarnation: Incarnation::new(9, [1; 8]),
             counter: 0x0102_0304_0506_0708,

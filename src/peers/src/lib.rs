@@ -2,7 +2,7 @@
 //!
 //! # State
 //! On disk, in the agent's state directory (mode 0600, survives a boot): the node's X25519 key
-//! pair and its greatest session number ([`Identity`]), and the last known peers ([`KnownPeers`]).
+//! pair and its greatest session number ([`Identity`]).
 //! In memory, per peer: two keys, a counter, a replay window. One thread owns an [`Endpoint`];
 //! [`Waker`] and [`Discarded`] may be used from others.
 //!
@@ -42,21 +42,21 @@ mod discard;
 mod endpoint;
 mod file;
 mod header;
-mod heard;
 mod identity;
 mod keys;
-mod known;
+mod last_received;
+mod peer;
 mod socket;
 mod window;
 
-pub use channels::{Channels, Opened, Refusal, SealError};
+pub use channels::{Channels, Opened, PeerRefusal, SealError};
 pub use discard::{Discard, Discarded};
-pub use endpoint::{BindError, Endpoint, Event, SendError, Waker};
+pub use endpoint::{BindError, Endpoint, SendError, WaitOutcome, Waker};
 pub use file::StateError;
 pub use header::{MAX_DATAGRAM, MAX_MESSAGE, OVERHEAD};
-pub use heard::Heard;
 pub use identity::Identity;
-pub use known::{KnownPeers, Peer};
+pub use last_received::LastReceived;
+pub use peer::Peer;
 
 #[cfg(test)]
 mod tests;

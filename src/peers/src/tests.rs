@@ -1,6 +1,7 @@
 //! Two or three nodes as values: datagrams are handed over, lost, kept and altered by hand.
 
 mod attacks;
+mod golden;
 mod meeting;
 mod sockets;
 

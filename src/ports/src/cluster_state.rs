@@ -1,13 +1,10 @@
 //! The store of Egret's objects: a directory of manifests or the Kubernetes API.
 
 use std::future::Future;
-use std::net::IpAddr;
 use std::sync::Arc;
 
-use egret_core::model::{
-    AddressPlan, AddressStatus, ClaimRef, ClaimStatus, Cluster, EgressNodeSpec, EgressNodeStatus,
-    NodeName, PoolName, PoolStatus, Snapshot, Timestamp, Version,
-};
+pub use egret_core::model::Write;
+use egret_core::model::{ObjectRef, ResourceVersion, Snapshot, Timestamp};
 use tokio::sync::watch;
 
 use crate::error::PortError;
@@ -37,7 +34,10 @@ pub trait ClusterState: Send + Sync + 'static {
     fn read_consistent(&self) -> impl Future<Output = Result<Arc<Snapshot>, PortError>> + Send;
 
     /// One write; returns the version now stored.
-    fn write(&self, write: Write) -> impl Future<Output = Result<Version, PortError>> + Send;
+    fn write(
+        &self,
+        write: Write,
+    ) -> impl Future<Output = Result<ResourceVersion, PortError>> + Send;
 
     /// Draws `count` numbers from the cluster's fence counter by compare-and-swap and returns the
     /// first: the caller owns `first .. first + count`. Numbers never repeat, not even when
@@ -60,101 +60,11 @@ pub trait ClusterState: Send + Sync + 'static {
     fn event(&self, event: Event) -> impl Future<Output = Result<(), PortError>> + Send;
 }
 
-/// One write, of one object.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Write {
-    /// The plan of an address (leader, or a person's command while no leader is there).
-    AddressPlan {
-        /// Which.
-        address: IpAddr,
-        /// The version that the decision was made from; `None` to create.
-        expect: Option<Version>,
-        /// The new plan.
-        plan: AddressPlan,
-    },
-    /// The status of an address (its holder or the leader). Conflicts by version too;
-    /// `ErrorClass::NotFound` where there is no such address.
-    AddressStatus {
-        /// Which.
-        address: IpAddr,
-        /// The version read.
-        expect: Option<Version>,
-        /// The new status.
-        status: AddressStatus,
-    },
-    /// Removes an address that is free; success where it is gone already.
-    DeleteAddress {
-        /// Which.
-        address: IpAddr,
-        /// The version read.
-        expect: Option<Version>,
-    },
-    /// Blocks and drain of a node. Creates the object where `expect` is `None`.
-    NodeSpec {
-        /// Which.
-        node: NodeName,
-        /// The version read.
-        expect: Option<Version>,
-        /// The new spec.
-        spec: EgressNodeSpec,
-    },
-    /// Removes an `EgressNode` that has no block; success where it is gone already.
-    DeleteNode {
-        /// Which.
-        node: NodeName,
-        /// The version read.
-        expect: Option<Version>,
-    },
-    /// Takes the startup taint off a Node; success where it has none. `ErrorClass::Invalid` in a
-    /// store whose Nodes are files of people.
-    AdmitPods {
-        /// Which.
-        node: NodeName,
-    },
-    /// What an agent says of itself. Creates the object where it is missing; never conflicts with
-    /// a `NodeSpec` write of another (a subresource).
-    NodeStatus {
-        /// Which.
-        node: NodeName,
-        /// The new status.
-        status: EgressNodeStatus,
-    },
-    /// The cluster object.
-    Cluster {
-        /// The version read; `None` to create.
-        expect: Option<Version>,
-        /// The new content.
-        cluster: Cluster,
-    },
-    /// Pauses a pool or lets it go on (`spec.paused`). `ErrorClass::Invalid` in a store whose pools
-    /// are files of people.
-    PoolPaused {
-        /// Which.
-        pool: PoolName,
-        /// Whether it is paused.
-        paused: bool,
-    },
-    /// A pool's status; `ErrorClass::NotFound` where there is no such pool.
-    PoolStatus {
-        /// Which.
-        pool: PoolName,
-        /// The new status.
-        status: PoolStatus,
-    },
-    /// A claim's status; `ErrorClass::NotFound` where there is no such claim.
-    ClaimStatus {
-        /// Which.
-        claim: ClaimRef,
-        /// The new status.
-        status: ClaimStatus,
-    },
-}
-
 /// Something that happened, for people.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Event {
-    /// What it is about, such as `StaticEgressIP payments/bank` or `EgressNode node-3`.
-    pub about: String,
+    /// What it is about.
+    pub about: ObjectRef,
     /// Warning where true, Normal where false.
     pub warning: bool,
     /// CamelCase, such as `HolderLost`.

@@ -38,14 +38,6 @@ impl ErrorClass {
             Self::Invalid => "invalid",
         }
     }
-
-    /// Whether repeating the same call can help without a change made by a person.
-    pub fn heals_by_itself(self) -> bool {
-        match self {
-            Self::Transient | Self::Throttled { .. } | Self::Conflict | Self::NotFound => true,
-            Self::Denied | Self::Quota | Self::Invalid => false,
-        }
-    }
 }
 
 /// A classified failure of a port.

@@ -3,8 +3,8 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
 
+pub use egret_core::lease::{AddressState, BootTime};
 use egret_core::model::PortRange;
-pub use egret_core::quorum::{AddressState, BootTime};
 
 use crate::error::PortError;
 

@@ -1,14 +1,20 @@
-//! `/metrics`, `/healthz` and `/readyz`: the little of HTTP/1.1 (RFC 9112) that a scraper, a kubelet
-//! and `curl` need. One request a connection, GET and HEAD, no body read.
+//! `/metrics`, `/healthz` and `/readyz` for a scraper, a kubelet and `curl`, over HTTP/1. One request a
+//! connection, GET and HEAD, no body read.
 //!
 //! Bounded: 16 connections at once, heads of 4 KiB, 5 s for all of it. More wait in the kernel.
 
-use std::io;
+use std::convert::Infallible;
 use std::sync::Arc;
 use std::time::Duration;
 
+use hyper::body::Incoming;
+use hyper::header::{ALLOW, CONTENT_TYPE, HeaderValue};
+use hyper::server::conn::http1;
+use hyper::service::service_fn;
+use hyper::{Method, Request, Response, StatusCode};
+use hyper_util::rt::TokioIo;
 use prometheus_client::registry::Registry;
-use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _};
+use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::TcpListener;
 use tokio::sync::Semaphore;
 
@@ -47,110 +53,168 @@ pub async fn serve(listener: TcpListener, registry: Arc<Registry>, health: Healt
 }
 
 async fn answer(
-    mut stream: impl AsyncRead + AsyncWrite + Unpin,
+    stream: impl AsyncRead + AsyncWrite + Unpin,
     registry: &Registry,
     health: &Health,
-) -> io::Result<()> {
-    let mut head = Vec::with_capacity(HEAD);
-    while !ended(&head) {
-        let room = HEAD - head.len();
-        if room == 0 || (&mut stream).take(room as u64).read_buf(&mut head).await? == 0 {
-            break;
-        }
-    }
-    let response = respond(&head, registry, health);
-    stream.write_all(&response).await?;
-    stream.shutdown().await
+) -> hyper::Result<()> {
+    let service = service_fn(|request: Request<Incoming>| {
+        let response = respond(request.method(), request.uri().path(), registry, health);
+        std::future::ready(Ok::<_, Infallible>(response))
+    });
+    http1::Builder::new()
+        .keep_alive(false)
+        // A client may say all that it has to say and close its side.
+        .half_close(true)
+        .max_header_size(HEAD)
+        .title_case_headers(true)
+        .auto_date_header(false)
+        .serve_connection(TokioIo::new(stream), service)
+        .await
 }
 
-fn ended(head: &[u8]) -> bool {
-    head.windows(4).any(|end| end == b"\r\n\r\n")
-}
-
-/// The whole response to a request's head.
-fn respond(head: &[u8], registry: &Registry, health: &Health) -> Vec<u8> {
-    let line = head.split(|byte| *byte == b'\r').next().unwrap_or_default();
-    let line = std::str::from_utf8(line).unwrap_or_default();
-    let mut words = line.split(' ');
-    let (method, target) = (words.next(), words.next());
-    let whole = ended(head) && words.next().is_some_and(|v| v.starts_with("HTTP/1"));
-    let path = target.unwrap_or_default().split('?').next().unwrap_or_default();
+fn respond(method: &Method, path: &str, registry: &Registry, health: &Health) -> Response<String> {
     let (status, kind, body) = match (method, path) {
-        _ if !whole => ("400 Bad Request", PLAIN, "not a GET request of HTTP/1.1\n".into()),
-        (Some("GET" | "HEAD"), "/metrics") => metrics(registry),
-        (Some("GET" | "HEAD"), "/healthz") => checked(health.dead()),
-        (Some("GET" | "HEAD"), "/readyz") => checked(health.unready()),
-        (Some("GET" | "HEAD"), _) => {
-            ("404 Not Found", PLAIN, "here are /metrics, /healthz and /readyz\n".into())
+        (&Method::GET | &Method::HEAD, "/metrics") => metrics(registry),
+        (&Method::GET | &Method::HEAD, "/healthz") => checked(health.dead()),
+        (&Method::GET | &Method::HEAD, "/readyz") => checked(health.unready()),
+        (&Method::GET | &Method::HEAD, _) => {
+            (StatusCode::NOT_FOUND, PLAIN, "here are /metrics, /healthz and /readyz\n".into())
         }
-        _ => ("405 Method Not Allowed", PLAIN, "only GET and HEAD\n".into()),
+        _ => (StatusCode::METHOD_NOT_ALLOWED, PLAIN, "only GET and HEAD\n".into()),
     };
-    let mut response = format!(
-        "HTTP/1.1 {status}\r\nContent-Type: {kind}\r\nContent-Length: {}\r\n\
-         Allow: GET, HEAD\r\nConnection: close\r\n\r\n",
-        body.len()
-    );
-    if method != Some("HEAD") {
-        response.push_str(&body);
-    }
-    response.into_bytes()
+    let mut response = Response::new(body);
+    *response.status_mut() = status;
+    response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static(kind));
+    response.headers_mut().insert(ALLOW, HeaderValue::from_static("GET, HEAD"));
+    response
 }
 
-fn metrics(registry: &Registry) -> (&'static str, &'static str, String) {
+fn metrics(registry: &Registry) -> (StatusCode, &'static str, String) {
     let mut text = String::new();
     match prometheus_client::encoding::text::encode(&mut text, registry) {
-        Ok(()) => ("200 OK", METRICS, text),
-        Err(error) => ("500 Internal Server Error", PLAIN, format!("{error}\n")),
+        Ok(()) => (StatusCode::OK, METRICS, text),
+        Err(error) => (StatusCode::INTERNAL_SERVER_ERROR, PLAIN, format!("{error}\n")),
     }
 }
 
-fn checked(problems: Vec<String>) -> (&'static str, &'static str, String) {
+fn checked(problems: Vec<String>) -> (StatusCode, &'static str, String) {
     if problems.is_empty() {
-        ("200 OK", PLAIN, "ok\n".into())
+        (StatusCode::OK, PLAIN, "ok\n".into())
     } else {
-        ("503 Service Unavailable", PLAIN, problems.join("\n") + "\n")
+        (StatusCode::SERVICE_UNAVAILABLE, PLAIN, problems.join("\n") + "\n")
     }
 }
 
 #[cfg(test)]
 mod tests {
-    use egret_netns::Namespace;
+    use egret_netns::NetworkNamespace;
+    use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _, DuplexStream};
     use tokio::net::TcpStream;
 
     use super::*;
 
-    fn status(head: &[u8]) -> String {
-        let response = respond(head, &Registry::default(), &Health::default());
-        String::from_utf8(response[9..12].to_vec()).unwrap()
+    /// A connection to a server of its own, with room for whole answers.
+    fn connect(registry: Registry, health: Health) -> DuplexStream {
+        let (client, server) = tokio::io::duplex(64 << 10);
+        tokio::spawn(async move {
+            // How a broken request ends is for the log alone.
+            let _ = answer(server, &registry, &health).await;
+        });
+        client
     }
 
-    #[test]
-    fn every_request_has_its_answer() {
-        for (head, expected) in [
+    /// All that a connection brings for these bytes.
+    async fn ask(request: &[u8], health: Health) -> String {
+        let mut client = connect(crate::metrics::registry("1"), health);
+        client.write_all(request).await.unwrap();
+        read(&mut client).await
+    }
+
+    async fn read(client: &mut (impl AsyncRead + Unpin)) -> String {
+        let mut text = String::new();
+        client.read_to_string(&mut text).await.unwrap();
+        text
+    }
+
+    /// Status, headers in the order of the alphabet, body.
+    fn parts(answer: &str) -> (&str, Vec<&str>, &str) {
+        let (head, body) = answer.split_once("\r\n\r\n").unwrap();
+        let (line, headers) = head.split_once("\r\n").unwrap();
+        let mut headers: Vec<&str> = headers.split("\r\n").collect();
+        headers.sort_unstable();
+        (line.split_once(' ').unwrap().1, headers, body)
+    }
+
+    #[tokio::test]
+    async fn every_request_has_its_answer() {
+        for (request, expected) in [
             (&b"GET /metrics HTTP/1.1\r\nHost: x\r\n\r\n"[..], "200"),
             (b"GET /healthz?x=1 HTTP/1.0\r\n\r\n", "200"),
             (b"HEAD /readyz HTTP/1.1\r\n\r\n", "200"),
             (b"GET /secrets HTTP/1.1\r\n\r\n", "404"),
+            (b"GET /metrics/ HTTP/1.1\r\n\r\n", "404"),
             (b"POST /metrics HTTP/1.1\r\n\r\n", "405"),
+            (b"POST /secrets HTTP/1.1\r\nContent-Length: 9\r\n\r\n", "405"),
+            (b"OPTIONS * HTTP/1.1\r\n\r\n", "405"),
             (b"GET /healthz HTTP/1.1\r\n\r\nGET /healthz HTTP/1.1", "200"),
-            (b"GET /metrics HTTP/1.1\r\n", "400"),
             (b"GET /metrics\r\n\r\n", "400"),
             (b"\xff\xfe\r\n\r\n", "400"),
-            (b"", "400"),
         ] {
-            assert_eq!(status(head), expected, "{:?}", String::from_utf8_lossy(head));
+            let answer = ask(request, Health::default()).await;
+            assert_eq!(&answer[9..12], expected, "{:?}", String::from_utf8_lossy(request));
         }
     }
 
-    #[test]
-    fn ready_says_what_is_missing_and_head_has_no_body() {
+    #[tokio::test]
+    async fn answers_say_what_and_how_long_they_are() {
+        let answer = ask(b"GET /metrics HTTP/1.1\r\n\r\n", Health::default()).await;
+        let (status, headers, body) = parts(&answer);
+        let length = format!("Content-Length: {}", body.len());
+        let kind = "Content-Type: application/openmetrics-text; version=1.0.0; charset=utf-8";
+        assert_eq!(status, "200 OK");
+        assert_eq!(headers, ["Allow: GET, HEAD", "Connection: close", length.as_str(), kind]);
+        assert!(body.contains("egret_build_info{version=\"1\"} 1") && body.ends_with("# EOF\n"));
+        for (request, status, body) in [
+            ("GET /healthz", "200 OK", "ok\n"),
+            ("GET /", "404 Not Found", "here are /metrics, /healthz and /readyz\n"),
+            ("PUT /metrics", "405 Method Not Allowed", "only GET and HEAD\n"),
+        ] {
+            let request = format!("{request} HTTP/1.1\r\n\r\n");
+            let answer = ask(request.as_bytes(), Health::default()).await;
+            let length = format!("Content-Length: {}", body.len());
+            let kind = "Content-Type: text/plain; charset=utf-8";
+            let headers = vec!["Allow: GET, HEAD", "Connection: close", &length, kind];
+            assert_eq!(parts(&answer), (status, headers, body));
+        }
+    }
+
+    #[tokio::test]
+    async fn ready_says_what_is_missing_and_head_has_no_body() {
         let health = Health::default();
         health.set_missing("store", Some("unreachable".into()));
-        let get = respond(b"GET /readyz HTTP/1.1\r\n\r\n", &Registry::default(), &health);
-        let text = String::from_utf8(get).unwrap();
-        assert!(text.starts_with("HTTP/1.1 503") && text.ends_with("\r\n\r\nstore: unreachable\n"));
-        let head = respond(b"HEAD /readyz HTTP/1.1\r\n\r\n", &Registry::default(), &health);
-        assert!(String::from_utf8(head).unwrap().ends_with("Connection: close\r\n\r\n"));
+        let get = ask(b"GET /readyz HTTP/1.1\r\n\r\n", health.clone()).await;
+        let (status, headers, body) = parts(&get);
+        assert_eq!((status, body), ("503 Service Unavailable", "store: unreachable\n"));
+        let head = ask(b"HEAD /readyz HTTP/1.1\r\n\r\n", health).await;
+        assert_eq!(parts(&head), (status, headers, ""));
+    }
+
+    #[tokio::test]
+    async fn one_request_is_answered_and_what_follows_is_not() {
+        let two = b"GET /healthz HTTP/1.1\r\n\r\nGET /metrics HTTP/1.1\r\n\r\n";
+        let answer = ask(two, Health::default()).await;
+        assert_eq!(parts(&answer).2, "ok\n");
+        // Nobody waits for a body that is announced.
+        let body = b"DELETE /metrics HTTP/1.1\r\nContent-Length: 1000000\r\n\r\nabc";
+        assert_eq!(parts(&ask(body, Health::default()).await).0, "405 Method Not Allowed");
+    }
+
+    #[tokio::test]
+    async fn a_client_that_has_said_all_gets_its_answer() {
+        let mut client = connect(Registry::default(), Health::default());
+        client.write_all(b"GET /healthz HTTP/1.1\r\n\r\n").await.unwrap();
+        client.shutdown().await.unwrap();
+        assert_eq!(parts(&read(&mut client).await).2, "ok\n");
     }
 
     #[tokio::test]
@@ -161,39 +225,74 @@ mod tests {
             answer(server, &registry, &Health::default()).await.unwrap();
         });
         client.write_all(b"GET /metrics HTTP/1.1\r\nHost: egret\r\n\r\n").await.unwrap();
-        let mut text = String::new();
-        client.read_to_string(&mut text).await.unwrap();
+        let text = read(&mut client).await;
         assert!(text.starts_with("HTTP/1.1 200 OK") && text.ends_with("# EOF\n"), "{text}");
         answered.await.unwrap();
     }
 
     #[tokio::test]
     async fn an_endless_head_is_cut_off() {
-        let (mut client, server) = tokio::io::duplex(2 * HEAD);
-        client.write_all(&[b'a'; HEAD + 1]).await.unwrap();
-        answer(server, &Registry::default(), &Health::default()).await.unwrap();
-        let mut text = String::new();
-        client.read_to_string(&mut text).await.unwrap();
-        assert!(text.starts_with("HTTP/1.1 400"), "{text}");
+        let answer = ask(&[b'a'; HEAD], Health::default()).await;
+        assert_eq!(parts(&answer).0, "431 Request Header Fields Too Large");
+        let head = |value| {
+            let head = format!("GET /healthz HTTP/1.1\r\nX: {:a>value$}\r\n\r\n", "");
+            (head.len(), head)
+        };
+        let (length, fits) = head(HEAD - 30);
+        assert_eq!(length, HEAD);
+        assert_eq!(parts(&ask(fits.as_bytes(), Health::default()).await).0, "200 OK");
+        let (_, longer) = head(HEAD - 29);
+        let answer = ask(longer.as_bytes(), Health::default()).await;
+        assert_eq!(parts(&answer).0, "431 Request Header Fields Too Large");
+    }
+
+    #[tokio::test]
+    async fn what_ends_within_its_head_is_not_answered() {
+        for request in [&b"GET /metrics HTTP/1.1\r\n"[..], b""] {
+            let mut client = connect(Registry::default(), Health::default());
+            client.write_all(request).await.unwrap();
+            client.shutdown().await.unwrap();
+            assert_eq!(read(&mut client).await, "");
+        }
+    }
+
+    /// A server in the namespace where the caller is, and its address.
+    async fn server() -> std::net::SocketAddr {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let address = listener.local_addr().unwrap();
+        tokio::spawn(serve(listener, Arc::new(Registry::default()), Health::default()));
+        address
     }
 
     #[tokio::test(start_paused = true)]
     async fn silent_clients_lose_their_slot() {
-        let namespace = Namespace::new("http");
+        let namespace = NetworkNamespace::new("http");
         let _inside = namespace.enter();
-        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-        let address = listener.local_addr().unwrap();
-        let registry = Arc::new(Registry::default());
-        let server = tokio::spawn(serve(listener, registry, Health::default()));
+        let address = server().await;
         let mut silent = Vec::new();
         for _ in 0..CONNECTIONS {
             silent.push(TcpStream::connect(address).await.unwrap());
         }
         let mut client = TcpStream::connect(address).await.unwrap();
         client.write_all(b"GET /healthz HTTP/1.1\r\n\r\n").await.unwrap();
-        let mut answer = String::new();
-        client.read_to_string(&mut answer).await.unwrap();
+        let answer = read(&mut client).await;
         assert!(answer.starts_with("HTTP/1.1 200 OK"), "{answer}");
-        server.abort();
+    }
+
+    #[tokio::test]
+    async fn one_more_than_there_are_slots_waits_for_one() {
+        let namespace = NetworkNamespace::new("http");
+        let _inside = namespace.enter();
+        let address = server().await;
+        let mut silent = Vec::new();
+        for _ in 0..CONNECTIONS {
+            silent.push(TcpStream::connect(address).await.unwrap());
+        }
+        let mut client = TcpStream::connect(address).await.unwrap();
+        client.write_all(b"GET /healthz HTTP/1.1\r\n\r\n").await.unwrap();
+        let early = tokio::time::timeout(Duration::from_millis(200), client.readable()).await;
+        assert!(early.is_err(), "{early:?}");
+        silent.pop();
+        assert_eq!(parts(&read(&mut client).await).2, "ok\n");
     }
 }

@@ -1,4 +1,4 @@
-//! What both daemons share: arguments, logging, metrics, health, shutdown, backoff, clocks, and
+//! What both daemons share: arguments, logging, metrics, health, shutdown, clocks, and
 //! what only a node has: one lock, a raised thread.
 //!
 //! State: the process's log subscriber ([`log::init`], once), its signal handlers
@@ -7,7 +7,6 @@
 //! Always: nothing here knows what an egress address is.
 #![forbid(unsafe_code)]
 
-pub mod backoff;
 pub mod clock;
 pub mod health;
 pub mod http;

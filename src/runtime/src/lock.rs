@@ -6,9 +6,6 @@ use std::io::{self, Read as _, Seek as _, Write as _};
 use std::os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _};
 use std::path::{Path, PathBuf};
 
-/// Where the agent's lock lies: on a file system that a boot empties.
-pub const AGENT_LOCK: &str = "/run/egret/agent.lock";
-
 /// Holds the lock until dropped, or until the process ends, however it ends: the kernel keeps it
 /// (flock(2)), not the file's content.
 #[derive(Debug)]

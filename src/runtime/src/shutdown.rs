@@ -12,17 +12,6 @@ pub const EXIT_TOO_SLOW: i32 = 1;
 #[derive(Clone, Debug)]
 pub struct Shutdown(watch::Receiver<bool>);
 
-/// Asks for the end; for tests, and for parts whose failure ends the process.
-#[derive(Clone, Debug)]
-pub struct ShutdownTrigger(watch::Sender<bool>);
-
-impl ShutdownTrigger {
-    /// The same as a first SIGTERM, without its deadline.
-    pub fn trigger(&self) {
-        self.0.send_replace(true);
-    }
-}
-
 impl Shutdown {
     /// Listens to SIGTERM and SIGINT: the first asks for the end, which may take `grace`; past it
     /// the process exits with [`EXIT_TOO_SLOW`]. The second exits at once with 128 + its number.
@@ -33,10 +22,10 @@ impl Shutdown {
     /// # Panics
     /// Outside a tokio runtime.
     #[cfg(unix)]
-    pub fn install(grace: Duration) -> io::Result<(ShutdownTrigger, Self)> {
+    pub fn install(grace: Duration) -> io::Result<Self> {
         use tokio::signal::unix::{SignalKind, signal};
 
-        let (trigger, shutdown) = Self::manual();
+        let (asked, shutdown) = watch::channel(false);
         let (sender, signals) = mpsc::channel(4);
         for (kind, number) in [(SignalKind::terminate(), 15), (SignalKind::interrupt(), 2)] {
             let mut stream = signal(kind)?;
@@ -45,25 +34,11 @@ impl Shutdown {
                 while stream.recv().await.is_some() && sender.send(number).await.is_ok() {}
             });
         }
-        let asked = trigger.0.clone();
         tokio::spawn(async move {
             let code = supervise(signals, asked, grace).await;
             std::process::exit(code);
         });
-        Ok((trigger, shutdown))
-    }
-
-    /// Without signals: ends when the trigger says so.
-    #[must_use]
-    pub fn manual() -> (ShutdownTrigger, Self) {
-        let (sender, receiver) = watch::channel(false);
-        (ShutdownTrigger(sender), Self(receiver))
-    }
-
-    /// Whether the end was asked for.
-    #[must_use]
-    pub fn is_requested(&self) -> bool {
-        *self.0.borrow()
+        Ok(Self(shutdown))
     }
 
     /// Waits until the end is asked for. Cancel-safe.
@@ -107,13 +82,15 @@ mod tests {
     async fn the_first_signal_asks_and_the_deadline_or_the_second_ends() {
         for (second, code) in [(None, EXIT_TOO_SLOW), (Some(2), 130), (Some(15), 143)] {
             let (sender, signals) = mpsc::channel(4);
-            let (trigger, mut shutdown) = Shutdown::manual();
-            let supervised = tokio::spawn(supervise(signals, trigger.0.clone(), GRACE));
-            assert!(!shutdown.is_requested());
+            let (asked, shutdown) = watch::channel(false);
+            let (mut shutdown, mut other) = (Shutdown(shutdown.clone()), Shutdown(shutdown));
+            let supervised = tokio::spawn(supervise(signals, asked, GRACE));
+            assert!(!*shutdown.0.borrow());
             sender.send(15).await.unwrap();
             shutdown.requested().await;
+            other.requested().await;
             tokio::time::sleep(GRACE / 2).await;
-            assert!(shutdown.is_requested() && !supervised.is_finished());
+            assert!(!supervised.is_finished());
             let begun = tokio::time::Instant::now();
             if let Some(second) = second {
                 sender.send(second).await.unwrap();
@@ -123,19 +100,10 @@ mod tests {
         }
     }
 
-    #[tokio::test]
-    async fn a_trigger_reaches_every_clone() {
-        let (trigger, shutdown) = Shutdown::manual();
-        let mut other = shutdown.clone();
-        trigger.trigger();
-        other.requested().await;
-        assert!(shutdown.is_requested());
-    }
-
     #[cfg(target_os = "linux")]
     #[tokio::test]
     async fn a_real_sigterm_is_heard() {
-        let (_trigger, mut shutdown) = Shutdown::install(Duration::from_secs(3_600)).unwrap();
+        let mut shutdown = Shutdown::install(Duration::from_secs(3_600)).unwrap();
         let this = rustix::process::getpid();
         rustix::process::kill_process(this, rustix::process::Signal::TERM).unwrap();
         shutdown.requested().await;

@@ -1,29 +1,25 @@
 //! Between the text of an object and the values of `egret-core`, in both directions.
 //!
-//! State: none. Towards the core every field is checked, and all faults of an object are reported
-//! at once; what Egret itself writes is read by the same functions.
+//! State: none. Towards the core every field is checked, and all faults of a person's object are
+//! reported at once; a store says where they are: in which line of a manifest, or of which object.
+//! What Egret alone writes is read by its type (`core::model`).
 
-mod address;
 mod claim;
-mod cluster;
-mod common;
+pub(crate) mod core_v1;
+pub(crate) mod metadata;
 pub mod nirmata;
-mod node;
 mod pool;
+mod selector;
 mod text;
 
 use std::fmt;
 
-pub use address::{address_from_api, address_status_to_api, address_to_api};
 pub use claim::{
-    ClaimSpec, claim_from_api, claim_status_from_api, claim_status_to_api, cluster_claim_from_api,
+    claim_from_api, claim_status_from_api, claim_status_to_api, cluster_claim_from_api,
 };
-pub use cluster::{cluster_from_api, cluster_to_api};
-pub use common::{timestamp_from_text, timestamp_to_text};
-pub use node::{node_spec_from_api, node_spec_to_api, node_status_from_api, node_status_to_api};
-pub use pool::{
-    MAX_LEASE, MIN_LEASE, add_found, pool_from_api, pool_status_from_api, pool_status_to_api,
-};
+pub(crate) use core_v1::CIDR_ANNOTATION;
+pub(crate) use metadata::{StoredMetadata, is_name};
+pub use pool::{MAX_LEASE, MIN_LEASE, add_found, pool_from_api};
 pub(crate) use text::object_name;
 pub use text::{Cidr, parse_address, parse_cidr, parse_duration, parse_range};
 
@@ -49,11 +45,17 @@ impl fmt::Display for FieldError {
     }
 }
 
+/// All faults of an object, in one line.
+pub(crate) fn sentence(errors: Vec<FieldError>) -> String {
+    let errors: Vec<String> = errors.iter().map(FieldError::to_string).collect();
+    errors.join("; ")
+}
+
 /// Collects the faults of an object, so that a person sees all of them at once.
 #[derive(Debug, Default)]
-pub(crate) struct Faults(Vec<FieldError>);
+pub(crate) struct FieldErrors(Vec<FieldError>);
 
-impl Faults {
+impl FieldErrors {
     /// Notes that `field` is wrong.
     pub fn add(&mut self, field: impl Into<String>, message: impl Into<String>) {
         self.0.push(FieldError::new(field, message));

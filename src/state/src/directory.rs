@@ -10,63 +10,50 @@
 //! when its document or its file goes, never because a file is broken, empty, being written or
 //! unreadable.
 
-mod error;
+mod cache;
+mod clock;
 mod events;
 mod fences;
 mod files;
 mod leader;
-mod own;
+mod own_object;
 mod records;
 mod snapshot;
 mod store;
 mod watcher;
 mod write;
 
-use std::os::fd::{AsFd as _, OwnedFd};
+use std::os::fd::AsFd as _;
 use std::path::{Path, PathBuf};
-use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::time::{Instant, SystemTime, UNIX_EPOCH};
+use std::sync::{Arc, Mutex};
 
-use egret_core::model::{Broken, Snapshot, Timestamp, Version};
+use egret_core::model::{ResourceVersion, Snapshot};
 use egret_ports::cluster_state::{ClusterState, Event, Write};
 use egret_ports::error::{ErrorClass, PortError};
-use rustix::event::{EventfdFlags, eventfd};
 use tokio::sync::watch;
 
-pub use error::StoreError;
-pub use events::RecordedEvent;
-pub use own::OWN_FOLDER;
 pub use store::{LOCK_PATIENCE, MARKER};
 
-use files::{Files, Scope};
-use store::{Intent, Store};
+use crate::election::ObservedLease;
+use crate::error::StoreError;
+use crate::manifest::OWN_FOLDER;
+use crate::mutex::locked;
+use crate::recorded_event::RecordedEvent;
+use cache::DirectoryCache;
+use clock::now;
+use files::{FileIndex, RereadScope};
+use store::{DirectoryHandle, LockMode};
+use watcher::DirectoryWatcher;
 
 const MARKER_TEXT: &str = "Egret store. While this file is missing, the store counts as \
                            unreachable and nothing in it as deleted.\n";
 
-/// The cluster's state in a directory.
+/// The cluster's state in a directory. Dropping it ends its thread.
 #[derive(Debug)]
 pub struct DirectoryState {
-    shared: Arc<Shared>,
-}
-
-#[derive(Debug)]
-struct Shared {
-    store: Store,
-    index: Mutex<Index>,
-    observed: Mutex<Option<leader::Observed>>,
-    snapshot: watch::Sender<Option<Arc<Snapshot>>>,
-    reachable: watch::Sender<bool>,
-    wake: OwnedFd,
-    stop: AtomicBool,
-}
-
-/// What was read, and the snapshot that a revision of it made.
-#[derive(Debug, Default)]
-struct Index {
-    files: Files,
-    assembled: Option<(u64, Arc<Snapshot>)>,
+    cache: Arc<DirectoryCache>,
+    observed: Arc<Mutex<ObservedLease<Vec<u8>>>>,
+    _watcher: DirectoryWatcher,
 }
 
 impl DirectoryState {
@@ -82,7 +69,7 @@ impl DirectoryState {
         let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
         let root = rustix::fs::open(dir, flags, Mode::empty())
             .map_err(|errno| StoreError::io(&name)(errno.into()))?;
-        for folder in std::iter::once(OWN_FOLDER).chain(own::FOLDERS) {
+        for folder in std::iter::once(OWN_FOLDER).chain(own_object::FOLDERS) {
             store::make_folder(root.as_fd(), folder).map_err(StoreError::io(folder))?;
         }
         // `create_new`: a counter that is there never begins anew.
@@ -95,34 +82,20 @@ impl DirectoryState {
     /// # Errors
     /// Where the process can have no further thread or file descriptor.
     pub fn open(dir: impl Into<PathBuf>) -> Result<Self, StoreError> {
-        let wake = eventfd(0, EventfdFlags::CLOEXEC | EventfdFlags::NONBLOCK)
-            .map_err(|errno| StoreError::io("eventfd")(errno.into()))?;
-        let shared = Arc::new(Shared {
-            store: Store::new(dir),
-            index: Mutex::default(),
-            observed: Mutex::default(),
-            snapshot: watch::Sender::new(None),
-            reachable: watch::Sender::new(true),
-            wake,
-            stop: AtomicBool::new(false),
-        });
-        let watching = Arc::clone(&shared);
-        std::thread::Builder::new()
-            .name("store-watcher".to_owned())
-            .spawn(move || watcher::run(&watching))
-            .map_err(StoreError::io("store-watcher"))?;
-        Ok(Self { shared })
+        let cache = Arc::new(DirectoryCache::new(dir));
+        let watcher = DirectoryWatcher::start(Arc::clone(&cache))?;
+        Ok(Self { cache, observed: Arc::default(), _watcher: watcher })
     }
 
     async fn blocking<T: Send + 'static>(
         &self,
         operation: String,
-        work: impl FnOnce(&Shared) -> Result<T, StoreError> + Send + 'static,
+        work: impl FnOnce(&DirectoryCache) -> Result<T, StoreError> + Send + 'static,
     ) -> Result<T, PortError> {
-        let shared = Arc::clone(&self.shared);
+        let cache = Arc::clone(&self.cache);
         let done = tokio::task::spawn_blocking(move || {
-            let result = work(&shared);
-            shared.note_reachable(result.as_ref().err());
+            let result = work(&cache);
+            cache.note_reachable(result.as_ref().err());
             result
         });
         match done.await {
@@ -132,166 +105,53 @@ impl DirectoryState {
     }
 }
 
-impl Drop for DirectoryState {
-    fn drop(&mut self) {
-        self.shared.stop.store(true, Ordering::Release);
-        self.shared.wake();
-    }
-}
-
 impl ClusterState for DirectoryState {
     fn watch(&self) -> watch::Receiver<Option<Arc<Snapshot>>> {
-        self.shared.snapshot.subscribe()
+        self.cache.snapshot()
     }
 
     fn reachable(&self) -> watch::Receiver<bool> {
-        self.shared.reachable.subscribe()
+        self.cache.reachable()
     }
 
     async fn read_consistent(&self) -> Result<Arc<Snapshot>, PortError> {
-        self.blocking("read the store".to_owned(), |shared| shared.refresh(&Scope::All)).await
+        self.blocking("read the store".to_owned(), |cache| cache.refresh(&RereadScope::All)).await
     }
 
-    async fn write(&self, write: Write) -> Result<Version, PortError> {
+    async fn write(&self, write: Write) -> Result<ResourceVersion, PortError> {
         let operation = format!("write {}", write::subject(&write));
-        self.blocking(operation, move |shared| {
-            write::apply(&shared.store.open(Intent::Write)?, write)
+        self.blocking(operation, move |cache| {
+            write::apply(&cache.store.open(LockMode::Write)?, write)
         })
         .await
     }
 
     async fn draw_fences(&self, count: u64) -> Result<u64, PortError> {
-        self.blocking(format!("draw {count} fences"), move |shared| {
+        self.blocking(format!("draw {count} fences"), move |cache| {
             if count == 0 {
                 return Err(StoreError::Invalid("draw at least one fence".to_owned()));
             }
-            let access = shared.store.open(Intent::Write)?;
+            let access = cache.store.open(LockMode::Write)?;
             fences::draw(&access, count)
         })
         .await
     }
 
     async fn lead(&self, holder: &str, for_seconds: u32) -> Result<bool, PortError> {
-        let holder = holder.to_owned();
-        self.blocking(format!("lead as {holder}"), move |shared| {
-            let access = shared.store.open(Intent::Write)?;
-            let mut observed = locked(&shared.observed);
+        let (observed, holder) = (Arc::clone(&self.observed), holder.to_owned());
+        self.blocking(format!("lead as {holder}"), move |cache| {
+            let access = cache.store.open(LockMode::Write)?;
+            let mut observed = locked(&observed);
             leader::lead(&access, &mut observed, &holder, for_seconds, now())
         })
         .await
     }
 
     async fn event(&self, event: Event) -> Result<(), PortError> {
-        self.blocking(format!("record {} of {}", event.reason, event.about), move |shared| {
-            events::append(&shared.store.open(Intent::Write)?, &event)
+        self.blocking(format!("record {} of {}", event.reason, event.about), move |cache| {
+            events::append(&cache.store.open(LockMode::Write)?, &event)
         })
         .await
-    }
-}
-
-impl Shared {
-    /// Reads the directory, brings the records up to the manifests and publishes the snapshot.
-    fn refresh(&self, scope: &Scope) -> Result<Arc<Snapshot>, StoreError> {
-        // Held to the end: of two refreshes the one that read later publishes later.
-        let mut index = locked(&self.index);
-        let result = self.read(&mut index, scope);
-        self.note_reachable(result.as_ref().err());
-        let snapshot = result?;
-        self.snapshot.send_if_modified(|published| {
-            let changed = published.as_ref() != Some(&snapshot);
-            if changed {
-                *published = Some(Arc::clone(&snapshot));
-            }
-            changed
-        });
-        Ok(snapshot)
-    }
-
-    fn read(&self, index: &mut Index, scope: &Scope) -> Result<Arc<Snapshot>, StoreError> {
-        let files = &mut index.files;
-        let mut access = self.store.open(Intent::Read)?;
-        self.look(files, &access, scope)?;
-        if let Some((revision, snapshot)) = &index.assembled
-            && *revision == files.revision
-        {
-            return Ok(Arc::clone(snapshot));
-        }
-        let mut failed = None;
-        if !records::changes(files, now())?.is_empty() {
-            drop(access);
-            access = self.store.open(Intent::Write)?;
-            // Another process may have done it between the two locks.
-            self.look(files, &access, &Scope::All)?;
-            let changes = records::changes(files, now())?;
-            failed = records::apply(&access, changes).err();
-            self.look(files, &access, &Scope::All)?;
-        }
-        drop(access);
-        let mut snapshot = snapshot::assemble(files);
-        let complete = failed.is_none();
-        if let Some(error) = failed {
-            let place = OWN_FOLDER.to_owned();
-            snapshot.broken.push(Broken { place, message: error.to_string() });
-        }
-        let snapshot = Arc::new(snapshot);
-        // What could not be recorded is tried again the next time.
-        index.assembled = complete.then(|| (files.revision, Arc::clone(&snapshot)));
-        Ok(snapshot)
-    }
-
-    /// A directory that cannot be listed is unreachable too: nothing in it counts as deleted.
-    fn look(
-        &self,
-        files: &mut Files,
-        access: &store::Access,
-        scope: &Scope,
-    ) -> Result<(), StoreError> {
-        files.look(access, scope).map_err(|error| self.store.unreachable(error.to_string()))
-    }
-
-    fn note_reachable(&self, error: Option<&StoreError>) {
-        let reachable = !matches!(error, Some(StoreError::Unreachable { .. }));
-        self.reachable.send_if_modified(|before| {
-            if *before != reachable {
-                match error {
-                    Some(error) => tracing::warn!(%error, "the store is unreachable"),
-                    None => tracing::info!("the store is reachable again"),
-                }
-            }
-            std::mem::replace(before, reachable) != reachable
-        });
-    }
-
-    fn is_reachable(&self) -> bool {
-        *self.reachable.borrow()
-    }
-
-    fn folders(&self) -> Vec<String> {
-        locked(&self.index).files.folders.iter().cloned().collect()
-    }
-
-    /// The folders that are there now; none where the store is unreachable.
-    fn find_folders(&self) -> Vec<String> {
-        let found = self.store.open(Intent::Read).and_then(|access| files::folders(&access));
-        found.map(|folders| folders.into_iter().collect()).unwrap_or_default()
-    }
-
-    fn note_writers(&self, writing: &[PathBuf], written: &[PathBuf]) {
-        if writing.is_empty() && written.is_empty() {
-            return;
-        }
-        let files = &mut locked(&self.index).files;
-        for path in written {
-            files.busy.remove(path);
-        }
-        for path in writing {
-            files.busy.insert(path.clone(), Instant::now());
-        }
-    }
-
-    fn wake(&self) {
-        // A full counter is awake already.
-        let _ = rustix::io::write(&self.wake, &1_u64.to_ne_bytes());
     }
 }
 
@@ -301,9 +161,9 @@ impl Shared {
 /// # Errors
 /// Where the store is unreachable or cannot be read.
 pub fn read_once(dir: &Path) -> Result<Snapshot, StoreError> {
-    let access = Store::new(dir).open(Intent::Read)?;
-    let mut files = Files::default();
-    files.look(&access, &Scope::All)?;
+    let access = DirectoryHandle::new(dir).open(LockMode::Read)?;
+    let mut files = FileIndex::default();
+    files.refresh(&access, &RereadScope::All)?;
     Ok(snapshot::with_unrecorded(snapshot::assemble(&files), &files))
 }
 
@@ -312,18 +172,7 @@ pub fn read_once(dir: &Path) -> Result<Snapshot, StoreError> {
 /// # Errors
 /// Where the store is unreachable or cannot be read.
 pub fn events(dir: &Path) -> Result<Vec<RecordedEvent>, StoreError> {
-    events::read(&Store::new(dir).open(Intent::Read)?)
-}
-
-fn now() -> Timestamp {
-    let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
-    Timestamp(i64::try_from(since.as_millis()).unwrap_or(i64::MAX))
-}
-
-fn locked<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
-    // Every value behind these locks is whole between two statements; a panic elsewhere must not
-    // take the store away for good.
-    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+    events::read(&DirectoryHandle::new(dir).open(LockMode::Read)?)
 }
 
 fn create_new(path: &Path, text: &str) -> std::io::Result<()> {

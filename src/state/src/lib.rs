@@ -8,10 +8,17 @@
 
 pub mod convert;
 pub mod directory;
+mod election;
+mod error;
 #[cfg(feature = "kubernetes")]
 pub mod kubernetes;
 pub mod manifest;
+mod mutex;
+mod reachability;
+mod recorded_event;
 
-pub use directory::{DirectoryState, RecordedEvent, StoreError, events, read_once};
+pub use directory::{DirectoryState, events, read_once};
+pub use error::{Outage, StoreError, VersionConflict};
 #[cfg(feature = "kubernetes")]
 pub use kubernetes::KubernetesState;
+pub use recorded_event::RecordedEvent;

@@ -5,8 +5,12 @@
 //! rule which cannot fail is noticed.
 #![forbid(unsafe_code)]
 
+pub mod circles;
 pub mod citations;
 pub mod layers;
 pub mod manifests;
+pub mod names;
 pub mod repository;
+pub mod rust;
 pub mod sources;
+pub mod unused;

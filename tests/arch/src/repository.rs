@@ -22,7 +22,7 @@ pub struct Package {
     /// What it declares.
     pub dependencies: Vec<Dependency>,
     /// Its crates.
-    pub targets: Vec<Target>,
+    pub targets: Vec<BuildTarget>,
 }
 
 /// A declared dependency.
@@ -39,7 +39,7 @@ pub struct Dependency {
 
 /// A crate of a package.
 #[derive(Debug, Deserialize)]
-pub struct Target {
+pub struct BuildTarget {
     /// `lib`, `bin`, `test`, `bench`, `custom-build`, …
     pub kind: Vec<String>,
     /// Its root file.
@@ -73,6 +73,19 @@ pub fn metadata() -> Metadata {
     let json = output(&mut command);
     serde_json::from_slice(&json)
         .unwrap_or_else(|error| panic!("cargo metadata said something unexpected: {error}"))
+}
+
+/// The names of the workspace's members, each with its folder from the root.
+///
+/// # Panics
+/// Like [`metadata`].
+#[must_use]
+pub fn crates() -> Vec<(String, String)> {
+    let folder = |package: &Package| {
+        let manifest = package.manifest_path.strip_prefix(root()).unwrap_or(&package.manifest_path);
+        manifest.parent().unwrap_or(manifest).display().to_string()
+    };
+    metadata().packages.iter().map(|package| (package.name.clone(), folder(package))).collect()
 }
 
 /// The text files that are, or would be with `git add`, under version control.

@@ -1,7 +1,10 @@
 //! The rules, over this repository.
 
-use egret_arch::repository::{Package, files, metadata, root};
-use egret_arch::{citations, layers, manifests, sources};
+use std::sync::OnceLock;
+
+use egret_arch::repository::{Package, crates, files, metadata, root};
+use egret_arch::rust::RustFile;
+use egret_arch::{circles, citations, layers, manifests, names, rust, sources, unused};
 
 fn none(what: &str, found: Vec<String>) {
     assert!(found.is_empty(), "{what}:\n  {}", found.join("\n  "));
@@ -77,6 +80,36 @@ fn what_files_name_is_there() {
     let files = files();
     none("pages", citations::missing_pages(&files));
     none("rules and decisions", citations::numbers_without_page(&files));
+}
+
+/// All Rust of the workspace but its tests, which takes longer to parse than to check.
+fn parsed() -> &'static [RustFile] {
+    static PARSED: OnceLock<Vec<RustFile>> = OnceLock::new();
+    PARSED.get_or_init(|| {
+        let parsed = rust::sources(&files()).unwrap_or_else(|error| panic!("{error}"));
+        assert!(parsed.len() > 300, "only {} files are Rust", parsed.len());
+        parsed
+    })
+}
+
+#[test]
+fn no_crate_imports_in_circles() {
+    let crates = crates();
+    let core = circles::edges(parsed(), "src/core");
+    assert!(core.len() > 50, "only {} files of egret-core use another", core.len());
+    none("circles", circles::violations(parsed(), &crates));
+}
+
+#[test]
+fn one_name_has_one_meaning() {
+    let old = names::old_names(&read(names::PAGE)).unwrap_or_else(|error| panic!("{error}"));
+    none("types of one name", names::twice(parsed(), names::TWICE));
+    none("old names", names::come_back(parsed(), &old, names::OLD));
+}
+
+#[test]
+fn every_public_item_is_used() {
+    none("unused", unused::violations(parsed(), unused::UNUSED));
 }
 
 fn read(path: &str) -> String {

@@ -2,90 +2,32 @@
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
-use std::process::{Command, Output, Stdio};
+use std::process::Command;
+use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::{Context, Result, anyhow, ensure};
-use egret_lab::cloud::{Cloud, Region};
-use egret_lab::{Daemon, Journal, PodNet, Role, Stamp, Surroundings, wait_until};
-use egret_netns::Namespace;
+use egret_lab::cloud::LabCloud;
+use egret_lab::{LabJournal, LabNetwork, PodNet, wait_until};
+use egret_netns::NetworkNamespace;
 use tempfile::TempDir;
 
-use crate::api_server::{ApiServer, ApiServerOptions, Place};
+use crate::api_server::ApiServer;
 use crate::kubectl::{Kubectl, succeeded};
-use crate::worker::{Common, Worker};
+use crate::options::{ClusterOptions, Network};
+use crate::worker::{Worker, WorkerSettings};
 use crate::{image, leftovers};
 
 mod cloud;
 mod control;
 mod egret;
-mod faults;
-mod ground;
 mod measure;
 mod pods;
+mod test_bed;
 
+use control::ControlPlane;
 pub use egret::{NAMESPACE, egret_image};
-
-/// How pods of different workers reach each other.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub enum Network {
-    /// The CNI plugin `bridge`, routes over the LAN, masquerading by nftables.
-    #[default]
-    Bridge,
-    /// The CNI plugin `ptp`, a VXLAN with static entries, masquerading by iptables.
-    Overlay,
-}
-
-/// How kube-proxy works.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub enum Proxy {
-    /// By nftables.
-    #[default]
-    Nftables,
-    /// By iptables.
-    Iptables,
-}
-
-impl Proxy {
-    pub(crate) fn name(self) -> &'static str {
-        match self {
-            Self::Nftables => "nftables",
-            Self::Iptables => "iptables",
-        }
-    }
-}
-
-/// What a cluster will consist of.
-#[derive(Clone, Debug)]
-pub struct ClusterOptions {
-    /// How many workers are labelled `egret.dev/gateway=true` (`gateway-1` …).
-    pub gateways: u8,
-    /// How many are not (`director-1` …).
-    pub directors: u8,
-    /// How pods of different workers reach each other.
-    pub network: Network,
-    /// How kube-proxy works.
-    pub proxy: Proxy,
-    /// Archives of images that every worker has besides [`crate::BOX`].
-    pub images: Vec<PathBuf>,
-    /// A cloud in the LAN's place, which needs [`Network::Overlay`]: a VPC carries no addresses of
-    /// pods.
-    pub cloud: Option<Region>,
-}
-
-impl Default for ClusterOptions {
-    /// Three gateways and two directors, as the laboratory has them.
-    fn default() -> Self {
-        Self {
-            gateways: 3,
-            directors: 2,
-            network: Network::default(),
-            proxy: Proxy::default(),
-            images: Vec::new(),
-            cloud: None,
-        }
-    }
-}
+pub use pods::POD_PATIENCE;
 
 /// A cluster that is up. Dropping it removes all of it.
 ///
@@ -93,22 +35,19 @@ impl Default for ClusterOptions {
 /// are the laboratory's; the control plane is a host of its own on the LAN, and no node. In a cloud
 /// it is another instance, and EC2's API is there.
 #[derive(Debug)]
-pub struct Cluster {
+pub struct TestCluster {
     // First to go: its router must not take the end of the control plane's host for a fault.
-    cloud: Option<Cloud>,
+    cloud: Option<LabCloud>,
     workers: Vec<Worker>,
-    control: Vec<Daemon>,
-    server: ApiServer,
-    around: Surroundings,
-    /// Where the control plane runs.
-    pub control_net: Namespace,
-    journal: Journal,
+    control: ControlPlane,
+    network: LabNetwork,
+    journal: LabJournal,
     pods: BTreeMap<String, PodNet>,
     images: Vec<PathBuf>,
     dir: TempDir,
 }
 
-impl Cluster {
+impl TestCluster {
     /// Brings a cluster up: returns when every worker is Ready and pods can be created.
     ///
     /// # Errors
@@ -124,64 +63,58 @@ impl Cluster {
             "a VPC carries no addresses of pods: choose the network Overlay"
         );
         let dir = leftovers::directory()?;
-        let around = match &options.cloud {
-            None => Surroundings::plug(),
-            Some(region) => Surroundings::plug_vpc(region.outside),
+        let network = match &options.cloud {
+            None => LabNetwork::plug(),
+            Some(region) => LabNetwork::plug_vpc(region.outside),
         };
-        let control_net = control::boot();
+        let names = options.names();
+        // Declared before the cloud, whose router must end first, also where the rest fails.
+        let host = Arc::new(control::boot());
         let cloud = options.cloud.as_ref().map(|region| {
-            let hosts = cloud::hosts(region, &names(options));
+            let hosts = cloud::hosts(region, &names);
             let log = dir.path().join("ec2.log");
-            Cloud::start(region, (&control_net, &around), &hosts, &log)
+            LabCloud::start(region, (&host, &network), &hosts, &log)
         });
         let cloud = cloud.transpose()?;
-        let address = control::plug(&around, &control_net, cloud.as_ref())?;
-        let server = ApiServer::start_with(ApiServerOptions {
-            place: Place::Namespace { path: control_net.path(), address },
-            users: control::users(&names(options)),
-            service_accounts: true,
-            ..ApiServerOptions::default()
-        })?;
+        let address = control::plug(&network, &host, cloud.as_ref())?;
         let boxed = dir.path().join("box.tar");
         image::write_box(&boxed)?;
+        let control = ControlPlane::start(Arc::clone(&host), address, &names)?;
         let mut cluster = Self {
             cloud,
             workers: Vec::new(),
-            control: Vec::new(),
-            server,
-            around,
-            control_net,
-            journal: Journal::of_containers(dir.path().to_owned()),
+            control,
+            network,
+            journal: LabJournal::of_containers(dir.path().to_owned()),
             pods: BTreeMap::new(),
             images: [&[boxed], &options.images[..]].concat(),
             dir,
         };
-        cluster.start_control()?;
         cluster.make_workers(options)?;
         cluster.wait_ready()?;
         Ok(cluster)
     }
 
     fn make_workers(&mut self, options: &ClusterOptions) -> Result<()> {
-        let common = Common {
+        let settings = WorkerSettings {
             network: options.network,
             proxy: options.proxy,
-            addresses: cloud::addresses(options.cloud.as_ref(), &names(options)),
+            addresses: cloud::addresses(options.cloud.as_ref(), &options.names()),
             dir: self.dir.path().to_owned(),
-            server: self.server.dir().to_owned(),
+            server: self.control.server.dir().to_owned(),
         };
         let mut nodes = String::new();
-        for (number, (name, role)) in (1..).zip(names(options)) {
+        for (number, (name, role)) in (1..).zip(options.names()) {
             let instance = self.cloud.as_ref().map(|cloud| cloud.instance(&name).cloned());
             let instance = instance.transpose()?;
             nodes += &control::node(&name, number, role, instance.as_ref());
-            self.server.kubeconfig_of(&name, &control::token(&name))?;
-            self.workers.push(Worker::new(name, number, (role, instance), common.clone())?);
+            self.control.server.kubeconfig_of(&name, &control::token(&name))?;
+            self.workers.push(Worker::new(name, number, (role, instance), settings.clone())?);
         }
-        self.server.kubectl().apply(&nodes)?;
-        let (around, images) = (&self.around, &self.images);
+        self.control.server.kubectl().apply(&nodes)?;
+        let (network, images) = (&self.network, &self.images);
         all(self.workers.iter_mut(), |worker| {
-            worker.boot(around)?;
+            worker.boot(network)?;
             images.iter().try_for_each(|image| worker.import(image))?;
             worker.join()
         })
@@ -210,30 +143,18 @@ impl Cluster {
     /// `kubectl` as `system:masters`, from the control plane's host.
     #[must_use]
     pub fn kubectl(&self) -> &Kubectl {
-        self.server.kubectl()
+        self.control.server.kubectl()
     }
 
     /// The API server: to stop, freeze and restart it, and for other users' kubeconfigs.
     pub fn server(&mut self) -> &mut ApiServer {
-        &mut self.server
+        &mut self.control.server
     }
 
-    /// Stops the API server: as a power-off, etcd's data stay. Returns the moment.
-    pub fn stop_api(&mut self) -> Stamp {
-        let at = Stamp::now();
-        self.server.stop();
-        at
-    }
-
-    /// Starts the API server again; returns when it is ready.
-    ///
-    /// # Errors
-    /// Where it is not ready within a minute, or its controllers cannot be started.
-    pub fn start_api(&mut self) -> Result<()> {
-        self.server.resume()?;
-        // With several of them they elect a leader, who ends when the API server is gone for 10 s.
-        // One that goes on instead watches again after up to a minute only.
-        self.restart_control()
+    /// Where the control plane runs.
+    #[must_use]
+    pub fn control_net(&self) -> &NetworkNamespace {
+        &self.control.net
     }
 
     /// A command on the control plane's host, in the repository's directory, with `KUBECONFIG`.
@@ -258,23 +179,6 @@ impl Cluster {
     pub fn helm(&self, arguments: &[&str]) -> Result<String> {
         let output = self.command(&crate::binary("helm")?).args(arguments).output()?;
         succeeded("helm", arguments, &output)
-    }
-
-    /// Runs a person's `egret` command (the binary under test) on the control plane's host.
-    ///
-    /// # Errors
-    /// Where the binary is missing.
-    pub fn egret_command(&self, arguments: &[&str]) -> Result<Output> {
-        let mut command = self.command(&egret_lab::binary(None)?);
-        Ok(command.args(arguments).stdin(Stdio::null()).output()?)
-    }
-
-    /// The same, and it has to succeed; returns what it printed.
-    ///
-    /// # Errors
-    /// Where it fails, with what it printed.
-    pub fn egret(&self, arguments: &[&str]) -> Result<String> {
-        succeeded("egret", arguments, &self.egret_command(arguments)?)
     }
 
     /// Gives an image to every worker that is on, from an archive.
@@ -314,7 +218,7 @@ impl Cluster {
     pub fn keep(&self) -> Option<PathBuf> {
         let keep = PathBuf::from(std::env::var_os("EGRET_LAB_KEEP")?);
         let mut kept = None;
-        for dir in [self.dir.path(), self.server.dir()] {
+        for dir in [self.dir.path(), self.control.server.dir()] {
             let to = keep.join(dir.file_name()?);
             // Images and etcd's data are large, and nobody reads them.
             let script = "mkdir -p \"$2\" && cd \"$1\" && find . -name '*.log' -size -64M \
@@ -328,19 +232,12 @@ impl Cluster {
     }
 }
 
-impl Drop for Cluster {
+impl Drop for TestCluster {
     fn drop(&mut self) {
         self.workers.clear();
         let name = self.dir.path().file_name().unwrap_or_default().to_string_lossy().into_owned();
         let _ = crate::cgroup::remove(&name);
     }
-}
-
-/// The workers' names, gateways first.
-fn names(options: &ClusterOptions) -> Vec<(String, Role)> {
-    let gateways = (1..=options.gateways).map(|n| (format!("gateway-{n}"), Role::Gateway));
-    let directors = (1..=options.directors).map(|n| (format!("director-{n}"), Role::Director));
-    gateways.chain(directors).collect()
 }
 
 /// Does something to several workers at once; the first error counts.

@@ -4,7 +4,7 @@ use std::path::Path;
 use std::process::{Child, Command, Stdio};
 
 use anyhow::{Context, Result, bail};
-use egret_netns::Namespace;
+use egret_netns::NetworkNamespace;
 
 use crate::cgroup::Cgroup;
 
@@ -15,17 +15,17 @@ use crate::cgroup::Cgroup;
 /// The mount namespace lives as long as its holder: a shell that ends when the pipe to it closes,
 /// so that a test that is killed leaves none behind.
 #[derive(Debug)]
-pub(crate) struct Machine {
-    pub(crate) net: Namespace,
+pub(crate) struct WorkerMachine {
+    pub(crate) net: NetworkNamespace,
     cgroup: Cgroup,
     holder: Child,
 }
 
-impl Machine {
+impl WorkerMachine {
     /// Boots: `dir` is what survives reboots.
     pub(crate) fn boot(name: &str, dir: &Path, cgroup: Cgroup) -> Result<Self> {
         cgroup.create()?;
-        let net = Namespace::new(name);
+        let net = NetworkNamespace::new(name);
         // The namespaces' files of all other workers are mounted below /run/netns: a copy of such
         // a mount would keep a worker's network alive after its power-off. Like systemd, share all
         // mounts in the end: a pod whose volume follows the host's mounts is refused otherwise.
@@ -83,7 +83,7 @@ exec cat >/dev/null",
     }
 }
 
-impl Drop for Machine {
+impl Drop for WorkerMachine {
     fn drop(&mut self) {
         let _ = self.cgroup.kill();
         let _ = self.holder.kill();

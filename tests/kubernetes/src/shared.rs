@@ -3,9 +3,9 @@ use std::sync::{Arc, Mutex, PoisonError, Weak};
 /// What tests of one program share while they run side by side: made by the first that asks, dropped
 /// by the last that holds it, so that nothing outlives the tests as a static value would.
 #[derive(Debug, Default)]
-pub struct Shared<T>(Mutex<Weak<T>>);
+pub struct SharedFixture<T>(Mutex<Weak<T>>);
 
-impl<T> Shared<T> {
+impl<T> SharedFixture<T> {
     /// Nothing yet.
     #[must_use]
     pub const fn new() -> Self {
@@ -30,7 +30,7 @@ mod tests {
 
     #[test]
     fn it_is_made_again_when_nobody_holds_it() {
-        let shared = Shared::new();
+        let shared = SharedFixture::new();
         let one = shared.get(|| 1);
         assert_eq!(*shared.get(|| 2), 1);
         drop(one);

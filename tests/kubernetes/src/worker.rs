@@ -9,21 +9,21 @@ use std::time::Duration;
 
 use anyhow::{Context, Result};
 use egret_lab::address::{self, POD_RANGES};
-use egret_lab::cloud::{self, Instance};
-use egret_lab::{Daemon, Role, Surroundings, addressing, masquerading, prepare, wait_until};
-use egret_netns::Namespace;
+use egret_lab::cloud::{self, LabInstance};
+use egret_lab::{Daemon, LabNetwork, LabNodeRole, addressing, masquerading, prepare, wait_until};
+use egret_netns::NetworkNamespace;
 
 use crate::api_server::tail;
 use crate::cgroup::Cgroup;
-use crate::cluster::{Network, Proxy};
 use crate::kubectl::succeeded;
-use crate::machine::Machine;
+use crate::machine::WorkerMachine;
+use crate::options::{Network, Proxy};
 
 mod config;
 
 /// What a worker shares with the others.
 #[derive(Clone, Debug)]
-pub(crate) struct Common {
+pub(crate) struct WorkerSettings {
     pub(crate) network: Network,
     pub(crate) proxy: Proxy,
     /// Every worker's own IPv4 address, by its number.
@@ -42,13 +42,13 @@ pub struct Worker {
     /// From 1, over all workers: decides every address.
     pub number: u8,
     /// Labelled `egret.dev/gateway=true`, or not.
-    pub role: Role,
+    pub role: LabNodeRole,
     /// What it is in the cloud, where there is one.
-    pub instance: Option<Instance>,
-    common: Common,
+    pub instance: Option<LabInstance>,
+    settings: WorkerSettings,
     dir: PathBuf,
     // Dropped in this order: what runs on the machine is reaped after the machine has killed it.
-    machine: Option<Machine>,
+    machine: Option<WorkerMachine>,
     daemons: Vec<(&'static str, Daemon)>,
 }
 
@@ -56,12 +56,12 @@ impl Worker {
     pub(crate) fn new(
         name: String,
         number: u8,
-        (role, instance): (Role, Option<Instance>),
-        common: Common,
+        (role, instance): (LabNodeRole, Option<LabInstance>),
+        settings: WorkerSettings,
     ) -> Result<Self> {
-        let dir = common.dir.join(&name);
+        let dir = settings.dir.join(&name);
         std::fs::create_dir_all(&dir)?;
-        Ok(Self { name, number, role, instance, common, dir, machine: None, daemons: Vec::new() })
+        Ok(Self { name, number, role, instance, settings, dir, machine: None, daemons: Vec::new() })
     }
 
     /// Its addresses on the LAN, IPv4 and IPv6.
@@ -97,7 +97,7 @@ impl Worker {
         &self.dir
     }
 
-    fn machine(&self) -> Result<&Machine> {
+    fn machine(&self) -> Result<&WorkerMachine> {
         self.machine.as_ref().with_context(|| format!("{} is powered off", self.name))
     }
 
@@ -105,7 +105,7 @@ impl Worker {
     ///
     /// # Errors
     /// While the worker is off.
-    pub fn net(&self) -> Result<&Namespace> {
+    pub fn net(&self) -> Result<&NetworkNamespace> {
         Ok(&self.machine()?.net)
     }
 
@@ -156,37 +156,37 @@ impl Worker {
     }
 
     /// Boots the machine, its network and containerd.
-    pub(crate) fn boot(&mut self, around: &Surroundings) -> Result<()> {
+    pub(crate) fn boot(&mut self, network: &LabNetwork) -> Result<()> {
         // What lies in /run on a real machine does not survive either.
         let _ = std::fs::remove_dir_all(self.dir.join("state"));
-        let cgroup = Cgroup::new(&self.common.name(), &self.name);
-        let site = config::Site {
+        let cgroup = Cgroup::new(&self.settings.name(), &self.name);
+        let config = config::WorkerConfig {
             number: self.number,
             dir: &self.dir,
             cgroup: &cgroup,
-            network: self.common.network,
-            ca: &self.common.server.join("ca.crt"),
+            network: self.settings.network,
+            ca: &self.settings.server.join("ca.crt"),
         };
-        site.write()?;
-        let machine = Machine::boot(&self.name, &self.dir, cgroup)?;
+        config.write()?;
+        let machine = WorkerMachine::boot(&self.name, &self.dir, cgroup)?;
         prepare(&machine.net, self.number);
         let addressing = match &self.instance {
             None => {
-                around.plug_in(&self.name, self.mac(), &machine.net);
+                network.plug_in(&self.name, self.mac(), &machine.net);
                 addressing(self.number)
             }
             Some(instance) => {
                 let node = (self.name.as_str(), self.mac());
-                cloud::plug_in(around, instance.zone, node, &machine.net);
+                cloud::plug_in(network, instance.zone, node, &machine.net);
                 cloud::addressing(instance.zone, self.number)
             }
         };
         machine.net.batch(&(addressing + &self.routes()?));
-        match self.common.network {
+        match self.settings.network {
             Network::Bridge => machine.net.nft(&masquerading()),
             Network::Overlay => {
                 for other in self.others() {
-                    let (mac, to) = (overlay_mac(other), self.common.address(other)?);
+                    let (mac, to) = (overlay_mac(other), self.settings.address(other)?);
                     machine.net.run(&format!("bridge fdb append {mac} dev overlay dst {to}"));
                 }
                 masquerade_with_iptables(&machine.net);
@@ -206,7 +206,7 @@ impl Worker {
         let own: Vec<_> = self.internal_addresses().iter().map(IpAddr::to_string).collect();
         let dir = self.dir.display();
         let kubeconfig = |name: &str| {
-            let path = self.common.server.join(format!("{name}.kubeconfig"));
+            let path = self.settings.server.join(format!("{name}.kubeconfig"));
             format!("--kubeconfig={}", path.display())
         };
         let name = format!("--hostname-override={}", self.name);
@@ -221,7 +221,7 @@ impl Worker {
         let proxy = [
             kubeconfig("kube-proxy"),
             name,
-            format!("--proxy-mode={}", self.common.proxy.name()),
+            format!("--proxy-mode={}", self.settings.proxy.name()),
             format!("--cluster-cidr={}", POD_RANGES.join(",")),
             // The limit of connections is the kernel's, not a namespace's.
             "--conntrack-max-per-core=0".to_owned(),
@@ -249,13 +249,13 @@ impl Worker {
 
     fn others(&self) -> impl Iterator<Item = u8> {
         let own = self.number;
-        (1..).zip(&self.common.addresses).map(|(number, _)| number).filter(move |n| *n != own)
+        (1..).zip(&self.settings.addresses).map(|(number, _)| number).filter(move |n| *n != own)
     }
 
     /// Lines of `ip -batch` that lead to every other worker's pods.
     fn routes(&self) -> Result<String> {
         let mut lines = String::new();
-        match self.common.network {
+        match self.settings.network {
             Network::Bridge => {
                 for other in self.others() {
                     let [pods4, pods6] = address::pod_cidrs(other);
@@ -267,7 +267,7 @@ impl Worker {
                 }
             }
             Network::Overlay => {
-                let own = self.common.address(self.number)?;
+                let own = self.settings.address(self.number)?;
                 let [first4, first6] = overlay(self.number);
                 let mac = overlay_mac(self.number);
                 let _ = write!(
@@ -294,7 +294,7 @@ impl Worker {
     }
 }
 
-impl Common {
+impl WorkerSettings {
     /// The IPv4 address of a worker.
     fn address(&self, number: u8) -> Result<IpAddr> {
         let found = self.addresses.get(usize::from(number).wrapping_sub(1));
@@ -317,7 +317,7 @@ fn overlay_mac(number: u8) -> String {
 }
 
 /// As network daemons of overlays do it: by iptables, all that leaves the pods' network.
-fn masquerade_with_iptables(net: &Namespace) {
+fn masquerade_with_iptables(net: &NetworkNamespace) {
     for (program, pods) in ["iptables", "ip6tables"].into_iter().zip(POD_RANGES) {
         net.run(&format!(
             "{program} -w -t nat -A POSTROUTING -s {pods} ! -d {pods} ! -o overlay -j MASQUERADE \

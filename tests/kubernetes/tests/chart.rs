@@ -4,8 +4,8 @@
 #[cfg(test)]
 mod chart {
     mod agents;
+    mod fixture;
     mod objects;
     mod oldest;
     mod people;
-    mod world;
 }

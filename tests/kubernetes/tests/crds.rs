@@ -5,7 +5,7 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use egret_kubernetes::{ApiServer, Shared, repository};
+use egret_kubernetes::{ApiServer, SharedFixture, repository};
 
 #[path = "crds/cases.rs"]
 mod cases;
@@ -80,7 +80,7 @@ fn server() -> ApiServer {
 
 /// The same, for tests that write nothing into it.
 fn shared() -> Arc<ApiServer> {
-    static SHARED: Shared<ApiServer> = Shared::new();
+    static SHARED: SharedFixture<ApiServer> = SharedFixture::new();
     SHARED.get(server)
 }
 

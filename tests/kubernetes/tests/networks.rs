@@ -5,10 +5,10 @@ use std::path::Path;
 use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
-use egret_kubernetes::{Cluster, ClusterOptions, Network, Proxy};
-use egret_lab::address::{Family, OUTSIDE, node};
+use egret_kubernetes::{ClusterOptions, Network, Proxy, TestCluster};
+use egret_lab::address::{AddressFamily, OUTSIDE, node};
 use egret_lab::load::{seen_by, source_seen};
-use egret_lab::{Ground, PodSpec, wait_until};
+use egret_lab::{PodOptions, TestBed, wait_until};
 
 const SERVICE: &str = "
 apiVersion: v1
@@ -21,25 +21,25 @@ spec:
   ports: [{port: 8080, nodePort: 30080}]
 ";
 
-fn small(network: Network, proxy: Proxy) -> Result<Cluster> {
-    let mut cluster = Cluster::up(&ClusterOptions {
+fn small(network: Network, proxy: Proxy) -> Result<TestCluster> {
+    let mut cluster = TestCluster::up(&ClusterOptions {
         gateways: 1,
         directors: 1,
         network,
         proxy,
         ..ClusterOptions::default()
     })?;
-    cluster.add_pods(
-        &["gateway", "director"]
-            .map(|name| PodSpec::new(&format!("{name}-1"), "default", name).label("name", name)),
-    )?;
+    cluster
+        .add_pods(&["gateway", "director"].map(|name| {
+            PodOptions::new(&format!("{name}-1"), "default", name).label("name", name)
+        }))?;
     cluster.kubectl().apply(SERVICE)?;
     Ok(cluster)
 }
 
 /// Pods reach the outside from their worker's address, each other from their own, and a Service.
-fn everything_is_reached(cluster: &mut Cluster) -> Result<()> {
-    for family in Family::BOTH {
+fn everything_is_reached(cluster: &mut TestCluster) -> Result<()> {
+    for family in AddressFamily::BOTH {
         for (number, pod) in [(1, "gateway"), (2, "director")] {
             let seen = source_seen(cluster, pod, family)?;
             ensure!(seen == family.pick(node(number)), "{pod} leaves as {seen}");
@@ -56,29 +56,29 @@ fn everything_is_reached(cluster: &mut Cluster) -> Result<()> {
         ensure!(seen == own, "through the Service at {address}: {seen}");
         // From outside: kube-proxy masquerades what a node hands on.
         let port = SocketAddr::new(family.pick(node(1)), 30080);
-        let seen = seen_by(&to.path, listen, &cluster.around().out.path(), port)?;
+        let seen = seen_by(&to.path, listen, &cluster.network().out.path(), port)?;
         ensure!(seen != family.pick(OUTSIDE), "from outside by another node's port: {seen}");
     }
     Ok(())
 }
 
-fn service_address(cluster: &Cluster, family: Family) -> Result<IpAddr> {
+fn service_address(cluster: &TestCluster, family: AddressFamily) -> Result<IpAddr> {
     let service = cluster.kubectl().get(&["service", "director"])?;
     let all = service["spec"]["clusterIPs"].as_array().into_iter().flatten();
     let mut all = all.filter_map(|ip| ip.as_str()?.parse::<IpAddr>().ok());
-    all.find(|ip| Family::of(*ip) == family).context("the Service has no such address")
+    all.find(|ip| AddressFamily::of(*ip) == family).context("the Service has no such address")
 }
 
 /// A worker without power is gone for all at once; it comes back with its pods, and what lay in
 /// /run is gone.
-fn power(cluster: &mut Cluster) -> Result<()> {
+fn power(cluster: &mut TestCluster) -> Result<()> {
     let mark = "touch /run/egret/x /var/lib/egret/x && mount | grep -q 'bpf on /sys/fs/bpf'";
     cluster.worker("director-1")?.shell(mark)?;
     let before = cluster.find_pod("default", "director")?;
     cluster.power_off("director-1")?;
     ensure!(cluster.worker("director-1")?.output("true").is_err(), "it is on");
     ensure!(!Path::new(&before.path).exists(), "a pod of it runs");
-    let ping = cluster.around().watch.output("ping -c 1 -W 1 203.0.113.102");
+    let ping = cluster.network().watch.output("ping -c 1 -W 1 203.0.113.102");
     ensure!(!ping.status.success(), "a worker without power answers");
     cluster.boot("director-1")?;
     cluster.worker("director-1")?.shell("test ! -e /run/egret/x && test -e /var/lib/egret/x")?;
@@ -108,10 +108,10 @@ fn a_bridge_and_nftables() {
 fn an_overlay_and_iptables_and_no_api_server_for_a_while() {
     let mut cluster = small(Network::Overlay, Proxy::Iptables).unwrap();
     everything_is_reached(&mut cluster).unwrap();
-    cluster.stop_api();
-    for family in Family::BOTH {
+    cluster.cut_store().unwrap();
+    for family in AddressFamily::BOTH {
         source_seen(&mut cluster, "gateway", family).unwrap();
     }
-    cluster.start_api().unwrap();
+    cluster.restore_store().unwrap();
     cluster.wait_ready().unwrap();
 }

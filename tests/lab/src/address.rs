@@ -18,14 +18,14 @@ pub const SERVICE_RANGES: [&str; 2] = ["10.96.0.0/12", "fd00:10:96::/112"];
 
 /// A family of addresses.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub enum Family {
+pub enum AddressFamily {
     /// IPv4.
     V4,
     /// IPv6.
     V6,
 }
 
-impl Family {
+impl AddressFamily {
     /// Both.
     pub const BOTH: [Self; 2] = [Self::V4, Self::V6];
 
@@ -94,10 +94,10 @@ pub fn pod(number: u8, index: u8) -> [IpAddr; 2] {
 
 /// The `index`-th address of the outside server.
 #[must_use]
-pub fn outside(family: Family, index: u8) -> IpAddr {
+pub fn outside(family: AddressFamily, index: u8) -> IpAddr {
     match family {
-        Family::V4 => v4(198, 51, 100, 20 + index),
-        Family::V6 => v6(6, 0x20 + u16::from(index)),
+        AddressFamily::V4 => v4(198, 51, 100, 20 + index),
+        AddressFamily::V6 => v6(6, 0x20 + u16::from(index)),
     }
 }
 

@@ -1,9 +1,9 @@
-//! Runs rows of scenarios, with the laboratories that they share, for test programs of their own.
+//! Runs scenarios, with the laboratories that they share, for test programs of their own.
 //!
-//! Rows that want to be alone run first, one after another; the others run side by side in lanes, a
+//! Scenarios that want to be alone run first, one after another; the others run side by side in lanes, a
 //! thread each.
 //!
-//! State: each lane's laboratory, made at its first row that shares it, and again after a row that
+//! State: each lane's laboratory, made at its first scenario that shares it, and again after a scenario that
 //! has failed or had one of its own.
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -11,10 +11,10 @@ use std::process::ExitCode;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Instant;
 
-use crate::clock::Stamp;
-use crate::ground::Ground;
+use crate::clock::WallTime;
+use crate::fixture::LabFixture;
 use crate::lab::Lab;
-use crate::stage::Stage;
+use crate::test_bed::TestBed;
 use anyhow::{Result, anyhow};
 
 mod note;
@@ -22,29 +22,29 @@ mod plan;
 mod record;
 
 pub use note::note;
-use plan::{Needs, Options, Queue};
-use record::Done;
+use plan::{BenchOptions, Needs, Queue};
+use record::FinishedScenario;
 
-/// The laboratory of [`Bench::stage`].
+/// The laboratory of [`Bench::fixture`].
 const USUAL: &str = "usual";
 
-/// One row.
+/// One scenario.
 #[derive(Debug)]
-pub struct Row<G = Lab> {
+pub struct Scenario<G = Lab> {
     name: &'static str,
     run: fn(&mut Bench<G>) -> Result<()>,
     needs: Needs,
 }
 
-impl<G> Row<G> {
-    /// A row that judges a time or a rate, or stops what others share: nothing runs beside it.
+impl<G> Scenario<G> {
+    /// A scenario that judges a time or a rate, or stops what others share: nothing runs beside it.
     #[must_use]
     pub const fn alone(name: &'static str, run: fn(&mut Bench<G>) -> Result<()>) -> Self {
         let needs = Needs { alone: true, shared: Some(USUAL), seconds: 10 };
         Self { name, run, needs }
     }
 
-    /// A row that waits with patience for what happens in its laboratory, or counts what must not:
+    /// A scenario that waits with patience for what happens in its laboratory, or counts what must not:
     /// it may run beside others.
     #[must_use]
     pub const fn beside(name: &'static str, run: fn(&mut Bench<G>) -> Result<()>) -> Self {
@@ -74,49 +74,50 @@ impl<G> Row<G> {
     }
 }
 
-/// Where rows take place.
+/// Where scenarios take place.
 #[derive(Debug)]
 pub struct Setting<G = Lab> {
-    /// What the file of times calls these rows: the environment variable `EGRET_TIMES` names it.
+    /// What the file of times calls these scenarios: the environment variable `EGRET_TIMES` names it.
     pub part: &'static str,
-    /// How many rows run side by side, where neither `--lanes` nor the environment variable
-    /// `EGRET_LANES` says it. One runs all rows in the order of the table.
+    /// How many scenarios run side by side, where neither `--lanes` nor the environment variable
+    /// `EGRET_LANES` says it. One runs all scenarios in the order of the table.
     pub lanes: usize,
-    /// Makes the laboratory that rows share.
-    pub make: fn() -> Result<Stage<G>>,
+    /// Makes the laboratory that scenarios share.
+    pub make: fn() -> Result<LabFixture<G>>,
     /// Removes what killed processes have left.
     pub cleanup: fn() -> Result<Vec<String>>,
     /// Removes what this process has made, on its way out on a signal.
     pub cleanup_own: fn(),
 }
 
-/// What the rows of a lane share.
+/// What the scenarios of a lane share.
 #[derive(Debug)]
 pub struct Bench<G = Lab> {
-    make: fn() -> Result<Stage<G>>,
-    shared: Option<Stage<G>>,
+    make: fn() -> Result<LabFixture<G>>,
+    shared: Option<LabFixture<G>>,
     /// Which of the shared laboratories it is.
     name: Option<&'static str>,
-    /// The laboratory is the present row's alone.
+    /// The laboratory is the present scenario's alone.
     alone: bool,
 }
 
-/// Runs the rows that the command line names; prints one line each.
+/// Runs the scenarios that the command line names; prints one line each.
 #[must_use]
-pub fn main<G: Ground>(all: &[Row<G>], setting: &Setting<G>) -> ExitCode {
+pub fn main<G: TestBed>(all: &[Scenario<G>], setting: &Setting<G>) -> ExitCode {
     let words: Vec<String> = std::env::args().skip(1).collect();
     let lanes = std::env::var("EGRET_LANES").ok();
-    let options = match Options::parse(&words, lanes.as_deref(), setting.lanes) {
+    let options = match BenchOptions::parse(&words, lanes.as_deref(), setting.lanes) {
         Ok(options) => options,
         Err(error) => {
             eprintln!("{error:#}");
             return ExitCode::FAILURE;
         }
     };
-    let rows: Vec<&Row<G>> = all.iter().filter(|row| options.wants(row.name)).collect();
+    let scenarios: Vec<&Scenario<G>> =
+        all.iter().filter(|scenario| options.wants(scenario.name)).collect();
     if options.list {
-        for row in rows {
-            println!("{}: test", row.name);
+        for scenario in scenarios {
+            println!("{}: test", scenario.name);
         }
         return ExitCode::SUCCESS;
     }
@@ -125,31 +126,35 @@ pub fn main<G: Ground>(all: &[Row<G>], setting: &Setting<G>) -> ExitCode {
         eprintln!("cleaning up after dead laboratories: {error:#}");
     }
     let begun = Instant::now();
-    let done = run_all(&rows, setting, options.lanes);
+    let done = run_all(&scenarios, setting, options.lanes);
     println!("{}", record::summary(&done, begun.elapsed().as_secs_f64()));
-    let good = done.iter().all(|row| row.error.is_none());
+    let good = done.iter().all(|scenario| scenario.error.is_none());
     if good { ExitCode::SUCCESS } else { ExitCode::FAILURE }
 }
 
 /// What all lanes share.
 struct Lanes<'a, G> {
-    rows: &'a [&'a Row<G>],
+    scenarios: &'a [&'a Scenario<G>],
     setting: &'a Setting<G>,
     queue: Mutex<Queue>,
-    done: Mutex<Vec<Done>>,
+    done: Mutex<Vec<FinishedScenario>>,
 }
 
-fn run_all<G: Ground>(rows: &[&Row<G>], setting: &Setting<G>, lanes: usize) -> Vec<Done> {
-    let needs: Vec<Needs> = rows.iter().map(|row| row.needs).collect();
+fn run_all<G: TestBed>(
+    scenarios: &[&Scenario<G>],
+    setting: &Setting<G>,
+    lanes: usize,
+) -> Vec<FinishedScenario> {
+    let needs: Vec<Needs> = scenarios.iter().map(|scenario| scenario.needs).collect();
     let first = plan::one_by_one(&needs, lanes);
     let queue = Queue::new(&needs, lanes);
-    let beside = match rows.len() - first.len() {
+    let beside = match scenarios.len() - first.len() {
         0 => String::new(),
         count => format!(", {count} of them in {lanes} lanes"),
     };
-    println!("\nrunning {} rows{beside}", rows.len());
+    println!("\nrunning {} scenarios{beside}", scenarios.len());
     let (queue, done) = (Mutex::new(queue), Mutex::new(Vec::new()));
-    let shared = Lanes { rows, setting, queue, done };
+    let shared = Lanes { scenarios, setting, queue, done };
     let mut bench = Bench::new(setting.make);
     for at in first {
         shared.run(at, &mut bench);
@@ -167,8 +172,8 @@ fn run_all<G: Ground>(rows: &[&Row<G>], setting: &Setting<G>, lanes: usize) -> V
     shared.done.into_inner().unwrap_or_else(PoisonError::into_inner)
 }
 
-impl<G: Ground> Lanes<'_, G> {
-    /// A lane: runs rows until none is left for it. An idle laboratory would take the others' time,
+impl<G: TestBed> Lanes<'_, G> {
+    /// A lane: runs scenarios until none is left for it. An idle laboratory would take the others' time,
     /// so it ends with the lane.
     fn work(&self, lane: usize, mut bench: Bench<G>) {
         note::keep();
@@ -180,15 +185,15 @@ impl<G: Ground> Lanes<'_, G> {
     }
 
     fn run(&self, at: usize, bench: &mut Bench<G>) {
-        let row = self.rows[at];
-        if row.needs.shared != bench.name {
+        let scenario = self.scenarios[at];
+        if scenario.needs.shared != bench.name {
             bench.clear();
         }
-        let done = run(row, bench);
+        let done = run(scenario, bench);
         done.tell();
         done.write(self.setting.part);
-        if let (Some(_), Some(stage)) = (&done.error, &bench.shared) {
-            explain(&stage.lab);
+        if let (Some(_), Some(fixture)) = (&done.error, &bench.shared) {
+            explain(&fixture.lab);
         }
         // In one call, which no other lane's comes between.
         print!("{}", note::kept());
@@ -203,20 +208,20 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-/// A machine that did not schedule a lease thread for this long may lose its leases: rows that say
+/// A machine that did not schedule a lease thread for this long may lose its leases: scenarios that say
 /// that nothing moves are then no judgement (they run again).
 const STALL_MS: f64 = 350.0;
-/// How often a row runs at most.
+/// How often a scenario runs at most.
 const TRIES: usize = 3;
 
-/// Runs a row, and again where it failed and the machine stalled.
-fn run<G: Ground>(row: &Row<G>, bench: &mut Bench<G>) -> Done {
+/// Runs a scenario, and again where it failed and the machine stalled.
+fn run<G: TestBed>(scenario: &Scenario<G>, bench: &mut Bench<G>) -> FinishedScenario {
     let start = Instant::now();
-    let mut done = Done { name: row.name, ..Done::default() };
+    let mut done = FinishedScenario { name: scenario.name, ..FinishedScenario::default() };
     loop {
-        let begun = Stamp::now();
-        let outcome = once(row, bench);
-        let stall = bench.shared.as_ref().and_then(|stage| stage.stall(begun));
+        let begun = WallTime::now();
+        let outcome = once(scenario, bench);
+        let stall = bench.shared.as_ref().and_then(|fixture| fixture.stall(begun));
         done.stall = stall.filter(|(millis, _)| *millis > STALL_MS);
         done.seconds = start.elapsed().as_secs_f64();
         let Err(error) = outcome else { return done };
@@ -226,14 +231,14 @@ fn run<G: Ground>(row: &Row<G>, bench: &mut Bench<G>) -> Done {
             return done;
         };
         let why = format!("this machine stalled ({from}: {millis} ms): {error}");
-        crate::note!("    {}: again, since {why}", row.name);
+        crate::note!("    {}: again, since {why}", scenario.name);
         done.again.push(why);
         bench.clear();
     }
 }
 
-fn once<G>(row: &Row<G>, bench: &mut Bench<G>) -> Result<()> {
-    match catch_unwind(AssertUnwindSafe(|| (row.run)(bench))) {
+fn once<G>(scenario: &Scenario<G>, bench: &mut Bench<G>) -> Result<()> {
+    match catch_unwind(AssertUnwindSafe(|| (scenario.run)(bench))) {
         Ok(outcome) => outcome,
         Err(panic) => {
             let text = panic.downcast_ref::<String>().map(String::as_str);
@@ -243,9 +248,9 @@ fn once<G>(row: &Row<G>, bench: &mut Bench<G>) -> Result<()> {
     }
 }
 
-/// The last words of every process and node, for a row that failed. Where EGRET_LAB_KEEP names a
+/// The last words of every process and node, for a scenario that failed. Where EGRET_LAB_KEEP names a
 /// directory, logs and store are copied there.
-pub fn explain(lab: &impl Ground) {
+pub fn explain(lab: &impl TestBed) {
     if let Some(kept) = lab.keep() {
         crate::note!("    kept in {}", kept.display());
     }
@@ -255,7 +260,7 @@ pub fn explain(lab: &impl Ground) {
     for entry in lab.journal().noise().iter().rev().take(10) {
         crate::note!("    {entry}");
     }
-    let entries = lab.journal().entries(Stamp(0));
+    let entries = lab.journal().entries(WallTime(0));
     for entry in entries.iter().rev().take(40).rev() {
         let fields: Vec<String> =
             entry.fields.iter().map(|(key, value)| format!("{key}={value}")).collect();
@@ -265,7 +270,7 @@ pub fn explain(lab: &impl Ground) {
 }
 
 impl<G> Bench<G> {
-    fn new(make: fn() -> Result<Stage<G>>) -> Self {
+    fn new(make: fn() -> Result<LabFixture<G>>) -> Self {
         Self { make, shared: None, name: None, alone: false }
     }
 
@@ -276,13 +281,13 @@ impl<G> Bench<G> {
         self.alone = false;
     }
 
-    /// A laboratory for one row alone.
-    pub fn own(&mut self, stage: Stage<G>) -> &mut Stage<G> {
+    /// A laboratory for one scenario alone.
+    pub fn own(&mut self, fixture: LabFixture<G>) -> &mut LabFixture<G> {
         self.alone = true;
-        self.shared.insert(stage)
+        self.shared.insert(fixture)
     }
 
-    /// The present row leaves the laboratory as it did not find it: the next one gets another.
+    /// The present scenario leaves the laboratory as it did not find it: the next one gets another.
     pub fn spoil(&mut self) {
         self.alone = true;
     }
@@ -291,7 +296,7 @@ impl<G> Bench<G> {
     ///
     /// # Errors
     /// Where it cannot be built.
-    pub fn stage(&mut self) -> Result<&mut Stage<G>> {
+    pub fn fixture(&mut self) -> Result<&mut LabFixture<G>> {
         self.shared(USUAL, self.make)
     }
 
@@ -302,8 +307,8 @@ impl<G> Bench<G> {
     pub fn shared(
         &mut self,
         name: &'static str,
-        make: impl FnOnce() -> Result<Stage<G>>,
-    ) -> Result<&mut Stage<G>> {
+        make: impl FnOnce() -> Result<LabFixture<G>>,
+    ) -> Result<&mut LabFixture<G>> {
         if self.name != Some(name) {
             self.clear();
         }

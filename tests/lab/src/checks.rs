@@ -1,37 +1,49 @@
-//! What rows check, whatever the laboratory's nodes are made of.
+//! What scenarios check, whatever the laboratory's nodes are made of.
 
 use std::net::IpAddr;
 use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
 
-use crate::clock::{Stamp, wait_until};
-use crate::ground::Ground;
-use crate::load::{Load, LoadReport};
-use crate::stage::Stage;
+use crate::address::AddressFamily;
+use crate::clock::{WallTime, wait_until};
+use crate::fixture::LabFixture;
+use crate::journal::JournalEntry;
+use crate::load::{Load, LoadPlan, LoadReport, source_seen};
+use crate::test_bed::TestBed;
 
-/// The generous bound of every row.
+/// The generous bound of every scenario.
 pub const BOUND: Duration = Duration::from_secs(5);
 /// Time for what costs a boot: the silence, a read, a plan.
 pub const PATIENCE: Duration = Duration::from_secs(40);
+
+/// The load of most scenarios: forty connections, UDP, a new connection now and then.
+///
+/// # Errors
+/// Where a pod does not run.
+pub fn load(fixture: &mut LabFixture<impl TestBed>, name: &str) -> Result<Load> {
+    let plan = LoadPlan::new(name, &["settle-1", "settle-2"]).probe(Duration::from_millis(250));
+    let allowed = fixture.addresses.clone();
+    Load::start(&mut fixture.lab, plan, Some((&fixture.sources, &allowed)))
+}
 
 /// The node that holds the first address.
 ///
 /// # Errors
 /// Where nobody answers for it.
-pub fn holder(stage: &Stage<impl Ground>) -> Result<String> {
-    let address = *stage.addresses.first().context("the stage has an address")?;
-    stage.holder(address).with_context(|| format!("nobody answers for {address}"))
+pub fn holder(fixture: &LabFixture<impl TestBed>) -> Result<String> {
+    let address = *fixture.addresses.first().context("the fixture has an address")?;
+    fixture.holder(address).with_context(|| format!("nobody answers for {address}"))
 }
 
 /// Waits until everything that `from` held has another holder; returns the first's.
 ///
 /// # Errors
 /// Where that takes longer than 15 s, or it held nothing.
-pub fn moved(stage: &Stage<impl Ground>, from: &str, moving: &[IpAddr]) -> Result<String> {
+pub fn moved(fixture: &LabFixture<impl TestBed>, from: &str, moving: &[IpAddr]) -> Result<String> {
     let mut first = None;
     for address in moving {
-        let to = stage.await_successor(*address, from, Duration::from_secs(15))?;
+        let to = fixture.await_successor(*address, from, Duration::from_secs(15))?;
         first.get_or_insert(to);
     }
     first.context("the node held nothing")
@@ -41,11 +53,15 @@ pub fn moved(stage: &Stage<impl Ground>, from: &str, moving: &[IpAddr]) -> Resul
 ///
 /// # Errors
 /// With what is not so.
-pub fn alive(stage: &Stage<impl Ground>, load: &Load, since: Stamp) -> Result<LoadReport> {
+pub fn alive(
+    fixture: &LabFixture<impl TestBed>,
+    load: &Load,
+    since: WallTime,
+) -> Result<LoadReport> {
     let report = load.report(since);
     ensure!(report.lost.is_empty(), "{} lost: {:?}", report.lost.len(), report.lost.first());
     ensure!(report.stall <= BOUND, "a connection stalled for {:?}", report.stall);
-    let ledger = stage.sources.ledger(load.name());
+    let ledger = fixture.sources.ledger(load.name());
     ensure!(ledger.right > 0, "the oracle saw nothing of the load");
     ensure!(ledger.wrong == 0, "{} wrong sources: {:?}", ledger.wrong, ledger.examples.first());
     Ok(report)
@@ -54,7 +70,7 @@ pub fn alive(stage: &Stage<impl Ground>, load: &Load, since: Stamp) -> Result<Lo
 /// How many datagrams of a load have had no answer up to now.
 #[must_use]
 pub fn unanswered(load: &Load) -> u64 {
-    load.report(Stamp(0)).udp.unanswered
+    load.report(WallTime(0)).udp.unanswered
 }
 
 /// No datagram was lost since [`unanswered`] was `before`. One per stream may be under way at the
@@ -64,7 +80,7 @@ pub fn unanswered(load: &Load) -> u64 {
 /// # Errors
 /// With how many were lost `when`.
 pub fn none_lost(load: &Load, before: u64, when: &str) -> Result<()> {
-    let streams = u64::try_from(load.report(Stamp(0)).udp.series)?;
+    let streams = u64::try_from(load.report(WallTime(0)).udp.series)?;
     let missing = || unanswered(load).saturating_sub(before);
     let back = || (missing() <= streams).then_some(());
     let lost = wait_until("an answer to every datagram", Duration::from_secs(1), back);
@@ -77,14 +93,14 @@ pub fn none_lost(load: &Load, before: u64, when: &str) -> Result<()> {
 /// # Errors
 /// With who did.
 pub fn nothing_moved(
-    stage: &Stage<impl Ground>,
-    since: Stamp,
+    fixture: &LabFixture<impl TestBed>,
+    since: WallTime,
     holders: &[Option<String>],
 ) -> Result<()> {
-    let runs = stage.answers.runs();
-    for (address, holder) in stage.addresses.iter().zip(holders) {
+    let runs = fixture.answers.runs();
+    for (address, holder) in fixture.addresses.iter().zip(holders) {
         for run in runs.of(*address).iter().filter(|run| run.last >= since) {
-            let by = stage.lab.name_of(run.mac);
+            let by = fixture.lab.name_of(run.mac);
             ensure!(by == *holder, "{address} moved from {holder:?} to {by:?}");
         }
     }
@@ -93,8 +109,74 @@ pub fn nothing_moved(
 
 /// Who holds each address now.
 #[must_use]
-pub fn holders(stage: &Stage<impl Ground>) -> Vec<Option<String>> {
-    stage.addresses.iter().map(|address| stage.holder(*address)).collect()
+pub fn holders(fixture: &LabFixture<impl TestBed>) -> Vec<Option<String>> {
+    fixture.addresses.iter().map(|address| fixture.holder(*address)).collect()
+}
+
+/// Waits until nothing changes hands any more after a cut has ended.
+///
+/// # Errors
+/// With what still does.
+pub fn settles(fixture: &LabFixture<impl TestBed>) -> Result<()> {
+    run_for(2000);
+    let (settled, now) = (WallTime::now(), holders(fixture));
+    run_for(1000);
+    nothing_moved(fixture, settled, &now).context("after the cut has ended")
+}
+
+/// Boots a node that is off and waits until all is as it was before.
+///
+/// # Errors
+/// Where it is not in time.
+pub fn back(fixture: &mut LabFixture<impl TestBed>, name: &str) -> Result<()> {
+    all_back(fixture, &[name.to_owned()])
+}
+
+/// The same with several at once.
+///
+/// # Errors
+/// Where it is not in time.
+pub fn all_back(fixture: &mut LabFixture<impl TestBed>, names: &[String]) -> Result<()> {
+    rejoin(fixture, names, PATIENCE)?;
+    fixture.lab.await_nodes()?;
+    fixture.lab.await_egret()?;
+    fixture.await_held(PATIENCE)
+}
+
+/// Boots nodes that are off and waits until they may vote and, within `planned`, every address is
+/// planned with them. On a cluster that was without its API server not every controller runs by then.
+///
+/// # Errors
+/// Where one does not in time.
+pub fn rejoin<G: TestBed>(
+    fixture: &mut LabFixture<G>,
+    names: &[String],
+    planned: Duration,
+) -> Result<()> {
+    let booted = WallTime::now();
+    names.iter().try_for_each(|name| fixture.lab.boot(name))?;
+    for name in names {
+        let votes = |entry: &JournalEntry| entry.from == *name;
+        fixture.lab.journal().wait("may_vote", booted, G::BOOT_LIMIT, votes)?;
+        fixture.await_planned(name, planned)?;
+    }
+    Ok(())
+}
+
+/// Waits until the outside sees `pod` with this address.
+///
+/// # Errors
+/// Where it does not within 20 s.
+pub fn await_source(
+    fixture: &mut LabFixture<impl TestBed>,
+    pod: &str,
+    wanted: IpAddr,
+) -> Result<()> {
+    let family = AddressFamily::of(wanted);
+    wait_until(&format!("{pod} leaves as {wanted}"), Duration::from_secs(20), || {
+        let seen = source_seen(&mut fixture.lab, pod, family).ok();
+        (seen == Some(wanted)).then_some(())
+    })
 }
 
 /// Lets the load run for a while.

@@ -5,9 +5,9 @@ use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 /// A moment, in nanoseconds of the wall clock: the clock that the kernel stamps captured packets
 /// with and that logs carry. One laboratory runs on one machine, so its stamps compare.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct Stamp(pub u64);
+pub struct WallTime(pub u64);
 
-impl Stamp {
+impl WallTime {
     /// The present moment.
     #[must_use]
     pub fn now() -> Self {
@@ -32,21 +32,21 @@ impl Stamp {
     }
 }
 
-impl Add<Duration> for Stamp {
+impl Add<Duration> for WallTime {
     type Output = Self;
     fn add(self, rhs: Duration) -> Self {
         Self(self.0.saturating_add(u64::try_from(rhs.as_nanos()).unwrap_or(u64::MAX)))
     }
 }
 
-impl Sub<Duration> for Stamp {
+impl Sub<Duration> for WallTime {
     type Output = Self;
     fn sub(self, rhs: Duration) -> Self {
         Self(self.0.saturating_sub(u64::try_from(rhs.as_nanos()).unwrap_or(u64::MAX)))
     }
 }
 
-impl fmt::Display for Stamp {
+impl fmt::Display for WallTime {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{}.{:03}", self.0 / 1_000_000_000, self.0 / 1_000_000 % 1000)
     }
@@ -82,10 +82,10 @@ mod tests {
 
     #[test]
     fn stamps_subtract_both_ways() {
-        let zero = Stamp(5_000_000_000);
-        assert!((Stamp(5_250_000_000).millis_after(zero) - 250.0).abs() < 1e-6);
-        assert!((Stamp(4_750_000_000).millis_after(zero) + 250.0).abs() < 1e-6);
-        assert_eq!(zero.since(Stamp(6_000_000_000)), Duration::ZERO);
+        let zero = WallTime(5_000_000_000);
+        assert!((WallTime(5_250_000_000).millis_after(zero) - 250.0).abs() < 1e-6);
+        assert!((WallTime(4_750_000_000).millis_after(zero) + 250.0).abs() < 1e-6);
+        assert_eq!(zero.since(WallTime(6_000_000_000)), Duration::ZERO);
     }
 
     #[test]

@@ -19,7 +19,7 @@ use std::net::{IpAddr, Ipv4Addr};
 use std::path::Path;
 
 use anyhow::{Context, Result};
-use egret_netns::Namespace;
+use egret_netns::NetworkNamespace;
 use serde_json::{Value, json};
 
 mod calls;
@@ -28,17 +28,17 @@ mod double;
 mod router;
 mod zone;
 
-pub use calls::Call;
+pub use calls::RecordedCall;
 pub(crate) use router::prepare_router;
 pub use zone::{Outside, VPC, Zone};
 
 use crate::address::mac_text;
-use crate::clock::Stamp;
-use crate::ground::Surroundings;
-use crate::node::{Node, Role};
+use crate::clock::WallTime;
+use crate::network::LabNetwork;
+use crate::role::LabNodeRole;
 use crate::wire::Mac;
-use double::Double;
-use router::{Port, Ports, Router, Version};
+use double::DoubleProcess;
+use router::{Router, RouterPort, RouterPorts, StateVersion};
 
 /// The tag of the pool whose Elastic IPs the account has from the beginning.
 pub const POOL_TAG: (&str, &str) = ("egret.dev/pool", "public");
@@ -72,10 +72,10 @@ impl Default for Region {
 impl Region {
     /// The zone of the `number`-th (from 0) gateway or director.
     #[must_use]
-    pub fn zone(&self, role: Role, number: usize) -> Zone {
+    pub fn zone(&self, role: LabNodeRole, number: usize) -> Zone {
         let zones = match role {
-            Role::Gateway => &self.gateways,
-            Role::Director => &self.directors,
+            LabNodeRole::Gateway => &self.gateways,
+            LabNodeRole::Director => &self.directors,
         };
         zones.iter().cycle().nth(number).copied().unwrap_or(Zone::A)
     }
@@ -94,20 +94,9 @@ pub struct Host {
     pub gateway: bool,
 }
 
-impl Host {
-    pub(crate) fn of(node: &Node) -> Result<Self> {
-        Ok(Self {
-            name: node.name.clone(),
-            number: node.number,
-            zone: node.zone.context("a node without a zone")?,
-            gateway: node.role == Role::Gateway,
-        })
-    }
-}
-
 /// A node as EC2 knows it.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Instance {
+pub struct LabInstance {
     /// `i-…`.
     pub instance: String,
     /// `eni-…`.
@@ -118,7 +107,7 @@ pub struct Instance {
     pub zone: Zone,
 }
 
-impl Instance {
+impl LabInstance {
     /// `spec.providerID` of its Node.
     #[must_use]
     pub fn provider_id(&self) -> String {
@@ -128,29 +117,29 @@ impl Instance {
 
 /// A cloud that is up. Dropping it ends the double and the router's thread.
 #[derive(Debug)]
-pub struct Cloud {
+pub struct LabCloud {
     // In this order: the router must not take the end of the double for a fault.
     router: Router,
-    double: Double,
-    instances: BTreeMap<String, Instance>,
-    ports: Ports,
+    double: DoubleProcess,
+    instances: BTreeMap<String, LabInstance>,
+    ports: RouterPorts,
     elastic: Vec<IpAddr>,
 }
 
-impl Cloud {
+impl LabCloud {
     /// Starts EC2's double in a network namespace, where it listens on every address, makes every
-    /// host an instance, and has the router of [`Surroundings::plug_vpc`] follow it. The hosts are
+    /// host an instance, and has the router of [`LabNetwork::plug_vpc`] follow it. The hosts are
     /// to be plugged in afterwards, with the hardware addresses of their interfaces.
     ///
     /// # Errors
     /// Where the double is not installed or refuses something.
     pub fn start(
         region: &Region,
-        (api, around): (&Namespace, &Surroundings),
+        (api, network): (&NetworkNamespace, &LabNetwork),
         hosts: &[Host],
         log: &Path,
     ) -> Result<Self> {
-        let double = Double::start(api, log)?;
+        let double = DoubleProcess::start(api, log)?;
         let wanted: Vec<_> = hosts
             .iter()
             .map(|host| {
@@ -163,20 +152,20 @@ impl Cloud {
             .collect();
         let (wanted, elastic) = (Value::from(wanted).to_string(), region.elastic.to_string());
         let made = double.api().by_hand(&["build", &wanted, &elastic])?;
-        let (mut instances, mut ports) = (BTreeMap::new(), Ports::new());
+        let (mut instances, mut ports) = (BTreeMap::new(), RouterPorts::new());
         for Host { name, number, zone, .. } in hosts.iter().cloned() {
             let ids = &made["nodes"][&name];
             let id = |kind: &str| ids[kind].as_str().map(str::to_owned).context("an id");
             let (instance, interface) = (id("instance")?, id("interface")?);
             let mac = parse_mac(&id("mac")?).context("a hardware address")?;
             if let IpAddr::V4(primary) = zone.node(number) {
-                ports.insert(primary, Port { name: name.clone(), mac, zone });
+                ports.insert(primary, RouterPort { name: name.clone(), mac, zone });
             }
-            instances.insert(name, Instance { instance, interface, mac, zone });
+            instances.insert(name, LabInstance { instance, interface, mac, zone });
         }
         let elastic = made["elastic"].as_array().into_iter().flatten();
         let elastic = elastic.filter_map(|address| address.as_str()?.parse().ok()).collect();
-        let router = Router::start(double.api(), &around.router, ports.clone())?;
+        let router = Router::start(double.api(), &network.router, ports.clone())?;
         Ok(Self { router, double, instances, ports, elastic })
     }
 
@@ -202,7 +191,7 @@ impl Cloud {
     ///
     /// # Errors
     /// Where there is no such node.
-    pub fn instance(&self, node: &str) -> Result<&Instance> {
+    pub fn instance(&self, node: &str) -> Result<&LabInstance> {
         self.instances.get(node).with_context(|| format!("no instance for {node}"))
     }
 
@@ -210,7 +199,7 @@ impl Cloud {
     /// address that the packet has there.
     #[must_use]
     pub fn delivery(&self, address: IpAddr) -> Option<(String, Ipv4Addr)> {
-        let Version { interfaces, .. } = self.router.present();
+        let StateVersion { interfaces, .. } = self.router.present();
         interfaces.iter().find_map(|interface| {
             let port = self.ports.get(&interface.primary)?;
             let mut private = interface.private.iter();
@@ -230,7 +219,7 @@ impl Cloud {
     /// The secondary addresses of a node's interface.
     #[must_use]
     pub fn secondaries(&self, node: &str) -> Vec<Ipv4Addr> {
-        let Version { interfaces, .. } = self.router.present();
+        let StateVersion { interfaces, .. } = self.router.present();
         let named = |primary| self.ports.get(primary).is_some_and(|port| port.name == node);
         let of = interfaces.iter().find(|interface| named(&interface.primary));
         let private = of.into_iter().flat_map(|of| of.private.keys().map(|a| (*a, of.primary)));
@@ -242,7 +231,7 @@ impl Cloud {
 
     /// The number of EC2's state that the router follows, and since when.
     #[must_use]
-    pub fn version(&self) -> (u64, Stamp) {
+    pub fn version(&self) -> (u64, WallTime) {
         let present = self.router.present();
         (present.number, present.at)
     }
@@ -251,7 +240,7 @@ impl Cloud {
     ///
     /// # Errors
     /// Where the double does not answer.
-    pub fn calls(&self, since: Stamp) -> Result<Vec<Call>> {
+    pub fn calls(&self, since: WallTime) -> Result<Vec<RecordedCall>> {
         calls::since(self.double.api(), since)
     }
 
@@ -259,25 +248,25 @@ impl Cloud {
     ///
     /// # Errors
     /// Where the double does not answer.
-    pub fn changes(&self, since: Stamp) -> Result<Vec<Call>> {
-        Ok(self.calls(since)?.into_iter().filter(Call::changes).collect())
+    pub fn changes(&self, since: WallTime) -> Result<Vec<RecordedCall>> {
+        Ok(self.calls(since)?.into_iter().filter(RecordedCall::changes).collect())
     }
 
-    /// Asks EC2's double for bad weather: `throttle`, `fail`, `lag`, `delay`, `policy`, … with the
+    /// Asks EC2's double for a fault: `throttle`, `fail`, `lag`, `delay`, `policy`, … with the
     /// fields that its README lists.
     ///
     /// # Errors
     /// Where it refuses them.
-    pub fn weather(&self, what: &str, fields: &Value) -> Result<()> {
+    pub fn inject_fault(&self, what: &str, fields: &Value) -> Result<()> {
         self.double.api().ask("POST", &format!("/egret/{what}"), fields).map(drop)
     }
 
-    /// Ends all bad weather.
+    /// Ends all faults.
     ///
     /// # Errors
     /// Where the double does not answer.
     pub fn clear(&self) -> Result<()> {
-        self.weather("clear", &json!({}))
+        self.inject_fault("clear", &json!({}))
     }
 
     /// Does something at EC2 by hand, as a person would: see `account.py`.
@@ -333,10 +322,10 @@ fn parse_mac(text: &str) -> Option<Mac> {
 }
 
 /// Plugs a node in: whatever it sends reaches the router alone, as a VPC has no switch.
-pub fn plug_in(around: &Surroundings, zone: Zone, node: (&str, Mac), net: &Namespace) {
+pub fn plug_in(network: &LabNetwork, zone: Zone, node: (&str, Mac), net: &NetworkNamespace) {
     let (name, mac) = node;
-    around.plug_into(zone.bridge(), name, mac, net);
-    around.lan.batch(&format!("link set p-{name} type bridge_slave isolated on\n"));
+    network.plug_into(zone.bridge(), name, mac, net);
+    network.lan.batch(&format!("link set p-{name} type bridge_slave isolated on\n"));
     // So that checksums are whole on the wire, and a wrong rewrite of one is a packet lost.
     net.run("ethtool -K eth0 tx off");
 }
@@ -348,7 +337,7 @@ pub fn addressing(zone: Zone, number: u8) -> String {
     format!("addr add {own}/24 dev eth0\nlink set eth0 up\nroute add default via {router}\n")
 }
 
-impl Drop for Cloud {
+impl Drop for LabCloud {
     fn drop(&mut self) {
         self.router.stop();
         self.double.end();

@@ -7,15 +7,15 @@ pub(crate) mod figures;
 pub(crate) mod soak;
 pub(crate) mod up;
 
-use egret_lab::{Lab, LabBuilder, PodSpec};
+use egret_lab::{Lab, LabBuilder, PodOptions};
 
 /// The usual topology: three gateways, two directors, a selected and another pod on each director.
 pub(crate) fn topology() -> LabBuilder {
     let mut builder = Lab::builder();
     for number in 1..=2 {
         let node = format!("director-{number}");
-        let settle = PodSpec::new(&node, "payments", &format!("settle-{number}"));
-        let other = PodSpec::new(&node, "payments", &format!("other-{number}"));
+        let settle = PodOptions::new(&node, "payments", &format!("settle-{number}"));
+        let other = PodOptions::new(&node, "payments", &format!("other-{number}"));
         builder = builder.pod(settle.label("app", "settle")).pod(other.label("app", "other"));
     }
     builder

@@ -8,11 +8,11 @@ use std::net::IpAddr;
 
 use anyhow::{Result, bail};
 
-use crate::address::{Family, POD_RANGES};
-use crate::clock::Stamp;
+use crate::address::{AddressFamily, POD_RANGES};
+use crate::clock::WallTime;
 use crate::lab::Lab;
-use crate::node::Role;
-use crate::tap::Tap;
+use crate::role::LabNodeRole;
+use crate::tap::FrameTap;
 use crate::wire::{advertisement, gratuitous_arp};
 
 const OUTSIDE: [&str; 2] = ["198.51.100.0/24", "2001:db8:6::/64"];
@@ -34,12 +34,12 @@ impl OrdinarySnat {
     pub fn install(lab: &Lab, addresses: [IpAddr; 2], holder: &str) -> Result<Self> {
         let snat = Self { addresses };
         for node in lab.nodes().iter().filter(|node| node.is_on()) {
-            for family in Family::BOTH {
+            for family in AddressFamily::BOTH {
                 let (flag, outside, pods) = match family {
-                    Family::V4 => ("", OUTSIDE[0], POD_RANGES[0]),
-                    Family::V6 => ("-6", OUTSIDE[1], POD_RANGES[1]),
+                    AddressFamily::V4 => ("", OUTSIDE[0], POD_RANGES[0]),
+                    AddressFamily::V6 => ("-6", OUTSIDE[1], POD_RANGES[1]),
                 };
-                let protocol = if family == Family::V4 { "ip" } else { "ip6" };
+                let protocol = if family == AddressFamily::V4 { "ip" } else { "ip6" };
                 // Only what this node's own pods send: a gateway hands on what it got.
                 node.shell(&format!(
                     "for d in /sys/class/net/pod*; do [ -e $d ] || continue
@@ -47,7 +47,7 @@ impl OrdinarySnat {
                      done
                      nft insert rule inet lab-cni post {protocol} daddr {outside} accept"
                 ))?;
-                if node.role == Role::Gateway {
+                if node.role == LabNodeRole::Gateway {
                     let address = family.pick(addresses);
                     node.net()?.nft(&format!(
                         "table {protocol} lab-snat {{ chain post {{
@@ -68,7 +68,7 @@ impl OrdinarySnat {
     ///
     /// # Errors
     /// Where a node refuses it.
-    pub fn move_to(&self, lab: &Lab, holder: &str) -> Result<Stamp> {
+    pub fn move_to(&self, lab: &Lab, holder: &str) -> Result<WallTime> {
         let (gateway, [v4, v6]) = (lab.node(holder)?, self.addresses);
         gateway
             .shell(&format!("ip addr add {v4}/32 dev eth0; ip addr add {v6}/128 dev eth0 nodad"))?;
@@ -82,9 +82,9 @@ impl OrdinarySnat {
         let (IpAddr::V4(v4), IpAddr::V6(v6)) = (v4, v6) else {
             bail!("the addresses are a pair of IPv4 and IPv6")
         };
-        let at = Stamp::now();
+        let at = WallTime::now();
         let _inside = gateway.net()?.enter();
-        let tap = Tap::open(Some("eth0"))?;
+        let tap = FrameTap::open(Some("eth0"))?;
         tap.send(&gratuitous_arp(1, gateway.mac(), v4))?;
         tap.send(&gratuitous_arp(2, gateway.mac(), v4))?;
         tap.send(&advertisement(gateway.mac(), v6))?;

@@ -3,18 +3,17 @@
 use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
-use nix::sys::signal::Signal;
 
 use crate::address::{POD_RANGES, SERVICE_RANGES};
-use crate::builder::PodSpec;
-use crate::clock::Stamp;
+use crate::clock::WallTime;
 use crate::lab::Lab;
 use crate::machine::STORE;
 use crate::process::Daemon;
+use crate::test_bed::TestBed;
 
 /// A direction on the cable of a node.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Way {
+pub enum CableDirection {
     /// What the node sends is lost.
     FromNode,
     /// What is sent to the node is lost.
@@ -45,7 +44,7 @@ impl Lab {
         if self.cloud.is_some() {
             self.check_feature()?;
         }
-        self.ask(&["init"])?;
+        self.run_egret(&["init"])?;
         for name in self.node_names() {
             if !self.node(&name)?.late {
                 self.write_node(&name)?;
@@ -106,15 +105,6 @@ impl Lab {
         if gently { controller.stop(Duration::from_secs(10)) } else { Ok(()) }
     }
 
-    /// Starts a node's agent.
-    ///
-    /// # Errors
-    /// Where the binary is missing or the node is off.
-    pub fn start_agent(&mut self, name: &str) -> Result<()> {
-        let egret = self.egret()?;
-        self.start_agent_of(name, &egret)
-    }
-
     /// Starts a node's agent from another binary (an upgrade).
     ///
     /// # Errors
@@ -129,68 +119,14 @@ impl Lab {
         Ok(())
     }
 
-    /// Kills a node's agent with SIGKILL; returns the moment.
-    ///
-    /// # Errors
-    /// Where it does not run.
-    pub fn kill_agent(&mut self, name: &str) -> Result<Stamp> {
-        let agent = self.node_mut(name)?.agent.take().context("the agent does not run")?;
-        let at = Stamp::now();
-        drop(agent);
-        Ok(at)
-    }
-
     /// Stops a node's agent with SIGTERM and waits for its end.
     ///
     /// # Errors
     /// Where it has not ended after 15 s.
-    pub fn stop_agent(&mut self, name: &str) -> Result<Stamp> {
+    pub fn stop_agent(&mut self, name: &str) -> Result<WallTime> {
         let mut agent = self.node_mut(name)?.agent.take().context("the agent does not run")?;
-        let at = Stamp::now();
+        let at = WallTime::now();
         agent.stop(Duration::from_secs(15)).with_context(|| format!("the agent of {name}"))?;
-        Ok(at)
-    }
-
-    /// Freezes a node's agent (SIGSTOP); the kernel goes on.
-    ///
-    /// # Errors
-    /// Where it does not run.
-    pub fn freeze(&self, name: &str) -> Result<Stamp> {
-        let agent = self.node(name)?.agent.as_ref().context("the agent does not run")?;
-        agent.signal(Signal::SIGSTOP)?;
-        Ok(Stamp::now())
-    }
-
-    /// Lets a frozen agent go on.
-    ///
-    /// # Errors
-    /// Where it does not run.
-    pub fn thaw(&self, name: &str) -> Result<Stamp> {
-        let agent = self.node(name)?.agent.as_ref().context("the agent does not run")?;
-        let at = Stamp::now();
-        agent.signal(Signal::SIGCONT)?;
-        Ok(at)
-    }
-
-    /// Takes the power away: the port is down at once, then every process is killed and the
-    /// kernel's state, /run and the pins are gone. Returns the moment.
-    ///
-    /// # Errors
-    /// Where the node is off.
-    pub fn power_off(&mut self, name: &str) -> Result<Stamp> {
-        let port = self.node(name)?.port();
-        self.node(name)?.machine()?;
-        let at = Stamp::now();
-        self.lan.run(&format!("ip link set {port} down"));
-        let node = self.node_mut(name)?;
-        if let Some(machine) = &node.machine {
-            machine.net.kill_all();
-        }
-        node.agent = None;
-        node.pods.clear();
-        node.machine = None;
-        // With the namespace the kernel removes the cable too, but on a worker of its own, later.
-        let _ = self.lan.output(&format!("ip link del {port}"));
         Ok(at)
     }
 
@@ -201,20 +137,8 @@ impl Lab {
     pub fn boot_network(&mut self, name: &str) -> Result<()> {
         let (store, count) = (self.store(), u8::try_from(self.nodes.len())?);
         let at = self.nodes.iter().position(|node| node.name == name).context("no such node")?;
-        let (around, node) = (&self.around, &mut self.nodes[at]);
-        node.boot(around, &store, count)
-    }
-
-    /// Boots a node that is off, as its power button does: network, pods of `pods`, agent.
-    ///
-    /// # Errors
-    /// Where the kernel refuses something or the binary is missing.
-    pub fn boot(&mut self, name: &str, pods: &[PodSpec]) -> Result<()> {
-        self.boot_network(name)?;
-        for pod in pods.iter().filter(|pod| pod.node == name) {
-            self.add_pod(pod)?;
-        }
-        self.start_agent(name)
+        let (network, node) = (&self.network, &mut self.nodes[at]);
+        node.boot(network, &store, count)
     }
 
     /// Puts the CNI's masquerading back, after a foreign hand has flushed the whole rule set.
@@ -222,7 +146,7 @@ impl Lab {
     /// # Errors
     /// Where the node is off.
     pub fn restore_cni(&self, name: &str) -> Result<()> {
-        self.node(name)?.net()?.nft(&crate::manifest::masquerading());
+        self.node(name)?.net()?.nft(&crate::node::masquerading());
         Ok(())
     }
 
@@ -230,9 +154,9 @@ impl Lab {
     ///
     /// # Errors
     /// Where there is no such node.
-    pub fn set_link(&self, name: &str, up: bool) -> Result<Stamp> {
+    pub fn set_link(&self, name: &str, up: bool) -> Result<WallTime> {
         let port = self.node(name)?.port();
-        let at = Stamp::now();
+        let at = WallTime::now();
         self.lan.run(&format!("ip link set {port} {}", if up { "up" } else { "down" }));
         Ok(at)
     }
@@ -241,34 +165,17 @@ impl Lab {
     ///
     /// # Errors
     /// Where there is no such node.
-    pub fn cut(&self, name: &str, way: Way) -> Result<Stamp> {
+    pub fn cut(&self, name: &str, way: CableDirection) -> Result<WallTime> {
         let port = self.node(name)?.port();
         let hook = match way {
-            Way::FromNode => "ingress",
-            Way::ToNode => "egress",
+            CableDirection::FromNode => "ingress",
+            CableDirection::ToNode => "egress",
         };
-        let at = Stamp::now();
+        let at = WallTime::now();
         self.lan.nft(&format!(
             "table netdev lab-{hook}-{name} {{ chain cut {{
   type filter hook {hook} device \"{port}\" priority 0;
   drop
-}}
-}}\n"
-        ));
-        Ok(at)
-    }
-
-    /// Cuts a node off from all other nodes; the router and the watching host still reach it.
-    ///
-    /// # Errors
-    /// Where there is no such node.
-    pub fn cut_from_nodes(&self, name: &str) -> Result<Stamp> {
-        let port = self.node(name)?.port();
-        let at = Stamp::now();
-        self.lan.nft(&format!(
-            "table bridge lab-{name} {{ chain cut {{ type filter hook forward priority 0;
-  iifname \"{port}\" oifname \"p-*\" drop
-  iifname \"p-*\" oifname \"{port}\" drop
 }}
 }}\n"
         ));
@@ -287,42 +194,7 @@ impl Lab {
         Ok(())
     }
 
-    /// Hides the store from one node under an empty mount.
-    ///
-    /// # Errors
-    /// Where the node is off.
-    pub fn cut_store(&self, name: &str) -> Result<Stamp> {
-        self.node(name)?.machine()?.cover_store(true)?;
-        Ok(Stamp::now())
-    }
-
-    /// Shows the store to a node again.
-    ///
-    /// # Errors
-    /// Where it was not hidden.
-    pub fn join_store(&self, name: &str) -> Result<()> {
-        self.node(name)?.machine()?.cover_store(false)
-    }
-
-    /// Hides the store from every node that is on, and from the controller.
-    ///
-    /// # Errors
-    /// Where a mount fails.
-    pub fn cut_store_everywhere(&self) -> Result<Stamp> {
-        for machine in self.machines() {
-            machine.cover_store(true)?;
-        }
-        Ok(Stamp::now())
-    }
-
-    /// Shows the store to all again. A node that booted meanwhile sees it already.
-    pub fn join_store_everywhere(&self) {
-        for machine in self.machines() {
-            let _ = machine.cover_store(false);
-        }
-    }
-
-    fn machines(&self) -> impl Iterator<Item = &crate::machine::Machine> {
+    pub(crate) fn machines(&self) -> impl Iterator<Item = &crate::machine::NodeMachine> {
         self.nodes.iter().filter_map(|node| node.machine.as_ref()).chain([&self.control])
     }
 }

@@ -5,15 +5,16 @@ use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
 
-use crate::clock::{Stamp, wait_until};
-use crate::ground::Ground;
-use crate::load::{Load, Plan};
+use crate::checks::rejoin;
+use crate::clock::{WallTime, wait_until};
+use crate::fixture::LabFixture;
+use crate::load::{Load, LoadPlan};
 use crate::say;
-use crate::stage::Stage;
+use crate::test_bed::TestBed;
 
 const LIMIT: Duration = Duration::from_secs(20);
-/// Time for what costs a boot.
-const BOOT: Duration = Duration::from_secs(60);
+/// Time for a plan, whose controller may have to start first.
+const PLANNED: Duration = Duration::from_secs(60);
 
 /// How many of each.
 #[derive(Clone, Copy, Debug)]
@@ -30,27 +31,27 @@ pub struct Counts {
 ///
 /// # Errors
 /// Where a connection is lost, a source is wrong, or two answer one question.
-pub fn failovers(stage: &mut Stage<impl Ground>, counts: Counts) -> Result<()> {
-    let allowed = stage.addresses.clone();
-    let mut plan = Plan::new("figures", &["settle-1", "settle-2"]);
+pub fn failovers(fixture: &mut LabFixture<impl TestBed>, counts: Counts) -> Result<()> {
+    let allowed = fixture.addresses.clone();
+    let mut plan = LoadPlan::new("figures", &["settle-1", "settle-2"]);
     plan.limit = Duration::from_secs(7200);
     let plan = plan.connections(10).every(Duration::from_millis(20));
-    let load = Load::start(&mut stage.lab, plan, Some((&stage.sources, &allowed)))?;
-    let up = series("power-offs, the store up", counts.power_offs, |_| power_off(stage, true))?;
-    let down = series("power-offs, the store down", counts.outages, |_| power_off(stage, false))?;
+    let load = Load::start(&mut fixture.lab, plan, Some((&fixture.sources, &allowed)))?;
+    let up = series("power-offs, the store up", counts.power_offs, |_| power_off(fixture, true))?;
+    let down = series("power-offs, the store down", counts.outages, |_| power_off(fixture, false))?;
     let mut stalls = Vec::new();
-    let moves = series("planned moves", counts.moves, |_| planned(stage, &load, &mut stalls))?;
+    let moves = series("planned moves", counts.moves, |_| planned(fixture, &load, &mut stalls))?;
     say::head("Figures (from the cause to the first packet through the new gateway)");
     print("power-off, the store up", &up);
     print("power-off, the store down", &down);
     print("planned move", &moves);
     print("longest stall of a planned move", &stalls);
-    let report = load.report(Stamp(0));
+    let report = load.report(WallTime(0));
     let (lost, count) = (report.lost.len(), report.connections);
     say::verdict(lost == 0, &format!("{lost} of {count} connections lost over all of it"));
-    let wrong = stage.sources.wrong();
+    let wrong = fixture.sources.wrong();
     say::verdict(wrong == 0, &format!("{wrong} packets with a wrong source"));
-    let doubles = stage.answers.doubles(Stamp(0)).len();
+    let doubles = fixture.answers.doubles(WallTime(0)).len();
     say::verdict(doubles == 0, &format!("{doubles} questions that two nodes answered"));
     ensure!(lost == 0 && wrong == 0 && doubles == 0, "something above is marked ✗");
     Ok(())
@@ -73,55 +74,44 @@ fn series(
 }
 
 /// Powers the holder of the first address off, measures, and waits until it counts again.
-fn power_off(stage: &mut Stage<impl Ground>, store: bool) -> Result<Duration> {
-    let address = first(stage)?;
-    let holder = stage.holder(address).context("nobody holds the address")?;
+fn power_off(fixture: &mut LabFixture<impl TestBed>, store: bool) -> Result<Duration> {
+    let address = first(fixture)?;
+    let holder = fixture.holder(address).context("nobody holds the address")?;
     if !store {
-        stage.lab.lose_store()?;
+        fixture.lab.stop_control_plane()?;
     }
-    let off = stage.lab.cut_power(&holder)?;
-    stage.await_successor(address, &holder, LIMIT)?;
+    let off = fixture.lab.power_off(&holder)?;
+    fixture.await_successor(address, &holder, LIMIT)?;
     let gap = wait_until("a packet through the new holder", LIMIT, || {
-        stage.passage(address, &holder, off).gap()
+        fixture.passage(address, &holder, off).gap()
     })?;
     if !store {
-        stage.lab.find_store()?;
+        fixture.lab.start_control_plane()?;
     }
-    back(stage, &holder)?;
+    rejoin(fixture, &[holder], PLANNED)?;
     Ok(gap)
 }
 
-/// Boots a node and waits until it may vote and is planned for every address.
-///
-/// # Errors
-/// Where that takes longer than a minute each.
-pub fn back(stage: &mut Stage<impl Ground>, name: &str) -> Result<()> {
-    let booted = Stamp::now();
-    stage.lab.boot_again(name)?;
-    stage.lab.journal().wait("may_vote", booted, BOOT, |entry| entry.from == name)?;
-    stage.await_planned(name, BOOT)
-}
-
 fn planned(
-    stage: &Stage<impl Ground>,
+    fixture: &LabFixture<impl TestBed>,
     load: &Load,
     stalls: &mut Vec<Duration>,
 ) -> Result<Duration> {
-    let address = first(stage)?;
-    let holder = stage.holder(address).context("nobody holds the address")?;
-    let names = stage.lab.names();
+    let address = first(fixture)?;
+    let holder = fixture.holder(address).context("nobody holds the address")?;
+    let names = fixture.lab.names();
     let number = names.iter().position(|name| *name == holder).context("an unknown holder")?;
     let to = &names[(number + 1) % 3];
-    let begun = Stamp::now();
-    stage.lab.tell(&["move", &address.to_string(), "--to", to])?;
-    stage.await_successor(address, &holder, LIMIT)?;
+    let begun = WallTime::now();
+    fixture.lab.run_egret(&["move", &address.to_string(), "--to", to])?;
+    fixture.await_successor(address, &holder, LIMIT)?;
     std::thread::sleep(Duration::from_secs(1));
     stalls.push(load.report(begun).stall);
-    stage.passage(address, &holder, begun).gap().context("no packet through the new holder")
+    fixture.passage(address, &holder, begun).gap().context("no packet through the new holder")
 }
 
-fn first(stage: &Stage<impl Ground>) -> Result<IpAddr> {
-    stage.addresses.first().copied().context("no address")
+fn first(fixture: &LabFixture<impl TestBed>) -> Result<IpAddr> {
+    fixture.addresses.first().copied().context("no address")
 }
 
 /// Prints median, worst, and all.

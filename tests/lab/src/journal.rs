@@ -10,13 +10,13 @@ use std::time::Duration;
 use anyhow::{Context, Result};
 use serde_json::Value;
 
-use crate::clock::{Stamp, wait_until};
+use crate::clock::{WallTime, wait_until};
 
 /// One line of a log that says that something happened.
 #[derive(Clone, Debug, PartialEq)]
-pub struct Entry {
+pub struct JournalEntry {
     /// When it was written.
-    pub at: Stamp,
+    pub at: WallTime,
     /// The node, or `controller`.
     pub from: String,
     /// The field `event`; empty where the line has none.
@@ -27,7 +27,7 @@ pub struct Entry {
     pub fields: BTreeMap<String, Value>,
 }
 
-impl Entry {
+impl JournalEntry {
     /// A field as text, whatever its type.
     #[must_use]
     pub fn text(&self, field: &str) -> Option<String> {
@@ -53,7 +53,7 @@ impl Entry {
 /// The logs of a laboratory's processes: JSON lines. Every line is parsed once: whoever waits for one
 /// asks a hundred times a second.
 #[derive(Clone, Debug)]
-pub struct Journal {
+pub struct LabJournal {
     dir: PathBuf,
     layout: Layout,
     logs: Arc<Mutex<BTreeMap<PathBuf, Log>>>,
@@ -64,7 +64,7 @@ pub struct Journal {
 struct Log {
     inode: u64,
     bytes: u64,
-    entries: Vec<Entry>,
+    entries: Vec<JournalEntry>,
     noise: Vec<String>,
 }
 
@@ -77,7 +77,7 @@ enum Layout {
     Containers,
 }
 
-impl Journal {
+impl LabJournal {
     /// Reads the logs of `dir`, one file `NAME.log` per process.
     #[must_use]
     pub fn new(dir: PathBuf) -> Self {
@@ -92,22 +92,22 @@ impl Journal {
     }
 
     /// Everything that was written at `since` or later, in order. Lines that are no JSON are left
-    /// out (see [`Journal::noise`]).
+    /// out (see [`LabJournal::noise`]).
     #[must_use]
-    pub fn entries(&self, since: Stamp) -> Vec<Entry> {
+    pub fn entries(&self, since: WallTime) -> Vec<JournalEntry> {
         self.select(|entry| entry.at >= since)
     }
 
     /// The entries with that `event`.
     #[must_use]
-    pub fn events(&self, event: &str, since: Stamp) -> Vec<Entry> {
+    pub fn events(&self, event: &str, since: WallTime) -> Vec<JournalEntry> {
         self.select(|entry| entry.at >= since && entry.event == event)
     }
 
-    fn select(&self, accept: impl Fn(&Entry) -> bool) -> Vec<Entry> {
+    fn select(&self, accept: impl Fn(&JournalEntry) -> bool) -> Vec<JournalEntry> {
         let logs = self.read();
         let all = logs.values().flat_map(|log| &log.entries);
-        let mut all: Vec<Entry> = all.filter(|entry| accept(entry)).cloned().collect();
+        let mut all: Vec<JournalEntry> = all.filter(|entry| accept(entry)).cloned().collect();
         all.sort_by_key(|entry| entry.at);
         all
     }
@@ -119,10 +119,10 @@ impl Journal {
     pub fn wait(
         &self,
         event: &str,
-        since: Stamp,
+        since: WallTime,
         limit: Duration,
-        accept: impl Fn(&Entry) -> bool,
-    ) -> Result<Entry> {
+        accept: impl Fn(&JournalEntry) -> bool,
+    ) -> Result<JournalEntry> {
         let what = format!("a log line with event={event}");
         wait_until(&what, limit, || self.events(event, since).into_iter().find(&accept))
             .with_context(|| format!("the logs are in {}", self.dir.display()))
@@ -225,7 +225,7 @@ fn name(path: &Path) -> String {
 }
 
 /// Tolerant: fields may lie at the top or under `fields`, as tracing writes them by default.
-fn parse(from: &str, line: Value) -> Option<Entry> {
+fn parse(from: &str, line: Value) -> Option<JournalEntry> {
     let Value::Object(mut top) = line else { return None };
     let at = top.remove("timestamp").or_else(|| top.remove("ts"))?;
     let at = rfc3339(at.as_str()?)?;
@@ -237,12 +237,18 @@ fn parse(from: &str, line: Value) -> Option<Entry> {
         _ => String::new(),
     };
     let (event, level) = (take("event"), take("level"));
-    Some(Entry { at, from: from.to_owned(), event, level, fields: top.into_iter().collect() })
+    Some(JournalEntry {
+        at,
+        from: from.to_owned(),
+        event,
+        level,
+        fields: top.into_iter().collect(),
+    })
 }
 
 /// `2026-11-24T08:00:00.123456Z` in nanoseconds since 1970 (days by Howard Hinnant's
 /// `days_from_civil`).
-fn rfc3339(text: &str) -> Option<Stamp> {
+fn rfc3339(text: &str) -> Option<WallTime> {
     let (date, time) = text.strip_suffix('Z')?.split_once('T')?;
     let mut date = date.split('-').map(|part| part.parse::<i64>().ok());
     let (year, month, day) = (date.next()??, date.next()??, date.next()??);
@@ -257,7 +263,7 @@ fn rfc3339(text: &str) -> Option<Stamp> {
     let of_era = year.rem_euclid(400);
     let days = era * 146_097 + of_era * 365 + of_era / 4 - of_era / 100 + day_of_year - 719_468;
     let minutes = u64::try_from(days).ok()? * 1440 + hour * 60 + minute;
-    Some(Stamp((minutes * 60 + second.parse::<u64>().ok()?) * 1_000_000_000 + nanos))
+    Some(WallTime((minutes * 60 + second.parse::<u64>().ok()?) * 1_000_000_000 + nanos))
 }
 
 #[cfg(test)]
@@ -270,7 +276,7 @@ mod tests {
         let nested = r#"{"timestamp":"2026-11-24T08:00:00.25Z","level":"INFO","fields":{"event":"took_over","silent_ms":"513"}}"#;
         let parse = |from, line| super::parse(from, serde_json::from_str(line).unwrap());
         let flat = parse("gateway-1", flat).unwrap();
-        assert_eq!((flat.event.as_str(), flat.at), ("held", Stamp(1_795_507_200_250_000_000)));
+        assert_eq!((flat.event.as_str(), flat.at), ("held", WallTime(1_795_507_200_250_000_000)));
         assert_eq!(flat.address(), Some("203.0.113.17".parse().unwrap()));
         assert_eq!(flat.number("epoch"), Some(3.0));
         assert_eq!(parse("x", nested).unwrap().number("silent_ms"), Some(513.0));
@@ -289,8 +295,8 @@ mod tests {
             );
             std::fs::write(folder.join("0.log"), line).unwrap();
         }
-        let journal = Journal::of_containers(dir.path().to_owned());
-        let from = |event: &str| journal.events(event, Stamp(0))[0].from.clone();
+        let journal = LabJournal::of_containers(dir.path().to_owned());
+        let from = |event: &str| journal.events(event, WallTime(0))[0].from.clone();
         assert_eq!(
             (from("held"), from("leads")),
             ("gateway-1".to_owned(), "controller".to_owned())
@@ -301,12 +307,12 @@ mod tests {
     #[test]
     fn what_is_written_later_is_read_once_and_another_file_anew() {
         let dir = tempfile::tempdir().unwrap();
-        let (file, journal) = (dir.path().join("x.log"), Journal::new(dir.path().to_owned()));
+        let (file, journal) = (dir.path().join("x.log"), LabJournal::new(dir.path().to_owned()));
         let line = |event: &str| {
             format!("{{\"timestamp\":\"2026-11-24T08:00:00Z\",\"event\":\"{event}\"}}\n")
         };
         let said = || -> Vec<String> {
-            journal.entries(Stamp(0)).into_iter().map(|entry| entry.event).collect()
+            journal.entries(WallTime(0)).into_iter().map(|entry| entry.event).collect()
         };
         std::fs::write(&file, line("one") + "panicked\n" + &line("two")[..20]).unwrap();
         assert_eq!(said(), ["one"]);
@@ -321,8 +327,8 @@ mod tests {
 
     #[test]
     fn the_calendar_is_right() {
-        assert_eq!(rfc3339("1970-01-01T00:00:00.000000001Z"), Some(Stamp(1)));
-        assert_eq!(rfc3339("2024-02-29T12:00:00.5Z"), Some(Stamp(1_709_208_000_500_000_000)));
+        assert_eq!(rfc3339("1970-01-01T00:00:00.000000001Z"), Some(WallTime(1)));
+        assert_eq!(rfc3339("2024-02-29T12:00:00.5Z"), Some(WallTime(1_709_208_000_500_000_000)));
         assert_eq!(rfc3339("soon"), None);
     }
 }

@@ -1,30 +1,116 @@
 use std::collections::BTreeMap;
 use std::net::IpAddr;
 use std::path::{Path, PathBuf};
-use std::process::{Output, Stdio};
 use std::time::Duration;
 
-use anyhow::{Context, Result, bail, ensure};
+use anyhow::{Context, Result, ensure};
 use tempfile::TempDir;
 
 use crate::address;
-use crate::builder::{LabBuilder, PodSpec};
-use crate::clock::Stamp;
-use crate::cloud::{Cloud, Host};
-use crate::ground::Surroundings;
-use crate::journal::Journal;
-use crate::machine::{Machine, STORE};
+use crate::clock::WallTime;
+use crate::cloud::{LabCloud, Region, Zone};
+use crate::journal::LabJournal;
+use crate::machine::NodeMachine;
 use crate::manifest::{namespace_manifest, node_manifest, pod_manifest};
-use crate::node::{Node, PODS, Pod};
+use crate::network::LabNetwork;
+use crate::node::{LabNode, PODS};
+use crate::pod::{LabPod, PodOptions};
 use crate::process::Daemon;
+use crate::role::LabNodeRole;
 
-mod ground;
+mod test_bed;
+
+/// What a laboratory will consist of.
+#[derive(Clone, Debug)]
+pub struct LabBuilder {
+    gateways: u8,
+    directors: u8,
+    pods: Vec<PodOptions>,
+    egret: Option<PathBuf>,
+    t_max: Duration,
+    cloud: Option<Region>,
+}
+
+impl Default for LabBuilder {
+    fn default() -> Self {
+        let t_max = Duration::from_secs(1);
+        Self { gateways: 3, directors: 2, pods: Vec::new(), egret: None, t_max, cloud: None }
+    }
+}
+
+impl LabBuilder {
+    /// How many gateway nodes (`gateway-1` …; 3 by default).
+    #[must_use]
+    pub fn gateways(mut self, count: u8) -> Self {
+        self.gateways = count;
+        self
+    }
+
+    /// How many nodes that only run pods (`director-1` …; 2 by default).
+    #[must_use]
+    pub fn directors(mut self, count: u8) -> Self {
+        self.directors = count;
+        self
+    }
+
+    /// One more pod.
+    #[must_use]
+    pub fn pod(mut self, pod: PodOptions) -> Self {
+        self.pods.push(pod);
+        self
+    }
+
+    /// The binary (else the environment variable EGRET, else beside the laboratory's own).
+    #[must_use]
+    pub fn egret(mut self, path: PathBuf) -> Self {
+        self.egret = Some(path);
+        self
+    }
+
+    /// The longest lease that the cluster may have: a voter is silent for 1.12 times as long after
+    /// its boot (1 s by default; 10 s is what Egret has by default).
+    #[must_use]
+    pub fn t_max(mut self, t_max: Duration) -> Self {
+        self.t_max = t_max;
+        self
+    }
+
+    /// A cloud in the LAN's place. Needs the double of EC2 (`make setup-aws`), and Egret a binary
+    /// with the feature `aws`. Sets the longest lease to 2.5 s: the default of a lease in clouds is
+    /// 2 s.
+    #[must_use]
+    pub fn cloud(mut self, region: Region) -> Self {
+        self.cloud = Some(region);
+        self.t_max = Duration::from_millis(2500);
+        self
+    }
+
+    /// Makes the namespaces, plugs everything together and starts the pods; no process of Egret
+    /// runs yet.
+    ///
+    /// # Errors
+    /// Without root or a tool, and where the kernel refuses something.
+    pub fn build(self) -> Result<Lab> {
+        Lab::build(self)
+    }
+
+    fn nodes(&self) -> Vec<(String, LabNodeRole, Option<Zone>)> {
+        let zone = |role, n: u8| self.cloud.as_ref().map(|cloud| cloud.zone(role, n.into()));
+        let named = |name: &str, role, count: u8| {
+            let one = |n| (format!("{name}-{}", n + 1), role, zone(role, n));
+            (0..count).map(one).collect::<Vec<_>>()
+        };
+        let mut nodes = named("gateway", LabNodeRole::Gateway, self.gateways);
+        nodes.extend(named("director", LabNodeRole::Director, self.directors));
+        nodes
+    }
+}
 
 /// A pod whose manifest was written.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Announced {
+pub struct AnnouncedPod {
     /// Just before it was written.
-    pub at: Stamp,
+    pub at: WallTime,
     /// The pod's IPv4 address.
     pub address: IpAddr,
 }
@@ -33,14 +119,14 @@ pub struct Announced {
 #[derive(Debug)]
 pub struct Lab {
     // First to go: its router must not take the end of the control machine for a fault.
-    pub(crate) cloud: Option<Cloud>,
-    pub(crate) nodes: Vec<Node>,
+    pub(crate) cloud: Option<LabCloud>,
+    pub(crate) nodes: Vec<LabNode>,
     pub(crate) controller: Option<Daemon>,
-    pub(crate) control: Machine,
-    pub(crate) around: Surroundings,
+    pub(crate) control: NodeMachine,
+    pub(crate) network: LabNetwork,
     pub(crate) egret: Option<PathBuf>,
     pub(crate) t_max: Duration,
-    journal: Journal,
+    journal: LabJournal,
     dir: TempDir,
 }
 
@@ -51,7 +137,7 @@ impl Lab {
         LabBuilder::default()
     }
 
-    pub(crate) fn build(plan: LabBuilder) -> Result<Self> {
+    fn build(plan: LabBuilder) -> Result<Self> {
         ensure!(
             nix::unistd::geteuid().is_root(),
             "the laboratory makes network namespaces: run it as root (sudo)"
@@ -63,29 +149,29 @@ impl Lab {
             std::fs::create_dir_all(dir.path().join(part))?;
         }
         let store = dir.path().join("store");
-        let control = Machine::boot("control", &store, &dir.path().join("state/control"))?;
+        let control = NodeMachine::boot("control", &store, &dir.path().join("state/control"))?;
         let mut lab = Self {
             nodes: Vec::new(),
             controller: None,
             control,
-            around: match &plan.cloud {
-                None => Surroundings::plug(),
-                Some(region) => Surroundings::plug_vpc(region.outside),
+            network: match &plan.cloud {
+                None => LabNetwork::plug(),
+                Some(region) => LabNetwork::plug_vpc(region.outside),
             },
             egret: plan.egret.clone(),
             t_max: plan.t_max,
             cloud: None,
-            journal: Journal::new(dir.path().join("logs")),
+            journal: LabJournal::new(dir.path().join("logs")),
             dir,
         };
         for (number, (name, role, zone)) in (1..).zip(plan.nodes()) {
-            lab.nodes.push(Node::new(name, number, (role, zone), lab.dir.path())?);
+            lab.nodes.push(LabNode::new(name, number, (role, zone), lab.dir.path())?);
         }
         if let Some(region) = &plan.cloud {
             let log = lab.dir.path().join("ec2.log");
-            let hosts = lab.nodes.iter().map(Host::of).collect::<Result<Vec<_>>>()?;
-            let around = (&lab.control.net, &lab.around);
-            let cloud = lab.cloud.insert(Cloud::start(region, around, &hosts, &log)?);
+            let hosts = lab.nodes.iter().map(LabNode::host).collect::<Result<Vec<_>>>()?;
+            let cloud = LabCloud::start(region, (&lab.control.net, &lab.network), &hosts, &log)?;
+            let cloud = lab.cloud.insert(cloud);
             for node in &mut lab.nodes {
                 node.mac = cloud.instance(&node.name)?.mac;
             }
@@ -113,7 +199,7 @@ impl Lab {
 
     /// The logs of agents and controller, parsed.
     #[must_use]
-    pub fn journal(&self) -> &Journal {
+    pub fn journal(&self) -> &LabJournal {
         &self.journal
     }
 
@@ -121,7 +207,7 @@ impl Lab {
     ///
     /// # Errors
     /// Where it was built without one.
-    pub fn cloud(&self) -> Result<&Cloud> {
+    pub fn cloud(&self) -> Result<&LabCloud> {
         self.cloud.as_ref().context("this laboratory has no cloud: LabBuilder::cloud")
     }
 
@@ -133,7 +219,7 @@ impl Lab {
 
     /// Every node.
     #[must_use]
-    pub fn nodes(&self) -> &[Node] {
+    pub fn nodes(&self) -> &[LabNode] {
         &self.nodes
     }
 
@@ -141,11 +227,11 @@ impl Lab {
     ///
     /// # Errors
     /// Where the laboratory has none of that name.
-    pub fn node(&self, name: &str) -> Result<&Node> {
+    pub fn node(&self, name: &str) -> Result<&LabNode> {
         self.nodes.iter().find(|node| node.name == name).with_context(|| format!("no node {name}"))
     }
 
-    pub(crate) fn node_mut(&mut self, name: &str) -> Result<&mut Node> {
+    pub(crate) fn node_mut(&mut self, name: &str) -> Result<&mut LabNode> {
         let found = self.nodes.iter_mut().find(|node| node.name == name);
         found.with_context(|| format!("no node {name}"))
     }
@@ -160,7 +246,7 @@ impl Lab {
     ///
     /// # Errors
     /// Where no such pod runs.
-    pub fn pod(&self, name: &str) -> Result<&Pod> {
+    pub fn pod(&self, name: &str) -> Result<&LabPod> {
         let mut pods = self.nodes.iter().flat_map(|node| &node.pods);
         pods.find(|pod| pod.spec.name == name).with_context(|| format!("no pod {name}"))
     }
@@ -169,7 +255,7 @@ impl Lab {
     ///
     /// # Errors
     /// Where the node is unknown or off.
-    pub fn add_pod(&mut self, spec: &PodSpec) -> Result<()> {
+    pub fn add_pod(&mut self, spec: &PodOptions) -> Result<()> {
         let index = self.write_pod(spec)?;
         self.node_mut(&spec.node)?.add_pod(spec, index)
     }
@@ -178,15 +264,15 @@ impl Lab {
     ///
     /// # Errors
     /// Where the node is unknown.
-    pub fn announce_pod(&mut self, spec: &PodSpec) -> Result<Announced> {
-        let at = Stamp::now();
+    pub fn announce_pod(&mut self, spec: &PodOptions) -> Result<AnnouncedPod> {
+        let at = WallTime::now();
         let index = self.write_pod(spec)?;
         let address = address::pod(self.node(&spec.node)?.number, index)[0];
-        Ok(Announced { at, address })
+        Ok(AnnouncedPod { at, address })
     }
 
     /// Writes a pod's manifest and decides its address; the pod does not run yet.
-    fn write_pod(&mut self, spec: &PodSpec) -> Result<u8> {
+    fn write_pod(&mut self, spec: &PodOptions) -> Result<u8> {
         let node = self.node_mut(&spec.node)?;
         let (index, number) = (node.free_pod(), node.number);
         // Addresses are used again only after all others, as CNIs do.
@@ -264,81 +350,4 @@ impl Lab {
     pub fn egret(&self) -> Result<PathBuf> {
         crate::process::binary(self.egret.as_deref())
     }
-
-    /// Runs a person's command on the controller's machine, with `--manifests` added.
-    ///
-    /// # Errors
-    /// Where the binary is missing.
-    pub fn egret_command(&self, arguments: &[&str]) -> Result<Output> {
-        let mut command = self.control.command(self.egret()?);
-        command.args(arguments).args(["--manifests", STORE]).stdin(Stdio::null());
-        Ok(command.output()?)
-    }
-
-    /// The same, and it has to succeed; returns what it printed.
-    ///
-    /// # Errors
-    /// Where it fails, with what it printed.
-    pub fn ask(&self, arguments: &[&str]) -> Result<String> {
-        let output = self.egret_command(arguments)?;
-        let text = String::from_utf8_lossy(&output.stdout).into_owned();
-        if !output.status.success() {
-            let said = String::from_utf8_lossy(&output.stderr);
-            bail!("egret {}: {}{said}{text}", arguments.join(" "), output.status);
-        }
-        Ok(text)
-    }
-}
-
-/// Removes what laboratories of processes that are gone left behind; returns what it removed.
-///
-/// # Errors
-/// Where the temporary directory cannot be read.
-pub fn cleanup() -> Result<Vec<String>> {
-    let mut removed = egret_netns::remove_dead();
-    removed.extend(remove_dirs(|pid| !Path::new(&format!("/proc/{pid}")).exists())?);
-    Ok(removed)
-}
-
-/// Removes all of this process's laboratories, for its way out on a signal.
-pub fn cleanup_own() {
-    egret_netns::remove_own();
-    let own = std::process::id();
-    let _ = remove_dirs(|pid| pid == own);
-}
-
-fn remove_dirs(doomed: impl Fn(u32) -> bool) -> Result<Vec<String>> {
-    let mut removed = Vec::new();
-    for entry in std::fs::read_dir(std::env::temp_dir())?.flatten() {
-        let name = entry.file_name().to_string_lossy().into_owned();
-        let pid =
-            name.strip_prefix("egret-lab-").and_then(|rest| rest.split('-').next()?.parse().ok());
-        if pid.is_some_and(&doomed) {
-            std::fs::remove_dir_all(entry.path())?;
-            removed.push(entry.path().display().to_string());
-        }
-    }
-    Ok(removed)
-}
-
-/// From now on Ctrl-C, SIGTERM and SIGHUP remove this process's laboratories and end it with 130.
-pub fn end_on_signal() {
-    on_signal(cleanup_own);
-}
-
-/// From now on Ctrl-C, SIGTERM and SIGHUP run `clean` and end this process with 130.
-pub fn on_signal(clean: impl FnOnce() + Send + 'static) {
-    std::thread::spawn(|| {
-        use tokio::signal::unix::{SignalKind, signal};
-        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
-        let Ok(runtime) = runtime else { return };
-        runtime.block_on(async {
-            let kinds = [SignalKind::interrupt(), SignalKind::terminate(), SignalKind::hangup()];
-            let [Ok(mut one), Ok(mut two), Ok(mut three)] = kinds.map(signal) else { return };
-            tokio::select! { _ = one.recv() => {} _ = two.recv() => {} _ = three.recv() => {} }
-            eprintln!("\ninterrupted: removing the laboratory");
-            clean();
-            std::process::exit(130);
-        });
-    });
 }

@@ -13,33 +13,37 @@
 //! name outside them, so several run side by side. Always: dropping the lab removes all of it, and
 //! [`cleanup`] removes what a killed one left. Every node has a network namespace, a mount
 //! namespace with a bpffs and a /run of its own, and a directory that survives its reboots.
-//! Times are nanoseconds of the wall clock ([`Stamp`]), the clock of captured packets.
+//! Times are nanoseconds of the wall clock ([`WallTime`]), the clock of captured packets.
 #![forbid(unsafe_code)]
 
 pub mod address;
 pub mod bench;
-mod builder;
 pub mod checks;
+mod cleanup;
 mod clock;
 pub mod cloud;
 pub mod control;
+pub mod demonstration;
 mod faults;
 pub mod figures;
-mod ground;
+mod fixture;
 mod journal;
 mod lab;
 pub mod load;
 mod machine;
 mod manifest;
+mod network;
 mod node;
 pub mod oracle;
 pub mod picture;
+mod pod;
 mod process;
+mod role;
 pub mod say;
+pub mod scenarios;
 mod socket;
-mod stage;
-pub mod story;
 mod tap;
+mod test_bed;
 pub mod timeline;
 pub mod wire;
 
@@ -48,15 +52,18 @@ pub const PEERS_PORT: u16 = 5481;
 /// The UDP port of the tunnel, Egret's default.
 pub const TUNNEL_PORT: u16 = 5480;
 
-pub use builder::{LabBuilder, PodSpec};
-pub use clock::{Stamp, wait_until};
-pub use faults::Way;
-pub use ground::{Grant, Ground, PodNet, Surroundings};
-pub use journal::{Entry, Journal};
-pub use lab::{Announced, Lab, cleanup, cleanup_own, end_on_signal, on_signal};
-pub use manifest::{masquerading, pod_manifest};
-pub use node::{Node, Pod, Role, addressing, prepare};
+pub use cleanup::{cleanup, cleanup_own, end_on_signal, on_signal};
+pub use clock::{WallTime, wait_until};
+pub use faults::CableDirection;
+pub use fixture::{LEASE, LabFixture};
+pub use journal::{JournalEntry, LabJournal};
+pub use lab::{AnnouncedPod, Lab, LabBuilder};
+pub use manifest::pod_manifest;
+pub use network::LabNetwork;
+pub use node::{LabNode, addressing, masquerading, prepare};
+pub use pod::{LabPod, PodOptions};
 pub use process::{Daemon, binary};
+pub use role::LabNodeRole;
 pub use socket::bound;
-pub use stage::{LEASE, Stage};
-pub use tap::{Frame, Tap};
+pub use tap::{Frame, FrameTap};
+pub use test_bed::{PodNet, PortBlock, TestBed};

@@ -7,9 +7,8 @@
 //! speaks first survives by luck.
 //!
 //! State: threads inside the namespaces, one per pod and one outside, each of which alone writes
-//! its series. Always: bounded by [`Plan`]; dropping a load ends its threads and connections.
+//! its series. Always: bounded by [`LoadPlan`]; dropping a load ends its threads and connections.
 
-use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -20,6 +19,7 @@ use tokio::sync::watch;
 mod client;
 mod oneway;
 mod ping;
+mod plan;
 mod raw;
 mod report;
 mod series;
@@ -28,113 +28,23 @@ mod udp;
 
 pub use oneway::{OneWay, forged_frame};
 pub use ping::Ping;
-pub use raw::{Shape, inject, seen_by, source_seen};
-pub use report::{LoadReport, Lost, Tally};
-pub use series::{Kind, Sample, Series};
+pub use plan::LoadPlan;
+pub use raw::{RawShape, inject, knock, seen_by, source_seen};
+pub use report::{LoadReport, LostConnection, TrafficTally};
+pub use series::{LoadSeries, Sample, TrafficKind};
 
-use crate::address::{Family, OUTSIDE};
 use crate::clock::wait_until;
-use crate::ground::Ground;
 use crate::oracle::{Expect, Sources};
-use series::Record;
-
-/// First source port of every pod.
-const SOURCE_PORTS: u16 = 40_000;
-/// A connection that has not come about by then counts as refused.
-const PATIENCE: Duration = Duration::from_secs(10);
-
-/// The ports of a load, from the first of its ten.
-#[derive(Clone, Copy, Debug)]
-struct Ports(u16);
-
-impl Ports {
-    const fn echo(self) -> u16 {
-        self.0
-    }
-    const fn drive(self) -> u16 {
-        self.0 + 1
-    }
-    const fn udp(self) -> u16 {
-        self.0 + 2
-    }
-    const fn probe(self) -> u16 {
-        self.0 + 3
-    }
-}
-
-/// What a load consists of.
-#[derive(Clone, Debug)]
-pub struct Plan {
-    /// Names the load in reports and at the oracle.
-    pub name: String,
-    /// The pods that it comes from.
-    pub pods: Vec<String>,
-    /// Over which families.
-    pub families: Vec<Family>,
-    /// TCP connections per pod and family; half speak, half are driven.
-    pub connections: u16,
-    /// Pause between the operations of one connection.
-    pub every: Duration,
-    /// Whether there is a UDP stream per pod and family, with an echo.
-    pub udp: bool,
-    /// Whether every pod and family opens a new connection every `probe`.
-    pub probe: Option<Duration>,
-    /// Where every stream ends by itself.
-    pub limit: Duration,
-}
-
-impl Plan {
-    /// Forty connections from two pods, ten operations a second each, UDP, a new connection every
-    /// 100 ms; ten minutes at most.
-    #[must_use]
-    pub fn new(name: &str, pods: &[&str]) -> Self {
-        Self {
-            name: name.to_owned(),
-            pods: pods.iter().map(|pod| (*pod).to_owned()).collect(),
-            families: Family::BOTH.to_vec(),
-            connections: 10,
-            every: Duration::from_millis(50),
-            udp: true,
-            probe: None,
-            limit: Duration::from_secs(600),
-        }
-    }
-
-    /// The connections per pod and family.
-    #[must_use]
-    pub fn connections(mut self, count: u16) -> Self {
-        self.connections = count;
-        self
-    }
-
-    /// The pause between operations.
-    #[must_use]
-    pub fn every(mut self, pause: Duration) -> Self {
-        self.every = pause;
-        self
-    }
-
-    /// A new connection every so often (a port block takes about ports / 60 a second for good).
-    #[must_use]
-    pub fn probe(mut self, pause: Duration) -> Self {
-        self.probe = Some(pause);
-        self
-    }
-
-    /// Only these families.
-    #[must_use]
-    pub fn families(mut self, families: &[Family]) -> Self {
-        self.families = families.to_vec();
-        self
-    }
-}
+use crate::test_bed::TestBed;
+use plan::{LoadPorts, PATIENCE};
+use series::LoadRecord;
 
 /// A load that runs.
 #[derive(Debug)]
 pub struct Load {
-    plan: Plan,
-    ports: Ports,
-    record: Arc<Record>,
+    plan: LoadPlan,
+    ports: LoadPorts,
+    record: Arc<LoadRecord>,
     stop: watch::Sender<bool>,
     threads: Vec<std::thread::JoinHandle<()>>,
 }
@@ -146,11 +56,11 @@ impl Load {
     /// # Errors
     /// Where a pod does not run, or a connection does not come about within 15 s.
     pub fn start(
-        lab: &mut impl Ground,
-        plan: Plan,
+        lab: &mut impl TestBed,
+        plan: LoadPlan,
         oracle: Option<(&Sources, &[std::net::IpAddr])>,
     ) -> Result<Self> {
-        let ports = Ports(lab.around_mut().reserve_ports());
+        let ports = LoadPorts(lab.network_mut().reserve_ports());
         if let Some((oracle, allowed)) = oracle {
             oracle.expect(Expect {
                 name: plan.name.clone(),
@@ -159,7 +69,7 @@ impl Load {
                 allowed: allowed.to_vec(),
             });
         }
-        let record = Arc::new(Record::default());
+        let record = Arc::new(LoadRecord::default());
         let (stop, stopped) = watch::channel(false);
         let mut load = Self { plan, ports, record, stop, threads: Vec::new() };
         load.start_server(lab, &stopped)?;
@@ -168,11 +78,11 @@ impl Load {
         Ok(load)
     }
 
-    fn start_server(&mut self, lab: &impl Ground, stopped: &watch::Receiver<bool>) -> Result<()> {
+    fn start_server(&mut self, lab: &impl TestBed, stopped: &watch::Receiver<bool>) -> Result<()> {
         let (record, ports, plan) = (self.record.clone(), self.ports, self.plan.clone());
         let (ready, up) = std::sync::mpsc::channel();
         let stopped = stopped.clone();
-        self.threads.push(inside(lab.around().out.path(), stopped, async move {
+        self.threads.push(inside(lab.network().out.path(), stopped, async move {
             let bound = server::run(&record, ports, &plan).await;
             let _ = ready.send(bound.map_err(|error| error.to_string()));
             std::future::pending::<()>().await;
@@ -180,7 +90,7 @@ impl Load {
         up.recv()?.map_err(|error| anyhow::anyhow!("the outside server: {error}"))
     }
 
-    fn start_clients(&mut self, lab: &impl Ground, stopped: &watch::Receiver<bool>) -> Result<()> {
+    fn start_clients(&mut self, lab: &impl TestBed, stopped: &watch::Receiver<bool>) -> Result<()> {
         for name in &self.plan.pods {
             let pod = lab.pod_net(name)?;
             let (record, ports, plan) = (self.record.clone(), self.ports, self.plan.clone());
@@ -214,13 +124,13 @@ impl Load {
 
     /// What was measured since `since` up to now.
     #[must_use]
-    pub fn report(&self, since: crate::Stamp) -> LoadReport {
-        report::report(&self.record, since, crate::Stamp::now())
+    pub fn report(&self, since: crate::WallTime) -> LoadReport {
+        report::report(&self.record, since, crate::WallTime::now())
     }
 
     /// Every series up to now, for pictures.
     #[must_use]
-    pub fn series(&self) -> Vec<Series> {
+    pub fn series(&self) -> Vec<LoadSeries> {
         self.record.snapshot()
     }
 
@@ -264,8 +174,4 @@ fn inside(
         });
         runtime.shutdown_background();
     })
-}
-
-fn server_address(family: Family, port: u16) -> SocketAddr {
-    SocketAddr::new(family.pick(OUTSIDE), port)
 }

@@ -4,7 +4,7 @@ use std::path::Path;
 use std::process::{Child, Command, Stdio};
 
 use anyhow::{Context, Result, bail};
-use egret_netns::Namespace;
+use egret_netns::NetworkNamespace;
 
 /// Where every machine sees the store.
 pub(crate) const STORE: &str = "/run/egret-store";
@@ -15,15 +15,15 @@ pub(crate) const STORE: &str = "/run/egret-store";
 /// The mount namespace lives as long as its holder: a shell that ends when the pipe to it closes,
 /// so that a laboratory that is killed leaves none behind.
 #[derive(Debug)]
-pub(crate) struct Machine {
-    pub(crate) net: Namespace,
+pub(crate) struct NodeMachine {
+    pub(crate) net: NetworkNamespace,
     holder: Child,
 }
 
-impl Machine {
+impl NodeMachine {
     /// Boots: `store` is shared with others, `state` survives reboots.
     pub(crate) fn boot(name: &str, store: &Path, state: &Path) -> Result<Self> {
-        let net = Namespace::new(name);
+        let net = NetworkNamespace::new(name);
         let script = format!(
             "set -e
 mount -t sysfs sysfs /sys
@@ -97,7 +97,7 @@ exec cat >/dev/null",
     }
 }
 
-impl Drop for Machine {
+impl Drop for NodeMachine {
     fn drop(&mut self) {
         let _ = self.holder.kill();
         let _ = self.holder.wait();

@@ -1,4 +1,4 @@
-//! `egret-lab`: the demonstration, the figures and the long rows, in network namespaces.
+//! `egret-lab`: the demonstration, the figures and the long scenarios, in network namespaces.
 #![forbid(unsafe_code)]
 
 mod command;
@@ -22,7 +22,7 @@ struct Args {
 
 const EXAMPLES: &str = "\
 Examples:
-  egret-lab demo                      the whole story, about two minutes
+  egret-lab demo                      the demonstration, about two minutes
   egret-lab demo --pictures /tmp      the same, with the picture elsewhere
   egret-lab figures --power-offs 30 --outages 10
   egret-lab soak --minutes 10         long outages and many starts

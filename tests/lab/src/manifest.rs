@@ -2,9 +2,10 @@ use std::collections::BTreeMap;
 use std::fmt::Write as _;
 use std::net::IpAddr;
 
-use crate::address::{self, POD_RANGES, SERVICE_RANGES};
-use crate::cloud::Instance;
-use crate::node::{Node, Role};
+use crate::address;
+use crate::cloud::LabInstance;
+use crate::node::LabNode;
+use crate::role::LabNodeRole;
 
 type Labels = BTreeMap<String, String>;
 
@@ -26,11 +27,11 @@ pub fn pod_manifest(
     )
 }
 
-pub(crate) fn node_manifest(node: &Node, instance: Option<&Instance>) -> String {
+pub(crate) fn node_manifest(node: &LabNode, instance: Option<&LabInstance>) -> String {
     let name = &node.name;
     let [pods4, pods6] = address::pod_cidrs(node.number);
     let mut labels = Labels::from([("kubernetes.io/hostname".into(), name.clone())]);
-    if node.role == Role::Gateway {
+    if node.role == LabNodeRole::Gateway {
         labels.insert("egret.dev/gateway".into(), "true".into());
     }
     let mut provider = String::new();
@@ -62,22 +63,6 @@ fn label_lines(labels: &Labels) -> String {
         let _ = writeln!(text, "    {key}: \"{value}\"");
     }
     text
-}
-
-/// The masquerading of an ordinary CNI, in a table of its own.
-#[must_use]
-pub fn masquerading() -> String {
-    let [pods4, pods6] = POD_RANGES;
-    let [services4, services6] = SERVICE_RANGES;
-    format!(
-        "table inet lab-cni {{
-  chain post {{
-    type nat hook postrouting priority srcnat; policy accept;
-    ip saddr {pods4} ip daddr != {{ {pods4}, {services4} }} oifname \"eth0\" masquerade
-    ip6 saddr {pods6} ip6 daddr != {{ {pods6}, {services6} }} oifname \"eth0\" masquerade
-  }}
-}}\n"
-    )
 }
 
 #[cfg(test)]

@@ -1,90 +1,38 @@
-use std::collections::BTreeMap;
 use std::fmt::Write as _;
 use std::net::IpAddr;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output, Stdio};
 
 use anyhow::{Context, Result};
-use egret_netns::Namespace;
+use egret_netns::NetworkNamespace;
 
-use crate::address::{self, ROUTER};
-use crate::builder::PodSpec;
-use crate::cloud::Zone;
-use crate::ground::{PodNet, Surroundings};
-use crate::machine::Machine;
-use crate::manifest::masquerading;
+use crate::address::{self, POD_RANGES, ROUTER, SERVICE_RANGES};
+use crate::cloud::{Host, Zone};
+use crate::machine::NodeMachine;
+use crate::network::LabNetwork;
+use crate::pod::{LabPod, PodOptions};
 use crate::process::Daemon;
+use crate::role::LabNodeRole;
 use crate::wire::Mac;
 
 /// How many pods a node has room for; twice as many fit into an octet.
 pub(crate) const PODS: u8 = 120;
 
-/// What a node is there for. Every node is a director for the pods that run on it.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Role {
-    /// Labelled `egret.dev/gateway=true`.
-    Gateway,
-    /// Runs pods only.
-    Director,
-}
-
-/// A pod: a namespace joined to its node.
-#[derive(Debug)]
-pub struct Pod {
-    pub(crate) spec: PodSpec,
-    /// IPv4 and IPv6.
-    pub addresses: [IpAddr; 2],
-    /// Its network namespace.
-    pub net: Namespace,
-}
-
-impl From<&Pod> for PodNet {
-    fn from(pod: &Pod) -> Self {
-        Self { path: pod.net.path(), addresses: pod.addresses }
-    }
-}
-
-impl Pod {
-    /// `metadata.name`.
-    #[must_use]
-    pub fn name(&self) -> &str {
-        &self.spec.name
-    }
-
-    /// `metadata.namespace`.
-    #[must_use]
-    pub fn namespace(&self) -> &str {
-        &self.spec.namespace
-    }
-
-    /// Where it runs.
-    #[must_use]
-    pub fn node(&self) -> &str {
-        &self.spec.node
-    }
-
-    /// Its labels.
-    #[must_use]
-    pub fn labels(&self) -> &BTreeMap<String, String> {
-        &self.spec.labels
-    }
-}
-
 /// A node: what it keeps when its power is off, and its machine while it is on.
 #[derive(Debug)]
-pub struct Node {
+pub struct LabNode {
     /// Such as `gateway-1`.
     pub name: String,
     /// From 1, over all nodes: decides every address.
     pub number: u8,
     /// Gateway or only director.
-    pub role: Role,
+    pub role: LabNodeRole,
     /// Where it is, in a cloud.
     pub zone: Option<Zone>,
     pub(crate) mac: Mac,
-    pub(crate) machine: Option<Machine>,
+    pub(crate) machine: Option<NodeMachine>,
     pub(crate) agent: Option<Daemon>,
-    pub(crate) pods: Vec<Pod>,
+    pub(crate) pods: Vec<LabPod>,
     pub(crate) next_pod: u8,
     /// Not there when the store is made.
     pub(crate) late: bool,
@@ -92,11 +40,11 @@ pub struct Node {
     pub(crate) log: PathBuf,
 }
 
-impl Node {
+impl LabNode {
     pub(crate) fn new(
         name: String,
         number: u8,
-        at: (Role, Option<Zone>),
+        at: (LabNodeRole, Option<Zone>),
         dir: &Path,
     ) -> Result<Self> {
         let (role, zone) = at;
@@ -106,6 +54,16 @@ impl Node {
         let (machine, agent, pods) = (None, None, Vec::new());
         let (next_pod, late, mac) = (0, false, address::node_mac(number));
         Ok(Self { name, number, role, zone, mac, machine, agent, pods, next_pod, late, state, log })
+    }
+
+    /// The node as an instance that the cloud is to have.
+    pub(crate) fn host(&self) -> Result<Host> {
+        Ok(Host {
+            name: self.name.clone(),
+            number: self.number,
+            zone: self.zone.context("a node without a zone")?,
+            gateway: self.role == LabNodeRole::Gateway,
+        })
     }
 
     /// Its addresses on the LAN, IPv4 and IPv6.
@@ -149,11 +107,11 @@ impl Node {
 
     /// The pods that run on it.
     #[must_use]
-    pub fn pods(&self) -> &[Pod] {
+    pub fn pods(&self) -> &[LabPod] {
         &self.pods
     }
 
-    pub(crate) fn machine(&self) -> Result<&Machine> {
+    pub(crate) fn machine(&self) -> Result<&NodeMachine> {
         self.machine.as_ref().with_context(|| format!("{} is powered off", self.name))
     }
 
@@ -161,7 +119,7 @@ impl Node {
     ///
     /// # Errors
     /// While the node is off.
-    pub fn net(&self) -> Result<&Namespace> {
+    pub fn net(&self) -> Result<&NetworkNamespace> {
         Ok(&self.machine()?.net)
     }
 
@@ -191,18 +149,18 @@ impl Node {
     }
 
     /// Boots the machine and plugs it in: addresses, routes, forwarding, the CNI's masquerading.
-    pub(crate) fn boot(&mut self, around: &Surroundings, store: &Path, nodes: u8) -> Result<()> {
-        let machine = Machine::boot(&self.name, store, &self.state)?;
+    pub(crate) fn boot(&mut self, network: &LabNetwork, store: &Path, nodes: u8) -> Result<()> {
+        let machine = NodeMachine::boot(&self.name, store, &self.state)?;
         prepare(&machine.net, self.number);
         match self.zone {
             None => {
-                around.plug_in(&self.name, self.mac(), &machine.net);
+                network.plug_in(&self.name, self.mac(), &machine.net);
                 machine.net.batch(&addressing(self.number));
                 machine.net.batch(&self.routes(nodes));
             }
             // No routes to other nodes' pods: a VPC carries only what has an interface's address.
             Some(zone) => {
-                crate::cloud::plug_in(around, zone, (&self.name, self.mac()), &machine.net);
+                crate::cloud::plug_in(network, zone, (&self.name, self.mac()), &machine.net);
                 machine.net.batch(&crate::cloud::addressing(zone, self.number));
             }
         }
@@ -223,7 +181,7 @@ impl Node {
 
     /// Starts a pod: its namespace, its link, its routes. (Host routes to /32 and /128, a
     /// link-local next hop with a permanent neighbour entry: what Calico and the clouds' CNIs do.)
-    pub(crate) fn add_pod(&mut self, spec: &PodSpec, index: u8) -> Result<()> {
+    pub(crate) fn add_pod(&mut self, spec: &PodOptions, index: u8) -> Result<()> {
         let pod = PreparedPod::new(self, spec, index)?;
         pod.link_up(self)?;
         self.pods.push(pod.pod);
@@ -253,22 +211,22 @@ impl Node {
 
 /// A pod before its link comes up.
 struct PreparedPod {
-    pod: Pod,
+    pod: LabPod,
     device: String,
 }
 
 impl PreparedPod {
-    fn new(node: &Node, spec: &PodSpec, index: u8) -> Result<Self> {
+    fn new(node: &LabNode, spec: &PodOptions, index: u8) -> Result<Self> {
         node.machine()?;
-        let net = Namespace::new(&spec.name.chars().take(20).collect::<String>());
+        let net = NetworkNamespace::new(&spec.name.chars().take(20).collect::<String>());
         net.sysctl("net/ipv6/conf/all/accept_dad", "0");
         net.sysctl("net/ipv6/conf/default/accept_dad", "0");
         let addresses = address::pod(node.number, index);
         let device = host_device(&addresses[0]);
-        Ok(Self { pod: Pod { spec: spec.clone(), addresses, net }, device })
+        Ok(Self { pod: LabPod { spec: spec.clone(), addresses, net }, device })
     }
 
-    fn link_up(&self, node: &Node) -> Result<()> {
+    fn link_up(&self, node: &LabNode) -> Result<()> {
         let [v4, v6] = self.pod.addresses;
         let (device, host) = (&self.device, &node.machine()?.net);
         host.batch(&format!(
@@ -304,7 +262,7 @@ pub fn addressing(number: u8) -> String {
 }
 
 /// Sets what a distribution sets on node `number`, before it has a link.
-pub fn prepare(net: &Namespace, number: u8) {
+pub fn prepare(net: &NetworkNamespace, number: u8) {
     // Distributions differ (Debian and Ubuntu 2, RHEL 1): odd nodes are strict, even ones loose.
     let filter = if number % 2 == 1 { "1" } else { "2" };
     for scope in ["all", "default"] {
@@ -313,4 +271,20 @@ pub fn prepare(net: &Namespace, number: u8) {
         net.sysctl(&format!("net/ipv6/conf/{scope}/forwarding"), "1");
     }
     net.sysctl("net/ipv4/ip_forward", "1");
+}
+
+/// The masquerading of an ordinary CNI, in a table of its own.
+#[must_use]
+pub fn masquerading() -> String {
+    let [pods4, pods6] = POD_RANGES;
+    let [services4, services6] = SERVICE_RANGES;
+    format!(
+        "table inet lab-cni {{
+  chain post {{
+    type nat hook postrouting priority srcnat; policy accept;
+    ip saddr {pods4} ip daddr != {{ {pods4}, {services4} }} oifname \"eth0\" masquerade
+    ip6 saddr {pods6} ip6 daddr != {{ {pods6}, {services6} }} oifname \"eth0\" masquerade
+  }}
+}}\n"
+    )
 }

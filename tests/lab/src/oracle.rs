@@ -19,14 +19,14 @@ mod gateways;
 mod runs;
 mod sources;
 
-pub use answers::{Announcement, Answers, Double};
+pub use answers::{Announcement, Answers, DoubleAnswer};
 pub use commits::Commits;
 pub use datagrams::Datagrams;
-pub use gateways::Gateways;
+pub use gateways::GatewayOracle;
 pub use runs::{Return, Run, Runs};
 pub use sources::{Expect, Ledger, Sources, Wrong};
 
-use crate::tap::{Frame, Tap};
+use crate::tap::{Frame, FrameTap};
 
 /// A thread with a tap.
 #[derive(Debug)]
@@ -60,7 +60,7 @@ impl Watcher {
     fn run(
         path: String,
         device: Option<&'static str>,
-        work: impl FnOnce(&mut Tap, &AtomicBool) + Send + 'static,
+        work: impl FnOnce(&mut FrameTap, &AtomicBool) + Send + 'static,
     ) -> Result<Self> {
         let stop = Arc::new(AtomicBool::new(false));
         let seen = stop.clone();
@@ -68,7 +68,7 @@ impl Watcher {
         let thread = std::thread::spawn(move || {
             let _inside = egret_netns::enter(&path);
             hurry();
-            match Tap::open(device) {
+            match FrameTap::open(device) {
                 Ok(mut tap) => {
                     let _ = ready.send(Ok(()));
                     work(&mut tap, &seen);

@@ -6,7 +6,6 @@
 use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
-use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
 
@@ -14,41 +13,12 @@ mod panel;
 mod svg;
 #[cfg(test)]
 mod tests;
+mod window;
 
-use crate::clock::Stamp;
-use crate::load::Series;
+pub use window::{Mark, PictureWindow};
+
 use panel::draw;
 use svg::{Anchor, Svg};
-
-/// A moment with a label.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Mark {
-    /// When.
-    pub at: Stamp,
-    /// What happened, in a few words.
-    pub label: String,
-}
-
-/// A few seconds around an event.
-#[derive(Clone, Debug)]
-pub struct Scene {
-    /// Above the panel.
-    pub title: String,
-    /// Below the title, the outcome in numbers.
-    pub outcome: String,
-    /// Whether the outcome is bad.
-    pub bad: bool,
-    /// Zero of the time axis.
-    pub zero: Stamp,
-    /// How much before zero is shown.
-    pub before: Duration,
-    /// How much after.
-    pub after: Duration,
-    /// Vertical lines.
-    pub marks: Vec<Mark>,
-    /// The connections.
-    pub series: Vec<Series>,
-}
 
 const WIDTH: f64 = 1280.0;
 const ROW: f64 = 390.0;
@@ -60,7 +30,7 @@ const GAP: f64 = 26.0;
 
 /// Draws the scenes of Egret in one row, and those of the control in the row below, as SVG.
 #[must_use]
-pub fn render(egret: &[Scene], control: &[Scene], caption: &str) -> String {
+pub fn render(egret: &[PictureWindow], control: &[PictureWindow], caption: &str) -> String {
     let mut svg = Svg::new(WIDTH, TOP + ROW * 2.0 + FOOT);
     svg.text(SIDE, 36.0, 22.0, "#111827", Anchor::Start, true, "A gateway dies. Who notices?");
     svg.text(SIDE, 58.0, 13.0, "#4b5563", Anchor::Start, false, caption);
@@ -80,7 +50,7 @@ pub fn render(egret: &[Scene], control: &[Scene], caption: &str) -> String {
     svg.finish()
 }
 
-fn span(scene: &Scene) -> f64 {
+fn span(scene: &PictureWindow) -> f64 {
     (scene.before + scene.after).as_secs_f64()
 }
 

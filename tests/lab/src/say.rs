@@ -15,7 +15,7 @@ pub fn head(text: &str) {
     }
 }
 
-/// A line of the story.
+/// A line of the demonstration.
 pub fn line(text: &str) {
     println!("  {text}");
 }

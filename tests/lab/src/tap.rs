@@ -10,7 +10,7 @@ use nix::sys::socket::{
     recvmsg, sendmsg, setsockopt, socket, sockopt,
 };
 
-use crate::clock::Stamp;
+use crate::clock::WallTime;
 
 /// How much of a frame is kept: all headers that anybody here looks at.
 const SNAP: usize = 192;
@@ -21,7 +21,7 @@ const BUFFER: usize = 32 << 20;
 #[derive(Clone, Copy, Debug)]
 pub struct Frame<'a> {
     /// When the kernel took it up.
-    pub at: Stamp,
+    pub at: WallTime,
     /// Its first bytes, from the Ethernet header on.
     pub bytes: &'a [u8],
     /// Sent by this host (true) or received.
@@ -32,13 +32,13 @@ pub struct Frame<'a> {
 
 /// A packet socket: sees every frame of a namespace or of one device, and can send frames.
 #[derive(Debug)]
-pub struct Tap {
+pub struct FrameTap {
     socket: OwnedFd,
     bytes: [u8; SNAP],
     control: Vec<u8>,
 }
 
-impl Tap {
+impl FrameTap {
     /// Opens a tap in the namespace that the calling thread is in, on one device or on all.
     ///
     /// # Errors
@@ -74,7 +74,7 @@ impl Tap {
             Err(error) => return Err(error.into()),
         };
         let stamp = message.cmsgs()?.find_map(|part| match part {
-            ControlMessageOwned::ScmTimestampns(time) => Some(Stamp(
+            ControlMessageOwned::ScmTimestampns(time) => Some(WallTime(
                 time.tv_sec().cast_unsigned() * 1_000_000_000 + time.tv_nsec().cast_unsigned(),
             )),
             _ => None,
@@ -82,7 +82,7 @@ impl Tap {
         let (outgoing, device) = message
             .address
             .map_or((false, 0), |link| (link.pkttype() == PACKET_OUTGOING, link.ifindex()));
-        let (at, length) = (stamp.unwrap_or_else(Stamp::now), message.bytes.min(SNAP));
+        let (at, length) = (stamp.unwrap_or_else(WallTime::now), message.bytes.min(SNAP));
         Ok(Some(Frame { at, bytes: &self.bytes[..length], outgoing, device }))
     }
 

@@ -4,9 +4,9 @@ use std::fmt;
 use std::net::IpAddr;
 use std::time::Duration;
 
-use crate::clock::Stamp;
-use crate::ground::Ground;
-use crate::oracle::{Answers, Gateways};
+use crate::clock::WallTime;
+use crate::oracle::{Answers, GatewayOracle};
+use crate::test_bed::TestBed;
 use crate::wire::Mac;
 
 /// One failover or planned move of one address, from what the agents said and the oracles saw.
@@ -15,32 +15,32 @@ pub struct Passage {
     /// The address.
     pub address: IpAddr,
     /// When it was caused: power-off, or the command.
-    pub begun: Stamp,
+    pub begun: WallTime,
     /// Who held it.
     pub from: String,
     /// Who took it.
     pub to: Option<String>,
     /// The old holder's last renewal, as the new one heard it.
-    pub last_renewal: Option<Stamp>,
+    pub last_renewal: Option<WallTime>,
     /// The new one had its majority.
-    pub takeover: Option<Stamp>,
+    pub takeover: Option<WallTime>,
     /// Its first announcement on the LAN.
-    pub announced: Option<Stamp>,
+    pub announced: Option<WallTime>,
     /// The first packet that left through it, on the router's LAN side.
-    pub first_packet: Option<Stamp>,
+    pub first_packet: Option<WallTime>,
     /// The last packet through the old one.
-    pub last_packet: Option<Stamp>,
+    pub last_packet: Option<WallTime>,
 }
 
 impl Passage {
     /// Puts together what is known of `address` since `begun`, when `from` held it.
     #[must_use]
     pub fn observe(
-        lab: &impl Ground,
-        (gateways, answers): (&Gateways, &Answers),
+        lab: &impl TestBed,
+        (gateways, answers): (&GatewayOracle, &Answers),
         address: IpAddr,
         from: &str,
-        begun: Stamp,
+        begun: WallTime,
     ) -> Self {
         let old = lab.mac_of(from);
         let other = |mac: Mac| Some(mac) != old;
@@ -90,7 +90,7 @@ impl fmt::Display for Passage {
             ("announced on the LAN", self.announced),
             ("first packet through the new holder", self.first_packet),
         ];
-        lines.sort_by_key(|(_, at)| at.unwrap_or(Stamp(u64::MAX)));
+        lines.sort_by_key(|(_, at)| at.unwrap_or(WallTime(u64::MAX)));
         for (what, at) in lines {
             if let Some(at) = at {
                 writeln!(f, "    {:>8.0} ms   {what}", at.millis_after(self.begun))?;

@@ -1,12 +1,12 @@
 //! Every model, and every mistake that one of them must refuse.
 
-use egret_core::quorum::Mistake;
+use egret_core::lease::InjectedFault;
 
-use crate::models::{self, Broken};
-use crate::scenario::Scenario;
+use crate::models::{self, BrokenRules};
+use crate::scenario::ModelScenario;
 
 /// Makes a scenario of so many steps of time.
-pub type Make = fn(&Broken, u64) -> Scenario;
+pub type Make = fn(&BrokenRules, u64) -> ModelScenario;
 
 /// A model as it is meant.
 #[derive(Clone, Copy, Debug)]
@@ -27,7 +27,7 @@ pub struct Refused {
     /// Makes the model.
     pub make: Make,
     /// How it is broken.
-    pub broken: Broken,
+    pub broken: BrokenRules,
     /// Steps of time.
     pub horizon: u64,
     /// The length of a chain that shows it, in steps: a shorter search misses it, or nearly.
@@ -59,18 +59,18 @@ pub fn refused() -> Vec<Refused> {
     let machine = |what, make: Make, mistake, horizon, depth| Refused {
         what,
         make,
-        broken: Broken::by(mistake),
+        broken: BrokenRules::by(mistake),
         horizon,
         depth,
     };
     let world = |what, make: Make, horizon, depth| Refused {
         what,
         make,
-        broken: Broken::world(),
+        broken: BrokenRules::world(),
         horizon,
         depth,
     };
-    use Mistake as M;
+    use InjectedFault as M;
     vec![
         machine("a voter forgets at a reboot", models::reboots, M::NoSilence, 0, 4),
         machine("deadline from the answer", models::leases, M::DeadlineFromAnswer, 1, 6),

@@ -1,5 +1,5 @@
 //! Model checker and simulation of the leases (docs/leases.md), over the real
-//! [`Machine`](egret_core::quorum::Machine): nothing of the protocol is written a second time.
+//! [`Machine`](egret_core::lease::Machine): nothing of the protocol is written a second time.
 //!
 //! # What is checked
 //! A state is a handful of machines, their map entries, the datagrams under way and the store. A
@@ -31,7 +31,7 @@
 //! # What the checker changed in the rules
 //! docs/leases.md rule 6: a holder that has told its successor how long its lease still runs must
 //! not release without naming it until then, and must not forget that in a restart
-//! (`Kept::promised`): a revocation during a planned move otherwise freed the address while the
+//! (`PersistedLease::promised`): a revocation during a planned move otherwise freed the address while the
 //! successor was coming.
 //!
 //! # The simulation

@@ -6,9 +6,9 @@ use std::time::{Duration, Instant};
 use anyhow::bail;
 use clap::{Parser, Subcommand};
 use egret_model::catalogue::{self, Refused};
-use egret_model::models::Broken;
-use egret_model::scenario::Scenario;
-use egret_model::search::{Limits, Outcome, search};
+use egret_model::models::BrokenRules;
+use egret_model::scenario::ModelScenario;
+use egret_model::search::{SearchLimits, SearchOutcome, search};
 use egret_model::simulation::{self, MS, Setup};
 
 /// Model checker and simulation of Egret's leases.
@@ -97,7 +97,7 @@ enum Command {
 fn main() -> anyhow::Result<()> {
     match Args::parse().command {
         Command::Check { long, only, states, shuffle, traces } => {
-            let limits = Limits { states, depth: usize::MAX, shuffle };
+            let limits = SearchLimits { states, depth: usize::MAX, shuffle };
             check(long, &only, limits, traces)
         }
         Command::Failover { runs, lease, loss, voters } => failover(runs, lease, loss, voters),
@@ -110,11 +110,11 @@ fn main() -> anyhow::Result<()> {
     }
 }
 
-fn check(long: bool, only: &str, limits: Limits, traces: bool) -> anyhow::Result<()> {
+fn check(long: bool, only: &str, limits: SearchLimits, traces: bool) -> anyhow::Result<()> {
     let mut wrong = 0;
     for sound in catalogue::SOUND {
         let horizon = if long { sound.long } else { sound.short };
-        let model = (sound.make)(&Broken::default(), horizon);
+        let model = (sound.make)(&BrokenRules::default(), horizon);
         if model.name.contains(only) {
             let outcome = timed(&model, "as it is meant", |model| search(model, limits));
             wrong += u32::from(outcome.violation.is_some());
@@ -124,7 +124,7 @@ fn check(long: bool, only: &str, limits: Limits, traces: bool) -> anyhow::Result
     for Refused { what, make, broken, horizon, depth } in catalogue::refused() {
         let model = make(&broken, horizon);
         if model.name.contains(only) || what.contains(only) {
-            let limits = Limits { depth, ..limits };
+            let limits = SearchLimits { depth, ..limits };
             let outcome = timed(&model, what, |model| search(model, limits));
             wrong += u32::from(outcome.violation.is_none());
             if traces {
@@ -138,9 +138,9 @@ fn check(long: bool, only: &str, limits: Limits, traces: bool) -> anyhow::Result
     Ok(())
 }
 
-type Found = Outcome<egret_model::scenario::Action>;
+type Found = SearchOutcome<egret_model::scenario::ModelStep>;
 
-fn timed(model: &Scenario, what: &str, search: impl FnOnce(&Scenario) -> Found) -> Found {
+fn timed(model: &ModelScenario, what: &str, search: impl FnOnce(&ModelScenario) -> Found) -> Found {
     let begin = Instant::now();
     let outcome = search(model);
     let end = match (&outcome.violation, outcome.complete) {
@@ -191,10 +191,10 @@ fn rest(hours: u64, setup: Setup) -> anyhow::Result<()> {
     let begin = Instant::now();
     let mut simulation = simulation::Simulation::new(setup);
     simulation.run(10_000 * MS);
-    let before = (simulation.said.len(), simulation.datagrams);
+    let before = (simulation.reports.len(), simulation.datagrams);
     let seconds = hours * 3600;
     simulation.run(seconds * 1000 * MS);
-    let counts = simulation::counts(&simulation.said[before.0..]);
+    let counts = simulation::counts(&simulation.reports[before.0..]);
     println!(
         "{hours} h at rest: takeovers and lost leases {counts:?}; {:.0} datagrams/s; {:.0} s",
         (simulation.datagrams - before.1) as f64 / seconds as f64,

@@ -5,30 +5,30 @@
 
 use std::collections::BTreeMap;
 
+use egret_core::lease::{AddressView, InjectedFault, InjectedFaults, PlanView};
 use egret_core::model::{Holding, Millis, VoterSet};
-use egret_core::quorum::{AddressView, Mistake, Mistakes, View};
 
-use crate::scenario::{Act, Scenario};
-use crate::world::{ADDRESS, Rates, STEP, Spent, World, lease, name, set, store};
+use crate::scenario::{ControllerAct, ModelScenario};
+use crate::world::{ADDRESS, ModelWorld, Rates, STEP, Spent, lease, name, set, store};
 
 const TRUE: Rates = Rates { raw: 100, boot: 100 };
 
 /// How a model is made worse than it is meant.
 #[derive(Clone, Debug, Default)]
-pub struct Broken {
+pub struct BrokenRules {
     /// A rule that the machines break.
-    pub mistake: Option<Mistake>,
+    pub mistake: Option<InjectedFault>,
     /// A rule that the controller or the world breaks.
     pub world: bool,
 }
 
-impl Broken {
-    fn mistakes(&self) -> Mistakes {
-        self.mistake.map(Mistakes::one).unwrap_or_default()
+impl BrokenRules {
+    fn mistakes(&self) -> InjectedFaults {
+        self.mistake.map(InjectedFaults::one).unwrap_or_default()
     }
 
     /// A broken machine.
-    pub fn by(mistake: Mistake) -> Self {
+    pub fn by(mistake: InjectedFault) -> Self {
         Self { mistake: Some(mistake), world: false }
     }
 
@@ -38,14 +38,14 @@ impl Broken {
     }
 }
 
-fn begin(nodes: &[u8], ranks: &[u8], steps: u64, t_max: u64, broken: &Broken) -> World {
+fn begin(nodes: &[u8], ranks: &[u8], steps: u64, t_max: u64, broken: &BrokenRules) -> ModelWorld {
     let nodes: Vec<(u8, Rates)> = nodes.iter().map(|node| (*node, TRUE)).collect();
     let view = store(&set(1, &[1, 2, 3]), ranks, lease(steps), lease(t_max));
-    World::new(view, &nodes, broken.mistakes(), 50).past_silence(2 * t_max, Some(1))
+    ModelWorld::new(view, &nodes, broken.mistakes(), 50).past_silence(2 * t_max, Some(1))
 }
 
-fn scenario(name: &'static str, start: World, horizon: u64) -> Scenario {
-    Scenario {
+fn scenario(name: &'static str, start: ModelWorld, horizon: u64) -> ModelScenario {
+    ModelScenario {
         name,
         start,
         horizon,
@@ -61,17 +61,17 @@ fn scenario(name: &'static str, start: World, horizon: u64) -> Scenario {
 }
 
 /// Two candidates, three voters, datagrams lost, late, out of order and (with a budget) twice.
-pub fn leases(broken: &Broken, horizon: u64) -> Scenario {
+pub fn leases(broken: &BrokenRules, horizon: u64) -> ModelScenario {
     let budget = Spent { duplicates: u8::from(broken.mistake.is_none()), ..Spent::default() };
     let start = begin(&[1, 2, 3], &[1, 2], 1, 1, broken);
-    Scenario { budget, ..scenario("leases", start, horizon) }
+    ModelScenario { budget, ..scenario("leases", start, horizon) }
 }
 
 /// The plan moves a held address by force: its holder closes and releases, its thread may stop
 /// anywhere between.
-pub fn releases(broken: &Broken, horizon: u64) -> Scenario {
+pub fn releases(broken: &BrokenRules, horizon: u64) -> ModelScenario {
     let start = begin(&[1, 2, 3], &[1, 2], 2, 2, broken).held_with(3);
-    let acts = vec![Act {
+    let acts = vec![ControllerAct {
         name: "forced move",
         when: |_| true,
         does: |world| {
@@ -85,16 +85,16 @@ pub fn releases(broken: &Broken, horizon: u64) -> Scenario {
         },
     }];
     let budget = Spent { stalls: 1, ..Spent::default() };
-    Scenario { acts, budget, ..scenario("releases", start, horizon) }
+    ModelScenario { acts, budget, ..scenario("releases", start, horizon) }
 }
 
 /// T becomes shorter while the address is held.
-pub fn lengths(broken: &Broken, horizon: u64) -> Scenario {
+pub fn lengths(broken: &BrokenRules, horizon: u64) -> ModelScenario {
     let nodes = [(1, TRUE), (2, TRUE), (3, TRUE)];
     let view = store(&set(1, &[1, 2, 3]), &[1, 2], lease(3), lease(3));
-    let mut start = World::new(view, &nodes, broken.mistakes(), 50);
+    let mut start = ModelWorld::new(view, &nodes, broken.mistakes(), 50);
     start.renew_often();
-    let acts = vec![Act {
+    let acts = vec![ControllerAct {
         name: "shorter T",
         when: |_| true,
         does: |world| {
@@ -105,35 +105,38 @@ pub fn lengths(broken: &Broken, horizon: u64) -> Scenario {
             });
         },
     }];
-    Scenario { acts, ..scenario("lengths", start.past_silence(6, Some(1)).held_with(3), horizon) }
+    ModelScenario {
+        acts,
+        ..scenario("lengths", start.past_silence(6, Some(1)).held_with(3), horizon)
+    }
 }
 
 /// Processes are killed between any two effects and start again.
-pub fn restarts(broken: &Broken, horizon: u64) -> Scenario {
+pub fn restarts(broken: &BrokenRules, horizon: u64) -> ModelScenario {
     let start = begin(&[1, 2, 3], &[1, 2], 1, 1, broken);
     let budget = Spent { stalls: 1, restarts: 1, ..Spent::default() };
-    Scenario { budget, crashing: &[1, 3], ..scenario("restarts", start, horizon) }
+    ModelScenario { budget, crashing: &[1, 3], ..scenario("restarts", start, horizon) }
 }
 
 /// Nodes lose power and boot; T_max is longer than the lease that is asked for first.
-pub fn reboots(broken: &Broken, horizon: u64) -> Scenario {
+pub fn reboots(broken: &BrokenRules, horizon: u64) -> ModelScenario {
     let start = begin(&[1, 2, 3], &[1, 2], 2, 2, broken).held_with(3);
     let budget = Spent { reboots: 1, ..Spent::default() };
-    Scenario { budget, crashing: &[1, 3], ..scenario("reboots", start, horizon) }
+    ModelScenario { budget, crashing: &[1, 3], ..scenario("reboots", start, horizon) }
 }
 
 /// A holder whose clock is slow by as much as the margin allows, or by more.
-pub fn clocks(broken: &Broken, horizon: u64) -> Scenario {
+pub fn clocks(broken: &BrokenRules, horizon: u64) -> ModelScenario {
     let slow = Rates { raw: 100, boot: if broken.world { 85 } else { 90 } };
     // At 90 % its deadline is past at 1.9 steps, as the grants are; at 85 % after 2.01.
     let length = Millis(171);
     let view = store(&set(1, &[1, 2, 3]), &[1, 2], length, length);
     let nodes = [(1, slow), (2, TRUE), (3, TRUE)];
-    let start = World::new(view, &nodes, broken.mistakes(), 50).past_silence(4, Some(1));
+    let start = ModelWorld::new(view, &nodes, broken.mistakes(), 50).past_silence(4, Some(1));
     scenario("clocks", start.held_with(3), horizon)
 }
 
-fn publish_set(world: &mut World, set: VoterSet) {
+fn publish_set(world: &mut ModelWorld, set: VoterSet) {
     world.publish(|view| {
         if let Some(cluster) = &mut view.cluster {
             cluster.set = Some(set);
@@ -141,49 +144,49 @@ fn publish_set(world: &mut World, set: VoterSet) {
     });
 }
 
-fn newest(world: &World) -> u64 {
+fn newest(world: &ModelWorld) -> u64 {
     let cluster = world.store.last().and_then(|view| view.cluster.as_ref());
     cluster.and_then(|cluster| cluster.set.as_ref()).map_or(0, |set| set.number)
 }
 
-fn set_is_acknowledged(world: &World) -> bool {
+fn set_is_acknowledged(world: &ModelWorld) -> bool {
     let number = newest(world);
     let (acknowledged, all) = world.members(|node| node.acknowledged_set >= number);
     2 * acknowledged > all
 }
 
-const ADD_4: Act = Act {
+const ADD_4: ControllerAct = ControllerAct {
     name: "voters 1 2 3 4",
     when: |_| true,
     does: |world| publish_set(world, set(2, &[1, 2, 3, 4])),
 };
-const REMOVE_3: Act = Act {
+const REMOVE_3: ControllerAct = ControllerAct {
     name: "voters 1 2 4",
     when: set_is_acknowledged,
     does: |world| publish_set(world, set(3, &[1, 2, 4])),
 };
-const REPLACE_3: Act = Act {
+const REPLACE_3: ControllerAct = ControllerAct {
     name: "voters 1 2 4 at once",
     when: |_| true,
     does: |world| publish_set(world, set(2, &[1, 2, 4])),
 };
 
 /// Voter 3 is replaced by node 4 while node 1 holds with the votes of 1 and 3.
-pub fn sets(broken: &Broken, horizon: u64) -> Scenario {
+pub fn sets(broken: &BrokenRules, horizon: u64) -> ModelScenario {
     let start = begin(&[1, 2, 3, 4], &[1, 2], 2, 2, broken).held_with(3);
     let acts = if broken.world { vec![REPLACE_3] } else { vec![ADD_4, REMOVE_3] };
     // The broken ones show without it, and sooner.
     let sets = broken.mistake.is_none();
-    Scenario { acts, sets, ..scenario("sets", start, horizon) }
+    ModelScenario { acts, sets, ..scenario("sets", start, horizon) }
 }
 
 /// The same, after all of it, but node 1 has not heard of any change: voter 3 may be restarted and
 /// read an old state of the store.
-pub fn set_restarts(broken: &Broken, horizon: u64) -> Scenario {
+pub fn set_restarts(broken: &BrokenRules, horizon: u64) -> ModelScenario {
     let full = store(&set(1, &[1, 2, 3]), &[1, 2], lease(1), lease(1));
-    let empty = View { addresses: BTreeMap::new(), ..full.clone() };
+    let empty = PlanView { addresses: BTreeMap::new(), ..full.clone() };
     let nodes: Vec<(u8, Rates)> = (1..=4).map(|node| (node, TRUE)).collect();
-    let mut start = World::new(empty, &nodes, broken.mistakes(), 50).past_silence(2, None);
+    let mut start = ModelWorld::new(empty, &nodes, broken.mistakes(), 50).past_silence(2, None);
     (ADD_4.does)(&mut start);
     for node in [2, 3, 4] {
         start.look(node, 1, 1, None);
@@ -204,7 +207,7 @@ pub fn set_restarts(broken: &Broken, horizon: u64) -> Scenario {
     let budget = Spent { restarts: 1, ..Spent::default() };
     let crashing = &[3];
     let rest = scenario("set restarts", start, horizon);
-    Scenario { budget, crashing, stale_restart: true, ..rest }
+    ModelScenario { budget, crashing, stale_restart: true, ..rest }
 }
 
 fn revoke(plan: &mut AddressView) {
@@ -212,12 +215,12 @@ fn revoke(plan: &mut AddressView) {
     plan.revoked = true;
 }
 
-const REVOKE: Act = Act {
+const REVOKE: ControllerAct = ControllerAct {
     name: "revoke",
     when: |_| true,
     does: |world| world.publish(|view| view.addresses.values_mut().for_each(revoke)),
 };
-const FREE: Act = Act {
+const FREE: ControllerAct = ControllerAct {
     name: "free",
     when: |world| {
         let (acknowledged, all) = world.members(|node| node.acknowledged_fence >= 2);
@@ -225,35 +228,35 @@ const FREE: Act = Act {
     },
     does: |world| world.freed = true,
 };
-const FREE_ON_THE_HOLDERS_WORD: Act = Act {
+const FREE_ON_THE_HOLDERS_WORD: ControllerAct = ControllerAct {
     name: "free on the holder's word",
     when: |world| world.nodes.get(&1).is_some_and(|node| node.left),
     does: |world| world.freed = true,
 };
 
 /// A held address is revoked and freed.
-pub fn fences(broken: &Broken, horizon: u64) -> Scenario {
+pub fn fences(broken: &BrokenRules, horizon: u64) -> ModelScenario {
     let start = begin(&[1, 2, 3], &[1, 2], 2, 2, broken).held_with(3);
     let free = if broken.world { FREE_ON_THE_HOLDERS_WORD } else { FREE };
-    Scenario { acts: vec![REVOKE, free], ..scenario("fences", start, horizon) }
+    ModelScenario { acts: vec![REVOKE, free], ..scenario("fences", start, horizon) }
 }
 
 /// The same with a voter that reboots.
-pub fn fence_reboots(broken: &Broken, horizon: u64) -> Scenario {
+pub fn fence_reboots(broken: &BrokenRules, horizon: u64) -> ModelScenario {
     let budget = Spent { reboots: 1, ..Spent::default() };
-    Scenario { name: "fence reboots", budget, crashing: &[3], ..fences(broken, horizon) }
+    ModelScenario { name: "fence reboots", budget, crashing: &[3], ..fences(broken, horizon) }
 }
 
 /// The same with a voter that is restarted and reads an old state of the store.
-pub fn fence_restarts(broken: &Broken, horizon: u64) -> Scenario {
+pub fn fence_restarts(broken: &BrokenRules, horizon: u64) -> ModelScenario {
     let budget = Spent { restarts: 1, ..Spent::default() };
     let start = begin(&[1, 2, 3], &[1, 2], 1, 1, broken);
     let acts = vec![REVOKE, FREE];
     let rest = scenario("fence restarts", start, horizon);
-    Scenario { acts, budget, crashing: &[3], stale_restart: true, ..rest }
+    ModelScenario { acts, budget, crashing: &[3], stale_restart: true, ..rest }
 }
 
-const REMOVE_2: Act = Act {
+const REMOVE_2: ControllerAct = ControllerAct {
     name: "voters 1 3 4",
     when: set_is_acknowledged,
     does: |world| publish_set(world, set(3, &[1, 3, 4])),
@@ -261,10 +264,10 @@ const REMOVE_2: Act = Act {
 
 /// An address has been freed by voters 2 and 3; then node 4 becomes a voter, and 2 leaves; nodes
 /// 1, 4 and 5, a standby, have not heard of the end.
-pub fn fences_and_sets(broken: &Broken, horizon: u64) -> Scenario {
+pub fn fences_and_sets(broken: &BrokenRules, horizon: u64) -> ModelScenario {
     let view = store(&set(1, &[1, 2, 3]), &[2, 5], lease(1), lease(1));
     let nodes: Vec<(u8, Rates)> = (1..=5).map(|node| (node, TRUE)).collect();
-    let mut start = World::new(view, &nodes, broken.mistakes(), 50).past_silence(2, None);
+    let mut start = ModelWorld::new(view, &nodes, broken.mistakes(), 50).past_silence(2, None);
     (REVOKE.does)(&mut start);
     for node in [2, 3] {
         start.look(node, 1, 1, None);
@@ -273,7 +276,7 @@ pub fn fences_and_sets(broken: &Broken, horizon: u64) -> Scenario {
     (FREE.does)(&mut start);
     (ADD_4.does)(&mut start);
     let acts = vec![REMOVE_2];
-    Scenario { acts, blind: &[1, 4, 5], ..scenario("fences and sets", start, horizon) }
+    ModelScenario { acts, blind: &[1, 4, 5], ..scenario("fences and sets", start, horizon) }
 }
 
 fn moved(plan: &mut AddressView, holding: &Holding) {
@@ -282,7 +285,7 @@ fn moved(plan: &mut AddressView, holding: &Holding) {
     plan.made_for = Some(holding.clone());
 }
 
-const MOVE: Act = Act {
+const MOVE: ControllerAct = ControllerAct {
     name: "move to 2",
     when: |world| world.holding().is_some_and(|holding| holding.node == name(1)),
     does: |world| {
@@ -295,28 +298,28 @@ const MOVE: Act = Act {
 };
 
 /// A planned move, and then a revocation.
-pub fn moves(broken: &Broken, horizon: u64) -> Scenario {
+pub fn moves(broken: &BrokenRules, horizon: u64) -> ModelScenario {
     let start = begin(&[1, 2, 3], &[1, 2], 2, 2, broken).held_with(3);
     let acts = vec![MOVE, REVOKE, FREE];
-    Scenario { acts, ..scenario("moves", start, horizon) }
+    ModelScenario { acts, ..scenario("moves", start, horizon) }
 }
 
 /// A planned move with a third candidate, and a thread that may stop anywhere.
-pub fn moves_of_three(broken: &Broken, horizon: u64) -> Scenario {
+pub fn moves_of_three(broken: &BrokenRules, horizon: u64) -> ModelScenario {
     let start = begin(&[1, 2, 3], &[1, 2, 3], 2, 2, broken).held_with(3);
-    Scenario { acts: vec![MOVE], ..scenario("moves of three", start, horizon) }
+    ModelScenario { acts: vec![MOVE], ..scenario("moves of three", start, horizon) }
 }
 
 /// A planned move, a revocation, and the old holder's or the successor's process killed between
 /// any two steps.
-pub fn move_restarts(broken: &Broken, horizon: u64) -> Scenario {
+pub fn move_restarts(broken: &BrokenRules, horizon: u64) -> ModelScenario {
     let budget = Spent { restarts: 1, ..Spent::default() };
-    Scenario { name: "move restarts", budget, crashing: &[1, 2], ..moves(broken, horizon) }
+    ModelScenario { name: "move restarts", budget, crashing: &[1, 2], ..moves(broken, horizon) }
 }
 
 /// The holder is told to stop, with two standbys, and its thread may stop anywhere.
-pub fn stops(broken: &Broken, horizon: u64) -> Scenario {
+pub fn stops(broken: &BrokenRules, horizon: u64) -> ModelScenario {
     let start = begin(&[1, 2, 3], &[1, 2, 3], 2, 2, broken).held_with(3);
     let budget = Spent { stops: 1, stalls: 1, ..Spent::default() };
-    Scenario { budget, stopping: &[1], ..scenario("stops", start, horizon) }
+    ModelScenario { budget, stopping: &[1], ..scenario("stops", start, horizon) }
 }

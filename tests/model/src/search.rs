@@ -25,7 +25,7 @@ pub trait Model {
 
 /// What a search found.
 #[derive(Clone, Debug)]
-pub struct Outcome<A> {
+pub struct SearchOutcome<A> {
     /// Different states seen.
     pub states: usize,
     /// Steps taken.
@@ -60,7 +60,7 @@ struct Frame<S, A> {
 
 /// How far a search goes.
 #[derive(Clone, Copy, Debug)]
-pub struct Limits {
+pub struct SearchLimits {
     /// Most states.
     pub states: usize,
     /// Longest chain of steps.
@@ -71,12 +71,12 @@ pub struct Limits {
 }
 
 /// Searches until a violation, the end, or a limit.
-pub fn search<M: Model>(model: &M, limits: Limits) -> Outcome<M::Action> {
+pub fn search<M: Model>(model: &M, limits: SearchLimits) -> SearchOutcome<M::Action> {
     // A state that is reached again by a shorter chain is gone on from again: otherwise a bound on
     // the depth would hide what lies behind it.
     let mut seen: HashMap<u64, usize, BuildHasherDefault<AsIs>> = HashMap::default();
     let mut outcome =
-        Outcome { states: 0, transitions: 0, depth: 0, complete: true, violation: None };
+        SearchOutcome { states: 0, transitions: 0, depth: 0, complete: true, violation: None };
     let start = model.start();
     seen.insert(model.fingerprint(&start), 0);
     let mut chance = limits.shuffle;

@@ -5,222 +5,154 @@
 //! true time, whatever their clocks say.
 
 mod cost;
-mod event;
 mod experiments;
-mod faults;
+mod fault;
+mod network;
 mod node;
+mod random;
+mod schedule;
+mod setup;
 mod store;
 
-use std::cmp::Reverse;
-use std::collections::{BTreeMap, BTreeSet, BinaryHeap};
+use std::collections::BTreeMap;
 use std::net::IpAddr;
-use std::sync::Arc;
 
+use egret_core::lease::{AddressState, Effect, Input, Message, Report};
 use egret_core::model::NodeName;
-use egret_core::quorum::{AddressState, Effect, Input, Message, Mistakes, Report, View};
 
 pub use cost::{Cost, cost};
-use event::{Event, Planned};
 pub use experiments::{disorder, failover};
-pub use faults::{Fault, Faults};
-pub use node::Agent;
-
-/// A millisecond in nanoseconds.
-pub const MS: u64 = 1_000_000;
-
-/// What a simulation is made with.
-#[derive(Clone, Debug)]
-pub struct Setup {
-    /// The only source of chance.
-    pub seed: u64,
-    /// How many nodes; all are gateways.
-    pub nodes: usize,
-    /// How many of them vote.
-    pub voters: usize,
-    /// How many addresses.
-    pub addresses: usize,
-    /// T in milliseconds.
-    pub lease: u64,
-    /// T_max in milliseconds.
-    pub t_max: u64,
-    /// Lost datagrams in a thousand.
-    pub loss: u64,
-    /// A node's stalls in an hour, each of 50 to `longest_stall` milliseconds.
-    pub stalls: u64,
-    /// Milliseconds.
-    pub longest_stall: u64,
-    /// The clocks of the nodes run apart: CLOCK_BOOTTIME by up to 8.3 %.
-    pub bent_clocks: bool,
-    /// Rules that the machines break: the simulation must notice.
-    pub mistakes: Mistakes,
-}
-
-impl Default for Setup {
-    fn default() -> Self {
-        Self {
-            seed: 1,
-            nodes: 5,
-            voters: 3,
-            addresses: 1,
-            lease: 450,
-            t_max: 1000,
-            loss: 0,
-            stalls: 0,
-            longest_stall: 350,
-            bent_clocks: false,
-            mistakes: Mistakes::default(),
-        }
-    }
-}
-
-/// Something that was reported, with the true time and the node.
-#[derive(Clone, Debug)]
-pub struct Said {
-    /// True time in nanoseconds.
-    pub at: u64,
-    /// Which node.
-    pub node: usize,
-    /// What.
-    pub report: Report,
-}
+use fault::{RandomFaults, SimulatedFault};
+use network::SimulatedNetwork;
+use node::Agent;
+use random::Random;
+use schedule::{Schedule, SimulationEvent};
+pub use setup::{MS, Setup};
+use store::SimulatedStore;
 
 /// A running simulation.
 pub struct Simulation {
-    /// True time in nanoseconds.
-    pub now: u64,
-    /// The nodes.
-    pub agents: Vec<Agent>,
-    /// What was reported so far.
-    pub said: Vec<Said>,
+    /// What the nodes have reported so far.
+    pub reports: Vec<Report>,
     /// Datagrams sent so far.
     pub datagrams: u64,
     /// Moments in which two nodes held an address: must stay empty.
     pub violations: Vec<String>,
     setup: Setup,
-    queue: BinaryHeap<Reverse<Planned>>,
-    planned: u64,
-    chance: u64,
-    /// Pairs of nodes that do not reach each other.
-    cut: BTreeSet<(usize, usize)>,
-    store: Arc<View>,
+    random: Random,
+    schedule: Schedule,
+    agents: Vec<Agent>,
+    network: SimulatedNetwork,
+    store: SimulatedStore,
 }
 
 impl Simulation {
     /// All nodes boot at 0.
     pub fn new(setup: Setup) -> Self {
         let mut simulation = Self {
-            now: 0,
-            agents: Vec::new(),
-            said: Vec::new(),
+            reports: Vec::new(),
             datagrams: 0,
             violations: Vec::new(),
-            queue: BinaryHeap::new(),
-            planned: 0,
-            chance: setup.seed,
-            cut: BTreeSet::new(),
-            store: Arc::new(store::first(&setup)),
+            random: Random::new(setup.seed),
+            schedule: Schedule::default(),
+            agents: Vec::new(),
+            network: SimulatedNetwork::new(setup.loss),
+            store: SimulatedStore::new(&setup),
             setup,
         };
         for node in 0..simulation.setup.nodes {
-            let agent = Agent::new(&mut simulation);
+            let agent = Agent::new(simulation.setup.bent_clocks, &mut simulation.random);
             simulation.agents.push(agent);
-            simulation.plan(0, Event::Start { node });
+            simulation.schedule.plan(0, SimulationEvent::Start { node });
             simulation.plan_stall(node);
         }
         simulation
     }
 
-    fn plan(&mut self, after: u64, event: Event) {
-        self.planned += 1;
-        self.queue.push(Reverse(Planned(self.now + after, self.planned, event)));
-    }
-
-    /// A random number below `bound` (splitmix64).
-    pub fn random(&mut self, bound: u64) -> u64 {
-        self.chance = self.chance.wrapping_add(0x9e37_79b9_7f4a_7c15);
-        let mut z = self.chance;
-        z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-        z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-        (z ^ (z >> 31)).checked_rem(bound).unwrap_or(0)
-    }
-
-    /// Half of a round trip of 0.3 ms, with a tail: one in a hundred takes up to 5 ms, one in two
-    /// thousand up to 60 ms.
-    fn latency(&mut self) -> u64 {
-        let tail = match self.random(2000) {
-            0 => self.random(60 * MS),
-            1..20 => self.random(5 * MS),
-            _ => self.random(MS / 20),
-        };
-        MS * 13 / 100 + tail
+    /// True time in nanoseconds.
+    fn now(&self) -> u64 {
+        self.schedule.now()
     }
 
     fn plan_stall(&mut self, node: usize) {
         if let Some(mean) = (3_600_000 * MS).checked_div(self.setup.stalls) {
-            let after = self.random(2 * mean);
-            self.plan(after, Event::Stall { node });
+            let after = self.random.below(2 * mean);
+            self.schedule.plan(after, SimulationEvent::Stall { node });
         }
     }
 
     fn stall_length(&mut self) -> u64 {
         let longest = self.setup.longest_stall;
-        (50 + self.random(longest.saturating_sub(50) + 1)) * MS
+        (50 + self.random.below(longest.saturating_sub(50) + 1)) * MS
+    }
+
+    /// Lets things go wrong at random; in the end all is healed and everything starts again.
+    fn plan_faults(&mut self, faults: RandomFaults) {
+        for (after, fault) in faults.draw(self.agents.len(), &mut self.random) {
+            self.schedule.plan(after, SimulationEvent::Fault(fault));
+        }
+        self.schedule.plan(faults.length, SimulationEvent::Fault(SimulatedFault::Heal));
+        for node in 0..self.agents.len() {
+            self.schedule.plan(faults.length, SimulationEvent::Start { node });
+        }
     }
 
     /// Runs for `length` nanoseconds.
     pub fn run(&mut self, length: u64) {
-        let end = self.now + length;
-        while let Some(next) = self.queue.peek().map(|planned| planned.0.0) {
-            if next > end {
-                break;
-            }
-            let Some(Reverse(Planned(at, _, event))) = self.queue.pop() else { break };
-            self.now = self.now.max(at);
+        let end = self.now() + length;
+        while let Some(event) = self.schedule.next_until(end) {
             self.happen(event);
         }
-        self.now = end;
     }
 
-    fn happen(&mut self, event: Event) {
+    fn happen(&mut self, event: SimulationEvent) {
+        let now = self.now();
         match event {
-            Event::Input { node, boot, input } => {
+            SimulationEvent::Input { node, boot, input } => {
                 let agent = &self.agents[node];
                 if agent.machine.is_none() || agent.boots != boot {
                     return;
                 }
-                if let Some(until) = agent.stalled(self.now) {
-                    return self.plan(until - self.now, Event::Input { node, boot, input });
+                if let Some(until) = agent.stalled(now) {
+                    let event = SimulationEvent::Input { node, boot, input };
+                    return self.schedule.plan(until - now, event);
                 }
-                let inputs = self.with_what_waits(node, *input);
+                let inputs = self.with_waiting_inputs(node, *input);
                 self.inputs(node, inputs);
             }
-            Event::Wake { node, generation } => {
+            SimulationEvent::Wake { node, generation } => {
                 let agent = &self.agents[node];
                 if agent.machine.is_none() || agent.generation != generation {
                     return;
                 }
-                if let Some(until) = agent.stalled(self.now) {
-                    return self.plan(until - self.now, Event::Wake { node, generation });
+                if let Some(until) = agent.stalled(now) {
+                    let event = SimulationEvent::Wake { node, generation };
+                    return self.schedule.plan(until - now, event);
                 }
                 self.input(node, Input::Tick);
             }
-            Event::Effects { node, boot, process, effects } => {
+            SimulationEvent::Effects { node, boot, process, effects } => {
                 let agent = &self.agents[node];
                 if agent.boots == boot && agent.processes == process && agent.machine.is_some() {
                     self.carry_out(node, effects);
                 }
             }
-            Event::Start { node } => self.start(node),
-            Event::Stall { node } => {
+            SimulationEvent::Start { node } => self.start(node),
+            SimulationEvent::Stall { node } => {
                 let length = self.stall_length();
-                if self.agents[node].stalled(self.now).is_none() {
-                    self.agents[node].stalled_until = self.now + length;
+                if self.agents[node].stalled(now).is_none() {
+                    self.agents[node].stalled_until = now + length;
                 }
                 self.plan_stall(node);
             }
-            Event::Written { report } => self.store_written(&report),
-            Event::Published => self.store_published(),
-            Event::Fault(fault) => self.fault(fault),
+            SimulationEvent::Written { address, holding } => {
+                if self.store.adopt(address, &holding) {
+                    let after = 20 * MS + self.random.below(30 * MS);
+                    self.schedule.plan(after, SimulationEvent::Published);
+                }
+            }
+            SimulationEvent::Published => self.publish(),
+            SimulationEvent::Fault(fault) => self.fault(fault),
         }
     }
 
@@ -229,24 +161,19 @@ impl Simulation {
         if self.agents[node].machine.is_some() {
             return;
         }
-        let seed = self.random(u64::MAX);
-        let now = self.now;
+        let seed = self.random.below(u64::MAX);
+        let now = self.now();
         let mistakes = self.setup.mistakes.clone();
         self.agents[node].start(now, seed, node, mistakes);
-        let view = Box::new((*self.store).clone());
-        self.input(node, Input::View(view));
+        self.input(node, Input::View(self.store.read()));
     }
 
     /// A thread that was stalled finds what has come meanwhile and takes it in together.
-    fn with_what_waits(&mut self, node: usize, input: Input) -> Vec<Input> {
+    fn with_waiting_inputs(&mut self, node: usize, input: Input) -> Vec<Input> {
         let mut inputs = vec![input];
         let boot = self.agents[node].boots;
-        while let Some(Reverse(Planned(at, _, Event::Input { node: its, boot: of, .. }))) =
-            self.queue.peek()
-            && (*at, *its, *of) == (self.now, node, boot)
-            && let Some(Reverse(Planned(_, _, Event::Input { input, .. }))) = self.queue.pop()
-        {
-            inputs.push(*input);
+        while let Some(input) = self.schedule.next_input(node, boot) {
+            inputs.push(input);
         }
         inputs
     }
@@ -256,31 +183,33 @@ impl Simulation {
     }
 
     fn inputs(&mut self, node: usize, inputs: Vec<Input>) {
-        let clocks = self.agents[node].clocks(self.now);
+        let now = self.now();
         let agent = &mut self.agents[node];
+        let clocks = agent.clocks(now);
         let Some(machine) = agent.machine.as_mut() else { return };
         let effects = machine.handle_all(clocks, inputs);
         let wake = machine.next_wakeup();
         agent.generation += 1;
         let generation = agent.generation;
         if let Some(wake) = wake {
-            let at = agent.true_time(wake).max(self.now + 1);
-            self.plan(at - self.now, Event::Wake { node, generation });
+            let at = agent.true_time(wake).max(now + 1);
+            self.schedule.plan(at - now, SimulationEvent::Wake { node, generation });
         }
         self.carry_out_or_stall(node, effects);
     }
 
     /// Now and then the thread is stopped between two effects.
     fn carry_out_or_stall(&mut self, node: usize, mut effects: Vec<Effect>) {
-        if self.setup.stalls > 0 && effects.len() > 1 && self.random(20_000) == 0 {
-            let place = 1 + self.random(effects.len() as u64 - 1) as usize;
+        if self.setup.stalls > 0 && effects.len() > 1 && self.random.below(20_000) == 0 {
+            let place = 1 + self.random.below(effects.len() as u64 - 1) as usize;
             let late = effects.split_off(place);
-            let length = self.stall_length();
+            let until = self.now() + self.stall_length();
             let agent = &mut self.agents[node];
-            agent.stalled_until = self.now + length;
+            agent.stalled_until = until;
             let (boot, process) = (agent.boots, agent.processes);
+            let event = SimulationEvent::Effects { node, boot, process, effects: late };
             // One nanosecond before anything that waits for the end of the stall.
-            self.plan(length - 1, Event::Effects { node, boot, process, effects: late });
+            self.schedule.plan(until - 1 - self.now(), event);
         }
         self.carry_out(node, effects);
     }
@@ -288,7 +217,7 @@ impl Simulation {
     fn carry_out(&mut self, node: usize, effects: Vec<Effect>) {
         for effect in effects {
             match effect {
-                Effect::Keep(kept) => self.agents[node].kept = Some(*kept),
+                Effect::Persist(kept) => self.agents[node].kept = Some(*kept),
                 Effect::Send { to, message } => self.send(node, &to, message),
                 Effect::Kernel { address, state, valid_until, .. } => {
                     let until = valid_until.map_or(0, |until| self.agents[node].true_time(until));
@@ -299,45 +228,84 @@ impl Simulation {
                     self.agents[node].entries.remove(&address);
                 }
                 Effect::ReadConsistently => {
-                    let began = self.agents[node].clocks(self.now);
-                    let boot = self.agents[node].boots;
-                    let view = Box::new((*self.store).clone());
-                    let input = Box::new(Input::ConsistentRead { began, view });
-                    let after = 2 * MS + self.random(10 * MS);
-                    self.plan(after, Event::Input { node, boot, input });
+                    let began = self.agents[node].clocks(self.now());
+                    let view = self.store.read();
+                    let after = 2 * MS + self.random.below(10 * MS);
+                    self.plan_input(after, node, Input::ConsistentRead { began, view });
                 }
-                Effect::Report(report) => self.report(node, report),
+                Effect::Report(report) => self.report(report),
                 Effect::Announce { .. } | Effect::Probe { .. } => {}
             }
         }
     }
 
-    fn report(&mut self, node: usize, report: Report) {
-        if matches!(report, Report::Held { .. }) {
-            let after = 5 * MS + self.random(25 * MS);
-            self.plan(after, Event::Written { report: report.clone() });
+    /// An input that the present boot of a node takes.
+    fn plan_input(&mut self, after: u64, node: usize, input: Input) {
+        let (boot, input) = (self.agents[node].boots, Box::new(input));
+        self.schedule.plan(after, SimulationEvent::Input { node, boot, input });
+    }
+
+    fn report(&mut self, report: Report) {
+        if let Report::Held { address, holding, .. } = &report {
+            let after = 5 * MS + self.random.below(25 * MS);
+            let event = SimulationEvent::Written { address: *address, holding: holding.clone() };
+            self.schedule.plan(after, event);
         }
-        self.said.push(Said { at: self.now, node, report });
+        self.reports.push(report);
     }
 
     fn send(&mut self, from: usize, to: &NodeName, message: Message) {
         self.datagrams += 1;
-        let lost = self.random(1000) < self.setup.loss;
-        let Some(to) = node::number(to).filter(|to| !self.cut.contains(&(from, *to)) && !lost)
-        else {
-            return;
-        };
-        let boot = self.agents[to].boots;
-        let after = self.latency();
-        let input = Box::new(Input::Receive { from: node::name(from), message });
-        self.plan(after, Event::Input { node: to, boot, input });
+        let Some(to) = node::number(to) else { return };
+        if let Some(after) = self.network.deliver(from, to, &mut self.random) {
+            self.plan_input(after, to, Input::Receive { from: node::name(from), message });
+        }
+    }
+
+    /// Every node reads the store, each after a while of its own.
+    fn publish(&mut self) {
+        for node in 0..self.agents.len() {
+            let after = MS + self.random.below(20 * MS);
+            self.plan_input(after, node, Input::View(self.store.read()));
+        }
+    }
+
+    /// Something goes wrong now.
+    fn fault(&mut self, fault: SimulatedFault) {
+        match fault {
+            SimulatedFault::PowerOff(node, off) => {
+                let now = self.now();
+                self.agents[node].power_off(now);
+                if off > 0 {
+                    self.schedule.plan(off, SimulationEvent::Start { node });
+                }
+            }
+            SimulatedFault::Kill(node, off) => {
+                self.agents[node].machine = None;
+                self.schedule.plan(off, SimulationEvent::Start { node });
+            }
+            SimulatedFault::Freeze(node, length) => {
+                let until = self.now() + length;
+                let agent = &mut self.agents[node];
+                agent.stalled_until = agent.stalled_until.max(until);
+            }
+            SimulatedFault::Cut(inside) => self.network.cut_off(&inside, self.agents.len()),
+            SimulatedFault::OneWay(from, to) => self.network.cut_one_way(from, to),
+            SimulatedFault::Heal => self.network.heal(),
+            SimulatedFault::Loss(loss) => self.network.loss = loss,
+            SimulatedFault::Stop(node, again) => {
+                self.input(node, Input::Stop { handover: true });
+                let kill = SimulatedFault::Kill(node, 20 * MS);
+                self.schedule.plan(again, SimulationEvent::Fault(kill));
+            }
+        }
     }
 
     /// The nodes that hold an address now.
-    pub fn holders(&self, address: IpAddr) -> Vec<usize> {
+    fn holders(&self, address: IpAddr) -> Vec<usize> {
         let holds = |agent: &Agent| {
             let entry = agent.entries.get(&address);
-            entry.is_some_and(|(state, until)| *state == AddressState::Held && *until > self.now)
+            entry.is_some_and(|(state, until)| *state == AddressState::Held && *until > self.now())
         };
         (0..self.agents.len()).filter(|node| holds(&self.agents[*node])).collect()
     }
@@ -345,27 +313,23 @@ impl Simulation {
     fn check(&mut self, address: IpAddr) {
         let holders = self.holders(address);
         if holders.len() > 1 {
-            let what = format!("{address} is held by {holders:?} at {} ms", self.now / MS);
+            let what = format!("{address} is held by {holders:?} at {} ms", self.now() / MS);
             self.violations.push(what);
         }
     }
 
-    /// The addresses.
-    pub fn addresses(&self) -> Vec<IpAddr> {
-        self.store.addresses.keys().copied().collect()
-    }
-
     /// Addresses that nobody holds now.
-    pub fn orphans(&self) -> Vec<IpAddr> {
-        self.addresses().into_iter().filter(|a| self.holders(*a).is_empty()).collect()
+    fn orphans(&self) -> Vec<IpAddr> {
+        let unheld = |address: &IpAddr| self.holders(*address).is_empty();
+        self.store.addresses().filter(unheld).collect()
     }
 }
 
 /// How often a lease began or ended against its holder's will.
-pub fn counts(said: &[Said]) -> BTreeMap<&'static str, u64> {
+pub fn counts(reports: &[Report]) -> BTreeMap<&'static str, u64> {
     let mut counts = BTreeMap::new();
-    for said in said {
-        let kind = match said.report {
+    for report in reports {
+        let kind = match report {
             Report::TookOver { previous: Some(_), .. } => "takeovers",
             Report::TookOver { previous: None, .. } => "leases begun or had back",
             Report::Lost { .. } => "leases lost",

@@ -8,11 +8,11 @@ use std::hash::{Hash, Hasher};
 use std::net::{IpAddr, Ipv4Addr};
 use std::sync::Arc;
 
-use egret_core::model::{Holding, NodeName};
-use egret_core::quorum::{
-    AddressAnswer, AddressState, Answer, BootTime, Config, Effect, Input, Kept, Machine, Message,
-    Mistakes, Now, Report, RequestKind, Timing, Verdict, View,
+use egret_core::lease::{
+    AddressAnswer, AddressState, Answer, BootTime, Effect, InjectedFaults, Input, LeaseConfig,
+    Machine, Message, Now, PersistedLease, PlanView, RawTime, Report, RequestKind, Timing, Vote,
 };
+use egret_core::model::{Holding, NodeName};
 
 use crate::hash::Quick;
 
@@ -48,7 +48,7 @@ pub struct Rates {
 
 /// A map entry.
 #[derive(Clone, Debug, Hash)]
-pub struct Entry {
+pub struct ModelEntry {
     /// This node's part.
     pub state: AddressState,
     /// On the node's own boot-time clock.
@@ -57,11 +57,11 @@ pub struct Entry {
 
 /// One node.
 #[derive(Clone, Debug)]
-pub struct Node {
+pub struct ModelNode {
     /// The agent; shared until it acts.
     pub machine: Arc<Machine>,
     /// What it has kept.
-    pub kept: Option<Arc<Kept>>,
+    pub kept: Option<Arc<PersistedLease>>,
     /// Names the boot.
     pub boots: u8,
     /// True time of its boot.
@@ -69,7 +69,7 @@ pub struct Node {
     /// How fast its clocks run.
     pub rates: Rates,
     /// Its map entry of the address.
-    pub entry: Option<Entry>,
+    pub entry: Option<ModelEntry>,
     /// Which of the store's states it has read the addresses of last.
     pub view: usize,
     /// Which of the store's states it has read the cluster object of last.
@@ -89,15 +89,15 @@ pub struct Node {
 
 /// Everything.
 #[derive(Clone, Debug)]
-pub struct World {
+pub struct ModelWorld {
     /// True time in nanoseconds.
     pub now: u64,
     /// By number.
-    pub nodes: BTreeMap<u8, Node>,
+    pub nodes: BTreeMap<u8, ModelNode>,
     /// Datagrams under way, by their hash.
     pub network: BTreeMap<u64, Arc<Datagram>>,
     /// The store's states so far; the last is the present one.
-    pub store: Vec<Arc<View>>,
+    pub store: Vec<Arc<PlanView>>,
     /// How many of the controller's acts were done.
     pub acts: usize,
     /// The controller has given the address to somebody outside Egret.
@@ -105,7 +105,7 @@ pub struct World {
     /// Used up so far: restarts, reboots, stalls, duplicates, stops.
     pub spent: Spent,
     /// Rules that the machines break.
-    pub mistakes: Mistakes,
+    pub mistakes: InjectedFaults,
     /// The machines' constants.
     pub timing: Arc<Timing>,
     /// Epochs tell states apart: only where a mistake makes safety rest on them.
@@ -127,16 +127,16 @@ pub struct Spent {
     pub stops: u8,
 }
 
-impl World {
+impl ModelWorld {
     /// The controller writes a new state of the store.
-    pub fn publish(&mut self, change: impl FnOnce(&mut View)) {
+    pub fn publish(&mut self, change: impl FnOnce(&mut PlanView)) {
         let mut view = self.store.last().map(|view| (**view).clone()).unwrap_or_default();
         change(&mut view);
         self.store.push(Arc::new(view));
     }
 
     /// How many members of the newest set satisfy `wanted`, and how many there are.
-    pub fn members(&self, wanted: impl Fn(&Node) -> bool) -> (usize, usize) {
+    pub fn members(&self, wanted: impl Fn(&ModelNode) -> bool) -> (usize, usize) {
         let cluster = self.store.last().and_then(|view| view.cluster.as_ref());
         let members = cluster.and_then(|cluster| cluster.set.as_ref()).map(|set| &set.members);
         let nodes = members.into_iter().flatten();
@@ -149,11 +149,11 @@ impl World {
         self.nodes.keys().copied().collect()
     }
 
-    fn agent(&self, number: u8, boots: u8, kept: Option<Kept>, now: Now) -> Machine {
-        let config = Config {
+    fn agent(&self, number: u8, boots: u8, kept: Option<PersistedLease>, now: Now) -> Machine {
+        let config = LeaseConfig {
             timing: (*self.timing).clone(),
-            mistakes: self.mistakes.clone(),
-            ..Config::new(name(number), format!("{number}/{boots}"))
+            injected_faults: self.mistakes.clone(),
+            ..LeaseConfig::new(name(number), format!("{number}/{boots}"))
         };
         Machine::new(config, kept, now, 0)
     }
@@ -162,7 +162,8 @@ impl World {
     pub fn clocks(&self, number: u8) -> Now {
         let Some(node) = self.nodes.get(&number) else { return Now::default() };
         let passed = self.now - node.booted;
-        Now { raw: passed * node.rates.raw / 100, boot: BootTime(passed * node.rates.boot / 100) }
+        let at = |rate: u64| passed * rate / 100;
+        Now { raw: RawTime(at(node.rates.raw)), boot: BootTime(at(node.rates.boot)) }
     }
 
     /// The process is killed and starts again, reading any state of the store up to its last one.
@@ -203,7 +204,7 @@ impl World {
         let (Some(addresses), Some(cluster)) = (self.store.get(view), self.store.get(set)) else {
             return 0;
         };
-        let content = View { cluster: cluster.cluster.clone(), ..(**addresses).clone() };
+        let content = PlanView { cluster: cluster.cluster.clone(), ..(**addresses).clone() };
         if let Some(node) = self.nodes.get_mut(&number) {
             (node.view, node.set) = (view, set);
         }
@@ -247,7 +248,7 @@ impl World {
         for effect in effects {
             let Some(node) = self.nodes.get_mut(&number) else { return };
             match effect {
-                Effect::Keep(kept) => node.kept = Some(Arc::from(kept)),
+                Effect::Persist(kept) => node.kept = Some(Arc::from(kept)),
                 Effect::Send { to, message: Message::Request(request) }
                     if request.kind == RequestKind::PreVote =>
                 {
@@ -260,7 +261,7 @@ impl World {
                 }
                 Effect::Kernel { state, valid_until, .. } => {
                     let valid_until = valid_until.unwrap_or_default();
-                    node.entry = Some(Entry { state, valid_until });
+                    node.entry = Some(ModelEntry { state, valid_until });
                 }
                 Effect::Forget { .. } => node.entry = None,
                 Effect::ReadConsistently => node.wants_read = true,
@@ -278,7 +279,7 @@ impl World {
         for (voter, round, addresses) in willing {
             let yes = |address: &IpAddr| AddressAnswer {
                 address: *address,
-                verdict: Verdict::Granted,
+                vote: Vote::Granted,
                 epoch: 0,
             };
             let answers = addresses.iter().map(yes).collect();
@@ -302,7 +303,7 @@ impl World {
         let epochs = self.epochs;
         if let Some(node) = self.nodes.get_mut(&number) {
             let mut state = Quick::default();
-            node.machine.hash_essence(epochs, &mut state);
+            node.machine.hash_state(epochs, &mut state);
             (&node.entry, node.boots, node.booted, node.view, node.set, node.wants_read)
                 .hash(&mut state);
             (node.acknowledged_set, node.acknowledged_fence, node.left).hash(&mut state);

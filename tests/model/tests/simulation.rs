@@ -1,12 +1,12 @@
 //! The simulation as a test: safety under every disorder, and a holder soon after it ends.
 
-use egret_core::quorum::{Mistake, Mistakes};
+use egret_core::lease::{InjectedFault, InjectedFaults};
 use egret_model::simulation::{self, MS, Setup, Simulation};
 
 #[test]
 fn never_two_holders_and_always_one_again() {
     for seed in 0..100 {
-        if let Err(what) = simulation::disorder(seed, Mistakes::default()) {
+        if let Err(what) = simulation::disorder(seed, InjectedFaults::default()) {
             panic!("seed {seed}: {what}");
         }
     }
@@ -14,7 +14,7 @@ fn never_two_holders_and_always_one_again() {
 
 #[test]
 fn the_simulation_notices_rounds_that_outlive_a_release() {
-    let broken = Mistakes::one(Mistake::RoundsOutliveRelease);
+    let broken = InjectedFaults::one(InjectedFault::RoundsOutliveRelease);
     let found = (0..100).any(|seed| simulation::disorder(seed, broken.clone()).is_err());
     assert!(found, "two holders in none of 100 seeds");
 }
@@ -34,7 +34,7 @@ fn nobody_takes_over_at_rest() {
     let setup = Setup { seed: 5, stalls: 60, longest_stall: 350, loss: 50, ..Setup::default() };
     let mut simulation = Simulation::new(setup);
     simulation.run(300_000 * MS);
-    let counts = simulation::counts(&simulation.said);
+    let counts = simulation::counts(&simulation.reports);
     assert_eq!(counts.get("takeovers"), None, "{counts:?}");
     assert_eq!(simulation.violations, Vec::<String>::new());
 }

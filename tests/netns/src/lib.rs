@@ -1,7 +1,7 @@
 //! Network namespaces for tests and the laboratory: made, entered, and removed when dropped.
 //!
 //! State: the namespaces under /var/run/netns whose names begin with `eg-`, each owned by one
-//! [`Namespace`] value. Always: dropping it kills what runs in it and deletes it, also when a test
+//! [`NetworkNamespace`] value. Always: dropping it kills what runs in it and deletes it, also when a test
 //! panics. Needs root and iproute2; says so where one is missing.
 #![forbid(unsafe_code)]
 
@@ -23,11 +23,11 @@ static NEXT: AtomicU32 = AtomicU32::new(0);
 
 /// A network namespace of this process's own, with loopback up.
 #[derive(Debug)]
-pub struct Namespace {
+pub struct NetworkNamespace {
     name: String,
 }
 
-impl Namespace {
+impl NetworkNamespace {
     /// Makes a namespace; `label` (at most 20 characters) becomes part of its unique name.
     ///
     /// # Panics
@@ -169,7 +169,7 @@ impl Namespace {
     }
 }
 
-/// Moves the calling thread into the namespace that [`Namespace::path`] named, for threads that do
+/// Moves the calling thread into the namespace that [`NetworkNamespace::path`] named, for threads that do
 /// not own the namespace.
 ///
 /// # Panics
@@ -182,7 +182,7 @@ pub fn enter(path: &str) -> Inside {
     Inside { home, _not_send: PhantomData }
 }
 
-impl Drop for Namespace {
+impl Drop for NetworkNamespace {
     fn drop(&mut self) {
         remove(&self.name);
     }
@@ -228,7 +228,7 @@ impl Drop for Inside {
 ///
 /// # Panics
 /// Where a name is taken or the kernel refuses it.
-pub fn veth(left: &Namespace, left_name: &str, right: &Namespace, right_name: &str) {
+pub fn veth(left: &NetworkNamespace, left_name: &str, right: &NetworkNamespace, right_name: &str) {
     let pair = ["link", "add", left_name, "netns", left.name(), "type", "veth", "peer", "name"];
     let made = checked(
         Command::new("ip").args(pair).args([right_name, "netns", right.name()]),
@@ -251,8 +251,8 @@ mod tests {
 
     #[test]
     fn two_namespaces_reach_each_other_and_are_gone_afterwards() {
-        let left = Namespace::new("left");
-        let right = Namespace::new("right");
+        let left = NetworkNamespace::new("left");
+        let right = NetworkNamespace::new("right");
         veth(&left, "eth0", &right, "eth0");
         left.run("ip addr add 192.0.2.1/24 dev eth0");
         right.run("ip addr add 192.0.2.2/24 dev eth0");

@@ -6,8 +6,8 @@ use std::net::Ipv4Addr;
 use aws_sdk_ec2::types::Filter;
 
 use super::{Ec2, parse};
-use crate::errors::Failure;
-use crate::view::{Elastic, Instance, Interface, Limits, Subnet};
+use crate::errors::CallFailure;
+use crate::snapshot::{Elastic, Instance, Interface, InterfaceLimits, Subnet};
 
 /// The most values of one filter (EC2 API reference, "Filter").
 const VALUES: usize = 200;
@@ -21,7 +21,7 @@ impl Ec2 {
     pub async fn instances(
         &self,
         ids: &BTreeSet<String>,
-    ) -> Result<BTreeMap<String, Instance>, Failure> {
+    ) -> Result<BTreeMap<String, Instance>, CallFailure> {
         let mut found = BTreeMap::new();
         for filter in filters("instance-id", ids) {
             let mut token = None;
@@ -45,7 +45,7 @@ impl Ec2 {
         &self,
         name: &str,
         values: &BTreeSet<String>,
-    ) -> Result<BTreeMap<String, Interface>, Failure> {
+    ) -> Result<BTreeMap<String, Interface>, CallFailure> {
         let mut found = BTreeMap::new();
         for filter in filters(name, values) {
             let mut token = None;
@@ -67,7 +67,7 @@ impl Ec2 {
     pub async fn subnets(
         &self,
         ids: &BTreeSet<String>,
-    ) -> Result<BTreeMap<String, Subnet>, Failure> {
+    ) -> Result<BTreeMap<String, Subnet>, CallFailure> {
         let mut found = BTreeMap::new();
         for filter in filters("subnet-id", ids) {
             let mut token = None;
@@ -89,7 +89,7 @@ impl Ec2 {
     pub async fn limits(
         &self,
         kinds: &BTreeSet<String>,
-    ) -> Result<BTreeMap<String, Limits>, Failure> {
+    ) -> Result<BTreeMap<String, InterfaceLimits>, CallFailure> {
         let kinds: Vec<_> = kinds.iter().cloned().collect();
         let mut found = BTreeMap::new();
         // No more types than a page holds: then there is one page.
@@ -106,7 +106,7 @@ impl Ec2 {
     pub async fn elastic(
         &self,
         addresses: &BTreeSet<Ipv4Addr>,
-    ) -> Result<BTreeMap<Ipv4Addr, Elastic>, Failure> {
+    ) -> Result<BTreeMap<Ipv4Addr, Elastic>, CallFailure> {
         let texts: BTreeSet<_> = addresses.iter().map(ToString::to_string).collect();
         let mut found = BTreeMap::new();
         for filter in filters("public-ip", &texts) {
@@ -121,7 +121,7 @@ impl Ec2 {
     pub async fn tagged(
         &self,
         tags: &BTreeMap<String, String>,
-    ) -> Result<BTreeSet<Ipv4Addr>, Failure> {
+    ) -> Result<BTreeSet<Ipv4Addr>, CallFailure> {
         let filters =
             tags.iter().map(|(key, value)| filter(&format!("tag:{key}"), vec![literal(value)]));
         let request = self.client.describe_addresses().set_filters(Some(filters.collect()));

@@ -5,7 +5,9 @@ use std::net::Ipv4Addr;
 
 use aws_sdk_ec2::types;
 
-use crate::view::{Association, Elastic, Instance, Interface, Limits, Private, Subnet};
+use crate::snapshot::{
+    Association, Elastic, Instance, Interface, InterfaceLimits, Private, Subnet,
+};
 
 /// Amazon EKS puts this tag on the instances of managed node groups.
 const EKS: &str = "eks:cluster-name";
@@ -54,12 +56,12 @@ pub(super) fn subnet(found: &types::Subnet) -> Option<(String, Subnet)> {
     Some((found.subnet_id()?.to_owned(), Subnet { v4, v6 }))
 }
 
-pub(super) fn limits(found: &types::InstanceTypeInfo) -> Option<(String, Limits)> {
+pub(super) fn limits(found: &types::InstanceTypeInfo) -> Option<(String, InterfaceLimits)> {
     let network = found.network_info()?;
     let limit = |limit: Option<i32>| limit.and_then(|limit| limit.try_into().ok()).unwrap_or(0);
     let v4 = limit(network.ipv4_addresses_per_interface());
     let v6 = limit(network.ipv6_addresses_per_interface());
-    Some((found.instance_type()?.as_str().to_owned(), Limits { v4, v6 }))
+    Some((found.instance_type()?.as_str().to_owned(), InterfaceLimits { v4, v6 }))
 }
 
 pub(super) fn elastic(found: &types::Address) -> Option<(Ipv4Addr, Elastic)> {

@@ -5,16 +5,17 @@ use std::net::{IpAddr, Ipv4Addr};
 
 use egret_core::model::{Attachment, NodeName};
 
-use super::{Call, Route, Step, is_secondary, no_room, wires};
-use crate::place::{Refusal, Scene, elastic_attachment, private_attachment};
-use crate::view::Interface;
+use super::{Route, Step, is_secondary, no_room, wires};
+use crate::call::Ec2Call;
+use crate::place::{PlacementInputs, Unplaceable, elastic_attachment, private_attachment};
+use crate::snapshot::Interface;
 
 /// What `prepare` made of each address.
-pub(crate) type Ready = BTreeMap<IpAddr, Result<Attachment, Refusal>>;
+pub(crate) type Ready = BTreeMap<IpAddr, Result<Attachment, Unplaceable>>;
 
 /// `node` ready for exactly `addresses`.
 pub(crate) fn prepare(
-    scene: &Scene<'_>,
+    scene: &PlacementInputs<'_>,
     node: &NodeName,
     addresses: &BTreeSet<IpAddr>,
 ) -> Step<Ready> {
@@ -52,20 +53,20 @@ pub(crate) fn prepare(
     let missing = warm.iter().filter(|public| !kept.contains_key(public));
     let missing: BTreeSet<_> = missing.take(room).copied().collect();
     if !missing.is_empty() {
-        return Step::Call(Call::AssignAny { interface: id.clone(), wanted: missing });
+        return Step::Call(Ec2Call::AssignAny { interface: id.clone(), wanted: missing });
     }
     let mut surplus = spare;
     surplus.extend(wires::unwanted(scene, node, &warm, target));
     surplus.retain(|wire| !kept.values().any(|kept| kept == wire));
     if !surplus.is_empty() {
         let (interface, addresses) = (id.clone(), surplus);
-        return Step::Call(Call::UnassignPrivate { interface, addresses });
+        return Step::Call(Ec2Call::UnassignPrivate { interface, addresses });
     }
     for public in warm {
         let wire = kept.get(&public).copied().ok_or_else(|| no_room(id));
         ready.insert(public.into(), wire.map(Some));
     }
-    let attachment = |(address, wire): (IpAddr, Result<Option<Ipv4Addr>, Refusal>)| {
+    let attachment = |(address, wire): (IpAddr, Result<Option<Ipv4Addr>, Unplaceable>)| {
         (address, wire.map(|wire| ready_at(scene, address, wire, node, id)))
     };
     Step::Done(ready.into_iter().map(attachment).collect())
@@ -73,7 +74,7 @@ pub(crate) fn prepare(
 
 /// The wire address that an Elastic IP has already, or brings along from its subnet.
 fn carried(
-    scene: &Scene<'_>,
+    scene: &PlacementInputs<'_>,
     public: Ipv4Addr,
     (id, target): (&str, &Interface),
 ) -> Option<Ipv4Addr> {
@@ -86,7 +87,7 @@ fn carried(
 }
 
 fn ready_at(
-    scene: &Scene<'_>,
+    scene: &PlacementInputs<'_>,
     address: IpAddr,
     wire: Option<Ipv4Addr>,
     node: &NodeName,

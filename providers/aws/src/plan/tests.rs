@@ -5,8 +5,8 @@ use std::collections::BTreeMap;
 use egret_ports::provider::Inventory;
 
 use super::*;
-use crate::place::{Rules, Wires};
-use crate::view::{Effect, Instance, Limits, Private, Subnet, View};
+use crate::place::{InterfaceRules, Wires};
+use crate::snapshot::{CallEffect, Ec2Snapshot, Instance, InterfaceLimits, Private, Subnet};
 
 mod elastic;
 mod laws;
@@ -15,14 +15,14 @@ mod private;
 /// An account with gateways `a`, `b` in one subnet and `c` in another zone, and what is known.
 #[derive(Clone)]
 pub(super) struct Account {
-    pub view: View,
+    pub view: Ec2Snapshot,
     pub inventory: Inventory,
     pub wires: Wires,
     pub doubts: BTreeMap<IpAddr, Doubt>,
     pub full: BTreeSet<String>,
     pub pending: BTreeSet<String>,
     pub in_flight: BTreeSet<String>,
-    pub rules: Rules,
+    pub rules: InterfaceRules,
 }
 
 pub(super) const PUBLIC: &str = "203.0.113.1";
@@ -34,14 +34,14 @@ pub(super) fn ip(text: &str) -> Ipv4Addr {
 impl Account {
     pub fn new() -> Self {
         let mut account = Self {
-            view: View::default(),
+            view: Ec2Snapshot::default(),
             inventory: Inventory::default(),
             wires: Wires::new(),
             doubts: BTreeMap::new(),
             full: BTreeSet::new(),
             pending: BTreeSet::new(),
             in_flight: BTreeSet::new(),
-            rules: Rules { tags: tags(&[("egret.dev/gateway", "true")]), managed: false },
+            rules: InterfaceRules { tags: tags(&[("egret.dev/gateway", "true")]), managed: false },
         };
         for (subnet, v4, v6) in [
             ("subnet-1", "10.0.1.0/24", "2001:db8:0:1::/64"),
@@ -51,7 +51,7 @@ impl Account {
             let v6 = vec![v6.parse().unwrap()];
             account.view.subnets.insert(subnet.into(), Subnet { v4, v6 });
         }
-        account.view.limits.insert("m5.large".into(), Limits { v4: 10, v6: 10 });
+        account.view.limits.insert("m5.large".into(), InterfaceLimits { v4: 10, v6: 10 });
         account.gateway("a", "subnet-1", "10.0.1.10");
         account.gateway("b", "subnet-1", "10.0.1.11");
         account.gateway("c", "subnet-2", "10.0.2.10");
@@ -102,8 +102,8 @@ impl Account {
         self.view.interfaces.get_mut(id).unwrap()
     }
 
-    pub fn look<T>(&self, decide: impl FnOnce(&Scene<'_>) -> T) -> T {
-        decide(&Scene {
+    pub fn look<T>(&self, decide: impl FnOnce(&PlacementInputs<'_>) -> T) -> T {
+        decide(&PlacementInputs {
             view: &self.view,
             inventory: &self.inventory,
             wires: &self.wires,
@@ -130,7 +130,7 @@ impl Account {
     }
 
     /// How an attempt is refused.
-    pub fn refused(&self, address: &str, node: &str) -> Refusal {
+    pub fn refused(&self, address: &str, node: &str) -> Unplaceable {
         match self.attach(address, node) {
             Step::Refuse(refusal) => refusal,
             other => panic!("{address} at {node}: {other:?}"),

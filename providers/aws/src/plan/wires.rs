@@ -5,13 +5,13 @@ use std::net::{IpAddr, Ipv4Addr};
 
 use egret_core::model::NodeName;
 
-use crate::place::Scene;
-use crate::view::Interface;
+use crate::place::PlacementInputs;
+use crate::snapshot::Interface;
 
 /// What a node's interface has for `wanted`, and what it has beyond that: spare addresses, which
 /// no address is known to use.
 pub(super) fn at(
-    scene: &Scene<'_>,
+    scene: &PlacementInputs<'_>,
     wanted: &BTreeSet<Ipv4Addr>,
     node: &NodeName,
     target: &Interface,
@@ -38,7 +38,7 @@ pub(super) fn at(
 }
 
 /// The wire addresses of one egress address at a node: of this process, then of its status.
-pub(super) fn of(scene: &Scene<'_>, address: IpAddr, node: &NodeName) -> Vec<Ipv4Addr> {
+pub(super) fn of(scene: &PlacementInputs<'_>, address: IpAddr, node: &NodeName) -> Vec<Ipv4Addr> {
     let known = scene.wires.get(&(address, node.clone())).into_iter().flatten().copied();
     let recorded = scene.inventory.addresses.get(&address).and_then(|at| at.get(node));
     let recorded = recorded.and_then(|attachment| attachment.wire).and_then(|wire| match wire {
@@ -53,7 +53,7 @@ pub(super) fn of(scene: &Scene<'_>, address: IpAddr, node: &NodeName) -> Vec<Ipv
 }
 
 fn claimed_by_others(
-    scene: &Scene<'_>,
+    scene: &PlacementInputs<'_>,
     wanted: &BTreeSet<Ipv4Addr>,
     node: &NodeName,
 ) -> BTreeSet<Ipv4Addr> {
@@ -69,7 +69,7 @@ fn claimed_by_others(
 
 /// Wire addresses at a node of Elastic IPs other than those that need one there.
 pub(super) fn unwanted(
-    scene: &Scene<'_>,
+    scene: &PlacementInputs<'_>,
     node: &NodeName,
     needed: &BTreeSet<Ipv4Addr>,
     target: &Interface,

@@ -15,20 +15,20 @@ use egret_ports::provider::Inventory;
 use serde_json::{Value, json};
 use tokio::sync::watch;
 
-use crate::{Aws, Calls, Options};
+use crate::{Aws, AwsOptions, CallMetrics};
 
 /// A running double; it ends with this, or with the test's process.
 #[derive(Debug)]
-pub(super) struct Double {
+pub(super) struct Ec2Double {
     child: Child,
     address: String,
-    pub world: World,
+    pub world: Ec2Fixture,
     pub inventory: watch::Sender<Arc<Inventory>>,
 }
 
 /// What `world.py build` made.
 #[derive(Clone, Debug)]
-pub(super) struct World {
+pub(super) struct Ec2Fixture {
     pub nodes: BTreeMap<NodeName, String>,
     pub interfaces: BTreeMap<String, String>,
     pub elastic: Vec<IpAddr>,
@@ -46,7 +46,7 @@ fn python() -> PathBuf {
     python
 }
 
-impl Double {
+impl Ec2Double {
     pub fn start() -> Self {
         let mut child = Command::new(python())
             .args(["-m", "egret_ec2", "--listen", "127.0.0.1:0", "--until-eof"])
@@ -61,7 +61,7 @@ impl Double {
         // What it says later has to go somewhere.
         std::thread::spawn(move || lines.for_each(drop));
         let built = boto3(&address, &["build"]);
-        let world = World {
+        let world = Ec2Fixture {
             nodes: texts(&built["nodes"]).into_iter().map(|(k, v)| (NodeName::new(k), v)).collect(),
             interfaces: texts(&built["interfaces"]).into_iter().collect(),
             elastic: addresses(&built["elastic"]),
@@ -73,18 +73,22 @@ impl Double {
     }
 
     /// A provider: a process of its own, as far as EC2 can tell.
-    pub async fn provider(&self, change: impl FnOnce(&mut Options)) -> Aws {
-        self.provider_counting(Calls::default(), change).await
+    pub async fn provider(&self, change: impl FnOnce(&mut AwsOptions)) -> Aws {
+        self.provider_counting(CallMetrics::default(), change).await
     }
 
-    pub async fn provider_counting(&self, calls: Calls, change: impl FnOnce(&mut Options)) -> Aws {
-        let mut options = Options {
+    pub async fn provider_counting(
+        &self,
+        calls: CallMetrics,
+        change: impl FnOnce(&mut AwsOptions),
+    ) -> Aws {
+        let mut options = AwsOptions {
             region: Some("eu-central-1".into()),
             endpoint: Some(format!("http://{}", self.address)),
             max_calls_per_second: 1_000.0,
             horizon: Duration::from_secs(1),
             settle: Duration::from_secs(30),
-            ..Options::default()
+            ..AwsOptions::default()
         };
         change(&mut options);
         let keys = Credentials::new("AKIAIOSFODNN7EXAMPLE", "none", None, None, "test");
@@ -128,47 +132,16 @@ impl Double {
         failed.map(|call| call["action"].as_str().unwrap().to_owned()).collect()
     }
 
-    /// Does something to the double, now and again, until dropped.
-    pub fn pester(&self, every: Duration, what: &'static str, body: Value) -> Pest {
-        let address = self.address.clone();
-        let (stop, stopped) = std::sync::mpsc::channel::<()>();
-        let thread = std::thread::spawn(move || {
-            loop {
-                control(&address, "POST", &format!("/egret/{what}"), &body);
-                let waited = stopped.recv_timeout(every);
-                if waited != Err(std::sync::mpsc::RecvTimeoutError::Timeout) {
-                    return;
-                }
-            }
-        });
-        Pest { stop: Some(stop), thread: Some(thread) }
-    }
-
     pub fn node(&self, name: &str) -> NodeName {
         assert!(self.world.nodes.contains_key(&NodeName::from(name)), "{name}");
         name.into()
     }
 }
 
-impl Drop for Double {
+impl Drop for Ec2Double {
     fn drop(&mut self) {
         drop(self.child.kill());
         drop(self.child.wait());
-    }
-}
-
-/// See [`Double::pester`].
-pub(super) struct Pest {
-    stop: Option<std::sync::mpsc::Sender<()>>,
-    thread: Option<std::thread::JoinHandle<()>>,
-}
-
-impl Drop for Pest {
-    fn drop(&mut self) {
-        drop(self.stop.take());
-        if let Some(thread) = self.thread.take() {
-            drop(thread.join());
-        }
     }
 }
 

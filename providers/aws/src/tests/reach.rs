@@ -8,23 +8,23 @@ use aws_config::{BehaviorVersion, ConfigLoader, Region};
 use aws_sdk_ec2::config::Credentials;
 use egret_ports::error::{ErrorClass, PortError};
 use egret_ports::provider::Inventory;
-use egret_ports::provider::Provider;
+use egret_ports::provider::attach_one;
 use tokio::sync::watch;
 
-use crate::{Aws, Calls, Options};
+use crate::{Aws, AwsOptions, CallMetrics};
 
 async fn failure(endpoint: String, loader: ConfigLoader) -> PortError {
     let nodes = [("a".into(), "aws:///eu-central-1a/i-0123456789abcdef0".into())].into();
     let inventory = Inventory { nodes, ..Inventory::default() };
     let (_, inventory) = watch::channel(Arc::new(inventory));
-    let options = Options {
+    let options = AwsOptions {
         endpoint: Some(endpoint),
         attempts: 1,
         attempt_timeout: Duration::from_millis(300),
-        ..Options::default()
+        ..AwsOptions::default()
     };
-    let provider = Aws::with(options, inventory, Calls::default(), loader).await;
-    let attached = provider.attach("203.0.113.1".parse().unwrap(), &"a".into()).await;
+    let provider = Aws::with(options, inventory, CallMetrics::default(), loader).await;
+    let attached = attach_one(&provider, "203.0.113.1".parse().unwrap(), &"a".into()).await;
     attached.unwrap_err()
 }
 

@@ -1,15 +1,16 @@
-use egret_ports::contract::provider::{Case, run};
+use egret_ports::contract::provider::{ProviderCase, run};
+use egret_ports::provider::attach_one;
 use proptest::prelude::*;
 
 use super::*;
-use crate::{Call, Fault};
+use crate::{FakeCall, FakeFault};
 
 fn address() -> IpAddr {
     "192.0.2.17".parse().unwrap()
 }
 
-pub(super) fn cloud() -> Cloud {
-    let cloud = Cloud::default();
+pub(super) fn cloud() -> FakeCloud {
+    let cloud = FakeCloud::default();
     for (name, zone, room) in [("a", "z1", 4), ("b", "z1", 4), ("far", "z2", 4), ("full", "z1", 0)]
     {
         cloud.add_node(name, zone, room);
@@ -19,9 +20,9 @@ pub(super) fn cloud() -> Cloud {
     cloud
 }
 
-pub(super) fn case(cloud: Cloud) -> Case<Fake> {
-    Case {
-        provider: Fake::new(cloud),
+pub(super) fn case(cloud: FakeCloud) -> ProviderCase<FakeProvider> {
+    ProviderCase {
+        provider: FakeProvider::new(cloud),
         nodes: ["a".into(), "b".into()],
         addresses: [address(), "2001:db8::18".parse().unwrap()],
         elsewhere: "far".into(),
@@ -45,8 +46,8 @@ async fn keeps_the_contract() {
 async fn keeps_the_contract_behind_a_one_to_one_mapping() {
     let mapped = cloud();
     mapped.map(address(), "a", "10.0.0.7".parse().unwrap());
-    let provider = Fake::new(mapped.clone());
-    let attached = provider.attach(address(), &"a".into()).await.unwrap();
+    let provider = FakeProvider::new(mapped.clone());
+    let attached = attach_one(&provider, address(), &"a".into()).await.unwrap();
     assert_eq!(attached.wire, Some("10.0.0.7".parse().unwrap()));
     provider.detach(address(), &"a".into()).await.unwrap();
     run(&case(mapped)).await;
@@ -56,13 +57,13 @@ async fn keeps_the_contract_behind_a_one_to_one_mapping() {
 async fn success_is_what_is_seen_not_what_was_called() {
     let cloud = cloud();
     cloud.set_lag(5);
-    let provider = Fake::new(cloud.clone());
-    provider.attach(address(), &"a".into()).await.unwrap();
+    let provider = FakeProvider::new(cloud.clone());
+    attach_one(&provider, address(), &"a".into()).await.unwrap();
     let calls = cloud.take_calls();
-    assert_eq!(calls.iter().filter(|call| **call == Call::Describe).count(), 1 + 5 + 1);
-    assert_eq!(calls.iter().filter(|call| **call == Call::Assign).count(), 1);
+    assert_eq!(calls.iter().filter(|call| **call == FakeCall::Describe).count(), 1 + 5 + 1);
+    assert_eq!(calls.iter().filter(|call| **call == FakeCall::Assign).count(), 1);
     cloud.set_lag(1_000);
-    let error = provider.attach(address(), &"b".into()).await.unwrap_err();
+    let error = attach_one(&provider, address(), &"b".into()).await.unwrap_err();
     assert_eq!(error.class, ErrorClass::Transient);
 }
 
@@ -71,46 +72,49 @@ async fn a_lagging_read_after_a_cut_off_write_proves_nothing() {
     let cloud = cloud();
     cloud.set_lag(3);
     cloud.set_latency(Duration::from_millis(10));
-    let provider = Fake::new(cloud.clone());
-    provider.attach(address(), &"a".into()).await.unwrap();
+    let provider = FakeProvider::new(cloud.clone());
+    attach_one(&provider, address(), &"a".into()).await.unwrap();
     // Cut off right after the assignment to b has been done, before it is seen.
     let cut = Duration::from_millis(18);
-    assert!(tokio::time::timeout(cut, provider.attach(address(), &"b".into())).await.is_err());
+    assert!(
+        tokio::time::timeout(cut, attach_one(&provider, address(), &"b".into())).await.is_err()
+    );
     assert_eq!(cloud.attached()[&address()], "b".into());
-    provider.attach(address(), &"a".into()).await.unwrap();
+    attach_one(&provider, address(), &"a".into()).await.unwrap();
     assert_eq!(cloud.attached()[&address()], "a".into());
 }
 
 #[tokio::test(start_paused = true)]
 async fn what_is_so_is_not_written() {
     let cloud = cloud();
-    let provider = Fake::new(cloud.clone());
-    provider.attach(address(), &"a".into()).await.unwrap();
+    let provider = FakeProvider::new(cloud.clone());
+    attach_one(&provider, address(), &"a".into()).await.unwrap();
     let _ = cloud.take_calls();
-    provider.attach(address(), &"a".into()).await.unwrap();
+    attach_one(&provider, address(), &"a".into()).await.unwrap();
     provider.detach(address(), &"b".into()).await.unwrap();
-    assert_eq!(cloud.take_calls(), [Call::Describe, Call::Describe]);
+    assert_eq!(cloud.take_calls(), [FakeCall::Describe, FakeCall::Describe]);
 }
 
 #[tokio::test(start_paused = true)]
 async fn drift_is_seen_and_repaired() {
     let cloud = cloud();
-    let provider = Fake::new(cloud.clone());
-    provider.attach(address(), &"a".into()).await.unwrap();
+    let provider = FakeProvider::new(cloud.clone());
+    attach_one(&provider, address(), &"a".into()).await.unwrap();
     cloud.attach_by_hand(address(), Some("b"));
     let observed = provider.observe(&[address()].into(), &BTreeSet::new()).await.unwrap();
     assert_eq!(observed.attachments[&address()].node, "b".into());
     provider.detach(address(), &"a".into()).await.unwrap();
     assert_eq!(cloud.attached()[&address()], "b".into(), "it was not a's to take");
-    provider.attach(address(), &"a".into()).await.unwrap();
+    attach_one(&provider, address(), &"a".into()).await.unwrap();
     assert_eq!(cloud.attached()[&address()], "a".into());
     cloud.remove_node(&"a".into());
     let observed = provider.observe(&[address()].into(), &["a".into()].into()).await.unwrap();
-    assert_eq!(observed, Observed::default());
+    assert_eq!(observed, Observation::default());
 }
 
-fn faults() -> impl Strategy<Value = Vec<Fault>> {
-    let call = prop_oneof![Just(Call::Describe), Just(Call::Assign), Just(Call::Unassign)];
+fn faults() -> impl Strategy<Value = Vec<FakeFault>> {
+    let call =
+        prop_oneof![Just(FakeCall::Describe), Just(FakeCall::Assign), Just(FakeCall::Unassign)];
     let class = prop_oneof![
         Just(ErrorClass::Transient),
         Just(ErrorClass::Throttled { after: None }),
@@ -118,7 +122,7 @@ fn faults() -> impl Strategy<Value = Vec<Fault>> {
         Just(ErrorClass::Denied),
     ];
     let fault = (call, class, any::<bool>());
-    let fault = fault.prop_map(|(call, class, done)| Fault { call, class, done });
+    let fault = fault.prop_map(|(call, class, done)| FakeFault { call, class, done });
     prop::collection::vec(fault, 0..12)
 }
 
@@ -138,11 +142,11 @@ proptest! {
             let cloud = cloud();
             cloud.set_lag(lag);
             cloud.script(faults.iter().copied());
-            let provider = Fake::new(cloud.clone());
+            let provider = FakeProvider::new(cloud.clone());
             let mut errors = 0;
             for node in ["a", "b", "a"] {
                 let node = NodeName::from(node);
-                while let Err(error) = provider.attach(address(), &node).await {
+                while let Err(error) = attach_one(&provider, address(), &node).await {
                     assert!(faults.iter().any(|fault| fault.class == error.class), "{error}");
                     errors += 1;
                 }

@@ -10,7 +10,7 @@ use serde_json::value::RawValue;
 
 /// Why a configuration is left as it is.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-pub(crate) enum Unfit {
+pub(crate) enum UnusableConflist {
     #[error("is not JSON: {0}")]
     Json(String),
     #[error(
@@ -62,7 +62,7 @@ impl<'de: 'a, 'a> Deserialize<'de> for Conflist<'a> {
 }
 
 /// The text with our entry, as the last plugin where it was not there; equal to `text` where it was.
-pub(crate) fn with(text: &str, socket: &Path) -> Result<String, Unfit> {
+pub(crate) fn with(text: &str, socket: &Path) -> Result<String, UnusableConflist> {
     let socket = socket.to_string_lossy();
     let ours: Vec<_> = parse(text)?.into_iter().filter_map(own_socket).collect();
     if ours == [Some(socket.clone().into_owned())] {
@@ -70,7 +70,7 @@ pub(crate) fn with(text: &str, socket: &Path) -> Result<String, Unfit> {
     }
     let clean = without(text)?;
     let plugins = parse(&clean)?;
-    let last = plugins.last().ok_or(Unfit::Empty)?;
+    let last = plugins.last().ok_or(UnusableConflist::Empty)?;
     let (start, end) = place(&clean, last);
     // Set off from the plugin before as that one is from what is before it.
     let space = &clean[clean[..start].trim_end().len()..start];
@@ -80,7 +80,7 @@ pub(crate) fn with(text: &str, socket: &Path) -> Result<String, Unfit> {
 }
 
 /// The text without our entry; equal to `text` where it has none.
-pub(crate) fn without(text: &str) -> Result<String, Unfit> {
+pub(crate) fn without(text: &str) -> Result<String, UnusableConflist> {
     let mut text = text.to_owned();
     loop {
         let plugins = parse(&text)?;
@@ -99,10 +99,10 @@ pub(crate) fn without(text: &str) -> Result<String, Unfit> {
     Ok(text)
 }
 
-fn parse(text: &str) -> Result<Vec<&RawValue>, Unfit> {
+fn parse(text: &str) -> Result<Vec<&RawValue>, UnusableConflist> {
     let conflist: Conflist<'_> =
-        serde_json::from_str(text).map_err(|error| Unfit::Json(error.to_string()))?;
-    conflist.plugins.ok_or(Unfit::Single)
+        serde_json::from_str(text).map_err(|error| UnusableConflist::Json(error.to_string()))?;
+    conflist.plugins.ok_or(UnusableConflist::Single)
 }
 
 /// The socket of an entry, where it is ours.
@@ -185,10 +185,17 @@ mod tests {
     #[test]
     fn what_cannot_be_chained_is_named() {
         let socket = Path::new(SOCKET);
-        assert_eq!(with(r#"{"type":"bridge"}"#, socket), Err(Unfit::Single));
-        assert_eq!(with(r#"{"plugins":[]}"#, socket), Err(Unfit::Empty));
-        assert!(matches!(with("{", socket), Err(Unfit::Json(_))));
-        assert!(matches!(with(r#"{"plugins":3}"#, socket), Err(Unfit::Json(_))));
-        assert!(matches!(with("", socket), Err(Unfit::Json(_))));
+        assert_eq!(with(r#"{"type":"bridge"}"#, socket), Err(UnusableConflist::Single));
+        assert_eq!(with(r#"{"plugins":[]}"#, socket), Err(UnusableConflist::Empty));
+        assert!(matches!(with("{", socket), Err(UnusableConflist::Json(_))));
+        assert!(matches!(with(r#"{"plugins":3}"#, socket), Err(UnusableConflist::Json(_))));
+        assert!(matches!(with("", socket), Err(UnusableConflist::Json(_))));
+    }
+
+    #[test]
+    fn the_entry_in_a_configuration_is_golden() {
+        let text = crate::golden::golden("chained.conflist", &put(PRETTY));
+        assert_eq!(put(&text), text);
+        assert_eq!(without(&text).unwrap(), PRETTY);
     }
 }

@@ -17,7 +17,7 @@ use tokio::io::unix::AsyncFd;
 use tokio::sync::mpsc::Sender;
 use tracing::{info, warn};
 
-use super::conflist::{self, Unfit};
+use super::conflist::{self, UnusableConflist};
 
 /// Both folders are looked at this often, whatever events came.
 const LOOK: Duration = Duration::from_secs(30);
@@ -29,11 +29,11 @@ const SETTLE: Duration = Duration::from_secs(5);
 
 /// Why pods start without the plugin, or why it is left on the host.
 #[derive(Debug, thiserror::Error)]
-pub enum CniError {
+pub enum PluginInstallError {
     /// A file of the host.
     #[error("{}: {source}", path.display())]
     File {
-        /// Which.
+        /// The file or folder.
         path: PathBuf,
         /// Why.
         source: io::Error,
@@ -44,7 +44,7 @@ pub enum CniError {
     /// The first configuration cannot be chained to.
     #[error("{} {why}", path.display())]
     Unfit {
-        /// Which.
+        /// The file or folder.
         path: PathBuf,
         /// Why.
         why: String,
@@ -62,7 +62,7 @@ pub enum CniError {
 
 /// Where everything is, as this process sees it.
 #[derive(Clone, Debug)]
-pub(crate) struct Places {
+pub(crate) struct HostPaths {
     pub(crate) bin_dir: PathBuf,
     pub(crate) conf_dir: PathBuf,
     /// As the host sees it.
@@ -71,18 +71,18 @@ pub(crate) struct Places {
     pub(crate) plugin: PathBuf,
 }
 
-impl Places {
+impl HostPaths {
     /// The program beside this one that is made for hosts, where there is one, else this one.
     pub(crate) fn own_plugin() -> io::Result<PathBuf> {
         let own = std::env::current_exe()?;
-        let beside = own.with_file_name(TYPE);
-        Ok(if beside.is_file() { beside } else { own })
+        let for_hosts = own.with_file_name(TYPE);
+        Ok(if for_hosts.is_file() { for_hosts } else { own })
     }
 }
 
 #[derive(Debug)]
 struct Files {
-    places: Places,
+    paths: HostPaths,
     writes: VecDeque<Instant>,
     removed: bool,
 }
@@ -92,16 +92,16 @@ struct Files {
 pub(crate) struct Installation(Arc<Mutex<Files>>);
 
 impl Installation {
-    pub(crate) fn new(places: Places) -> Self {
-        let files = Files { places, writes: VecDeque::new(), removed: false };
+    pub(crate) fn new(paths: HostPaths) -> Self {
+        let files = Files { paths, writes: VecDeque::new(), removed: false };
         Self(Arc::new(Mutex::new(files)))
     }
 
     /// Installs the plugin and goes on doing so, since the CNI of the cluster may rewrite its file;
     /// tells `news` what has come of it. Ends with [`Self::remove`].
-    pub(crate) async fn keep(self, news: Sender<Result<(), CniError>>) {
-        let places = self.locked(|files| files.places.clone());
-        let mut events = Events::watch(&places);
+    pub(crate) async fn keep(self, news: Sender<Result<(), PluginInstallError>>) {
+        let paths = self.locked(|files| files.paths.clone());
+        let mut events = Events::watch(&paths);
         loop {
             let this = self.clone();
             let ensured = tokio::task::spawn_blocking(move || this.ensure(Instant::now())).await;
@@ -117,21 +117,21 @@ impl Installation {
             tokio::time::timeout(LOOK, events.any()).await.ok();
             // A folder that was made anew is another one.
             if !events.holds() {
-                events = Events::watch(&places);
+                events = Events::watch(&paths);
             }
         }
     }
 
     /// Makes it so; `None` after [`Self::remove`].
-    fn ensure(&self, now: Instant) -> Option<Result<(), CniError>> {
+    fn ensure(&self, now: Instant) -> Option<Result<(), PluginInstallError>> {
         self.locked(|files| (!files.removed).then(|| files.ensure(now)))
     }
 
     /// Takes it away for good; blocks for [`SETTLE`].
-    pub(crate) fn remove(&self, keep_file: bool) -> Result<(), CniError> {
+    pub(crate) fn remove(&self, keep_file: bool) -> Result<(), PluginInstallError> {
         self.locked(|files| {
             files.removed = true;
-            let Places { bin_dir, conf_dir, .. } = &files.places;
+            let HostPaths { bin_dir, conf_dir, .. } = &files.paths;
             remove(bin_dir, conf_dir, keep_file)
         })
     }
@@ -142,8 +142,8 @@ impl Installation {
 }
 
 impl Files {
-    fn ensure(&mut self, now: Instant) -> Result<(), CniError> {
-        let Places { bin_dir, conf_dir, socket, plugin } = &self.places;
+    fn ensure(&mut self, now: Instant) -> Result<(), PluginInstallError> {
+        let HostPaths { bin_dir, conf_dir, socket, plugin } = &self.paths;
         copy(plugin, &bin_dir.join(TYPE))?;
         let path = first(conf_dir)?;
         let text = read(&path)?;
@@ -153,7 +153,7 @@ impl Files {
         }
         self.writes.retain(|write| now.duration_since(*write) < WINDOW);
         if self.writes.len() >= MOST_WRITES {
-            return Err(CniError::Contended(path));
+            return Err(PluginInstallError::Contended(path));
         }
         self.writes.push_back(now);
         replace(&path, &text, &wanted)?;
@@ -168,7 +168,7 @@ impl Files {
 ///
 /// # Errors
 /// Where a file cannot be changed, or another file still names the plugin, which then stays.
-pub fn remove(bin_dir: &Path, conf_dir: &Path, keep_file: bool) -> Result<(), CniError> {
+pub fn remove(bin_dir: &Path, conf_dir: &Path, keep_file: bool) -> Result<(), PluginInstallError> {
     let mut changed = false;
     for path in configurations(conf_dir)? {
         let text = read(&path)?;
@@ -189,7 +189,7 @@ pub fn remove(bin_dir: &Path, conf_dir: &Path, keep_file: bool) -> Result<(), Cn
     for path in entries(conf_dir)? {
         let text = fs::read(&path).unwrap_or_default();
         if String::from_utf8_lossy(&text).contains(&format!("\"{TYPE}\"")) {
-            return Err(CniError::Named(path));
+            return Err(PluginInstallError::Named(path));
         }
     }
     let file = bin_dir.join(TYPE);
@@ -200,17 +200,17 @@ pub fn remove(bin_dir: &Path, conf_dir: &Path, keep_file: bool) -> Result<(), Cn
 }
 
 /// The configuration that runtimes use: the first by name that is one.
-fn first(conf_dir: &Path) -> Result<PathBuf, CniError> {
+fn first(conf_dir: &Path) -> Result<PathBuf, PluginInstallError> {
     let mut all = configurations(conf_dir)?.into_iter();
     let usable = |path: &PathBuf| {
         let text = fs::read(path).unwrap_or_default();
         serde_json::from_slice::<serde_json::Map<_, serde_json::Value>>(&text).is_ok()
     };
-    all.find(usable).ok_or_else(|| CniError::None(conf_dir.to_owned()))
+    all.find(usable).ok_or_else(|| PluginInstallError::None(conf_dir.to_owned()))
 }
 
 /// Every file that runtimes take for a configuration, in their order.
-fn configurations(conf_dir: &Path) -> Result<Vec<PathBuf>, CniError> {
+fn configurations(conf_dir: &Path) -> Result<Vec<PathBuf>, PluginInstallError> {
     let known = |path: &PathBuf| {
         let ending = path.extension().and_then(|ending| ending.to_str());
         matches!(ending, Some("conf" | "conflist" | "json"))
@@ -218,7 +218,7 @@ fn configurations(conf_dir: &Path) -> Result<Vec<PathBuf>, CniError> {
     Ok(entries(conf_dir)?.into_iter().filter(known).collect())
 }
 
-fn entries(dir: &Path) -> Result<Vec<PathBuf>, CniError> {
+fn entries(dir: &Path) -> Result<Vec<PathBuf>, PluginInstallError> {
     let listed = fs::read_dir(dir).and_then(Iterator::collect::<io::Result<Vec<_>>>);
     let mut paths: Vec<_> = listed.map_err(failed(dir))?.iter().map(fs::DirEntry::path).collect();
     paths.retain(|path| path.is_file());
@@ -226,13 +226,13 @@ fn entries(dir: &Path) -> Result<Vec<PathBuf>, CniError> {
     Ok(paths)
 }
 
-fn read(path: &Path) -> Result<String, CniError> {
+fn read(path: &Path) -> Result<String, PluginInstallError> {
     fs::read_to_string(path).map_err(failed(path))
 }
 
 /// Replaces a configuration as a whole, unless somebody has changed it since it was read: who did
 /// is heard of, and it is looked at again.
-fn replace(path: &Path, read_before: &str, wanted: &str) -> Result<(), CniError> {
+fn replace(path: &Path, read_before: &str, wanted: &str) -> Result<(), PluginInstallError> {
     // Runtimes do not know the ending.
     let next = path.with_extension(format!("{TYPE}-next"));
     let mode = fs::metadata(path).map_err(failed(path))?.permissions();
@@ -242,7 +242,7 @@ fn replace(path: &Path, read_before: &str, wanted: &str) -> Result<(), CniError>
         .map_err(failed(&next))?;
     if read(path)? != read_before {
         fs::remove_file(&next).map_err(failed(&next))?;
-        return Err(CniError::Unfit {
+        return Err(PluginInstallError::Unfit {
             path: path.to_owned(),
             why: "was changed at the same moment; trying again".to_owned(),
         });
@@ -251,7 +251,7 @@ fn replace(path: &Path, read_before: &str, wanted: &str) -> Result<(), CniError>
 }
 
 /// Copies the program, where it is another one: a runtime always finds a whole one.
-fn copy(from: &Path, to: &Path) -> Result<(), CniError> {
+fn copy(from: &Path, to: &Path) -> Result<(), PluginInstallError> {
     let wanted = fs::read(from).map_err(failed(from))?;
     let there = fs::metadata(to).is_ok_and(|there| {
         there.len() == wanted.len() as u64 && there.permissions().mode() & 0o777 == 0o755
@@ -267,13 +267,13 @@ fn copy(from: &Path, to: &Path) -> Result<(), CniError> {
     fs::rename(&next, to).map_err(failed(to))
 }
 
-fn failed(path: &Path) -> impl FnOnce(io::Error) -> CniError {
+fn failed(path: &Path) -> impl FnOnce(io::Error) -> PluginInstallError {
     let path = path.to_owned();
-    move |source| CniError::File { path, source }
+    move |source| PluginInstallError::File { path, source }
 }
 
-fn unfit(path: &Path, why: &Unfit) -> CniError {
-    CniError::Unfit { path: path.to_owned(), why: why.to_string() }
+fn unfit(path: &Path, why: &UnusableConflist) -> PluginInstallError {
+    PluginInstallError::Unfit { path: path.to_owned(), why: why.to_string() }
 }
 
 /// Changes in both folders; none where the kernel has no watch to give, and then they are looked at
@@ -282,7 +282,7 @@ struct Events(Option<AsyncFd<Inotify>>);
 
 impl Events {
     #[expect(unsafe_code, reason = "tokio cannot know that a foreign type keeps its descriptor")]
-    fn watch(places: &Places) -> Self {
+    fn watch(paths: &HostPaths) -> Self {
         let mask = WatchMask::CLOSE_WRITE
             | WatchMask::DELETE
             | WatchMask::MOVE
@@ -291,7 +291,7 @@ impl Events {
             | WatchMask::ONLYDIR;
         let begin = || -> io::Result<_> {
             let inotify = Inotify::init()?;
-            for dir in [&places.conf_dir, &places.bin_dir] {
+            for dir in [&paths.conf_dir, &paths.bin_dir] {
                 inotify.watches().add(dir, mask)?;
             }
             // SAFETY: an Inotify owns its one descriptor until it is dropped, and the AsyncFd owns it.

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::time::Duration;
 use std::{fs, io};
 
-use egret_cni::{Added, Answer, LONGEST_REQUEST, PATIENCE};
+use egret_cni::{AgentAnswer, LONGEST_REQUEST, PATIENCE, PodAdded};
 use tokio::io::{AsyncBufReadExt as _, AsyncReadExt as _, AsyncWriteExt as _, BufReader};
 use tokio::net::{UnixListener, UnixStream};
 use tokio::sync::{Semaphore, mpsc, oneshot};
@@ -15,19 +15,19 @@ use tracing::{debug, warn};
 /// Pods that start at the same moment; more wait in the socket's backlog.
 const AT_ONCE: usize = 128;
 /// A plugin has given up by then.
-const LONGEST: Duration = PATIENCE.saturating_mul(2);
+const LONGEST_CALL: Duration = PATIENCE.saturating_mul(2);
 /// `accept` fails where descriptors are used up; then again after so long.
-const AGAIN: Duration = Duration::from_millis(100);
+const ACCEPT_RETRY: Duration = Duration::from_millis(100);
 
-/// A pod that has got its addresses; `programmed` is used once the kernel holds its programme.
+/// A pod that has got its addresses; `programmed` is used once the kernel holds its steering config.
 #[derive(Debug)]
-pub(crate) struct Arrival {
-    pub(crate) added: Added,
+pub(crate) struct PodArrival {
+    pub(crate) added: PodAdded,
     pub(crate) programmed: oneshot::Sender<()>,
 }
 
 /// Listens on `path`, which only root may use, in place of an earlier process.
-pub(crate) fn listen(path: &Path) -> io::Result<mpsc::Receiver<Arrival>> {
+pub(crate) fn listen(path: &Path) -> io::Result<mpsc::Receiver<PodArrival>> {
     // Nobody can connect before the mode is right, and there is always a socket at the path.
     let next = path.with_extension("next");
     match fs::remove_file(&next) {
@@ -42,43 +42,43 @@ pub(crate) fn listen(path: &Path) -> io::Result<mpsc::Receiver<Arrival>> {
     Ok(receiver)
 }
 
-async fn accept(listener: UnixListener, arrivals: mpsc::Sender<Arrival>) {
-    let places = Arc::new(Semaphore::new(AT_ONCE));
-    while let Ok(place) = places.clone().acquire_owned().await {
+async fn accept(listener: UnixListener, arrivals: mpsc::Sender<PodArrival>) {
+    let permits = Arc::new(Semaphore::new(AT_ONCE));
+    while let Ok(permit) = permits.clone().acquire_owned().await {
         match listener.accept().await {
             Ok((stream, _)) => {
                 let arrivals = arrivals.clone();
                 tokio::spawn(async move {
-                    match tokio::time::timeout(LONGEST, serve(stream, arrivals)).await {
+                    match tokio::time::timeout(LONGEST_CALL, serve(stream, arrivals)).await {
                         Ok(Ok(())) => {}
                         Ok(Err(error)) => warn!(%error, "a CNI plugin's request failed"),
                         Err(_) => debug!("a pod was not programmed while its plugin waited"),
                     }
-                    drop(place);
+                    drop(permit);
                 });
             }
             Err(error) => {
                 warn!(%error, "cannot accept a CNI plugin's connection");
-                tokio::time::sleep(AGAIN).await;
+                tokio::time::sleep(ACCEPT_RETRY).await;
             }
         }
     }
 }
 
-async fn serve(stream: UnixStream, arrivals: mpsc::Sender<Arrival>) -> io::Result<()> {
+async fn serve(stream: UnixStream, arrivals: mpsc::Sender<PodArrival>) -> io::Result<()> {
     let mut stream = BufReader::new(stream);
     let mut line = String::new();
     (&mut stream).take(LONGEST_REQUEST).read_line(&mut line).await?;
-    let added: Added = serde_json::from_str(&line)?;
-    let (programmed, answer) = oneshot::channel();
+    let added: PodAdded = serde_json::from_str(&line)?;
+    let (programmed, outcome) = oneshot::channel();
     // The loop is gone only when the process is ending: the plugin sees the end of the stream.
-    if arrivals.send(Arrival { added, programmed }).await.is_err() {
+    if arrivals.send(PodArrival { added, programmed }).await.is_err() {
         return Ok(());
     }
-    let programmed = answer.await.is_ok();
-    let mut said = serde_json::to_vec(&Answer { programmed })?;
-    said.push(b'\n');
-    stream.write_all(&said).await
+    let programmed = outcome.await.is_ok();
+    let mut answer = serde_json::to_vec(&AgentAnswer { programmed })?;
+    answer.push(b'\n');
+    stream.write_all(&answer).await
 }
 
 #[cfg(test)]
@@ -90,9 +90,9 @@ mod tests {
         tokio::spawn(async move {
             let mut stream = BufReader::new(UnixStream::connect(path).await.unwrap());
             stream.write_all(line.as_bytes()).await.unwrap();
-            let mut said = String::new();
-            stream.read_line(&mut said).await.unwrap();
-            said
+            let mut answer = String::new();
+            stream.read_line(&mut answer).await.unwrap();
+            answer
         })
     }
 
@@ -104,24 +104,24 @@ mod tests {
         let mut arrivals = listen(&path).unwrap();
         assert_eq!(fs::metadata(&path).unwrap().permissions().mode() & 0o777, 0o600);
         let line = "{\"namespace\":\"n\",\"name\":\"p\",\"uid\":\"u\",\"ips\":[\"10.244.1.5\"]}\n";
-        for (answer, want) in
+        for (programmed, want) in
             [(true, "{\"programmed\":true}\n"), (false, "{\"programmed\":false}\n")]
         {
-            let said = tell(&path, line);
+            let answer = tell(&path, line);
             let arrival = arrivals.recv().await.unwrap();
             assert_eq!(arrival.added.name, "p");
-            assert!(!said.is_finished());
-            if answer {
+            assert!(!answer.is_finished());
+            if programmed {
                 arrival.programmed.send(()).unwrap();
             } else {
                 drop(arrival);
             }
-            assert_eq!(said.await.unwrap(), want);
+            assert_eq!(answer.await.unwrap(), want);
         }
         // Nonsense ends the connection and nothing else.
         assert_eq!(tell(&path, "nonsense\n").await.unwrap(), "");
-        let said = tell(&path, line);
+        let answer = tell(&path, line);
         arrivals.recv().await.unwrap().programmed.send(()).unwrap();
-        assert_eq!(said.await.unwrap(), "{\"programmed\":true}\n");
+        assert_eq!(answer.await.unwrap(), "{\"programmed\":true}\n");
     }
 }

@@ -6,7 +6,7 @@
 
 use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::JSONSchemaProps;
 
-use super::edit::{Rule, at, rules};
+use super::edit::{CelRule, at, rules};
 
 /// The longest text of an address: IPv6 with an IPv4 address at its end.
 const ADDRESS_LENGTH: i64 = 45;
@@ -30,13 +30,13 @@ pub(super) fn address(schema: &mut JSONSchemaProps) {
     let mapped = mapped("self");
     schema.max_length = Some(ADDRESS_LENGTH);
     schema.format = None;
-    let given = Rule::makes(format!("isIP(self) || {mapped}"), format!("self + {NO_ADDRESS}"));
-    let plain = Rule::makes(format!("!{mapped}"), mapped_sentence("self", "self"));
+    let given = CelRule::makes(format!("isIP(self) || {mapped}"), format!("self + {NO_ADDRESS}"));
+    let plain = CelRule::makes(format!("!{mapped}"), mapped_sentence("self", "self"));
     rules(schema, [given, plain]);
 }
 
 /// The rules of a CIDR in `self`, where `when` is true.
-pub(super) fn cidr_rules(when: &str) -> [Rule; 2] {
+pub(super) fn cidr_rules(when: &str) -> [CelRule; 2] {
     let address = "self.split('/')[0]";
     let mapped = mapped(address);
     let sentence = "isIP(self) \
@@ -44,8 +44,8 @@ pub(super) fn cidr_rules(when: &str) -> [Rule; 2] {
          + (ip(self).family() == 4 ? '/32' : '/128') \
          : self + ' is not a CIDR: write it like 198.51.100.0/24 or 2001:db8:6::/64'";
     [
-        Rule::makes(format!("!({when}) || isCIDR(self) || {mapped}"), sentence),
-        Rule::makes(format!("!({when}) || !{mapped}"), mapped_sentence("self", address)),
+        CelRule::makes(format!("!({when}) || isCIDR(self) || {mapped}"), sentence),
+        CelRule::makes(format!("!({when}) || !{mapped}"), mapped_sentence("self", address)),
     ]
 }
 
@@ -80,12 +80,12 @@ pub(super) fn duration(schema: &mut JSONSchemaProps) {
     let rule = format!("{IS_DURATION} && {} <= {LONGEST}", millis());
     let sentence = "self + ' is not a duration: write whole numbers with units, such as 450ms, \
                     10s or 1h'";
-    rules(schema, [Rule::makes(rule, sentence)]);
+    rules(schema, [CelRule::makes(rule, sentence)]);
 }
 
 /// Makes a text one that is not empty.
 pub(super) fn given(schema: &mut JSONSchemaProps, sentence: &str) {
-    rules(schema, [Rule::says("self != ''", sentence)]);
+    rules(schema, [CelRule::says("self != ''", sentence)]);
 }
 
 /// Rules and bounds of a label selector, and what server-side apply may not take apart in it.
@@ -101,9 +101,9 @@ pub(super) fn selector(schema: &mut JSONSchemaProps) {
     let listing = "self.operator in ['In', 'NotIn']";
     let some = "has(self.values) && size(self.values) > 0";
     let enough =
-        Rule::says(format!("!({listing}) || ({some})"), "In and NotIn need at least one value");
+        CelRule::says(format!("!({listing}) || ({some})"), "In and NotIn need at least one value");
     let none =
-        Rule::says(format!("{listing} || !({some})"), "Exists and DoesNotExist take no values");
+        CelRule::says(format!("{listing} || !({some})"), "Exists and DoesNotExist take no values");
     rules(requirement, [enough.field(".values"), none.field(".values")]);
     at(requirement, "values").max_items = Some(256);
     let key = at(requirement, "key");

@@ -1,7 +1,7 @@
 use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::JSONSchemaProps;
 
 use super::cel::{address, cidr, given};
-use super::edit::{Rule, at, rules};
+use super::edit::{CelRule, at, rules};
 use crate::MAX_COUNT;
 
 pub(super) fn edit(schema: &mut JSONSchemaProps) {
@@ -18,8 +18,8 @@ pub(super) fn edit(schema: &mut JSONSchemaProps) {
     rules(
         count,
         [
-            Rule::says("self != 0", "0 asks for no address: write at least 1"),
-            Rule::makes(format!("self <= {MAX_COUNT}"), many),
+            CelRule::says("self != 0", "0 asks for no address: write at least 1"),
+            CelRule::makes(format!("self <= {MAX_COUNT}"), many),
         ],
     );
     families(at(schema, "spec.families"));
@@ -34,11 +34,11 @@ fn addresses(schema: &mut JSONSchemaProps) {
     rules(
         schema,
         [
-            Rule::says(
+            CelRule::says(
                 "size(self) > 0",
                 "list at least one address, or leave addresses out: the pool chooses",
             ),
-            Rule::makes(
+            CelRule::makes(
                 format!("{twice}.size() == 0"),
                 format!("{twice}[1] + ' is listed twice: write each address once'"),
             ),
@@ -53,11 +53,14 @@ fn families(schema: &mut JSONSchemaProps) {
     rules(
         schema,
         [
-            Rule::says(
+            CelRule::says(
                 "size(self) > 0",
                 "list IPv4, IPv6 or both, or leave families out for what the pool has",
             ),
-            Rule::makes(format!("{twice}.size() == 0"), format!("{twice}[0] + ' is listed twice'")),
+            CelRule::makes(
+                format!("{twice}.size() == 0"),
+                format!("{twice}[0] + ' is listed twice'"),
+            ),
         ],
     );
 }
@@ -72,12 +75,12 @@ fn destinations(schema: &mut JSONSchemaProps) {
     rules(
         schema,
         [
-            Rule::says(
+            CelRule::says(
                 "size(self) > 0",
                 "list at least one range, or leave destinations out for everywhere outside the \
                  cluster",
             ),
-            Rule::makes(
+            CelRule::makes(
                 format!("{twice}.size() == 0"),
                 format!(
                     "{twice}[1] + ' is the range of another entry: write it once, with all its \
@@ -93,17 +96,17 @@ fn destinations(schema: &mut JSONSchemaProps) {
     rules(at(schema, "[]"), exceptions());
 }
 
-fn exceptions() -> [Rule; 2] {
+fn exceptions() -> [CelRule; 2] {
     let among = "self.except.filter(text, isCIDR(text) && isCIDR(self.cidr))";
     let outside = format!("{among}.filter(text, !cidr(self.cidr).containsCIDR(text))");
     let all = format!("{among}.filter(text, cidr(self.cidr).masked() == cidr(text).masked())");
     [
-        Rule::makes(
+        CelRule::makes(
             format!("!has(self.except) || {outside}.size() == 0"),
             format!("'except ' + {outside}[0] + ' is not inside cidr ' + self.cidr"),
         )
         .field(".except"),
-        Rule::makes(
+        CelRule::makes(
             format!("!has(self.except) || {all}.size() == 0"),
             format!(
                 "'except ' + {all}[0] + ' is all of cidr ' + self.cidr \
@@ -115,24 +118,24 @@ fn exceptions() -> [Rule; 2] {
 }
 
 /// Rules over several fields.
-fn whole() -> [Rule; 4] {
+fn whole() -> [CelRule; 4] {
     let family = "(ip(text).family() == 4 ? 'IPv4' : 'IPv6')";
     let foreign =
         format!("self.addresses.filter(text, isIP(text) && !({family} in self.families))");
     [
-        Rule::says(
+        CelRule::says(
             "!has(self.podSelector) || !has(self.serviceName)",
             "select pods by podSelector or by serviceName, not both",
         ),
-        Rule::says(
+        CelRule::says(
             "has(self.podSelector) || has(self.serviceName)",
             "select pods by podSelector or by serviceName; podSelector: {} selects all pods",
         ),
-        Rule::says(
+        CelRule::says(
             "!has(self.addresses) || !has(self.count)",
             "ask for addresses by addresses or by count, not both",
         ),
-        Rule::makes(
+        CelRule::makes(
             format!(
                 "!has(self.addresses) || !has(self.families) || size(self.families) == 0 \
                  || {foreign}.size() == 0"

@@ -46,9 +46,9 @@ pub(super) fn walk(schema: &mut JSONSchemaProps, visit: &mut impl FnMut(&mut JSO
 }
 
 /// A CEL rule with the sentence that a person reads where it does not hold.
-pub(super) struct Rule(ValidationRule);
+pub(super) struct CelRule(ValidationRule);
 
-impl Rule {
+impl CelRule {
     /// `rule` must be true; where it is not, the sentence is `sentence` as it stands.
     pub fn says(rule: impl Into<String>, sentence: &str) -> Self {
         let (rule, message) = (rule.into(), Some(sentence.to_owned()));
@@ -69,7 +69,7 @@ impl Rule {
 }
 
 /// Adds rules to a schema.
-pub(super) fn rules(schema: &mut JSONSchemaProps, rules: impl IntoIterator<Item = Rule>) {
+pub(super) fn rules(schema: &mut JSONSchemaProps, rules: impl IntoIterator<Item = CelRule>) {
     let known = schema.x_kubernetes_validations.get_or_insert_default();
     known.extend(rules.into_iter().map(|rule| rule.0));
 }

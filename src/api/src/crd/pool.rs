@@ -6,7 +6,7 @@ use serde_json::json;
 use super::cel::{
     IS_DURATION, NO_ADDRESS, address, cidr_rules, duration, mapped, mapped_sentence, millis, number,
 };
-use super::edit::{Rule, at, defaults, rules};
+use super::edit::{CelRule, at, defaults, rules};
 use crate::DEFAULT_PORTS_PER_NODE;
 use crate::pool::{MAX_TAG_KEY, MAX_TAG_VALUE, MAX_TAGS};
 
@@ -19,8 +19,9 @@ pub(super) fn edit(schema: &mut JSONSchemaProps) {
     const NONE: &str =
         "a pool needs at least one range, such as 203.0.113.16/29, or spec.aws.elasticIPTags";
     const OTHER: &str = "is for provider AWS: write provider AWS, or leave it out";
-    let some = Rule::says("has(self.addresses) && size(self.addresses) > 0 || has(self.aws)", NONE);
-    let own = Rule::says("!has(self.aws) || self.provider == 'AWS'", OTHER);
+    let some =
+        CelRule::says("has(self.addresses) && size(self.addresses) > 0 || has(self.aws)", NONE);
+    let own = CelRule::says("!has(self.aws) || self.provider == 'AWS'", OTHER);
     rules(at(schema, "spec"), [some.field(".addresses"), own.field(".aws")]);
     ranges(at(schema, "spec.addresses"));
     aws(at(schema, "spec.aws"));
@@ -30,7 +31,7 @@ pub(super) fn edit(schema: &mut JSONSchemaProps) {
     let most = at(schema, "spec.gateways.maxAddressesPerNode");
     rules(
         most,
-        [Rule::says(
+        [CelRule::says(
             "self != 0",
             "0 lets no node hold an address: write at least 1, or leave it out for no limit",
         )],
@@ -49,7 +50,7 @@ fn aws(schema: &mut JSONSchemaProps) {
     const TAGS: &str = "self.elasticIPTags";
     const ALL: &str =
         "without a tag that would be every Elastic IP of the account: name at least one";
-    let some = Rule::says(format!("has({TAGS}) && size({TAGS}) > 0"), ALL);
+    let some = CelRule::says(format!("has({TAGS}) && size({TAGS}) > 0"), ALL);
     rules(schema, [some.field(".elasticIPTags")]);
     let tags = at(schema, "elasticIPTags");
     tags.default = None;
@@ -58,9 +59,9 @@ fn aws(schema: &mut JSONSchemaProps) {
     rules(
         tags,
         [
-            Rule::says("!('' in self)", "name the tag's key"),
-            Rule::says(format!("self.all(key, size(key) <= {MAX_TAG_KEY})"), &long),
-            Rule::makes(
+            CelRule::says("!('' in self)", "name the tag's key"),
+            CelRule::says(format!("self.all(key, size(key) <= {MAX_TAG_KEY})"), &long),
+            CelRule::makes(
                 "self.all(key, !key.startsWith('aws:'))",
                 "self.filter(key, key.startsWith('aws:'))[0] \
                  + ' is a tag of AWS itself: name a tag that you give'",
@@ -82,14 +83,14 @@ fn ports(schema: &mut JSONSchemaProps) {
     );
     schema.minimum = None;
     defaults(schema, json!(DEFAULT_PORTS_PER_NODE));
-    rules(schema, [Rule::makes(format!("self in {sizes:?}"), sentence)]);
+    rules(schema, [CelRule::makes(format!("self in {sizes:?}"), sentence)]);
 }
 
 fn lease(schema: &mut JSONSchemaProps) {
     duration(schema);
     let length = millis();
     let rule = format!("!{IS_DURATION} || ({length} >= 100.0 && {length} <= 10000.0)");
-    rules(schema, [Rule::makes(rule, "self + ' is not from 100ms to 10s'")]);
+    rules(schema, [CelRule::makes(rule, "self + ' is not from 100ms to 10s'")]);
 }
 
 fn ranges(schema: &mut JSONSchemaProps) {
@@ -114,15 +115,15 @@ const FIRST: &str = "self.find('^[^-]*').trim()";
 /// The last address of `self`, where it is a range.
 const LAST: &str = "self.find('-.*').substring(1).trim()";
 
-fn ends() -> [Rule; 4] {
+fn ends() -> [CelRule; 4] {
     let rules = |end: &str, when: &str| {
         let mapped = mapped(end);
         [
-            Rule::makes(
+            CelRule::makes(
                 format!("{when} || isIP({end}) || {mapped}"),
                 format!("{end} + {NO_ADDRESS}"),
             ),
-            Rule::makes(format!("{when} || !{mapped}"), mapped_sentence(end, end)),
+            CelRule::makes(format!("{when} || !{mapped}"), mapped_sentence(end, end)),
         ]
     };
     let [first, first_plain] = rules(FIRST, CIDR);
@@ -130,24 +131,24 @@ fn ends() -> [Rule; 4] {
     [first, first_plain, last, last_plain]
 }
 
-fn inside_a_range() -> Rule {
-    Rule::makes(
+fn inside_a_range() -> CelRule {
+    CelRule::makes(
         format!("!{CIDR} || !isCIDR(self) || cidr(self).masked() == cidr(self)"),
         "'%s is an address inside a range: write %s for the range or %s for the address'\
          .format([self, string(cidr(self).masked()), string(cidr(self).ip())])",
     )
 }
 
-fn one_family() -> Rule {
-    Rule::makes(
+fn one_family() -> CelRule {
+    CelRule::makes(
         format!("!{RANGE} || ip({FIRST}).family() == ip({LAST}).family()"),
         "self + ' begins in one family and ends in the other: split it in two'",
     )
 }
 
-fn upwards() -> Rule {
+fn upwards() -> CelRule {
     let (first, last) = (number(FIRST), number(LAST));
-    Rule::makes(
+    CelRule::makes(
         format!(
             "!{RANGE} || ip({FIRST}).family() == 6 || ip({LAST}).family() == 6 || {first} <= {last}"
         ),
@@ -169,7 +170,7 @@ const SPECIAL: [[&str; 2]; 9] = [
 ];
 
 /// Of a range only the ends are looked at.
-fn special() -> Vec<Rule> {
+fn special() -> Vec<CelRule> {
     let rule = |[net, what]: [&str; 2]| {
         let cidr = format!("cidr('{net}')");
         let touches = format!(
@@ -178,7 +179,7 @@ fn special() -> Vec<Rule> {
              : {RANGE} ? {cidr}.containsIP({FIRST}) || {cidr}.containsIP({LAST}) \
              : isIP(self) && {cidr}.containsIP(self))"
         );
-        Rule::makes(
+        CelRule::makes(
             format!("!{touches}"),
             format!("self + ' holds {what} addresses ({net}): leave them out'"),
         )
@@ -187,7 +188,7 @@ fn special() -> Vec<Rule> {
 }
 
 /// No address twice: CIDRs and single addresses are compared with the beginning of every entry.
-fn overlap() -> Rule {
+fn overlap() -> CelRule {
     let first = "(one.contains('-') ? one.find('^[^-]*').trim() : one.find('^[^/]*'))";
     let net = "(isCIDR(other) ? cidr(other) \
          : cidr(other + (ip(other).family() == 4 ? '/32' : '/128')))";
@@ -198,7 +199,7 @@ fn overlap() -> Rule {
     );
     let earlier = format!("self.filter(other, other != one && {within})");
     let sentence = "'%s overlaps %s: write each address once'";
-    Rule::makes(
+    CelRule::makes(
         format!("{pairs}.size() == 0"),
         format!(
             "[{pairs}[0]].map(one, [{earlier}.size() > 0 ? {earlier}[0] : one].map(other, \

@@ -8,55 +8,14 @@ use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::{
 
 const HEAD: &str = "# API reference
 
-Generated from src/api and src/core/src/reason.rs by the tests of `egret-api`. Kubernetes 1.33 and
+Generated from src/api, src/core/src/model and src/core/src/reason.rs by the tests of `egret-api`. Kubernetes 1.33 and
 later. `kubectl explain egresspool.spec --recursive` shows the same.
 
-Each object of a person is checked when it is applied, and a refusal names the field, the value and
-the remedy; what needs other objects to be judged shows in its conditions, and of an object that
-cannot be read at all an event NotUnderstood says why. A list in these tables is written `[]`, a map
+An object that a person applies is checked at once: a refusal names the field, the value and the
+remedy. What only other objects can show wrong is in its conditions. Where an object cannot be read at
+all, an event NotUnderstood says why. A list in these tables is written `[]`, a map
 `{}`; a field in **bold** must be there. The directory store takes the same objects, without the bounds on lengths.
 ";
-
-/// Conditions and reasons that agents write.
-pub const AGENT: [(&str, &str, &str); 11] = [
-    ("EgressNode Ready", "Programmed", "True: the kernel holds what the store asks for."),
-    (
-        "EgressNode Ready",
-        "RulesNotApplied",
-        "The kernel refused rules or routes: the message has the command or the error.",
-    ),
-    ("EgressNode Ready", "BlocksNotApplied", "The kernel refused port blocks."),
-    (
-        "EgressNode Ready",
-        "PodRangesUnknown",
-        "A pod of this node has an address in no known range of pods, so \
-         that what is outside the cluster cannot \
-         be told: name the ranges (--pod-cidr, podCIDRs in Helm).",
-    ),
-    (
-        "EgressNode Ready",
-        "NoMajority",
-        "Too few voters answer: what this node holds it keeps only where a majority renews it.",
-    ),
-    (
-        "EgressNode Ready",
-        "VoterSetConflict",
-        "Two voter sets have the same number: one was written by hand.",
-    ),
-    ("EgressNode Ready", "DatapathBypassed", "See the condition of that name."),
-    (
-        "EgressNode DatapathBypassed",
-        "EbpfHostRouting",
-        "True: traffic of pods passes this host's netfilter by; the message says what to set.",
-    ),
-    ("EgressNode DatapathBypassed", "NotSeen", "False: none was seen."),
-    (
-        "EgressAddress Conflict",
-        "ForeignHost",
-        "True: another host answers for the address; the message has its MAC address.",
-    ),
-    ("EgressAddress Conflict", "NoForeignHost", "False: none does."),
-];
 
 pub fn text(crds: &[CustomResourceDefinition], reasons: &str) -> String {
     let mut text = HEAD.to_owned();
@@ -64,8 +23,9 @@ pub fn text(crds: &[CustomResourceDefinition], reasons: &str) -> String {
         kind(&mut text, crd);
     }
     text.push_str("\n## Conditions and reasons\n");
-    from_core(&mut text, reasons);
-    from_agents(&mut text);
+    reasons_of(&mut text, reasons, "Reason");
+    reasons_of(&mut text, reasons, "AgentReason");
+    reasons_of(&mut text, reasons, "EventReason");
     text
 }
 
@@ -146,8 +106,9 @@ fn bounds(field: &JSONSchemaProps, inner: &JSONSchemaProps) -> String {
 }
 
 /// The sections and variants of the reasons' source, with their comments.
-fn from_core(text: &mut String, source: &str) {
-    let body = source.split_once("pub enum Reason {").unwrap().1.split_once("\n}").unwrap().0;
+fn reasons_of(text: &mut String, source: &str, name: &str) {
+    let head = format!("pub enum {name} {{");
+    let body = source.split_once(&head).unwrap().1.split_once("\n}").unwrap().0;
     let mut comment = String::new();
     for line in body.lines().map(str::trim) {
         if let Some(section) = line.strip_prefix("// === ") {
@@ -159,16 +120,5 @@ fn from_core(text: &mut String, source: &str) {
             let _ = writeln!(text, "| {reason} | {} |", comment.trim());
             comment.clear();
         }
-    }
-}
-
-fn from_agents(text: &mut String) {
-    let mut last = "";
-    for (condition, reason, meaning) in AGENT {
-        if condition != last {
-            let _ = write!(text, "\n### {condition}\n\n| reason | |\n|---|---|\n");
-            last = condition;
-        }
-        let _ = writeln!(text, "| {reason} | {meaning} |");
     }
 }

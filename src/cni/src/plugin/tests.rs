@@ -20,22 +20,22 @@ fn configuration(socket: &str) -> String {
 
 #[test]
 fn an_add_tells_the_pod_and_gives_the_result_back_as_it_came() {
-    let mut told = None;
+    let mut reported = None;
     let said = answer(&environment("ADD"), &configuration("/run/egret/cni.sock"), |path, added| {
-        told = Some((path.to_owned(), added));
+        reported = Some((path.to_owned(), added));
     })
     .unwrap();
     assert_eq!(said, PREVIOUS);
-    let (path, added) = told.unwrap();
+    let (path, added) = reported.unwrap();
     assert_eq!(path, Path::new("/run/egret/cni.sock"));
     let ips = vec!["10.244.1.5".parse().unwrap(), "fd00:10:244:1::5".parse().unwrap()];
     let [namespace, name, uid] = ["payments", "settle-1", "u-1"].map(str::to_owned);
-    assert_eq!(added, Added { namespace, name, uid, ips });
+    assert_eq!(added, PodAdded { namespace, name, uid, ips });
 }
 
 #[test]
 fn what_names_no_pod_or_no_address_tells_nothing_and_succeeds() {
-    let nothing = |_: &Path, added: Added| panic!("told {added:?}");
+    let nothing = |_: &Path, added: PodAdded| panic!("told {added:?}");
     let no_pod = Environment { command: "ADD".to_owned(), args: String::new() };
     assert_eq!(answer(&no_pod, &configuration("/s"), nothing).unwrap(), PREVIOUS);
     for previous in [r#"{"ips":[]}"#, r#"{"ips":[{"address":"?"}]}"#, r#"{"ips":3}"#, "[]"] {
@@ -60,9 +60,9 @@ fn other_commands_have_nothing_to_say_and_version_names_the_versions() {
     assert_eq!(answer(&environment("ADD"), "{", |_, _| panic!()).unwrap_err().code(), 6);
 }
 
-fn pod() -> Added {
+fn pod() -> PodAdded {
     let ips = vec!["10.244.1.5".parse().unwrap()];
-    Added { namespace: "n".to_owned(), name: "p".to_owned(), uid: String::new(), ips }
+    PodAdded { namespace: "n".to_owned(), name: "p".to_owned(), uid: String::new(), ips }
 }
 
 #[test]
@@ -77,22 +77,77 @@ fn the_agent_hears_one_line_and_its_answer_ends_the_wait() {
         stream.write_all(b"{\"programmed\":true}\n").unwrap();
         line
     });
-    assert!(tell(&socket, &pod()).unwrap());
-    let heard: Added = serde_json::from_str(&agent.join().unwrap()).unwrap();
+    assert!(report(&socket, &pod()).unwrap());
+    let heard: PodAdded = serde_json::from_str(&agent.join().unwrap()).unwrap();
     assert_eq!(heard, pod());
+}
+
+/// The golden text, after it was compared with `found`, or written where `EGRET_UPDATE` says so.
+fn golden(name: &str, found: &str) -> String {
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/golden").join(name);
+    if std::env::var("EGRET_UPDATE").is_ok_and(|what| what == "golden") {
+        std::fs::create_dir_all(path.parent().unwrap()).unwrap();
+        std::fs::write(&path, found).unwrap();
+    }
+    let wanted = std::fs::read_to_string(&path).unwrap_or_default();
+    assert_eq!(found, wanted, "{name} is what this build no longer says");
+    wanted
+}
+
+/// Plugin and agent are of two builds during an update, and the runtime of a third.
+///
+/// `EGRET_UPDATE=golden cargo test -p egret-cni golden` writes the golden files anew.
+#[test]
+fn what_is_said_to_the_agent_and_to_the_runtime_is_golden() {
+    let dir = tempfile::tempdir().unwrap();
+    let socket = dir.path().join("cni.sock");
+    let listener = UnixListener::bind(&socket).unwrap();
+    let agent = std::thread::spawn(move || {
+        let mut lines = String::new();
+        for answer in [true, false] {
+            let mut stream = listener.accept().unwrap().0;
+            BufReader::new(&stream).read_line(&mut lines).unwrap();
+            let mut answer = serde_json::to_string(&AgentAnswer { programmed: answer }).unwrap();
+            answer.push('\n');
+            stream.write_all(answer.as_bytes()).unwrap();
+            lines.push_str(&answer);
+        }
+        lines
+    });
+    let mut reported = Vec::new();
+    let said = answer(&environment("ADD"), &configuration("/s"), |_, added| reported.push(added));
+    reported.push(pod());
+    assert!(report(&socket, &reported[0]).unwrap());
+    assert!(!report(&socket, &reported[1]).unwrap());
+    let text = golden("socket.txt", &agent.join().unwrap());
+    let read = text.lines().step_by(2).map(|line| serde_json::from_str::<PodAdded>(line).unwrap());
+    assert_eq!(read.collect::<Vec<_>>(), reported);
+    let without_uid = text.replace(r#""uid":"","#, "");
+    assert_eq!(
+        serde_json::from_str::<PodAdded>(without_uid.lines().nth(2).unwrap()).unwrap(),
+        pod()
+    );
+    let answers = text.lines().skip(1).step_by(2);
+    let answers = answers.map(|line| serde_json::from_str::<AgentAnswer>(line).unwrap().programmed);
+    assert_eq!(answers.collect::<Vec<_>>(), [true, false]);
+
+    let alone = answer(&environment("ADD"), r#"{"cniVersion":"0.4.0"}"#, |_, _| panic!());
+    let version = answer(&environment("VERSION"), "", |_, _| panic!());
+    let texts = [said, alone, version].map(|text| text.unwrap() + "\n");
+    golden("runtime.txt", &texts.concat());
 }
 
 #[test]
 fn an_agent_that_is_away_or_silent_does_not_hold_the_pod_up() {
     let dir = tempfile::tempdir().unwrap();
     let socket = dir.path().join("cni.sock");
-    tell_in_time(&socket, pod());
+    report_in_time(&socket, pod());
     let listener = UnixListener::bind(&socket).unwrap();
     let begun = Instant::now();
-    tell_in_time(&socket, pod());
+    report_in_time(&socket, pod());
     assert!(begun.elapsed() >= PATIENCE);
     assert!(begun.elapsed() < Duration::from_secs(30));
     drop(listener);
     // A file without a listener, as a killed agent leaves it.
-    tell_in_time(&socket, pod());
+    report_in_time(&socket, pod());
 }

@@ -1,9 +1,12 @@
 use std::sync::atomic::{AtomicU32, Ordering};
 
+use egret_ports::provider::BoxFuture;
 use egret_runtime::clock::SystemClock;
 use egret_state::DirectoryState;
 
 use super::*;
+
+mod several;
 
 /// A cloud that counts how often it was asked for a provider, and is never done making one.
 #[derive(Debug, Default)]
@@ -12,15 +15,13 @@ struct Unreachable {
 }
 
 impl Cloud for Unreachable {
-    type Provider = NoProvider;
-
     fn kind(&self) -> ProviderKind {
         ProviderKind::Aws
     }
 
-    async fn connect(&self, _: watch::Receiver<Arc<Inventory>>) -> NoProvider {
+    fn connect(&self, _: watch::Receiver<Arc<Inventory>>) -> BoxFuture<'_, Arc<dyn DynProvider>> {
         self.asked.fetch_add(1, Ordering::Relaxed);
-        std::future::pending().await
+        Box::pin(std::future::pending())
     }
 }
 
@@ -34,15 +35,13 @@ spec:
   gateways: {nodeSelector: {}}
 ";
 
-/// What the leader of a store with one pool of `provider` asks the cloud for, once a plan could be
-/// made.
-async fn asked(provider: &str) -> u32 {
-    let directory = tempfile::tempdir().unwrap();
-    DirectoryState::create(directory.path()).unwrap();
-    let pool = POOL.replace("PROVIDER", provider);
-    std::fs::write(directory.path().join("pool.yaml"), pool).unwrap();
-    let state = Arc::new(DirectoryState::open(directory.path()).unwrap());
-    let (mut leadership, _election) = Leadership::begin(state.clone(), "first".to_owned());
+/// The leader of a store in `directory`, once it has read a pool there.
+async fn leader(
+    directory: &std::path::Path,
+    interval: Millis,
+) -> (Arc<CloudContext<DirectoryState, SystemClock>>, tokio::task::JoinHandle<()>) {
+    let state = Arc::new(DirectoryState::open(directory).unwrap());
+    let (mut leadership, election) = Leadership::begin(state.clone(), "first".to_owned());
     while !leadership.is_ours() {
         leadership.changed().await;
     }
@@ -51,12 +50,22 @@ async fn asked(provider: &str) -> u32 {
         snapshot.as_ref().is_some_and(|snapshot| !snapshot.pools.is_empty())
     };
     snapshots.wait_for(read).await.unwrap();
+    let (clock, metrics) = (Arc::new(SystemClock), CloudMetrics::default());
+    (Arc::new(CloudContext { state, clock, leadership, interval, metrics }), election)
+}
+
+/// What the leader of a store with one pool of `provider` asks the cloud for, once a plan could be
+/// made.
+async fn asked(provider: &str) -> u32 {
+    let directory = tempfile::tempdir().unwrap();
+    DirectoryState::create(directory.path()).unwrap();
+    let pool = POOL.replace("PROVIDER", provider);
+    std::fs::write(directory.path().join("pool.yaml"), pool).unwrap();
+    let (context, _election) = leader(directory.path(), Millis::from_secs(300)).await;
     let cloud = Arc::new(Unreachable::default());
-    let settings = (Millis::from_secs(300), CloudMeasures::default());
-    let clock = Arc::new(SystemClock);
-    let mut term = Term::begin(cloud.clone(), state, clock, leadership, settings);
-    while term.fabric().is_none() {
-        term.changed().await;
+    let mut terms = CloudTerms::begin(&CloudSet::new([cloud.clone() as _]).unwrap(), &context);
+    while terms.states().is_none() {
+        terms.changed().await;
     }
     // The task that has told goes on to the provider before it waits again.
     tokio::task::yield_now().await;
@@ -71,4 +80,14 @@ async fn a_cloud_that_cannot_be_reached_delays_no_plan() {
 #[tokio::test]
 async fn no_provider_is_made_where_no_pool_is_of_the_cloud() {
     assert_eq!(asked("L2").await, 0);
+}
+
+#[tokio::test]
+async fn without_a_cloud_a_plan_waits_for_none() {
+    let directory = tempfile::tempdir().unwrap();
+    DirectoryState::create(directory.path()).unwrap();
+    std::fs::write(directory.path().join("pool.yaml"), POOL.replace("PROVIDER", "L2")).unwrap();
+    let (context, _election) = leader(directory.path(), Millis::from_secs(300)).await;
+    let mut terms = CloudTerms::begin(&CloudSet::default(), &context);
+    assert_eq!(terms.states(), Some(CloudStates::new()));
 }

@@ -1,3 +1,4 @@
+use ipnet::{Ipv4Net, Ipv6Net};
 use proptest::prelude::*;
 
 use super::*;
@@ -88,15 +89,59 @@ proptest! {
     }
 
     #[test]
-    fn cover_is_minimal_in_its_pairs(a in any_net(), b in any_net()) {
-        let merged = merge(vec![Span::of_net(a), Span::of_net(b)]);
-        for span in merged {
-            let cover = span.cover();
-            prop_assert_eq!(number(cover[0].network()), span.first);
-            prop_assert_eq!(number(cover[cover.len() - 1].broadcast()), span.last);
-            for pair in cover.windows(2) {
-                prop_assert_eq!(number(pair[0].broadcast()) + 1, number(pair[1].network()));
-                prop_assert!(pair[0].supernet() != pair[1].supernet() || pair[0].prefix_len() != pair[1].prefix_len());
+    fn cover_is_exact_and_of_the_largest_prefixes(
+        six in any::<bool>(), a in number_of_any_size(), b in number_of_any_size(),
+    ) {
+        let family = if six { Family::IPv6 } else { Family::IPv4 };
+        let (a, b) = (a & highest(family), b & highest(family));
+        let span = Span { family, first: a.min(b), last: a.max(b) };
+        let cover: Vec<Span> = span.cover().into_iter().map(Span::of_net).collect();
+        prop_assert_eq!(cover[0].first, span.first);
+        prop_assert_eq!(cover[cover.len() - 1].last, span.last);
+        for pair in cover.windows(2) {
+            prop_assert_eq!(pair[0].last + 1, pair[1].first);
+        }
+        for net in span.cover() {
+            let larger = net.supernet().map(Span::of_net);
+            prop_assert!(larger.is_none_or(|l| l.first < span.first || span.last < l.last), "{}", net);
+        }
+    }
+}
+
+/// As often a small one, one near the end of its family, and one with a run of equal bits.
+fn number_of_any_size() -> impl Strategy<Value = u128> {
+    (any::<u128>(), 0u32..128, any::<bool>())
+        .prop_map(|(bits, shift, not)| if not { !(bits >> shift) } else { bits >> shift })
+}
+
+/// Every span among the lowest and the highest 32 addresses of each family has the cover that the
+/// definition gives: the prefixes inside it whose next larger one is not inside it.
+#[test]
+fn cover_is_as_defined_for_every_small_span() {
+    for family in [Family::IPv4, Family::IPv6] {
+        let top = highest(family);
+        for offset in [0, top - 31] {
+            let prefixes: Vec<(Span, Span)> = (0..=5)
+                .flat_map(|bits| (0..32u128).step_by(1 << bits).map(move |at| (at, bits)))
+                .map(|(at, bits)| {
+                    let length = if family == Family::IPv4 { 32 - bits } else { 128 - bits };
+                    let net = IpNet::new(address(family, offset + at), length).unwrap();
+                    (Span::of_net(net), Span::of_net(net.supernet().unwrap()))
+                })
+                .collect();
+            for first in offset..=offset + 31 {
+                for last in first..=offset + 31 {
+                    let span = Span { family, first, last };
+                    let inside = |of: &Span| first <= of.first && of.last <= last;
+                    let mut defined: Vec<Span> = prefixes
+                        .iter()
+                        .filter(|(net, larger)| inside(net) && !inside(larger))
+                        .map(|(net, _)| *net)
+                        .collect();
+                    defined.sort_unstable();
+                    let cover: Vec<Span> = span.cover().into_iter().map(Span::of_net).collect();
+                    assert_eq!(cover, defined, "{span:?}");
+                }
             }
         }
     }

@@ -2,8 +2,8 @@ use super::*;
 use crate::model::Destination;
 use crate::testing::*;
 
-fn quiet() -> World {
-    let mut world = World::small();
+fn quiet() -> Fixture {
+    let mut world = Fixture::small();
     let mut narrow = mk_claim("payments/bank", "partners");
     narrow.destinations = Some(vec![Destination { cidr: net("198.51.100.0/24"), except: vec![] }]);
     let mut wide = mk_claim("payments/all", "partners");
@@ -15,7 +15,7 @@ fn quiet() -> World {
     world
 }
 
-fn ask(world: &World, pod: &str, to: &str) -> Option<Explanation> {
+fn ask(world: &Fixture, pod: &str, to: &str) -> Option<Explanation> {
     explain(&world.snapshot, (&"payments".into(), pod), ip(to))
 }
 
@@ -23,7 +23,7 @@ fn ask(world: &World, pod: &str, to: &str) -> Option<Explanation> {
 fn says_who_wins_and_how_it_leaves() {
     let mut world = quiet();
     let answer = ask(&world, "p", "198.51.100.20").unwrap();
-    assert_eq!(answer.outcome, Outcome::Steered);
+    assert_eq!(answer.outcome, ConnectionOutcome::Steered);
     assert_eq!(answer.claim, Some(mk_ref("payments/bank")));
     assert_eq!(answer.matched, Some(net("198.51.100.0/24")));
     assert_eq!(answer.others, [mk_ref("payments/all")]);
@@ -35,13 +35,13 @@ fn says_who_wins_and_how_it_leaves() {
     let answer = ask(&world, "p", "8.8.8.8").unwrap();
     assert_eq!(answer.claim, Some(mk_ref("payments/all")));
     assert_eq!((answer.matched, answer.others), (None, vec![]));
-    assert_eq!(ask(&world, "p", "10.244.1.1").unwrap().outcome, Outcome::NeverSteered);
-    assert_eq!(ask(&world, "p", "2001:db8::1").unwrap().outcome, Outcome::NotSelected);
+    assert_eq!(ask(&world, "p", "10.244.1.1").unwrap().outcome, ConnectionOutcome::NeverSteered);
+    assert_eq!(ask(&world, "p", "2001:db8::1").unwrap().outcome, ConnectionOutcome::NotSelected);
     assert_eq!(ask(&world, "nobody", "8.8.8.8"), None);
     let mut host = mk_pod("payments/host", "bank", "d1", &["192.0.2.4/32"]);
     host.host_network = true;
     world.pod(host);
-    assert_eq!(ask(&world, "host", "8.8.8.8").unwrap().outcome, Outcome::HostNetwork);
+    assert_eq!(ask(&world, "host", "8.8.8.8").unwrap().outcome, ConnectionOutcome::HostNetwork);
 }
 
 #[test]

@@ -2,9 +2,13 @@ use std::cmp::Ordering;
 use std::fmt;
 use std::net::IpAddr;
 
+use ipnet::IpNet;
 use serde::{Deserialize, Serialize};
 
-use super::{ClaimRef, Condition, Millis, NodeName, PoolName, ProviderKind, Timestamp, Uid};
+use super::{
+    ClaimRef, Condition, Millis, NodeName, PoolName, ProviderFacts, ProviderKind, Timestamp, Uid,
+    text,
+};
 
 /// An `EgressAddress`: one address in use, its plan and what is so.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -20,8 +24,7 @@ pub struct EgressAddress {
 }
 
 /// The plan of an address: written by the elected controller alone, by compare-and-swap.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "camelCase")]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct AddressPlan {
     /// The claim that the address is bound to.
     pub claim: ClaimRef,
@@ -30,38 +33,30 @@ pub struct AddressPlan {
     /// The pool that it came from.
     pub pool: PoolName,
     /// Who attaches it: the pool's, kept for when the pool is gone.
-    #[serde(default)]
     pub provider: ProviderKind,
     /// Rank 0.
     pub owner: Option<NodeName>,
     /// Ranks 1, 2, … in order.
-    #[serde(default)]
     pub standbys: Vec<NodeName>,
     /// docs/leases.md rule 15.
     pub fence: u64,
     /// The holder and epoch that this plan was made for; `None` before the first holder. A holder
     /// obeys only a plan that names itself and its present epoch.
-    #[serde(default)]
     pub made_for: Option<Holding>,
     /// T of this address's leases.
     pub lease: Millis,
     /// Set once the address is to end; never unset.
-    #[serde(default)]
     pub end: Option<AddressEnd>,
     /// Set by `egret move`: the owner that a person asked for.
-    #[serde(default)]
     pub preferred_node: Option<NodeName>,
     /// The owner that it failed over from, where the pool's failback may return it there.
-    #[serde(default)]
     pub home: Option<NodeName>,
-    /// The pool is paused: nobody moves, fences or takes over on purpose.
-    #[serde(default)]
+    /// The pool is paused: the controller neither moves the address nor revokes it.
     pub paused: bool,
 }
 
 /// How far the end of an address has come (docs/leases.md rule 18).
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "camelCase")]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum AddressEnd {
     /// Directors steer nothing new to it; it stays held for open connections.
     Released {
@@ -77,22 +72,29 @@ pub enum AddressEnd {
     },
 }
 
-/// A node that holds an address, with the epoch of its lease.
+// What people read of the types below in `kubectl explain` are their comments here.
+
+/// A node that holds an address, and the epoch of its lease.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(rename_all = "camelCase")]
 pub struct Holding {
     /// The holder.
+    #[cfg_attr(feature = "schema", schemars(with = "String"))]
     pub node: NodeName,
     /// The epoch of its lease.
     pub epoch: Epoch,
 }
 
-/// Orders announcements of holders: a counter, then a node's name (docs/leases.md rule 10).
+// docs/leases.md rule 10: the counter, then the node's name.
+/// Orders announcements of holders.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct Epoch {
     /// Grows at every change of the holder.
     pub counter: u64,
-    /// Who took it.
+    /// The node that became the holder with it.
+    #[cfg_attr(feature = "schema", schemars(with = "String"))]
     pub node: NodeName,
 }
 
@@ -115,10 +117,10 @@ impl fmt::Display for Epoch {
 }
 
 impl AddressPlan {
-    /// A cloud decides who has the address.
+    /// What holds of the address.
     #[must_use]
-    pub fn in_cloud(&self) -> bool {
-        self.provider.fabric_is_fence()
+    pub fn facts(&self) -> ProviderFacts {
+        self.provider.facts()
     }
 
     /// Nobody holds it any more, or asks for it: its fence was raised.
@@ -128,44 +130,74 @@ impl AddressPlan {
     }
 }
 
-/// What is so of an address.
+/// What is so of an address: written by its holder and by the controller.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(rename_all = "camelCase", default)]
 pub struct AddressStatus {
     /// The holder and its epoch, as the last holder wrote it.
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub holding: Option<Holding>,
-    /// Since when this node holds it.
+    /// Since when this node holds it (RFC 3339).
+    #[serde(skip_serializing_if = "Option::is_none", with = "text::option")]
+    #[cfg_attr(
+        feature = "schema",
+        schemars(with = "Option<String>", extend("format" = "date-time"))
+    )]
     pub since: Option<Timestamp>,
     /// The first holder has probed the address (RFC 5227) since it was bound.
     pub probed: bool,
-    /// Where the cloud was last seen to deliver it; `None` without a cloud.
+    // As last seen; `None` without a cloud.
+    /// Where the cloud delivers it.
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub attachment: Option<Attachment>,
-    /// What is ready at each gateway of its plan, the one that it is attached to included, in order
-    /// of name: what the packets would carry there.
+    // In order of name, with the gateway that it is attached to.
+    /// What the cloud keeps ready at each gateway of the plan.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
     pub prepared: Vec<Attachment>,
-    /// `Held`, `Conflict`, …
+    /// Ready, Conflict and others.
     pub conditions: Vec<Condition>,
 }
 
-/// Where a cloud has attached an address.
+/// Where a cloud delivers an address, or would.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(rename_all = "camelCase")]
 pub struct Attachment {
     /// The node that the cloud delivers to.
+    #[cfg_attr(feature = "schema", schemars(with = "String"))]
     pub node: NodeName,
-    /// What the packet carries on that node's uplink, where it is not the canonical address.
-    #[serde(default)]
+    /// What the packet carries on that node's uplink, where it is not the address itself.
+    #[serde(
+        rename = "wireAddress",
+        default,
+        skip_serializing_if = "Option::is_none",
+        with = "text::option"
+    )]
+    #[cfg_attr(feature = "schema", schemars(with = "Option<String>"))]
     pub wire: Option<IpAddr>,
-    /// What the cloud calls the interface that has it: detaching needs it once the Node is gone.
-    #[serde(default)]
+    // Detaching needs it once the Node is gone.
+    /// What the cloud calls the network interface, such as eni-0a1b2c.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub interface: Option<String>,
-    /// The interface's hardware address, as in `02:00:5e:10:00:01`: two interfaces of a node may be
-    /// in one subnet.
-    #[serde(default)]
+    // Two interfaces of a node may be in one subnet.
+    /// The interface's hardware address, such as 02:00:5e:10:00:01.
+    #[serde(rename = "macAddress", default, skip_serializing_if = "Option::is_none")]
     pub mac: Option<String>,
-    /// What the cloud calls the address, where that is not the address (an Elastic IP's allocation).
-    #[serde(default)]
+    /// What the cloud calls the address, such as eipalloc-0a1b2c.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub allocation: Option<String>,
+    // Controllers before this field leave it out, and an agent then takes an IPv4 subnet's first
+    // address for its router, as AWS has it.
+    /// The router of the interface's subnet, where the node's routes do not name it.
+    #[serde(default, skip_serializing_if = "Option::is_none", with = "text::option")]
+    #[cfg_attr(feature = "schema", schemars(with = "Option<String>"))]
+    pub next_hop: Option<IpAddr>,
+    // What an interface that nothing on the node has configured needs.
+    /// The interface's own address with the prefix length of its subnet, such as 10.0.2.20/24.
+    #[serde(default, skip_serializing_if = "Option::is_none", with = "text::option")]
+    #[cfg_attr(feature = "schema", schemars(with = "Option<String>"))]
+    pub primary_address: Option<IpNet>,
 }
 
 impl AddressStatus {
@@ -186,6 +218,14 @@ impl Attachment {
     /// At `node`, where the packets carry the address itself and the cloud has no ids for it.
     #[must_use]
     pub fn at(node: NodeName) -> Self {
-        Self { node, wire: None, interface: None, mac: None, allocation: None }
+        Self {
+            node,
+            wire: None,
+            interface: None,
+            mac: None,
+            allocation: None,
+            next_hop: None,
+            primary_address: None,
+        }
     }
 }

@@ -56,13 +56,14 @@ pub struct Destination {
     pub except: Vec<IpNet>,
 }
 
-/// What a claim wants while its address has no holder.
+/// What happens to new connections while nobody holds the address.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub enum WhenUnavailable {
-    /// Drop: selected traffic never leaves with another source.
+    /// They are dropped: selected traffic never leaves with another source.
     #[default]
     Drop,
-    /// New connections leave with the node's address.
+    /// They leave with the node's own address.
     Node,
 }
 
@@ -84,11 +85,13 @@ pub struct ClaimStatus {
 }
 
 /// Pods of some namespaces.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
-#[serde(rename_all = "camelCase")]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct SelectedPods {
     /// The namespaces.
+    #[cfg_attr(feature = "schema", schemars(with = "BTreeSet<String>"))]
     pub namespaces: BTreeSet<NamespaceName>,
     /// Labels of the pods in each of them.
+    #[serde(rename = "podSelector")]
     pub pods: LabelSelector,
 }

@@ -4,85 +4,109 @@ use std::net::IpAddr;
 use ipnet::IpNet;
 use serde::{Deserialize, Serialize};
 
-use super::{Millis, NodeName, PublicKey};
+use super::{Millis, NodeName, PublicKey, text};
 
-/// The `EgressCluster`: one object.
+// What people read of these types in `kubectl explain` are their comments here.
+
+/// The cluster: one object, named `cluster`, written by the controller.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(rename_all = "camelCase")]
 pub struct Cluster {
-    /// Random, made with the object: tells this cluster's state from another's.
+    // Random, made with the object.
+    /// Tells this cluster's state from another's.
     pub id: String,
-    /// The newest set of voters; `None` before the first.
-    #[serde(default)]
+    // `None` before the first.
+    /// The newest set of voters.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub set: Option<VoterSet>,
-    /// The longest T that any pool may have; fixed once the first set is made.
+    // T_max; fixed once the first set is made.
+    /// The longest lease that any pool may have, such as 10s.
+    #[serde(with = "text")]
+    #[cfg_attr(feature = "schema", schemars(with = "String"))]
     pub t_max: Millis,
     /// What is never steered.
     #[serde(default)]
     pub ranges: ClusterRanges,
-    /// `egret uninstall` runs: agents take everything out of their kernels, and nothing is planned.
-    #[serde(default)]
+    /// Set by egret uninstall: agents take everything out of their nodes' kernels and nothing is
+    /// planned any more.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub uninstalling: bool,
 }
 
-/// A numbered set of voters (docs/leases.md rules 19 to 23).
+// docs/leases.md rules 19 to 23; 1, 3 or 5 members at rest, any number while it grows or shrinks.
+/// A numbered set of voters.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(rename_all = "camelCase")]
 pub struct VoterSet {
     /// Grows with every change.
     pub number: u64,
-    /// 1, 3 or 5 members at rest, in order of name; any number while it grows or shrinks.
+    /// The members, in order of their nodes' names.
     pub members: Vec<Voter>,
 }
 
 /// A voter, with what is needed to reach it without the API.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(rename_all = "camelCase")]
 pub struct Voter {
     /// The node whose agent votes.
+    #[cfg_attr(feature = "schema", schemars(with = "String"))]
     pub node: NodeName,
-    /// Where its agent listens, one per family at most.
+    /// Where its agent listens, one address per family at most.
+    #[serde(with = "text::list")]
+    #[cfg_attr(feature = "schema", schemars(with = "Vec<String>"))]
     pub endpoints: Vec<IpAddr>,
     /// The UDP port there.
     pub peer_port: u16,
-    /// Its public key.
+    /// Its X25519 public key, 64 hexadecimal digits.
+    #[cfg_attr(feature = "schema", schemars(with = "String"))]
     pub public_key: PublicKey,
 }
 
-/// Ranges that traffic never leaves the cluster for.
+/// Ranges that are inside the cluster.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(rename_all = "camelCase", default)]
 pub struct ClusterRanges {
     /// Ranges of pod addresses.
+    #[serde(with = "text::set")]
+    #[cfg_attr(feature = "schema", schemars(with = "BTreeSet<String>"))]
     pub pods: BTreeSet<IpNet>,
-    /// Where they were found.
+    /// Where the ranges of pods were found.
     pub pods_from: PodRangeSource,
     /// Ranges of Service addresses.
+    #[serde(with = "text::set")]
+    #[cfg_attr(feature = "schema", schemars(with = "BTreeSet<String>"))]
     pub services: BTreeSet<IpNet>,
     /// Addresses of nodes.
+    #[serde(with = "text::set")]
+    #[cfg_attr(feature = "schema", schemars(with = "BTreeSet<String>"))]
     pub nodes: BTreeSet<IpAddr>,
 }
 
-/// Where the ranges of pods were found; the first of these that has any is believed alone, since a
-/// network plug-in with ranges of its own leaves those of the Nodes unused.
+// A network plug-in with ranges of its own leaves those of the Nodes unused.
+/// Where the ranges of pods were found; the first that has any is believed alone.
 #[derive(
     Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize,
 )]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub enum PodRangeSource {
-    /// `--pod-cidr`.
+    /// The flag --pod-cidr of the controller.
     Flags,
-    /// Calico's IPPools.
+    /// The IPPools of Calico.
     CalicoIPPools,
-    /// Cilium's CiliumNodes.
+    /// The CiliumNodes of Cilium.
     CiliumNodes,
-    /// `spec.podCIDRs` of the Nodes.
+    /// spec.podCIDRs of the Nodes.
     #[default]
     Nodes,
 }
 
 /// Ranges that the store found in objects of others.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct FoundRanges {
+pub struct DiscoveredRanges {
     /// Ranges of pods, by where they were found.
     pub pods: BTreeMap<PodRangeSource, BTreeSet<IpNet>>,
     /// Ranges of Services (ServiceCIDR objects).

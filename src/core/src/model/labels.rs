@@ -5,33 +5,38 @@ use serde::{Deserialize, Serialize};
 /// Labels of an object.
 pub type Labels = BTreeMap<String, String>;
 
-/// A Kubernetes label selector: all requirements must hold; an empty one selects everything.
+// What people read of these types in `kubectl explain` are their comments here.
+
+/// Selects objects by their labels: all requirements must hold, and `{}` selects every object.
 #[derive(Clone, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(rename_all = "camelCase")]
 pub struct LabelSelector {
     /// Labels that must have exactly these values.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub match_labels: Labels,
-    /// Further requirements.
+    /// Further requirements on labels.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub match_expressions: Vec<Requirement>,
 }
 
-/// One requirement of a selector.
+/// One requirement on a label.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(rename_all = "camelCase")]
 pub struct Requirement {
     /// The label's key.
     pub key: String,
-    /// How its value is compared.
+    /// How the label's value is compared with `values`.
     pub operator: Operator,
-    /// The values for `In` and `NotIn`; empty for the others.
+    /// The values for In and NotIn; none for Exists and DoesNotExist.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub values: Vec<String>,
 }
 
-/// The operators of Kubernetes' set-based requirements.
+/// How a requirement compares a label.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub enum Operator {
     /// The label exists and its value is listed.
     In,

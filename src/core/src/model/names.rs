@@ -56,12 +56,14 @@ name!(
 ///
 /// Displayed as `payments/bank`, or `bank` for the cluster-wide kind. Ordered by that text's parts.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(rename_all = "camelCase")]
 pub struct ClaimRef {
-    /// `None` for a `ClusterStaticEgressIP`.
+    /// The claim's namespace; absent for a ClusterStaticEgressIP.
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[cfg_attr(feature = "schema", schemars(with = "Option<String>"))]
     pub namespace: Option<NamespaceName>,
-    /// `metadata.name`.
+    /// The claim's name.
     pub name: String,
 }
 

@@ -3,8 +3,9 @@ use std::net::IpAddr;
 
 use serde::{Deserialize, Serialize};
 
-/// An IP family, spelled as in the API.
+/// An IP family.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub enum Family {
     /// IPv4.
     IPv4,
@@ -30,9 +31,24 @@ impl fmt::Display for Family {
 
 /// Addresses from `first` to `last`, both included, of one family, `first <= last`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(try_from = "AddressBounds")]
 pub struct AddressRange {
     first: IpAddr,
     last: IpAddr,
+}
+
+#[derive(Deserialize)]
+struct AddressBounds {
+    first: IpAddr,
+    last: IpAddr,
+}
+
+impl TryFrom<AddressBounds> for AddressRange {
+    type Error = &'static str;
+
+    fn try_from(bounds: AddressBounds) -> Result<Self, Self::Error> {
+        Self::new(bounds.first, bounds.last).ok_or("last is below first, or of another family")
+    }
 }
 
 impl AddressRange {
@@ -69,9 +85,29 @@ impl AddressRange {
 
 /// Ports from `first` to `last`, both included, `first <= last`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
+#[serde(try_from = "PortBounds")]
 pub struct PortRange {
     first: u16,
     last: u16,
+}
+
+/// Ports from `first` to `last`, both included.
+#[derive(Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
+struct PortBounds {
+    /// The lowest port.
+    first: u16,
+    /// The highest port.
+    last: u16,
+}
+
+impl TryFrom<PortBounds> for PortRange {
+    type Error = &'static str;
+
+    fn try_from(bounds: PortBounds) -> Result<Self, Self::Error> {
+        Self::new(bounds.first, bounds.last).ok_or("last is below first")
+    }
 }
 
 impl PortRange {

@@ -4,7 +4,9 @@ use std::net::IpAddr;
 use ipnet::IpNet;
 use serde::{Deserialize, Serialize};
 
-use super::{ClaimRef, Condition, NodeName, PortRange, Timestamp};
+use super::{ClaimRef, Condition, NodeName, PortRange, Timestamp, text};
+
+// What people read of these types in `kubectl explain` are their comments here.
 
 /// An `EgressNode`: what Egret knows of one node beyond its Node object.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -19,80 +21,117 @@ pub struct EgressNode {
     pub deleting: bool,
 }
 
-/// Leased to a node, and asked of it.
+/// What the controller leased to a node and asks of it.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(rename_all = "camelCase", default)]
 pub struct EgressNodeSpec {
-    /// Port blocks leased to this node as a director, in order of address and ports.
+    // As a director; in order of address and ports.
+    /// Port blocks leased to this node.
     pub blocks: Vec<BlockGrant>,
-    /// Hand over what the node holds and give it nothing new.
+    /// Hand over what the node holds and give it nothing new (egret drain).
     pub drain: bool,
-    /// What others need to know this node for; empty for a plain director.
-    pub roles: BTreeSet<Role>,
-    /// The ranges of the node's own pods, where the cluster has them by node.
+    // Empty for a plain director.
+    /// Why every agent knows this node: Gateway, Voter or both.
+    pub roles: BTreeSet<NodeRole>,
+    /// Ranges of the node's own pods, where the cluster assigns them by node.
+    #[serde(rename = "podCIDRs", with = "text::set")]
+    #[cfg_attr(feature = "schema", schemars(with = "BTreeSet<String>"))]
     pub pod_cidrs: BTreeSet<IpNet>,
 }
 
 /// Why every agent knows a node.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
-pub enum Role {
-    /// A pool's selector selects it.
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
+pub enum NodeRole {
+    /// A pool's node selector selects it.
     Gateway,
     /// It is a member of the newest voter set.
     Voter,
 }
 
-/// A lease of ports of one egress address to one director.
+/// A lease of ports of one egress address to one node.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(rename_all = "camelCase")]
 pub struct BlockGrant {
     /// The egress address.
+    #[serde(with = "text")]
+    #[cfg_attr(feature = "schema", schemars(with = "String"))]
     pub address: IpAddr,
-    /// The ports; aligned to their size, a power of two.
+    // Aligned to their size, a power of two.
+    /// The source ports.
     pub ports: PortRange,
-    /// From one counter of the cluster; never repeats. Gateways acknowledge up to a number.
+    // From one counter of the cluster; never repeats.
+    /// Orders grants; gateways acknowledge all grants up to an epoch.
     pub epoch: u64,
-    /// Set when the grant ends: the epoch of the end (from the same counter). The entry stays
-    /// until the quarantine is over.
-    #[serde(default)]
+    // From the same counter. The grant stays until the quarantine is over.
+    /// The epoch of the grant's end, once it ends.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub ended: Option<u64>,
-    /// When every gateway in the address's plan had acknowledged the end: quarantine counts from
-    /// here.
-    #[serde(default)]
+    // Every gateway in the address's plan.
+    /// When every gateway had acknowledged the end (RFC 3339): quarantine counts from here.
+    #[serde(default, skip_serializing_if = "Option::is_none", with = "text::option")]
+    #[cfg_attr(
+        feature = "schema",
+        schemars(with = "Option<String>", extend("format" = "date-time"))
+    )]
     pub quarantined_since: Option<Timestamp>,
 }
 
 /// What a node's agent says of itself.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(rename_all = "camelCase", default)]
 pub struct EgressNodeStatus {
-    /// Underlay addresses of the tunnel and of the peers' datagrams, one per family at most.
+    /// Addresses of the tunnel and of the agent's datagrams, one per family at most.
+    #[serde(with = "text::list")]
+    #[cfg_attr(feature = "schema", schemars(with = "Vec<String>"))]
     pub endpoints: Vec<IpAddr>,
-    /// UDP port of messages between agents.
+    /// The UDP port of messages between agents.
     pub peer_port: u16,
-    /// The node's X25519 public key.
+    /// The node's X25519 public key, 64 hexadecimal digits.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[cfg_attr(feature = "schema", schemars(with = "Option<String>"))]
     pub public_key: Option<PublicKey>,
-    /// Links to the world, with their subnets.
+    /// Uplinks, with their subnets.
     pub uplinks: Vec<Uplink>,
-    /// Set to the boot's id once the agent is past its silence (docs/leases.md rule 13).
+    // docs/leases.md rule 13.
+    /// The id of the boot in which the agent may vote: it has been silent long enough since its start
+    /// for every vote before that to have ended.
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub may_vote: Option<String>,
     /// The newest voter set that this voter has acknowledged.
     pub acknowledged_set: u64,
     /// Fences of ending addresses that this voter has acknowledged.
+    #[serde(with = "text::map")]
+    #[cfg_attr(feature = "schema", schemars(with = "BTreeMap<String, u64>"))]
     pub acknowledged_fences: BTreeMap<IpAddr, u64>,
     /// Nodes that this voter has not heard for 10 s.
+    #[cfg_attr(feature = "schema", schemars(with = "BTreeSet<String>"))]
     pub absent: BTreeSet<NodeName>,
-    /// As a director: how many blocks it needs of each address that its pods use.
+    // As a director.
+    /// How many port blocks this node needs of each address that its pods use.
+    #[serde(with = "text::map")]
+    #[cfg_attr(feature = "schema", schemars(with = "BTreeMap<String, u32>"))]
     pub block_needs: BTreeMap<IpAddr, u32>,
-    /// As a gateway: every grant and end up to this epoch is in its kernel.
+    /// Every grant and end up to this epoch is in this gateway's kernel.
     pub acknowledged_blocks: u64,
-    /// As a director: released addresses of which it has no connection left.
+    // As a director.
+    /// Released addresses of which this node has no connection left.
+    #[serde(with = "text::set")]
+    #[cfg_attr(feature = "schema", schemars(with = "BTreeSet<String>"))]
     pub idle_addresses: BTreeSet<IpAddr>,
-    /// As a director: claims with pods here that it cannot programme; the conditions say why.
+    /// Claims with pods on this node that it cannot program, such as payments/bank; the conditions
+    /// say why.
+    #[serde(rename = "unprogrammedClaims", with = "text::set")]
+    #[cfg_attr(feature = "schema", schemars(with = "BTreeSet<String>"))]
     pub unprogrammed: BTreeSet<ClaimRef>,
-    /// As a director: claims that lose destinations of pods here to others, and to whom.
+    /// Claims that lose destinations of pods on this node to other claims, and to which.
+    #[serde(rename = "overriddenClaims", with = "text::map_of_sets")]
+    #[cfg_attr(feature = "schema", schemars(with = "BTreeMap<String, BTreeSet<String>>"))]
     pub overridden: BTreeMap<ClaimRef, BTreeSet<ClaimRef>>,
-    /// `Ready`, `DatapathBypassed`, …
+    /// Ready, DatapathBypassed and others.
     pub conditions: Vec<Condition>,
 }
 
@@ -128,10 +167,14 @@ impl<'de> Deserialize<'de> for PublicKey {
 
 /// A link to the world.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(rename_all = "camelCase")]
 pub struct Uplink {
     /// The interface's name.
     pub name: String,
-    /// The subnets of its addresses: which L2 addresses this node can announce there.
+    // Which L2 addresses the node can announce there.
+    /// The subnets of its addresses.
+    #[serde(with = "text::list")]
+    #[cfg_attr(feature = "schema", schemars(with = "Vec<String>"))]
     pub subnets: Vec<IpNet>,
 }

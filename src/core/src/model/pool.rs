@@ -3,7 +3,10 @@ use std::net::IpAddr;
 
 use serde::{Deserialize, Serialize};
 
-use super::{AddressRange, Condition, LabelSelector, Labels, Millis, PoolName, Timestamp, Uid};
+use super::{
+    AddressRange, Condition, LabelSelector, Labels, Millis, PoolName, ProviderFacts, ProviderKind,
+    Timestamp, Uid, text,
+};
 
 /// An `EgressPool`: where addresses come from and which nodes may carry them.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -19,10 +22,10 @@ pub struct Pool {
     /// Who attaches the addresses.
     pub provider: ProviderKind,
     /// The addresses, as ranges: those of the spec in the order written, then those that were found
-    /// by `elastic_ip_tags` and stand in the status.
+    /// by `discovery_tags` and stand in the status.
     pub ranges: Vec<AddressRange>,
     /// The tags by which the cloud's addresses of this pool are found; empty: not looked for.
-    pub elastic_ip_tags: Labels,
+    pub discovery_tags: Labels,
     /// Network and broadcast addresses of the ranges that were written as CIDRs: never given out.
     pub reserved: BTreeSet<IpAddr>,
     /// Which nodes may be gateways.
@@ -39,34 +42,19 @@ pub struct Pool {
     pub paused: bool,
 }
 
-/// Who attaches addresses to nodes.
-#[derive(
-    Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize,
-)]
-pub enum ProviderKind {
-    /// Addresses of a local subnet, announced by ARP and NDP.
-    #[default]
-    L2,
-    /// Addresses of EC2, attached to the gateways' network interfaces.
-    #[serde(rename = "AWS")]
-    Aws,
-}
-
-impl ProviderKind {
-    /// A cloud decides who has an address, and is told by the controller.
-    pub fn fabric_is_fence(self) -> bool {
-        match self {
-            Self::L2 => false,
-            Self::Aws => true,
-        }
+impl Pool {
+    /// What holds of its addresses.
+    #[must_use]
+    pub fn facts(&self) -> ProviderFacts {
+        self.provider.facts()
     }
 }
 
 /// How leases of a pool run and what happens after a failover.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Failover {
-    /// T of docs/leases.md; `None` where the pool leaves it to the default (450 ms; 10 s where the
-    /// selector matches exactly one node).
+    /// T of docs/leases.md; `None` where the pool leaves it to the default (450 ms; 2 s in a cloud;
+    /// 10 s where the selector matches exactly one node).
     pub lease: Option<Millis>,
     /// When an address goes back to a node that it failed over from.
     pub failback: Failback,
@@ -74,8 +62,9 @@ pub struct Failover {
     pub release_after: Millis,
 }
 
-/// When an address goes back.
+/// When an address goes back to the node that it failed over from.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub enum Failback {
     /// It stays where it is.
     #[default]
@@ -86,15 +75,18 @@ pub enum Failback {
     Immediately,
 }
 
+// What people read of it in `kubectl explain` are its comments here.
 /// What the controller says of a pool.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
-#[serde(rename_all = "camelCase")]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
+#[serde(rename_all = "camelCase", default)]
 pub struct PoolStatus {
     /// The generation that the conditions speak of.
     pub observed_generation: i64,
-    /// What was found by the pool's tags.
-    #[serde(skip_serializing_if = "BTreeSet::is_empty")]
+    /// The addresses that were found by the tags of the spec.
+    #[serde(skip_serializing_if = "BTreeSet::is_empty", with = "text::set")]
+    #[cfg_attr(feature = "schema", schemars(with = "BTreeSet<String>"))]
     pub addresses: BTreeSet<IpAddr>,
-    /// `Ready`, `Paused`, …
+    /// Ready, Paused and others.
     pub conditions: Vec<Condition>,
 }

@@ -5,16 +5,16 @@ use std::net::IpAddr;
 use serde::{Deserialize, Serialize};
 
 use super::{
-    Claim, ClaimRef, ClaimStatus, Cluster, EgressAddress, EgressNode, FoundRanges, Namespace,
-    NamespaceName, Node, NodeName, Pod, Pool, PoolName, PoolStatus, Service, Timestamp,
+    Claim, ClaimRef, ClaimStatus, Cluster, DiscoveredRanges, EgressAddress, EgressNode, Namespace,
+    NamespaceName, Node, NodeName, Pod, Pool, PoolName, PoolStatus, Service,
 };
 
 /// The version of a stored object, opaque: only compared for equality (`resourceVersion`).
 #[derive(Clone, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(transparent)]
-pub struct Version(pub String);
+pub struct ResourceVersion(pub String);
 
-impl fmt::Display for Version {
+impl fmt::Display for ResourceVersion {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.pad(&self.0)
     }
@@ -24,7 +24,7 @@ impl fmt::Display for Version {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Stored<T> {
     /// The version read.
-    pub version: Version,
+    pub version: ResourceVersion,
     /// The object.
     pub value: T,
 }
@@ -51,16 +51,16 @@ pub struct Snapshot {
     /// Services by namespace and name.
     pub services: BTreeMap<(NamespaceName, String), Service>,
     /// What could not be read, skipped and reported.
-    pub broken: Vec<Broken>,
+    pub invalid_objects: Vec<InvalidObject>,
     /// Whose view this is.
-    pub scope: Scope,
+    pub scope: SnapshotScope,
     /// Ranges found in objects that are not Egret's.
-    pub found: FoundRanges,
+    pub discovered: DiscoveredRanges,
 }
 
 /// How much of the cluster a snapshot shows.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub enum Scope {
+pub enum SnapshotScope {
     /// All of it.
     #[default]
     Cluster,
@@ -72,29 +72,9 @@ pub enum Scope {
 
 /// An object or file that could not be understood.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
-pub struct Broken {
+pub struct InvalidObject {
     /// The file (with line) or object.
     pub place: String,
     /// What is wrong and what to do.
     pub message: String,
-}
-
-/// A condition, as in the Kubernetes API conventions.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "camelCase")]
-pub struct Condition {
-    /// CamelCase, such as `Ready`.
-    #[serde(rename = "type")]
-    pub kind: String,
-    /// `True` where true, `False` where false.
-    pub status: bool,
-    /// CamelCase, from a documented list.
-    pub reason: String,
-    /// For people: what is so and what to do.
-    pub message: String,
-    /// The generation that it speaks of.
-    #[serde(default)]
-    pub observed_generation: i64,
-    /// When `status` last changed.
-    pub last_transition: Timestamp,
 }

@@ -4,10 +4,10 @@ use std::net::IpAddr;
 use serde::Serialize;
 
 use crate::cidr::Span;
-use crate::fabric::Fabric;
-use crate::hash;
-use crate::model::{EgressNode, NodeName, Pool, PoolName, ProviderKind, Snapshot};
-use crate::presence;
+use crate::cloud::CloudState;
+use crate::membership::liveness;
+use crate::model::{EgressNode, NodeName, Placement, Pool, PoolName, ProviderKind, Snapshot};
+use crate::rendezvous;
 
 /// Why a node cannot own or back up an address.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
@@ -44,27 +44,32 @@ struct Group {
     subnets: BTreeMap<Span, Vec<usize>>,
     most: usize,
     provider: ProviderKind,
+    placement: Placement,
     /// In order of name: whom a cloud may be asked for.
     fit: Vec<usize>,
 }
 
 /// The gateways of every pool, by subnet: who may carry which address.
-pub struct Gateways<'a> {
+pub struct EligibleGateways<'a> {
     nodes: Vec<Gateway<'a>>,
     positions: HashMap<&'a NodeName, usize>,
     groups: BTreeMap<&'a PoolName, Group>,
-    fabrics: &'a BTreeMap<ProviderKind, Fabric>,
+    clouds: &'a BTreeMap<ProviderKind, CloudState>,
 }
 
-impl<'a> Gateways<'a> {
+impl<'a> EligibleGateways<'a> {
     /// Looks at every node once, and once more for every pool.
-    pub fn new(snapshot: &'a Snapshot, fabrics: &'a BTreeMap<ProviderKind, Fabric>) -> Self {
-        let absent = presence::absent(snapshot);
+    pub fn new(snapshot: &'a Snapshot, fabrics: &'a BTreeMap<ProviderKind, CloudState>) -> Self {
+        let absent = liveness::absent(snapshot);
         let zones: BTreeSet<&str> =
             snapshot.nodes.values().map(|node| node.zone.as_str()).collect();
         let zones: BTreeMap<&str, usize> = zones.into_iter().zip(0..).collect();
-        let mut gateways =
-            Self { nodes: Vec::new(), positions: HashMap::new(), groups: BTreeMap::new(), fabrics };
+        let mut gateways = Self {
+            nodes: Vec::new(),
+            positions: HashMap::new(),
+            groups: BTreeMap::new(),
+            clouds: fabrics,
+        };
         for (name, node) in &snapshot.nodes {
             let egress = snapshot.egress_nodes.get(name).map(|stored| &stored.value);
             let links = egress.into_iter().flat_map(|egress| &egress.status.uplinks);
@@ -74,7 +79,7 @@ impl<'a> Gateways<'a> {
             gateways.nodes.push(Gateway {
                 name,
                 zone: zones.get(node.zone.as_str()).copied().unwrap_or(0),
-                seed: hash::seed(name),
+                seed: rendezvous::seed(name),
                 unfit: unfit(snapshot, &absent, name, egress),
                 subnets: subnets.into_iter().collect(),
             });
@@ -92,6 +97,7 @@ impl<'a> Gateways<'a> {
             subnets: BTreeMap::new(),
             most: usize::try_from(pool.max_addresses_per_node).unwrap_or(usize::MAX),
             provider: pool.provider,
+            placement: pool.facts().placement,
             fit: Vec::new(),
         };
         for (position, (gateway, selected)) in self.nodes.iter().zip(&group.selected).enumerate() {
@@ -131,7 +137,7 @@ impl<'a> Gateways<'a> {
     /// The positions of the gateways that may carry `address` of `pool`, in order of name.
     pub(super) fn serving(&self, pool: &PoolName, address: IpAddr) -> Vec<usize> {
         let Some(group) = self.groups.get(pool) else { return Vec::new() };
-        if group.provider.fabric_is_fence() {
+        if group.placement == Placement::Cloud {
             let serves = |at: &&usize| self.cloud_serves(group, **at, address) == Some(true);
             return group.fit.iter().filter(serves).copied().collect();
         }
@@ -169,17 +175,17 @@ impl<'a> Gateways<'a> {
         }
         let serves = match group {
             // What is not known (yet) moves nothing.
-            Some(group) if group.provider.fabric_is_fence() => {
+            Some(group) if group.placement == Placement::Cloud => {
                 self.cloud_serves(group, position, address) != Some(false)
             }
-            // On L2 an address lives in a subnet of an uplink: elsewhere nobody would ask for it.
+            // Such an address lives in a subnet of an uplink: elsewhere nobody would ask for it.
             _ => gateway.subnets.iter().any(|span| span.contains(address)),
         };
         gateway.unfit.or((!serves).then_some(Ineligible::WrongSubnet))
     }
 
     fn cloud_serves(&self, group: &Group, position: usize, address: IpAddr) -> Option<bool> {
-        let fabric = self.fabrics.get(&group.provider)?;
+        let fabric = self.clouds.get(&group.provider)?;
         fabric.can_serve(self.nodes.get(position)?.name, address)
     }
 
@@ -192,9 +198,9 @@ impl<'a> Gateways<'a> {
         address: IpAddr,
     ) -> Option<(usize, bool)> {
         let provider = self.groups.get(pool)?.provider;
-        let fabric = self.fabrics.get(&provider)?;
+        let fabric = self.clouds.get(&provider)?;
         let name = self.nodes.get(position)?.name;
-        let free = usize::try_from(fabric.offers.get(name)?.free).unwrap_or(usize::MAX);
+        let free = usize::try_from(fabric.capacities.get(name)?.free).unwrap_or(usize::MAX);
         Some((free, fabric.is_at(name, address)))
     }
 }
@@ -212,6 +218,6 @@ fn unfit(
     } else if !agent {
         Some(Ineligible::NoAgent)
     } else {
-        presence::drained(snapshot, name).then_some(Ineligible::Drained)
+        liveness::drained(snapshot, name).then_some(Ineligible::Drained)
     }
 }

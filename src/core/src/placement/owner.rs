@@ -2,30 +2,32 @@ use std::cmp::Reverse;
 use std::collections::BTreeMap;
 use std::net::IpAddr;
 
-use crate::hash;
+use crate::memory::LeaderMemory;
 use crate::model::{AddressPlan, AddressStatus, Failback, Holding, NodeName, Snapshot, Timestamp};
-use crate::plan::Memory;
+use crate::rendezvous;
 
-use super::{FAILBACK_AFTER, Gateways, Ineligible, Loads, Move, is_fixed};
+use super::gateways::{EligibleGateways, Ineligible};
+use super::loads::Loads;
+use super::rules::{FAILBACK_AFTER, MoveReason, is_fixed};
 
 /// Chooses owners: first what stays, so that it counts as load, then what moves or is new.
 pub(super) fn choose(
     snapshot: &Snapshot,
-    memory: &Memory,
+    memory: &LeaderMemory,
     now: Timestamp,
-    gateways: &Gateways<'_>,
+    gateways: &EligibleGateways<'_>,
     plans: &mut BTreeMap<IpAddr, AddressPlan>,
     loads: &mut Loads,
-) -> BTreeMap<IpAddr, Move> {
+) -> BTreeMap<IpAddr, MoveReason> {
     let mut moves = BTreeMap::new();
     let mut open = Vec::new();
     for (address, plan) in plans.iter_mut() {
         let fixed = is_fixed(gateways, plan);
         let status = snapshot.addresses.get(address).map(|stored| &stored.value.status);
         if !fixed && adopt(failback(snapshot, plan), status, plan) {
-            moves.insert(*address, Move::Adopted);
+            moves.insert(*address, MoveReason::Adopted);
         }
-        let view = View { snapshot, memory, now, gateways, address: *address, status };
+        let view = AddressContext { snapshot, memory, now, gateways, address: *address, status };
         match &plan.owner {
             Some(owner) if fixed || view.reason_to_move(plan).is_none() => {
                 if let Some(owner) = gateways.position(owner) {
@@ -39,7 +41,7 @@ pub(super) fn choose(
     for address in open {
         let Some(plan) = plans.get_mut(&address) else { continue };
         let status = snapshot.addresses.get(&address).map(|stored| &stored.value.status);
-        let view = View { snapshot, memory, now, gateways, address, status };
+        let view = AddressContext { snapshot, memory, now, gateways, address, status };
         if let Some(why) = view.reassign(plan, loads) {
             moves.insert(address, why);
         }
@@ -87,16 +89,16 @@ fn leave(failback: Failback, before: Option<NodeName>, to: &NodeName, plan: &mut
 }
 
 /// One address, with all that its owner depends on.
-struct View<'a> {
+struct AddressContext<'a> {
     snapshot: &'a Snapshot,
-    memory: &'a Memory,
+    memory: &'a LeaderMemory,
     now: Timestamp,
-    gateways: &'a Gateways<'a>,
+    gateways: &'a EligibleGateways<'a>,
     address: IpAddr,
     status: Option<&'a AddressStatus>,
 }
 
-impl View<'_> {
+impl AddressContext<'_> {
     fn ineligible(&self, plan: &AddressPlan, node: &NodeName) -> Option<Ineligible> {
         self.gateways.ineligible(&plan.pool, self.address, node)
     }
@@ -107,12 +109,12 @@ impl View<'_> {
     }
 
     /// Why the address should not stay with its owner.
-    fn reason_to_move(&self, plan: &AddressPlan) -> Option<Move> {
-        let Some(owner) = &plan.owner else { return Some(Move::First) };
+    fn reason_to_move(&self, plan: &AddressPlan) -> Option<MoveReason> {
+        let Some(owner) = &plan.owner else { return Some(MoveReason::First) };
         match self.ineligible(plan, owner) {
-            Some(Ineligible::Drained) => return Some(Move::Drained),
-            Some(Ineligible::Absent) => return Some(Move::Absent),
-            Some(_) => return Some(Move::Ineligible),
+            Some(Ineligible::Drained) => return Some(MoveReason::Drained),
+            Some(Ineligible::Absent) => return Some(MoveReason::Absent),
+            Some(_) => return Some(MoveReason::Ineligible),
             None => {}
         }
         if plan.end.is_some() {
@@ -121,28 +123,28 @@ impl View<'_> {
         }
         let wish = plan.preferred_node.as_ref().filter(|wish| *wish != owner);
         if wish.is_some_and(|wish| self.ineligible(plan, wish).is_none()) {
-            return Some(Move::Preferred);
+            return Some(MoveReason::Preferred);
         }
         let home = plan.home.as_ref().filter(|home| *home != owner)?;
         let back = failback(self.snapshot, plan) == Failback::Immediately
             && self.memory.present_for(home, FAILBACK_AFTER, self.now)
             && self.ineligible(plan, home).is_none();
-        back.then_some(Move::Failback)
+        back.then_some(MoveReason::Failback)
     }
 
     /// Gives the address another owner where there is one; returns why.
-    fn reassign(&self, plan: &mut AddressPlan, loads: &Loads) -> Option<Move> {
+    fn reassign(&self, plan: &mut AddressPlan, loads: &Loads) -> Option<MoveReason> {
         let why = self.reason_to_move(plan)?;
         let to = match why {
-            Move::Preferred => self.wished(plan, plan.preferred_node.as_ref(), loads),
-            Move::Failback => self.wished(plan, plan.home.as_ref(), loads),
+            MoveReason::Preferred => self.wished(plan, plan.preferred_node.as_ref(), loads),
+            MoveReason::Failback => self.wished(plan, plan.home.as_ref(), loads),
             _ => self.best(plan, loads),
         };
         // With nobody else the owner stays: it holds while it lives, and comes back to it.
         let to = to.filter(|to| plan.owner.as_ref() != Some(to))?;
         let before = plan.owner.replace(to.clone());
         match why {
-            Move::Preferred | Move::Failback => plan.home = None,
+            MoveReason::Preferred | MoveReason::Failback => plan.home = None,
             _ => leave(failback(self.snapshot, plan), before, &to, plan),
         }
         Some(why)
@@ -168,13 +170,13 @@ impl View<'_> {
         if let Some(node) = known.into_iter().find(|node| self.fits(plan, node, loads)) {
             return Some(node.clone());
         }
-        let seed = hash::seed(self.address);
+        let seed = rendezvous::seed(self.address);
         let positions = self.gateways.serving(&plan.pool, self.address).into_iter();
         positions
             .filter(|at| loads.has_room(self.gateways, &plan.pool, self.address, *at))
             .filter_map(|position| Some((position, self.gateways.get(position)?)))
             .min_by_key(|(position, gateway)| {
-                let weight = hash::weight(seed, gateway.seed);
+                let weight = rendezvous::weight(seed, gateway.seed);
                 (loads.total(*position), Reverse(weight), *position)
             })
             .map(|(_, gateway)| gateway.name.clone())

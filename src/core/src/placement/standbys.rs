@@ -2,11 +2,12 @@ use std::cmp::Reverse;
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::net::IpAddr;
 
-use crate::hash;
 use crate::model::AddressPlan;
+use crate::rendezvous;
 
-use super::gateways::Gateways;
-use super::{Loads, MAX_STANDBYS, is_fixed};
+use super::gateways::EligibleGateways;
+use super::loads::Loads;
+use super::rules::{MAX_STANDBYS, is_fixed};
 
 /// How much nodes back up already, by position.
 struct Backing {
@@ -36,7 +37,7 @@ impl Backing {
 /// the one that backs up the fewest addresses (for the first rank: of this owner, so that what a
 /// dead owner leaves is spread).
 pub(super) fn choose(
-    gateways: &Gateways<'_>,
+    gateways: &EligibleGateways<'_>,
     plans: &mut BTreeMap<IpAddr, AddressPlan>,
     loads: &mut Loads,
 ) {
@@ -58,7 +59,7 @@ pub(super) fn choose(
     }
 }
 
-fn keep(gateways: &Gateways<'_>, address: IpAddr, plan: &mut AddressPlan, loads: &Loads) {
+fn keep(gateways: &EligibleGateways<'_>, address: IpAddr, plan: &mut AddressPlan, loads: &Loads) {
     let AddressPlan { owner, pool, standbys, .. } = plan;
     standbys.retain(|node| {
         owner.as_ref() != Some(node)
@@ -69,13 +70,13 @@ fn keep(gateways: &Gateways<'_>, address: IpAddr, plan: &mut AddressPlan, loads:
 }
 
 fn fill(
-    gateways: &Gateways<'_>,
+    gateways: &EligibleGateways<'_>,
     address: IpAddr,
     plan: &mut AddressPlan,
     loads: &mut Loads,
     backing: &mut Backing,
 ) {
-    let seed = hash::seed(address);
+    let seed = rendezvous::seed(address);
     let owner = plan.owner.as_ref().and_then(|owner| gateways.position(owner));
     let mut ranks: Vec<usize> = owner.into_iter().collect();
     ranks.extend(plan.standbys.iter().filter_map(|node| gateways.position(node)));
@@ -91,7 +92,7 @@ fn fill(
             (
                 gateway.is_some_and(|gateway| zones.contains(&gateway.zone)),
                 backing.load(owner, **position, first),
-                Reverse(gateway.map(|gateway| hash::weight(seed, gateway.seed))),
+                Reverse(gateway.map(|gateway| rendezvous::weight(seed, gateway.seed))),
                 **position,
             )
         });

@@ -2,11 +2,11 @@ use std::collections::BTreeSet;
 
 use super::*;
 use crate::model::{NodeName, Uplink};
-use crate::testing::{World, ip, mk_claim, mk_pool, net};
+use crate::testing::{Fixture, ip, mk_claim, mk_pool, net};
 
 /// `count` gateways over `zones` zones and a claim of `addresses` addresses.
-fn world(gateways: usize, zones: usize, addresses: u32) -> World {
-    let mut world = World::empty();
+fn world(gateways: usize, zones: usize, addresses: u32) -> Fixture {
+    let mut world = Fixture::empty();
     for number in 1..=gateways {
         world.node(&format!("g{number}"), number, true, &format!("z{}", number % zones));
     }
@@ -17,7 +17,7 @@ fn world(gateways: usize, zones: usize, addresses: u32) -> World {
     world
 }
 
-fn owners(world: &World) -> BTreeMap<String, usize> {
+fn owners(world: &Fixture) -> BTreeMap<String, usize> {
     let mut owners = BTreeMap::new();
     for stored in world.snapshot.addresses.values() {
         if let Some(owner) = &stored.value.plan.owner {
@@ -100,7 +100,7 @@ fn who_may_carry_an_address_and_why_not() {
     world.status("g5").uplinks =
         vec![Uplink { name: "eth0".into(), subnets: vec![net("198.51.100.0/24")] }];
     let fabrics = BTreeMap::new();
-    let gateways = Gateways::new(&world.snapshot, &fabrics);
+    let gateways = EligibleGateways::new(&world.snapshot, &fabrics);
     let why = |node: &str| gateways.ineligible(&"partners".into(), ip("192.0.2.100"), &node.into());
     assert_eq!(why("g1"), Some(Ineligible::NotSelected));
     assert_eq!(why("g2"), Some(Ineligible::NoAgent));

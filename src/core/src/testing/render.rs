@@ -1,14 +1,14 @@
 use std::fmt::Write as _;
 
-use crate::model::{AddressPlan, BlockGrant, Condition};
-use crate::plan::{Action, Plan};
+use crate::model::{AddressPlan, BlockGrant, Condition, Write};
+use crate::planner::{Draws, Plan, PlannedWrite};
 
-/// A plan as text, one line an action and one a note: for golden tests.
+/// A plan as text, one line a write and one a note: for golden tests.
 pub(crate) fn render(plan: &Plan) -> String {
     let mut text = String::new();
-    for action in &plan.actions {
-        render_action(&mut text, action);
-        for note in action.notes() {
+    for planned in &plan.writes {
+        render_write(&mut text, planned);
+        for note in &planned.notes {
             let kind = if note.warning { "warning" } else { "event" };
             writeln!(text, "  {kind} {} {}: {}", note.about, note.reason, note.message).unwrap();
         }
@@ -23,44 +23,45 @@ pub(crate) fn render(plan: &Plan) -> String {
     text
 }
 
-fn render_action(text: &mut String, action: &Action) {
-    match action {
-        Action::AddressPlan { address, expect, plan, draw, .. } => {
+fn render_write(text: &mut String, planned: &PlannedWrite) {
+    match &planned.write {
+        Write::AddressPlan { address, expect, plan } => {
             let verb = if expect.is_some() { "change" } else { "create" };
-            let fence = match draw {
-                Some(number) => format!("draw {number}"),
-                None => plan.fence.to_string(),
+            let fence = match planned.draws {
+                Draws::Fence(number) => format!("draw {number}"),
+                _ => plan.fence.to_string(),
             };
             writeln!(text, "{verb} {address} {} fence={fence}", render_plan(plan)).unwrap();
         }
-        Action::Cluster { cluster, .. } => {
+        Write::Cluster { cluster, .. } => {
             let set = cluster.set.as_ref().map(|set| {
                 let members: Vec<&str> = set.members.iter().map(|v| v.node.as_str()).collect();
                 format!("{} {}", set.number, members.join(","))
             });
             writeln!(text, "cluster set={}", set.unwrap_or("none".into())).unwrap();
         }
-        Action::NodeSpec { node, spec, draws, .. } => {
+        Write::NodeSpec { node, spec, .. } => {
             let blocks: Vec<String> = spec.blocks.iter().map(render_grant).collect();
-            let (blocks, draws) = (blocks.join("; "), draws.len());
+            let (blocks, draws) = (blocks.join("; "), draws(planned));
             writeln!(text, "spec {node} {:?} [{blocks}] draws {draws}", spec.roles).unwrap();
         }
-        Action::DeleteAddress { address, .. } => writeln!(text, "delete {address}").unwrap(),
-        Action::AdmitPods { node } => writeln!(text, "admit pods {node}").unwrap(),
-        Action::DeleteNode { node, .. } => writeln!(text, "delete node {node}").unwrap(),
-        Action::AddressStatus { address, status, .. } => {
+        Write::DeleteAddress { address, .. } => writeln!(text, "delete {address}").unwrap(),
+        Write::AdmitPods { node } => writeln!(text, "admit pods {node}").unwrap(),
+        Write::DeleteNode { node, .. } => writeln!(text, "delete node {node}").unwrap(),
+        Write::AddressStatus { address, status, .. } => {
             writeln!(text, "status {address}").unwrap();
             conditions(text, &status.conditions);
         }
-        Action::PoolStatus { pool, status } => {
+        Write::PoolStatus { pool, status } => {
             writeln!(text, "status pool {pool}").unwrap();
             conditions(text, &status.conditions);
         }
-        Action::ClaimStatus { claim, status } => {
+        Write::ClaimStatus { claim, status } => {
             writeln!(text, "status claim {claim} {:?} {:?}", status.addresses, status.gateways)
                 .unwrap();
             conditions(text, &status.conditions);
         }
+        Write::NodeStatus { .. } | Write::PoolPaused { .. } => unreachable!("never planned"),
     }
 }
 
@@ -102,4 +103,13 @@ fn render_grant(grant: &BlockGrant) -> String {
         write!(text, " resting since {}", since.0).unwrap();
     }
     text
+}
+
+/// How many drawn numbers a write still waits for.
+fn draws(planned: &PlannedWrite) -> usize {
+    match &planned.draws {
+        Draws::None => 0,
+        Draws::Fence(_) => 1,
+        Draws::Blocks(draws) => draws.len(),
+    }
 }

@@ -99,14 +99,14 @@ fn checksum(source: Ipv6Addr, destination: Ipv6Addr, length: u16, message: &[u8]
 
 /// That a MAC uses, or is about to use, an address.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct Claim {
+pub(super) struct NeighbourClaim {
     pub(super) address: IpAddr,
     pub(super) mac: [u8; 6],
 }
 
 /// What a received frame claims: an ARP sender (or what its probe asks for), the target of an
 /// advertisement, the source of a solicitation (or what duplicate address detection asks for).
-pub(super) fn claims(frame: &[u8]) -> Option<Claim> {
+pub(super) fn claims(frame: &[u8]) -> Option<NeighbourClaim> {
     let mac = frame.get(6..12)?.try_into().ok()?;
     let body = frame.get(14..)?;
     let kind = frame.get(12..14)?;
@@ -119,7 +119,7 @@ pub(super) fn claims(frame: &[u8]) -> Option<Claim> {
     }
 }
 
-fn claimed_by_arp(arp: &[u8]) -> Option<Claim> {
+fn claimed_by_arp(arp: &[u8]) -> Option<NeighbourClaim> {
     let arp: &[u8; 28] = arp.first_chunk()?;
     if arp[..6] != [0, 1, 0x08, 0, 6, 4] {
         return None;
@@ -134,10 +134,10 @@ fn claimed_by_arp(arp: &[u8]) -> Option<Claim> {
     } else {
         return None;
     };
-    Some(Claim { address: address.into(), mac })
+    Some(NeighbourClaim { address: address.into(), mac })
 }
 
-fn claimed_by_neighbour(packet: &[u8], mac: [u8; 6]) -> Option<Claim> {
+fn claimed_by_neighbour(packet: &[u8], mac: [u8; 6]) -> Option<NeighbourClaim> {
     let packet: &[u8; 64] = packet.first_chunk()?;
     // A hop limit under 255 came from beyond the link (RFC 4861 section 7.1).
     if packet[0] >> 4 != 6 || packet[6] != ICMPV6 || packet[7] != 255 {
@@ -155,7 +155,7 @@ fn claimed_by_neighbour(packet: &[u8], mac: [u8; 6]) -> Option<Claim> {
         SOLICITATION => source,
         _ => return None,
     };
-    Some(Claim { address: address.into(), mac })
+    Some(NeighbourClaim { address: address.into(), mac })
 }
 
 #[cfg(test)]

@@ -13,11 +13,11 @@ const PACKET_IGNORE_OUTGOING: libc::c_int = 23;
 /// It taps every protocol, since only such a socket sees frames before the uplink's ingress program
 /// answers or drops them; a filter in the kernel lets only the two through.
 #[derive(Debug)]
-pub(super) struct Tap {
+pub(super) struct AnnounceTap {
     socket: Socket,
 }
 
-impl Tap {
+impl AnnounceTap {
     pub(super) fn open(index: u32) -> io::Result<Self> {
         let all = i32::from((libc::ETH_P_ALL as u16).to_be());
         let socket = Socket::new(Domain::PACKET, Type::RAW, Some(Protocol::from(all)))?;
@@ -81,7 +81,8 @@ fn filter() -> [SockFilter; 12] {
         let code = (libc::BPF_JMP | libc::BPF_JEQ | libc::BPF_K) as u16;
         SockFilter::new(code, yes, no, value)
     };
-    let give = |length: u32| SockFilter::new((libc::BPF_RET | libc::BPF_K) as u16, 0, 0, length);
+    let accept_bytes =
+        |length: u32| SockFilter::new((libc::BPF_RET | libc::BPF_K) as u16, 0, 0, length);
     let tagged = (libc::SKF_AD_OFF + libc::SKF_AD_VLAN_TAG_PRESENT) as u32;
     [
         load(libc::BPF_B, tagged),
@@ -94,7 +95,7 @@ fn filter() -> [SockFilter; 12] {
         load(libc::BPF_B, 54),
         equal(135, 1, 0),
         equal(136, 0, 1),
-        give(128),
-        give(0),
+        accept_bytes(128),
+        accept_bytes(0),
     ]
 }

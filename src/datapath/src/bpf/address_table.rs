@@ -6,7 +6,7 @@ use aya::maps::{Array, HashMap, MapData};
 use egret_ports::error::{ErrorClass, PortError};
 use egret_ports::gateway::{AddressEntry, AddressMap};
 
-use super::codec::{self, CONFIG, ENTRY, Key, Stored};
+use super::codec::{self, AddressKey, CONFIG, ENTRY, StoredEntry};
 use super::error::BpfError;
 use super::pins;
 
@@ -14,7 +14,7 @@ use super::pins;
 ///
 /// `Send`; keeps nothing but open files and which wire addresses it has entered.
 pub struct AddressTable {
-    addresses: HashMap<MapData, Key, [u8; ENTRY]>,
+    addresses: HashMap<MapData, AddressKey, [u8; ENTRY]>,
     config: Array<MapData, [u8; CONFIG]>,
     wires: BTreeMap<IpAddr, IpAddr>,
 }
@@ -43,7 +43,7 @@ impl AddressTable {
         let mut entries = BTreeMap::new();
         for pair in self.addresses.iter() {
             let (key, bytes) = pair.map_err(BpfError::map(pins::ADDRESSES))?;
-            if let (Some(address), Some(Stored::Entry(entry))) =
+            if let (Some(address), Some(StoredEntry::Entry(entry))) =
                 (codec::address(&key), codec::decode_entry(&bytes))
             {
                 entries.insert(address, entry);
@@ -90,12 +90,12 @@ impl AddressMap for AddressTable {
     fn put(&mut self, address: IpAddr, entry: &AddressEntry) -> Result<(), PortError> {
         let mixed = |other: Option<IpAddr>| other.is_some_and(|o| o.is_ipv4() != address.is_ipv4());
         if mixed(entry.wire) {
-            let operation = format!("programme egress address {address}");
+            let operation = format!("program egress address {address}");
             let reason = "the wire address is of another family";
             return Err(PortError::new(ErrorClass::Invalid, operation, reason));
         }
         self.write(address, entry)
-            .map_err(|error| error.into_port(format!("programme egress address {address}")))
+            .map_err(|error| error.into_port(format!("program egress address {address}")))
     }
 
     fn remove(&mut self, address: IpAddr) -> Result<(), PortError> {

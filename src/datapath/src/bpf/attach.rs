@@ -16,7 +16,7 @@ use super::pins;
 
 /// A program and where it belongs.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct Hook {
+pub(crate) struct ProgramHook {
     pub(crate) program: &'static str,
     pub(crate) ingress: bool,
     /// On the tunnel device; else on every uplink.
@@ -24,11 +24,11 @@ pub(crate) struct Hook {
 }
 
 /// The order is that of attaching: what forbids comes before what allows.
-pub(crate) const HOOKS: [Hook; 4] = [
-    Hook { program: "egret_up_out", ingress: false, tunnel: false },
-    Hook { program: "egret_tun_in", ingress: true, tunnel: true },
-    Hook { program: "egret_tun_out", ingress: false, tunnel: true },
-    Hook { program: "egret_up_in", ingress: true, tunnel: false },
+pub(crate) const HOOKS: [ProgramHook; 4] = [
+    ProgramHook { program: "egret_up_out", ingress: false, tunnel: false },
+    ProgramHook { program: "egret_tun_in", ingress: true, tunnel: true },
+    ProgramHook { program: "egret_tun_out", ingress: false, tunnel: true },
+    ProgramHook { program: "egret_up_in", ingress: true, tunnel: false },
 ];
 
 /// How programs are attached.
@@ -47,7 +47,7 @@ pub enum AttachMode {
 const PRIORITY: u16 = 490;
 const HANDLE: TcHandle = TcHandle::new(0, 1);
 
-impl Hook {
+impl ProgramHook {
     fn attach_type(self) -> TcAttachType {
         if self.ingress { TcAttachType::Ingress } else { TcAttachType::Egress }
     }
@@ -65,7 +65,7 @@ impl Hook {
 /// something had to be done.
 pub(crate) fn attach_tcx(
     program: &mut SchedClassifier,
-    hook: Hook,
+    hook: ProgramHook,
     link: (&str, u32),
     directory: &Path,
     older: &[PathBuf],
@@ -134,7 +134,7 @@ fn open_link(path: &Path) -> Result<Option<FdLink>, BpfError> {
 /// handle in one step; whether it is there can only be said by doing so.
 pub(crate) fn attach_clsact(
     program: &mut SchedClassifier,
-    hook: Hook,
+    hook: ProgramHook,
     link: &str,
 ) -> Result<bool, BpfError> {
     let failed = hook.failed(link);

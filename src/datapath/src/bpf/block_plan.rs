@@ -19,7 +19,7 @@ pub(crate) type Endpoints = (IpAddr, Option<IpAddr>);
 
 /// What the kernel holds.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub(crate) struct Held {
+pub(crate) struct HeldBlocks {
     pub(crate) slots: BTreeMap<IpAddr, Box<Slots>>,
     /// Directors that a slot names.
     pub(crate) directors: BTreeMap<u16, Endpoints>,
@@ -29,7 +29,7 @@ pub(crate) struct Held {
 
 /// One map write.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) enum Write {
+pub(crate) enum MapWrite {
     Director(u16, Endpoints),
     Slots(IpAddr, Box<Slots>),
     DropSlots(IpAddr),
@@ -50,10 +50,10 @@ pub(crate) enum BadBlocks {
 /// them. A number that a slot names now is not given to another in the same plan, and numbers go
 /// round: whoever reads a slot while it changes meets the director that it meant.
 pub(crate) fn plan(
-    held: &Held,
+    held: &HeldBlocks,
     wanted: &BTreeMap<(IpAddr, PortRange), Director>,
     own: &[IpAddr],
-) -> Result<Vec<Write>, BadBlocks> {
+) -> Result<Vec<MapWrite>, BadBlocks> {
     let mut numbers: BTreeMap<Endpoints, u16> =
         held.directors.iter().map(|(number, endpoints)| (*endpoints, *number)).collect();
     let mut used: BTreeSet<u16> = held.directors.keys().copied().collect();
@@ -71,7 +71,7 @@ pub(crate) fn plan(
                 last = number;
                 used.insert(number);
                 numbers.insert(endpoints, number);
-                writes.push(Write::Director(number, endpoints));
+                writes.push(MapWrite::Director(number, endpoints));
                 number
             }
         };
@@ -84,25 +84,25 @@ pub(crate) fn plan(
         }
     }
     let gone = held.slots.keys().filter(|address| !slots.contains_key(*address));
-    let gone: Vec<Write> = gone.map(|address| Write::DropSlots(*address)).collect();
+    let gone: Vec<MapWrite> = gone.map(|address| MapWrite::DropSlots(*address)).collect();
     slots.retain(|address, slots| held.slots.get(address) != Some(slots));
-    writes.extend(slots.into_iter().map(|(address, slots)| Write::Slots(address, slots)));
+    writes.extend(slots.into_iter().map(|(address, slots)| MapWrite::Slots(address, slots)));
     writes.extend(gone);
     Ok(writes)
 }
 
-impl Held {
+impl HeldBlocks {
     /// Takes over what a write has made so in the kernel.
-    pub(crate) fn note(&mut self, write: Write) {
+    pub(crate) fn note(&mut self, write: MapWrite) {
         match write {
-            Write::Director(number, endpoints) => {
+            MapWrite::Director(number, endpoints) => {
                 self.last = number;
                 self.directors.insert(number, endpoints);
             }
-            Write::Slots(address, slots) => {
+            MapWrite::Slots(address, slots) => {
                 self.slots.insert(address, slots);
             }
-            Write::DropSlots(address) => {
+            MapWrite::DropSlots(address) => {
                 self.slots.remove(&address);
             }
         }
@@ -153,7 +153,7 @@ mod tests {
         Director { endpoints: endpoints.iter().map(|text| ip(text)).collect() }
     }
 
-    fn applied(held: &Held, wanted: &BTreeMap<(IpAddr, PortRange), Director>) -> Held {
+    fn applied(held: &HeldBlocks, wanted: &BTreeMap<(IpAddr, PortRange), Director>) -> HeldBlocks {
         let mut held = held.clone();
         for write in plan(&held, wanted, &[ip("10.0.0.9")]).unwrap() {
             held.note(write);
@@ -170,7 +170,7 @@ mod tests {
             ((a, ports(2048, 2175)), director(&["10.0.0.2"])),
             ((ip("2001:db8:1::1"), ports(65408, 65535)), director(&["10.0.0.1", "2001:db8::1"])),
         ]);
-        let held = applied(&Held::default(), &wanted);
+        let held = applied(&HeldBlocks::default(), &wanted);
         assert_eq!(plan(&held, &wanted, &[ip("10.0.0.9")]), Ok(vec![]));
         assert_eq!(held.directors.len(), 2);
         let slots = &held.slots[&a];
@@ -183,9 +183,9 @@ mod tests {
         let key = (ip("203.0.113.1"), ports(1024, 2047));
         let first = BTreeMap::from([(key, director(&["10.0.0.1"]))]);
         let second = BTreeMap::from([(key, director(&["10.0.0.2"]))]);
-        let held = applied(&Held::default(), &first);
+        let held = applied(&HeldBlocks::default(), &first);
         let writes = plan(&held, &second, &[]).unwrap();
-        assert_eq!(writes[0], Write::Director(2, (ip("10.0.0.2"), None)));
+        assert_eq!(writes[0], MapWrite::Director(2, (ip("10.0.0.2"), None)));
         let held = applied(&held, &second);
         assert_eq!(held.directors.keys().copied().collect::<Vec<_>>(), [2]);
         let held = applied(&held, &first);
@@ -206,14 +206,17 @@ mod tests {
         for (first, last) in [(1000, 1127), (1024, 1087), (1024, 1151 + 64)] {
             let wanted = BTreeMap::from([((a, ports(first, last)), director(&["10.0.0.1"]))]);
             let range = ports(first, last);
-            assert_eq!(plan(&Held::default(), &wanted, &[]), Err(BadBlocks::Unaligned(range, a)));
+            assert_eq!(
+                plan(&HeldBlocks::default(), &wanted, &[]),
+                Err(BadBlocks::Unaligned(range, a))
+            );
         }
         let wanted = BTreeMap::from([
             ((a, ports(1024, 1151)), director(&["10.0.0.1"])),
             ((a, ports(1024, 2047)), director(&["10.0.0.2"])),
         ]);
         let error = BadBlocks::Overlapping(ports(1024, 2047), a);
-        assert_eq!(plan(&Held::default(), &wanted, &[]), Err(error));
+        assert_eq!(plan(&HeldBlocks::default(), &wanted, &[]), Err(error));
     }
 
     #[test]

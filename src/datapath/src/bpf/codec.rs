@@ -26,27 +26,27 @@ const SHARED: u8 = 1;
 const NEVER: u64 = u64::MAX;
 
 /// An address as a key: IPv4 as `::ffff:a.b.c.d`.
-pub(crate) type Key = [u8; ADDRESS];
+pub(crate) type AddressKey = [u8; ADDRESS];
 
-pub(crate) fn key(address: IpAddr) -> Key {
+pub(crate) fn key(address: IpAddr) -> AddressKey {
     match address {
         IpAddr::V4(v4) => v4.to_ipv6_mapped().octets(),
         IpAddr::V6(v6) => v6.octets(),
     }
 }
 
-fn optional_key(address: Option<IpAddr>) -> Key {
+fn optional_key(address: Option<IpAddr>) -> AddressKey {
     address.map_or([0; ADDRESS], key)
 }
 
-pub(crate) fn address(key: &Key) -> Option<IpAddr> {
+pub(crate) fn address(key: &AddressKey) -> Option<IpAddr> {
     let address = Ipv6Addr::from(*key);
     if address.is_unspecified() { None } else { Some(IpAddr::V6(address).to_canonical()) }
 }
 
 /// What the map of addresses holds under a key.
 #[derive(Debug, PartialEq, Eq)]
-pub(crate) enum Stored {
+pub(crate) enum StoredEntry {
     Entry(AddressEntry),
     /// The key is a wire address of this egress address.
     Alias(IpAddr),
@@ -82,18 +82,18 @@ pub(crate) fn encode_alias(canonical: IpAddr, shared: bool) -> [u8; ENTRY] {
 }
 
 /// `None` where the bytes are of no state that this version knows.
-pub(crate) fn decode_entry(bytes: &[u8; ENTRY]) -> Option<Stored> {
+pub(crate) fn decode_entry(bytes: &[u8; ENTRY]) -> Option<StoredEntry> {
     let state = match bytes[66] {
         1 => AddressState::Standby,
         2 => AddressState::Coming,
         3 => AddressState::Held,
         4 => AddressState::Leaving,
-        ALIAS => return address(&take(bytes, 24)).map(Stored::Alias),
+        ALIAS => return address(&take(bytes, 24)).map(StoredEntry::Alias),
         _ => return None,
     };
     let until = u64::from_ne_bytes(take(bytes, 0));
     let index = u32::from_ne_bytes(take(bytes, 56));
-    Some(Stored::Entry(AddressEntry {
+    Some(StoredEntry::Entry(AddressEntry {
         state,
         holder: address(&take(bytes, 8)),
         valid_until: (until != NEVER).then_some(BootTime(until)),
@@ -108,7 +108,7 @@ pub(crate) fn decode_entry(bytes: &[u8; ENTRY]) -> Option<Stored> {
 
 /// What the programs know of their node.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub(crate) struct Config {
+pub(crate) struct BpfNodeConfig {
     /// Own underlay addresses, the preferred family's first, one per family at most.
     pub(crate) endpoints: Vec<IpAddr>,
     pub(crate) tunnel: u32,
@@ -119,7 +119,7 @@ pub(crate) struct Config {
 /// What VXLAN adds over IPv4 and over IPv6: inner Ethernet, VXLAN, UDP, IP.
 const OVERHEAD: (u32, u32) = (50, 70);
 
-pub(crate) fn encode_config(config: &Config) -> [u8; CONFIG] {
+pub(crate) fn encode_config(config: &BpfNodeConfig) -> [u8; CONFIG] {
     let of = |v4| config.endpoints.iter().copied().find(|address| address.is_ipv4() == v4);
     let mut bytes = [0; CONFIG];
     put(&mut bytes, 0, &optional_key(of(true)));
@@ -183,17 +183,20 @@ mod tests {
             uplink: None,
         };
         for entry in [entry(), bare] {
-            assert_eq!(decode_entry(&encode_entry(&entry)), Some(Stored::Entry(entry)));
+            assert_eq!(decode_entry(&encode_entry(&entry)), Some(StoredEntry::Entry(entry)));
         }
         let canonical: IpAddr = "203.0.113.9".parse().unwrap();
-        assert_eq!(decode_entry(&encode_alias(canonical, true)), Some(Stored::Alias(canonical)));
+        assert_eq!(
+            decode_entry(&encode_alias(canonical, true)),
+            Some(StoredEntry::Alias(canonical))
+        );
         assert_eq!(decode_entry(&[0; ENTRY]), None);
     }
 
     #[test]
     fn the_last_moment_is_not_taken_for_never() {
         let last = AddressEntry { valid_until: Some(BootTime(u64::MAX)), ..entry() };
-        let Some(Stored::Entry(read)) = decode_entry(&encode_entry(&last)) else { panic!() };
+        let Some(StoredEntry::Entry(read)) = decode_entry(&encode_entry(&last)) else { panic!() };
         assert_eq!(read.valid_until, Some(BootTime(u64::MAX - 1)));
     }
 
@@ -201,7 +204,7 @@ mod tests {
     fn a_config_tells_its_endpoints() {
         let endpoints: Vec<IpAddr> =
             vec!["10.0.0.1".parse().unwrap(), "2001:db8::1".parse().unwrap()];
-        let config = Config { endpoints: endpoints.clone(), ..Config::default() };
+        let config = BpfNodeConfig { endpoints: endpoints.clone(), ..BpfNodeConfig::default() };
         assert_eq!(decode_endpoints(&encode_config(&config)), endpoints);
     }
 }

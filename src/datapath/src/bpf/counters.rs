@@ -2,8 +2,16 @@ use std::collections::BTreeMap;
 use std::path::Path;
 
 use super::error::BpfError;
-use super::pins;
+use super::pins::{self, LAYOUT};
 use super::reasons::REASONS;
+
+/// Packets by reason of a node whose programs are loaded: for `egret explain --live`.
+///
+/// # Errors
+/// Where nothing is pinned under `pin_dir` for this layout, or the kernel refuses.
+pub fn counters(pin_dir: &Path) -> Result<BTreeMap<&'static str, u64>, BpfError> {
+    read(&pins::layout_directory(pin_dir, LAYOUT))
+}
 
 /// Packets by reason, over all processors, since the maps were made.
 pub(crate) fn read(directory: &Path) -> Result<BTreeMap<&'static str, u64>, BpfError> {

@@ -7,8 +7,8 @@ use egret_core::model::PortRange;
 use egret_ports::error::{ErrorClass, PortError};
 use egret_ports::gateway::{Director, GatewayMaps};
 
-use super::block_plan::{self, BadBlocks, Endpoints, Held, Slots, Write};
-use super::codec::{self, CONFIG, DIRECTOR, Key, SLOTS};
+use super::block_plan::{self, BadBlocks, Endpoints, HeldBlocks, MapWrite, Slots};
+use super::codec::{self, AddressKey, CONFIG, DIRECTOR, SLOTS};
 use super::error::BpfError;
 use super::{counters, pins};
 
@@ -16,11 +16,11 @@ use super::{counters, pins};
 /// maps. Opening it reads what the kernel holds, so that a restarted agent writes only differences.
 pub struct GatewayTables {
     directory: PathBuf,
-    blocks: HashMap<MapData, Key, [u8; SLOTS]>,
+    blocks: HashMap<MapData, AddressKey, [u8; SLOTS]>,
     directors: Array<MapData, [u8; DIRECTOR]>,
-    gateways: HashMap<MapData, Key, u32>,
+    gateways: HashMap<MapData, AddressKey, u32>,
     config: Array<MapData, [u8; CONFIG]>,
-    held: Held,
+    held: HeldBlocks,
     known_gateways: BTreeSet<IpAddr>,
 }
 
@@ -36,7 +36,7 @@ impl GatewayTables {
             directors: pins::array(&directory, pins::DIRECTORS)?,
             gateways: pins::hash(&directory, pins::GATEWAYS)?,
             config: pins::array(&directory, pins::CONFIG)?,
-            held: Held::default(),
+            held: HeldBlocks::default(),
             known_gateways: BTreeSet::new(),
             directory,
         };
@@ -72,17 +72,17 @@ impl GatewayTables {
         Ok(directors)
     }
 
-    fn carry_out(&mut self, write: &Write) -> Result<(), BpfError> {
+    fn carry_out(&mut self, write: &MapWrite) -> Result<(), BpfError> {
         match write {
-            Write::Director(number, (target, other)) => self
+            MapWrite::Director(number, (target, other)) => self
                 .directors
                 .set(u32::from(*number), codec::encode_director(*target, *other), 0)
                 .map_err(BpfError::map(pins::DIRECTORS)),
-            Write::Slots(address, slots) => self
+            MapWrite::Slots(address, slots) => self
                 .blocks
                 .insert(codec::key(*address), encode_slots(slots), 0)
                 .map_err(BpfError::map(pins::BLOCKS)),
-            Write::DropSlots(address) => {
+            MapWrite::DropSlots(address) => {
                 ignore_missing(self.blocks.remove(&codec::key(*address)), pins::BLOCKS)
             }
         }
@@ -104,7 +104,7 @@ impl GatewayMaps for GatewayTables {
         &mut self,
         blocks: &BTreeMap<(IpAddr, PortRange), Director>,
     ) -> Result<(), PortError> {
-        let operation = "programme the port blocks";
+        let operation = "program the port blocks";
         let own = self.config.get(&0, 0).map_err(BpfError::map(pins::CONFIG));
         let own = codec::decode_endpoints(&own.map_err(|error| error.into_port(operation))?);
         let writes = block_plan::plan(&self.held, blocks, &own).map_err(|error| {
@@ -123,7 +123,7 @@ impl GatewayMaps for GatewayTables {
     }
 
     fn set_gateways(&mut self, gateways: &BTreeSet<IpAddr>) -> Result<(), PortError> {
-        let operation = "programme the gateways";
+        let operation = "program the gateways";
         for gateway in gateways.difference(&self.known_gateways.clone()) {
             let written = self.gateways.insert(codec::key(*gateway), 1, 0);
             written.map_err(|e| BpfError::map(pins::GATEWAYS)(e).into_port(operation))?;

@@ -1,5 +1,7 @@
+use std::collections::BTreeSet;
 use std::fs;
 use std::io;
+use std::net::IpAddr;
 use std::path::{Path, PathBuf};
 
 use aya::maps::Array;
@@ -11,16 +13,45 @@ use nix::sys::resource::{RLIM_INFINITY, Resource, setrlimit};
 use nix::sys::statfs::{FsType, statfs};
 
 use super::address_table::AddressTable;
-use super::attach::{self, AttachMode, HOOKS, Hook};
-use super::codec::{self, CONFIG, Config};
+use super::attach::{self, AttachMode, HOOKS, ProgramHook};
+use super::codec::{self, BpfNodeConfig, CONFIG};
 use super::error::{BpfError, program_errno};
 use super::gateway_tables::GatewayTables;
-use super::{LoadConfig, NodeLinks, pins};
+use super::pins;
 
 static OBJECT: &[u8] = aya::include_bytes_aligned!(concat!(env!("OUT_DIR"), "/egret.bpf.o"));
 
 /// linux/magic.h, BPF_FS_MAGIC.
 const BPF_FS: FsType = FsType(0xcafe_4a11);
+
+/// What [`load`] needs.
+#[derive(Clone, Debug)]
+pub struct LoadConfig {
+    /// Egret's own directory on a BPF file system, such as `/sys/fs/bpf/egret`.
+    pub pin_dir: PathBuf,
+    /// [`super::LAYOUT`]; another one only in tests of an upgrade.
+    pub layout: u32,
+    /// How programs are attached.
+    pub attach: AttachMode,
+    /// VNI of the tunnel; the relay's is the next.
+    pub vni: u32,
+    /// The node's links.
+    pub links: NodeLinks,
+}
+
+/// The links and addresses that the programs work on; they change while the agent runs.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct NodeLinks {
+    /// Name of the tunnel device.
+    pub tunnel: String,
+    /// Names of the uplinks: Ethernet devices. Empty on a node that is no gateway.
+    pub uplinks: BTreeSet<String>,
+    /// Own underlay addresses, one per family at most.
+    pub endpoints: Vec<IpAddr>,
+    /// MTU between the nodes, in bytes: what of it is left for a packet inside the tunnel is what
+    /// senders outside are told.
+    pub underlay_mtu: u32,
+}
 
 /// The programs of this node. Dropping it leaves everything in the kernel as it is.
 #[derive(Debug)]
@@ -158,7 +189,7 @@ impl Loaded {
 
     fn attach_one(
         &mut self,
-        hook: Hook,
+        hook: ProgramHook,
         link: (&str, u32),
         directory: &Path,
         older: &[PathBuf],
@@ -184,7 +215,7 @@ impl Loaded {
 
     fn write_config(&mut self, directory: &Path, tunnel: u32) -> Result<(), BpfError> {
         let links = &self.config.links;
-        let config = Config {
+        let config = BpfNodeConfig {
             endpoints: links.endpoints.clone(),
             tunnel,
             vni: self.config.vni,
@@ -198,7 +229,7 @@ impl Loaded {
 /// The verifier gives up with EAGAIN whenever a signal is pending (kernel/bpf/verifier.c).
 const LOAD_ATTEMPTS: u32 = 10;
 
-fn load_program(ebpf: &mut Ebpf, hook: Hook) -> Result<(), BpfError> {
+fn load_program(ebpf: &mut Ebpf, hook: ProgramHook) -> Result<(), BpfError> {
     let program = classifier(ebpf, hook)?;
     for _ in 1..LOAD_ATTEMPTS {
         match program.load() {
@@ -209,7 +240,7 @@ fn load_program(ebpf: &mut Ebpf, hook: Hook) -> Result<(), BpfError> {
     program.load().map_err(hook.failed(""))
 }
 
-fn classifier(ebpf: &mut Ebpf, hook: Hook) -> Result<&mut SchedClassifier, BpfError> {
+fn classifier(ebpf: &mut Ebpf, hook: ProgramHook) -> Result<&mut SchedClassifier, BpfError> {
     let failed = |source| BpfError::Program { program: hook.program, link: String::new(), source };
     ebpf.program_mut(hook.program)
         .ok_or_else(|| failed(aya::programs::ProgramError::NotLoaded))?

@@ -10,6 +10,10 @@ use aya::maps::{Array, HashMap, Map, MapData, PerCpuArray};
 use super::codec::{ADDRESS, CONFIG as CONFIG_SIZE, DIRECTOR, ENTRY, FRAGMENT, SLOTS};
 use super::error::BpfError;
 
+/// Version of the maps' layout. The feature `layout-next` makes the next one of the same content:
+/// a build with which an upgrade across layouts can be tried.
+pub const LAYOUT: u32 = if cfg!(feature = "layout-next") { 2 } else { 1 };
+
 pub(crate) const ADDRESSES: &str = "addresses";
 pub(crate) const BLOCKS: &str = "blocks";
 pub(crate) const DIRECTORS: &str = "directors";

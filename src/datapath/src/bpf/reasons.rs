@@ -3,7 +3,7 @@
 
 /// One counter of the BPF programs.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Reason {
+pub struct DropReason {
     /// Its name in metrics and in `egret explain --live`.
     pub name: &'static str,
     /// Whether the packets counted were dropped; else they were forwarded or answered.
@@ -14,17 +14,17 @@ pub struct Reason {
     pub remedy: &'static str,
 }
 
-const fn done(name: &'static str, meaning: &'static str) -> Reason {
-    Reason { name, drop: false, meaning, remedy: "" }
+const fn done(name: &'static str, meaning: &'static str) -> DropReason {
+    DropReason { name, drop: false, meaning, remedy: "" }
 }
 
-const fn drop(name: &'static str, meaning: &'static str, remedy: &'static str) -> Reason {
-    Reason { name, drop: true, meaning, remedy }
+const fn drop(name: &'static str, meaning: &'static str, remedy: &'static str) -> DropReason {
+    DropReason { name, drop: true, meaning, remedy }
 }
 
 /// Every counter, in the order of the kernel's array. The first is never a drop, so that 0 can
 /// mean "no reason to drop" in the programs.
-pub const REASONS: &[Reason] = &[
+pub const REASONS: &[DropReason] = &[
     done("to_world", "A gateway sent a pod's packet out of its uplink."),
     done("to_holder", "A director sent a pod's packet through the tunnel to the holder."),
     done(

@@ -3,25 +3,18 @@
 use std::collections::BTreeSet;
 
 use egret_ports::error::PortError;
+use egret_ports::steering::Collision;
 use serde_json::Value;
 
-use super::Collision;
-use crate::constants::Settings;
-use crate::nft::{LAYOUT, tool};
+use crate::constants::HostSettings;
+use crate::nft_tool;
 
 /// Adds rules of other tables that read or write our bit of the fwmark or the ct mark.
 pub(super) fn users_of_bit(
-    settings: &Settings,
+    settings: &HostSettings,
     found: &mut BTreeSet<Collision>,
 ) -> Result<(), PortError> {
-    let listing = tool::list(&["-t", "list", "ruleset"], "read the nft rule set")?;
-    if is_foreign_table(&listing, settings) {
-        found.insert(Collision {
-            what: format!("the nft table inet {}", settings.nft_table),
-            who: "somebody else: it has none of our chains".to_owned(),
-            setting: "nft table",
-        });
-    }
+    let listing = nft_tool::list(&["-t", "list", "ruleset"], "read the nft rule set")?;
     for who in users(&listing, settings) {
         found.insert(Collision {
             what: format!("the mark bit {:#x}", settings.mark),
@@ -32,20 +25,7 @@ pub(super) fn users_of_bit(
     Ok(())
 }
 
-/// A table of our name that an agent of any version has never written.
-fn is_foreign_table(listing: &Value, settings: &Settings) -> bool {
-    let objects = listing["nftables"].as_array().map(Vec::as_slice).unwrap_or_default();
-    let chains: Vec<&str> = objects
-        .iter()
-        .filter_map(|object| object.get("chain"))
-        .filter(|chain| chain["family"] == "inet" && chain["table"] == settings.nft_table.as_str())
-        .filter_map(|chain| chain["name"].as_str())
-        .collect();
-    let ours = |chain: &&str| chain.starts_with(LAYOUT) || ["select", "guard"].contains(chain);
-    !chains.is_empty() && !chains.iter().any(ours)
-}
-
-fn users(listing: &Value, settings: &Settings) -> BTreeSet<String> {
+fn users(listing: &Value, settings: &HostSettings) -> BTreeSet<String> {
     let objects = listing["nftables"].as_array().map(Vec::as_slice).unwrap_or_default();
     objects
         .iter()
@@ -147,7 +127,7 @@ mod tests {
     }
 
     fn names(table: &str, expression: Value) -> usize {
-        users(&rule(table, expression), &Settings::default()).len()
+        users(&rule(table, expression), &HostSettings::default()).len()
     }
 
     #[test]

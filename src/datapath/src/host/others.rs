@@ -6,14 +6,14 @@ use std::process::{Command, Stdio};
 
 use egret_core::model::Family;
 use egret_ports::error::PortError;
+use egret_ports::steering::Collision;
 
-use super::Collision;
-use crate::constants::Settings;
+use crate::constants::HostSettings;
 use crate::netlink::{RouteNetlink, no_such_family, refused};
 use crate::rule::is_ours;
 
 pub(super) fn rules_and_routes(
-    settings: &Settings,
+    settings: &HostSettings,
     found: &mut BTreeSet<Collision>,
 ) -> Result<(), PortError> {
     for family in [Family::IPv4, Family::IPv6] {
@@ -27,7 +27,7 @@ pub(super) fn rules_and_routes(
 }
 
 fn family_rules_and_routes(
-    settings: &Settings,
+    settings: &HostSettings,
     family: Family,
     found: &mut BTreeSet<Collision>,
 ) -> std::io::Result<()> {
@@ -70,7 +70,7 @@ fn family_rules_and_routes(
 }
 
 fn devices(
-    settings: &Settings,
+    settings: &HostSettings,
     netlink: &mut RouteNetlink,
     found: &mut BTreeSet<Collision>,
 ) -> std::io::Result<()> {
@@ -96,7 +96,7 @@ fn devices(
 
 /// UDP sockets of processes on our ports. The tunnel device's own socket belongs to no process and
 /// is left out: two tunnel devices on one port are found by [`devices`].
-pub(super) fn sockets(settings: &Settings, found: &mut BTreeSet<Collision>) {
+pub(super) fn sockets(settings: &HostSettings, found: &mut BTreeSet<Collision>) {
     let mut inodes: Vec<(u16, u64)> = Vec::new();
     for table in ["udp", "udp6"] {
         // A kernel without IPv6 has no udp6.
@@ -141,7 +141,7 @@ fn process_of(inode: u64) -> Option<String> {
 
 /// Rules of iptables, legacy or nft, where their tools are installed: `nft` shows neither
 /// the legacy ones nor the arguments of xtables matches.
-pub(super) fn legacy_iptables(settings: &Settings, found: &mut BTreeSet<Collision>) {
+pub(super) fn legacy_iptables(settings: &HostSettings, found: &mut BTreeSet<Collision>) {
     let families = ["iptables", "ip6tables"];
     let flavours = ["-save", "-nft-save", "-legacy-save"];
     for family in families {

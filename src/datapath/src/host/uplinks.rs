@@ -1,6 +1,6 @@
-//! Finding the links to the world.
+//! The links to the world.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::io;
 use std::net::IpAddr;
 
@@ -8,14 +8,78 @@ use egret_core::model::Family;
 use egret_ports::error::PortError;
 use ipnet::IpNet;
 
-use super::{NextHop, Uplink};
-use crate::constants::Settings;
+use crate::constants::HostSettings;
 use crate::netlink::address::AddressRecord;
 use crate::netlink::link::LinkRecord;
-use crate::netlink::way::{MAIN_TABLE, Way};
+use crate::netlink::way::{MAIN_TABLE, RouteHop};
 use crate::netlink::{RouteNetlink, refused};
 
 const FAMILIES: [Family; 2] = [Family::IPv4, Family::IPv6];
+
+/// A next hop out of an uplink, by who names it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum NextHop {
+    /// Whoever runs the agent.
+    Given(IpAddr),
+    /// A default route, of whichever table.
+    Default(IpAddr),
+    /// Routes to parts of the world, of whichever tables, and they all name this one.
+    Partial(IpAddr),
+}
+
+/// A link to the world.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct HostUplink {
+    /// The interface's name.
+    pub name: String,
+    /// Its index.
+    pub index: u32,
+    /// Its MAC address.
+    pub mac: [u8; 6],
+    /// MTU in bytes.
+    pub mtu: u32,
+    /// Its addresses of global scope with the length of their subnets, not truncated.
+    pub addresses: Vec<IpNet>,
+    /// Families whose default route in the main table leaves here, with the next hop where the
+    /// route names one.
+    pub defaults: Vec<(Family, Option<IpAddr>)>,
+    /// What is known of the way out in the other families, where the main table has no default
+    /// route for it here: policy rules may lead to one in a table of its own.
+    pub next_hops: BTreeMap<Family, NextHop>,
+}
+
+impl HostUplink {
+    /// The subnets of its addresses.
+    #[must_use]
+    pub fn subnets(&self) -> BTreeSet<IpNet> {
+        self.addresses.iter().map(IpNet::trunc).collect()
+    }
+
+    /// The first address of a family.
+    #[must_use]
+    pub fn address(&self, family: Family) -> Option<IpAddr> {
+        self.addresses.iter().map(IpNet::addr).find(|address| Family::of(*address) == family)
+    }
+
+    /// Whether a default route of the main table leaves here.
+    #[must_use]
+    pub fn is_primary(&self) -> bool {
+        !self.defaults.is_empty()
+    }
+
+    /// Whether a default route of this family in the main table leaves here.
+    #[must_use]
+    pub fn is_primary_for(&self, family: Family) -> bool {
+        self.defaults.iter().any(|(of, _)| *of == family)
+    }
+
+    /// Whether a default route of any table leaves here, or a next hop was given.
+    #[must_use]
+    pub fn leads_to_the_world(&self) -> bool {
+        let whole = |hop: &NextHop| !matches!(hop, NextHop::Partial(_));
+        self.is_primary() || self.next_hops.values().any(whole)
+    }
+}
 
 /// The links on which this node could hold an address or reach its peers: Ethernet, up, no overlay,
 /// with an address of global scope in a subnet of more than one host. Those with a default route
@@ -23,11 +87,11 @@ const FAMILIES: [Family; 2] = [Family::IPv4, Family::IPv6];
 ///
 /// # Errors
 /// `Transient` where the links keep changing under the read.
-pub fn uplinks(settings: &Settings) -> Result<Vec<Uplink>, PortError> {
+pub fn uplinks(settings: &HostSettings) -> Result<Vec<HostUplink>, PortError> {
     list(settings).map_err(|error| refused("list the uplinks", error))
 }
 
-fn list(settings: &Settings) -> io::Result<Vec<Uplink>> {
+fn list(settings: &HostSettings) -> io::Result<Vec<HostUplink>> {
     let mut netlink = RouteNetlink::route()?;
     let links = netlink.links()?;
     let addresses = netlink.addresses()?;
@@ -43,12 +107,12 @@ fn list(settings: &Settings) -> io::Result<Vec<Uplink>> {
 }
 
 fn choose(
-    settings: &Settings,
+    settings: &HostSettings,
     links: &[LinkRecord],
     addresses: &[AddressRecord],
-    main: &BTreeMap<Family, Vec<Way>>,
-) -> Vec<Uplink> {
-    let mut uplinks: Vec<Uplink> = links
+    main: &BTreeMap<Family, Vec<RouteHop>>,
+) -> Vec<HostUplink> {
+    let mut uplinks: Vec<HostUplink> = links
         .iter()
         .filter(|link| link.up && link.ethernet && link.name != settings.device)
         .filter(|link| !is_overlay(link.kind.as_deref()))
@@ -63,7 +127,7 @@ fn choose(
             // Clouds give a /32 with a default route: the route counts then.
             (in_subnet || (!own.is_empty() && !defaults.is_empty())).then_some(())?;
             let mac = link.mac?;
-            Some(Uplink {
+            Some(HostUplink {
                 name: link.name.clone(),
                 index: link.index,
                 mac,
@@ -86,7 +150,7 @@ fn is_overlay(kind: Option<&str>) -> bool {
 }
 
 /// Of several of a family the one of the lowest metric.
-fn defaults(index: u32, main: &BTreeMap<Family, Vec<Way>>) -> Vec<(Family, Option<IpAddr>)> {
+fn defaults(index: u32, main: &BTreeMap<Family, Vec<RouteHop>>) -> Vec<(Family, Option<IpAddr>)> {
     main.iter()
         .filter_map(|(family, ways)| {
             let here = ways.iter().filter(|way| way.device == index);
@@ -98,7 +162,10 @@ fn defaults(index: u32, main: &BTreeMap<Family, Vec<Way>>) -> Vec<(Family, Optio
 
 /// Asks only where the main table has no default route, and for the routes of that link only: a
 /// host that speaks BGP may have some 100,000 of others.
-fn next_hops(netlink: &mut RouteNetlink, uplink: &Uplink) -> io::Result<BTreeMap<Family, NextHop>> {
+fn next_hops(
+    netlink: &mut RouteNetlink,
+    uplink: &HostUplink,
+) -> io::Result<BTreeMap<Family, NextHop>> {
     let mut found = BTreeMap::new();
     for family in FAMILIES {
         if uplink.is_primary_for(family) || uplink.address(family).is_none() {
@@ -114,13 +181,13 @@ fn next_hops(netlink: &mut RouteNetlink, uplink: &Uplink) -> io::Result<BTreeMap
     Ok(found)
 }
 
-fn whole(ways: &[Way]) -> Option<IpAddr> {
+fn whole(ways: &[RouteHop]) -> Option<IpAddr> {
     let through = ways.iter().filter_map(|way| Some((way.table, way.metric, way.gateway?)));
     through.min().map(|(.., gateway)| gateway)
 }
 
 /// Where they disagree, each is right for its own part alone, and the routing table knows which.
-fn partial(ways: &[Way]) -> Option<IpAddr> {
+fn partial(ways: &[RouteHop]) -> Option<IpAddr> {
     let mut gateways = ways.iter().filter_map(|way| way.gateway);
     let first = gateways.next()?;
     gateways.all(|other| other == first).then_some(first)
@@ -130,9 +197,9 @@ fn partial(ways: &[Way]) -> Option<IpAddr> {
 mod tests {
     use super::*;
 
-    fn way(table: u32, metric: u32, gateway: Option<&str>) -> Way {
+    fn way(table: u32, metric: u32, gateway: Option<&str>) -> RouteHop {
         let gateway = gateway.map(|text| text.parse().unwrap());
-        Way { table, length: 0, metric, device: 3, gateway }
+        RouteHop { table, length: 0, metric, device: 3, gateway }
     }
 
     #[test]

@@ -16,7 +16,7 @@ use super::rule::address_family;
 
 /// Where a route leads.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub(crate) enum Target {
+pub(crate) enum RouteTarget {
     /// Out of a device, to any address of it.
     Device(u32),
     /// On to the next rule.
@@ -32,7 +32,7 @@ pub(crate) enum Target {
 pub(crate) struct RouteRecord {
     pub(crate) table: u32,
     pub(crate) destination: IpNet,
-    pub(crate) target: Target,
+    pub(crate) target: RouteTarget,
     pub(crate) metric: u32,
     /// `proto kernel`.
     pub(crate) kernel: bool,
@@ -68,7 +68,7 @@ impl RouteNetlink {
         &mut self,
         table: u32,
         destination: IpNet,
-        target: Target,
+        target: RouteTarget,
         metric: u32,
     ) -> io::Result<()> {
         let message = message(table, destination, target, metric);
@@ -87,7 +87,7 @@ impl RouteNetlink {
     }
 }
 
-fn message(table: u32, destination: IpNet, target: Target, metric: u32) -> RouteMessage {
+fn message(table: u32, destination: IpNet, target: RouteTarget, metric: u32) -> RouteMessage {
     let mut route = RouteMessage::default();
     route.header.address_family = address_family(Family::of(destination.addr()));
     route.header.destination_prefix_length = destination.prefix_len();
@@ -95,9 +95,11 @@ fn message(table: u32, destination: IpNet, target: Target, metric: u32) -> Route
     route.header.table = RouteHeader::RT_TABLE_UNSPEC;
     route.header.protocol = RouteProtocol::Kernel;
     (route.header.kind, route.header.scope) = match target {
-        Target::Device(_) => (RouteType::Unicast, RouteScope::Link),
-        Target::Throw => (RouteType::Throw, RouteScope::Universe),
-        Target::Unreachable | Target::Other => (RouteType::Unreachable, RouteScope::Universe),
+        RouteTarget::Device(_) => (RouteType::Unicast, RouteScope::Link),
+        RouteTarget::Throw => (RouteType::Throw, RouteScope::Universe),
+        RouteTarget::Unreachable | RouteTarget::Other => {
+            (RouteType::Unreachable, RouteScope::Universe)
+        }
     };
     if destination.addr().is_ipv6() {
         // IPv6 routes have no scope.
@@ -108,7 +110,7 @@ fn message(table: u32, destination: IpNet, target: Target, metric: u32) -> Route
     if destination.prefix_len() > 0 {
         route.attributes.push(RouteAttribute::Destination(destination.network().into()));
     }
-    if let Target::Device(index) = target {
+    if let RouteTarget::Device(index) = target {
         route.attributes.push(RouteAttribute::Oif(index));
     }
     route
@@ -148,10 +150,12 @@ fn record(family: Family, message: RouteMessage) -> Option<RouteRecord> {
         }
     }
     let target = match (message.header.kind, device) {
-        (RouteType::Unicast, Some(index)) if plain && gateway.is_none() => Target::Device(index),
-        (RouteType::Throw, _) => Target::Throw,
-        (RouteType::Unreachable, _) => Target::Unreachable,
-        _ => Target::Other,
+        (RouteType::Unicast, Some(index)) if plain && gateway.is_none() => {
+            RouteTarget::Device(index)
+        }
+        (RouteType::Throw, _) => RouteTarget::Throw,
+        (RouteType::Unreachable, _) => RouteTarget::Unreachable,
+        _ => RouteTarget::Other,
     };
     Some(RouteRecord {
         table,

@@ -21,7 +21,7 @@ const SOURCE_LENGTH: usize = 2;
 
 /// One way that a route names; a route of several next hops has several.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct Way {
+pub(crate) struct RouteHop {
     pub(crate) table: u32,
     /// Length of the destination's prefix; 0 for a default route.
     pub(crate) length: u8,
@@ -34,7 +34,7 @@ pub(crate) struct Way {
 impl RouteNetlink {
     /// The default routes of one table. The kernel lists the others of the table too; they are
     /// thrown away unread.
-    pub(crate) fn default_ways(&mut self, family: Family, table: u32) -> io::Result<Vec<Way>> {
+    pub(crate) fn default_ways(&mut self, family: Family, table: u32) -> io::Result<Vec<RouteHop>> {
         let ways =
             self.ways(family, RouteAttribute::Table(table), |route| is_of_length(route, 0))?;
         Ok(ways.into_iter().filter(|way| way.table == table).collect())
@@ -47,7 +47,7 @@ impl RouteNetlink {
         family: Family,
         device: u32,
         partial: bool,
-    ) -> io::Result<Vec<Way>> {
+    ) -> io::Result<Vec<RouteHop>> {
         let wanted = |route: &[u8]| is_of_length(route, 0) != partial;
         let ways = self.ways(family, RouteAttribute::Oif(device), wanted)?;
         Ok(ways.into_iter().filter(|way| way.device == device).collect())
@@ -58,7 +58,7 @@ impl RouteNetlink {
         family: Family,
         of: RouteAttribute,
         keep: impl Fn(&[u8]) -> bool,
-    ) -> io::Result<Vec<Way>> {
+    ) -> io::Result<Vec<RouteHop>> {
         let ask = || {
             let mut ask = RouteMessage::default();
             ask.header.address_family = address_family(family);
@@ -91,11 +91,11 @@ fn is_of_length(route: &[u8], length: u8) -> bool {
 }
 
 /// Reads a route message, also one of a notification; empty for what leads nowhere.
-pub(crate) fn read(route: &RouteMessage) -> Vec<Way> {
+pub(crate) fn read(route: &RouteMessage) -> Vec<RouteHop> {
     if route.header.kind != RouteType::Unicast {
         return Vec::new();
     }
-    let mut way = Way {
+    let mut way = RouteHop {
         table: u32::from(route.header.table),
         length: route.header.destination_prefix_length,
         metric: 0,
@@ -118,7 +118,11 @@ pub(crate) fn read(route: &RouteMessage) -> Vec<Way> {
     several
         .iter()
         .filter(|hop| !hop.flags.contains(RouteNextHopFlags::Dead))
-        .map(|hop| Way { device: hop.interface_index, gateway: gateway(&hop.attributes), ..way })
+        .map(|hop| RouteHop {
+            device: hop.interface_index,
+            gateway: gateway(&hop.attributes),
+            ..way
+        })
         .collect()
 }
 

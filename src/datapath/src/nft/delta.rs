@@ -2,9 +2,9 @@
 
 use std::fmt::Write as _;
 
-use super::observe::{Observed, ObservedChain};
-use super::programme::is_snat;
-use super::table::{Chain, Elements, Table, element, key_text};
+use super::observe::{ObservedChain, ObservedTable};
+use super::ruleset::is_snat;
+use super::table::{Chain, Elements, NftTable, element, key_text};
 
 /// What has to be written.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -18,32 +18,32 @@ pub(crate) enum Delta {
 }
 
 /// Compares.
-pub(crate) fn delta(has: &Observed, table: &Table) -> Delta {
-    let wants = Observed::of(table);
-    if *has == wants {
+pub(crate) fn delta(observed: &ObservedTable, table: &NftTable) -> Delta {
+    let wanted = ObservedTable::of(table);
+    if *observed == wanted {
         return Delta::Nothing;
     }
     let fixed_differs = || {
         let fixed = |(name, _): &(&String, &ObservedChain)| !is_snat(name);
-        !has.chains.iter().filter(fixed).eq(wants.chains.iter().filter(fixed))
-            || has.counters != wants.counters
-            || !has.sets.keys().eq(wants.sets.keys())
+        !observed.chains.iter().filter(fixed).eq(wanted.chains.iter().filter(fixed))
+            || observed.counters != wanted.counters
+            || !observed.sets.keys().eq(wanted.sets.keys())
     };
     if fixed_differs() {
         return Delta::Whole(table.render());
     }
-    Delta::Parts(parts(has, &wants, table))
+    Delta::Parts(parts(observed, &wanted, table))
 }
 
 /// Order matters to the kernel: a chain is there before an element leads to it, and gone after
 /// the last one that did.
-fn parts(has: &Observed, wants: &Observed, table: &Table) -> String {
+fn parts(observed: &ObservedTable, wanted: &ObservedTable, table: &NftTable) -> String {
     let mut out = String::new();
     let name = &table.name;
     let differing: Vec<(&String, &Chain)> = table
         .chains
         .iter()
-        .filter(|(chain, _)| has.chains.get(*chain) != wants.chains.get(*chain))
+        .filter(|(chain, _)| observed.chains.get(*chain) != wanted.chains.get(*chain))
         .collect();
     for (chain, _) in &differing {
         let _ = writeln!(out, "add chain inet {name} {chain}");
@@ -55,13 +55,13 @@ fn parts(has: &Observed, wants: &Observed, table: &Table) -> String {
             let _ = writeln!(out, "add rule inet {name} {chain} {text} comment \"{comment}\"");
         }
     }
-    for (set, now) in &has.sets {
-        if let Some(then) = wants.sets.get(set) {
+    for (set, now) in &observed.sets {
+        if let Some(then) = wanted.sets.get(set) {
             elements(&mut out, name, set, now, then);
         }
     }
     let gone: Vec<&String> =
-        has.chains.keys().filter(|chain| !wants.chains.contains_key(*chain)).collect();
+        observed.chains.keys().filter(|chain| !wanted.chains.contains_key(*chain)).collect();
     // A drawing chain leads to the chains of its blocks: all are emptied before one is deleted.
     for chain in &gone {
         let _ = writeln!(out, "flush chain inet {name} {chain}");
@@ -90,32 +90,32 @@ mod tests {
     use std::net::IpAddr;
 
     use egret_core::model::PortRange;
-    use egret_core::programme::{Flow, FlowAction, SteeringProgramme};
+    use egret_core::node_config::{Flow, FlowAction, SteeringConfig};
 
-    use super::super::programme::table;
+    use super::super::ruleset::table;
     use super::*;
-    use crate::constants::Settings;
+    use crate::constants::HostSettings;
 
-    fn programme(blocks: &[(u16, u16)]) -> SteeringProgramme {
+    fn config(blocks: &[(u16, u16)]) -> SteeringConfig {
         let address: IpAddr = "203.0.113.17".parse().unwrap();
         let blocks: BTreeSet<PortRange> =
             blocks.iter().map(|(a, b)| PortRange::new(*a, *b).unwrap()).collect();
-        SteeringProgramme {
+        SteeringConfig {
             flows: vec![Flow {
                 source: "10.244.1.2/32".parse().unwrap(),
                 destination: "198.51.100.0/24".parse().unwrap(),
                 action: FlowAction::Steer { address },
             }],
             blocks: [(address, blocks)].into(),
-            ..SteeringProgramme::default()
+            ..SteeringConfig::default()
         }
     }
 
     fn script(from: &[(u16, u16)], to: &[(u16, u16)]) -> Delta {
-        let settings = Settings::default();
-        let has = table(&settings, 1450, &programme(from)).unwrap();
-        let wants = table(&settings, 1450, &programme(to)).unwrap();
-        delta(&Observed::of(&has), &wants)
+        let settings = HostSettings::default();
+        let observed = table(&settings, 1450, &config(from)).unwrap();
+        let wanted = table(&settings, 1450, &config(to)).unwrap();
+        delta(&ObservedTable::of(&observed), &wanted)
     }
 
     #[test]
@@ -149,9 +149,9 @@ mod tests {
 
     #[test]
     fn another_layout_replaces_the_table() {
-        let has = table(&Settings::default(), 1450, &programme(&[])).unwrap();
-        let wants = table(&Settings::default(), 1430, &programme(&[])).unwrap();
-        assert!(matches!(delta(&Observed::of(&has), &wants), Delta::Whole(_)));
-        assert!(matches!(delta(&Observed::default(), &wants), Delta::Whole(_)));
+        let observed = table(&HostSettings::default(), 1450, &config(&[])).unwrap();
+        let wanted = table(&HostSettings::default(), 1430, &config(&[])).unwrap();
+        assert!(matches!(delta(&ObservedTable::of(&observed), &wanted), Delta::Whole(_)));
+        assert!(matches!(delta(&ObservedTable::default(), &wanted), Delta::Whole(_)));
     }
 }

@@ -1,11 +1,11 @@
-//! The flows of a programme as the fewest pairs of ranges.
+//! The flows of a steering config as the fewest pairs of ranges.
 //!
-//! A programme's default destination is everything with the never steered ranges cut out: dozens of
+//! A steering config's default destination is everything with the never steered ranges cut out: dozens of
 //! networks for each pod. The rules look those ranges up first, in a set of their own, so that a
 //! pair may cover them: the pieces become one pair again, and a pod costs an element or two.
 
 use egret_core::model::{AddressRange, Family};
-use egret_core::programme::{Flow, FlowAction, SteeringProgramme};
+use egret_core::node_config::{Flow, FlowAction, SteeringConfig};
 use ipnet::IpNet;
 
 use super::table::{after, merged};
@@ -20,24 +20,24 @@ pub(crate) struct MixedFamilies {
 
 /// From where, to where, and what is said of it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub(crate) struct Pair<A> {
+pub(crate) struct FlowPair<A> {
     pub(crate) source: AddressRange,
     pub(crate) destination: AddressRange,
     pub(crate) action: A,
 }
 
 /// The never steered ranges of a family, merged.
-pub(crate) fn never(family: Family, programme: &SteeringProgramme) -> Vec<AddressRange> {
-    let nets = programme.never_steered.iter().filter(|net| family_of(net) == family);
+pub(crate) fn never(family: Family, config: &SteeringConfig) -> Vec<AddressRange> {
+    let nets = config.never_steered.iter().filter(|net| family_of(net) == family);
     merged(nets.filter_map(range).collect())
 }
 
 /// The flows of a family, in order of source and destination.
 pub(crate) fn pairs(
     family: Family,
-    programme: &SteeringProgramme,
-) -> Result<Vec<Pair<FlowAction>>, MixedFamilies> {
-    let mut pairs = programme
+    config: &SteeringConfig,
+) -> Result<Vec<FlowPair<FlowAction>>, MixedFamilies> {
+    let mut pairs = config
         .flows
         .iter()
         .filter(|flow| family_of(&flow.source) == family)
@@ -50,10 +50,10 @@ pub(crate) fn pairs(
 /// Joins neighbours of one source and one action that touch, or between which nothing but never
 /// steered addresses lie. `pairs` are in order and disjoint, and so is the result.
 pub(crate) fn widened<A: Copy + PartialEq>(
-    pairs: impl Iterator<Item = Pair<A>>,
+    pairs: impl Iterator<Item = FlowPair<A>>,
     never: &[AddressRange],
-) -> Vec<Pair<A>> {
-    let mut wide: Vec<Pair<A>> = Vec::new();
+) -> Vec<FlowPair<A>> {
+    let mut wide: Vec<FlowPair<A>> = Vec::new();
     for pair in pairs {
         let joined = wide.last_mut().filter(|last| {
             last.source == pair.source
@@ -85,7 +85,7 @@ fn is_bridged(left: AddressRange, right: AddressRange, never: &[AddressRange]) -
     after(range.last()).is_none_or(|end| right.first() <= end)
 }
 
-fn pair(flow: &Flow) -> Result<Pair<FlowAction>, MixedFamilies> {
+fn pair(flow: &Flow) -> Result<FlowPair<FlowAction>, MixedFamilies> {
     let family = family_of(&flow.source);
     let same = match flow.action {
         FlowAction::Steer { address } => Family::of(address) == family,
@@ -96,7 +96,7 @@ fn pair(flow: &Flow) -> Result<Pair<FlowAction>, MixedFamilies> {
     let mixed = MixedFamilies { from: flow.source, to: flow.destination };
     match (range(&flow.source), range(&flow.destination)) {
         (Some(source), Some(destination)) if same && family_of(&flow.destination) == family => {
-            Ok(Pair { source, destination, action: flow.action })
+            Ok(FlowPair { source, destination, action: flow.action })
         }
         _ => Err(mixed),
     }
@@ -118,9 +118,9 @@ mod tests {
         AddressRange::new(first.parse().unwrap(), last.parse().unwrap()).unwrap()
     }
 
-    fn to(first: &str, last: &str, action: u8) -> Pair<u8> {
+    fn to(first: &str, last: &str, action: u8) -> FlowPair<u8> {
         let source = between("10.244.1.2", "10.244.1.2");
-        Pair { source, destination: between(first, last), action }
+        FlowPair { source, destination: between(first, last), action }
     }
 
     #[test]
@@ -149,7 +149,7 @@ mod tests {
         let never = [between("10.0.0.0", "10.0.0.9")];
         let pieces = [to("9.0.0.0", "9.255.255.255", 1), to("10.0.0.11", "10.0.0.12", 1)];
         assert_eq!(widened(pieces.into_iter(), &never), pieces);
-        let other = Pair { source: between("10.244.1.3", "10.244.1.3"), ..pieces[1] };
+        let other = FlowPair { source: between("10.244.1.3", "10.244.1.3"), ..pieces[1] };
         let touching = [to("10.0.0.0", "10.0.0.10", 1), other];
         assert_eq!(widened(touching.into_iter(), &never), touching);
     }

@@ -7,11 +7,11 @@ use egret_core::model::AddressRange;
 use ipnet::IpNet;
 use serde_json::Value;
 
-use super::table::{Elements, Hook, Key, Shape, Table, Verdict, merged};
+use super::table::{ElementKey, Elements, Hook, KeyShape, NftTable, Verdict, merged};
 
 /// What is there of a table, in the terms in which two tables are compared.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub(crate) struct Observed {
+pub(crate) struct ObservedTable {
     pub(crate) counters: BTreeSet<String>,
     pub(crate) sets: BTreeMap<String, Elements>,
     pub(crate) chains: BTreeMap<String, ObservedChain>,
@@ -28,14 +28,14 @@ pub(crate) struct ObservedChain {
 /// the same table by the same nft.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Reading {
-    pub(crate) observed: Observed,
+    pub(crate) observed: ObservedTable,
     pub(crate) expressions: BTreeMap<String, Vec<Value>>,
     pub(crate) packets: BTreeMap<String, u64>,
 }
 
-impl Observed {
+impl ObservedTable {
     /// What a table must look like when it is read back.
-    pub(crate) fn of(table: &Table) -> Self {
+    pub(crate) fn of(table: &NftTable) -> Self {
         let chain = |chain: &super::table::Chain| ObservedChain {
             hook: chain.hook.clone(),
             rules: chain.rules.iter().map(|rule| rule.comment.clone()).collect(),
@@ -54,7 +54,7 @@ impl Observed {
 
 /// Reads a listing; `None` where it has something that this code did not write, such as an element
 /// that is no address: the table then differs, whatever was meant.
-pub(crate) fn read(listing: &Value, table: &Table) -> Option<Reading> {
+pub(crate) fn read(listing: &Value, table: &NftTable) -> Option<Reading> {
     let mut reading = Reading::default();
     for object in listing["nftables"].as_array()? {
         let (kind, body) = object.as_object()?.iter().next()?;
@@ -67,7 +67,7 @@ pub(crate) fn read(listing: &Value, table: &Table) -> Option<Reading> {
             "set" | "map" => {
                 let name = name()?;
                 let ranges =
-                    table.sets.get(name.as_str()).is_some_and(|set| set.shape == Shape::Ranges);
+                    table.sets.get(name.as_str()).is_some_and(|set| set.shape == KeyShape::Ranges);
                 let elements = elements(&body["elem"])?;
                 let elements = if ranges { normal(&elements) } else { elements };
                 reading.observed.sets.insert(name, elements);
@@ -115,11 +115,11 @@ fn verdict(value: &Value) -> Option<Verdict> {
     target("jump").map(Verdict::Jump).or_else(|| target("goto").map(Verdict::Goto))
 }
 
-fn key(value: &Value) -> Option<Key> {
+fn key(value: &Value) -> Option<ElementKey> {
     match value.get("concat").and_then(Value::as_array).map(Vec::as_slice) {
-        Some([one, two]) => Some(Key(range(one)?, Some(range(two)?))),
+        Some([one, two]) => Some(ElementKey(range(one)?, Some(range(two)?))),
         Some(_) => None,
-        None => Some(Key(range(value)?, None)),
+        None => Some(ElementKey(range(value)?, None)),
     }
 }
 
@@ -140,5 +140,5 @@ fn range(value: &Value) -> Option<AddressRange> {
 /// The kernel may keep what touches apart or not: both mean the same.
 fn normal(elements: &Elements) -> Elements {
     let ranges = elements.keys().map(|key| key.0).collect();
-    merged(ranges).into_iter().map(|range| (Key(range, None), None)).collect()
+    merged(ranges).into_iter().map(|range| (ElementKey(range, None), None)).collect()
 }

@@ -1,4 +1,4 @@
-//! The chains that do not depend on the programme.
+//! The chains that do not depend on the steering config.
 //!
 //! ```text
 //! select  prerouting −90 (after DNAT, before routing): marks
@@ -13,8 +13,8 @@ use std::collections::BTreeMap;
 
 use egret_ports::steering::SteeringDrop;
 
-use super::table::{Chain, Hook, Rule};
-use crate::constants::Settings;
+use super::table::{Chain, Hook, NftRule};
+use crate::constants::HostSettings;
 
 /// Counts first packets of selected connections in prerouting: the probe's and the metric's.
 pub(crate) const SELECTED: &str = "selected";
@@ -39,15 +39,15 @@ pub(crate) const NO_ADDRESS: &str = "no-address";
 const FIRST: &str = "ct state new ct status ! confirmed";
 
 /// The chains, for a tunnel device of this MTU in bytes.
-pub(crate) fn chains(settings: &Settings, mtu: u32) -> BTreeMap<String, Chain> {
+pub(crate) fn chains(settings: &HostSettings, mtu: u32) -> BTreeMap<String, Chain> {
     let mut chains = BTreeMap::new();
-    let mut add = |name: &str, hook: Option<Hook>, rules: Vec<Rule>| {
+    let mut add = |name: &str, hook: Option<Hook>, rules: Vec<NftRule>| {
         chains.insert(name.to_owned(), Chain { hook, rules });
     };
     add("select", hook("filter", "prerouting", -90), select(settings));
     add("first", None, first(settings));
     add("guard", hook("filter", "forward", 0), guard(settings));
-    add("broken", None, broken());
+    add("broken", None, invalid_packets());
     add("fresh", None, fresh(settings));
     add("input", hook("filter", "input", 0), input(settings));
     add("mss", hook("filter", "forward", -150), mss(settings, mtu));
@@ -58,7 +58,7 @@ pub(crate) fn chains(settings: &Settings, mtu: u32) -> BTreeMap<String, Chain> {
         (NO_ADDRESS, SteeringDrop::NoAddress),
         (NO_RANGE, SteeringDrop::UnknownRange),
     ] {
-        add(chain, None, vec![Rule::new(dropped(drop), counter(drop).1)]);
+        add(chain, None, vec![NftRule::new(dropped(drop), counter(drop).1)]);
     }
     chains
 }
@@ -71,18 +71,18 @@ fn dropped(drop: SteeringDrop) -> String {
     format!("counter name {} drop", counter(drop).0)
 }
 
-fn select(Settings { device, mark, .. }: &Settings) -> Vec<Rule> {
-    let outsider = dropped(SteeringDrop::NotEstablished);
+fn select(HostSettings { device, mark, .. }: &HostSettings) -> Vec<NftRule> {
+    let drop_unknown = dropped(SteeringDrop::NotEstablished);
     vec![
         // Without it a datagram to a port without a connection goes round between director and
         // gateway until its TTL ends.
-        Rule::new(
-            format!("iifname \"{device}\" ct state != {{ established, related }} {outsider}"),
+        NftRule::new(
+            format!("iifname \"{device}\" ct state != {{ established, related }} {drop_unknown}"),
             "the tunnel brings replies only",
         ),
-        Rule::new(format!("{FIRST} jump first"), "first packets"),
+        NftRule::new(format!("{FIRST} jump first"), "first packets"),
         // Replies keep the main table: they go to the pod.
-        Rule::new(
+        NftRule::new(
             format!(
                 "ct direction original ct mark & {mark:#x} == {mark:#x} \
                  meta mark set meta mark | {mark:#x}"
@@ -92,58 +92,58 @@ fn select(Settings { device, mark, .. }: &Settings) -> Vec<Rule> {
     ]
 }
 
-fn never() -> [Rule; 2] {
+fn never() -> [NftRule; 2] {
     [
-        Rule::new("ip daddr @never4 return", "never steered, IPv4"),
-        Rule::new("ip6 daddr @never6 return", "never steered, IPv6"),
+        NftRule::new("ip daddr @never4 return", "never steered, IPv4"),
+        NftRule::new("ip6 daddr @never6 return", "never steered, IPv6"),
     ]
 }
 
-fn first(Settings { mark, .. }: &Settings) -> Vec<Rule> {
+fn first(HostSettings { mark, .. }: &HostSettings) -> Vec<NftRule> {
     let mut rules = never().to_vec();
     let action = format!("counter name {SELECTED} ct mark set ct mark | {mark:#x}");
     rules.extend([
-        Rule::new(format!("ip saddr . ip daddr @selected4 {action}"), "selected, IPv4"),
-        Rule::new(format!("ip6 saddr . ip6 daddr @selected6 {action}"), "selected, IPv6"),
+        NftRule::new(format!("ip saddr . ip daddr @selected4 {action}"), "selected, IPv4"),
+        NftRule::new(format!("ip6 saddr . ip6 daddr @selected6 {action}"), "selected, IPv6"),
     ]);
     rules
 }
 
-fn guard(Settings { device, mark, tunnel_port, .. }: &Settings) -> Vec<Rule> {
+fn guard(HostSettings { device, mark, tunnel_port, .. }: &HostSettings) -> Vec<NftRule> {
     let forged = dropped(SteeringDrop::ForgedTunnelForward);
     let elsewhere = dropped(SteeringDrop::WrongDevice);
     vec![
-        Rule::new(format!("udp dport {tunnel_port} {forged}"), "pods never speak the tunnel"),
-        Rule::new(
+        NftRule::new(format!("udp dport {tunnel_port} {forged}"), "pods never speak the tunnel"),
+        NftRule::new(
             format!("meta mark & {mark:#x} == {mark:#x} oifname != \"{device}\" {elsewhere}"),
             "the packet's mark leads into the tunnel only",
         ),
         // Others may overwrite the packet's mark; the connection still says where it belongs.
-        Rule::new(
+        NftRule::new(
             format!(
                 "ct direction original ct mark & {mark:#x} == {mark:#x} \
                  oifname != \"{device}\" {elsewhere}"
             ),
             "the connection's mark leads into the tunnel only",
         ),
-        Rule::new("ct state invalid,untracked jump broken", "NAT never touches these"),
-        Rule::new(format!("{FIRST} jump fresh"), "first packets"),
+        NftRule::new("ct state invalid,untracked jump broken", "NAT never touches these"),
+        NftRule::new(format!("{FIRST} jump fresh"), "first packets"),
     ]
 }
 
-fn broken() -> Vec<Rule> {
+fn invalid_packets() -> Vec<NftRule> {
     let action = dropped(SteeringDrop::InvalidOrUntracked);
     let mut rules = never().to_vec();
     rules.extend([
-        Rule::new(format!("ip saddr . ip daddr @selected4 {action}"), "selected, IPv4"),
-        Rule::new(format!("ip6 saddr . ip6 daddr @selected6 {action}"), "selected, IPv6"),
+        NftRule::new(format!("ip saddr . ip daddr @selected4 {action}"), "selected, IPv4"),
+        NftRule::new(format!("ip6 saddr . ip6 daddr @selected6 {action}"), "selected, IPv6"),
     ]);
     rules
 }
 
 /// Here and not in postrouting: a flow that is dropped after NAT was decided stays dead when its
 /// block has come; one dropped here leaves no entry, and its next packet is a first one again.
-fn fresh(Settings { mark, .. }: &Settings) -> Vec<Rule> {
+fn fresh(HostSettings { mark, .. }: &HostSettings) -> Vec<NftRule> {
     let unmarked = format!("ct mark & {mark:#x} == 0");
     let marked = format!("ct mark & {mark:#x} == {mark:#x}");
     let not_marked = dropped(SteeringDrop::NotMarked);
@@ -152,7 +152,7 @@ fn fresh(Settings { mark, .. }: &Settings) -> Vec<Rule> {
     rules.extend(
         [("ip saddr . ip daddr @selected4", "IPv4"), ("ip6 saddr . ip6 daddr @selected6", "IPv6")]
             .map(|(selected, family)| {
-                Rule::new(
+                NftRule::new(
                     format!("{unmarked} {selected} {not_marked}"),
                     format!("selected but unmarked, {family}"),
                 )
@@ -160,31 +160,31 @@ fn fresh(Settings { mark, .. }: &Settings) -> Vec<Rule> {
     );
     let unknown = dropped(SteeringDrop::UnknownPod);
     rules.extend([
-        Rule::new(
+        NftRule::new(
             format!("ip saddr @unknown4 ip daddr @claimed4 {unknown}"),
             "until the pod is known, IPv4",
         ),
-        Rule::new(
+        NftRule::new(
             format!("ip6 saddr @unknown6 ip6 daddr @claimed6 {unknown}"),
             "until the pod is known, IPv6",
         ),
     ]);
     rules.extend([
-        Rule::new("ip saddr . ip daddr vmap @refused4", "nothing to leave with, IPv4"),
-        Rule::new("ip6 saddr . ip6 daddr vmap @refused6", "nothing to leave with, IPv6"),
+        NftRule::new("ip saddr . ip daddr vmap @refused4", "nothing to leave with, IPv4"),
+        NftRule::new("ip6 saddr . ip6 daddr vmap @refused6", "nothing to leave with, IPv6"),
     ]);
     for (family, icmp, echo) in
         [("ipv4", "icmp", "icmp type"), ("ipv6", "ipv6-icmp", "icmpv6 type")]
     {
         rules.extend([
-            Rule::new(
+            NftRule::new(
                 format!(
                     "{marked} meta nfproto {family} \
                      meta l4proto != {{ tcp, udp, sctp, {icmp} }} {protocol}"
                 ),
                 format!("protocols with ports, {family}"),
             ),
-            Rule::new(
+            NftRule::new(
                 format!("{marked} meta nfproto {family} {echo} != echo-request {protocol}"),
                 format!("echo requests, {family}"),
             ),
@@ -193,22 +193,22 @@ fn fresh(Settings { mark, .. }: &Settings) -> Vec<Rule> {
     rules
 }
 
-fn input(Settings { tunnel_port, peers_port, .. }: &Settings) -> Vec<Rule> {
+fn input(HostSettings { tunnel_port, peers_port, .. }: &HostSettings) -> Vec<NftRule> {
     let forged = dropped(SteeringDrop::ForgedTunnelInput);
     let ports = format!("udp dport {{ {tunnel_port}, {peers_port} }}");
     vec![
-        Rule::new(format!("ip saddr != @peers4 {ports} {forged}"), "from nodes only, IPv4"),
-        Rule::new(format!("ip6 saddr != @peers6 {ports} {forged}"), "from nodes only, IPv6"),
+        NftRule::new(format!("ip saddr != @peers4 {ports} {forged}"), "from nodes only, IPv4"),
+        NftRule::new(format!("ip6 saddr != @peers6 {ports} {forged}"), "from nodes only, IPv6"),
     ]
 }
 
 /// Only ever lowered, and by family: IPv4 and IPv6 headers differ by 20 bytes (RFC 9293 3.7.1).
-fn mss(Settings { device, .. }: &Settings, mtu: u32) -> Vec<Rule> {
+fn mss(HostSettings { device, .. }: &HostSettings, mtu: u32) -> Vec<NftRule> {
     let mut rules = Vec::new();
     for (family, headers) in [("ipv4", 40), ("ipv6", 60)] {
         let size = mtu.saturating_sub(headers).clamp(1, 65_535);
         for (direction, name) in [("oifname", "sent"), ("iifname", "received")] {
-            rules.push(Rule::new(
+            rules.push(NftRule::new(
                 format!(
                     "{direction} \"{device}\" meta nfproto {family} \
                      tcp flags & (syn | rst) == syn \
@@ -221,19 +221,19 @@ fn mss(Settings { device, .. }: &Settings, mtu: u32) -> Vec<Rule> {
     rules
 }
 
-fn post(Settings { device, mark, .. }: &Settings) -> Vec<Rule> {
+fn post(HostSettings { device, mark, .. }: &HostSettings) -> Vec<NftRule> {
     let rest = dropped(SteeringDrop::NoBlock);
     vec![
-        Rule::new(
+        NftRule::new(
             format!("oifname \"{device}\" ip saddr . ip daddr vmap @policy4"),
             "address and ports, IPv4",
         ),
-        Rule::new(
+        NftRule::new(
             format!("oifname \"{device}\" ip6 saddr . ip6 daddr vmap @policy6"),
             "address and ports, IPv6",
         ),
-        // A flow that left the programme between two hooks.
-        Rule::new(
+        // A flow that left the steering config between two hooks.
+        NftRule::new(
             format!("oifname \"{device}\" ct mark & {mark:#x} == {mark:#x} {rest}"),
             "nothing leaves with a pod's own address",
         ),

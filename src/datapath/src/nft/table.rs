@@ -8,7 +8,7 @@ use egret_core::model::{AddressRange, Family};
 
 /// A table of family inet.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub(crate) struct Table {
+pub(crate) struct NftTable {
     pub(crate) name: String,
     /// Name → what it counts.
     pub(crate) counters: BTreeMap<&'static str, &'static str>,
@@ -20,14 +20,14 @@ pub(crate) struct Table {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Set {
     pub(crate) family: Family,
-    pub(crate) shape: Shape,
+    pub(crate) shape: KeyShape,
     pub(crate) comment: &'static str,
     pub(crate) elements: Elements,
 }
 
 /// What a set's keys are.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Shape {
+pub(crate) enum KeyShape {
     /// Single addresses.
     Addresses,
     /// Ranges of addresses, merged: an interval set refuses what overlaps.
@@ -39,11 +39,11 @@ pub(crate) enum Shape {
 }
 
 /// Keys with their verdicts (`None` in a set that is no map).
-pub(crate) type Elements = BTreeMap<Key, Option<Verdict>>;
+pub(crate) type Elements = BTreeMap<ElementKey, Option<Verdict>>;
 
 /// One or two ranges of addresses.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub(crate) struct Key(pub(crate) AddressRange, pub(crate) Option<AddressRange>);
+pub(crate) struct ElementKey(pub(crate) AddressRange, pub(crate) Option<AddressRange>);
 
 /// Where an element leads.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -56,7 +56,7 @@ pub(crate) enum Verdict {
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Chain {
     pub(crate) hook: Option<Hook>,
-    pub(crate) rules: Vec<Rule>,
+    pub(crate) rules: Vec<NftRule>,
 }
 
 /// Where a base chain hangs.
@@ -70,18 +70,18 @@ pub(crate) struct Hook {
 /// A rule. Its comment is what it is known by when it is read back, so that two rules of different
 /// content in one chain have different comments.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct Rule {
+pub(crate) struct NftRule {
     pub(crate) text: String,
     pub(crate) comment: String,
 }
 
-impl Rule {
+impl NftRule {
     pub(crate) fn new(text: impl Into<String>, comment: impl Into<String>) -> Self {
         Self { text: text.into(), comment: comment.into() }
     }
 }
 
-impl Table {
+impl NftTable {
     /// The whole table as one transaction that replaces what there is of it.
     pub(crate) fn render(&self) -> String {
         let name = &self.name;
@@ -116,13 +116,13 @@ impl Set {
             Family::IPv4 => "ipv4_addr",
             Family::IPv6 => "ipv6_addr",
         };
-        let (word, kind) = match self.shape {
-            Shape::Addresses | Shape::Ranges => ("set", address.to_owned()),
-            Shape::Pairs => ("set", format!("{address} . {address}")),
-            Shape::Verdicts => ("map", format!("{address} . {address} : verdict")),
+        let (keyword, kind) = match self.shape {
+            KeyShape::Addresses | KeyShape::Ranges => ("set", address.to_owned()),
+            KeyShape::Pairs => ("set", format!("{address} . {address}")),
+            KeyShape::Verdicts => ("map", format!("{address} . {address} : verdict")),
         };
-        let _ = writeln!(out, "\t{word} {name} {{\n\t\ttype {kind}");
-        if self.shape != Shape::Addresses {
+        let _ = writeln!(out, "\t{keyword} {name} {{\n\t\ttype {kind}");
+        if self.shape != KeyShape::Addresses {
             out.push_str("\t\tflags interval\n");
         }
         let _ = writeln!(out, "\t\tcomment \"{}\"", self.comment);
@@ -135,7 +135,7 @@ impl Set {
 }
 
 /// An element as nft writes it.
-pub(crate) fn element((key, verdict): (&Key, &Option<Verdict>)) -> String {
+pub(crate) fn element((key, verdict): (&ElementKey, &Option<Verdict>)) -> String {
     let key = key_text(key);
     match verdict {
         None => key,
@@ -145,10 +145,10 @@ pub(crate) fn element((key, verdict): (&Key, &Option<Verdict>)) -> String {
 }
 
 /// A key as nft writes it.
-pub(crate) fn key_text(key: &Key) -> String {
+pub(crate) fn key_text(key: &ElementKey) -> String {
     match key {
-        Key(one, None) => range_text(one),
-        Key(one, Some(two)) => format!("{} . {}", range_text(one), range_text(two)),
+        ElementKey(one, None) => range_text(one),
+        ElementKey(one, Some(two)) => format!("{} . {}", range_text(one), range_text(two)),
     }
 }
 

@@ -13,9 +13,9 @@ const SYN: u8 = 0x02;
 const ACK: u8 = 0x10;
 const TCP: u8 = 6;
 
-pub(super) struct Tap(Socket);
+pub(super) struct ProbeTap(Socket);
 
-impl Tap {
+impl ProbeTap {
     pub(super) fn open() -> io::Result<Self> {
         // ETH_P_ALL, in network byte order as packet(7) wants it.
         let all = i32::from(0x0003_u16.to_be());

@@ -9,16 +9,16 @@ use netlink_packet_route::address::{AddressMessage, AddressScope};
 
 use crate::netlink::RouteNetlink;
 use crate::netlink::link::LinkRecord;
-use crate::netlink::way::{MAIN_TABLE, Way};
+use crate::netlink::way::{MAIN_TABLE, RouteHop};
 
 /// Name, up, MTU and MAC address.
-type Seen = (String, bool, u32, Option<[u8; 6]>);
+type LinkState = (String, bool, u32, Option<[u8; 6]>);
 
 /// Links with an address of global scope.
 #[derive(Debug, Default)]
 pub(super) struct Candidates {
     /// Each as last seen; `None` where only its address has been.
-    links: BTreeMap<u32, Option<Seen>>,
+    links: BTreeMap<u32, Option<LinkState>>,
     /// Where a default route is known to leave: routes to parts of the world do not matter there.
     defaults: BTreeSet<(u32, Family)>,
 }
@@ -69,7 +69,7 @@ impl Candidates {
 
     /// A route was added or removed: a default one counts in any table; one to a part of the world
     /// where it names a gateway and its link has no default route.
-    pub(super) fn ways(&mut self, family: Family, ways: &[Way], added: bool) -> bool {
+    pub(super) fn ways(&mut self, family: Family, ways: &[RouteHop], added: bool) -> bool {
         let mut matters = false;
         for way in ways {
             let here = (way.device, family);

@@ -3,18 +3,19 @@
 use std::io;
 
 use egret_core::model::Family;
+use egret_ports::error::PortError;
 use netlink_packet_core::{NetlinkMessage, NetlinkPayload, NlaBuffer, NlasIterator};
 use netlink_packet_route::RouteNetlinkMessage;
 use netlink_packet_route::address::AddressMessage;
 use netlink_packet_route::link::LinkMessage;
 use netlink_packet_route::route::RouteMessage;
-use netlink_sys::Socket;
 use netlink_sys::protocols::NETLINK_ROUTE;
 
 use super::candidates::Candidates;
-use super::{Watch, What, listen};
-use crate::constants::Settings;
-use crate::netlink::{RouteNetlink, link, route, rule, split, way};
+use super::changed_part::ChangedPart;
+use crate::constants::HostSettings;
+use crate::netlink::notices::{NoticeRead, NoticeSocket};
+use crate::netlink::{RouteNetlink, link, refused, route, rule, split, way};
 use crate::rule::is_ours;
 
 // enum rtnetlink_groups, include/uapi/linux/rtnetlink.h
@@ -33,17 +34,17 @@ const NETCONFA_IFINDEX: u16 = 1;
 /// After the netlink header and the padded `struct netconfmsg`.
 const NETCONF_ATTRIBUTES: usize = 16 + 4;
 
-pub(super) struct Watcher {
-    socket: Socket,
-    settings: Settings,
+pub(super) struct RtnetlinkWatcher {
+    socket: NoticeSocket,
+    settings: HostSettings,
     /// Index, up, MTU and `arp off` of our device when last seen.
     device: Option<(u32, bool, u32, bool)>,
     candidates: Candidates,
 }
 
-impl Watcher {
-    pub(super) fn new(settings: &Settings) -> io::Result<Self> {
-        let socket = listen(
+impl RtnetlinkWatcher {
+    pub(super) fn new(settings: &HostSettings) -> io::Result<Self> {
+        let socket = NoticeSocket::open(
             NETLINK_ROUTE,
             &[
                 RTNLGRP_LINK,
@@ -64,7 +65,19 @@ impl Watcher {
         Ok(Self { socket, settings: settings.clone(), device, candidates })
     }
 
-    fn message(&mut self, bytes: &[u8]) -> Option<What> {
+    /// Waits for the next changes, a second at most, with whose transaction each was.
+    pub(super) fn wait(&mut self) -> Result<Vec<(ChangedPart, Option<String>)>, PortError> {
+        let read = self.socket.read().map_err(|e| refused("read the notices of links", e))?;
+        Ok(match read {
+            NoticeRead::Lost => vec![(ChangedPart::Unknown, None)],
+            NoticeRead::Messages(bytes) => {
+                let changes = split(&bytes).filter_map(|message| self.message(message));
+                changes.map(|what| (what, None)).collect()
+            }
+        })
+    }
+
+    fn message(&mut self, bytes: &[u8]) -> Option<ChangedPart> {
         let kind = u16::from_ne_bytes(bytes.get(4..6)?.try_into().ok()?);
         if kind == RTM_NEWNETCONF {
             return self.sysctl(bytes.get(NETCONF_ATTRIBUTES..)?);
@@ -75,9 +88,9 @@ impl Watcher {
             RouteNetlinkMessage::NewLink(link) => self.new_link(&link),
             RouteNetlinkMessage::DelLink(link) => {
                 if self.device.take_if(|(index, ..)| *index == link.header.index).is_some() {
-                    return Some(What::DeviceRemoved);
+                    return Some(ChangedPart::DeviceRemoved);
                 }
-                self.candidates.gone(link.header.index).then_some(What::Uplinks)
+                self.candidates.gone(link.header.index).then_some(ChangedPart::Uplinks)
             }
             RouteNetlinkMessage::NewAddress(address) => self.address(&address, true),
             RouteNetlinkMessage::DelAddress(address) => self.address(&address, false),
@@ -85,68 +98,57 @@ impl Watcher {
             RouteNetlinkMessage::DelRoute(route) => self.route(route, false),
             RouteNetlinkMessage::DelRule(message) => {
                 let rule = rule::record_any(message)?;
-                is_ours(&rule, &self.settings).then_some(What::RuleRemoved(rule.family))
+                is_ours(&rule, &self.settings).then_some(ChangedPart::RuleRemoved(rule.family))
             }
             _ => None,
         }
     }
 
     /// Every new device of a pod brings such a notice; only those of ours count.
-    fn sysctl(&self, attributes: &[u8]) -> Option<What> {
+    fn sysctl(&self, attributes: &[u8]) -> Option<ChangedPart> {
         let index = NlasIterator::new(attributes)
             .map_while(Result::ok)
             .find(|attribute: &NlaBuffer<&[u8]>| attribute.kind() == NETCONFA_IFINDEX)
             .and_then(|attribute| attribute.value().try_into().ok())
             .map(u32::from_ne_bytes)?;
-        self.device.is_some_and(|(ours, ..)| ours == index).then_some(What::DeviceChanged)
+        self.device.is_some_and(|(ours, ..)| ours == index).then_some(ChangedPart::DeviceChanged)
     }
 
-    fn new_link(&mut self, message: &LinkMessage) -> Option<What> {
+    fn new_link(&mut self, message: &LinkMessage) -> Option<ChangedPart> {
         let link = link::record(message);
         if link.name != self.settings.device {
             // Renamed away counts as removed.
             let away = |(index, ..): &mut (u32, bool, u32, bool)| *index == link.index;
             if !link.name.is_empty() && self.device.take_if(away).is_some() {
-                return Some(What::DeviceRemoved);
+                return Some(ChangedPart::DeviceRemoved);
             }
-            return self.candidates.link(link).then_some(What::Uplinks);
+            return self.candidates.link(link).then_some(ChangedPart::Uplinks);
         }
         let now = (link.index, link.up, link.mtu, link.no_arp);
         let before = self.device.replace(now);
         if before == Some(now) {
             return None;
         }
-        Some(if link.up { What::DeviceChanged } else { What::DeviceDown })
+        Some(if link.up { ChangedPart::DeviceChanged } else { ChangedPart::DeviceDown })
     }
 
-    fn address(&mut self, message: &AddressMessage, added: bool) -> Option<What> {
+    fn address(&mut self, message: &AddressMessage, added: bool) -> Option<ChangedPart> {
         match self.device {
             Some((index, ..)) if index == message.header.index => {
-                (!added).then_some(What::DeviceChanged)
+                (!added).then_some(ChangedPart::DeviceChanged)
             }
-            _ => self.candidates.address(message).then_some(What::Uplinks),
+            _ => self.candidates.address(message).then_some(ChangedPart::Uplinks),
         }
     }
 
-    fn route(&mut self, message: RouteMessage, added: bool) -> Option<What> {
+    fn route(&mut self, message: RouteMessage, added: bool) -> Option<ChangedPart> {
         let ways = way::read(&message);
         let route = route::record_any(message)?;
         if route.table == self.settings.route_table {
             // Ours are added with `proto kernel`.
-            return (!added || !route.kernel).then_some(What::Route(route.destination));
+            return (!added || !route.kernel).then_some(ChangedPart::Route(route.destination));
         }
         let family = Family::of(route.destination.addr());
-        self.candidates.ways(family, &ways, added).then_some(What::Uplinks)
-    }
-}
-
-impl Watch for Watcher {
-    fn socket(&self) -> &Socket {
-        &self.socket
-    }
-
-    fn read(&mut self, bytes: &[u8]) -> Vec<(What, Option<String>)> {
-        let changes = split(bytes).filter_map(|message| self.message(message));
-        changes.map(|what| (what, None)).collect()
+        self.candidates.ways(family, &ways, added).then_some(ChangedPart::Uplinks)
     }
 }

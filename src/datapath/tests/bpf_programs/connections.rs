@@ -5,7 +5,7 @@ use std::net::{IpAddr, SocketAddr, TcpListener, TcpStream, UdpSocket};
 use std::thread;
 use std::time::Duration;
 
-use egret_netns::{Namespace, veth};
+use egret_netns::{NetworkNamespace, veth};
 use egret_ports::gateway::AddressMap as _;
 
 use super::net::{Net, Node, Underlay, egress, ip, socket, world};
@@ -13,8 +13,8 @@ use super::packets::{PATIENCE, Port, datagram, set_fragment, source_mac, udp};
 
 /// A pod behind `node`, whose flows are SNATed to the egress addresses, ports 1024–1151, and
 /// steered into the tunnel: the least of what the director's rules do.
-fn pod(node: &Node) -> Namespace {
-    let pod = Namespace::new("pod");
+fn pod(node: &Node) -> NetworkNamespace {
+    let pod = NetworkNamespace::new("pod");
     let host = &node.namespace;
     for namespace in [&pod, host] {
         namespace.sysctl("net/ipv6/conf/default/accept_dad", "0");
@@ -50,7 +50,7 @@ fn pod(node: &Node) -> Namespace {
     pod
 }
 
-fn pair(net: &Net) -> (Node, Node, Namespace) {
+fn pair(net: &Net) -> (Node, Node, NetworkNamespace) {
     let mut gateway = net.node("gateway", 11);
     let mut director = net.node("director", 12);
     for v4 in [true, false] {
@@ -65,7 +65,7 @@ fn pair(net: &Net) -> (Node, Node, Namespace) {
 
 /// Opens a connection from the pod, echoes `bytes` through it, returns the client's address as the
 /// world saw it.
-fn echo(net: &Net, pod: &Namespace, v4: bool, bytes: usize) -> SocketAddr {
+fn echo(net: &Net, pod: &NetworkNamespace, v4: bool, bytes: usize) -> SocketAddr {
     let outside = net.world.enter();
     let listener = TcpListener::bind(socket(world(v4), 0)).unwrap();
     drop(outside);
@@ -92,7 +92,7 @@ fn echo(net: &Net, pod: &Namespace, v4: bool, bytes: usize) -> SocketAddr {
 }
 
 /// Checksum errors that a namespace's stack has counted, of all protocols.
-fn checksum_errors(namespace: &Namespace) -> u64 {
+fn checksum_errors(namespace: &NetworkNamespace) -> u64 {
     let _inside = namespace.enter();
     let v4 = std::fs::read_to_string("/proc/thread-self/net/snmp").unwrap();
     let v6 = std::fs::read_to_string("/proc/thread-self/net/snmp6").unwrap();

@@ -7,7 +7,7 @@ use egret_core::model::PortRange;
 use egret_datapath::bpf::{
     AddressTable, AttachMode, GatewayTables, LAYOUT, LoadConfig, Loaded, NodeLinks, load,
 };
-use egret_netns::{Namespace, veth};
+use egret_netns::{NetworkNamespace, veth};
 use egret_ports::gateway::{
     AddressEntry, AddressMap as _, AddressState, BootTime, Director, GatewayMaps as _, UplinkLink,
 };
@@ -30,8 +30,8 @@ pub enum Underlay {
 
 /// A switch with a world on it; nodes join. The egress addresses are of the same subnet.
 pub struct Net {
-    pub world: Namespace,
-    switch: Namespace,
+    pub world: NetworkNamespace,
+    switch: NetworkNamespace,
     pins: tempfile::TempDir,
     pub underlay: Underlay,
     /// Takes the datagrams to port 9 of the world, which would be answered with ICMP errors.
@@ -64,10 +64,10 @@ impl Net {
         mount(none, "/", none, slave, none).unwrap();
         let pins = tempfile::tempdir().unwrap();
         mount(Some("bpf"), pins.path(), Some("bpf"), MsFlags::empty(), none).unwrap();
-        let switch = Namespace::new("switch");
+        let switch = NetworkNamespace::new("switch");
         switch.run("ip link add br0 type bridge mcast_snooping 0");
         switch.run("ip link set br0 up");
-        let world = Namespace::new("world");
+        let world = NetworkNamespace::new("world");
         let inside = world.enter();
         let discard = UdpSocket::bind("[::]:9").unwrap();
         drop(inside);
@@ -77,7 +77,7 @@ impl Net {
     }
 
     /// Joins a namespace to the switch, with the addresses of `number`.
-    pub fn plug(&self, namespace: &Namespace, link: &str, number: u8) {
+    pub fn plug(&self, namespace: &NetworkNamespace, link: &str, number: u8) {
         let port = format!("port{number}");
         namespace.sysctl("net/ipv6/conf/default/accept_dad", "0");
         veth(namespace, link, &self.switch, &port);
@@ -109,7 +109,7 @@ impl Drop for Net {
 
 /// A node with an uplink, a tunnel device and the programs.
 pub struct Node {
-    pub namespace: Namespace,
+    pub namespace: NetworkNamespace,
     pub loaded: Loaded,
     pub addresses: AddressTable,
     pub tables: GatewayTables,
@@ -121,7 +121,7 @@ pub struct Node {
 
 impl Node {
     pub fn new(net: &Net, label: &'static str, number: u8, attach: AttachMode) -> Self {
-        let namespace = Namespace::new(label);
+        let namespace = NetworkNamespace::new(label);
         net.plug(&namespace, "up0", number);
         make_tunnel(&namespace);
         let endpoint = node_address(number, net.underlay == Underlay::V4);
@@ -208,7 +208,7 @@ impl Node {
 }
 
 /// 70 bytes less than the uplink: fits over IPv6 too.
-pub fn make_tunnel(namespace: &Namespace) {
+pub fn make_tunnel(namespace: &NetworkNamespace) {
     namespace.run(&format!("ip link add egret0 type vxlan external dstport {TUNNEL_PORT}"));
     namespace.run("ip link set egret0 mtu 1430 arp off up");
     namespace.run("ip addr add 169.254.54.80/32 dev egret0");

@@ -3,7 +3,7 @@ use std::net::{IpAddr, SocketAddr};
 use std::os::fd::AsRawFd as _;
 use std::time::{Duration, Instant};
 
-use egret_netns::Namespace;
+use egret_netns::NetworkNamespace;
 use etherparse::{NetSlice, PacketBuilder, SlicedPacket, TransportSlice};
 use nix::ifaddrs::getifaddrs;
 use nix::sys::socket::{LinkAddr, bind};
@@ -29,7 +29,7 @@ pub fn link_address(name: &str) -> LinkAddr {
 }
 
 impl Port {
-    pub fn open(namespace: &Namespace, link: &str, ether_type: i32) -> Self {
+    pub fn open(namespace: &NetworkNamespace, link: &str, ether_type: i32) -> Self {
         let _inside = namespace.enter();
         let protocol = i32::from((ether_type as u16).to_be());
         let socket =
@@ -38,7 +38,7 @@ impl Port {
         Self { socket }
     }
 
-    pub fn of(namespace: &Namespace, link: &str, address: IpAddr) -> Self {
+    pub fn of(namespace: &NetworkNamespace, link: &str, address: IpAddr) -> Self {
         let v4 = address.is_ipv4();
         Self::open(namespace, link, if v4 { libc::ETH_P_IP } else { libc::ETH_P_IPV6 })
     }

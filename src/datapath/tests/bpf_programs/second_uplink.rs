@@ -7,9 +7,9 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use egret_core::model::{Family, PortRange};
-use egret_datapath::Settings;
+use egret_datapath::HostSettings;
 use egret_datapath::host::{self, NextHop};
-use egret_netns::{Namespace, veth};
+use egret_netns::{NetworkNamespace, veth};
 use egret_ports::gateway::{
     AddressEntry, AddressMap as _, AddressState, Director, GatewayMaps as _, UplinkLink,
 };
@@ -60,7 +60,7 @@ fn second_link(net: &Net, node: &Node) {
 /// The link up1 as the host's routes have it.
 fn found(node: &Node, v4: bool) -> UplinkLink {
     let _inside = node.namespace.enter();
-    let uplinks = host::uplinks(&Settings::default()).unwrap();
+    let uplinks = host::uplinks(&HostSettings::default()).unwrap();
     let up1 = uplinks.iter().find(|uplink| uplink.name == "up1").unwrap();
     let family = if v4 { Family::IPv4 } else { Family::IPv6 };
     let router = up1.next_hops.get(&family);
@@ -68,7 +68,7 @@ fn found(node: &Node, v4: bool) -> UplinkLink {
     UplinkLink { index: up1.index, mac: up1.mac, next_hop: Some(*router) }
 }
 
-fn routes(namespace: &Namespace) -> String {
+fn routes(namespace: &NetworkNamespace) -> String {
     let lines = ["ip rule", "ip -6 rule", "ip route show table all", "ip -6 route show table all"];
     let all = lines.map(|line| namespace.run(line)).concat();
     // Link-local addresses come when duplicate address detection is done with them.
@@ -117,7 +117,7 @@ fn leaves(director: &Node, source: IpAddr, payload: &[u8]) {
     Port::of(&director.namespace, "egret0", source).send(&frame);
 }
 
-fn mac(namespace: &Namespace, link: &str) -> Mac {
+fn mac(namespace: &NetworkNamespace, link: &str) -> Mac {
     let _inside = namespace.enter();
     link_address(link).addr().unwrap()
 }

@@ -12,8 +12,8 @@ use egret_runtime::log::LogArgs;
 use egret_runtime::metrics::MetricsArgs;
 
 #[cfg(all(feature = "node", feature = "controller"))]
-use super::DirectoryArgs;
-use super::StoreArgs;
+use super::store::DirectoryArgs;
+use super::store::StoreArgs;
 #[cfg(feature = "controller")]
 use crate::cloud::CloudArgs;
 

@@ -5,7 +5,7 @@ use std::path::PathBuf;
 
 use clap::{Args as ClapArgs, Subcommand, ValueEnum};
 
-use super::StoreArgs;
+use super::store::StoreArgs;
 
 #[derive(Debug, Subcommand)]
 pub(crate) enum PeopleCommand {

@@ -1,23 +1,23 @@
 //! Commands about one address or one pool.
 
-use egret_core::by_hand;
 use egret_core::model::{AddressEnd, EgressAddress, NodeName, PoolName, Snapshot, Stored};
+use egret_core::planner::manual;
 use egret_ports::clock::Clock as _;
 use egret_ports::cluster_state::Write;
 use egret_runtime::clock::SystemClock;
 
-use super::node::unknown;
-use crate::Usage;
+use super::node::unknown_node;
 use crate::args::{MoveArgs, PoolArgs, ReleaseArgs};
+use crate::error::UsageError;
 
 pub(crate) fn move_to(args: &MoveArgs) -> anyhow::Result<()> {
     args.store.store()?.change(|snapshot| {
         let to = NodeName::from(args.to.strip_prefix("node/").unwrap_or(&args.to));
         let stored = find(snapshot, args.address)?;
         if !snapshot.egress_nodes.contains_key(&to) {
-            return Err(unknown(&to, snapshot).into());
+            return Err(unknown_node(&to, snapshot).into());
         }
-        let plan = by_hand::move_to(&stored.value, &to);
+        let plan = manual::move_to(&stored.value, &to);
         let expect = Some(stored.version.clone());
         Ok(Write::AddressPlan { address: args.address, expect, plan })
     })?;
@@ -30,8 +30,14 @@ pub(crate) fn release(args: &ReleaseArgs) -> anyhow::Result<()> {
     refuse_wanted(&store.read()?, args)?;
     let fence = store.draw_fence()?;
     store.change(|snapshot| {
-        let stored = refuse_wanted(snapshot, args)?;
-        let plan = by_hand::revoke(&stored.value.plan, fence, SystemClock.now());
+        let stored = find(snapshot, args.address)?;
+        // Ours already, by a try whose answer was lost.
+        let plan = if stored.value.plan.fence == fence {
+            stored.value.plan.clone()
+        } else {
+            let wanted = refuse_wanted(snapshot, args)?;
+            manual::revoke(&wanted.value.plan, fence, SystemClock.now())
+        };
         let expect = Some(stored.version.clone());
         Ok(Write::AddressPlan { address: args.address, expect, plan })
     })?;
@@ -52,21 +58,24 @@ fn refuse_wanted<'a>(
     match plan.end {
         Some(AddressEnd::Released { .. }) => Ok(stored),
         Some(AddressEnd::Revoked { .. }) => {
-            Err(Usage(format!("{} has ended already", args.address)).into())
+            Err(UsageError(format!("{} has ended already", args.address)).into())
         }
         None => {
             let text = format!(
                 "{} belongs to claim {}: delete the claim, or take the address out of it, first",
                 args.address, plan.claim
             );
-            Err(Usage(text).into())
+            Err(UsageError(text).into())
         }
     }
 }
 
-fn find(snapshot: &Snapshot, address: std::net::IpAddr) -> Result<&Stored<EgressAddress>, Usage> {
+fn find(
+    snapshot: &Snapshot,
+    address: std::net::IpAddr,
+) -> Result<&Stored<EgressAddress>, UsageError> {
     snapshot.addresses.get(&address).ok_or_else(|| {
-        Usage(format!("{address} is not in use; `egret status` lists those that are"))
+        UsageError(format!("{address} is not in use; `egret status` lists those that are"))
     })
 }
 
@@ -77,7 +86,7 @@ pub(crate) fn pause(args: &PoolArgs, paused: bool) -> anyhow::Result<()> {
     if !snapshot.pools.contains_key(&pool) {
         let known: Vec<&str> = snapshot.pools.keys().map(PoolName::as_str).collect();
         let known = known.join(", ");
-        return Err(Usage(format!("there is no pool {pool}; there are: {known}")).into());
+        return Err(UsageError(format!("there is no pool {pool}; there are: {known}")).into());
     }
     store.write(Write::PoolPaused { pool: pool.clone(), paused })??;
     match paused {

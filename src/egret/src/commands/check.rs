@@ -1,5 +1,5 @@
-use crate::Usage;
 use crate::args::CheckArgs;
+use crate::error::UsageError;
 
 pub(crate) fn run(args: &CheckArgs) -> anyhow::Result<()> {
     let mut wrong = 0;
@@ -14,7 +14,7 @@ pub(crate) fn run(args: &CheckArgs) -> anyhow::Result<()> {
         }
     }
     if wrong > 0 {
-        return Err(Usage(format!("{wrong} mistakes; nothing was applied")).into());
+        return Err(UsageError(format!("{wrong} mistakes; nothing was applied")).into());
     }
     Ok(())
 }

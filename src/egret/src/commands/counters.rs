@@ -17,7 +17,7 @@ fn table() -> String {
         writeln!(table, "| director's rules | `{name}` | {meaning} | {remedy} |").unwrap();
     }
     for reason in bpf::reasons().iter().filter(|reason| reason.drop) {
-        let bpf::Reason { name, meaning, remedy, .. } = reason;
+        let bpf::DropReason { name, meaning, remedy, .. } = reason;
         writeln!(table, "| BPF programs | `{name}` | {meaning} | {remedy} |").unwrap();
     }
     table

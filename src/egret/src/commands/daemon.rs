@@ -50,7 +50,7 @@ fn block_on(
     let _log = log::init(log)?;
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     runtime.block_on(async {
-        let (_trigger, shutdown) = Shutdown::install(GRACE)?;
+        let shutdown = Shutdown::install(GRACE)?;
         let health = Health::default();
         serve_metrics(metrics, health.clone(), registry).await?;
         daemon(health, shutdown).await

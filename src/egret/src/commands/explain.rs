@@ -5,7 +5,7 @@ mod metrics;
 
 use std::net::IpAddr;
 
-use egret_core::explain::{Explanation, Outcome, explain, what_if as what_if_dies};
+use egret_core::explain::{ConnectionOutcome, Explanation, explain, what_if as what_if_dies};
 use egret_core::model::{
     Claim, ClaimRef, ClaimStatus, NamespaceName, NodeName, PortRange, Snapshot,
 };
@@ -14,8 +14,8 @@ use serde::Serialize;
 
 use super::output;
 use super::store::Store;
-use crate::Usage;
 use crate::args::{ExplainArgs, WhatIfArgs};
+use crate::error::UsageError;
 use crate::table::Table;
 
 pub(crate) fn run(args: &ExplainArgs) -> anyhow::Result<()> {
@@ -23,17 +23,17 @@ pub(crate) fn run(args: &ExplainArgs) -> anyhow::Result<()> {
         #[cfg(feature = "node")]
         return live::print(args);
         #[cfg(not(feature = "node"))]
-        return Err(Usage(crate::features::missing("node")).into());
+        return Err(UsageError(crate::features::missing("node")).into());
     }
     // Required by the arguments' own rules where --live is absent.
     let Some(pod) = &args.pod else {
-        return Err(Usage("name a pod, or use --live".to_owned()).into());
+        return Err(UsageError("name a pod, or use --live".to_owned()).into());
     };
     let name = pod.strip_prefix("pod/").unwrap_or(pod);
     let namespace = NamespaceName::from(args.namespace.as_str());
     let store = args.store.store()?;
     let snapshot = store.read_with_pod(&namespace, name)?;
-    let missing = || Usage(format!("no pod {namespace}/{name}: name its namespace with -n"));
+    let missing = || UsageError(format!("no pod {namespace}/{name}: name its namespace with -n"));
     let Some(to) = args.to else {
         let claims = claims_of(&snapshot, &namespace, name).ok_or_else(missing)?;
         return output::print(args.output, &claims, |claims| show_claims(name, claims));
@@ -122,21 +122,25 @@ fn lines(explanation: &Explanation) -> Vec<(&'static str, String)> {
     lines
 }
 
-fn outcome(outcome: Outcome) -> &'static str {
+fn outcome(outcome: ConnectionOutcome) -> &'static str {
     match outcome {
-        Outcome::Steered => "leaves with the egress address",
-        Outcome::HostNetwork => "the pod uses its node's network: it cannot be steered",
-        Outcome::NeverSteered => {
+        ConnectionOutcome::Steered => "leaves with the egress address",
+        ConnectionOutcome::HostNetwork => "the pod uses its node's network: it cannot be steered",
+        ConnectionOutcome::NeverSteered => {
             "never steered: the cluster's own, link-local, loopback, multicast"
         }
-        Outcome::NotSelected => "no claim selects pod and destination: as if there were no Egret",
-        Outcome::DropFamilyWithoutAddress => {
+        ConnectionOutcome::NotSelected => {
+            "no claim selects pod and destination: as if there were no Egret"
+        }
+        ConnectionOutcome::DropFamilyWithoutAddress => {
             "dropped: the claim has no address of this family; add one, or name the destinations"
         }
-        Outcome::DropUnknownRange => {
+        ConnectionOutcome::DropUnknownRange => {
             "dropped: a pod has an address in no known range; name the pod ranges (--pod-cidr)"
         }
-        Outcome::DropNoAddress => "dropped: the claim has no address yet; see its conditions",
+        ConnectionOutcome::DropNoAddress => {
+            "dropped: the claim has no address yet; see its conditions"
+        }
     }
 }
 
@@ -145,7 +149,7 @@ pub(crate) fn what_if(args: &WhatIfArgs) -> anyhow::Result<()> {
     let name = args.node.strip_prefix("node/").unwrap_or(&args.node);
     let node = NodeName::from(name);
     if !snapshot.egress_nodes.contains_key(&node) {
-        return Err(Usage(format!("no agent has run on node {node}")).into());
+        return Err(UsageError(format!("no agent has run on node {node}")).into());
     }
     output::print(args.output, &what_if_dies(&snapshot, &node), |outcomes| {
         let mut table = Table::new(&["ADDRESS", "MOVES", "CLAIM", "NOTE"]);

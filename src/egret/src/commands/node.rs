@@ -3,14 +3,14 @@
 use std::net::IpAddr;
 use std::time::{Duration, Instant};
 
-use egret_core::by_hand;
 use egret_core::model::{NodeName, Snapshot};
+use egret_core::planner::manual;
 use egret_ports::cluster_state::Write;
 use egret_ports::error::ErrorClass;
 
 use super::store::Store;
-use crate::Usage;
 use crate::args::NodeArgs;
+use crate::error::UsageError;
 
 pub(crate) fn drain(args: &NodeArgs) -> anyhow::Result<()> {
     let store = args.store.store()?;
@@ -37,7 +37,7 @@ fn name(args: &NodeArgs) -> NodeName {
 
 fn set_drain(store: &Store, node: &NodeName, drain: bool) -> anyhow::Result<()> {
     store.change(|snapshot| {
-        let stored = snapshot.egress_nodes.get(node).ok_or_else(|| unknown(node, snapshot))?;
+        let stored = snapshot.egress_nodes.get(node).ok_or_else(|| unknown_node(node, snapshot))?;
         let mut spec = stored.value.spec.clone();
         spec.drain = drain;
         Ok(Write::NodeSpec { node: node.clone(), expect: Some(stored.version.clone()), spec })
@@ -47,7 +47,7 @@ fn set_drain(store: &Store, node: &NodeName, drain: bool) -> anyhow::Result<()> 
 /// What the controller does too, where one runs: who writes first is all the same.
 fn hand_over(store: &Store, node: &NodeName) -> anyhow::Result<()> {
     for (address, stored) in &store.read()?.addresses {
-        let Some(plan) = by_hand::move_away(&stored.value, node) else { continue };
+        let Some(plan) = manual::move_away(&stored.value, node) else { continue };
         let expect = Some(stored.version.clone());
         match store.write(Write::AddressPlan { address: *address, expect, plan })? {
             Err(error) if error.class != ErrorClass::Conflict => return Err(error.into()),
@@ -57,24 +57,24 @@ fn hand_over(store: &Store, node: &NodeName) -> anyhow::Result<()> {
     Ok(())
 }
 
-pub(crate) fn unknown(node: &NodeName, snapshot: &Snapshot) -> Usage {
+pub(crate) fn unknown_node(node: &NodeName, snapshot: &Snapshot) -> UsageError {
     let known: Vec<&str> = snapshot.egress_nodes.keys().map(NodeName::as_str).collect();
-    Usage(format!("no agent has run on node {node}; known nodes: {}", known.join(", ")))
+    UsageError(format!("no agent has run on node {node}; known nodes: {}", known.join(", ")))
 }
 
 fn wait_until_empty(store: &Store, node: &NodeName, seconds: u64) -> anyhow::Result<()> {
     let begin = Instant::now();
-    let mut told = Vec::new();
+    let mut printed = Vec::new();
     while begin.elapsed() < Duration::from_secs(seconds) {
-        let held = by_hand::held_by(&store.read()?, node);
+        let held = manual::held_by(&store.read()?, node);
         if held.is_empty() {
             println!("{node} holds nothing now ({:.1} s)", begin.elapsed().as_secs_f64());
             return Ok(());
         }
-        if held != told {
+        if held != printed {
             let names: Vec<String> = held.iter().map(IpAddr::to_string).collect();
             println!("waiting for {}", names.join(", "));
-            told = held;
+            printed = held;
         }
         std::thread::sleep(Duration::from_millis(100));
     }

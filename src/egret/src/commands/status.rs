@@ -3,7 +3,9 @@
 use std::net::IpAddr;
 use std::time::Duration;
 
-use egret_core::model::{Broken, ClaimRef, EgressAddress, NodeName, PoolName, Snapshot, Timestamp};
+use egret_core::model::{
+    ClaimRef, ConditionType, EgressAddress, InvalidObject, NodeName, PoolName, Snapshot, Timestamp,
+};
 use egret_ports::clock::Clock as _;
 use egret_runtime::clock::SystemClock;
 use serde::Serialize;
@@ -26,7 +28,7 @@ struct Answer {
     voters: usize,
     addresses: Vec<AddressAnswer>,
     claims: Vec<ClaimAnswer>,
-    troubles: Vec<Broken>,
+    troubles: Vec<InvalidObject>,
 }
 
 #[derive(Serialize)]
@@ -110,7 +112,8 @@ impl AddressAnswer {
 
 fn claims(snapshot: &Snapshot) -> Vec<ClaimAnswer> {
     let answer = |(claim, status): &(egret_core::model::Claim, egret_core::model::ClaimStatus)| {
-        let ready = status.conditions.iter().find(|condition| condition.kind == "Ready");
+        let ready =
+            status.conditions.iter().find(|condition| condition.kind == ConditionType::Ready);
         ClaimAnswer {
             claim: claim.reference.clone(),
             pool: claim.pool.clone(),
@@ -124,12 +127,13 @@ fn claims(snapshot: &Snapshot) -> Vec<ClaimAnswer> {
 }
 
 /// What a person has to do something about.
-fn troubles(snapshot: &Snapshot) -> Vec<Broken> {
-    let mut troubles = snapshot.broken.clone();
+fn troubles(snapshot: &Snapshot) -> Vec<InvalidObject> {
+    let mut troubles = snapshot.invalid_objects.clone();
     for (name, node) in &snapshot.egress_nodes {
         let conditions = node.value.status.conditions.iter();
-        let bad = conditions.filter(|condition| condition.status == (condition.kind != "Ready"));
-        troubles.extend(bad.map(|condition| Broken {
+        let bad = conditions
+            .filter(|condition| condition.status == (condition.kind != ConditionType::Ready));
+        troubles.extend(bad.map(|condition| InvalidObject {
             place: format!("node {name}"),
             message: format!("{}: {}", condition.reason, condition.message),
         }));
@@ -178,7 +182,7 @@ fn show(answer: &Answer, now: Timestamp) {
         ]);
     }
     print_some(&table);
-    for Broken { place, message } in &answer.troubles {
+    for InvalidObject { place, message } in &answer.troubles {
         println!("\n{place}: {message}");
     }
 }
@@ -200,7 +204,7 @@ pub(crate) fn events(args: &StoreArgs) -> anyhow::Result<()> {
         Store::Directory(directory) => egret_state::events(directory)?,
         #[cfg(feature = "kubernetes")]
         Store::Kubernetes(api) => super::store::block_on(async {
-            Ok(api.open(egret_state::kubernetes::View::Reader)?.events().await?)
+            Ok(api.open(egret_state::kubernetes::WatchScope::Reader)?.events().await?)
         })?,
     };
     let now = SystemClock.now();
@@ -211,7 +215,7 @@ pub(crate) fn events(args: &StoreArgs) -> anyhow::Result<()> {
             age(event.at, now),
             if event.warning { "Warning" } else { "Normal" }.to_owned(),
             event.reason,
-            event.about,
+            event.about.to_string(),
             event.source,
             event.message,
         ]);

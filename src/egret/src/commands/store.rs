@@ -35,7 +35,7 @@ impl StoreArgs {
             None => {
                 let missing = crate::features::missing("kubernetes");
                 let text = format!("{missing}, or name a directory of manifests with --manifests");
-                Err(crate::Usage(text).into())
+                Err(crate::error::UsageError(text).into())
             }
         }
     }

@@ -4,33 +4,33 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::time::{Duration, Instant};
 
 use anyhow::Context as _;
-use egret_core::model::{Attachment, NodeName, Snapshot};
+use egret_core::model::{Attachment, ConditionType, NodeName, Snapshot};
 use egret_ports::cluster_state::{ClusterState as _, Write};
 use egret_ports::error::ErrorClass;
-use egret_state::kubernetes::{KubernetesState, View};
+use egret_state::kubernetes::{KubernetesState, WatchScope};
 
 use super::store::{Store, block_on};
-use crate::Usage;
 use crate::args::UninstallArgs;
+use crate::error::UsageError;
 
 pub(crate) fn run(args: &UninstallArgs) -> anyhow::Result<()> {
     let store = args.store.store()?;
     let Store::Kubernetes(api) = &store else {
         let text = "a directory of manifests has no installation: stop the processes, run `egret \
                     teardown` on every node and delete the directory";
-        return Err(Usage(text.to_owned()).into());
+        return Err(UsageError(text.to_owned()).into());
     };
     let snapshot = store.read()?;
-    tell(&snapshot);
+    report_progress(&snapshot);
     if !args.yes {
-        return Err(Usage("nothing was changed; --yes removes Egret".to_owned()).into());
+        return Err(UsageError("nothing was changed; --yes removes Egret".to_owned()).into());
     }
     if snapshot.cluster.is_some() {
         mark(&store)?;
         wait_until_clean(&store, args)?;
     }
     block_on(async {
-        let state = api.open(View::Reader)?;
+        let state = api.open(WatchScope::Reader)?;
         println!("stopping the controller");
         state.stop_controller().await?;
         delete(&state).await?;
@@ -41,7 +41,7 @@ pub(crate) fn run(args: &UninstallArgs) -> anyhow::Result<()> {
 }
 
 /// What the removal does to whom, before it is done.
-fn tell(snapshot: &Snapshot) {
+fn report_progress(snapshot: &Snapshot) {
     let addresses = snapshot.addresses.values().map(|stored| &stored.value);
     let used: Vec<String> = addresses
         .map(|address| format!("  {}   {}", address.address, address.plan.claim))
@@ -67,7 +67,7 @@ fn mark(store: &Store) -> anyhow::Result<()> {
 fn wait_until_clean(store: &Store, args: &UninstallArgs) -> anyhow::Result<()> {
     let patience = Duration::from_secs(args.wait);
     let begin = Instant::now();
-    let mut told = BTreeSet::new();
+    let mut printed = BTreeSet::new();
     loop {
         let snapshot = store.read()?;
         let (unclean, attached) = (unclean(&snapshot), attached(&snapshot));
@@ -80,9 +80,9 @@ fn wait_until_clean(store: &Store, args: &UninstallArgs) -> anyhow::Result<()> {
         }
         let waiting: BTreeSet<String> =
             unclean.iter().map(NodeName::to_string).chain(attached.into_keys()).collect();
-        if waiting != told {
+        if waiting != printed {
             println!("waiting for {}", join(&waiting));
-            told = waiting;
+            printed = waiting;
         }
         std::thread::sleep(Duration::from_millis(250));
     }
@@ -130,7 +130,7 @@ fn attached(snapshot: &Snapshot) -> BTreeMap<String, String> {
         };
         let places: BTreeSet<String> =
             status.attachment.iter().chain(&status.prepared).map(at).collect();
-        if stored.value.plan.in_cloud() && !places.is_empty() {
+        if stored.value.plan.facts().fabric_fences() && !places.is_empty() {
             attached.insert(address.to_string(), join(&places));
         }
     }
@@ -143,7 +143,8 @@ fn unclean(snapshot: &Snapshot) -> BTreeSet<NodeName> {
     nodes
         .filter(|node| {
             let mut conditions = node.status.conditions.iter();
-            !conditions.any(|condition| condition.kind == "TornDown" && condition.status)
+            !conditions
+                .any(|condition| condition.kind == ConditionType::TornDown && condition.status)
         })
         .map(|node| node.name.clone())
         .collect()

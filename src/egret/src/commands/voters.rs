@@ -2,14 +2,14 @@ use std::collections::BTreeSet;
 use std::net::IpAddr;
 use std::time::Duration;
 
+use egret_core::membership::voter_set;
 use egret_core::model::{NodeName, Snapshot, Voter};
-use egret_core::voters;
 use egret_ports::cluster_state::Write;
 use serde::Serialize;
 
 use super::output;
-use crate::Usage;
 use crate::args::{VotersAction, VotersArgs};
+use crate::error::UsageError;
 use crate::table::Table;
 
 pub(crate) fn run(args: VotersArgs) -> anyhow::Result<()> {
@@ -69,7 +69,9 @@ impl Answer {
 
 fn show(answer: &Answer) {
     let Some(set) = answer.set else {
-        return println!("no voters yet: the first is chosen once an agent is past its silence");
+        return println!(
+            "no voters yet: the first is chosen once an agent has been silent for 1.12 times the longest lease (11.2 s by default)"
+        );
     };
     println!("set {set}");
     let mut table = Table::new(&["VOTER", "ENDPOINT", "MAY VOTE", "ACKNOWLEDGED", "SAYS ABSENT"]);
@@ -98,17 +100,17 @@ fn longest_grant(snapshot: &Snapshot) -> Duration {
 fn reset(snapshot: &Snapshot, stopped: &BTreeSet<NodeName>) -> anyhow::Result<Write> {
     let stored = snapshot.cluster.as_ref();
     let (Some(stored), Some(old)) = (stored, stored.and_then(|c| c.value.set.as_ref())) else {
-        return Err(Usage("there is no set of voters to replace".to_owned()).into());
+        return Err(UsageError("there is no set of voters to replace".to_owned()).into());
     };
     let members: BTreeSet<&NodeName> = old.members.iter().map(|voter| &voter.node).collect();
     let living = members.iter().filter(|node| !stopped.contains(**node)).count();
     if living * 2 > members.len() {
         let text = "a majority of the voters is not named as stopped: nothing has to be replaced by \
                     hand, a single dead voter is replaced after 5 minutes by itself";
-        return Err(Usage(text.to_owned()).into());
+        return Err(UsageError(text.to_owned()).into());
     }
-    let set = voters::reset(snapshot, stopped)
-        .ok_or_else(|| Usage("no other node's agent may vote: start one first".to_owned()))?;
+    let set = voter_set::reset(snapshot, stopped)
+        .ok_or_else(|| UsageError("no other node's agent may vote: start one first".to_owned()))?;
     let mut cluster = stored.value.clone();
     cluster.set = Some(set);
     Ok(Write::Cluster { expect: Some(stored.version.clone()), cluster })

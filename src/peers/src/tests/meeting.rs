@@ -1,7 +1,7 @@
 //! First contacts, restarts, changes of the peers' table.
 
 use super::*;
-use crate::{MAX_DATAGRAM, MAX_MESSAGE, OVERHEAD, Refusal, SealError};
+use crate::{MAX_DATAGRAM, MAX_MESSAGE, OVERHEAD, PeerRefusal, SealError};
 
 #[test]
 fn a_first_message_costs_one_round_trip_and_is_acted_on_once() {
@@ -102,7 +102,7 @@ fn an_unchanged_peer_keeps_its_channel_and_a_readded_one_starts_anew() {
 
 #[test]
 fn the_largest_message_of_the_lease_protocol_fits() {
-    const { assert!(egret_core::quorum::MAX_DATAGRAM <= MAX_MESSAGE) };
+    const { assert!(egret_core::lease::MAX_DATAGRAM <= MAX_MESSAGE) };
 }
 
 #[test]
@@ -123,7 +123,7 @@ fn a_weak_key_is_refused_and_the_others_are_taken_up() {
     let zero = Peer { public_key: egret_core::model::PublicKey([0; 32]), ..b.peer() };
     let table = [("a".into(), a.peer()), ("b".into(), b.peer()), ("c".into(), zero)].into();
     let refused = a.channels.set_peers(CLUSTER, &table);
-    assert_eq!(refused, [Refusal::WeakKey("c".into())]);
+    assert_eq!(refused, [PeerRefusal::WeakKey("c".into())]);
     assert_eq!(a.channels.peers().map(NodeName::as_str).collect::<Vec<_>>(), ["b"]);
 }
 

@@ -3,10 +3,10 @@
 use std::collections::BTreeMap;
 use std::net::UdpSocket;
 
-use egret_netns::Namespace;
+use egret_netns::NetworkNamespace;
 
 use super::*;
-use crate::{BindError, Endpoint, Event, MAX_DATAGRAM, MAX_MESSAGE, SealError, SendError};
+use crate::{BindError, Endpoint, MAX_DATAGRAM, MAX_MESSAGE, SealError, SendError, WaitOutcome};
 
 /// Far above what a loopback datagram takes; only a failing test waits for it.
 const LONG: Duration = Duration::from_secs(20);
@@ -44,27 +44,27 @@ fn loopback() -> [IpAddr; 2] {
 }
 
 /// Lets `other` do its part below the messages until `one` has received.
-fn receive(one: &mut Endpoint, other: &mut Endpoint) -> Event<String> {
+fn receive(one: &mut Endpoint, other: &mut Endpoint) -> WaitOutcome<String> {
     let end = Instant::now() + LONG;
     while Instant::now() < end {
-        let Event::Timeout = other.recv::<String>(Duration::from_millis(1)).unwrap() else {
+        let WaitOutcome::Timeout = other.recv::<String>(Duration::from_millis(1)).unwrap() else {
             panic!("the other side received something")
         };
         let event = one.recv(Duration::from_millis(1)).unwrap();
-        if event != Event::Timeout {
+        if event != WaitOutcome::Timeout {
             return event;
         }
     }
-    Event::Timeout
+    WaitOutcome::Timeout
 }
 
-fn message(from: &str, text: &str) -> Event<String> {
-    Event::Message { from: from.into(), message: text.into() }
+fn message(from: &str, text: &str) -> WaitOutcome<String> {
+    WaitOutcome::Message { from: from.into(), message: text.into() }
 }
 
 #[test]
 fn messages_pass_over_either_family_and_both() {
-    let namespace = Namespace::new("peers");
+    let namespace = NetworkNamespace::new("peers");
     let _inside = namespace.enter();
     let [v4, v6] = loopback();
     for (left, right) in [(&[v4][..], &[v4][..]), (&[v6], &[v6]), (&[v4, v6], &[v6, v4])] {
@@ -73,29 +73,33 @@ fn messages_pass_over_either_family_and_both() {
         assert_eq!(receive(&mut b, &mut a), message("a", "ping"));
         b.send(&"a".into(), &"pong".to_string()).unwrap();
         assert_eq!(a.recv(LONG).unwrap(), message("b", "pong"));
-        assert!(a.heard().silences()[&"b".into()] < LONG);
+        assert!(a.last_received().silences()[&"b".into()] < LONG);
         assert_eq!(b.discarded().get(Discard::NotMet), 1);
     }
 }
 
 #[test]
 fn a_wake_from_another_thread_ends_the_wait() {
-    let namespace = Namespace::new("peers");
+    let namespace = NetworkNamespace::new("peers");
     let _inside = namespace.enter();
     let mut a = endpoint("a", 1, &loopback()[..1]);
     let waker = a.waker();
     waker.wake();
     waker.wake();
-    assert_eq!(a.recv::<String>(LONG).unwrap(), Event::Woken, "a wake before the wait counts");
-    assert_eq!(a.recv::<String>(Duration::ZERO).unwrap(), Event::Timeout, "several are one");
+    assert_eq!(
+        a.recv::<String>(LONG).unwrap(),
+        WaitOutcome::Woken,
+        "a wake before the wait counts"
+    );
+    assert_eq!(a.recv::<String>(Duration::ZERO).unwrap(), WaitOutcome::Timeout, "several are one");
     let thread = std::thread::spawn(move || waker.wake());
-    assert_eq!(a.recv::<String>(LONG).unwrap(), Event::Woken);
+    assert_eq!(a.recv::<String>(LONG).unwrap(), WaitOutcome::Woken);
     thread.join().unwrap();
 }
 
 #[test]
 fn noise_is_counted_never_answered_and_does_not_outlast_the_timeout() {
-    let namespace = Namespace::new("peers");
+    let namespace = NetworkNamespace::new("peers");
     let _inside = namespace.enter();
     let mut a = endpoint("a", 1, &loopback()[..1]);
     let target = a.local_addresses().unwrap()[0];
@@ -107,7 +111,7 @@ fn noise_is_counted_never_answered_and_does_not_outlast_the_timeout() {
     let discarded = a.discarded();
     let end = Instant::now() + LONG;
     while discarded.all().map(|(_, count)| count).sum::<u64>() < 7 && Instant::now() < end {
-        assert_eq!(a.recv::<String>(Duration::from_millis(1)).unwrap(), Event::Timeout);
+        assert_eq!(a.recv::<String>(Duration::from_millis(1)).unwrap(), WaitOutcome::Timeout);
     }
     assert_eq!(discarded.get(Discard::TooShort), 2);
     assert_eq!(discarded.get(Discard::TooLong), 2);
@@ -118,7 +122,7 @@ fn noise_is_counted_never_answered_and_does_not_outlast_the_timeout() {
 
 #[test]
 fn a_message_of_another_build_is_counted() {
-    let namespace = Namespace::new("peers");
+    let namespace = NetworkNamespace::new("peers");
     let _inside = namespace.enter();
     let (mut a, mut b) = pair(&loopback()[..1], &loopback()[..1]);
     a.send(&"b".into(), &"ping".to_string()).unwrap();
@@ -128,13 +132,13 @@ fn a_message_of_another_build_is_counted() {
     let end = Instant::now() + LONG;
     while discarded.get(Discard::Undecodable) == 0 {
         assert!(Instant::now() < end, "it was never counted");
-        assert_eq!(b.recv::<String>(Duration::from_millis(1)).unwrap(), Event::Timeout);
+        assert_eq!(b.recv::<String>(Duration::from_millis(1)).unwrap(), WaitOutcome::Timeout);
     }
 }
 
 #[test]
 fn what_has_waited_too_long_is_dropped_and_what_came_since_is_read() {
-    let namespace = Namespace::new("peers");
+    let namespace = NetworkNamespace::new("peers");
     let _inside = namespace.enter();
     let (mut a, mut b) = pair(&loopback()[..1], &loopback()[..1]);
     a.send(&"b".into(), &"ping".to_string()).unwrap();
@@ -151,7 +155,7 @@ fn what_has_waited_too_long_is_dropped_and_what_came_since_is_read() {
         if event == message("a", "new") {
             break;
         }
-        assert_eq!(event, Event::Timeout);
+        assert_eq!(event, WaitOutcome::Timeout);
         assert!(Instant::now() < end, "nothing was read any more");
     }
     assert!(b.discarded().get(Discard::Late) >= 3);
@@ -159,7 +163,7 @@ fn what_has_waited_too_long_is_dropped_and_what_came_since_is_read() {
 
 #[test]
 fn what_cannot_be_sent_or_bound_says_why() {
-    let namespace = Namespace::new("peers");
+    let namespace = NetworkNamespace::new("peers");
     let _inside = namespace.enter();
     let [v4, v6] = loopback();
     let (mut a, b) = pair(&[v4], &[v6]);

@@ -12,7 +12,7 @@ use std::time::Duration;
 use egret_core::model::{
     AddressPlan, AddressStatus, BlockGrant, ClaimRef, ClaimStatus, Cluster, EgressNodeSpec,
     EgressNodeStatus, Epoch, Holding, Millis, NamespaceName, NodeName, PoolName, PoolStatus,
-    PortRange, ProviderKind, Snapshot, Timestamp, Uid, Version,
+    PortRange, ProviderKind, ResourceVersion, Snapshot, Timestamp, Uid,
 };
 use tokio::sync::watch;
 
@@ -77,7 +77,7 @@ pub async fn addresses_compare_and_swap<S: ClusterState>(one: &S, other: &S) {
 
 /// No version is seen twice, whatever is deleted and made anew.
 pub async fn versions_never_repeat<S: ClusterState>(one: &S, other: &S) {
-    let mut seen: BTreeSet<Version> = BTreeSet::new();
+    let mut seen: BTreeSet<ResourceVersion> = BTreeSet::new();
     for round in 0..5 {
         let writer = if round % 2 == 0 { one } else { other };
         let made = writer.write(put(None, plan(round))).await.expect("it is created");
@@ -136,7 +136,7 @@ pub async fn statuses_need_their_object<S: ClusterState>(one: &S, _other: &S) {
     let nobody = ClaimRef { namespace: None, name: "nobody".to_owned() };
     let writes = [
         status(None, held()),
-        status(Some(&Version("1".to_owned())), held()),
+        status(Some(&ResourceVersion("1".to_owned())), held()),
         Write::PoolStatus { pool: PoolName::new("nobody"), status: pool_status() },
         Write::ClaimStatus { claim: nobody, status: claim_status() },
     ];
@@ -243,7 +243,7 @@ pub async fn changes_are_watched<S: ClusterState>(one: &S, other: &S) {
 pub async fn events_are_taken<S: ClusterState>(one: &S, other: &S) {
     for writer in [one, other, one] {
         let event = Event {
-            about: "EgressAddress 203.0.113.17".to_owned(),
+            about: "EgressAddress 203.0.113.17".into(),
             warning: true,
             reason: "HolderLost".to_owned(),
             message: "node-1 has been silent for 0.51 s".to_owned(),
@@ -273,7 +273,7 @@ async fn until_true(watched: &mut watch::Receiver<bool>) {
     seen.expect("the store is reachable").expect("the store lives");
 }
 
-fn refused(result: Result<Version, PortError>, what: &str) {
+fn refused(result: Result<ResourceVersion, PortError>, what: &str) {
     match result {
         Ok(version) => panic!("{what}: written as version {version}"),
         Err(error) => assert_eq!(error.class, ErrorClass::Conflict, "{what}: {error}"),
@@ -323,15 +323,15 @@ fn held() -> AddressStatus {
     }
 }
 
-fn put(expect: Option<&Version>, plan: AddressPlan) -> Write {
+fn put(expect: Option<&ResourceVersion>, plan: AddressPlan) -> Write {
     Write::AddressPlan { address: ADDRESS, expect: expect.cloned(), plan }
 }
 
-fn status(expect: Option<&Version>, status: AddressStatus) -> Write {
+fn status(expect: Option<&ResourceVersion>, status: AddressStatus) -> Write {
     Write::AddressStatus { address: ADDRESS, expect: expect.cloned(), status }
 }
 
-fn delete(expect: Option<&Version>) -> Write {
+fn delete(expect: Option<&ResourceVersion>) -> Write {
     Write::DeleteAddress { address: ADDRESS, expect: expect.cloned() }
 }
 
@@ -345,7 +345,7 @@ fn grant(epoch: u64) -> BlockGrant {
     }
 }
 
-fn node_spec(expect: Option<&Version>, blocks: Vec<BlockGrant>) -> Write {
+fn node_spec(expect: Option<&ResourceVersion>, blocks: Vec<BlockGrant>) -> Write {
     let spec = EgressNodeSpec { blocks, ..EgressNodeSpec::default() };
     Write::NodeSpec { node: node(), expect: expect.cloned(), spec }
 }
@@ -365,7 +365,7 @@ fn cluster() -> Cluster {
     }
 }
 
-fn put_cluster(expect: Option<&Version>) -> Write {
+fn put_cluster(expect: Option<&ResourceVersion>) -> Write {
     Write::Cluster { expect: expect.cloned(), cluster: cluster() }
 }
 

@@ -9,6 +9,7 @@
 //! Needs root, iproute2, nftables and ping. Sends nothing beyond its own namespaces.
 
 mod addresses;
+mod fixture;
 mod inbound;
 mod invalid;
 mod life;
@@ -17,7 +18,6 @@ mod oracle;
 mod packets;
 mod refusals;
 mod steered;
-mod world;
 
 use crate::steering::Steering;
 
@@ -27,7 +27,7 @@ pub use inbound::{
 };
 pub use invalid::{control_without_rules, invalid_packets_never_leave};
 pub use life::{
-    an_unchanged_programme_writes_nothing, flushed_rules_are_noticed_and_put_back,
+    an_unchanged_config_writes_nothing, flushed_rules_are_noticed_and_put_back,
     foreign_tables_are_byte_equal_afterwards, nothing_leaks_without_the_tunnel,
     one_way_flows_from_before_are_not_half_steered, running_connections_are_left_alone,
 };

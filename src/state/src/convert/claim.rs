@@ -4,48 +4,12 @@ use std::net::IpAddr;
 use egret_api as api;
 use egret_core::model::{
     Claim, ClaimRef, ClaimStatus, Destination, Family, LabelSelector, NamespaceName, NodeName,
-    PodSelection, PoolName, SelectedPods, Timestamp, Uid, WhenUnavailable,
+    PodSelection, PoolName, Timestamp, Uid,
 };
 use ipnet::IpNet;
 
-use super::common::{conditions_from_api, conditions_to_api, family, selector, selector_to_api};
-use super::{Faults, FieldError, parse_address, parse_cidr};
-
-/// The fields that both kinds of claims share, borrowed from either.
-#[derive(Clone, Copy, Debug)]
-pub struct ClaimSpec<'a> {
-    /// `spec.poolRef`.
-    pub pool_ref: &'a api::ObjectRef,
-    /// `spec.addresses`.
-    pub addresses: Option<&'a Vec<String>>,
-    /// `spec.count`.
-    pub count: Option<u32>,
-    /// `spec.families`.
-    pub families: Option<&'a Vec<api::Family>>,
-    /// `spec.podSelector`.
-    pub pod_selector: Option<&'a api::LabelSelector>,
-    /// `spec.serviceName`.
-    pub service_name: Option<&'a String>,
-    /// `spec.destinations`.
-    pub destinations: Option<&'a Vec<api::Destination>>,
-    /// `spec.whenUnavailable`.
-    pub when_unavailable: api::WhenUnavailable,
-}
-
-macro_rules! shared {
-    ($spec:expr) => {
-        ClaimSpec {
-            pool_ref: &$spec.pool_ref,
-            addresses: $spec.addresses.as_ref(),
-            count: $spec.count,
-            families: $spec.families.as_ref(),
-            pod_selector: $spec.pod_selector.as_ref(),
-            service_name: $spec.service_name.as_ref(),
-            destinations: $spec.destinations.as_ref(),
-            when_unavailable: $spec.when_unavailable,
-        }
-    };
-}
+use super::selector::check_selector;
+use super::{FieldError, FieldErrors, parse_address, parse_cidr};
 
 /// A claim from a `StaticEgressIP`. `uid`, `generation` and `created` are left empty: they are the
 /// store's.
@@ -59,23 +23,23 @@ pub fn claim_from_api(
 ) -> Result<Claim, Vec<FieldError>> {
     let reference =
         ClaimRef { namespace: Some(NamespaceName::new(namespace)), name: name.to_owned() };
-    let mut faults = Faults::default();
+    let mut faults = FieldErrors::default();
     named_pool(&mut faults, &spec.pool_ref);
-    claim(faults, reference, None, shared!(spec))
+    claim(faults, reference, None, spec)
 }
 
 /// Like [`claim_from_api`], of a claim whose pool is found by its address.
-pub(super) fn rule_claim(
+pub(crate) fn rule_claim(
     namespace: &str,
     name: &str,
     spec: &api::StaticEgressIPSpec,
 ) -> Result<Claim, Vec<FieldError>> {
     let reference =
         ClaimRef { namespace: Some(NamespaceName::new(namespace)), name: name.to_owned() };
-    claim(Faults::default(), reference, None, shared!(spec))
+    claim(FieldErrors::default(), reference, None, spec)
 }
 
-fn named_pool(faults: &mut Faults, pool: &api::ObjectRef) {
+fn named_pool(faults: &mut FieldErrors, pool: &api::LocalObjectReference) {
     if pool.name.is_empty() {
         faults.add("spec.poolRef.name", "name the EgressPool that the addresses come from");
     }
@@ -89,23 +53,25 @@ pub fn cluster_claim_from_api(
     name: &str,
     spec: &api::ClusterStaticEgressIPSpec,
 ) -> Result<Claim, Vec<FieldError>> {
-    let mut faults = Faults::default();
-    let namespaces = selector(&mut faults, "spec.namespaceSelector", &spec.namespace_selector);
+    let mut faults = FieldErrors::default();
+    check_selector(&mut faults, "spec.namespaceSelector", &spec.namespace_selector);
     named_pool(&mut faults, &spec.pool_ref);
     let reference = ClaimRef { namespace: None, name: name.to_owned() };
-    claim(faults, reference, Some(namespaces), shared!(spec))
+    let namespaces = Some(spec.namespace_selector.clone());
+    claim(faults, reference, namespaces, &spec.clone().into())
 }
 
 fn claim(
-    mut faults: Faults,
+    mut faults: FieldErrors,
     reference: ClaimRef,
     namespaces: Option<LabelSelector>,
-    spec: ClaimSpec<'_>,
+    spec: &api::StaticEgressIPSpec,
 ) -> Result<Claim, Vec<FieldError>> {
-    let families = families(&mut faults, spec.families);
+    let families = families(&mut faults, spec.families.as_ref());
     let (addresses, count) = addresses(&mut faults, spec, families.as_ref());
     let pods = pods(&mut faults, spec);
-    let destinations = spec.destinations.map(|listed| destinations(&mut faults, listed));
+    let destinations = spec.destinations.as_ref();
+    let destinations = destinations.map(|listed| self::destinations(&mut faults, listed));
     let claim = pods.map(|pods| Claim {
         reference,
         uid: Uid::new(""),
@@ -118,15 +84,12 @@ fn claim(
         pods,
         namespaces,
         destinations,
-        when_unavailable: match spec.when_unavailable {
-            api::WhenUnavailable::Drop => WhenUnavailable::Drop,
-            api::WhenUnavailable::Node => WhenUnavailable::Node,
-        },
+        when_unavailable: spec.when_unavailable,
     });
     faults.finish(claim)
 }
 
-fn families(faults: &mut Faults, listed: Option<&Vec<api::Family>>) -> Option<BTreeSet<Family>> {
+fn families(faults: &mut FieldErrors, listed: Option<&Vec<Family>>) -> Option<BTreeSet<Family>> {
     let listed = listed?;
     let mut families = BTreeSet::new();
     if listed.is_empty() {
@@ -136,8 +99,7 @@ fn families(faults: &mut Faults, listed: Option<&Vec<api::Family>>) -> Option<BT
         );
     }
     for (index, entry) in listed.iter().enumerate() {
-        let entry = family(*entry);
-        if !families.insert(entry) {
+        if !families.insert(*entry) {
             faults.add(format!("spec.families[{index}]"), format!("{entry} is listed twice"));
         }
     }
@@ -145,8 +107,8 @@ fn families(faults: &mut Faults, listed: Option<&Vec<api::Family>>) -> Option<BT
 }
 
 fn addresses(
-    faults: &mut Faults,
-    spec: ClaimSpec<'_>,
+    faults: &mut FieldErrors,
+    spec: &api::StaticEgressIPSpec,
     families: Option<&BTreeSet<Family>>,
 ) -> (Vec<IpAddr>, u32) {
     const FIELD: &str = "spec.addresses";
@@ -160,7 +122,7 @@ fn addresses(
     if spec.addresses.is_some() && spec.count.is_some() {
         faults.add("spec", "ask for addresses by addresses or by count, not both");
     }
-    let Some(texts) = spec.addresses else { return (Vec::new(), spec.count.unwrap_or(1)) };
+    let Some(texts) = &spec.addresses else { return (Vec::new(), spec.count.unwrap_or(1)) };
     if texts.is_empty() {
         faults.add(FIELD, "list at least one address, or leave addresses out: the pool chooses");
     }
@@ -186,8 +148,8 @@ fn addresses(
     (addresses, 1)
 }
 
-fn pods(faults: &mut Faults, spec: ClaimSpec<'_>) -> Option<PodSelection> {
-    match (spec.pod_selector, spec.service_name) {
+fn pods(faults: &mut FieldErrors, spec: &api::StaticEgressIPSpec) -> Option<PodSelection> {
+    match (&spec.pod_selector, &spec.service_name) {
         (Some(_), Some(_)) => {
             faults.add("spec", "select pods by podSelector or by serviceName, not both");
             None
@@ -200,7 +162,8 @@ fn pods(faults: &mut Faults, spec: ClaimSpec<'_>) -> Option<PodSelection> {
             None
         }
         (Some(labels), None) => {
-            Some(PodSelection::Labels(selector(faults, "spec.podSelector", labels)))
+            check_selector(faults, "spec.podSelector", labels);
+            Some(PodSelection::Labels(labels.clone()))
         }
         (None, Some(service)) => {
             if service.is_empty() {
@@ -211,7 +174,7 @@ fn pods(faults: &mut Faults, spec: ClaimSpec<'_>) -> Option<PodSelection> {
     }
 }
 
-fn destinations(faults: &mut Faults, listed: &[api::Destination]) -> Vec<Destination> {
+fn destinations(faults: &mut FieldErrors, listed: &[api::Destination]) -> Vec<Destination> {
     if listed.is_empty() {
         faults.add(
             "spec.destinations",
@@ -261,10 +224,10 @@ pub fn claim_status_to_api(status: &ClaimStatus) -> api::ClaimStatus {
     api::ClaimStatus {
         observed_generation: status.observed_generation,
         summary: api::ClaimSummary { addresses: addresses.join(","), gateways: gateways.join(",") },
-        selected: status.selected.iter().map(selected_to_api).collect(),
+        selected: status.selected.clone(),
         addresses,
         gateways,
-        conditions: conditions_to_api(&status.conditions),
+        conditions: status.conditions.clone(),
     }
 }
 
@@ -273,32 +236,20 @@ pub fn claim_status_to_api(status: &ClaimStatus) -> api::ClaimStatus {
 /// # Errors
 /// Every fault of it.
 pub fn claim_status_from_api(status: &api::ClaimStatus) -> Result<ClaimStatus, Vec<FieldError>> {
-    let mut faults = Faults::default();
+    let mut faults = FieldErrors::default();
+    for (index, selected) in status.selected.iter().enumerate() {
+        check_selector(
+            &mut faults,
+            &format!("status.selected[{index}].podSelector"),
+            &selected.pods,
+        );
+    }
     let value = ClaimStatus {
         observed_generation: status.observed_generation,
         addresses: faults.list("status.addresses", &status.addresses, parse_address),
         gateways: status.gateways.iter().map(NodeName::new).collect(),
-        selected: selected_from_api(&mut faults, &status.selected),
-        conditions: conditions_from_api(&mut faults, &status.conditions),
+        selected: status.selected.clone(),
+        conditions: status.conditions.clone(),
     };
     faults.finish(Some(value))
-}
-
-fn selected_to_api(selected: &SelectedPods) -> api::SelectedPods {
-    api::SelectedPods {
-        namespaces: selected.namespaces.iter().map(NamespaceName::to_string).collect(),
-        pod_selector: selector_to_api(&selected.pods),
-    }
-}
-
-fn selected_from_api(faults: &mut Faults, selected: &[api::SelectedPods]) -> Vec<SelectedPods> {
-    let parse = |(index, selected): (usize, &api::SelectedPods)| SelectedPods {
-        namespaces: selected.namespaces.iter().map(NamespaceName::new).collect(),
-        pods: selector(
-            faults,
-            &format!("status.selected[{index}].podSelector"),
-            &selected.pod_selector,
-        ),
-    };
-    selected.iter().enumerate().map(parse).collect()
 }

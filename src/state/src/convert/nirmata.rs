@@ -8,10 +8,13 @@ use std::collections::BTreeMap;
 use std::net::IpAddr;
 
 use egret_api as api;
-use egret_core::model::{Broken, Claim, ClaimRef, ClaimStatus, NodeName, Pool, PoolName, Snapshot};
+use egret_core::model::{
+    Claim, ClaimRef, ClaimStatus, InvalidObject, NodeName, Pool, PoolName, Snapshot,
+    WhenUnavailable,
+};
 
-use super::claim::rule_claim;
-use super::{Faults, FieldError, claim_status_from_api, claim_status_to_api};
+pub(crate) use super::claim::rule_claim;
+use super::{FieldError, FieldErrors, claim_status_from_api, claim_status_to_api};
 use super::{parse_address, parse_cidr};
 
 /// Between the object's name and the rule's index in the name of a claim.
@@ -33,16 +36,12 @@ pub fn rule_of(claim: &str) -> Option<(&str, usize)> {
     (claim_name(name, index) == claim).then_some((name, index))
 }
 
-/// The claims of an object, as names and specs of Egret's own kind without a pool, in order of
-/// their rules.
-///
-/// # Errors
-/// Every fault of the object.
-pub fn specs_from_api(
+/// The claims of an object, as names and specs of Egret's own kind without a pool.
+fn specs_from_api(
     name: &str,
     spec: &api::nirmata::StaticEgressIPSpec,
 ) -> Result<Vec<(String, api::StaticEgressIPSpec)>, Vec<FieldError>> {
-    let mut faults = Faults::default();
+    let mut faults = FieldErrors::default();
     let mut claims: Vec<(String, api::StaticEgressIPSpec)> = Vec::new();
     let mut known: BTreeMap<(&str, IpAddr), usize> = BTreeMap::new();
     for (index, rule) in spec.rules.iter().enumerate() {
@@ -58,7 +57,7 @@ pub fn specs_from_api(
         let key = (rule.service_name.as_str(), address);
         let position = *known.entry(key).or_insert(claims.len());
         match claims.get_mut(position) {
-            None => claims.push((claim_name(name, index), one(rule, destination))),
+            None => claims.push((claim_name(name, index), rule_spec(rule, destination))),
             Some((_, claim)) => {
                 let destinations = claim.destinations.get_or_insert_default();
                 if !destinations.contains(&destination) {
@@ -70,21 +69,22 @@ pub fn specs_from_api(
     faults.finish(Some(claims))
 }
 
-fn one(rule: &api::nirmata::Rule, destination: api::Destination) -> api::StaticEgressIPSpec {
+fn rule_spec(rule: &api::nirmata::Rule, destination: api::Destination) -> api::StaticEgressIPSpec {
     api::StaticEgressIPSpec {
-        pool_ref: api::ObjectRef::default(),
+        pool_ref: api::LocalObjectReference::default(),
         addresses: Some(vec![rule.egress_ip.clone()]),
         count: None,
         families: None,
         pod_selector: None,
         service_name: Some(rule.service_name.clone()),
         destinations: Some(vec![destination]),
-        when_unavailable: api::WhenUnavailable::Drop,
+        when_unavailable: WhenUnavailable::Drop,
     }
 }
 
-/// The claims of an object. `uid`, `generation` and `created` are left empty: they are the
-/// store's; each claim needs a uid of its own.
+/// The claims of an object, each with its spec as one of Egret's own kind, in order of their rules.
+/// `uid`, `generation` and `created` are left empty: they are the store's; each claim needs a uid
+/// of its own.
 ///
 /// # Errors
 /// Every fault of the object.
@@ -92,24 +92,12 @@ pub fn claims_from_api(
     namespace: &str,
     name: &str,
     spec: &api::nirmata::StaticEgressIPSpec,
-) -> Result<Vec<Claim>, Vec<FieldError>> {
-    specs_from_api(name, spec)?
-        .iter()
-        .map(|(claim, spec)| claim_from_spec(namespace, claim, spec))
-        .collect()
-}
-
-/// A claim from one of the specs that [`specs_from_api`] makes, like
-/// [`claim_from_api`](super::claim_from_api).
-///
-/// # Errors
-/// Every fault of it.
-pub fn claim_from_spec(
-    namespace: &str,
-    name: &str,
-    spec: &api::StaticEgressIPSpec,
-) -> Result<Claim, Vec<FieldError>> {
-    rule_claim(namespace, name, spec)
+) -> Result<Vec<(api::StaticEgressIPSpec, Claim)>, Vec<FieldError>> {
+    let claim = |(name, spec): (String, api::StaticEgressIPSpec)| {
+        let claim = rule_claim(namespace, &name, &spec)?;
+        Ok((spec, claim))
+    };
+    specs_from_api(name, spec)?.into_iter().map(claim).collect()
 }
 
 /// Gives every claim without a pool the one whose ranges hold its address, of several the oldest;
@@ -130,11 +118,11 @@ pub fn choose_pools(snapshot: &mut Snapshot) {
             None => {
                 let claim = snapshot.claims.remove(&reference);
                 let claim = claim.map(|stored| stored.value.0);
-                snapshot.broken.extend(claim.as_ref().map(without_pool));
+                snapshot.invalid_objects.extend(claim.as_ref().map(without_pool));
             }
         }
     }
-    snapshot.broken.sort();
+    snapshot.invalid_objects.sort();
 }
 
 fn pool_of(snapshot: &Snapshot, claim: &Claim) -> Option<PoolName> {
@@ -148,11 +136,11 @@ fn pool_of(snapshot: &Snapshot, claim: &Claim) -> Option<PoolName> {
     })
 }
 
-fn without_pool(claim: &Claim) -> Broken {
+fn without_pool(claim: &Claim) -> InvalidObject {
     let (object, index) = rule_of(&claim.reference.name).unwrap_or((&claim.reference.name, 0));
     let namespace = claim.reference.namespace.as_ref().map(ToString::to_string).unwrap_or_default();
     let address = claim.addresses.first().map(IpAddr::to_string).unwrap_or_default();
-    Broken {
+    InvalidObject {
         place: format!("{KIND} {namespace}/{object}"),
         message: format!(
             "spec.rules[{index}].egressip: {address} is in no EgressPool: add it to the addresses \

@@ -1,13 +1,13 @@
 use egret_api as api;
 use egret_core::model::{
-    AddressRange, Failback, Failover, Labels, Millis, Pool, PoolName, PoolStatus, ProviderKind,
-    Timestamp, Uid,
+    AddressRange, Failover, Labels, Millis, Pool, PoolName, PoolStatus, ProviderKind, Timestamp,
+    Uid,
 };
 use std::collections::BTreeSet;
 
-use super::common::{conditions_from_api, conditions_to_api, duration, selector};
+use super::selector::check_selector;
 use super::text::overlap;
-use super::{Faults, FieldError, parse_address, parse_range};
+use super::{FieldError, FieldErrors, parse_duration, parse_range};
 
 /// The shortest lease of a pool: a renewal every fifth of it must still be a matter of several
 /// round trips.
@@ -24,22 +24,20 @@ const PORTS_PER_NODE: std::ops::RangeInclusive<u32> = 128..=8192;
 /// # Errors
 /// Every fault of the object.
 pub fn pool_from_api(name: &str, spec: &api::EgressPoolSpec) -> Result<Pool, Vec<FieldError>> {
-    let mut faults = Faults::default();
+    let mut faults = FieldErrors::default();
     let tags = elastic_ip_tags(&mut faults, spec);
-    let found = spec.aws.is_some();
-    let (ranges, reserved) = ranges(&mut faults, &spec.addresses, found);
-    let gateways =
-        selector(&mut faults, "spec.gateways.nodeSelector", &spec.gateways.node_selector);
+    let discovers = spec.aws.is_some();
+    let (ranges, reserved) = ranges(&mut faults, &spec.addresses, discovers);
+    check_selector(&mut faults, "spec.gateways.nodeSelector", &spec.gateways.node_selector);
     if spec.gateways.max_addresses_per_node == Some(0) {
         faults.add(
             "spec.gateways.maxAddressesPerNode",
             "0 lets no node hold an address: write at least 1, or leave it out for no limit",
         );
     }
-    let allowed_namespaces = spec
-        .allowed_namespaces
-        .as_ref()
-        .map(|namespaces| selector(&mut faults, "spec.allowedNamespaces", namespaces));
+    if let Some(namespaces) = &spec.allowed_namespaces {
+        check_selector(&mut faults, "spec.allowedNamespaces", namespaces);
+    }
     let ports = spec.ports.as_ref().map_or(api::DEFAULT_PORTS_PER_NODE, |ports| ports.per_node);
     if !ports.is_power_of_two() || !PORTS_PER_NODE.contains(&ports) {
         faults.add(
@@ -53,13 +51,13 @@ pub fn pool_from_api(name: &str, spec: &api::EgressPoolSpec) -> Result<Pool, Vec
         uid: Uid::new(""),
         generation: 0,
         created: Timestamp(0),
-        provider: provider_from_api(spec.provider),
-        elastic_ip_tags: tags,
+        provider: spec.provider,
+        discovery_tags: tags,
         ranges,
         reserved,
-        gateways,
+        gateways: spec.gateways.node_selector.clone(),
         max_addresses_per_node: spec.gateways.max_addresses_per_node.unwrap_or(u32::MAX),
-        allowed_namespaces,
+        allowed_namespaces: spec.allowed_namespaces.clone(),
         ports_per_node: u16::try_from(ports).unwrap_or(u16::MAX),
         failover,
         paused: spec.paused,
@@ -67,27 +65,11 @@ pub fn pool_from_api(name: &str, spec: &api::EgressPoolSpec) -> Result<Pool, Vec
     faults.finish(Some(pool))
 }
 
-/// Who attaches addresses, from text.
-pub(super) fn provider_from_api(provider: api::Provider) -> ProviderKind {
-    match provider {
-        api::Provider::L2 => ProviderKind::L2,
-        api::Provider::Aws => ProviderKind::Aws,
-    }
-}
-
-/// Who attaches addresses, as text.
-pub(super) fn provider_to_api(provider: ProviderKind) -> api::Provider {
-    match provider {
-        ProviderKind::L2 => api::Provider::L2,
-        ProviderKind::Aws => api::Provider::Aws,
-    }
-}
-
-fn elastic_ip_tags(faults: &mut Faults, spec: &api::EgressPoolSpec) -> Labels {
+fn elastic_ip_tags(faults: &mut FieldErrors, spec: &api::EgressPoolSpec) -> Labels {
     const FIELD: &str = "spec.aws.elasticIPTags";
     let Some(aws) = &spec.aws else { return Labels::new() };
     let tags = &aws.elastic_ip_tags;
-    if spec.provider != api::Provider::Aws {
+    if spec.provider != ProviderKind::Aws {
         faults.add("spec.aws", "is for provider AWS: write provider AWS, or leave it out");
     }
     if tags.is_empty() {
@@ -124,7 +106,7 @@ fn elastic_ip_tags(faults: &mut Faults, spec: &api::EgressPoolSpec) -> Labels {
 /// Adds to a pool's ranges what stands in its status as found and in none of them; what was found
 /// is an address, at the ends of a CIDR too.
 pub fn add_found(pool: &mut Pool, status: &PoolStatus) {
-    if pool.elastic_ip_tags.is_empty() {
+    if pool.discovery_tags.is_empty() {
         return;
     }
     let listed = pool.ranges.len();
@@ -141,12 +123,12 @@ fn nearest(ports: u32) -> u32 {
 }
 
 fn ranges(
-    faults: &mut Faults,
+    faults: &mut FieldErrors,
     texts: &[String],
-    found: bool,
+    discovers: bool,
 ) -> (Vec<AddressRange>, BTreeSet<std::net::IpAddr>) {
     const FIELD: &str = "spec.addresses";
-    if texts.is_empty() && !found {
+    if texts.is_empty() && !discovers {
         faults.add(
             FIELD,
             "a pool needs at least one range, such as 203.0.113.16/29, or spec.aws.elasticIPTags",
@@ -166,12 +148,12 @@ fn ranges(
     (ranges.into_iter().map(|(range, _)| range).collect(), reserved)
 }
 
-fn failover(faults: &mut Faults, failover: Option<&api::Failover>) -> Failover {
+fn failover(faults: &mut FieldErrors, failover: Option<&api::Failover>) -> Failover {
     const LEASE: &str = "spec.failover.lease";
     let default = api::Failover::default();
     let failover = failover.unwrap_or(&default);
     let lease = failover.lease.as_ref().and_then(|text| {
-        let lease = duration(faults, LEASE, text)?;
+        let lease = faults.take(LEASE, parse_duration(text))?;
         if !(MIN_LEASE..=MAX_LEASE).contains(&lease) {
             faults.add(LEASE, format!("{text} is not from {MIN_LEASE} to {MAX_LEASE}"));
         }
@@ -181,39 +163,8 @@ fn failover(faults: &mut Faults, failover: Option<&api::Failover>) -> Failover {
         .release_after
         .as_ref()
         .map_or(Some(DEFAULT_RELEASE_AFTER), |text| {
-            duration(faults, "spec.failover.releaseAfter", text)
+            faults.take("spec.failover.releaseAfter", parse_duration(text))
         })
         .unwrap_or(DEFAULT_RELEASE_AFTER);
-    Failover {
-        lease,
-        failback: match failover.failback {
-            api::Failback::Never => Failback::Never,
-            api::Failback::WhenDrained => Failback::WhenDrained,
-            api::Failback::Immediately => Failback::Immediately,
-        },
-        release_after,
-    }
-}
-
-/// A pool's status as text.
-pub fn pool_status_to_api(status: &PoolStatus) -> api::EgressPoolStatus {
-    api::EgressPoolStatus {
-        observed_generation: status.observed_generation,
-        addresses: status.addresses.iter().map(ToString::to_string).collect(),
-        conditions: conditions_to_api(&status.conditions),
-    }
-}
-
-/// A pool's status from text.
-///
-/// # Errors
-/// Every fault of it.
-pub fn pool_status_from_api(status: &api::EgressPoolStatus) -> Result<PoolStatus, Vec<FieldError>> {
-    let mut faults = Faults::default();
-    let conditions = conditions_from_api(&mut faults, &status.conditions);
-    let addresses = status.addresses.iter();
-    let addresses =
-        addresses.filter_map(|text| faults.take("status.addresses", parse_address(text))).collect();
-    let observed_generation = status.observed_generation;
-    faults.finish(Some(PoolStatus { observed_generation, addresses, conditions }))
+    Failover { lease, failback: failover.failback, release_after }
 }

@@ -1,6 +1,6 @@
 use std::net::{IpAddr, Ipv6Addr};
 
-use egret_core::model::{AddressRange, Millis};
+use egret_core::model::{AddressRange, Millis, Text};
 use ipnet::IpNet;
 
 /// Parses an IP address.
@@ -8,20 +8,7 @@ use ipnet::IpNet;
 /// # Errors
 /// A sentence where it is none, or an IPv4 address written as an IPv6 one.
 pub fn parse_address(text: &str) -> Result<IpAddr, String> {
-    let address: IpAddr = text.parse().map_err(|_| {
-        format!("{text} is not an IP address: write it like 203.0.113.17 or 2001:db8:5::11")
-    })?;
-    not_mapped(address, text)
-}
-
-fn not_mapped(address: IpAddr, text: &str) -> Result<IpAddr, String> {
-    match address {
-        IpAddr::V6(mapped) => match mapped.to_ipv4_mapped() {
-            Some(plain) => Err(format!("{text} is an IPv4 address in IPv6 form: write {plain}")),
-            None => Ok(address),
-        },
-        IpAddr::V4(_) => Ok(address),
-    }
+    Text::from_text(text)
 }
 
 /// A CIDR as written and as a range.
@@ -43,16 +30,7 @@ impl Cidr {
 /// # Errors
 /// A sentence where it is none; for an address alone it says which prefix to write.
 pub fn parse_cidr(text: &str) -> Result<Cidr, String> {
-    if let Ok(address) = text.parse::<IpAddr>() {
-        not_mapped(address, text)?;
-        let prefix = if address.is_ipv4() { 32 } else { 128 };
-        return Err(format!("{text} is an address, not a CIDR: write {text}/{prefix}"));
-    }
-    let written: IpNet = text.parse().map_err(|_| {
-        format!("{text} is not a CIDR: write it like 198.51.100.0/24 or 2001:db8:6::/64")
-    })?;
-    not_mapped(written.addr(), text)?;
-    Ok(Cidr { written })
+    Text::from_text(text).map(|written| Cidr { written })
 }
 
 /// Parses a range of a pool: a CIDR, `first-last`, or one address. The second value are the
@@ -128,7 +106,7 @@ pub(crate) fn overlap(one: &AddressRange, other: &AddressRange) -> bool {
 /// # Errors
 /// A sentence where it is none, or longer than a thousand years.
 pub fn parse_duration(text: &str) -> Result<Millis, String> {
-    text.parse().map_err(|error: egret_core::model::BadDuration| error.to_string())
+    Text::from_text(text)
 }
 
 /// The name of an `EgressAddress`, which is also its file's: a DNS name for both families, so IPv6

@@ -2,29 +2,19 @@
 
 use std::collections::BTreeMap;
 
+use egret_core::model::{Text as _, Timestamp};
 use egret_ports::cluster_state::Event;
 use serde::{Deserialize, Serialize};
 
-use super::error::StoreError;
 use super::store::Access;
-use crate::convert::{timestamp_from_text, timestamp_to_text};
+use crate::error::StoreError;
+use crate::recorded_event::RecordedEvent;
 
 const FILE: &str = "egret.dev/events.jsonl";
 /// Past this size the older half goes.
 const MAX_BYTES: u64 = 512 << 10;
 /// A message is cut to this many bytes: an event is a sentence.
 const MAX_MESSAGE: usize = 1024;
-
-/// An event that was seen once or several times.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct RecordedEvent {
-    /// The event, with the time of its last occurrence.
-    pub event: Event,
-    /// How often it occurred.
-    pub count: u32,
-    /// When it occurred first.
-    pub first: egret_core::model::Timestamp,
-}
 
 #[derive(Debug, Serialize, Deserialize)]
 struct Line {
@@ -45,8 +35,8 @@ pub fn append(access: &Access, event: &Event) -> Result<(), StoreError> {
         message.push('…');
     }
     let line = Line {
-        at: timestamp_to_text(event.at),
-        about: event.about.clone(),
+        at: event.at.to_text(),
+        about: event.about.to_string(),
         r#type: if event.warning { "Warning" } else { "Normal" }.to_owned(),
         reason: event.reason.clone(),
         message,
@@ -73,10 +63,10 @@ pub fn read(access: &Access) -> Result<Vec<RecordedEvent>, StoreError> {
     let mut events: BTreeMap<(String, String, String, String), RecordedEvent> = BTreeMap::new();
     for line in bytes.split(|byte| *byte == b'\n') {
         let Ok(line) = serde_json::from_slice::<Line>(line) else { continue };
-        let Ok(at) = timestamp_from_text(&line.at) else { continue };
+        let Ok(at) = Timestamp::from_text(&line.at) else { continue };
         let key = (line.about, line.reason, line.message, line.source);
         let event = Event {
-            about: key.0.clone(),
+            about: key.0.as_str().into(),
             warning: line.r#type == "Warning",
             reason: key.1.clone(),
             message: key.2.clone(),

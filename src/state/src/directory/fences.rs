@@ -1,8 +1,8 @@
 //! The fence counter: a number that only grows, in a file of its own.
 
-use super::error::StoreError;
-use super::own::OWN_FOLDER;
 use super::store::Access;
+use crate::error::StoreError;
+use crate::manifest::OWN_FOLDER;
 
 /// Holds the next number, from which fences of addresses and epochs of port blocks are drawn
 /// (docs/leases.md rule 15).

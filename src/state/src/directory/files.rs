@@ -5,12 +5,12 @@ use std::io;
 use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
-use egret_core::model::Broken;
+use egret_core::model::InvalidObject;
 
-use super::error::StoreError;
-use super::own::{self, FOLDERS, OWN_FOLDER, Own};
-use super::store::{Access, Stamp};
-use crate::manifest::{self, Fault, Object, ObjectKey, is_manifest};
+use super::own_object::{self, FOLDERS, OwnObject};
+use super::store::{Access, FileStamp};
+use crate::error::StoreError;
+use crate::manifest::{self, ManifestFault, ManifestObject, OWN_FOLDER, ObjectKey, is_manifest};
 
 /// Folders below folders are read so deep.
 const MAX_DEPTH: usize = 16;
@@ -19,16 +19,16 @@ const WRITER_PATIENCE: Duration = Duration::from_secs(5);
 
 /// What is remembered of the directory. Only changed files are read again.
 #[derive(Debug, Default)]
-pub struct Files {
+pub struct FileIndex {
     /// Manifests of people, by path.
     pub manifests: BTreeMap<String, ManifestFile>,
     /// Egret's own files, by path.
     pub own: BTreeMap<String, OwnFile>,
-    /// Folders seen at the last walk: these are watched.
+    /// Folders found at the last walk: these are watched.
     pub folders: BTreeSet<String>,
     /// Folders that could not be read at the last walk.
-    pub unreadable: Vec<Broken>,
-    /// Files that somebody is writing right now, with the time of the last write seen.
+    pub unreadable: Vec<InvalidObject>,
+    /// Files that somebody is writing right now, with the time of the last write that was noticed.
     pub busy: BTreeMap<PathBuf, Instant>,
     /// Grows with every change of what is above, except `busy`.
     pub revision: u64,
@@ -36,7 +36,7 @@ pub struct Files {
 
 /// What may have changed since the last time.
 #[derive(Clone, Debug)]
-pub enum Scope {
+pub enum RereadScope {
     /// Anything.
     All,
     /// These files.
@@ -46,36 +46,38 @@ pub enum Scope {
 /// A person's file.
 #[derive(Debug, Default)]
 pub struct ManifestFile {
-    stamp: Option<Stamp>,
-    lately: bool,
+    stamp: Option<FileStamp>,
+    /// See [`Access::stamp`].
+    racy: bool,
     bytes: Vec<u8>,
     /// Its objects, each with its line: where a document became broken, as they were before.
-    pub objects: Vec<(usize, Object)>,
+    pub objects: Vec<(usize, ManifestObject)>,
     /// What is wrong with it.
-    pub faults: Vec<Fault>,
+    pub faults: Vec<ManifestFault>,
 }
 
 /// A file of Egret's own.
 #[derive(Debug, Default)]
 pub struct OwnFile {
-    stamp: Option<Stamp>,
-    lately: bool,
+    stamp: Option<FileStamp>,
+    /// See [`Access::stamp`].
+    racy: bool,
     /// The object, as it was last understood.
-    pub object: Option<Own>,
+    pub object: Option<OwnObject>,
     /// What is wrong with the file.
     pub fault: Option<String>,
 }
 
-impl Files {
+impl FileIndex {
     /// Brings what may have changed up to what the directory holds now.
     ///
     /// # Errors
     /// Where the directory itself cannot be listed: nothing has changed then.
-    pub fn look(&mut self, access: &Access, scope: &Scope) -> Result<(), StoreError> {
+    pub fn refresh(&mut self, access: &Access, scope: &RereadScope) -> Result<(), StoreError> {
         self.busy.retain(|_, last| last.elapsed() < WRITER_PATIENCE);
         match scope {
-            Scope::All => self.walk(access)?,
-            Scope::Paths(paths) => {
+            RereadScope::All => self.walk(access)?,
+            RereadScope::Paths(paths) => {
                 for path in paths {
                     if FOLDERS.iter().any(|folder| path.starts_with(folder)) {
                         self.read_own(access, path);
@@ -89,8 +91,8 @@ impl Files {
     }
 
     fn walk(&mut self, access: &Access) -> Result<(), StoreError> {
-        let Seen { manifests, own, folders, unreadable } = find_all(access)?;
-        let hidden = |path: &str, blocked: &[(String, Broken)]| {
+        let FoundFiles { manifests, own, folders, unreadable } = find_all(access)?;
+        let hidden = |path: &str, blocked: &[(String, InvalidObject)]| {
             blocked.iter().any(|(folder, _)| {
                 path.strip_prefix(folder.as_str()).is_some_and(|rest| rest.starts_with('/'))
             })
@@ -105,7 +107,8 @@ impl Files {
         for path in &own {
             self.read_own(access, path);
         }
-        let unreadable: Vec<Broken> = unreadable.into_iter().map(|(_, broken)| broken).collect();
+        let unreadable: Vec<InvalidObject> =
+            unreadable.into_iter().map(|(_, broken)| broken).collect();
         self.revision += u64::from(gone || self.unreadable != unreadable);
         self.folders = folders;
         self.unreadable = unreadable;
@@ -117,22 +120,18 @@ impl Files {
             return;
         }
         let known = self.manifests.get(path);
-        let read = access.stamp(path).and_then(|(stamp, lately)| {
-            let same = known.is_some_and(|known| known.stamp == Some(stamp) && !known.lately);
-            if same {
-                Ok(None)
-            } else {
-                access.read(path).map(|bytes| Some((stamp, lately, bytes)))
-            }
+        let read = access.stamp(path).and_then(|(stamp, racy)| {
+            let same = known.is_some_and(|known| known.stamp == Some(stamp) && !known.racy);
+            if same { Ok(None) } else { access.read(path).map(|bytes| Some((stamp, racy, bytes))) }
         });
         match read {
             Ok(None) => {}
-            Ok(Some((stamp, lately, bytes))) => self.take_manifest(path, stamp, lately, bytes),
+            Ok(Some((stamp, racy, bytes))) => self.take_manifest(path, stamp, racy, bytes),
             Err(error) if error.kind() == io::ErrorKind::NotFound => {
                 self.revision += u64::from(self.manifests.remove(path).is_some());
             }
             Err(error) => {
-                let fault = Fault { line: 1, message: format!("cannot be read: {error}") };
+                let fault = ManifestFault { line: 1, message: format!("cannot be read: {error}") };
                 let file = self.manifests.entry(path.to_owned()).or_default();
                 let faults = vec![fault];
                 self.revision += u64::from(file.faults != faults);
@@ -141,10 +140,10 @@ impl Files {
         }
     }
 
-    fn take_manifest(&mut self, path: &str, stamp: Stamp, lately: bool, bytes: Vec<u8>) {
+    fn take_manifest(&mut self, path: &str, stamp: FileStamp, racy: bool, bytes: Vec<u8>) {
         let file = self.manifests.entry(path.to_owned()).or_default();
         let same = file.stamp.is_some() && file.bytes == bytes;
-        (file.stamp, file.lately) = (Some(stamp), lately);
+        (file.stamp, file.racy) = (Some(stamp), racy);
         if same {
             return;
         }
@@ -154,18 +153,18 @@ impl Files {
     }
 
     fn read_own(&mut self, access: &Access, path: &str) {
-        let Ok((stamp, lately)) = access.stamp(path) else {
+        let Ok((stamp, racy)) = access.stamp(path) else {
             self.revision += u64::from(self.own.remove(path).is_some());
             return;
         };
         let known = self.own.get(path);
-        if known.is_some_and(|known| known.stamp == Some(stamp) && !known.lately) {
+        if known.is_some_and(|known| known.stamp == Some(stamp) && !known.racy) {
             return;
         }
         let read = access.read(path).map_err(|error| format!("cannot be read: {error}"));
         let file = self.own.entry(path.to_owned()).or_default();
-        (file.stamp, file.lately) = (Some(stamp), lately);
-        match read.and_then(|bytes| own::parse(path, &bytes)) {
+        (file.stamp, file.racy) = (Some(stamp), racy);
+        match read.and_then(|bytes| own_object::parse(path, &bytes)) {
             Ok(object) => {
                 self.revision +=
                     u64::from(file.fault.is_some() || file.object.as_ref() != Some(&object));
@@ -181,12 +180,15 @@ impl Files {
 
 /// What a file holds, given what it held before: what a broken document held stays, and a file
 /// that was just emptied is one that somebody is about to write.
-fn understand(bytes: &[u8], before: Vec<(usize, Object)>) -> (Vec<(usize, Object)>, Vec<Fault>) {
+fn understand(
+    bytes: &[u8],
+    before: Vec<(usize, ManifestObject)>,
+) -> (Vec<(usize, ManifestObject)>, Vec<ManifestFault>) {
     let mut parsed = manifest::parse_bytes(bytes);
     if bytes.iter().all(u8::is_ascii_whitespace) && !before.is_empty() {
         let message = "the file is empty; what it held stays as it was: \
                        delete the file to delete its objects";
-        parsed.faults.push(Fault { line: 1, message: message.to_owned() });
+        parsed.faults.push(ManifestFault { line: 1, message: message.to_owned() });
     }
     if !parsed.faults.is_empty() {
         let present: BTreeSet<ObjectKey> =
@@ -199,40 +201,40 @@ fn understand(bytes: &[u8], before: Vec<(usize, Object)>) -> (Vec<(usize, Object
 }
 
 #[derive(Default)]
-struct Seen {
+struct FoundFiles {
     manifests: BTreeSet<String>,
     own: BTreeSet<String>,
     folders: BTreeSet<String>,
-    unreadable: Vec<(String, Broken)>,
+    unreadable: Vec<(String, InvalidObject)>,
 }
 
 /// The folders that are there.
 pub fn folders(access: &Access) -> Result<BTreeSet<String>, StoreError> {
-    find_all(access).map(|seen| seen.folders)
+    find_all(access).map(|found| found.folders)
 }
 
-fn find_all(access: &Access) -> Result<Seen, StoreError> {
-    let mut seen = Seen::default();
-    find(access, "", 0, &mut seen).map_err(StoreError::io("."))?;
+fn find_all(access: &Access) -> Result<FoundFiles, StoreError> {
+    let mut found = FoundFiles::default();
+    find(access, "", 0, &mut found).map_err(StoreError::io("."))?;
     for folder in FOLDERS {
-        find_own(access, folder, &mut seen).map_err(StoreError::io(folder))?;
+        find_own(access, folder, &mut found).map_err(StoreError::io(folder))?;
     }
-    Ok(seen)
+    Ok(found)
 }
 
-fn find(access: &Access, folder: &str, depth: usize, seen: &mut Seen) -> io::Result<()> {
+fn find(access: &Access, folder: &str, depth: usize, found: &mut FoundFiles) -> io::Result<()> {
     let entries = match access.list(folder) {
         Ok(entries) => entries,
         Err(error) if depth == 0 => return Err(error),
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
         Err(error) => {
             let message = format!("the folder cannot be read: {error}");
-            let broken = Broken { place: folder.to_owned(), message };
-            seen.unreadable.push((folder.to_owned(), broken));
+            let broken = InvalidObject { place: folder.to_owned(), message };
+            found.unreadable.push((folder.to_owned(), broken));
             return Ok(());
         }
     };
-    seen.folders.insert(folder.to_owned());
+    found.folders.insert(folder.to_owned());
     for entry in entries {
         let path =
             if folder.is_empty() { entry.name.clone() } else { format!("{folder}/{}", entry.name) };
@@ -242,27 +244,27 @@ fn find(access: &Access, folder: &str, depth: usize, seen: &mut Seen) -> io::Res
             }
             if depth == MAX_DEPTH {
                 let message = format!("folders below {MAX_DEPTH} others are not read");
-                seen.unreadable.push((path.clone(), Broken { place: path, message }));
+                found.unreadable.push((path.clone(), InvalidObject { place: path, message }));
                 continue;
             }
-            find(access, &path, depth + 1, seen)?;
+            find(access, &path, depth + 1, found)?;
         } else if is_manifest(&entry.name) {
-            seen.manifests.insert(path);
+            found.manifests.insert(path);
         }
     }
     Ok(())
 }
 
-fn find_own(access: &Access, folder: &str, seen: &mut Seen) -> io::Result<()> {
+fn find_own(access: &Access, folder: &str, found: &mut FoundFiles) -> io::Result<()> {
     // A folder of kinds that is missing is a damaged store, not a store without objects.
     let entries = access.list(folder)?;
-    seen.folders.insert(folder.to_owned());
+    found.folders.insert(folder.to_owned());
     for entry in entries {
         let path = format!("{folder}/{}", entry.name);
         if entry.folder {
-            find_own(access, &path, seen)?;
+            find_own(access, &path, found)?;
         } else if is_manifest(&entry.name) {
-            seen.own.insert(path);
+            found.own.insert(path);
         }
     }
     Ok(())

@@ -1,30 +1,31 @@
-//! Keeps a [`Record`] beside every pool and claim of a person: its uid, its generation, its status
+//! Keeps a [`SpecRecord`] beside every pool and claim of a person: its uid, its generation, its status
 //! and the spec as it was last understood, so that a process that starts while the file is broken
 //! knows it too.
 
 use std::collections::BTreeMap;
 
-use egret_core::model::{ClaimStatus, PoolStatus, Timestamp, Uid, Version};
+use egret_core::model::{ClaimStatus, PoolStatus, ResourceVersion, Timestamp, Uid};
 use rand::RngExt as _;
 
-use super::error::StoreError;
-use super::files::Files;
-use super::own::{self, CLAIMS, Own, Record, RecordStatus};
+use super::files::FileIndex;
+use super::own_object::{self, CLAIMS, OwnObject, SpecRecord, SpecRecordStatus};
 use super::store::Access;
-use crate::manifest::{Object, ObjectKey};
+use crate::convert::StoredMetadata;
+use crate::error::StoreError;
+use crate::manifest::{ManifestObject, ObjectKey};
 
 /// What people's manifests hold: each object once, with the place of its document.
 #[derive(Debug, Default)]
-pub struct Present<'a> {
+pub struct PresentObjects<'a> {
     /// The objects; of two of one name the first in order of path and line.
-    pub objects: BTreeMap<ObjectKey, (&'a str, usize, &'a Object)>,
+    pub objects: BTreeMap<ObjectKey, (&'a str, usize, &'a ManifestObject)>,
     /// The others: their place, their name and the place of the first.
     pub duplicates: Vec<(String, ObjectKey, String)>,
 }
 
 /// The objects of all manifests.
-pub fn present(files: &Files) -> Present<'_> {
-    let mut present = Present::default();
+pub fn present(files: &FileIndex) -> PresentObjects<'_> {
+    let mut present = PresentObjects::default();
     for (path, file) in &files.manifests {
         for (line, object) in &file.objects {
             let key = object.key();
@@ -41,20 +42,32 @@ pub fn present(files: &Files) -> Present<'_> {
 
 /// A record that does not fit the manifests.
 #[derive(Debug)]
-pub enum Change {
+pub enum RecordChange {
     /// A new object, or another spec or place of a known one.
-    Write(String, Box<Record>),
+    Write(String, Box<SpecRecord>),
     /// The object is gone.
     Remove(String),
 }
 
+impl RecordChange {
+    /// The record's file, and whether it stays.
+    pub fn outcome(&self) -> (String, bool) {
+        match self {
+            Self::Write(file, _) => (file.clone(), true),
+            Self::Remove(file) => (file.clone(), false),
+        }
+    }
+}
+
 /// The records, by key, with their files.
-pub fn records(files: &Files) -> BTreeMap<ObjectKey, (&str, &Record)> {
+pub fn records(files: &FileIndex) -> BTreeMap<ObjectKey, (&str, &SpecRecord)> {
     files
         .own
         .iter()
         .filter_map(|(path, file)| match &file.object {
-            Some(Own::Record(record)) => Some((record.object.key(), (path.as_str(), &**record))),
+            Some(OwnObject::Record(record)) => {
+                Some((record.object.key(), (path.as_str(), &**record)))
+            }
             _ => None,
         })
         .collect()
@@ -64,62 +77,66 @@ pub fn records(files: &Files) -> BTreeMap<ObjectKey, (&str, &Record)> {
 ///
 /// # Errors
 /// Where an object's name cannot be a file's.
-pub fn changes(files: &Files, now: Timestamp) -> Result<Vec<Change>, StoreError> {
+pub fn changes(files: &FileIndex, now: Timestamp) -> Result<Vec<RecordChange>, StoreError> {
     let present = present(files);
     let records = records(files);
     let mut changes = Vec::new();
     for (key, (path, _, object)) in &present.objects {
-        let Some(file) = own::record_file(key)? else { continue };
+        let Some(file) = own_object::record_file(key)? else { continue };
         // A record that cannot be read is not written over: the uid in it would be lost.
         let damaged = files.own.get(&file).is_some_and(|own| own.fault.is_some());
         match records.get(key) {
             _ if damaged => {}
-            None => changes.push(Change::Write(file, Box::new(first(object, path, now)))),
+            None => changes.push(RecordChange::Write(file, Box::new(first(object, path, now)))),
             Some((_, record)) => {
                 let same = same_spec(&record.object, object);
                 if !same || record.manifest != *path {
                     let mut record = (*record).clone();
                     record.object = (*object).clone();
                     record.manifest = (*path).to_owned();
-                    record.generation += i64::from(!same);
-                    changes.push(Change::Write(file, Box::new(record)));
+                    record.metadata.generation += i64::from(!same);
+                    changes.push(RecordChange::Write(file, Box::new(record)));
                 }
             }
         }
     }
     for (key, (file, record)) in records {
         if !present.objects.contains_key(&key) && !in_doubt(files, &record.manifest) {
-            changes.push(Change::Remove(file.to_owned()));
+            changes.push(RecordChange::Remove(file.to_owned()));
         }
     }
     Ok(changes)
 }
 
 /// True where the file may still hold the object: it is broken or being written.
-fn in_doubt(files: &Files, manifest: &str) -> bool {
+fn in_doubt(files: &FileIndex, manifest: &str) -> bool {
     files.busy.contains_key(std::path::Path::new(manifest))
         || files.manifests.get(manifest).is_some_and(|file| !file.faults.is_empty())
 }
 
-fn same_spec(one: &Object, other: &Object) -> bool {
+fn same_spec(one: &ManifestObject, other: &ManifestObject) -> bool {
     match (one, other) {
-        (Object::Pool(one, _), Object::Pool(other, _)) => one == other,
-        (Object::Claim(one, _), Object::Claim(other, _)) => one == other,
-        (Object::ClusterClaim(one, _), Object::ClusterClaim(other, _)) => one == other,
+        (ManifestObject::Pool(one, _), ManifestObject::Pool(other, _)) => one == other,
+        (ManifestObject::Claim(one, _), ManifestObject::Claim(other, _)) => one == other,
+        (ManifestObject::ClusterClaim(one, _), ManifestObject::ClusterClaim(other, _)) => {
+            one == other
+        }
         _ => false,
     }
 }
 
-fn first(object: &Object, manifest: &str, now: Timestamp) -> Record {
+fn first(object: &ManifestObject, manifest: &str, now: Timestamp) -> SpecRecord {
     let status = match object {
-        Object::Pool(..) => RecordStatus::Pool(PoolStatus::default()),
-        _ => RecordStatus::Claim(ClaimStatus::default()),
+        ManifestObject::Pool(..) => SpecRecordStatus::Pool(PoolStatus::default()),
+        _ => SpecRecordStatus::Claim(ClaimStatus::default()),
     };
-    Record {
-        version: Version::default(),
-        uid: random_uid(),
-        generation: 1,
-        created: now,
+    SpecRecord {
+        metadata: StoredMetadata {
+            version: ResourceVersion::default(),
+            uid: random_uid(),
+            generation: 1,
+            created: now,
+        },
         manifest: manifest.to_owned(),
         object: object.clone(),
         status,
@@ -138,19 +155,19 @@ fn random_uid() -> Uid {
 }
 
 /// Makes the changes. Needs the lock for writing, and `changes` made under it.
-pub fn apply(access: &Access, changes: Vec<Change>) -> Result<(), StoreError> {
+pub fn apply(access: &Access, changes: Vec<RecordChange>) -> Result<(), StoreError> {
     for change in changes {
         match change {
-            Change::Write(file, mut record) => {
+            RecordChange::Write(file, mut record) => {
                 if let Some((folder, _)) = file.rsplit_once('/')
                     && folder.starts_with(CLAIMS)
                 {
                     access.make_folder(folder).map_err(StoreError::io(folder))?;
                 }
-                record.version = own::new_version();
-                own::save(access, &file, &Own::Record(record))?;
+                record.metadata.version = own_object::new_version();
+                own_object::save(access, &file, &OwnObject::Record(record))?;
             }
-            Change::Remove(file) => access.remove(&file).map_err(StoreError::io(&file))?,
+            RecordChange::Remove(file) => access.remove(&file).map_err(StoreError::io(&file))?,
         }
     }
     Ok(())

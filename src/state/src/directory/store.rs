@@ -8,8 +8,8 @@ use std::time::{Duration, Instant};
 use rustix::fs::{self, AtFlags, Dir, FileType, FlockOperation, Mode, OFlags};
 use rustix::io::Errno;
 
-use super::error::StoreError;
-use crate::manifest::MAX_FILE_BYTES;
+use crate::error::{Outage, StoreError};
+use crate::manifest::{MAX_FILE_BYTES, too_large};
 
 /// The file whose presence says that the directory is a store, and whose lock orders accesses.
 pub const MARKER: &str = ".egret-store";
@@ -20,7 +20,7 @@ const LOCK_RETRY: Duration = Duration::from_micros(500);
 
 /// Readers share the lock, a writer has it alone.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Intent {
+pub enum LockMode {
     /// Others may read at the same time.
     Read,
     /// Nobody else reads or writes.
@@ -30,7 +30,7 @@ pub enum Intent {
 /// The directory by its path: what stands behind the path is looked up at every access, since a
 /// mount may have covered it, or uncovered it, since the last one.
 #[derive(Clone, Debug)]
-pub struct Store {
+pub struct DirectoryHandle {
     path: PathBuf,
 }
 
@@ -45,7 +45,7 @@ pub struct Access {
 
 /// What tells whether a file is the one that was read before, unchanged.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Stamp {
+pub struct FileStamp {
     device: u64,
     inode: u64,
     size: i64,
@@ -55,14 +55,14 @@ pub struct Stamp {
 
 /// One entry of a folder.
 #[derive(Clone, Debug)]
-pub struct Entry {
+pub struct FolderEntry {
     /// Its name.
     pub name: String,
     /// True for a folder itself, not for a link to one: links to folders could lead in circles.
     pub folder: bool,
 }
 
-impl Store {
+impl DirectoryHandle {
     pub fn new(path: impl Into<PathBuf>) -> Self {
         Self { path: path.into() }
     }
@@ -79,12 +79,12 @@ impl Store {
     /// Begins an access.
     ///
     /// # Errors
-    /// [`StoreError::Unreachable`] where the path, its marker or (for a second) its lock cannot be
-    /// had.
-    pub fn open(&self, intent: Intent) -> Result<Access, StoreError> {
+    /// [`Outage::Directory`] where the path or its marker cannot be had,
+    /// [`Outage::Locked`] where its lock cannot, for a second.
+    pub fn open(&self, intent: LockMode) -> Result<Access, StoreError> {
         let operation = match intent {
-            Intent::Read => FlockOperation::NonBlockingLockShared,
-            Intent::Write => FlockOperation::NonBlockingLockExclusive,
+            LockMode::Read => FlockOperation::NonBlockingLockShared,
+            LockMode::Write => FlockOperation::NonBlockingLockExclusive,
         };
         let deadline = Instant::now() + LOCK_PATIENCE;
         loop {
@@ -92,10 +92,8 @@ impl Store {
                 Ok(Some(access)) => return Ok(access),
                 Ok(None) if Instant::now() < deadline => thread::sleep(LOCK_RETRY),
                 Ok(None) => {
-                    return Err(self.unreachable(format!(
-                        "another process has kept its lock for {} s",
-                        LOCK_PATIENCE.as_secs()
-                    )));
+                    let path = self.path.clone();
+                    return Err(Outage::Locked { path, waited: LOCK_PATIENCE }.into());
                 }
                 Err(errno) => {
                     return Err(self.unreachable(format!(
@@ -108,7 +106,7 @@ impl Store {
 
     /// The error that says that nothing is known of the store now.
     pub fn unreachable(&self, why: String) -> StoreError {
-        StoreError::Unreachable { path: self.path.clone(), why }
+        Outage::Directory { path: self.path.clone(), why }.into()
     }
 
     /// One try; `None` where somebody else has the lock.
@@ -134,7 +132,7 @@ impl Store {
 impl Access {
     /// The entries of a folder, in order of name; hidden ones and names that are not UTF-8 are
     /// passed over.
-    pub fn list(&self, folder: &str) -> io::Result<Vec<Entry>> {
+    pub fn list(&self, folder: &str) -> io::Result<Vec<FolderEntry>> {
         let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
         let path = if folder.is_empty() { "." } else { folder };
         let opened = fs::openat(&self.root, path, flags, Mode::empty())?;
@@ -152,7 +150,7 @@ impl Access {
                 }
                 known => known.is_dir(),
             };
-            entries.push(Entry { name: name.to_owned(), folder });
+            entries.push(FolderEntry { name: name.to_owned(), folder });
         }
         entries.sort_by(|one, other| one.name.cmp(&other.name));
         Ok(entries)
@@ -160,10 +158,10 @@ impl Access {
 
     /// The stamp of a file, and whether it was changed so lately that a further change could
     /// leave the stamp the same (kernel timestamps advance by ticks).
-    pub fn stamp(&self, file: &str) -> io::Result<(Stamp, bool)> {
+    pub fn stamp(&self, file: &str) -> io::Result<(FileStamp, bool)> {
         const TICKS: i64 = 50_000_000;
         let stat = fs::statat(&self.root, file, AtFlags::empty())?;
-        let stamp = Stamp {
+        let stamp = FileStamp {
             device: stat.st_dev,
             inode: stat.st_ino,
             size: stat.st_size,
@@ -189,7 +187,7 @@ impl Access {
         let mut bytes = Vec::new();
         File::from(opened).take(MAX_FILE_BYTES + 1).read_to_end(&mut bytes)?;
         if bytes.len() as u64 > MAX_FILE_BYTES {
-            return Err(io::Error::new(io::ErrorKind::InvalidData, crate::manifest::too_large()));
+            return Err(io::Error::new(io::ErrorKind::InvalidData, too_large()));
         }
         Ok(bytes)
     }
@@ -204,7 +202,7 @@ impl Access {
     }
 
     /// Replaces a file, or makes it: readers see the old content or the new one, and so does the
-    /// next boot. Needs [`Intent::Write`].
+    /// next boot. Needs [`LockMode::Write`].
     pub fn replace(&self, file: &str, bytes: &[u8]) -> io::Result<()> {
         self.put(file, bytes, true)
     }

@@ -2,24 +2,64 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::io;
-use std::os::fd::AsFd as _;
+use std::os::fd::{AsFd as _, OwnedFd};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::sync::atomic::Ordering;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use inotify::{EventMask, Inotify, WatchDescriptor, WatchMask};
-use rustix::event::{PollFd, PollFlags, Timespec, poll};
+use rustix::event::{EventfdFlags, PollFd, PollFlags, Timespec, eventfd, poll};
 
-use super::Shared;
-use super::files::Scope;
-use super::store::{Intent, MARKER};
+use super::cache::DirectoryCache;
+use super::files::RereadScope;
+use super::store::{LockMode, MARKER};
+use crate::error::StoreError;
 use crate::manifest::is_manifest;
 
 /// A mount over the directory raises no event, so the marker is looked at this often.
-const LOOK: Duration = Duration::from_millis(200);
+const MARKER_INTERVAL: Duration = Duration::from_millis(200);
 /// Everything is compared this often, whatever events came.
-const COMPARE: Duration = Duration::from_secs(1);
+const REREAD_INTERVAL: Duration = Duration::from_secs(1);
+
+/// The thread, until this is dropped.
+#[derive(Debug)]
+pub struct DirectoryWatcher {
+    stop_signal: Arc<StopSignal>,
+}
+
+/// How the thread is told to end.
+#[derive(Debug)]
+struct StopSignal {
+    requested: AtomicBool,
+    wake: OwnedFd,
+}
+
+impl DirectoryWatcher {
+    /// Begins to watch.
+    ///
+    /// # Errors
+    /// Where the process can have no further thread or file descriptor.
+    pub fn start(cache: Arc<DirectoryCache>) -> Result<Self, StoreError> {
+        let wake = eventfd(0, EventfdFlags::CLOEXEC | EventfdFlags::NONBLOCK)
+            .map_err(|errno| StoreError::io("eventfd")(errno.into()))?;
+        let stop_signal = Arc::new(StopSignal { requested: AtomicBool::new(false), wake });
+        let watched = Arc::clone(&stop_signal);
+        std::thread::Builder::new()
+            .name("store-watcher".to_owned())
+            .spawn(move || run(&cache, &watched))
+            .map_err(StoreError::io("store-watcher"))?;
+        Ok(Self { stop_signal })
+    }
+}
+
+impl Drop for DirectoryWatcher {
+    fn drop(&mut self) {
+        self.stop_signal.requested.store(true, Ordering::Release);
+        // A full counter is awake already.
+        let _ = rustix::io::write(&self.stop_signal.wake, &1_u64.to_ne_bytes());
+    }
+}
 
 /// The watches on the folders of one directory, by what is behind its path now.
 #[derive(Debug)]
@@ -31,61 +71,60 @@ struct Watches {
 
 /// What a batch of events asks for.
 #[derive(Debug, Default)]
-struct News {
+struct EventBatch {
     /// Anything may have changed.
     anything: bool,
     changed: BTreeSet<String>,
-    begin_anew: bool,
+    watch_anew: bool,
     writing: Vec<PathBuf>,
     written: Vec<PathBuf>,
 }
 
-/// Runs until the store's owner is dropped.
-pub fn run(shared: &Arc<Shared>) {
+fn run(cache: &DirectoryCache, stop_signal: &StopSignal) {
     let mut watches: Option<Watches> = None;
-    let mut compared = Instant::now();
-    let mut scope = Some(Scope::All);
-    while !shared.stop.load(Ordering::Acquire) {
-        if watches.as_ref().is_none_or(|watches| watches.root != shared.store.identity()) {
-            watches = begin(shared);
+    let mut reread_at = Instant::now();
+    let mut scope = Some(RereadScope::All);
+    while !stop_signal.requested.load(Ordering::Acquire) {
+        if watches.as_ref().is_none_or(|watches| watches.root != cache.store.identity()) {
+            watches = begin(cache);
             // Watched before it is read: who sees the first snapshot may begin to write a file.
             if let Some(watches) = &mut watches {
-                watches.add(shared, shared.find_folders());
+                watches.add(cache, cache.find_folders());
             }
-            scope = Some(Scope::All);
+            scope = Some(RereadScope::All);
         }
-        if compared.elapsed() >= COMPARE {
-            scope = Some(Scope::All);
+        if reread_at.elapsed() >= REREAD_INTERVAL {
+            scope = Some(RereadScope::All);
         }
         if let Some(scope) = scope.take() {
             // A folder that is new was not watched while it was filled, so look again.
-            while shared.refresh(&scope).is_ok()
-                && matches!(scope, Scope::All)
-                && watches.as_mut().is_some_and(|watches| watches.add(shared, shared.folders()))
+            while cache.refresh(&scope).is_ok()
+                && matches!(scope, RereadScope::All)
+                && watches.as_mut().is_some_and(|watches| watches.add(cache, cache.folders()))
             {
             }
-            if matches!(scope, Scope::All) {
-                compared = Instant::now();
+            if matches!(scope, RereadScope::All) {
+                reread_at = Instant::now();
             }
-        } else if shared.store.open(Intent::Read).is_err() == shared.is_reachable() {
-            scope = Some(Scope::All);
+        } else if cache.store.open(LockMode::Read).is_err() == cache.is_reachable() {
+            scope = Some(RereadScope::All);
             continue;
         }
-        let news = wait(shared, watches.as_mut());
-        shared.note_writers(&news.writing, &news.written);
-        if news.begin_anew {
+        let batch = wait(stop_signal, watches.as_mut());
+        cache.note_writers(&batch.writing, &batch.written);
+        if batch.watch_anew {
             watches = None;
         }
-        if news.anything {
-            scope = Some(Scope::All);
-        } else if !news.changed.is_empty() {
-            scope = Some(Scope::Paths(news.changed));
+        if batch.anything {
+            scope = Some(RereadScope::All);
+        } else if !batch.changed.is_empty() {
+            scope = Some(RereadScope::Paths(batch.changed));
         }
     }
 }
 
-fn begin(shared: &Shared) -> Option<Watches> {
-    let root = shared.store.identity()?;
+fn begin(cache: &DirectoryCache) -> Option<Watches> {
+    let root = cache.store.identity()?;
     match Inotify::init() {
         Ok(inotify) => Some(Watches { inotify, root: Some(root), folders: BTreeMap::new() }),
         Err(error) => {
@@ -97,7 +136,7 @@ fn begin(shared: &Shared) -> Option<Watches> {
 
 impl Watches {
     /// Watches folders; true where there was a new one.
-    fn add(&mut self, shared: &Shared, folders: impl IntoIterator<Item = String>) -> bool {
+    fn add(&mut self, cache: &DirectoryCache, folders: impl IntoIterator<Item = String>) -> bool {
         let mask = WatchMask::CLOSE_WRITE
             | WatchMask::MODIFY
             | WatchMask::CREATE
@@ -110,7 +149,7 @@ impl Watches {
         let mut added = false;
         for folder in folders {
             let folder = PathBuf::from(folder);
-            let path = shared.store.path().join(&folder);
+            let path = cache.store.path().join(&folder);
             match self.inotify.watches().add(&path, mask) {
                 // The same folder has the same descriptor, so that only new ones are news.
                 Ok(descriptor) => added |= self.remember(&descriptor, folder),
@@ -128,7 +167,7 @@ impl Watches {
         self.folders.insert(descriptor.get_watch_descriptor_id(), folder.clone()) != Some(folder)
     }
 
-    fn read(&mut self, news: &mut News) {
+    fn read(&mut self, batch: &mut EventBatch) {
         let mut buffer = [0; 16 * 1024];
         // Interrupted or empty: what is left is read the next time.
         while let Ok(events) = self.inotify.read_events(&mut buffer) {
@@ -139,13 +178,13 @@ impl Watches {
                     continue;
                 }
                 let folder = self.folders.get(&id);
-                news.take(event.mask, folder.map(PathBuf::as_path), event.name);
+                batch.take(event.mask, folder.map(PathBuf::as_path), event.name);
             }
         }
     }
 }
 
-impl News {
+impl EventBatch {
     fn take(&mut self, mask: EventMask, folder: Option<&Path>, name: Option<&std::ffi::OsStr>) {
         let ends = EventMask::Q_OVERFLOW
             | EventMask::UNMOUNT
@@ -153,7 +192,7 @@ impl News {
             | EventMask::MOVE_SELF;
         if mask.intersects(ends) {
             self.anything = true;
-            self.begin_anew = true;
+            self.watch_anew = true;
             return;
         }
         let Some((folder, name)) = folder.zip(name.and_then(|name| name.to_str())) else { return };
@@ -180,24 +219,26 @@ impl News {
     }
 }
 
-fn wait(shared: &Shared, watches: Option<&mut Watches>) -> News {
-    let mut news = News::default();
-    let timeout =
-        Timespec { tv_sec: 0, tv_nsec: i64::try_from(LOOK.as_nanos()).unwrap_or(i64::MAX) };
+fn wait(stop_signal: &StopSignal, watches: Option<&mut Watches>) -> EventBatch {
+    let mut batch = EventBatch::default();
+    let timeout = Timespec {
+        tv_sec: 0,
+        tv_nsec: i64::try_from(MARKER_INTERVAL.as_nanos()).unwrap_or(i64::MAX),
+    };
     {
-        let mut waiting = vec![PollFd::new(&shared.wake, PollFlags::IN)];
+        let mut waiting = vec![PollFd::new(&stop_signal.wake, PollFlags::IN)];
         if let Some(watches) = &watches {
             waiting.push(PollFd::from_borrowed_fd(watches.inotify.as_fd(), PollFlags::IN));
         }
         // Interrupted by a signal is as good as a time-out: everything is looked at anyway.
         if poll(&mut waiting, Some(&timeout)).is_err() {
-            return news;
+            return batch;
         }
     }
     let mut drained = [0; 8];
-    news.anything |= rustix::io::read(&shared.wake, &mut drained).is_ok();
+    batch.anything |= rustix::io::read(&stop_signal.wake, &mut drained).is_ok();
     if let Some(watches) = watches {
-        watches.read(&mut news);
+        watches.read(&mut batch);
     }
-    news
+    batch
 }

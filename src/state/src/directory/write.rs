@@ -1,40 +1,34 @@
 //! One write, under the lock: read what is there, compare its version, write what is new.
 
 use egret_core::model::{
-    AddressStatus, EgressAddress, EgressNode, EgressNodeSpec, EgressNodeStatus, Stored, Version,
+    AddressStatus, EgressAddress, EgressNode, EgressNodeSpec, EgressNodeStatus, ObjectRef,
+    ResourceVersion, Stored,
 };
 use egret_ports::cluster_state::Write;
 
-use super::error::StoreError;
-use super::own::{self, Own, RecordStatus};
+use super::own_object::{self, OwnObject, SpecRecordStatus};
 use super::store::Access;
+use crate::error::{StoreError, VersionConflict};
 
 /// Names the object of a write, for errors.
-pub fn subject(write: &Write) -> String {
+pub fn subject(write: &Write) -> ObjectRef {
     match write {
         Write::AddressPlan { address, .. }
         | Write::AddressStatus { address, .. }
-        | Write::DeleteAddress { address, .. } => format!("EgressAddress {address}"),
+        | Write::DeleteAddress { address, .. } => ObjectRef::address(*address),
         Write::NodeSpec { node, .. }
         | Write::NodeStatus { node, .. }
-        | Write::DeleteNode { node, .. } => {
-            format!("EgressNode {node}")
-        }
-        Write::AdmitPods { node } => format!("Node {node}"),
-        Write::Cluster { .. } => "EgressCluster cluster".to_owned(),
-        Write::PoolPaused { pool, .. } | Write::PoolStatus { pool, .. } => {
-            format!("EgressPool {pool}")
-        }
-        Write::ClaimStatus { claim, .. } if claim.namespace.is_some() => {
-            format!("StaticEgressIP {claim}")
-        }
-        Write::ClaimStatus { claim, .. } => format!("ClusterStaticEgressIP {claim}"),
+        | Write::DeleteNode { node, .. } => ObjectRef::egress_node(node),
+        Write::AdmitPods { node } => ObjectRef::node(node),
+        Write::Cluster { .. } => ObjectRef { name: "cluster".to_owned(), ..ObjectRef::cluster() },
+        Write::PoolPaused { pool, .. } | Write::PoolStatus { pool, .. } => ObjectRef::pool(pool),
+        Write::ClaimStatus { claim, .. } => ObjectRef::claim(claim),
     }
 }
 
 /// Carries a write out and returns the version now stored.
-pub fn apply(access: &Access, write: Write) -> Result<Version, StoreError> {
-    let what = subject(&write);
+pub fn apply(access: &Access, write: Write) -> Result<ResourceVersion, StoreError> {
+    let what = subject(&write).to_string();
     match write {
         Write::AddressPlan { .. } | Write::AddressStatus { .. } | Write::DeleteAddress { .. } => {
             apply_to_address(access, &what, write)
@@ -43,25 +37,31 @@ pub fn apply(access: &Access, write: Write) -> Result<Version, StoreError> {
             apply_to_node(access, &what, write)
         }
         Write::Cluster { expect, cluster } => {
-            let file = own::cluster_file();
-            let before = match own::load(access, &file)? {
-                Some(Own::Cluster(stored)) => Some(*stored),
+            let file = own_object::cluster_file();
+            let before = match own_object::load(access, &file)? {
+                Some(OwnObject::Cluster(stored)) => Some(*stored),
                 _ => None,
             };
             compare(&what, before.as_ref(), expect.as_ref())?;
-            let wrap = |stored| Own::Cluster(Box::new(stored));
+            let wrap = |stored| OwnObject::Cluster(Box::new(stored));
             put(access, &file, before, cluster, wrap)
         }
         Write::AdmitPods { .. } => Err(a_persons_file(&what, "take the taint out of it")),
         Write::PoolPaused { paused, .. } => {
             Err(a_persons_file(&what, &format!("write `paused: {paused}` into its spec")))
         }
-        Write::PoolStatus { pool, status } => {
-            put_status(access, &what, &own::pool_file(&pool)?, RecordStatus::Pool(status))
-        }
-        Write::ClaimStatus { claim, status } => {
-            put_status(access, &what, &own::claim_file(&claim)?, RecordStatus::Claim(status))
-        }
+        Write::PoolStatus { pool, status } => put_status(
+            access,
+            &what,
+            &own_object::pool_file(&pool)?,
+            SpecRecordStatus::Pool(status),
+        ),
+        Write::ClaimStatus { claim, status } => put_status(
+            access,
+            &what,
+            &own_object::claim_file(&claim)?,
+            SpecRecordStatus::Claim(status),
+        ),
     }
 }
 
@@ -69,10 +69,14 @@ fn a_persons_file(what: &str, remedy: &str) -> StoreError {
     StoreError::Invalid(format!("in a directory of manifests {what} is a file of yours: {remedy}"))
 }
 
-fn apply_to_address(access: &Access, what: &str, write: Write) -> Result<Version, StoreError> {
+fn apply_to_address(
+    access: &Access,
+    what: &str,
+    write: Write,
+) -> Result<ResourceVersion, StoreError> {
     match write {
         Write::AddressPlan { address, expect, plan } => {
-            let file = own::address_file(address);
+            let file = own_object::address_file(address);
             let before = address_at(access, &file)?;
             compare(what, before.as_ref(), expect.as_ref())?;
             let status = before.as_ref().map(|before| before.value.status.clone());
@@ -81,7 +85,7 @@ fn apply_to_address(access: &Access, what: &str, write: Write) -> Result<Version
             put_address(access, &file, before, value)
         }
         Write::AddressStatus { address, expect, status } => {
-            let file = own::address_file(address);
+            let file = own_object::address_file(address);
             let before =
                 address_at(access, &file)?.ok_or(StoreError::NotFound { what: what.to_owned() })?;
             compare(what, Some(&before), expect.as_ref())?;
@@ -90,7 +94,7 @@ fn apply_to_address(access: &Access, what: &str, write: Write) -> Result<Version
             put_address(access, &file, Some(before), value)
         }
         Write::DeleteAddress { address, expect } => {
-            let file = own::address_file(address);
+            let file = own_object::address_file(address);
             let before = address_at(access, &file)?;
             remove(access, what, &file, before, expect)
         }
@@ -98,10 +102,10 @@ fn apply_to_address(access: &Access, what: &str, write: Write) -> Result<Version
     }
 }
 
-fn apply_to_node(access: &Access, what: &str, write: Write) -> Result<Version, StoreError> {
+fn apply_to_node(access: &Access, what: &str, write: Write) -> Result<ResourceVersion, StoreError> {
     match write {
         Write::NodeSpec { node, expect, spec } => {
-            let file = own::node_file(&node)?;
+            let file = own_object::node_file(&node)?;
             let before = node_at(access, &file)?;
             compare(what, before.as_ref(), expect.as_ref())?;
             let status = before.as_ref().map(|before| before.value.status.clone());
@@ -114,7 +118,7 @@ fn apply_to_node(access: &Access, what: &str, write: Write) -> Result<Version, S
             )
         }
         Write::NodeStatus { node, status } => {
-            let file = own::node_file(&node)?;
+            let file = own_object::node_file(&node)?;
             let before = node_at(access, &file)?;
             let spec = before.as_ref().map(|before| before.value.spec.clone());
             let spec = spec.unwrap_or_else(EgressNodeSpec::default);
@@ -126,7 +130,7 @@ fn apply_to_node(access: &Access, what: &str, write: Write) -> Result<Version, S
             )
         }
         Write::DeleteNode { node, expect } => {
-            let file = own::node_file(&node)?;
+            let file = own_object::node_file(&node)?;
             let before = node_at(access, &file)?;
             remove(access, what, &file, before, expect)
         }
@@ -139,8 +143,8 @@ fn remove<T>(
     what: &str,
     file: &str,
     before: Option<Stored<T>>,
-    expect: Option<Version>,
-) -> Result<Version, StoreError> {
+    expect: Option<ResourceVersion>,
+) -> Result<ResourceVersion, StoreError> {
     let Some(before) = before else { return Ok(expect.unwrap_or_default()) };
     compare(what, Some(&before), expect.as_ref())?;
     access.remove(file).map_err(StoreError::io(file))?;
@@ -150,18 +154,10 @@ fn remove<T>(
 fn compare<T>(
     what: &str,
     before: Option<&Stored<T>>,
-    expect: Option<&Version>,
+    expect: Option<&ResourceVersion>,
 ) -> Result<(), StoreError> {
     let stored = before.map(|before| &before.version);
-    if stored == expect {
-        return Ok(());
-    }
-    let text = |version: Option<&Version>| version.map_or("none".to_owned(), Version::to_string);
-    Err(StoreError::Conflict {
-        what: what.to_owned(),
-        stored: text(stored),
-        expected: text(expect),
-    })
+    if stored == expect { Ok(()) } else { Err(VersionConflict::new(what, stored, expect).into()) }
 }
 
 fn put<T: PartialEq>(
@@ -169,21 +165,21 @@ fn put<T: PartialEq>(
     file: &str,
     before: Option<Stored<T>>,
     value: T,
-    wrap: impl FnOnce(Stored<T>) -> Own,
-) -> Result<Version, StoreError> {
+    wrap: impl FnOnce(Stored<T>) -> OwnObject,
+) -> Result<ResourceVersion, StoreError> {
     if let Some(before) = before
         && before.value == value
     {
         return Ok(before.version);
     }
-    let version = own::new_version();
-    own::save(access, file, &wrap(Stored { version: version.clone(), value }))?;
+    let version = own_object::new_version();
+    own_object::save(access, file, &wrap(Stored { version: version.clone(), value }))?;
     Ok(version)
 }
 
 fn address_at(access: &Access, file: &str) -> Result<Option<Stored<EgressAddress>>, StoreError> {
-    Ok(match own::load(access, file)? {
-        Some(Own::Address(stored)) => Some(*stored),
+    Ok(match own_object::load(access, file)? {
+        Some(OwnObject::Address(stored)) => Some(*stored),
         _ => None,
     })
 }
@@ -193,13 +189,13 @@ fn put_address(
     file: &str,
     before: Option<Stored<EgressAddress>>,
     value: EgressAddress,
-) -> Result<Version, StoreError> {
-    put(access, file, before, value, |stored| Own::Address(Box::new(stored)))
+) -> Result<ResourceVersion, StoreError> {
+    put(access, file, before, value, |stored| OwnObject::Address(Box::new(stored)))
 }
 
 fn node_at(access: &Access, file: &str) -> Result<Option<Stored<EgressNode>>, StoreError> {
-    Ok(match own::load(access, file)? {
-        Some(Own::Node(stored)) => Some(*stored),
+    Ok(match own_object::load(access, file)? {
+        Some(OwnObject::Node(stored)) => Some(*stored),
         _ => None,
     })
 }
@@ -209,25 +205,25 @@ fn put_node(
     file: &str,
     before: Option<Stored<EgressNode>>,
     value: EgressNode,
-) -> Result<Version, StoreError> {
-    put(access, file, before, value, |stored| Own::Node(Box::new(stored)))
+) -> Result<ResourceVersion, StoreError> {
+    put(access, file, before, value, |stored| OwnObject::Node(Box::new(stored)))
 }
 
 fn put_status(
     access: &Access,
     what: &str,
     file: &str,
-    status: RecordStatus,
-) -> Result<Version, StoreError> {
-    let Some(Own::Record(mut record)) = own::load(access, file)? else {
+    status: SpecRecordStatus,
+) -> Result<ResourceVersion, StoreError> {
+    let Some(OwnObject::Record(mut record)) = own_object::load(access, file)? else {
         return Err(StoreError::NotFound { what: what.to_owned() });
     };
     if record.status == status {
-        return Ok(record.version);
+        return Ok(record.metadata.version);
     }
     record.status = status;
-    record.version = own::new_version();
-    let version = record.version.clone();
-    own::save(access, file, &Own::Record(record))?;
+    let version = own_object::new_version();
+    record.metadata.version = version.clone();
+    own_object::save(access, file, &OwnObject::Record(record))?;
     Ok(version)
 }

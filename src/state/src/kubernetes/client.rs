@@ -4,6 +4,7 @@
 use std::fmt;
 use std::time::Duration;
 
+use egret_ports::backoff::{ExponentialDelay, jittered};
 use http::{Method, Request, Response, header};
 use http_body_util::BodyExt as _;
 use kube::Client;
@@ -13,24 +14,28 @@ use serde::de::DeserializeOwned;
 use serde_json::Value;
 use tokio::sync::{Notify, watch};
 
-use super::error::ApiError;
-use super::kind::{Id, Kind};
+use super::kind::{ObjectId, ResourceKind};
+use crate::error::{Outage, StoreError};
+use crate::reachability::Reachability;
 
 /// The longest wait for the answer to a request that is not a watch.
 pub const REQUEST: Duration = Duration::from_secs(10);
 /// The longest wait for the answer to a probe.
 const PROBE: Duration = Duration::from_secs(5);
+/// Between two probes of an outage.
+const PROBE_DELAY: ExponentialDelay =
+    ExponentialDelay { initial: Duration::from_millis(500), max: Duration::from_secs(4) };
 
 /// The API server.
-pub struct Api {
+pub struct ApiClient {
     client: Client,
     field_manager: String,
-    reachable: watch::Sender<bool>,
+    reachable: Reachability,
     /// Woken where a request failed in a way that may mean an outage.
     suspect: Notify,
 }
 
-impl fmt::Debug for Api {
+impl fmt::Debug for ApiClient {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Api").field("field_manager", &self.field_manager).finish_non_exhaustive()
     }
@@ -53,9 +58,9 @@ struct Status {
     reason: String,
 }
 
-impl Api {
+impl ApiClient {
     pub fn new(client: Client, field_manager: String) -> Self {
-        let reachable = watch::Sender::new(true);
+        let reachable = Reachability::default();
         Self { client, field_manager, reachable, suspect: Notify::new() }
     }
 
@@ -65,12 +70,12 @@ impl Api {
     }
 
     /// Reads one object, as new as the moment of the call.
-    pub async fn get(&self, id: &Id) -> Result<Value, ApiError> {
+    pub async fn get(&self, id: &ObjectId) -> Result<Value, StoreError> {
         self.json(Method::GET, &id.path(), Content::None).await
     }
 
     /// Reads one object, or `None` where there is no such.
-    pub async fn find(&self, id: &Id) -> Result<Option<Value>, ApiError> {
+    pub async fn find(&self, id: &ObjectId) -> Result<Option<Value>, StoreError> {
         match self.get(id).await {
             Ok(object) => Ok(Some(object)),
             Err(error) if error.is_missing() => Ok(None),
@@ -79,7 +84,7 @@ impl Api {
     }
 
     /// Creates an object; a conflict where it exists.
-    pub async fn create(&self, id: &Id, object: &Value) -> Result<Value, ApiError> {
+    pub async fn create(&self, id: &ObjectId, object: &Value) -> Result<Value, StoreError> {
         let path = format!("{}?fieldManager={}", id.folder(), self.field_manager);
         self.json(Method::POST, &path, Content::Json(object)).await
     }
@@ -88,29 +93,29 @@ impl Api {
     /// resourceVersion in `object`.
     pub async fn replace(
         &self,
-        id: &Id,
+        id: &ObjectId,
         subresource: &str,
         object: &Value,
-    ) -> Result<Value, ApiError> {
+    ) -> Result<Value, StoreError> {
         let path = format!("{}{subresource}?fieldManager={}", id.path(), self.field_manager);
         self.json(Method::PUT, &path, Content::Json(object)).await
     }
 
     /// Applies a status, whoever wrote its fields before.
-    pub async fn apply_status(&self, id: &Id, object: &Value) -> Result<Value, ApiError> {
+    pub async fn apply_status(&self, id: &ObjectId, object: &Value) -> Result<Value, StoreError> {
         let manager = &self.field_manager;
         let path = format!("{}/status?fieldManager={manager}&force=true", id.path());
         self.json(Method::PATCH, &path, Content::Apply(object)).await
     }
 
     /// Changes the fields of an object that `patch` names.
-    pub async fn merge(&self, id: &Id, patch: &Value) -> Result<Value, ApiError> {
+    pub async fn merge(&self, id: &ObjectId, patch: &Value) -> Result<Value, StoreError> {
         let path = format!("{}?fieldManager={}", id.path(), self.field_manager);
         self.json(Method::PATCH, &path, Content::Merge(patch)).await
     }
 
     /// Deletes an object that still has this version; returns the object where finalizers keep it.
-    pub async fn delete(&self, id: &Id, version: &str) -> Result<Value, ApiError> {
+    pub async fn delete(&self, id: &ObjectId, version: &str) -> Result<Value, StoreError> {
         let options = serde_json::json!({
             "apiVersion": "v1", "kind": "DeleteOptions",
             "preconditions": {"resourceVersion": version},
@@ -120,22 +125,22 @@ impl Api {
 
     /// One request for what the API server knows without its store, such as its kinds: an answer
     /// says nothing of whether objects can be read.
-    pub async fn ask<T: DeserializeOwned>(&self, path: &str) -> Result<T, ApiError> {
+    pub async fn ask<T: DeserializeOwned>(&self, path: &str) -> Result<T, StoreError> {
         let asked = self.exchange(Method::GET, path, Content::None, REQUEST).await;
         if let Err(error) = &asked {
             self.note(Some(error));
         }
-        serde_json::from_slice(&asked?).map_err(ApiError::Unreadable)
+        serde_json::from_slice(&asked?).map_err(StoreError::Unreadable)
     }
 
     /// One request for JSON at `path`.
-    pub async fn read<T: DeserializeOwned>(&self, path: &str) -> Result<T, ApiError> {
+    pub async fn read<T: DeserializeOwned>(&self, path: &str) -> Result<T, StoreError> {
         let text = self.bytes(Method::GET, path, Content::None, REQUEST).await?;
-        serde_json::from_slice(&text).map_err(ApiError::Unreadable)
+        serde_json::from_slice(&text).map_err(StoreError::Unreadable)
     }
 
     /// The text at `path`.
-    pub async fn text(&self, path: &str) -> Result<Vec<u8>, ApiError> {
+    pub async fn text(&self, path: &str) -> Result<Vec<u8>, StoreError> {
         self.bytes(Method::GET, path, Content::None, REQUEST).await
     }
 
@@ -144,9 +149,9 @@ impl Api {
         method: Method,
         path: &str,
         content: Content<'_>,
-    ) -> Result<Value, ApiError> {
+    ) -> Result<Value, StoreError> {
         let text = self.bytes(method, path, content, REQUEST).await?;
-        serde_json::from_slice(&text).map_err(ApiError::Unreadable)
+        serde_json::from_slice(&text).map_err(StoreError::Unreadable)
     }
 
     async fn bytes(
@@ -155,7 +160,7 @@ impl Api {
         path: &str,
         content: Content<'_>,
         patience: Duration,
-    ) -> Result<Vec<u8>, ApiError> {
+    ) -> Result<Vec<u8>, StoreError> {
         let result = self.exchange(method, path, content, patience).await;
         self.note(result.as_ref().err());
         result
@@ -167,21 +172,21 @@ impl Api {
         path: &str,
         content: Content<'_>,
         patience: Duration,
-    ) -> Result<Vec<u8>, ApiError> {
+    ) -> Result<Vec<u8>, StoreError> {
         let exchange = async {
             let response = self.send(method, path, content).await?;
             collect(response.into_body()).await
         };
         let result = tokio::time::timeout(patience, exchange).await;
-        result.unwrap_or(Err(ApiError::Timeout(patience)))
+        result.unwrap_or(Err(Outage::Timeout(patience).into()))
     }
 
     /// Opens a watch; its body is lines of events.
-    pub async fn watch(&self, path: &str) -> Result<Body, ApiError> {
+    pub async fn watch(&self, path: &str) -> Result<Body, StoreError> {
         let opening = self.send(Method::GET, path, Content::None);
         let result = match tokio::time::timeout(REQUEST, opening).await {
             Ok(result) => result.map(Response::into_body),
-            Err(_) => Err(ApiError::Timeout(REQUEST)),
+            Err(_) => Err(Outage::Timeout(REQUEST).into()),
         };
         // A watch is served from memory while etcd is away: it says nothing good.
         if let Err(error) = &result {
@@ -195,7 +200,7 @@ impl Api {
         method: Method,
         path: &str,
         content: Content<'_>,
-    ) -> Result<Response<Body>, ApiError> {
+    ) -> Result<Response<Body>, StoreError> {
         let mut request = Request::builder().method(method).uri(path);
         let (kind, body) = match content {
             Content::None => (None, Vec::new()),
@@ -209,9 +214,9 @@ impl Api {
         let request = request
             .header(header::ACCEPT, "application/json")
             .body(Body::from(body))
-            .map_err(|error| ApiError::Invalid(format!("{path}: {error}")))?;
+            .map_err(|error| StoreError::Invalid(format!("{path}: {error}")))?;
         let sent = self.client.send(request).await;
-        let response = sent.map_err(|error| ApiError::Unreachable(error.into()))?;
+        let response = sent.map_err(StoreError::connection)?;
         if response.status().is_success() {
             return Ok(response);
         }
@@ -223,7 +228,7 @@ impl Api {
             message: String::from_utf8_lossy(&text).trim().to_owned(),
             ..Status::default()
         });
-        Err(ApiError::Refused {
+        Err(StoreError::Refused {
             code,
             reason: status.reason,
             message: status.message,
@@ -232,10 +237,10 @@ impl Api {
     }
 
     /// Takes the outcome of a request into account.
-    pub fn note(&self, error: Option<&ApiError>) {
+    pub fn note(&self, error: Option<&StoreError>) {
         match error {
-            Some(error) if error.is_silence() => {
-                self.set_reachable(false, Some(error));
+            Some(error) if error.is_outage() => {
+                self.reachable.set(Some(error));
                 self.suspect.notify_one();
             }
             // An API server without etcd, or one webhook that fails: a probe tells them apart.
@@ -243,60 +248,41 @@ impl Api {
                 self.suspect.notify_one();
             }
             Some(_) => {}
-            None => self.set_reachable(true, None),
+            None => self.reachable.set(None),
         }
-    }
-
-    fn set_reachable(&self, now: bool, error: Option<&ApiError>) {
-        self.reachable.send_if_modified(|before| {
-            if *before != now {
-                match error {
-                    Some(error) => tracing::warn!(%error, "the store is unreachable"),
-                    None => tracing::info!("the store is reachable again"),
-                }
-            }
-            std::mem::replace(before, now) != now
-        });
     }
 
     /// Asks after every suspicion until an answer comes, so that who is silent at rest learns of
     /// the end of an outage. Never returns.
     pub async fn probe(&self) {
         // A list is a quorum read: it fails where etcd does.
-        let path = format!("{}?limit=1", Kind::Cluster.collection());
+        let path = format!("{}?limit=1", ResourceKind::Cluster.collection());
         loop {
             self.suspect.notified().await;
-            let mut pause = Duration::from_millis(500);
-            loop {
+            for failures in 1.. {
                 let asked = self.bytes(Method::GET, &path, Content::None, PROBE).await;
                 match asked {
-                    Err(error) if error.is_silence() => {}
+                    Err(error) if error.is_outage() => {}
                     Err(error) if error.code().is_some_and(|code| code >= 500) => {
-                        self.set_reachable(false, Some(&error));
+                        self.reachable.set(Some(&error));
                     }
                     // A refusal is an answer too.
                     _ => {
-                        self.set_reachable(true, None);
+                        self.reachable.set(None);
                         break;
                     }
                 }
-                tokio::time::sleep(jittered(pause)).await;
-                pause = (pause * 2).min(Duration::from_secs(4));
+                tokio::time::sleep(jittered(PROBE_DELAY.after(failures))).await;
             }
         }
     }
 }
 
-/// `pause` and up to half of it more: a thousand agents must not come back in one moment.
-pub fn jittered(pause: Duration) -> Duration {
-    pause.mul_f64(1.0 + rand::random::<f64>() / 2.0)
+fn encode(value: &Value) -> Result<Vec<u8>, StoreError> {
+    serde_json::to_vec(value).map_err(|error| StoreError::Invalid(error.to_string()))
 }
 
-fn encode(value: &Value) -> Result<Vec<u8>, ApiError> {
-    serde_json::to_vec(value).map_err(|error| ApiError::Invalid(error.to_string()))
-}
-
-async fn collect(body: Body) -> Result<Vec<u8>, ApiError> {
+async fn collect(body: Body) -> Result<Vec<u8>, StoreError> {
     let body = body.collect().await;
-    Ok(body.map_err(|error| ApiError::Unreachable(error.into()))?.to_bytes().into())
+    Ok(body.map_err(StoreError::connection)?.to_bytes().into())
 }

@@ -13,7 +13,7 @@ use kube::config::{KubeConfigOptions, Kubeconfig};
 use kube::{Client, Config};
 use tower::ServiceBuilder;
 
-use super::error::ApiError;
+use crate::error::StoreError;
 
 const CONNECT: Duration = Duration::from_secs(3);
 /// How often a silent connection is asked whether somebody is there, and for how long it may keep
@@ -31,9 +31,9 @@ pub struct Connection {
     pub context: Option<String>,
 }
 
-pub async fn client(connection: &Connection) -> Result<Client, ApiError> {
+pub async fn client(connection: &Connection) -> Result<Client, StoreError> {
     let config = config(connection).await?;
-    let wrong = |error: kube::Error| ApiError::Configuration(error.to_string());
+    let wrong = |error: kube::Error| StoreError::Configuration(error.to_string());
     let namespace = config.default_namespace.clone();
     let auth = config.auth_layer().map_err(wrong)?;
     let mut http = HttpConnector::new();
@@ -48,7 +48,7 @@ pub async fn client(connection: &Connection) -> Result<Client, ApiError> {
     let mut https = HttpsConnectorBuilder::new().with_tls_config(tls).https_or_http();
     if let Some(name) = &config.tls_server_name {
         let name = name.clone().try_into().map_err(|_| {
-            ApiError::Configuration(format!("tls-server-name {name} is no name of a server"))
+            StoreError::Configuration(format!("tls-server-name {name} is no name of a server"))
         })?;
         https = https.with_server_name_resolver(FixedServerNameResolver::new(name));
     }
@@ -71,7 +71,7 @@ pub async fn client(connection: &Connection) -> Result<Client, ApiError> {
     Ok(Client::new(service, namespace))
 }
 
-async fn config(connection: &Connection) -> Result<Config, ApiError> {
+async fn config(connection: &Connection) -> Result<Config, StoreError> {
     let named = connection.kubeconfig.is_some() || connection.context.is_some();
     if !named && let Ok(config) = Config::incluster() {
         return Ok(config);
@@ -89,12 +89,12 @@ async fn config(connection: &Connection) -> Result<Config, ApiError> {
                      or a directory of manifests with --manifests"
                 .to_owned(),
         };
-        ApiError::Configuration(format!("{error}; {remedy}"))
+        StoreError::Configuration(format!("{error}; {remedy}"))
     })?;
     let config = Config::from_custom_kubeconfig(found, &options).await;
-    let config = config.map_err(|error| ApiError::Configuration(error.to_string()))?;
+    let config = config.map_err(|error| StoreError::Configuration(error.to_string()))?;
     if config.proxy_url.is_some() {
-        return Err(ApiError::Configuration(
+        return Err(StoreError::Configuration(
             "the kubeconfig names a proxy-url, which is not supported: name the API server's own \
              address"
                 .to_owned(),
@@ -102,7 +102,7 @@ async fn config(connection: &Connection) -> Result<Config, ApiError> {
     }
     match config.cluster_url.scheme() {
         Some(scheme) if *scheme == Scheme::HTTPS || *scheme == Scheme::HTTP => Ok(config),
-        _ => Err(ApiError::Configuration(format!(
+        _ => Err(StoreError::Configuration(format!(
             "server {} is no https:// address",
             config.cluster_url
         ))),

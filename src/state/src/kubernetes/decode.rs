@@ -4,20 +4,24 @@ use std::collections::BTreeSet;
 
 use egret_api as api;
 use egret_core::model::{
-    Claim, ClaimStatus, Cluster, EgressAddress, EgressNode, Namespace, Node, NodeName, Pod,
-    PodRangeSource, Pool, PoolStatus, Service, Stored, Timestamp, Uid, Version,
+    AddressSpec, AddressStatus, Claim, ClaimStatus, Cluster, EgressAddress, EgressNode,
+    EgressNodeSpec, EgressNodeStatus, Namespace, Node, NodeName, Pod, PodRangeSource, Pool,
+    PoolStatus, ResourceVersion, Service, Stored, Text as _, Timestamp, Uid,
 };
 use ipnet::IpNet;
 use serde::Deserialize;
-use serde::de::DeserializeOwned;
+use serde::de::{DeserializeOwned, IgnoredAny};
+use serde_json::Value;
 
-use super::foreign;
-use super::kind::{Id, Kind};
-use crate::convert::{self, FieldError, nirmata};
+use super::json::{read, read_status, status_or_new};
+use super::kind::{ObjectId, ResourceKind};
+use super::network_ranges;
+use crate::convert::core_v1::{self, CoreObject};
+use crate::convert::{self, FieldError, StoredMetadata, nirmata, sentence};
 
 /// What is kept of an object.
 #[derive(Clone, Debug, PartialEq)]
-pub enum Item {
+pub enum DecodedItem {
     Pool(Box<Stored<(Pool, PoolStatus)>>),
     Claim(Box<Stored<(Claim, ClaimStatus)>>),
     Address(Box<Stored<EgressAddress>>),
@@ -34,32 +38,32 @@ pub enum Item {
 
 /// An object as the API server showed it at one version.
 #[derive(Clone, Debug, PartialEq)]
-pub struct Seen {
-    pub id: Id,
+pub struct Decoded {
+    pub id: ObjectId,
     pub uid: Uid,
     /// The version as a number: `None` where it is none and so cannot be ordered.
     pub revision: Option<u64>,
     /// `None`: nothing of it is used, as of a pod that has ended. The sentence says what is wrong
     /// and what to do.
-    pub item: Result<Option<Item>, String>,
+    pub item: Result<Option<DecodedItem>, String>,
 }
 
 /// What every object has.
 #[derive(Debug, Default, Deserialize)]
 #[serde(rename_all = "camelCase", default)]
-pub struct Head {
-    pub name: String,
-    pub namespace: Option<String>,
-    pub uid: String,
+pub struct ObjectHead {
+    name: String,
+    namespace: Option<String>,
+    uid: String,
     pub resource_version: String,
-    pub generation: i64,
+    generation: i64,
     creation_timestamp: Option<String>,
     deletion_timestamp: Option<String>,
 }
 
 #[derive(Deserialize)]
 struct WithHead {
-    metadata: Head,
+    metadata: ObjectHead,
 }
 
 #[derive(Deserialize)]
@@ -68,23 +72,15 @@ struct Object<S, T> {
     status: Option<T>,
 }
 
-impl Head {
-    fn created(&self) -> Timestamp {
-        let text = self.creation_timestamp.as_deref().unwrap_or_default();
-        convert::timestamp_from_text(text).unwrap_or_default()
-    }
+/// An object whose spec is a person's.
+type PersonsObject<S> = Object<S, Value>;
 
-    pub fn version(&self) -> Version {
-        Version(self.resource_version.clone())
-    }
-
-    pub fn is_deleting(&self) -> bool {
-        self.deletion_timestamp.is_some()
-    }
-
-    fn stored<T>(&self, value: T) -> Box<Stored<T>> {
-        Box::new(Stored { version: self.version(), value })
-    }
+/// What is known of an object before its kind is looked at.
+struct Undecoded<'a> {
+    id: ObjectId,
+    metadata: StoredMetadata,
+    deleting: bool,
+    text: &'a str,
 }
 
 /// A version as a number (they are comparable: etcd's revisions, by guarantee since 1.35).
@@ -96,153 +92,177 @@ pub fn revision(version: &str) -> Option<u64> {
 ///
 /// # Errors
 /// Where it has not even a name.
-pub fn decode(kind: Kind, text: &str) -> Result<Seen, serde_json::Error> {
+pub fn decode(kind: ResourceKind, text: &str) -> Result<Decoded, serde_json::Error> {
     let head = serde_json::from_str::<WithHead>(text)?.metadata;
-    let item = item(kind, text, &head);
-    Ok(Seen {
-        revision: revision(&head.resource_version),
-        uid: Uid::new(head.uid),
-        id: Id { kind, namespace: head.namespace, name: head.name },
-        item,
-    })
+    let revision = revision(&head.resource_version);
+    let created = head.creation_timestamp.as_deref().unwrap_or_default();
+    let object = Undecoded {
+        id: ObjectId { kind, namespace: head.namespace, name: head.name },
+        metadata: StoredMetadata {
+            version: ResourceVersion(head.resource_version),
+            uid: Uid::new(head.uid),
+            generation: head.generation,
+            created: Timestamp::from_text(created).unwrap_or_default(),
+        },
+        deleting: head.deletion_timestamp.is_some(),
+        text,
+    };
+    let item = object.item();
+    Ok(Decoded { revision, uid: object.metadata.uid, id: object.id, item })
 }
 
-fn item(kind: Kind, text: &str, head: &Head) -> Result<Option<Item>, String> {
-    match kind {
-        Kind::Pool => pool(text, head).map(Some),
-        Kind::Claim => {
-            let object: Object<api::StaticEgressIPSpec, api::ClaimStatus> = read(text)?;
-            let namespace = head.namespace.as_deref().unwrap_or_default();
-            let claim = convert::claim_from_api(namespace, &head.name, &spec(object.spec)?);
-            claim_item(head, claim, object.status).map(Some)
-        }
-        Kind::ClusterClaim => {
-            let object: Object<api::ClusterStaticEgressIPSpec, api::ClaimStatus> = read(text)?;
-            let claim = convert::cluster_claim_from_api(&head.name, &spec(object.spec)?);
-            claim_item(head, claim, object.status).map(Some)
-        }
-        Kind::Address => address(text, head).map(Some),
-        Kind::EgressNode => node(text, head).map(Some),
-        Kind::Cluster => cluster(text, head).map(Some),
-        Kind::Node => foreign::node(text).map(|node| Some(Item::Node(Box::new(node)))),
-        Kind::Namespace => foreign::namespace(text).map(|found| Some(Item::Namespace(found))),
-        Kind::Service => foreign::service(text).map(|found| Some(Item::Service(Box::new(found)))),
-        Kind::Pod => Ok(foreign::pod(text)?.map(|pod| Item::Pod(Box::new(pod)))),
-        Kind::ServiceCidr => {
-            foreign::service_cidr(text).map(|ranges| Some(Item::ServiceRanges(ranges)))
-        }
-        Kind::CalicoCrd | Kind::CalicoApi => foreign::calico(text)
-            .map(|ranges| Some(Item::PodRanges(PodRangeSource::CalicoIPPools, ranges))),
-        Kind::CiliumNode => foreign::cilium(text)
-            .map(|ranges| Some(Item::PodRanges(PodRangeSource::CiliumNodes, ranges))),
-        Kind::Nirmata => rules(text, head).map(|claims| Some(Item::Rules(claims))),
-        // Read where they are needed, never watched.
-        Kind::ConfigMap | Kind::Deployment | Kind::Event | Kind::Lease => Ok(None),
+impl Undecoded<'_> {
+    fn item(&self) -> Result<Option<DecodedItem>, String> {
+        let item = match self.id.kind {
+            ResourceKind::Pool => self.pool()?,
+            ResourceKind::Claim => self.claim()?,
+            ResourceKind::ClusterClaim => self.cluster_claim()?,
+            ResourceKind::Nirmata => self.rules()?,
+            ResourceKind::Address => self.address()?,
+            ResourceKind::EgressNode => self.egress_node()?,
+            ResourceKind::Cluster => self.cluster()?,
+            ResourceKind::Node => DecodedItem::Node(Box::new(self.core(core_v1::node)?)),
+            ResourceKind::Namespace => DecodedItem::Namespace(self.core(core_v1::namespace)?),
+            ResourceKind::Service => DecodedItem::Service(Box::new(self.core(core_v1::service)?)),
+            ResourceKind::Pod => return Ok(self.pod()?.map(|pod| DecodedItem::Pod(Box::new(pod)))),
+            ResourceKind::ServiceCidr => {
+                DecodedItem::ServiceRanges(network_ranges::service_cidr(self.text)?)
+            }
+            ResourceKind::CalicoCrd | ResourceKind::CalicoApi => {
+                let ranges = network_ranges::calico(self.text)?;
+                DecodedItem::PodRanges(PodRangeSource::CalicoIPPools, ranges)
+            }
+            ResourceKind::CiliumNode => {
+                let ranges = network_ranges::cilium(self.text)?;
+                DecodedItem::PodRanges(PodRangeSource::CiliumNodes, ranges)
+            }
+            // Read where they are needed, never watched.
+            ResourceKind::ConfigMap
+            | ResourceKind::Deployment
+            | ResourceKind::Event
+            | ResourceKind::Lease => return Ok(None),
+        };
+        Ok(Some(item))
     }
-}
 
-fn pool(text: &str, head: &Head) -> Result<Item, String> {
-    let object: Object<api::EgressPoolSpec, api::EgressPoolStatus> = read(text)?;
-    let mut pool = convert::pool_from_api(&head.name, &spec(object.spec)?).map_err(sentence)?;
-    pool.uid = Uid::new(&head.uid);
-    pool.generation = head.generation;
-    pool.created = head.created();
-    // A status that cannot be read is written anew; the pool is a person's and counts.
-    let status = convert::pool_status_from_api(&object.status.unwrap_or_default());
-    let status = status.unwrap_or_default();
-    convert::add_found(&mut pool, &status);
-    Ok(Item::Pool(head.stored((pool, status))))
-}
-
-fn claim_item(
-    head: &Head,
-    claim: Result<Claim, Vec<FieldError>>,
-    status: Option<api::ClaimStatus>,
-) -> Result<Item, String> {
-    let mut claim = claim.map_err(sentence)?;
-    claim.uid = Uid::new(&head.uid);
-    claim.generation = head.generation;
-    claim.created = head.created();
-    let status = convert::claim_status_from_api(&status.unwrap_or_default());
-    Ok(Item::Claim(head.stored((claim, status.unwrap_or_default()))))
-}
-
-/// The claims that an object of the original project makes. Each has a uid of its own.
-fn rules(text: &str, head: &Head) -> Result<Vec<Stored<(Claim, ClaimStatus)>>, String> {
-    let object: Object<api::nirmata::StaticEgressIPSpec, api::nirmata::StaticEgressIPStatus> =
-        read(text)?;
-    let namespace = head.namespace.as_deref().unwrap_or_default();
-    let claims = nirmata::claims_from_api(namespace, &head.name, &spec(object.spec)?);
-    let status = object.status.unwrap_or_default();
-    let stored = claims.map_err(sentence)?.into_iter().map(|mut claim| {
-        let name = claim.reference.name.clone();
-        let index = nirmata::rule_of(&name).map_or(0, |(_, index)| index);
-        claim.uid = Uid::new(format!("{}-{index}", head.uid));
-        claim.generation = head.generation;
-        claim.created = head.created();
-        let status = nirmata::claim_status(&status, &name).unwrap_or_default();
-        Stored { version: head.version(), value: (claim, status) }
-    });
-    Ok(stored.collect())
-}
-
-fn address(text: &str, head: &Head) -> Result<Item, String> {
-    let object: Object<api::EgressAddressSpec, api::EgressAddressStatus> = read(text)?;
-    let status = object.status.unwrap_or_default();
-    let address = convert::address_from_api(&spec(object.spec)?, &status);
-    let mut address = address.map_err(sentence)?;
-    let name = convert::object_name(address.address);
-    if name != head.name {
-        return Err(format!(
-            "metadata.name: an EgressAddress is named by its address: {} is {name}; delete this \
-             object",
-            address.address
-        ));
+    fn core<S, T, V>(
+        &self,
+        check: impl FnOnce(CoreObject<S, T>) -> Result<V, FieldError>,
+    ) -> Result<V, String>
+    where
+        S: DeserializeOwned,
+        T: DeserializeOwned,
+    {
+        check(read(self.text)?).map_err(|error| error.to_string())
     }
-    address.deleting = head.is_deleting();
-    Ok(Item::Address(head.stored(address)))
-}
 
-fn node(text: &str, head: &Head) -> Result<Item, String> {
-    let object: Object<api::EgressNodeSpec, api::EgressNodeStatus> = read(text)?;
-    let spec = convert::node_spec_from_api(&object.spec.unwrap_or_default()).map_err(sentence)?;
-    let status = convert::node_status_from_api(&object.status.unwrap_or_default());
-    let status = status.map_err(sentence)?;
-    let name = NodeName::new(&head.name);
-    let node = EgressNode { name, spec, status, deleting: head.is_deleting() };
-    Ok(Item::EgressNode(head.stored(node)))
-}
-
-fn cluster(text: &str, head: &Head) -> Result<Item, String> {
-    if head.name != CLUSTER {
-        return Err(format!(
-            "metadata.name: there is one EgressCluster, and it is named {CLUSTER}: delete this \
-             object"
-        ));
+    /// `None` for a pod without node, and for one that has ended: its addresses may be another's.
+    fn pod(&self) -> Result<Option<Pod>, String> {
+        self.core(|mut pod| {
+            // Ranges by annotation are for machines without Kubernetes: here anybody who may make
+            // a pod could take other pods' traffic with one.
+            pod.metadata.annotations = None;
+            core_v1::pod(pod)
+        })
     }
-    let object: Object<api::EgressClusterSpec, serde::de::IgnoredAny> = read(text)?;
-    let cluster = convert::cluster_from_api(&spec(object.spec)?).map_err(sentence)?;
-    Ok(Item::Cluster(head.stored(cluster)))
+
+    fn namespace(&self) -> &str {
+        self.id.namespace.as_deref().unwrap_or_default()
+    }
+
+    fn pool(&self) -> Result<DecodedItem, String> {
+        let object: PersonsObject<api::EgressPoolSpec> = read(self.text)?;
+        let pool = convert::pool_from_api(&self.id.name, &spec(object.spec)?).map_err(sentence)?;
+        let status = read_status(&self.id, object.status);
+        Ok(DecodedItem::Pool(Box::new(self.metadata.pool(pool, status))))
+    }
+
+    fn claim(&self) -> Result<DecodedItem, String> {
+        let object: PersonsObject<api::StaticEgressIPSpec> = read(self.text)?;
+        let spec = spec(object.spec)?;
+        self.claim_item(
+            convert::claim_from_api(self.namespace(), &self.id.name, &spec),
+            object.status,
+        )
+    }
+
+    fn cluster_claim(&self) -> Result<DecodedItem, String> {
+        let object: PersonsObject<api::ClusterStaticEgressIPSpec> = read(self.text)?;
+        let spec = spec(object.spec)?;
+        self.claim_item(convert::cluster_claim_from_api(&self.id.name, &spec), object.status)
+    }
+
+    fn claim_item(
+        &self,
+        claim: Result<Claim, Vec<FieldError>>,
+        status: Option<Value>,
+    ) -> Result<DecodedItem, String> {
+        let claim = claim.map_err(sentence)?;
+        let status = convert::claim_status_from_api(&read_status(&self.id, status));
+        let status = status_or_new(&self.id, status.map_err(sentence));
+        Ok(DecodedItem::Claim(Box::new(self.metadata.claim(claim, status))))
+    }
+
+    /// The claims that an object of the original project makes. Each has a uid of its own.
+    fn rules(&self) -> Result<DecodedItem, String> {
+        let object: PersonsObject<api::nirmata::StaticEgressIPSpec> = read(self.text)?;
+        let spec = spec(object.spec)?;
+        let claims = nirmata::claims_from_api(self.namespace(), &self.id.name, &spec);
+        let claims = claims.map_err(sentence)?.into_iter();
+        let statuses = read_status(&self.id, object.status);
+        let stored = claims.map(|(_, claim)| {
+            let name = &claim.reference.name;
+            let index = nirmata::rule_of(name).map_or(0, |(_, index)| index);
+            let uid = Uid::new(format!("{}-{index}", self.metadata.uid.as_str()));
+            let status = nirmata::claim_status(&statuses, name).map_err(sentence);
+            let status = status_or_new(&self.id, status);
+            StoredMetadata { uid, ..self.metadata.clone() }.claim(claim, status)
+        });
+        Ok(DecodedItem::Rules(stored.collect()))
+    }
+
+    fn address(&self) -> Result<DecodedItem, String> {
+        let object: Object<AddressSpec, AddressStatus> = read(self.text)?;
+        let (address, plan) = spec(object.spec)?.into_plan();
+        let name = convert::object_name(address);
+        if name != self.id.name {
+            return Err(format!(
+                "metadata.name: an EgressAddress is named by its address: {address} is {name}; \
+                 delete this object"
+            ));
+        }
+        let status = object.status.unwrap_or_default();
+        let address = EgressAddress { address, plan, status, deleting: self.deleting };
+        Ok(DecodedItem::Address(Box::new(self.metadata.stored(address))))
+    }
+
+    fn egress_node(&self) -> Result<DecodedItem, String> {
+        let object: Object<EgressNodeSpec, EgressNodeStatus> = read(self.text)?;
+        let node = EgressNode {
+            name: NodeName::new(&self.id.name),
+            spec: object.spec.unwrap_or_default(),
+            status: object.status.unwrap_or_default(),
+            deleting: self.deleting,
+        };
+        Ok(DecodedItem::EgressNode(Box::new(self.metadata.stored(node))))
+    }
+
+    fn cluster(&self) -> Result<DecodedItem, String> {
+        if self.id.name != CLUSTER {
+            return Err(format!(
+                "metadata.name: there is one EgressCluster, and it is named {CLUSTER}: delete \
+                 this object"
+            ));
+        }
+        let object: Object<Cluster, IgnoredAny> = read(self.text)?;
+        Ok(DecodedItem::Cluster(Box::new(self.metadata.stored(spec(object.spec)?))))
+    }
 }
 
 /// The name of the one `EgressCluster`.
 pub const CLUSTER: &str = "cluster";
 
-/// Parses what the schema of a CRD may have let through all the same.
-pub fn read<T: DeserializeOwned>(text: &str) -> Result<T, String> {
-    let mut json = serde_json::Deserializer::from_str(text);
-    serde_path_to_error::deserialize(&mut json).map_err(|error| {
-        let path = error.path().to_string();
-        format!("{path}: {}: correct the object", error.into_inner())
-    })
-}
-
 /// The spec, which every object of the kind must have.
-pub fn spec<S>(spec: Option<S>) -> Result<S, String> {
+fn spec<S>(spec: Option<S>) -> Result<S, String> {
     spec.ok_or_else(|| "spec: is missing: write it".to_owned())
-}
-
-pub fn sentence(errors: Vec<FieldError>) -> String {
-    let errors: Vec<String> = errors.iter().map(FieldError::to_string).collect();
-    errors.join("; ")
 }

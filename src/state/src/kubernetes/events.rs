@@ -1,19 +1,22 @@
 //! Events for people, as objects of `events.k8s.io`.
 
 use std::collections::BTreeMap;
+use std::sync::Mutex;
 use std::time::{Duration, Instant};
 
-use egret_core::model::{ClaimRef, Timestamp};
+use egret_core::model::{ClaimRef, NamespaceName, ObjectRef, Text as _, Timestamp};
 use egret_ports::cluster_state::Event;
 use serde::Deserialize;
 use serde_json::{Value, json};
 
-use super::error::ApiError;
-use super::kind::{Id, Kind};
+use super::cache::ObjectCache;
+use super::client::ApiClient;
+use super::kind::{ObjectId, ResourceKind};
 use super::nirmata;
-use super::shared::{Shared, locked};
-use crate::convert::{object_name, timestamp_from_text};
-use crate::directory::RecordedEvent;
+use crate::convert::object_name;
+use crate::error::StoreError;
+use crate::mutex::locked;
+use crate::recorded_event::RecordedEvent;
 
 /// Equal events within this belong to one series; the API server forgets events after an hour.
 const SERIES: Duration = Duration::from_secs(600);
@@ -23,11 +26,11 @@ const MAX_NOTE: usize = 1024;
 
 /// The events of this process that may be repeated.
 #[derive(Debug, Default)]
-pub struct Series(BTreeMap<Key, Running>);
+pub struct EventSeries(BTreeMap<Key, Running>);
 
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 struct Key {
-    about: String,
+    about: ObjectRef,
     reason: String,
     note: String,
     source: String,
@@ -35,13 +38,13 @@ struct Key {
 
 #[derive(Clone, Debug)]
 struct Running {
-    id: Id,
+    id: ObjectId,
     count: u32,
     last: Instant,
 }
 
-impl Series {
-    fn next(&mut self, key: &Key) -> Option<(Id, u32)> {
+impl EventSeries {
+    fn next(&mut self, key: &Key) -> Option<(ObjectId, u32)> {
         self.0.retain(|_, running| running.last.elapsed() < SERIES);
         let running = self.0.get_mut(key)?;
         running.count += 1;
@@ -49,7 +52,7 @@ impl Series {
         Some((running.id.clone(), running.count))
     }
 
-    fn begin(&mut self, key: Key, id: Id) {
+    fn begin(&mut self, key: Key, id: ObjectId) {
         if self.0.len() >= MOST {
             let oldest = self.0.iter().min_by_key(|(_, running)| running.last);
             if let Some(oldest) = oldest.map(|(key, _)| key.clone()) {
@@ -61,32 +64,37 @@ impl Series {
 }
 
 /// Writes an event, or counts it to the series of its equals.
-pub async fn write(shared: &Shared, event: Event) -> Result<(), ApiError> {
+pub async fn write(
+    cache: &ObjectCache,
+    series: &Mutex<EventSeries>,
+    event: Event,
+) -> Result<(), StoreError> {
     let key = Key {
         about: event.about.clone(),
         reason: event.reason.clone(),
-        note: cut(&event.message),
+        note: truncated(&event.message),
         source: event.source.clone(),
     };
-    let repeated = locked(&shared.series).next(&key);
+    let repeated = locked(series).next(&key);
     if let Some((id, count)) = repeated {
-        let series = json!({"series": {"count": count, "lastObservedTime": micro_time(event.at)}});
-        match shared.api.merge(&id, &series).await {
+        let occurrence =
+            json!({"series": {"count": count, "lastObservedTime": micro_time(event.at)}});
+        match cache.api.merge(&id, &occurrence).await {
             Err(error) if error.is_missing() => {}
             done => return done.map(drop),
         }
     }
-    let about = served(shared, about(&event.about));
+    let about = visible_object(cache, object_id(&event.about));
     let name = format!("{}.{:016x}", about.name, rand::random::<u64>());
     let namespace = about.namespace.clone().unwrap_or_else(|| "default".to_owned());
-    let id = Id::namespaced(Kind::Event, namespace, name);
-    shared.api.create(&id, &object(shared, &id, &about, &key, &event)).await?;
-    locked(&shared.series).begin(key, id);
+    let id = ObjectId::namespaced(ResourceKind::Event, namespace, name);
+    cache.api.create(&id, &object(cache, &id, &about, &key, &event)).await?;
+    locked(series).begin(key, id);
     Ok(())
 }
 
-fn object(shared: &Shared, id: &Id, about: &Id, key: &Key, event: &Event) -> Value {
-    let uid = shared.look(|index| index.uid(about).cloned());
+fn object(cache: &ObjectCache, id: &ObjectId, about: &ObjectId, key: &Key, event: &Event) -> Value {
+    let uid = cache.with_index(|index| index.uid(about).cloned());
     let mut regarding = json!({
         "apiVersion": about.kind.api_version(), "kind": about.kind.name(), "name": about.name,
     });
@@ -113,46 +121,46 @@ fn object(shared: &Shared, id: &Id, about: &Id, key: &Key, event: &Event) -> Val
 
 const REPORTER: &str = "egret.dev/";
 
-/// The object that a text such as `StaticEgressIP payments/bank` names; of no known kind it is
-/// the cluster that is meant.
-fn about(text: &str) -> Id {
-    const KINDS: [Kind; 11] = [
-        Kind::Pool,
-        Kind::Nirmata,
-        Kind::Claim,
-        Kind::ClusterClaim,
-        Kind::Address,
-        Kind::EgressNode,
-        Kind::Cluster,
-        Kind::Node,
-        Kind::Namespace,
-        Kind::Service,
-        Kind::Pod,
+/// The object as the API server knows it; of no known kind it is the cluster that is meant.
+fn object_id(object: &ObjectRef) -> ObjectId {
+    const KINDS: [ResourceKind; 11] = [
+        ResourceKind::Pool,
+        ResourceKind::Nirmata,
+        ResourceKind::Claim,
+        ResourceKind::ClusterClaim,
+        ResourceKind::Address,
+        ResourceKind::EgressNode,
+        ResourceKind::Cluster,
+        ResourceKind::Node,
+        ResourceKind::Namespace,
+        ResourceKind::Service,
+        ResourceKind::Pod,
     ];
-    let (kind, rest) = text.split_once(' ').unwrap_or((text, ""));
-    let Some(kind) = KINDS.into_iter().find(|known| known.full_name() == kind) else {
-        return Id::cluster(Kind::Cluster, super::decode::CLUSTER);
+    let ObjectRef { kind, namespace, name } = object;
+    let Some(kind) = KINDS.into_iter().find(|known| known.full_name() == *kind) else {
+        return ObjectId::cluster(ResourceKind::Cluster, super::decode::CLUSTER);
     };
-    match rest.split_once('/') {
-        Some((namespace, name)) if kind.is_namespaced() => Id::namespaced(kind, namespace, name),
-        _ if kind == Kind::Address => match rest.parse() {
-            Ok(address) => Id::cluster(kind, object_name(address)),
-            Err(_) => Id::cluster(kind, rest),
-        },
-        _ => Id::cluster(kind, rest),
+    match (namespace, name.parse()) {
+        (Some(namespace), _) if kind.is_namespaced() => {
+            ObjectId::namespaced(kind, namespace.as_str(), name)
+        }
+        (None, Ok(address)) if kind == ResourceKind::Address => {
+            ObjectId::cluster(kind, object_name(address))
+        }
+        _ => ObjectId::cluster(kind, name),
     }
 }
 
 /// The original project's object where a claim is a rule of it: nobody sees such a claim.
-fn served(shared: &Shared, about: Id) -> Id {
-    let namespace = about.namespace.as_deref().filter(|_| about.kind == Kind::Claim);
+fn visible_object(cache: &ObjectCache, about: ObjectId) -> ObjectId {
+    let namespace = about.namespace.as_deref().filter(|_| about.kind == ResourceKind::Claim);
     let claim = namespace
         .map(|namespace| ClaimRef { namespace: Some(namespace.into()), name: about.name.clone() });
-    claim.and_then(|claim| nirmata::object_of(shared, &claim)).unwrap_or(about)
+    claim.and_then(|claim| nirmata::object_of(cache, &claim)).unwrap_or(about)
 }
 
 /// An event is a sentence; the API server takes no longer one.
-fn cut(message: &str) -> String {
+fn truncated(message: &str) -> String {
     if message.len() <= MAX_NOTE {
         return message.to_owned();
     }
@@ -201,14 +209,14 @@ struct Regarding {
 }
 
 /// Egret's events, oldest first by their last occurrence.
-pub async fn read(shared: &Shared) -> Result<Vec<RecordedEvent>, ApiError> {
+pub async fn read(api: &ApiClient) -> Result<Vec<RecordedEvent>, StoreError> {
     let mut events = Vec::new();
     for part in ["controller", "agent"] {
         let path = format!(
             "{}?fieldSelector=reportingController%3Degret.dev%2F{part}",
-            Kind::Event.collection()
+            ResourceKind::Event.collection()
         );
-        let found: Found = shared.api.read(&path).await?;
+        let found: Found = api.read(&path).await?;
         events.extend(found.items.into_iter().filter_map(recorded));
     }
     events.sort_by_key(|recorded: &RecordedEvent| (recorded.event.at, recorded.first));
@@ -216,17 +224,15 @@ pub async fn read(shared: &Shared) -> Result<Vec<RecordedEvent>, ApiError> {
 }
 
 fn recorded(found: FoundEvent) -> Option<RecordedEvent> {
-    let first = timestamp_from_text(found.event_time.as_deref()?).ok()?;
+    let first = Timestamp::from_text(found.event_time.as_deref()?).ok()?;
     let last = found.series.as_ref().map(|series| &series.last_observed_time);
-    let at = last.and_then(|text| timestamp_from_text(text).ok()).unwrap_or(first);
-    let name = match &found.regarding.namespace {
-        Some(namespace) => format!("{namespace}/{}", found.regarding.name),
-        None => found.regarding.name,
-    };
+    let at = last.and_then(|text| Timestamp::from_text(text).ok()).unwrap_or(first);
+    let Regarding { kind, name, namespace } = found.regarding;
+    let about = ObjectRef { kind, namespace: namespace.map(NamespaceName::new), name };
     found.reporting_controller.starts_with(REPORTER).then_some(())?;
     Some(RecordedEvent {
         event: Event {
-            about: format!("{} {name}", found.regarding.kind),
+            about,
             warning: found.r#type == "Warning",
             reason: found.reason,
             message: found.note,

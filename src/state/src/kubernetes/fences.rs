@@ -2,12 +2,13 @@
 
 use std::sync::Arc;
 
+use egret_core::model::ResourceVersion;
 use serde_json::{Value, json};
 
-use super::error::ApiError;
+use super::cache::ObjectCache;
 use super::index::Index;
-use super::kind::{Id, Kind};
-use super::shared::Shared;
+use super::kind::{ObjectId, ResourceKind};
+use crate::error::{StoreError, VersionConflict};
 
 const NAME: &str = "egret-fences";
 /// Tries against others that draw at the same moment.
@@ -21,52 +22,54 @@ const GAP: u64 = 1_000_000;
 /// # Errors
 /// Where the ConfigMap holds no number: a counter that began anew would repeat numbers, and a
 /// repeated fence gives a freed address two holders.
-pub async fn draw(shared: &Arc<Shared>, count: u64) -> Result<u64, ApiError> {
+pub async fn draw(
+    cache: &Arc<ObjectCache>,
+    namespace: &str,
+    count: u64,
+) -> Result<u64, StoreError> {
     if count == 0 {
-        return Err(ApiError::Invalid("draw at least one fence".to_owned()));
+        return Err(StoreError::Invalid("draw at least one fence".to_owned()));
     }
-    let id = Id::namespaced(Kind::ConfigMap, &shared.namespace, NAME);
+    let id = ObjectId::namespaced(ResourceKind::ConfigMap, namespace, NAME);
     for _ in 0..TRIES {
-        let drawn = match shared.api.find(&id).await? {
-            Some(object) => draw_from(shared, &id, object, count).await,
-            None => begin(shared, &id, count).await,
+        let drawn = match cache.api.find(&id).await? {
+            Some(object) => draw_from(cache, &id, object, count).await,
+            None => begin(cache, &id, count).await,
         };
         match drawn {
             Err(error) if error.is_conflict() => {}
             done => return done,
         }
     }
-    Err(ApiError::Conflict {
-        what: id.to_string(),
-        stored: "newer ones".to_owned(),
-        expected: "the one read".to_owned(),
-    })
+    let version = |text: &str| ResourceVersion(text.to_owned());
+    let (stored, expected) = (version("newer ones"), version("the one read"));
+    Err(VersionConflict::new(id, Some(&stored), Some(&expected)).into())
 }
 
 async fn draw_from(
-    shared: &Shared,
-    id: &Id,
+    cache: &ObjectCache,
+    id: &ObjectId,
     mut object: Value,
     count: u64,
-) -> Result<u64, ApiError> {
+) -> Result<u64, StoreError> {
     let text = object["data"]["next"].as_str().unwrap_or_default();
     let next: u64 = text.trim().parse().map_err(|_| {
-        ApiError::Invalid(format!(
+        StoreError::Invalid(format!(
             "{id}: data.next, the fence counter, is {text:?} and no number: delete the ConfigMap, \
              and it is made anew past every number in use"
         ))
     })?;
     // A counter that somebody put back must not repeat what is in use.
-    let first = next.max(shared.look(Index::greatest_number) + 1);
+    let first = next.max(cache.with_index(Index::greatest_number) + 1);
     object["data"]["next"] = after(id, first, count)?.into();
-    shared.api.replace(id, "", &object).await?;
+    cache.api.replace(id, "", &object).await?;
     Ok(first)
 }
 
 /// The first draw of a cluster, or the first after the counter was deleted.
-async fn begin(shared: &Arc<Shared>, id: &Id, count: u64) -> Result<u64, ApiError> {
-    let snapshot = shared.read_all().await?;
-    let greatest = shared.look(Index::greatest_number);
+async fn begin(cache: &Arc<ObjectCache>, id: &ObjectId, count: u64) -> Result<u64, StoreError> {
+    let snapshot = cache.read_all().await?;
+    let greatest = cache.with_index(Index::greatest_number);
     let used = greatest > 0 || snapshot.cluster.is_some() || !snapshot.addresses.is_empty();
     let first = if used { greatest + GAP } else { 1 };
     if used {
@@ -77,13 +80,13 @@ async fn begin(shared: &Arc<Shared>, id: &Id, count: u64) -> Result<u64, ApiErro
         "metadata": {"name": id.name, "namespace": id.namespace},
         "data": {"next": after(id, first, count)?},
     });
-    shared.api.create(id, &object).await?;
+    cache.api.create(id, &object).await?;
     Ok(first)
 }
 
-fn after(id: &Id, first: u64, count: u64) -> Result<String, ApiError> {
+fn after(id: &ObjectId, first: u64, count: u64) -> Result<String, StoreError> {
     let after = first.checked_add(count);
     let after = after
-        .ok_or_else(|| ApiError::Invalid(format!("{id}: fewer than {count} numbers are left")))?;
+        .ok_or_else(|| StoreError::Invalid(format!("{id}: fewer than {count} numbers are left")))?;
     Ok(after.to_string())
 }

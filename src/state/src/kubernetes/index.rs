@@ -9,16 +9,18 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
 
-use egret_core::model::{Broken, EgressNode, FoundRanges, NodeName, Scope, Snapshot, Uid};
+use egret_core::model::{
+    DiscoveredRanges, EgressNode, InvalidObject, NodeName, Snapshot, SnapshotScope, Uid,
+};
 
-use super::decode::{Item, Seen};
-use super::kind::{Id, Kind};
+use super::decode::{Decoded, DecodedItem};
+use super::kind::{ObjectId, ResourceKind};
 use crate::convert::nirmata::choose_pools;
 
 /// A watch, as the index knows it.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct Source {
-    pub kind: Kind,
+pub struct WatchSource {
+    pub kind: ResourceKind,
     pub selector: Selector,
 }
 
@@ -51,19 +53,19 @@ struct Progress {
 }
 
 #[derive(Debug)]
-struct Entry {
+struct IndexEntry {
     uid: Uid,
     revision: Option<u64>,
-    item: Option<Item>,
+    item: Option<DecodedItem>,
     fault: Option<String>,
-    shown_by: BTreeSet<Source>,
+    shown_by: BTreeSet<WatchSource>,
 }
 
 /// The index.
 #[derive(Debug, Default)]
 pub struct Index {
-    objects: BTreeMap<Id, Entry>,
-    sources: BTreeMap<Source, Progress>,
+    objects: BTreeMap<ObjectId, IndexEntry>,
+    sources: BTreeMap<WatchSource, Progress>,
     /// Grows with every change of what a snapshot shows.
     changes: u64,
 }
@@ -75,27 +77,27 @@ impl Index {
     }
 
     /// Whether all of these have been listed.
-    pub fn is_complete<'a>(&self, sources: impl IntoIterator<Item = &'a Source>) -> bool {
+    pub fn is_complete<'a>(&self, sources: impl IntoIterator<Item = &'a WatchSource>) -> bool {
         let listed = |source| self.sources.get(source).is_some_and(|progress| progress.complete);
         sources.into_iter().all(listed)
     }
 
     /// The version from which `source` goes on, where it has been listed.
-    pub fn floor(&self, source: &Source) -> Option<u64> {
+    pub fn floor(&self, source: &WatchSource) -> Option<u64> {
         self.sources.get(source).filter(|progress| progress.complete)?.floor
     }
 
     /// An object was made or changed. What the index is past already changes nothing.
-    pub fn apply(&mut self, source: &Source, seen: Seen) {
-        if self.is_past(source, seen.revision) {
+    pub fn apply(&mut self, source: &WatchSource, decoded: Decoded) {
+        if self.is_past(source, decoded.revision) {
             return;
         }
-        self.advance(source, seen.revision);
-        self.put(Some(source), seen);
+        self.advance(source, decoded.revision);
+        self.put(Some(source), decoded);
     }
 
     /// An object is gone, or no longer selected.
-    pub fn delete(&mut self, source: &Source, id: &Id, revision: Option<u64>) {
+    pub fn delete(&mut self, source: &WatchSource, id: &ObjectId, revision: Option<u64>) {
         if self.is_past(source, revision) {
             return;
         }
@@ -104,7 +106,7 @@ impl Index {
     }
 
     /// Nothing of `source` has changed up to `revision`.
-    pub fn bookmark(&mut self, source: &Source, revision: Option<u64>) {
+    pub fn bookmark(&mut self, source: &WatchSource, revision: Option<u64>) {
         if !self.is_past(source, revision) {
             self.advance(source, revision);
         }
@@ -112,7 +114,7 @@ impl Index {
 
     /// Everything that `source` shows at `revision`; what it showed before and is not here is
     /// gone. A list that is older than what its watch has shown since changes nothing.
-    pub fn reset(&mut self, source: &Source, live: Vec<Seen>, revision: Option<u64>) {
+    pub fn reset(&mut self, source: &WatchSource, live: Vec<Decoded>, revision: Option<u64>) {
         let progress = self.sources.entry(source.clone()).or_default();
         if progress.complete && not_after(revision, progress.floor) {
             return;
@@ -123,9 +125,9 @@ impl Index {
         if lost {
             self.unorder(source);
         }
-        let present: BTreeSet<Id> = live.iter().map(|seen| seen.id.clone()).collect();
-        for seen in live {
-            self.put(Some(source), seen);
+        let present: BTreeSet<ObjectId> = live.iter().map(|decoded| decoded.id.clone()).collect();
+        for decoded in live {
+            self.put(Some(source), decoded);
         }
         let of_kind = self.objects.iter().filter(|(id, _)| id.kind == source.kind);
         let absent = of_kind.filter(|(id, entry)| {
@@ -133,14 +135,14 @@ impl Index {
             let own = entry.shown_by.is_empty() && not_after(entry.revision, revision);
             !present.contains(*id) && (own || entry.shown_by.contains(source))
         });
-        let absent: Vec<Id> = absent.map(|(id, _)| id.clone()).collect();
+        let absent: Vec<ObjectId> = absent.map(|(id, _)| id.clone()).collect();
         for id in absent {
             self.hide(source, &id);
         }
     }
 
     /// The API server has no history from where `source` stands: it must be listed anew.
-    pub fn lose(&mut self, source: &Source) {
+    pub fn lose(&mut self, source: &WatchSource) {
         if let Some(progress) = self.sources.get_mut(source) {
             progress.floor = None;
             progress.lost = true;
@@ -148,7 +150,7 @@ impl Index {
     }
 
     /// After a restored backup versions begin again below those that were seen.
-    fn unorder(&mut self, source: &Source) {
+    fn unorder(&mut self, source: &WatchSource) {
         for entry in self.objects.values_mut() {
             if entry.shown_by.contains(source) {
                 entry.revision = None;
@@ -158,60 +160,61 @@ impl Index {
 
     /// What the API server answered to a write of this process: shown at once, and not when the
     /// watch brings it. Where the watches are past it already, it is old.
-    pub fn written(&mut self, seen: Seen) {
-        let of_kind = self.sources.iter().filter(|(source, _)| source.kind == seen.id.kind);
+    pub fn written(&mut self, decoded: Decoded) {
+        let of_kind = self.sources.iter().filter(|(source, _)| source.kind == decoded.id.kind);
         let past = of_kind.filter(|(_, progress)| progress.complete).any(|(_, progress)| {
-            seen.revision.is_none() || not_after(seen.revision, progress.floor)
+            decoded.revision.is_none() || not_after(decoded.revision, progress.floor)
         });
         if !past {
-            self.put(None, seen);
+            self.put(None, decoded);
         }
     }
 
     /// Forgets a source and what no other shows.
-    pub fn forget(&mut self, source: &Source) {
+    pub fn forget(&mut self, source: &WatchSource) {
         self.sources.remove(source);
         let shown = self.objects.iter().filter(|(_, entry)| entry.shown_by.contains(source));
-        let shown: Vec<Id> = shown.map(|(id, _)| id.clone()).collect();
+        let shown: Vec<ObjectId> = shown.map(|(id, _)| id.clone()).collect();
         for id in shown {
             self.hide(source, &id);
         }
     }
 
-    fn is_past(&self, source: &Source, revision: Option<u64>) -> bool {
+    fn is_past(&self, source: &WatchSource, revision: Option<u64>) -> bool {
         let progress = self.sources.get(source);
         progress.is_some_and(|progress| not_after(revision, progress.floor))
     }
 
-    fn advance(&mut self, source: &Source, revision: Option<u64>) {
+    fn advance(&mut self, source: &WatchSource, revision: Option<u64>) {
         if let Some(progress) = self.sources.get_mut(source) {
             progress.floor = revision.or(progress.floor);
         }
     }
 
-    fn put(&mut self, source: Option<&Source>, seen: Seen) {
-        let Some(entry) = self.objects.get_mut(&seen.id) else {
-            let (item, fault) = match seen.item {
+    fn put(&mut self, source: Option<&WatchSource>, decoded: Decoded) {
+        let Some(entry) = self.objects.get_mut(&decoded.id) else {
+            let (item, fault) = match decoded.item {
                 Ok(item) => (item, None),
                 Err(fault) => (None, Some(fault)),
             };
             self.changes += u64::from(item.is_some() || fault.is_some());
             let shown_by = source.cloned().into_iter().collect();
-            let entry = Entry { uid: seen.uid, revision: seen.revision, item, fault, shown_by };
-            self.objects.insert(seen.id, entry);
+            let entry =
+                IndexEntry { uid: decoded.uid, revision: decoded.revision, item, fault, shown_by };
+            self.objects.insert(decoded.id, entry);
             return;
         };
         entry.shown_by.extend(source.cloned());
         // Two watches that overlap show one version twice.
-        if entry.revision == seen.revision || !not_after(seen.revision, entry.revision) {
+        if entry.revision == decoded.revision || !not_after(decoded.revision, entry.revision) {
             // Another object of the same name: the last good value was not its.
-            if entry.uid != seen.uid {
+            if entry.uid != decoded.uid {
                 self.changes += u64::from(entry.item.is_some());
                 entry.item = None;
             }
-            entry.uid = seen.uid;
-            entry.revision = seen.revision;
-            let (item, fault) = match seen.item {
+            entry.uid = decoded.uid;
+            entry.revision = decoded.revision;
+            let (item, fault) = match decoded.item {
                 Ok(item) => (item, None),
                 Err(fault) => (entry.item.clone(), Some(fault)),
             };
@@ -222,7 +225,7 @@ impl Index {
         }
     }
 
-    fn hide(&mut self, source: &Source, id: &Id) {
+    fn hide(&mut self, source: &WatchSource, id: &ObjectId) {
         let Some(entry) = self.objects.get_mut(id) else { return };
         entry.shown_by.remove(source);
         if entry.shown_by.is_empty() {
@@ -232,24 +235,24 @@ impl Index {
     }
 
     /// `metadata.uid` of an object that is known.
-    pub fn uid(&self, id: &Id) -> Option<&Uid> {
+    pub fn uid(&self, id: &ObjectId) -> Option<&Uid> {
         self.objects.get(id).map(|entry| &entry.uid)
     }
 
     /// Whether there is such an object, understood or not.
-    pub fn contains(&self, id: &Id) -> bool {
+    pub fn contains(&self, id: &ObjectId) -> bool {
         self.objects.contains_key(id)
     }
 
     /// The address by which other nodes reach this one; `None` where it is not known.
     pub fn address_of(&self, node: &str) -> Option<IpAddr> {
-        let item = |kind| self.objects.get(&Id::cluster(kind, node))?.item.as_ref();
-        let said = match item(Kind::EgressNode) {
-            Some(Item::EgressNode(stored)) => stored.value.status.endpoints.first().copied(),
+        let item = |kind| self.objects.get(&ObjectId::cluster(kind, node))?.item.as_ref();
+        let reported = match item(ResourceKind::EgressNode) {
+            Some(DecodedItem::EgressNode(stored)) => stored.value.status.endpoints.first().copied(),
             _ => None,
         };
-        said.or_else(|| match item(Kind::Node) {
-            Some(Item::Node(node)) => node.addresses.first().copied(),
+        reported.or_else(|| match item(ResourceKind::Node) {
+            Some(DecodedItem::Node(node)) => node.addresses.first().copied(),
             _ => None,
         })
     }
@@ -258,8 +261,8 @@ impl Index {
     pub fn greatest_number(&self) -> u64 {
         let items = self.objects.values().filter_map(|entry| entry.item.as_ref());
         let greatest = items.map(|item| match item {
-            Item::Address(stored) => stored.value.plan.fence,
-            Item::EgressNode(stored) => {
+            DecodedItem::Address(stored) => stored.value.plan.fence,
+            DecodedItem::EgressNode(stored) => {
                 let EgressNode { spec, status, .. } = &stored.value;
                 let granted = spec.blocks.iter().flat_map(|block| [Some(block.epoch), block.ended]);
                 let fences = status.acknowledged_fences.values().copied();
@@ -273,15 +276,15 @@ impl Index {
 
     /// Whether others need to know this node; `false` where its `EgressNode` is not known.
     pub fn has_roles(&self, node: &str) -> bool {
-        let id = Id::cluster(Kind::EgressNode, node);
+        let id = ObjectId::cluster(ResourceKind::EgressNode, node);
         match self.objects.get(&id).and_then(|entry| entry.item.as_ref()) {
-            Some(Item::EgressNode(stored)) => !stored.value.spec.roles.is_empty(),
+            Some(DecodedItem::EgressNode(stored)) => !stored.value.spec.roles.is_empty(),
             _ => false,
         }
     }
 
     /// The snapshot that all this makes.
-    pub fn snapshot(&self, scope: Scope) -> Snapshot {
+    pub fn snapshot(&self, scope: SnapshotScope) -> Snapshot {
         let mut snapshot = Snapshot { scope, ..Snapshot::default() };
         for (id, entry) in &self.objects {
             if let Some(item) = &entry.item {
@@ -289,11 +292,11 @@ impl Index {
             }
             if let Some(message) = &entry.fault {
                 let (place, message) = (id.to_string(), message.clone());
-                snapshot.broken.push(Broken { place, message });
+                snapshot.invalid_objects.push(InvalidObject { place, message });
             }
         }
         choose_pools(&mut snapshot);
-        snapshot.broken.sort();
+        snapshot.invalid_objects.sort();
         snapshot
     }
 }
@@ -303,54 +306,58 @@ fn not_after(one: Option<u64>, other: Option<u64>) -> bool {
     one.zip(other).is_some_and(|(one, other)| one <= other)
 }
 
-fn insert(snapshot: &mut Snapshot, item: &Item) {
+fn insert(snapshot: &mut Snapshot, item: &DecodedItem) {
     match item {
-        Item::Pool(stored) => {
+        DecodedItem::Pool(stored) => {
             snapshot.pools.insert(stored.value.0.name.clone(), (**stored).clone());
         }
-        Item::Claim(stored) => {
+        DecodedItem::Claim(stored) => {
             snapshot.claims.insert(stored.value.0.reference.clone(), (**stored).clone());
         }
-        Item::Address(stored) => {
+        DecodedItem::Address(stored) => {
             snapshot.addresses.insert(stored.value.address, (**stored).clone());
         }
-        Item::EgressNode(stored) => {
+        DecodedItem::EgressNode(stored) => {
             let name: NodeName = stored.value.name.clone();
             snapshot.egress_nodes.insert(name, (**stored).clone());
         }
-        Item::Cluster(stored) => snapshot.cluster = Some((**stored).clone()),
-        Item::Node(node) => {
+        DecodedItem::Cluster(stored) => snapshot.cluster = Some((**stored).clone()),
+        DecodedItem::Node(node) => {
             snapshot.nodes.insert(node.name.clone(), (**node).clone());
         }
-        Item::Namespace(namespace) => {
+        DecodedItem::Namespace(namespace) => {
             snapshot.namespaces.insert(namespace.name.clone(), namespace.clone());
         }
-        Item::Service(service) => {
+        DecodedItem::Service(service) => {
             let key = (service.namespace.clone(), service.name.clone());
             snapshot.services.insert(key, (**service).clone());
         }
-        Item::Pod(pod) => {
+        DecodedItem::Pod(pod) => {
             snapshot.pods.insert((pod.namespace.clone(), pod.name.clone()), (**pod).clone());
         }
-        Item::ServiceRanges(ranges) => snapshot.found.services.extend(ranges.iter().copied()),
-        Item::Rules(claims) => {
+        DecodedItem::ServiceRanges(ranges) => {
+            snapshot.discovered.services.extend(ranges.iter().copied())
+        }
+        DecodedItem::Rules(claims) => {
             for stored in claims {
                 // Of a claim that a person gave this very name the person's counts.
                 let reference = stored.value.0.reference.clone();
                 snapshot.claims.entry(reference).or_insert_with(|| stored.clone());
             }
         }
-        Item::PodRanges(from, ranges) => found(&mut snapshot.found, *from, ranges),
+        DecodedItem::PodRanges(from, ranges) => {
+            add_pod_ranges(&mut snapshot.discovered, *from, ranges)
+        }
     }
 }
 
-fn found(
-    found: &mut FoundRanges,
+fn add_pod_ranges(
+    discovered: &mut DiscoveredRanges,
     from: egret_core::model::PodRangeSource,
     ranges: &BTreeSet<ipnet::IpNet>,
 ) {
     if !ranges.is_empty() {
-        found.pods.entry(from).or_default().extend(ranges.iter().copied());
+        discovered.pods.entry(from).or_default().extend(ranges.iter().copied());
     }
 }
 

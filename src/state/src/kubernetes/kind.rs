@@ -4,12 +4,12 @@ use std::fmt;
 
 use egret_api as api;
 
-use super::error::ApiError;
-use crate::manifest::is_name;
+use crate::convert::is_name;
+use crate::error::StoreError;
 
 /// A kind of objects.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub enum Kind {
+pub enum ResourceKind {
     Pool,
     Claim,
     ClusterClaim,
@@ -43,7 +43,7 @@ struct Names {
 
 const OURS: &str = "/apis/egret.dev/v1alpha1";
 
-impl Kind {
+impl ResourceKind {
     fn names(self) -> Names {
         let (base, plural, kind, namespaced) = match self {
             Self::Pool => (OURS, "egresspools", "EgressPool", false),
@@ -136,20 +136,24 @@ impl Kind {
 
 /// Names one object.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct Id {
-    pub kind: Kind,
+pub struct ObjectId {
+    pub kind: ResourceKind,
     pub namespace: Option<String>,
     pub name: String,
 }
 
-impl Id {
+impl ObjectId {
     /// An object without namespace.
-    pub fn cluster(kind: Kind, name: impl Into<String>) -> Self {
+    pub fn cluster(kind: ResourceKind, name: impl Into<String>) -> Self {
         Self { kind, namespace: None, name: name.into() }
     }
 
     /// An object of a namespace.
-    pub fn namespaced(kind: Kind, namespace: impl Into<String>, name: impl Into<String>) -> Self {
+    pub fn namespaced(
+        kind: ResourceKind,
+        namespace: impl Into<String>,
+        name: impl Into<String>,
+    ) -> Self {
         Self { kind, namespace: Some(namespace.into()), name: name.into() }
     }
 
@@ -157,11 +161,11 @@ impl Id {
     ///
     /// # Errors
     /// Where they are not.
-    pub fn checked(self) -> Result<Self, ApiError> {
+    pub fn checked(self) -> Result<Self, StoreError> {
         let wrong = self.namespace.iter().chain([&self.name]).find(|name| !is_name(name)).cloned();
         match wrong {
             Some(name) => {
-                Err(ApiError::Invalid(format!("{name:?} is not a name that an object can have")))
+                Err(StoreError::Invalid(format!("{name:?} is not a name that an object can have")))
             }
             None => Ok(self),
         }
@@ -184,7 +188,7 @@ impl Id {
 }
 
 /// `EgressPool partners`, `StaticEgressIP payments/bank`; another group's kind with its group.
-impl fmt::Display for Id {
+impl fmt::Display for ObjectId {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{}", self.kind.full_name())?;
         match &self.namespace {

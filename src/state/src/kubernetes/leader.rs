@@ -1,81 +1,56 @@
 //! The leader lease: a Lease of `coordination.k8s.io`.
 
-use std::time::{Duration, Instant, SystemTime};
+use std::sync::Mutex;
+use std::time::{Duration, SystemTime};
 
+use serde::Deserialize as _;
 use serde_json::{Value, json};
 
-use super::error::ApiError;
-use super::kind::{Id, Kind};
-use super::shared::{Shared, locked};
-use super::writes::version;
+use super::client::ApiClient;
+use super::kind::{ObjectId, ResourceKind};
+use super::object::version;
+use crate::election::{FoundLease, LeaderLease, LeadershipRequest, ObservedLease, decide};
+use crate::error::StoreError;
+use crate::mutex::locked;
 
 const NAME: &str = "egret-controller";
 
-/// The version of the lease that was seen last, and since when it has been that one.
-///
-/// Clocks of two machines are never compared: a lease has run out when *we* have seen it unchanged
-/// for as long as it says. So a leader that was stopped for that long has lost it, and one whose
-/// clock is wrong has not.
-#[derive(Debug)]
-pub struct Observed {
-    version: String,
-    since: Instant,
-}
-
 /// Takes, renews or (with `for_seconds` 0) gives up the lease; true where it is `holder`'s.
-pub async fn lead(shared: &Shared, holder: &str, for_seconds: u32) -> Result<bool, ApiError> {
-    let id = Id::namespaced(Kind::Lease, &shared.namespace, NAME);
-    let Some(present) = shared.api.find(&id).await? else {
-        if for_seconds == 0 {
-            return Ok(false);
+pub async fn lead(
+    api: &ApiClient,
+    namespace: &str,
+    observed: &Mutex<ObservedLease<String>>,
+    holder: &str,
+    for_seconds: u32,
+) -> Result<bool, StoreError> {
+    let id = ObjectId::namespaced(ResourceKind::Lease, namespace, NAME);
+    let request = LeadershipRequest { holder, for_seconds, now: &micro_time() };
+    let present = api.find(&id).await?;
+    let written = match present {
+        None => {
+            let lease = decide(FoundLease::Nothing, Duration::ZERO, request);
+            let Some(lease) = lease else { return Ok(false) };
+            let mut object = json!({
+                "apiVersion": "coordination.k8s.io/v1", "kind": "Lease",
+                "metadata": {"name": id.name, "namespace": id.namespace},
+            });
+            put_spec(&mut object, &lease);
+            api.create(&id, &object).await
         }
-        let lease = json!({
-            "apiVersion": "coordination.k8s.io/v1", "kind": "Lease",
-            "metadata": {"name": id.name, "namespace": id.namespace},
-            "spec": taken(holder, for_seconds, 0),
-        });
-        return won(shared, shared.api.create(&id, &lease).await);
-    };
-    let spec = &present["spec"];
-    let holds = spec["holderIdentity"].as_str().unwrap_or_default();
-    let lasts = spec["leaseDurationSeconds"].as_u64().unwrap_or(for_seconds.into());
-    let next = if for_seconds == 0 {
-        if holds != holder {
-            return Ok(false);
+        Some(mut object) => {
+            let unchanged = locked(observed).unchanged(version(&object).0);
+            let lease = Option::deserialize(&object["spec"]).map(Option::unwrap_or_default);
+            let found = lease.as_ref().map_or(FoundLease::Unreadable, FoundLease::Lease);
+            let lease = decide(found, unchanged, request);
+            let Some(lease) = lease else { return Ok(false) };
+            put_spec(&mut object, &lease);
+            api.replace(&id, "", &object).await
         }
-        let mut spec = spec.clone();
-        spec["holderIdentity"] = Value::Null;
-        spec["renewTime"] = micro_time().into();
-        spec
-    } else if holds == holder {
-        let mut spec = spec.clone();
-        spec["leaseDurationSeconds"] = for_seconds.into();
-        spec["renewTime"] = micro_time().into();
-        spec
-    } else if holds.is_empty() || run_out(shared, version(&present).0, lasts) {
-        taken(holder, for_seconds, spec["leaseTransitions"].as_u64().unwrap_or(0) + 1)
-    } else {
-        return Ok(false);
     };
-    let mut lease = present;
-    lease["spec"] = next;
-    let ours = won(shared, shared.api.replace(&id, "", &lease).await)?;
-    Ok(ours && for_seconds > 0)
-}
-
-fn taken(holder: &str, for_seconds: u32, transitions: u64) -> Value {
-    let now = micro_time();
-    json!({
-        "holderIdentity": holder, "leaseDurationSeconds": for_seconds,
-        "acquireTime": now, "renewTime": now, "leaseTransitions": transitions,
-    })
-}
-
-fn won(shared: &Shared, written: Result<Value, ApiError>) -> Result<bool, ApiError> {
     match written {
         Ok(_) => {
-            *locked(&shared.observed) = None;
-            Ok(true)
+            locked(observed).forget();
+            Ok(for_seconds > 0)
         }
         // Another was first.
         Err(error) if error.is_conflict() => Ok(false),
@@ -83,15 +58,17 @@ fn won(shared: &Shared, written: Result<Value, ApiError>) -> Result<bool, ApiErr
     }
 }
 
-fn run_out(shared: &Shared, version: String, seconds: u64) -> bool {
-    let mut observed = locked(&shared.observed);
-    match &*observed {
-        Some(before) if before.version == version => {
-            before.since.elapsed() >= Duration::from_secs(seconds)
-        }
-        _ => {
-            *observed = Some(Observed { version, since: Instant::now() });
-            false
+/// Puts the lease into an object; what it does not say stays, since the API server takes no empty
+/// holder, no empty time and no duration of 0.
+fn put_spec(object: &mut Value, lease: &LeaderLease) {
+    let mut fields = json!(lease);
+    if lease.holder_identity.is_empty() {
+        fields["holderIdentity"] = Value::Null;
+    }
+    for (name, value) in fields.as_object().into_iter().flatten() {
+        let unset = value == "" || (name == "leaseDurationSeconds" && value == 0);
+        if !unset {
+            object["spec"][name] = value.clone();
         }
     }
 }

@@ -7,11 +7,11 @@ use kube::client::Body;
 use serde::Deserialize;
 use serde_json::value::RawValue;
 
-use super::client::Api;
-use super::decode::{Head, Seen, decode, revision};
-use super::error::ApiError;
-use super::index::{Selector, Source};
-use super::kind::Id;
+use super::client::ApiClient;
+use super::decode::{Decoded, ObjectHead, decode, revision};
+use super::index::{Selector, WatchSource};
+use super::kind::ObjectId;
+use crate::error::{Outage, StoreError};
 
 /// Objects of one page of a list.
 const PAGE: u32 = 500;
@@ -24,15 +24,15 @@ const SILENCE: Duration = Duration::from_secs(150);
 /// Everything that a source showed at one version.
 #[derive(Debug)]
 pub struct Listed {
-    pub live: Vec<Seen>,
+    pub live: Vec<Decoded>,
     pub version: String,
 }
 
 /// One event of a watch.
 #[derive(Debug)]
-pub enum Change {
-    Applied(Seen),
-    Deleted(Seen),
+pub enum WatchEvent {
+    Applied(Decoded),
+    Deleted(Decoded),
     Nothing { revision: Option<u64> },
 }
 
@@ -59,7 +59,7 @@ struct Line<'a> {
 
 #[derive(Deserialize)]
 struct Bookmark {
-    metadata: Head,
+    metadata: ObjectHead,
 }
 
 #[derive(Default, Deserialize)]
@@ -70,11 +70,11 @@ struct WatchError {
     message: String,
 }
 
-impl Source {
+impl WatchSource {
     fn collection(&self) -> String {
         match &self.selector {
             Selector::One { namespace, name } => {
-                Id::namespaced(self.kind, namespace, name).folder()
+                ObjectId::namespaced(self.kind, namespace, name).folder()
             }
             _ => self.kind.collection(),
         }
@@ -92,7 +92,7 @@ impl Source {
 }
 
 /// Lists a source, as new as the moment of the call.
-pub async fn list(api: &Api, source: &Source) -> Result<Listed, ApiError> {
+pub async fn list(api: &ApiClient, source: &WatchSource) -> Result<Listed, StoreError> {
     let mut listed = Listed { live: Vec::new(), version: String::new() };
     let mut next = String::new();
     let mut restarted = false;
@@ -113,9 +113,9 @@ pub async fn list(api: &Api, source: &Source) -> Result<Listed, ApiError> {
             }
             Err(error) => return Err(error),
         };
-        let page: Page<'_> = serde_json::from_slice(&text).map_err(ApiError::Unreadable)?;
+        let page: Page<'_> = serde_json::from_slice(&text).map_err(StoreError::Unreadable)?;
         for item in page.items.into_iter().flatten() {
-            listed.live.push(decode(source.kind, item.get()).map_err(ApiError::Unreadable)?);
+            listed.live.push(decode(source.kind, item.get()).map_err(StoreError::Unreadable)?);
         }
         listed.version = page.metadata.resource_version;
         next = page.metadata.r#continue;
@@ -128,7 +128,7 @@ pub async fn list(api: &Api, source: &Source) -> Result<Listed, ApiError> {
 /// A watch that is open.
 #[derive(Debug)]
 pub struct Watch {
-    source: Source,
+    source: WatchSource,
     body: Body,
     buffer: Vec<u8>,
     /// Where in `buffer` no end of a line was found yet.
@@ -137,7 +137,11 @@ pub struct Watch {
 
 impl Watch {
     /// Opens a watch of what changes after `version`.
-    pub async fn open(api: &Api, source: &Source, version: u64) -> Result<Self, ApiError> {
+    pub async fn open(
+        api: &ApiClient,
+        source: &WatchSource,
+        version: u64,
+    ) -> Result<Self, StoreError> {
         let seconds = WATCH_SECONDS + rand::random_range(0..WATCH_SECONDS / 2);
         let path = format!(
             "{}?watch=true&allowWatchBookmarks=true&timeoutSeconds={seconds}\
@@ -154,7 +158,7 @@ impl Watch {
     /// # Errors
     /// Where it broke, or has been silent for longer than a living one is. `410` in it says that
     /// the version is forgotten.
-    pub async fn next(&mut self) -> Result<Option<Change>, ApiError> {
+    pub async fn next(&mut self) -> Result<Option<WatchEvent>, StoreError> {
         loop {
             let unsearched = &self.buffer[self.searched..];
             if let Some(at) = unsearched.iter().position(|byte| *byte == b'\n') {
@@ -166,29 +170,29 @@ impl Watch {
             }
             self.searched = self.buffer.len();
             let frame = tokio::time::timeout(SILENCE, self.body.frame()).await;
-            match frame.map_err(|_| ApiError::Timeout(SILENCE))? {
+            match frame.map_err(|_| Outage::Timeout(SILENCE))? {
                 Some(Ok(frame)) => {
                     if let Some(data) = frame.data_ref() {
                         self.buffer.extend_from_slice(data);
                     }
                 }
-                Some(Err(error)) => return Err(ApiError::Unreachable(error.into())),
+                Some(Err(error)) => return Err(StoreError::connection(error)),
                 None => return Ok(None),
             }
         }
     }
 }
 
-fn change(source: &Source, line: &[u8]) -> Result<Change, ApiError> {
-    let line: Line<'_> = serde_json::from_slice(line).map_err(ApiError::Unreadable)?;
+fn change(source: &WatchSource, line: &[u8]) -> Result<WatchEvent, StoreError> {
+    let line: Line<'_> = serde_json::from_slice(line).map_err(StoreError::Unreadable)?;
     let text = line.object.get();
-    let seen = || decode(source.kind, text).map_err(ApiError::Unreadable);
+    let decoded = || decode(source.kind, text).map_err(StoreError::Unreadable);
     match line.r#type {
-        "ADDED" | "MODIFIED" => seen().map(Change::Applied),
-        "DELETED" => seen().map(Change::Deleted),
+        "ADDED" | "MODIFIED" => decoded().map(WatchEvent::Applied),
+        "DELETED" => decoded().map(WatchEvent::Deleted),
         "ERROR" => {
-            let status: WatchError = serde_json::from_str(text).map_err(ApiError::Unreadable)?;
-            Err(ApiError::Refused {
+            let status: WatchError = serde_json::from_str(text).map_err(StoreError::Unreadable)?;
+            Err(StoreError::Refused {
                 code: status.code,
                 reason: status.reason,
                 message: status.message,
@@ -197,8 +201,8 @@ fn change(source: &Source, line: &[u8]) -> Result<Change, ApiError> {
         }
         // A bookmark; what later versions of the API may add says at least how far it is.
         _ => {
-            let bookmark: Bookmark = serde_json::from_str(text).map_err(ApiError::Unreadable)?;
-            Ok(Change::Nothing { revision: revision(&bookmark.metadata.resource_version) })
+            let bookmark: Bookmark = serde_json::from_str(text).map_err(StoreError::Unreadable)?;
+            Ok(WatchEvent::Nothing { revision: revision(&bookmark.metadata.resource_version) })
         }
     }
 }

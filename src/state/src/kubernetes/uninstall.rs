@@ -4,25 +4,25 @@ use std::time::Duration;
 
 use serde_json::{Value, json};
 
-use super::error::ApiError;
-use super::kind::{Id, Kind};
-use super::shared::Shared;
+use super::client::ApiClient;
+use super::kind::{ObjectId, ResourceKind};
+use crate::error::StoreError;
 
 const CONTROLLER: &str = "egret-controller";
 const FENCES: &str = "egret-fences";
-const LOOKS: u32 = 60;
+const CHECKS: u32 = 60;
 
 /// Scales the controller's Deployment to nothing and waits until its pods are gone, for at most a
 /// minute: one that still ran would make again what is deleted. Success where there is none.
-pub async fn stop_controller(shared: &Shared) -> Result<(), ApiError> {
-    let id = Id::namespaced(Kind::Deployment, &shared.namespace, CONTROLLER);
-    match shared.api.merge(&id, &json!({"spec": {"replicas": 0}})).await {
+pub async fn stop_controller(api: &ApiClient, namespace: &str) -> Result<(), StoreError> {
+    let id = ObjectId::namespaced(ResourceKind::Deployment, namespace, CONTROLLER);
+    match api.merge(&id, &json!({"spec": {"replicas": 0}})).await {
         Ok(_) => {}
         Err(error) if error.is_missing() => return Ok(()),
         Err(error) => return Err(error),
     }
-    for _ in 0..LOOKS {
-        let Some(deployment) = shared.api.find(&id).await? else { return Ok(()) };
+    for _ in 0..CHECKS {
+        let Some(deployment) = api.find(&id).await? else { return Ok(()) };
         let status = &deployment["status"];
         if status["replicas"].as_u64().unwrap_or(0) == 0
             && status["terminatingReplicas"].as_u64().unwrap_or(0) == 0
@@ -31,24 +31,23 @@ pub async fn stop_controller(shared: &Shared) -> Result<(), ApiError> {
         }
         tokio::time::sleep(Duration::from_secs(1)).await;
     }
-    Err(ApiError::Invalid(format!("{id} still has pods after {LOOKS} s")))
+    Err(StoreError::Invalid(format!("{id} still has pods after {CHECKS} s")))
 }
 
 /// Deletes the cluster object, the leader's Lease and the fence counter. Success where they are
 /// gone.
-pub async fn forget_cluster(shared: &Shared) -> Result<(), ApiError> {
-    let namespace = &shared.namespace;
+pub async fn forget_cluster(api: &ApiClient, namespace: &str) -> Result<(), StoreError> {
     for id in [
-        Id::cluster(Kind::Cluster, super::decode::CLUSTER),
-        Id::namespaced(Kind::Lease, namespace, CONTROLLER),
-        Id::namespaced(Kind::ConfigMap, namespace, FENCES),
+        ObjectId::cluster(ResourceKind::Cluster, super::decode::CLUSTER),
+        ObjectId::namespaced(ResourceKind::Lease, namespace, CONTROLLER),
+        ObjectId::namespaced(ResourceKind::ConfigMap, namespace, FENCES),
     ] {
-        let Some(object) = shared.api.find(&id).await? else { continue };
+        let Some(object) = api.find(&id).await? else { continue };
         let version = match &object["metadata"]["resourceVersion"] {
             Value::String(version) => version.clone(),
             _ => continue,
         };
-        match shared.api.delete(&id, &version).await {
+        match api.delete(&id, &version).await {
             Ok(_) => {}
             Err(error) if error.is_missing() => {}
             Err(error) => return Err(error),

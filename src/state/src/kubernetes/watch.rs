@@ -3,89 +3,94 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use super::client::{REQUEST, jittered};
-use super::decode::revision;
-use super::error::ApiError;
-use super::index::Source;
-use super::list::{Change, Watch, list};
-use super::shared::Shared;
+use super::cache::ObjectCache;
+use egret_ports::backoff::{ExponentialDelay, jittered};
 
-const SHORTEST_PAUSE: Duration = Duration::from_millis(200);
-const LONGEST_PAUSE: Duration = Duration::from_secs(10);
+use super::client::REQUEST;
+use super::decode::revision;
+use super::index::WatchSource;
+use super::list::{Watch, WatchEvent, list};
+use crate::error::StoreError;
+
+/// After a failure, and after a watch that ended at once.
+const DELAY: ExponentialDelay =
+    ExponentialDelay { initial: Duration::from_millis(200), max: Duration::from_secs(10) };
 /// What a person must change is not asked for more often than this.
-const REFUSED_PAUSE: Duration = Duration::from_secs(30);
+const REFUSED_DELAY: Duration = Duration::from_secs(30);
 
 /// Lists and watches until it is aborted; ends by itself where an optional kind is gone.
-pub async fn follow(shared: Arc<Shared>, source: Source) {
-    let mut pause = SHORTEST_PAUSE;
-    let mut said = None;
+pub async fn follow(cache: Arc<ObjectCache>, source: WatchSource) {
+    let mut failures = 0;
+    let mut refused = false;
+    let mut reported = None;
     loop {
         let began = Instant::now();
-        let error = match once(&shared, &source).await {
+        let error = match once(&cache, &source).await {
             // The API server ends watches; a very short one is not begun again at once.
             Ok(()) => {
                 if began.elapsed() < Duration::from_secs(1) {
-                    tokio::time::sleep(jittered(SHORTEST_PAUSE)).await;
+                    tokio::time::sleep(jittered(DELAY.initial)).await;
                 }
-                pause = SHORTEST_PAUSE;
+                (failures, refused) = (0, false);
                 continue;
             }
             Err(error) => error,
         };
-        if began.elapsed() > LONGEST_PAUSE {
-            pause = SHORTEST_PAUSE;
+        if began.elapsed() > DELAY.max {
+            (failures, refused) = (0, false);
         }
-        shared.api.note(Some(&error));
+        cache.api.note(Some(&error));
         if error.is_gone() {
-            shared.change(|index| index.lose(&source));
+            cache.update_index(|index| index.lose(&source));
         } else if source.kind.is_optional() && error.is_missing() {
-            shared.change(|index| index.forget(&source));
+            cache.update_index(|index| index.forget(&source));
             return;
         } else if source.kind.is_optional() && error.code() == Some(403) {
             // What may not be read is not there; the rights may come later.
-            shared.change(|index| index.reset(&source, Vec::new(), None));
-            pause = REFUSED_PAUSE;
+            cache.update_index(|index| index.reset(&source, Vec::new(), None));
+            refused = true;
         }
-        let kind = (error.code(), error.is_silence());
-        if said.replace(kind) != Some(kind) && !error.is_silence() {
-            say(&source, &error);
+        let kind = (error.code(), error.is_outage());
+        if reported.replace(kind) != Some(kind) && !error.is_outage() {
+            report(&source, &error);
         }
-        if error.is_silence() {
+        if error.is_outage() {
             // One probe asks for all watches.
-            let mut reachable = shared.api.reachable();
+            let mut reachable = cache.api.reachable();
             let _ = tokio::time::timeout(3 * REQUEST, reachable.wait_for(|now| *now)).await;
         }
-        tokio::time::sleep(jittered(pause.max(error.retry_after().unwrap_or_default()))).await;
-        pause = (pause * 2).min(LONGEST_PAUSE.max(pause));
+        failures += 1;
+        let delay = if refused { REFUSED_DELAY } else { DELAY.after(failures) };
+        tokio::time::sleep(jittered(delay.max(error.retry_after().unwrap_or_default()))).await;
     }
 }
 
 /// One watch from where the index stands, listed first where it stands nowhere.
-async fn once(shared: &Shared, source: &Source) -> Result<(), ApiError> {
-    let floor = shared.look(|index| index.floor(source));
+async fn once(cache: &ObjectCache, source: &WatchSource) -> Result<(), StoreError> {
+    let floor = cache.with_index(|index| index.floor(source));
     let floor = match floor {
         Some(floor) => floor,
         None => {
-            let listed = list(&shared.api, source).await?;
+            let listed = list(&cache.api, source).await?;
             let version = revision(&listed.version);
-            shared.change(|index| index.reset(source, listed.live, version));
+            cache.update_index(|index| index.reset(source, listed.live, version));
             version.ok_or_else(|| {
-                ApiError::Invalid(format!("resourceVersion {:?} is no number", listed.version))
+                StoreError::Invalid(format!("resourceVersion {:?} is no number", listed.version))
             })?
         }
     };
-    let mut watch = Watch::open(&shared.api, source, floor).await?;
+    let mut watch = Watch::open(&cache.api, source, floor).await?;
     while let Some(change) = watch.next().await? {
-        shared.change(|index| match change {
-            Change::Applied(seen) => index.apply(source, seen),
-            Change::Deleted(seen) => index.delete(source, &seen.id, seen.revision),
-            Change::Nothing { revision } => index.bookmark(source, revision),
+        cache.update_index(|index| match change {
+            WatchEvent::Applied(object) => index.apply(source, object),
+            WatchEvent::Deleted(object) => index.delete(source, &object.id, object.revision),
+            WatchEvent::Nothing { revision } => index.bookmark(source, revision),
         });
     }
     Ok(())
 }
 
-fn say(source: &Source, error: &ApiError) {
+fn report(source: &WatchSource, error: &StoreError) {
     let kind = source.kind.plural();
     match error.code() {
         Some(404) => tracing::warn!(

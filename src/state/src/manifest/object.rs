@@ -5,15 +5,18 @@ use egret_core::model::{
 use serde::Deserialize;
 use serde::de::{DeserializeOwned, IgnoredAny};
 
+use super::fault::ManifestFault;
 use super::fields::fields_at;
 use super::locate::line_of;
-use super::meta::{Meta, TypeMeta};
-use super::{Fault, core_v1, yaml};
-use crate::convert::{FieldError, claim_from_api, cluster_claim_from_api, nirmata, pool_from_api};
+use super::yaml;
+use crate::convert::metadata::ObjectMeta;
+use crate::convert::{
+    FieldError, claim_from_api, cluster_claim_from_api, core_v1, nirmata, pool_from_api,
+};
 
 /// An object that a person wrote, checked.
 #[derive(Clone, Debug, PartialEq)]
-pub enum Object {
+pub enum ManifestObject {
     /// An `EgressPool`, as written and as a value without the store's fields.
     Pool(Box<api::EgressPoolSpec>, Box<Pool>),
     /// A `StaticEgressIP`.
@@ -47,7 +50,7 @@ pub enum ObjectKey {
     Service(NamespaceName, String),
 }
 
-impl Object {
+impl ManifestObject {
     /// What tells the object from the others.
     pub fn key(&self) -> ObjectKey {
         match self {
@@ -88,27 +91,35 @@ const OUR_KINDS: [&str; 6] = [
     "EgressCluster",
 ];
 
+/// What kind of object a document holds.
+#[derive(Debug, Default, Deserialize)]
+#[serde(rename_all = "camelCase", default)]
+struct TypeMeta {
+    api_version: Option<String>,
+    kind: Option<String>,
+}
+
 /// Parses one document: nothing for a kind that Egret does not read, and one claim for each rule of
 /// the original project's kind.
-pub fn parse(text: &str) -> Result<Vec<Object>, Vec<Fault>> {
+pub fn parse(text: &str) -> Result<Vec<ManifestObject>, Vec<ManifestFault>> {
     let head: TypeMeta = yaml::read(text).map_err(|fault| vec![fault])?.value;
     let (Some(version), Some(kind)) = (head.api_version, head.kind) else {
         let message = "apiVersion and kind are missing: every document begins with them, \
                        such as apiVersion: egret.dev/v1alpha1 and kind: StaticEgressIP";
-        return Err(vec![Fault::new(first_line(text), message)]);
+        return Err(vec![ManifestFault::new(first_line(text), message)]);
     };
     match (version.as_str(), kind.as_str()) {
-        ("v1", "Node") => v1(text, core_v1::node).map(|node| vec![Object::Node(node)]),
+        ("v1", "Node") => v1(text, core_v1::node).map(|node| vec![ManifestObject::Node(node)]),
         ("v1", "Namespace") => {
-            v1(text, core_v1::namespace).map(|namespace| vec![Object::Namespace(namespace)])
+            v1(text, core_v1::namespace).map(|namespace| vec![ManifestObject::Namespace(namespace)])
         }
         ("v1", "Pod") => {
-            v1(text, core_v1::pod).map(|pod| pod.map(Object::Pod).into_iter().collect())
+            v1(text, core_v1::pod).map(|pod| pod.map(ManifestObject::Pod).into_iter().collect())
         }
         ("v1", "Service") => {
-            v1(text, core_v1::service).map(|service| vec![Object::Service(service)])
+            v1(text, core_v1::service).map(|service| vec![ManifestObject::Service(service)])
         }
-        ("v1", "List") => Err(vec![Fault::new(
+        ("v1", "List") => Err(vec![ManifestFault::new(
             line_of(text, "kind", None),
             "a List is not read: write its items as documents, separated by lines of ---",
         )]),
@@ -116,7 +127,7 @@ pub fn parse(text: &str) -> Result<Vec<Object>, Vec<Fault>> {
         (api::nirmata::API_VERSION, "StaticEgressIP") => rules(text),
         // Passed over in silence, a person would wait for it for ever.
         (version, kind) if version.starts_with("egret.dev/") || OUR_KINDS.contains(&kind) => {
-            Err(vec![Fault::new(
+            Err(vec![ManifestFault::new(
                 line_of(text, "apiVersion", None),
                 format!(
                     "{version} {kind} is not known: write it as {kind} of apiVersion: {}",
@@ -129,17 +140,14 @@ pub fn parse(text: &str) -> Result<Vec<Object>, Vec<Fault>> {
 }
 
 /// The claims of an object of the original project's kind.
-fn rules(text: &str) -> Result<Vec<Object>, Vec<Fault>> {
+fn rules(text: &str) -> Result<Vec<ManifestObject>, Vec<ManifestFault>> {
     let (meta, spec) = strict::<api::nirmata::StaticEgressIPSpec>(text)?;
     let names = meta.checked_name().and_then(|name| Ok((meta.checked_namespace()?, name)));
     let (namespace, name) = names.map_err(|error| faults(text, &[error]))?;
-    let specs = nirmata::specs_from_api(name, &spec).map_err(|errors| faults(text, &errors))?;
-    let claim = |(name, spec): (String, api::StaticEgressIPSpec)| {
-        let claim = nirmata::claim_from_spec(namespace, &name, &spec);
-        let claim = claim.map_err(|errors| faults(text, &errors))?;
-        Ok(Object::Claim(Box::new(spec), Box::new(claim)))
-    };
-    specs.into_iter().map(claim).collect()
+    let claims = nirmata::claims_from_api(namespace, name, &spec);
+    let claims = claims.map_err(|errors| faults(text, &errors))?.into_iter();
+    let object = |(spec, claim)| ManifestObject::Claim(Box::new(spec), Box::new(claim));
+    Ok(claims.map(object).collect())
 }
 
 fn first_line(text: &str) -> usize {
@@ -147,7 +155,7 @@ fn first_line(text: &str) -> usize {
     1 + text.lines().take_while(blank).count()
 }
 
-fn ours(text: &str, kind: &str) -> Result<Object, Vec<Fault>> {
+fn ours(text: &str, kind: &str) -> Result<ManifestObject, Vec<ManifestFault>> {
     match kind {
         "EgressPool" => {
             let (meta, spec) = strict::<api::EgressPoolSpec>(text)?;
@@ -155,7 +163,7 @@ fn ours(text: &str, kind: &str) -> Result<Object, Vec<Fault>> {
             let pool =
                 pool.map_err(|error| vec![error]).and_then(|name| pool_from_api(name, &spec));
             let pool = pool.map_err(|errors| faults(text, &errors))?;
-            Ok(Object::Pool(Box::new(spec), Box::new(pool)))
+            Ok(ManifestObject::Pool(Box::new(spec), Box::new(pool)))
         }
         "StaticEgressIP" => {
             let (meta, spec) = strict::<api::StaticEgressIPSpec>(text)?;
@@ -164,7 +172,7 @@ fn ours(text: &str, kind: &str) -> Result<Object, Vec<Fault>> {
                 .map_err(|error| vec![error])
                 .and_then(|(namespace, name)| claim_from_api(namespace, name, &spec));
             let claim = claim.map_err(|errors| faults(text, &errors))?;
-            Ok(Object::Claim(Box::new(spec), Box::new(claim)))
+            Ok(ManifestObject::Claim(Box::new(spec), Box::new(claim)))
         }
         "ClusterStaticEgressIP" => {
             let (meta, spec) = strict::<api::ClusterStaticEgressIPSpec>(text)?;
@@ -173,13 +181,13 @@ fn ours(text: &str, kind: &str) -> Result<Object, Vec<Fault>> {
                 .map_err(|error| vec![error])
                 .and_then(|name| cluster_claim_from_api(name, &spec));
             let claim = claim.map_err(|errors| faults(text, &errors))?;
-            Ok(Object::ClusterClaim(Box::new(spec), Box::new(claim)))
+            Ok(ManifestObject::ClusterClaim(Box::new(spec), Box::new(claim)))
         }
-        "EgressAddress" | "EgressNode" | "EgressCluster" => Err(vec![Fault::new(
+        "EgressAddress" | "EgressNode" | "EgressCluster" => Err(vec![ManifestFault::new(
             line_of(text, "kind", None),
             format!("{kind} objects are Egret's own: remove the document from your manifests"),
         )]),
-        _ => Err(vec![Fault::new(
+        _ => Err(vec![ManifestFault::new(
             line_of(text, "kind", None),
             format!(
                 "kind {kind} is not known in {}: write EgressPool, StaticEgressIP or \
@@ -192,8 +200,8 @@ fn ours(text: &str, kind: &str) -> Result<Object, Vec<Fault>> {
 
 fn v1<S, T, V>(
     text: &str,
-    convert: impl FnOnce(core_v1::Manifest<S, T>) -> Result<V, FieldError>,
-) -> Result<V, Vec<Fault>>
+    convert: impl FnOnce(core_v1::CoreObject<S, T>) -> Result<V, FieldError>,
+) -> Result<V, Vec<ManifestFault>>
 where
     S: DeserializeOwned,
     T: DeserializeOwned,
@@ -210,14 +218,14 @@ struct Manifest<S> {
     _api_version: IgnoredAny,
     #[serde(rename = "kind")]
     _kind: IgnoredAny,
-    metadata: Meta,
+    metadata: ObjectMeta,
     spec: S,
     /// `kubectl get -o yaml` writes it; the store's own counts.
     #[serde(default, rename = "status")]
     _status: IgnoredAny,
 }
 
-fn strict<S: DeserializeOwned>(text: &str) -> Result<(Meta, S), Vec<Fault>> {
+fn strict<S: DeserializeOwned>(text: &str) -> Result<(ObjectMeta, S), Vec<ManifestFault>> {
     let read = yaml::read_strictly::<Manifest<S>>(text).map_err(|fault| vec![fault])?;
     let unknown: Vec<&String> =
         read.unknown.iter().filter(|path| !is_deliberately_ignored(path)).collect();
@@ -227,17 +235,36 @@ fn strict<S: DeserializeOwned>(text: &str) -> Result<(Meta, S), Vec<Fault>> {
     Err(unknown.iter().map(|path| unknown_field::<S>(text, path)).collect())
 }
 
+/// The fields of Kubernetes' `ObjectMeta`: any other is a typing mistake.
+const METADATA_FIELDS: [&str; 15] = [
+    "name",
+    "namespace",
+    "labels",
+    "annotations",
+    "uid",
+    "generateName",
+    "generation",
+    "resourceVersion",
+    "creationTimestamp",
+    "deletionTimestamp",
+    "deletionGracePeriodSeconds",
+    "finalizers",
+    "ownerReferences",
+    "managedFields",
+    "selfLink",
+];
+
 /// Parts that are known and not read are reported as untaken as well.
 fn is_deliberately_ignored(path: &str) -> bool {
     let mut parts = path.split('.');
     match (parts.next(), parts.next()) {
         (Some("apiVersion" | "kind" | "status"), _) => true,
-        (Some("metadata"), Some(field)) => Meta::is_known(field),
+        (Some("metadata"), Some(field)) => METADATA_FIELDS.contains(&field),
         _ => false,
     }
 }
 
-fn unknown_field<S: DeserializeOwned>(text: &str, path: &str) -> Fault {
+fn unknown_field<S: DeserializeOwned>(text: &str, path: &str) -> ManifestFault {
     let known = fields_beside::<S>(path);
     let (_, name) = path.rsplit_once('.').unwrap_or(("", path));
     let remedy = if known.is_empty() {
@@ -246,7 +273,7 @@ fn unknown_field<S: DeserializeOwned>(text: &str, path: &str) -> Fault {
         format!("write one of {}, or remove it", known.join(", "))
     };
     let line = line_of(text, path, None);
-    Fault::new(line, format!("{path}: there is no field {name}: {remedy}"))
+    ManifestFault::new(line, format!("{path}: there is no field {name}: {remedy}"))
 }
 
 /// The fields that there are where `path` ends.
@@ -260,7 +287,7 @@ fn fields_beside<S: DeserializeOwned>(path: &str) -> Vec<&'static str> {
     }
 }
 
-fn faults(text: &str, errors: &[FieldError]) -> Vec<Fault> {
+fn faults(text: &str, errors: &[FieldError]) -> Vec<ManifestFault> {
     errors
         .iter()
         .map(|error| {
@@ -269,7 +296,7 @@ fn faults(text: &str, errors: &[FieldError]) -> Vec<Fault> {
                 let message = error.message.strip_prefix("except ").unwrap_or(&error.message);
                 message.split(' ').next().unwrap_or_default()
             });
-            Fault::new(line_of(text, &error.field, value), error.to_string())
+            ManifestFault::new(line_of(text, &error.field, value), error.to_string())
         })
         .collect()
 }

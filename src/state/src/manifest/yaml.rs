@@ -7,7 +7,7 @@ use serde_saphyr::{
     DefaultMessageFormatter, DuplicateKeyPolicy, Error, Location, MessageFormatter, Options,
 };
 
-use super::Fault;
+use super::fault::ManifestFault;
 use super::locate::line_of;
 
 /// A value, with the paths of the fields that no type has taken.
@@ -22,7 +22,7 @@ pub struct Read<T> {
 ///
 /// # Errors
 /// What is wrong, with the line inside the document and the field's path.
-pub fn read<T: DeserializeOwned>(text: &str) -> Result<Read<T>, Fault> {
+pub fn read<T: DeserializeOwned>(text: &str) -> Result<Read<T>, ManifestFault> {
     read_as(text, false)
 }
 
@@ -30,11 +30,11 @@ pub fn read<T: DeserializeOwned>(text: &str) -> Result<Read<T>, Fault> {
 ///
 /// # Errors
 /// As of [`read`].
-pub fn read_strictly<T: DeserializeOwned>(text: &str) -> Result<Read<T>, Fault> {
+pub fn read_strictly<T: DeserializeOwned>(text: &str) -> Result<Read<T>, ManifestFault> {
     read_as(text, true)
 }
 
-fn read_as<T: DeserializeOwned>(text: &str, strict: bool) -> Result<Read<T>, Fault> {
+fn read_as<T: DeserializeOwned>(text: &str, strict: bool) -> Result<Read<T>, ManifestFault> {
     let options: Options = serde_saphyr::options! {
         duplicate_keys: DuplicateKeyPolicy::Error,
         with_snippet: false,
@@ -62,14 +62,14 @@ fn read_as<T: DeserializeOwned>(text: &str, strict: bool) -> Result<Read<T>, Fau
     }
 }
 
-fn fault(text: &str, error: &Error, place: &str) -> Fault {
+fn fault(text: &str, error: &Error, place: &str) -> ManifestFault {
     let place = readable(if place == "." { "" } else { place });
     let located = error.location().and_then(|location| usize::try_from(location.line()).ok());
     let line = located.filter(|line| *line > 0).unwrap_or_else(|| line_of(text, &place, None));
     let what = match error.without_snippet() {
         Error::SerdeMissingField { field, .. } => {
             let dot = if place.is_empty() { "" } else { "." };
-            return Fault::new(line, format!("{place}{dot}{field}: is missing: write it"));
+            return ManifestFault::new(line, format!("{place}{dot}{field}: is missing: write it"));
         }
         Error::SerdeUnknownVariant { variant, expected, .. } => {
             format!("{variant} is none of {}: write one of them", expected.join(", "))
@@ -98,7 +98,7 @@ fn fault(text: &str, error: &Error, place: &str) -> Fault {
         other => one_line(&other.render_with_formatter(&WithoutPlace)),
     };
     let separator = if place.is_empty() { "" } else { ": " };
-    Fault::new(line, format!("{place}{separator}{what}"))
+    ManifestFault::new(line, format!("{place}{separator}{what}"))
 }
 
 /// `a.0.b` and `a.?.b`, as the wrappers write list entries and options, as people write them.

@@ -14,7 +14,7 @@ async fn a_broken_file_is_named_with_line_and_remedy_and_the_rest_goes_on() {
     let snapshot = read(&store.open()).await;
     assert!(snapshot.pools.contains_key(&partners()));
     assert!(snapshot.claims.is_empty());
-    let [broken] = &snapshot.broken[..] else { panic!("{:?}", snapshot.broken) };
+    let [broken] = &snapshot.invalid_objects[..] else { panic!("{:?}", snapshot.invalid_objects) };
     assert_eq!(broken.place, "team/claim.yaml:6");
     assert!(broken.message.starts_with("spec.podSelektor: there is no field podSelektor"));
     assert!(broken.message.contains("podSelector"), "{}", broken.message);
@@ -27,7 +27,7 @@ async fn one_broken_document_costs_only_itself() {
     let snapshot = read(&store.open()).await;
     assert!(snapshot.pools.contains_key(&partners()));
     assert!(snapshot.claims.contains_key(&bank()));
-    let [broken] = &snapshot.broken[..] else { panic!("{:?}", snapshot.broken) };
+    let [broken] = &snapshot.invalid_objects[..] else { panic!("{:?}", snapshot.invalid_objects) };
     assert!(["all.yaml:8", "all.yaml:9", "all.yaml:10"].contains(&&*broken.place), "{broken:?}");
 }
 
@@ -41,13 +41,14 @@ async fn what_a_file_held_stays_while_it_is_broken_also_for_a_process_that_start
     let before = until(&running, "the pod", |snapshot| !snapshot.pods.is_empty()).await;
     store.put("claim.yaml", "kind: {");
     store.put("pod.yaml", "kind: {");
-    let during = until(&running, "two faults", |snapshot| snapshot.broken.len() == 2).await;
+    let during =
+        until(&running, "two faults", |snapshot| snapshot.invalid_objects.len() == 2).await;
     assert_eq!((&during.claims, &during.pods), (&before.claims, &before.pods));
     let started = read(&store.open()).await;
     assert_eq!(started.claims, before.claims, "the record has the claim");
     assert_eq!(read(&running).await.claims, before.claims, "nobody removed the record");
     store.put("claim.yaml", CLAIM);
-    let after = until(&running, "one fault", |snapshot| snapshot.broken.len() == 1).await;
+    let after = until(&running, "one fault", |snapshot| snapshot.invalid_objects.len() == 1).await;
     assert_eq!(after.claims, before.claims, "the same claim with the same uid");
 }
 
@@ -59,12 +60,16 @@ async fn an_emptied_file_deletes_nothing_and_a_removed_one_does() {
     let state = store.open();
     until(&state, "the claim", |snapshot| snapshot.claims.contains_key(&bank())).await;
     store.put("claim.yaml", "");
-    let emptied = until(&state, "a fault", |snapshot| !snapshot.broken.is_empty()).await;
+    let emptied = until(&state, "a fault", |snapshot| !snapshot.invalid_objects.is_empty()).await;
     assert!(emptied.claims.contains_key(&bank()));
-    assert!(emptied.broken[0].message.contains("delete the file"), "{:?}", emptied.broken);
+    assert!(
+        emptied.invalid_objects[0].message.contains("delete the file"),
+        "{:?}",
+        emptied.invalid_objects
+    );
     store.remove("claim.yaml");
     let removed = until(&state, "no claim", |snapshot| snapshot.claims.is_empty()).await;
-    assert!(removed.broken.is_empty());
+    assert!(removed.invalid_objects.is_empty());
 }
 
 #[tokio::test]
@@ -75,7 +80,7 @@ async fn a_document_that_is_gone_is_an_object_that_is_gone() {
     until(&state, "the claim", |snapshot| snapshot.claims.contains_key(&bank())).await;
     store.put("all.yaml", &format!("{POOL}---\n# no claim any more\n"));
     let after = until(&state, "no claim", |snapshot| snapshot.claims.is_empty()).await;
-    assert!(after.pools.contains_key(&partners()) && after.broken.is_empty());
+    assert!(after.pools.contains_key(&partners()) && after.invalid_objects.is_empty());
 }
 
 #[tokio::test]
@@ -86,7 +91,7 @@ async fn of_two_objects_of_one_name_the_first_file_counts() {
     let snapshot = read(&store.open()).await;
     let pod = &snapshot.pods[&(NamespaceName::new("payments"), "settle-1".to_owned())];
     assert_eq!(pod.sources, ["10.244.1.7/32".parse().unwrap()].into());
-    let [broken] = &snapshot.broken[..] else { panic!("{:?}", snapshot.broken) };
+    let [broken] = &snapshot.invalid_objects[..] else { panic!("{:?}", snapshot.invalid_objects) };
     assert_eq!(broken.place, "b.yaml:1");
     assert!(broken.message.contains("is in a.yaml:2 already"), "{}", broken.message);
 }
@@ -100,9 +105,9 @@ async fn an_unreadable_file_of_egret_is_reported_and_not_written_over() {
     let held = until(&state, "the address", |snapshot| !snapshot.addresses.is_empty()).await;
     let file = "egret.dev/egressaddresses/203.0.113.17.yaml";
     std::fs::write(store.file(file), "spec: {").unwrap();
-    let damaged = until(&state, "a fault", |snapshot| !snapshot.broken.is_empty()).await;
+    let damaged = until(&state, "a fault", |snapshot| !snapshot.invalid_objects.is_empty()).await;
     assert_eq!(damaged.addresses, held.addresses, "as it was last understood");
-    assert_eq!(damaged.broken[0].place, file);
+    assert_eq!(damaged.invalid_objects[0].place, file);
     let error = state.write(super::fixture::plan("203.0.113.17", 2)).await.unwrap_err();
     assert_eq!(error.class, egret_ports::error::ErrorClass::Invalid, "{error}");
     assert_eq!(std::fs::read_to_string(store.file(file)).unwrap(), "spec: {");

@@ -89,6 +89,39 @@ async fn generation_and_uid_are_those_of_an_api_server() {
     assert_eq!(anew.generation, 1);
 }
 
+/// People take no lock: a manifest may go while its record is being written.
+#[tokio::test]
+async fn what_goes_while_a_record_is_written_is_gone() {
+    let store = Fixture::new();
+    store.put("pool.yaml", POOL);
+    let (one, other) = (store.open(), store.open());
+    for round in 0..200 {
+        store.put("claim.yaml", CLAIM);
+        assert_eq!(read(&other).await.claims.len(), 1, "round {round}");
+        store.remove("claim.yaml");
+        assert!(read(&one).await.claims.is_empty(), "round {round}");
+    }
+}
+
+/// A person's backup beside it: it is not fought over.
+#[tokio::test]
+async fn a_copy_of_a_record_makes_no_writes_without_end() {
+    let store = Fixture::new();
+    store.put("pool.yaml", POOL);
+    let state = store.open();
+    read(&state).await;
+    let record = store.file("egret.dev/egresspools/partners.yaml");
+    std::fs::copy(&record, store.file("egret.dev/egresspools/partners_old.yaml")).unwrap();
+    read(&state).await;
+    store.put("pool.yaml", &POOL.replace("provider: L2", "provider: L2\n  paused: true"));
+    read(&state).await;
+    tokio::time::sleep(std::time::Duration::from_millis(100)).await;
+    let written = std::fs::read_to_string(&record).unwrap();
+    assert!(written.contains("paused: true"), "{written}");
+    tokio::time::sleep(std::time::Duration::from_millis(500)).await;
+    assert_eq!(std::fs::read_to_string(&record).unwrap(), written, "it is written for ever");
+}
+
 #[tokio::test]
 async fn people_read_the_same_kinds_and_their_files_stay_theirs() {
     let store = Fixture::new();
@@ -139,7 +172,7 @@ async fn equal_events_are_counted_together_and_the_file_is_bounded() {
     let store = Fixture::new();
     let state = store.open();
     let event = |about: &str, at| Event {
-        about: about.to_owned(),
+        about: about.into(),
         warning: true,
         reason: "HolderLost".to_owned(),
         message: "node-1 has been silent\nfor 0.51 s ".repeat(100),
@@ -157,7 +190,11 @@ async fn equal_events_are_counted_together_and_the_file_is_bounded() {
     let size = std::fs::metadata(store.file("egret.dev/events.jsonl")).unwrap().len();
     assert!(size < 600 << 10, "{size} bytes");
     let recorded = events(store.path()).unwrap();
-    assert_eq!(recorded.last().unwrap().event.about, "EgressAddress 599", "the newest stay");
+    assert_eq!(
+        recorded.last().unwrap().event.about.to_string(),
+        "EgressAddress 599",
+        "the newest stay"
+    );
 }
 
 #[tokio::test]

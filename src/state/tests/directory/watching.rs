@@ -111,7 +111,7 @@ async fn workloads_are_read_as_an_api_server_shows_them() {
     let store = Fixture::new();
     store.put("world.yaml", WORLD);
     let snapshot = read(&store.open()).await;
-    assert!(snapshot.broken.is_empty(), "{:?}", snapshot.broken);
+    assert!(snapshot.invalid_objects.is_empty(), "{:?}", snapshot.invalid_objects);
     let node = &snapshot.nodes[&NodeName::new("node-1")];
     assert!(node.cordoned && node.zone == "b" && node.pod_cidrs.len() == 2);
     assert_eq!(node.addresses, ["192.0.2.1".parse().unwrap()].into());

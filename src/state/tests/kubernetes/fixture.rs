@@ -6,7 +6,7 @@ use egret_core::model::{NodeName, Snapshot};
 use egret_kubernetes::ApiServer;
 use egret_ports::cluster_state::{ClusterState as _, Write};
 use egret_state::KubernetesState;
-use egret_state::kubernetes::{Connection, Options, View};
+use egret_state::kubernetes::{Connection, KubernetesOptions, WatchScope};
 use serde_json::Value;
 
 /// Longer than any change needs to be seen; only a broken store waits for its end.
@@ -59,21 +59,21 @@ impl Store {
         Connection { kubeconfig: Some(self.server.kubeconfig().to_owned()), context: None }
     }
 
-    pub fn open(&self, view: View) -> KubernetesState {
-        KubernetesState::open(Options::new(self.connection(), view)).unwrap()
+    pub fn open(&self, view: WatchScope) -> KubernetesState {
+        KubernetesState::open(KubernetesOptions::new(self.connection(), view)).unwrap()
     }
 
     pub fn controller(&self) -> KubernetesState {
-        self.open(View::Controller)
+        self.open(WatchScope::Controller)
     }
 
     pub fn agent(&self, node: &str) -> KubernetesState {
-        self.open(View::Agent { node: NodeName::new(node) })
+        self.open(WatchScope::Agent { node: NodeName::new(node) })
     }
 
     /// Removes everything that a test may have made but namespaces and CRDs.
     pub async fn wipe(&self) {
-        let state = self.open(View::Reader);
+        let state = self.open(WatchScope::Reader);
         let snapshot = state.read_consistent().await.unwrap();
         for (address, stored) in &snapshot.addresses {
             let expect = Some(stored.version.clone());

@@ -37,7 +37,7 @@ async fn rules_are_served_as_claims_and_the_object_says_the_gateway() {
     assert_eq!(served.pods, PodSelection::Service("frontend".to_owned()));
     assert_eq!(served.addresses, ["203.0.113.18".parse::<std::net::IpAddr>().unwrap()]);
     assert!(!snapshot.claims.contains_key(&claim(1)), "its address is in no pool");
-    let broken = &snapshot.broken[0];
+    let broken = &snapshot.invalid_objects[0];
     assert_eq!(broken.place, "StaticEgressIP.staticegressips.nirmata.io payments/eip");
     assert!(broken.message.contains("spec.rules[1].egressip"), "{broken:?}");
 
@@ -63,6 +63,6 @@ async fn rules_are_served_as_claims_and_the_object_says_the_gateway() {
     // A pool takes the other address in, and its claim with it.
     let patch = r#"{"spec":{"addresses":["203.0.113.16/29","192.0.2.200"]}}"#;
     store.kubectl(&["patch", "egresspool", "partners", "--type=merge", "-p", patch]);
-    until(&state, |snapshot| snapshot.broken.is_empty()).await;
+    until(&state, |snapshot| snapshot.invalid_objects.is_empty()).await;
     assert_eq!(state.read_consistent().await.unwrap().claims.len(), 3);
 }

@@ -3,8 +3,8 @@
 use std::net::{IpAddr, Ipv4Addr};
 
 use egret_core::model::{
-    AddressPlan, BlockGrant, ClaimRef, EgressNodeSpec, Millis, NamespaceName, NodeName, PoolName,
-    PortRange, ProviderKind, Role, Uid, Version,
+    AddressPlan, BlockGrant, ClaimRef, EgressNodeSpec, Millis, NamespaceName, NodeName, NodeRole,
+    PoolName, PortRange, ProviderKind, ResourceVersion, Uid,
 };
 use egret_ports::cluster_state::Write;
 use serde_json::{Value, json};
@@ -32,11 +32,11 @@ pub fn plan(fence: u64) -> AddressPlan {
     }
 }
 
-pub fn put_plan(expect: Option<&Version>, fence: u64) -> Write {
+pub fn put_plan(expect: Option<&ResourceVersion>, fence: u64) -> Write {
     Write::AddressPlan { address: ADDRESS, expect: expect.cloned(), plan: plan(fence) }
 }
 
-pub fn delete_address(expect: &Version) -> Write {
+pub fn delete_address(expect: &ResourceVersion) -> Write {
     Write::DeleteAddress { address: ADDRESS, expect: Some(expect.clone()) }
 }
 
@@ -52,8 +52,8 @@ pub fn block(epoch: u64) -> BlockGrant {
 
 pub fn put_node(
     node: &str,
-    expect: Option<&Version>,
-    roles: &[Role],
+    expect: Option<&ResourceVersion>,
+    roles: &[NodeRole],
     blocks: Vec<BlockGrant>,
 ) -> Write {
     let roles = roles.iter().copied().collect();

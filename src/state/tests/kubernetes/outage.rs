@@ -167,7 +167,7 @@ async fn events_are_about_their_object_and_counted() {
     let pool = until(&state, |_| true).await;
     let uid = pool.claims.values().next().unwrap().value.0.uid.clone();
     let event = |about: &str, at: i64| Event {
-        about: about.to_owned(),
+        about: about.into(),
         warning: true,
         reason: "HolderLost".to_owned(),
         message: format!("node-1 has been silent{}", "…".repeat(600)),
@@ -179,10 +179,10 @@ async fn events_are_about_their_object_and_counted() {
     }
     state.event(event("EgressAddress 2001:db8:5::11", 7)).await.unwrap();
     let read = state.events().await.unwrap();
-    let found: Vec<(&str, u32)> =
-        read.iter().map(|recorded| (recorded.event.about.as_str(), recorded.count)).collect();
+    let found: Vec<(String, u32)> =
+        read.iter().map(|recorded| (recorded.event.about.to_string(), recorded.count)).collect();
     let address = "EgressAddress 2001-0db8-0005-0000-0000-0000-0000-0011";
-    assert_eq!(found, [("StaticEgressIP payments/bank", 3), (address, 1)]);
+    assert_eq!(found, [("StaticEgressIP payments/bank".to_owned(), 3), (address.to_owned(), 1)]);
     assert_eq!(read[0].first, Timestamp(1_800_000_000_000));
     assert_eq!(read[0].event.at, Timestamp(1_800_000_000_002));
     let events = store.server.kubectl().get(&["events.events.k8s.io", "-n", "payments"]).unwrap();

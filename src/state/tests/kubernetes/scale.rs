@@ -125,7 +125,7 @@ fn grant(node: usize, block: usize) -> BlockGrant {
 
 fn status() -> EgressNodeStatus {
     let condition = |kind: &str| Condition {
-        kind: kind.to_owned(),
+        kind: kind.into(),
         status: true,
         reason: "Programmed".to_owned(),
         message: "the kernel holds what the store asks for".to_owned(),

@@ -2,13 +2,13 @@ use std::net::{IpAddr, Ipv4Addr};
 use std::time::Duration;
 
 use egret_core::model::{
-    AddressPlan, AddressRange, AddressStatus, Attachment, NamespaceName, NodeName, PodRangeSource,
-    PoolName, PoolStatus, ProviderKind, Role, Scope, Snapshot,
+    AddressPlan, AddressRange, AddressStatus, Attachment, NamespaceName, NodeName, NodeRole,
+    PodRangeSource, PoolName, PoolStatus, ProviderKind, Snapshot, SnapshotScope,
 };
 use egret_ports::cluster_state::{ClusterState as _, Write};
 use egret_ports::error::ErrorClass;
 use egret_state::KubernetesState;
-use egret_state::kubernetes::View;
+use egret_state::kubernetes::WatchScope;
 use kube::CustomResourceExt as _;
 use serde_json::json;
 
@@ -26,9 +26,13 @@ async fn what_cannot_be_understood_is_reported_and_keeps_its_last_good_value() {
         store.kubectl(&["patch", "egresspool", "partners", "--type=merge", "-p", text]);
     };
     edit(&patch(r#"["203.0.113.300"]"#));
-    let broken = until(&state, |snapshot| !snapshot.broken.is_empty()).await;
-    assert_eq!(broken.broken[0].place, "EgressPool partners");
-    assert!(broken.broken[0].message.starts_with("spec.addresses[0]: "), "{:?}", broken.broken);
+    let broken = until(&state, |snapshot| !snapshot.invalid_objects.is_empty()).await;
+    assert_eq!(broken.invalid_objects[0].place, "EgressPool partners");
+    assert!(
+        broken.invalid_objects[0].message.starts_with("spec.addresses[0]: "),
+        "{:?}",
+        broken.invalid_objects
+    );
     assert_eq!(broken.pools.len(), 1, "the last good value stays");
     assert!(!broken.pools[&PoolName::new("partners")].value.0.ranges.is_empty());
     // One that was never good is no pool, and stops nobody's watch.
@@ -36,12 +40,12 @@ async fn what_cannot_be_understood_is_reported_and_keeps_its_last_good_value() {
         "apiVersion": "egret.dev/v1alpha1", "kind": "EgressPool",
         "metadata": {"name": "worse"}, "spec": {"provider": 7},
     }));
-    let two = until(&state, |snapshot| snapshot.broken.len() == 2).await;
+    let two = until(&state, |snapshot| snapshot.invalid_objects.len() == 2).await;
     assert_eq!(two.pools.len(), 1);
-    assert_eq!(store.controller().read_consistent().await.unwrap().broken.len(), 2);
+    assert_eq!(store.controller().read_consistent().await.unwrap().invalid_objects.len(), 2);
     edit(&patch(r#"["203.0.113.16/30"]"#));
     store.kubectl(&["delete", "egresspool", "worse"]);
-    until(&state, |snapshot| snapshot.broken.is_empty()).await;
+    until(&state, |snapshot| snapshot.invalid_objects.is_empty()).await;
 }
 
 /// A pool of provider AWS, what the API server makes of its objects, and how they come back.
@@ -66,7 +70,7 @@ async fn clouds() {
     let first = state.read_consistent().await.unwrap();
     let (listed, pool) = (ranges(&first), &first.pools[&name].value.0);
     assert_eq!((listed.len(), pool.provider), (1, ProviderKind::Aws));
-    assert_eq!(pool.elastic_ip_tags, [("egret.dev/pool".into(), "public".into())].into());
+    assert_eq!(pool.discovery_tags, [("egret.dev/pool".into(), "public".into())].into());
     let node = &first.nodes[&NodeName::new("node-1")];
     assert_eq!(node.provider_id, "aws:///eu-central-1a/i-0a1b2c3d");
 
@@ -89,6 +93,8 @@ async fn clouds() {
         interface: Some(format!("eni-{subnet}")),
         mac: Some(format!("02:00:5e:10:00:0{subnet}")),
         allocation: Some("eipalloc-1".to_owned()),
+        next_hop: Some(Ipv4Addr::new(10, 0, subnet, 1).into()),
+        primary_address: Some(format!("10.0.{subnet}.20/24").parse().unwrap()),
     };
     let status = AddressStatus {
         attachment: Some(at("node-1", 0)),
@@ -106,20 +112,21 @@ async fn an_agent_sees_its_own_part_and_nothing_else() {
     let store = Store::with_examples();
     let controller = store.controller();
     let first = controller.write(put_node("node-1", None, &[], Vec::new())).await.unwrap();
-    for (node, roles) in [("node-2", &[Role::Gateway][..]), ("node-3", &[])] {
+    for (node, roles) in [("node-2", &[NodeRole::Gateway][..]), ("node-3", &[])] {
         controller.write(put_node(node, None, roles, Vec::new())).await.unwrap();
     }
     for (name, node) in [("mine", "node-1"), ("other", "node-2")] {
         store.apply(&objects::pod(name, node));
         patch_status(&store, name, "Running", "10.1.0.7");
     }
-    let view = View::Pod { namespace: NamespaceName::new("default"), name: "other".to_owned() };
+    let view =
+        WatchScope::Pod { namespace: NamespaceName::new("default"), name: "other".to_owned() };
     let snapshot = store.open(view).read_consistent().await.unwrap();
     let pods: Vec<&str> = snapshot.pods.values().map(|pod| pod.name.as_str()).collect();
     assert_eq!((pods, snapshot.egress_nodes.len()), (vec!["other"], 3));
     let agent = store.agent("node-1");
     let snapshot = until(&agent, |snapshot| !snapshot.pods.is_empty()).await;
-    assert_eq!(snapshot.scope, Scope::Node);
+    assert_eq!(snapshot.scope, SnapshotScope::Node);
     assert_eq!((snapshot.nodes.len(), snapshot.namespaces.len()), (0, 0));
     assert_eq!(snapshot.pools.len() + snapshot.claims.len(), 2);
     assert_eq!(nodes(&snapshot), ["node-1", "node-2"], "its own and the gateway's");
@@ -147,7 +154,7 @@ async fn an_agent_sees_its_own_part_and_nothing_else() {
     until(&agent, |snapshot| snapshot.pods.is_empty()).await;
 
     // A gateway needs every node's blocks, at once with its role.
-    let gateway = put_node("node-1", Some(&first), &[Role::Gateway], Vec::new());
+    let gateway = put_node("node-1", Some(&first), &[NodeRole::Gateway], Vec::new());
     let second = controller.write(gateway).await.unwrap();
     let snapshot = until(&agent, |snapshot| roles(snapshot, "node-1") == 1).await;
     assert_eq!(nodes(&snapshot), ["node-1", "node-2", "node-3"]);
@@ -177,10 +184,11 @@ fn patch_status(store: &Store, pod: &str, phase: &str, address: &str) {
 async fn ranges_are_found_in_objects_of_others() {
     let store = Store::with_examples();
     let state = store.controller();
-    let snapshot = until(&state, |snapshot| !snapshot.found.services.is_empty()).await;
-    let services: Vec<String> = snapshot.found.services.iter().map(ToString::to_string).collect();
+    let snapshot = until(&state, |snapshot| !snapshot.discovered.services.is_empty()).await;
+    let services: Vec<String> =
+        snapshot.discovered.services.iter().map(ToString::to_string).collect();
     assert_eq!(services, ["10.96.0.0/16", "fd00:10:96::/112"], "the default ServiceCIDR");
-    assert!(snapshot.found.pods.is_empty());
+    assert!(snapshot.discovered.pods.is_empty());
     store.apply(&foreign_crd("crd.projectcalico.org", "v1", "ippools", "IPPool"));
     store.apply(&foreign_crd("cilium.io", "v2", "ciliumnodes", "CiliumNode"));
     store.kubectl(&["wait", "--for=condition=Established", "--timeout=60s", "crd", "--all"]);
@@ -202,9 +210,9 @@ async fn ranges_are_found_in_objects_of_others() {
         ];
         let wanted = wanted.map(|(from, range)| (from, [range.parse().unwrap()].into()));
         let found = within(Duration::from_secs(150), &state, |snapshot| {
-            snapshot.found.pods.len() == wanted.len()
+            snapshot.discovered.pods.len() == wanted.len()
         });
-        assert_eq!(found.await.found.pods, wanted.into());
+        assert_eq!(found.await.discovered.pods, wanted.into());
     }
 }
 
@@ -252,7 +260,7 @@ async fn a_write_leaves_alone_what_is_not_egrets() {
     let store = Store::with_examples();
     let state = store.controller();
     let first = state.write(put_plan(None, 1)).await.unwrap();
-    let both = [Role::Gateway, Role::Voter];
+    let both = [NodeRole::Gateway, NodeRole::Voter];
     let node = state.write(put_node("node-1", None, &both, Vec::new())).await.unwrap();
     let get = |what: &str| store.server.kubectl().get(&[what]).unwrap()["metadata"].clone();
     assert_eq!(get("egressaddress/203.0.113.17")["finalizers"], json!(["egret.dev/release"]));

@@ -4,11 +4,11 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 
 use egret_core::model::{Failback, Family, Millis, PodSelection, ProviderKind, WhenUnavailable};
-use egret_state::manifest::{Object, ObjectKey, check, parse};
+use egret_state::manifest::{ManifestObject, ObjectKey, check, parse};
 
 /// The objects of the manifests in a folder, without those of its folders.
 #[expect(clippy::unwrap_used, reason = "a test fails by panicking, its helpers too")]
-fn objects_of(folder: &Path) -> Vec<Object> {
+fn objects_of(folder: &Path) -> Vec<ManifestObject> {
     let mut found = Vec::new();
     for entry in std::fs::read_dir(folder).unwrap() {
         let path = entry.unwrap().path();
@@ -26,10 +26,10 @@ fn the_examples_of_aws_are_pools_of_its_addresses_and_claims_of_them() {
     let (mut pools, mut wanted) = (BTreeMap::new(), BTreeSet::new());
     for object in objects_of(&folder) {
         match object {
-            Object::Pool(_, pool) => {
+            ManifestObject::Pool(_, pool) => {
                 pools.insert(pool.name.clone(), pool);
             }
-            Object::Claim(_, claim) => {
+            ManifestObject::Claim(_, claim) => {
                 wanted.insert(claim.pool.clone());
             }
             other => panic!("{other:?}"),
@@ -38,10 +38,10 @@ fn the_examples_of_aws_are_pools_of_its_addresses_and_claims_of_them() {
     assert_eq!(pools.keys().cloned().collect::<BTreeSet<_>>(), wanted);
     assert!(pools.values().all(|pool| pool.provider == ProviderKind::Aws));
     let public = &pools[&"public".into()];
-    assert_eq!(public.elastic_ip_tags, [("egret.dev/pool".into(), "public".into())].into());
+    assert_eq!(public.discovery_tags, [("egret.dev/pool".into(), "public".into())].into());
     assert!(public.ranges.is_empty(), "they are found");
     let private = &pools[&"private".into()];
-    assert!(private.elastic_ip_tags.is_empty() && private.ranges.len() == 1);
+    assert!(private.discovery_tags.is_empty() && private.ranges.len() == 1);
 }
 
 #[test]
@@ -51,7 +51,7 @@ fn the_examples_are_well() {
     let found = objects_of(&folder);
     assert!(found.len() >= 3, "{found:?}");
     let pool = found.iter().find_map(|object| match object {
-        Object::Pool(_, pool) => Some(pool),
+        ManifestObject::Pool(_, pool) => Some(pool),
         _ => None,
     });
     let pool = pool.expect("a pool");
@@ -73,7 +73,7 @@ fn the_examples_are_well() {
     assert_eq!(pool.failover.release_after, Millis::from_secs(3600));
     assert_eq!((pool.ports_per_node, pool.max_addresses_per_node), (1024, 50));
     let claim = found.iter().find_map(|object| match object {
-        Object::Claim(_, claim) => Some(claim),
+        ManifestObject::Claim(_, claim) => Some(claim),
         _ => None,
     });
     let claim = claim.expect("a claim");
@@ -81,7 +81,7 @@ fn the_examples_are_well() {
     assert_eq!(claim.destinations.as_ref().map(Vec::len), Some(2));
     assert!(matches!(&claim.pods, PodSelection::Labels(labels) if !labels.match_labels.is_empty()));
     let namespace = found.iter().find_map(|object| match object {
-        Object::Namespace(namespace) => Some(namespace),
+        ManifestObject::Namespace(namespace) => Some(namespace),
         _ => None,
     });
     let allowed = pool.allowed_namespaces.as_ref().expect("some are allowed");
@@ -110,7 +110,8 @@ spec:
 ";
     let parsed = parse(text);
     assert_eq!(parsed.faults, []);
-    let [(1, Object::ClusterClaim(_, claim)), (8, Object::Pool(_, pool))] = &parsed.objects[..]
+    let [(1, ManifestObject::ClusterClaim(_, claim)), (8, ManifestObject::Pool(_, pool))] =
+        &parsed.objects[..]
     else {
         panic!("{parsed:?}");
     };
@@ -144,7 +145,7 @@ spec: {providerID: null}
         .objects
         .iter()
         .map(|(_, object)| match object {
-            Object::Node(node) => (&*node.provider_id, &*node.zone),
+            ManifestObject::Node(node) => (&*node.provider_id, &*node.zone),
             other => panic!("{other:?}"),
         })
         .collect();

@@ -3,7 +3,7 @@
 use std::path::Path;
 
 use egret_state::DirectoryState;
-use egret_state::manifest::{Parsed, parse_bytes};
+use egret_state::manifest::{ParsedFile, parse_bytes};
 use proptest::prelude::*;
 
 const GOOD: &str = "# pool and claim
@@ -37,7 +37,7 @@ spec: {nodeName: node-1}
 status: {podIPs: [{ip: 10.244.1.7}]}
 ";
 
-fn lines_are_in_the_file(parsed: &Parsed, bytes: &[u8]) {
+fn lines_are_in_the_file(parsed: &ParsedFile, bytes: &[u8]) {
     let text = String::from_utf8_lossy(bytes).replace("\r\n", "\n");
     let lines = text.chars().filter(|next| ['\n', '\r'].contains(next)).count() + 1;
     for fault in &parsed.faults {
@@ -106,10 +106,10 @@ proptest! {
         let snapshot = egret_state::read_once(folder.path()).unwrap();
         prop_assert!(snapshot.pools.contains_key(&"others".into()));
         prop_assert_eq!(
-            snapshot.broken.iter().any(|broken| broken.place.starts_with("a.yaml:")),
+            snapshot.invalid_objects.iter().any(|broken| broken.place.starts_with("a.yaml:")),
             !parse_bytes(&broken).faults.is_empty()
         );
-        prop_assert!(snapshot.broken.iter().all(|broken| Path::new(&broken.place).is_relative()));
+        prop_assert!(snapshot.invalid_objects.iter().all(|broken| Path::new(&broken.place).is_relative()));
     }
 }
 

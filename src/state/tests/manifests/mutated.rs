@@ -1,9 +1,15 @@
 //! Objects that an older or newer schema, or none, has let through: conversion never panics, and
 //! says a sentence about what it cannot read.
 
+use std::fmt::Debug;
+
 use egret_api as api;
+use egret_core::model::{
+    AddressSpec, AddressStatus, Cluster, EgressNodeSpec, EgressNodeStatus, PoolStatus,
+};
 use egret_state::convert::{self, FieldError};
 use proptest::prelude::*;
+use serde::Serialize;
 use serde::de::DeserializeOwned;
 use serde_json::{Value, json};
 
@@ -161,6 +167,20 @@ fn read<T: DeserializeOwned>(object: &Value, part: &str) -> Option<T> {
     serde_json::from_value(object.get(part)?.clone()).ok()
 }
 
+/// What can be read is written and read back.
+fn read_again<T>(object: &Value, part: &str) -> Option<T>
+where
+    T: Serialize + DeserializeOwned + PartialEq + Debug,
+{
+    let value: T = read(object, part)?;
+    assert_eq!(serde_json::from_value::<T>(json(&value)).ok().as_ref(), Some(&value));
+    Some(value)
+}
+
+fn json<T: Serialize>(value: &T) -> Value {
+    serde_json::to_value(value).unwrap_or_else(|error| panic!("{error}"))
+}
+
 fn said<T>(result: Result<T, Vec<FieldError>>) -> Option<T> {
     match result {
         Ok(value) => Some(value),
@@ -177,12 +197,7 @@ fn convert_all(kind: &str, object: &Value) {
     match kind {
         "pool" => {
             let pool = read(object, "spec").map(|spec| convert::pool_from_api("p", &spec));
-            let status = read(object, "status").map(|text| convert::pool_status_from_api(&text));
-            let (pool, status) = (pool.and_then(said), status.and_then(said));
-            if let Some(status) = &status {
-                let text = convert::pool_status_to_api(status);
-                assert_eq!(convert::pool_status_from_api(&text).as_ref(), Ok(status));
-            }
+            let (pool, status) = (pool.and_then(said), read_again::<PoolStatus>(object, "status"));
             if let Some((mut pool, status)) = pool.zip(status) {
                 convert::add_found(&mut pool, &status);
                 let count =
@@ -201,23 +216,20 @@ fn convert_all(kind: &str, object: &Value) {
             }
         }
         "address" => {
-            let parts = read(object, "spec").zip(read(object, "status"));
-            let address = parts.map(|(spec, status)| convert::address_from_api(&spec, &status));
-            if let Some(address) = address.and_then(said) {
-                let (spec, status) = convert::address_to_api(&address);
-                assert_eq!(convert::address_from_api(&spec, &status), Ok(address));
+            let plan = read(object, "spec").map(AddressSpec::into_plan);
+            if let Some((address, plan)) = plan {
+                let written = json(&AddressSpec::new(address, plan.clone()));
+                let read = serde_json::from_value(written).map(AddressSpec::into_plan);
+                assert_eq!(read.ok(), Some((address, plan)));
             }
+            read_again::<AddressStatus>(object, "status");
         }
         "node" => {
-            read(object, "spec").map(|spec| said(convert::node_spec_from_api(&spec)));
-            read(object, "status").map(|status| said(convert::node_status_from_api(&status)));
+            read_again::<EgressNodeSpec>(object, "spec");
+            read_again::<EgressNodeStatus>(object, "status");
         }
         "cluster" => {
-            let cluster = read(object, "spec").map(|spec| convert::cluster_from_api(&spec));
-            if let Some(cluster) = cluster.and_then(said) {
-                let text = convert::cluster_to_api(&cluster);
-                assert_eq!(convert::cluster_from_api(&text), Ok(cluster));
-            }
+            read_again::<Cluster>(object, "spec");
         }
         _ => {
             read(object, "spec")
@@ -234,15 +246,14 @@ fn the_objects_are_good() {
         let spec = match kind {
             "pool" => said(convert::pool_from_api("p", &read(&object, "spec").unwrap())).is_some(),
             "address" => {
-                let (spec, status) = (read(&object, "spec"), read(&object, "status"));
-                said(convert::address_from_api(&spec.unwrap(), &status.unwrap())).is_some()
+                read::<AddressSpec>(&object, "spec").is_some()
+                    && read::<AddressStatus>(&object, "status").is_some()
             }
             "node" => {
-                let status = convert::node_status_from_api(&read(&object, "status").unwrap());
-                said(convert::node_spec_from_api(&read(&object, "spec").unwrap())).is_some()
-                    && said(status).is_some()
+                read::<EgressNodeSpec>(&object, "spec").is_some()
+                    && read::<EgressNodeStatus>(&object, "status").is_some()
             }
-            "cluster" => said(convert::cluster_from_api(&read(&object, "spec").unwrap())).is_some(),
+            "cluster" => read::<Cluster>(&object, "spec").is_some(),
             "rules" => {
                 let spec = read(&object, "spec").unwrap();
                 said(convert::nirmata::claims_from_api("n", "e", &spec)).is_some()

@@ -5,7 +5,7 @@ use egret_core::model::{
     ClaimStatus, Destination, NodeName, PodSelection, PoolName, Snapshot, Stored, Timestamp,
 };
 use egret_state::convert::nirmata::{choose_pools, claim_status, put_claim_status, rule_of};
-use egret_state::manifest::{Object, parse};
+use egret_state::manifest::{ManifestObject, parse};
 
 /// As its documentation shows it.
 const ORIGINAL: &str = "apiVersion: staticegressips.nirmata.io/v1alpha1
@@ -33,8 +33,8 @@ spec:
 fn claims(text: &str) -> Vec<egret_core::model::Claim> {
     let parsed = parse(text);
     assert_eq!(parsed.faults, []);
-    let claim = |(line, object): (usize, Object)| match object {
-        Object::Claim(_, claim) if line == 1 => *claim,
+    let claim = |(line, object): (usize, ManifestObject)| match object {
+        ManifestObject::Claim(_, claim) if line == 1 => *claim,
         other => panic!("{line}: {other:?}"),
     };
     parsed.objects.into_iter().map(claim).collect()
@@ -113,7 +113,7 @@ fn snapshot(pools: &[(&str, i64, &str)]) -> Snapshot {
     let mut snapshot = Snapshot::default();
     for (name, created, range) in pools {
         let parsed = parse(&pool(name, *created, range));
-        let Object::Pool(_, value) = &parsed.objects[0].1 else { panic!("a pool") };
+        let ManifestObject::Pool(_, value) = &parsed.objects[0].1 else { panic!("a pool") };
         let mut value = (**value).clone();
         value.created = Timestamp(*created);
         let stored = Stored { version: Default::default(), value: (value, Default::default()) };
@@ -140,7 +140,7 @@ fn the_pool_is_the_oldest_that_has_the_address() {
         .collect();
     let wanted = [("eip.nirmata-0", "b"), ("eip.nirmata-1", "a")];
     assert_eq!(pools, wanted.map(|(claim, pool)| (claim.to_owned(), pool.to_owned())));
-    assert!(snapshot.broken.is_empty());
+    assert!(snapshot.invalid_objects.is_empty());
 }
 
 #[test]
@@ -148,7 +148,7 @@ fn a_claim_without_a_pool_is_reported() {
     let mut snapshot = snapshot(&[("a", 9, "203.0.113.17")]);
     choose_pools(&mut snapshot);
     assert_eq!(snapshot.claims.len(), 1);
-    let [broken] = &snapshot.broken[..] else { panic!("{:?}", snapshot.broken) };
+    let [broken] = &snapshot.invalid_objects[..] else { panic!("{:?}", snapshot.invalid_objects) };
     assert_eq!(broken.place, "StaticEgressIP.staticegressips.nirmata.io shop/eip");
     assert_eq!(
         broken.message,
@@ -195,7 +195,7 @@ async fn a_store_has_its_claims() {
         assert_eq!((claim.pool.as_str(), claim.generation), ("a", 1));
         assert!(!claim.uid.as_str().is_empty());
     }
-    assert_eq!(snapshot.broken, []);
+    assert_eq!(snapshot.invalid_objects, []);
     // What was written of them is read back by the next process.
     assert_eq!(read().claims, snapshot.claims);
 }

@@ -1,6 +1,6 @@
 //! Each line: a manifest's spec, the line of the fault inside it, and the whole sentence.
 
-use egret_state::manifest::{Fault, parse};
+use egret_state::manifest::{ManifestFault, parse};
 
 const POOL: &str = "apiVersion: egret.dev/v1alpha1
 kind: EgressPool
@@ -16,11 +16,12 @@ const POOL_REST: &str =
     "  provider: L2\n  addresses: [203.0.113.16/29]\n  gateways: {nodeSelector: {}}\n";
 const CLAIM_REST: &str = "  poolRef: {name: partners}\n  podSelector: {}\n";
 
-fn faults(head: &str, spec: &str) -> Vec<Fault> {
+fn faults(head: &str, spec: &str) -> Vec<ManifestFault> {
     let parsed = parse(&format!("{head}{spec}"));
     assert_eq!(parsed.objects.is_empty(), !parsed.faults.is_empty(), "{spec}: {parsed:?}");
     let before = head.lines().count();
-    let inside = |fault: Fault| Fault { line: fault.line.saturating_sub(before), ..fault };
+    let inside =
+        |fault: ManifestFault| ManifestFault { line: fault.line.saturating_sub(before), ..fault };
     parsed.faults.into_iter().map(inside).collect()
 }
 

@@ -85,6 +85,7 @@ class Control:
             left=int(fields.number("times", 1)),
             after=fields.flag("after"),
             cut=fields.flag("cut"),
+            every=int(fields.number("every", 0)),
         )
         fields.finish()
         self._server.faults.faults.append(fault)

@@ -28,7 +28,8 @@ class Throttle:
 
 @dataclass
 class Fault:
-    """`after`: the call takes effect first. `cut`: no answer, the connection is closed."""
+    """`after`: the call takes effect first. `cut`: no answer, the connection is closed. `every`: of
+    the calls that could fail, each that many-th does; it does not wear out `left`."""
 
     action: str
     code: str
@@ -36,6 +37,18 @@ class Fault:
     left: int
     after: bool
     cut: bool
+    every: int = 0
+    seen: int = 0
+
+    def strikes(self) -> bool:
+        """Counts a call that could fail."""
+        if self.every > 0:
+            self.seen += 1
+            return self.seen % self.every == 0
+        if self.left > 0:
+            self.left -= 1
+            return True
+        return False
 
 
 @dataclass
@@ -97,8 +110,7 @@ class Faults:
 
     def fault(self, action: str, after: bool) -> Fault | None:
         for fault in self.faults:
-            if fault.left > 0 and fault.after == after and _applies([fault.action], action):
-                fault.left -= 1
+            if fault.after == after and _applies([fault.action], action) and fault.strikes():
                 return fault
         return None
 

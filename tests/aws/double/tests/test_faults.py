@@ -159,6 +159,22 @@ def test_connection_is_cut_before_or_after_the_effect(ec2, double, after):
     assert len(ec2.describe_addresses()["Addresses"]) == int(after)
 
 
+def test_every_third_call_fails_until_it_is_taken_back(ec2, double):
+    double.post("quota", addresses=20)
+    double.post("fail", action="AllocateAddress", every=3)
+    results = []
+    for _ in range(7):
+        try:
+            ec2.allocate_address()
+            results.append("OK")
+        except ClientError as error:
+            results.append(error.response["Error"]["Code"])
+    assert results == ["OK", "OK", "InternalError"] * 2 + ["OK"]
+    double.post("clear")
+    ec2.allocate_address()
+    ec2.allocate_address()
+
+
 def test_failure_after_the_effect_waits_for_a_call_that_has_one(net, double):
     double.post("fail", action="AssignPrivateIpAddresses", code="InternalError", after=True)
     eni = net.eni()

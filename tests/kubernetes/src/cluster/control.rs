@@ -1,13 +1,14 @@
 use std::fmt::Write as _;
 use std::net::{IpAddr, Ipv4Addr};
+use std::sync::Arc;
 
 use anyhow::{Result, bail};
 use egret_lab::address::{self, POD_RANGES, ROUTER};
-use egret_lab::cloud::{self, Cloud, Instance};
-use egret_lab::{Daemon, Role, Surroundings};
-use egret_netns::Namespace;
+use egret_lab::cloud::{self, LabCloud, LabInstance};
+use egret_lab::{Daemon, LabNetwork, LabNodeRole};
+use egret_netns::NetworkNamespace;
 
-use super::Cluster;
+use crate::api_server::{ApiServer, ApiServerOptions, Place};
 
 /// Where the API server is on the LAN.
 const LAN: (Ipv4Addr, &str) = (Ipv4Addr::new(203, 0, 113, 2), "2001:db8:5::2");
@@ -16,8 +17,8 @@ pub(super) const HOST: &str = "control";
 pub(super) const NUMBER: u8 = 100;
 
 /// The control plane's host, without a cable.
-pub(super) fn boot() -> Namespace {
-    let net = Namespace::new(HOST);
+pub(super) fn boot() -> NetworkNamespace {
+    let net = NetworkNamespace::new(HOST);
     for scope in ["all", "default"] {
         net.sysctl(&format!("net/ipv6/conf/{scope}/accept_dad"), "0");
     }
@@ -26,12 +27,12 @@ pub(super) fn boot() -> Namespace {
 
 /// Plugs it in; returns where the API server listens.
 pub(super) fn plug(
-    around: &Surroundings,
-    net: &Namespace,
-    cloud: Option<&Cloud>,
+    network: &LabNetwork,
+    net: &NetworkNamespace,
+    cloud: Option<&LabCloud>,
 ) -> Result<Ipv4Addr> {
     let Some(cloud) = cloud else {
-        around.plug_in(HOST, [0x02, 0xe6, 0, 0, 3, 1], net);
+        network.plug_in(HOST, [0x02, 0xe6, 0, 0, 3, 1], net);
         let ((v4, v6), [via4, via6]) = (LAN, ROUTER);
         net.batch(&format!(
             "addr add {v4}/24 dev eth0\naddr add {v6}/64 dev eth0 nodad\nlink set eth0 up\n\
@@ -39,8 +40,8 @@ pub(super) fn plug(
         ));
         return Ok(v4);
     };
-    let Instance { zone, mac, .. } = *cloud.instance(HOST)?;
-    cloud::plug_in(around, zone, (HOST, mac), net);
+    let LabInstance { zone, mac, .. } = *cloud.instance(HOST)?;
+    cloud::plug_in(network, zone, (HOST, mac), net);
     net.batch(&cloud::addressing(zone, NUMBER));
     match zone.node(NUMBER) {
         IpAddr::V4(address) => Ok(address),
@@ -54,7 +55,7 @@ pub(super) fn token(name: &str) -> String {
 }
 
 /// Lines of the API server's token file.
-pub(super) fn users(workers: &[(String, Role)]) -> Vec<String> {
+fn users(workers: &[(String, LabNodeRole)]) -> Vec<String> {
     let components = COMPONENTS.iter().map(|(name, user)| (*name, (*user).to_owned(), ""));
     let kubelets = workers
         .iter()
@@ -70,13 +71,18 @@ const COMPONENTS: [(&str, &str); 3] = [
 ];
 
 /// A Node as it is before its kubelet joins, so that its pods' ranges are those of its CNI.
-pub(super) fn node(name: &str, number: u8, role: Role, instance: Option<&Instance>) -> String {
+pub(super) fn node(
+    name: &str,
+    number: u8,
+    role: LabNodeRole,
+    instance: Option<&LabInstance>,
+) -> String {
     let [v4, v6] = address::pod_cidrs(number);
     let mut text = format!(
         "---\napiVersion: v1\nkind: Node\nmetadata:\n  name: {name}\n  labels:\n    \
          kubernetes.io/hostname: {name}\n"
     );
-    if role == Role::Gateway {
+    if role == LabNodeRole::Gateway {
         text += "    egret.dev/gateway: \"true\"\n";
     }
     if let Some(instance) = instance {
@@ -90,18 +96,39 @@ pub(super) fn node(name: &str, number: u8, role: Role, instance: Option<&Instanc
     text
 }
 
-impl Cluster {
-    /// Starts what else a control plane has: controllers and the scheduler.
-    pub(super) fn start_control(&mut self) -> Result<()> {
+/// The control plane that is up: the API server with etcd, controllers and the scheduler.
+#[derive(Debug)]
+pub(super) struct ControlPlane {
+    components: Vec<Daemon>,
+    pub(super) server: ApiServer,
+    /// Where it runs.
+    pub(super) net: Arc<NetworkNamespace>,
+}
+
+impl ControlPlane {
+    /// Starts it on its host, where it listens on `address`; every worker has a [`token`].
+    pub(super) fn start(
+        net: Arc<NetworkNamespace>,
+        address: Ipv4Addr,
+        workers: &[(String, LabNodeRole)],
+    ) -> Result<Self> {
+        let server = ApiServer::start_with(ApiServerOptions {
+            place: Place::Namespace { path: net.path(), address },
+            users: users(workers),
+            service_accounts: true,
+            ..ApiServerOptions::default()
+        })?;
         for (name, _) in COMPONENTS {
-            self.server.kubeconfig_of(name, &token(name))?;
+            server.kubeconfig_of(name, &token(name))?;
         }
-        self.restart_control()
+        let mut control = Self { components: Vec::new(), server, net };
+        control.restart_components()?;
+        Ok(control)
     }
 
-    /// Ends them, where they run, and starts them.
-    pub(super) fn restart_control(&mut self) -> Result<()> {
-        self.control.clear();
+    /// Ends controllers and the scheduler, where they run, and starts them.
+    pub(super) fn restart_components(&mut self) -> Result<()> {
+        self.components.clear();
         let manager = [
             "--use-service-account-credentials",
             "--service-account-private-key-file=sa.key",
@@ -118,14 +145,14 @@ impl Cluster {
     fn start_component(&mut self, name: &str, arguments: &[&str]) -> Result<()> {
         let dir = self.server.dir();
         let program = crate::binary(&format!("kube-{name}"))?;
-        let mut command = self.control_net.command(&program.to_string_lossy());
+        let mut command = self.net.command(&program.to_string_lossy());
         command
             .arg(format!("--kubeconfig={}", dir.join(format!("{name}.kubeconfig")).display()))
             .arg("--leader-elect=false")
             .args(arguments)
             .current_dir(dir);
         let daemon = Daemon::start(command, &dir.join(format!("kube-{name}.log")))?;
-        self.control.push(daemon);
+        self.components.push(daemon);
         Ok(())
     }
 }

@@ -2,9 +2,10 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
-use egret_lab::{PodSpec, Stage, story, wait_until};
+use egret_lab::{LabFixture, PodOptions, demonstration};
 
-use super::{Cluster, ClusterOptions};
+use super::{TestCluster, cloud};
+use crate::options::ClusterOptions;
 
 /// Where the chart is installed.
 pub const NAMESPACE: &str = "egret-system";
@@ -25,12 +26,12 @@ pub fn egret_image() -> Result<PathBuf> {
     Ok(path)
 }
 
-impl Cluster {
+impl TestCluster {
     /// Brings a cluster up that has Egret's image, with the chart installed as
-    /// [`Cluster::install_egret`] does.
+    /// [`TestCluster::install_egret`] does.
     ///
     /// # Errors
-    /// As [`Cluster::up`] and [`Cluster::install_egret`].
+    /// As [`TestCluster::up`] and [`TestCluster::install_egret`].
     pub fn with_egret(mut options: ClusterOptions, values: &[&str]) -> Result<Self> {
         options.images.push(egret_image()?);
         let cluster = Self::up(&options)?;
@@ -47,8 +48,12 @@ impl Cluster {
     pub fn install_egret(&self, values: &[&str]) -> Result<()> {
         let install = ["install", "egret", "deploy/helm/egret", "--namespace", NAMESPACE];
         let wait = ["--create-namespace", "--wait", "--timeout=2m", "--set=log.format=json"];
-        let cloud = self.cloud_values()?;
-        let values = values.iter().copied().chain(cloud.iter().map(String::as_str));
+        let mut cloud_values = Vec::new();
+        if let Some(cloud) = &self.cloud {
+            self.kubectl().apply(&cloud::credentials(NAMESPACE))?;
+            cloud_values = cloud::chart_values(cloud);
+        }
+        let values = values.iter().copied().chain(cloud_values.iter().map(String::as_str));
         let values: Vec<_> = values.map(|value| format!("--set={value}")).collect();
         let values = values.iter().map(String::as_str);
         let arguments: Vec<_> = install.into_iter().chain(wait).chain(values).collect();
@@ -60,16 +65,16 @@ impl Cluster {
     ///
     /// # Errors
     /// Where the addresses are not held within a minute.
-    pub fn with_example(mut self) -> Result<Stage<Self>> {
+    pub fn with_example(mut self) -> Result<LabFixture<Self>> {
         self.kubectl().apply_path(&crate::repository().join("deploy/examples"))?;
         self.add_example_pods()?;
-        let addresses = match story::held(&self) {
+        let addresses = match demonstration::held(&self) {
             Ok(addresses) => addresses,
             Err(error) => return Err(error.context(self.describe().join("\n"))),
         };
-        let stage = Stage::new(self, &addresses)?;
-        stage.await_held(Duration::from_secs(10))?;
-        Ok(stage)
+        let fixture = LabFixture::new(self, &addresses)?;
+        fixture.await_held(Duration::from_secs(10))?;
+        Ok(fixture)
     }
 
     /// Starts a selected and another pod on each of two directors, as the laboratory has them,
@@ -110,19 +115,6 @@ impl Cluster {
         Ok(())
     }
 
-    /// Waits until the agent of a worker that has booted may vote and every address is planned
-    /// with it.
-    ///
-    /// # Errors
-    /// Where that takes longer than a minute.
-    pub fn await_voter(&self, worker: &str, since: egret_lab::Stamp) -> Result<()> {
-        let limit = Duration::from_secs(60);
-        wait_until(&format!("{worker} may vote"), limit, || {
-            let events = egret_lab::Ground::journal(self).events("may_vote", since);
-            events.iter().any(|entry| entry.from == worker).then_some(())
-        })
-    }
-
     /// What a person would look at first after a failure.
     pub(super) fn describe(&self) -> Vec<String> {
         let mut lines = Vec::new();
@@ -144,11 +136,11 @@ impl Cluster {
 }
 
 /// A selected and another pod on each of two directors, as the laboratory has them.
-fn example_pods() -> Vec<PodSpec> {
+fn example_pods() -> Vec<PodOptions> {
     let of = |number: u8| {
         let pod = |app: &str| {
             let node = format!("director-{number}");
-            PodSpec::new(&node, "payments", &format!("{app}-{number}")).label("app", app)
+            PodOptions::new(&node, "payments", &format!("{app}-{number}")).label("app", app)
         };
         [pod("settle"), pod("other")]
     };

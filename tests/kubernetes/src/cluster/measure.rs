@@ -2,13 +2,13 @@ use std::collections::BTreeMap;
 
 use anyhow::{Context, Result};
 
-use super::Cluster;
+use super::TestCluster;
 use super::pods::task;
 
 /// Verbs that change something, as the API server's metrics call them.
 const WRITES: [&str; 5] = ["POST", "PUT", "PATCH", "APPLY", "DELETE"];
 
-impl Cluster {
+impl TestCluster {
     /// How many writes the API server has had since its start, by `VERB resource.group`: of Egret's
     /// objects, and of all Leases, every component's.
     ///

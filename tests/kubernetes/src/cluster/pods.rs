@@ -1,22 +1,28 @@
 use std::fmt::Write as _;
 use std::net::IpAddr;
 use std::path::Path;
+use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
-use egret_lab::{PodNet, PodSpec, Stamp};
+use egret_lab::{PodNet, PodOptions, WallTime};
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 use serde_json::Value;
 
-use super::Cluster;
+use super::TestCluster;
 
-impl Cluster {
+/// How long pods may take to run. After an outage of the API server a kubelet may hear of no new pod
+/// for a minute: so long the reflector of client-go may pause between two attempts (`NewReflector` in
+/// its `tools/cache/reflector.go`).
+pub const POD_PATIENCE: Duration = Duration::from_secs(180);
+
+impl TestCluster {
     /// Creates pods of [`crate::BOX`] that wait to be used, and waits until all are Ready.
     ///
     /// # Errors
     /// Where a namespace is missing, a name is not unique over all namespaces, or a pod is not
     /// Ready within a minute.
-    pub fn add_pods(&mut self, specs: &[PodSpec]) -> Result<()> {
+    pub fn add_pods(&mut self, specs: &[PodOptions]) -> Result<()> {
         let mut text = String::new();
         for spec in specs {
             ensure!(!self.pods.contains_key(&spec.name), "there is a pod {} already", spec.name);
@@ -31,7 +37,7 @@ impl Cluster {
         Ok(())
     }
 
-    /// Deletes a pod that [`Cluster::add_pods`] made, and waits until it is gone.
+    /// Deletes a pod that [`TestCluster::add_pods`] made, and waits until it is gone.
     ///
     /// # Errors
     /// Where there is none.
@@ -43,48 +49,35 @@ impl Cluster {
     /// Waits until a pod is Ready.
     ///
     /// # Errors
-    /// Where it is not within a minute, with what Kubernetes says about it.
+    /// Where it is not within [`POD_PATIENCE`], with what Kubernetes says about it.
     pub fn await_pod(&self, namespace: &str, name: &str) -> Result<()> {
         let pod = format!("pod/{name}");
-        let ready = ["wait", "--for=condition=Ready", "--timeout=60s", "-n", namespace, &pod];
+        let timeout = format!("--timeout={}s", POD_PATIENCE.as_secs());
+        let ready = ["wait", "--for=condition=Ready", &timeout, "-n", namespace, &pod];
         self.kubectl().ask(&ready).map(drop).with_context(|| {
             let said = self.kubectl().ask(&["describe", "-n", namespace, &pod]);
             said.unwrap_or_else(|error| format!("{error:#}"))
         })
     }
 
-    /// Kills the first process of a container with SIGKILL; returns the moment. Kubernetes starts
-    /// it again.
+    /// Sends a signal to the first process of a container; returns the moment just before. Kubernetes
+    /// starts a process again that ends.
     ///
     /// # Errors
     /// Where it does not run.
-    pub fn kill_container(&self, namespace: &str, pod: &str, container: &str) -> Result<Stamp> {
-        self.signal(namespace, pod, container, Signal::SIGKILL)
-    }
-
-    /// Freezes the first process of a container (SIGSTOP); returns the moment.
-    ///
-    /// # Errors
-    /// Where it does not run.
-    pub fn freeze_container(&self, namespace: &str, pod: &str, container: &str) -> Result<Stamp> {
-        self.signal(namespace, pod, container, Signal::SIGSTOP)
-    }
-
-    /// Lets it go on; returns the moment.
-    ///
-    /// # Errors
-    /// Where it does not run.
-    pub fn thaw_container(&self, namespace: &str, pod: &str, container: &str) -> Result<Stamp> {
-        self.signal(namespace, pod, container, Signal::SIGCONT)
-    }
-
-    fn signal(&self, namespace: &str, pod: &str, container: &str, signal: Signal) -> Result<Stamp> {
+    pub fn signal(
+        &self,
+        namespace: &str,
+        pod: &str,
+        container: &str,
+        signal: Signal,
+    ) -> Result<WallTime> {
         let object = self.kubectl().get(&["pod", "-n", namespace, pod])?;
         let node = object["spec"]["nodeName"].as_str().context("the pod is on no node")?;
         let uid = object["metadata"]["uid"].as_str().unwrap_or_default();
         let pid = task(self.worker(node)?.dir(), (pod, uid), Some(container));
         let pid = pid.with_context(|| format!("{container} of {pod} does not run on {node}"))?;
-        let at = Stamp::now();
+        let at = WallTime::now();
         kill(Pid::from_raw(pid), signal)?;
         Ok(at)
     }
@@ -127,7 +120,7 @@ pub(super) fn task(
         // Older runtimes do not tell a container its pod's uid: its sandbox's name is the next best.
         let own = match &notes["io.kubernetes.cri.sandbox-uid"] {
             Value::Null => notes["io.kubernetes.cri.sandbox-name"] == pod,
-            told => told == uid,
+            named => named == uid,
         };
         let wanted = match container {
             None => notes["io.kubernetes.cri.container-type"] == "sandbox",
@@ -139,7 +132,7 @@ pub(super) fn task(
 }
 
 /// A pod on the worker that `spec` names, chosen by the scheduler.
-fn manifest(spec: &PodSpec) -> String {
+fn manifest(spec: &PodOptions) -> String {
     let mut labels = String::new();
     for (key, value) in &spec.labels {
         let _ = writeln!(labels, "    {key}: \"{value}\"");

@@ -3,8 +3,8 @@
 use std::time::Duration;
 
 use anyhow::Result;
-use egret_kubernetes::{Cluster, ClusterOptions, egret_image};
-use egret_lab::{Ground, say};
+use egret_kubernetes::{ClusterOptions, TestCluster, egret_image};
+use egret_lab::{TestBed, say};
 
 /// Brings it up, says how to get in, and waits for Ctrl-C.
 pub(crate) fn run(mut options: ClusterOptions, bare: bool) -> Result<()> {
@@ -12,18 +12,18 @@ pub(crate) fn run(mut options: ClusterOptions, bare: bool) -> Result<()> {
     if !bare {
         options.images.push(egret_image()?);
     }
-    let cluster = say::step("control plane and workers: Ready", || Cluster::up(&options))?;
+    let cluster = say::step("control plane and workers: Ready", || TestCluster::up(&options))?;
     if bare {
         return keep(&cluster);
     }
     say::step("the chart is installed", || cluster.install_egret(&[]))?;
-    let stage = say::step("the examples are served", || cluster.with_example())?;
-    keep(&stage.lab)
+    let fixture = say::step("the examples are served", || cluster.with_example())?;
+    keep(&fixture.lab)
 }
 
-fn keep(cluster: &Cluster) -> Result<()> {
+fn keep(cluster: &TestCluster) -> Result<()> {
     let (kubectl, config) = (egret_kubernetes::binary("kubectl")?, cluster.kubectl().kubeconfig());
-    let control = cluster.control_net.path();
+    let control = cluster.control_net().path();
     say::head("Look around:");
     say::line(&format!("export KUBECONFIG={}", config.display()));
     say::line(&format!("nsenter --net={control} {} get nodes", kubectl.display()));
@@ -31,7 +31,7 @@ fn keep(cluster: &Cluster) -> Result<()> {
         let net = worker.net()?.path();
         say::line(&format!("{:<12} nsenter --net={net}", worker.name));
     }
-    say::line(&format!("{:<12} nsenter --net={}", "outside", cluster.around().out.path()));
+    say::line(&format!("{:<12} nsenter --net={}", "outside", cluster.network().out.path()));
     say::line(&format!("{:<12} {}", "logs", cluster.dir().display()));
     say::line("Ctrl-C removes it");
     loop {

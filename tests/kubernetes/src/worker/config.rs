@@ -7,13 +7,13 @@ use egret_lab::address::pod_cidrs;
 use serde_json::json;
 
 use crate::cgroup::Cgroup;
-use crate::cluster::Network;
+use crate::options::Network;
 
 /// Where the system has the CNI's plugins.
 const CNI: &str = "/usr/lib/cni";
 
 /// What they are made for.
-pub(super) struct Site<'a> {
+pub(super) struct WorkerConfig<'a> {
     /// From 1, over all workers.
     pub(super) number: u8,
     /// The worker's directory.
@@ -24,7 +24,7 @@ pub(super) struct Site<'a> {
     pub(super) ca: &'a Path,
 }
 
-impl Site<'_> {
+impl WorkerConfig<'_> {
     /// Writes all of them.
     pub(super) fn write(&self) -> Result<()> {
         for folder in ["cni", "cni-bin", "log", "ipam"] {

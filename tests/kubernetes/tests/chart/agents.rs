@@ -2,7 +2,7 @@ use std::process::Output;
 
 use egret_kubernetes::Kubectl;
 
-use super::world::{World, refused, said};
+use super::fixture::{ChartFixture, refused, said};
 
 fn node(name: &str, labels: &str, spec: &str) -> String {
     format!(
@@ -27,25 +27,25 @@ fn patch_status(agent: &Kubectl, what: &str, name: &str, status: &str) -> Output
 }
 
 /// Adds two nodes, and waits until the policies are in force.
-pub(crate) fn ready(world: World) -> World {
+pub(crate) fn ready(fixture: ChartFixture) -> ChartFixture {
     for name in ["node-1", "node-2"] {
-        world.add_node(name);
+        fixture.add_node(name);
     }
-    let agent = world.agent("node-1");
+    let agent = fixture.agent("node-1");
     let other = node("node-2", "", "");
     let try_it = ["create", "--dry-run=server", "-f", "-"];
-    world.await_policies(|| agent.feed(&try_it, &other).unwrap());
-    world
+    fixture.await_policies(|| agent.feed(&try_it, &other).unwrap());
+    fixture
 }
 
 #[test]
 fn an_agent_makes_and_writes_its_own_node_only() {
-    its_own_node_only(&World::shared());
+    its_own_node_only(&ChartFixture::shared());
 }
 
-pub(crate) fn its_own_node_only(world: &World) {
-    let (one, two) = (world.agent("node-1"), world.agent("node-2"));
-    let unbound = world.account("egret-agent", None);
+pub(crate) fn its_own_node_only(fixture: &ChartFixture) {
+    let (one, two) = (fixture.agent("node-1"), fixture.agent("node-2"));
+    let unbound = fixture.account("egret-agent", None);
     refused(&create_node(&unbound, "node-1", "", ""), "the agent's token names no node");
     refused(
         &create_node(&one, "node-2", "", ""),
@@ -63,7 +63,7 @@ pub(crate) fn its_own_node_only(world: &World) {
     said(&create_node(&two, "node-2", r#","labels":{"team":"x"}"#, ""));
 
     said(&patch_status(&one, "egressnode", "node-1", r#"{"peerPort":5481}"#));
-    let own = world.admin().get(&["egressnode", "node-1"]).unwrap();
+    let own = fixture.admin().get(&["egressnode", "node-1"]).unwrap();
     assert_eq!(own["status"]["peerPort"], 5481);
     refused(
         &patch_status(&one, "egressnode", "node-2", r#"{"peerPort":1}"#),
@@ -77,7 +77,7 @@ pub(crate) fn its_own_node_only(world: &World) {
     let all = r#"{"metadata":{"labels":{"egret.dev/role":"voter"}},"spec":{"drain":true}}"#;
     let through = ["patch", "egressnode", "node-1", "--subresource=status", "--type=merge"];
     said(&one.output(&[&through[..], &["-p", all]].concat()).unwrap());
-    let own = world.admin().get(&["egressnode", "node-1"]).unwrap();
+    let own = fixture.admin().get(&["egressnode", "node-1"]).unwrap();
     assert_eq!(own["metadata"]["labels"]["egret.dev/role"], serde_json::Value::Null);
     assert_ne!(own["spec"]["drain"], true);
     refused(&patch(&one, "egressnode", "node-1", r#"{"spec":{"drain":true}}"#), "cannot patch");
@@ -106,13 +106,13 @@ fn holding(node: &str, counter: u32, more: &str) -> String {
 
 #[test]
 fn an_agent_says_only_that_it_holds_what_the_plan_gives_it() {
-    what_the_plan_gives_it_only(&World::shared());
+    what_the_plan_gives_it_only(&ChartFixture::shared());
 }
 
-pub(crate) fn what_the_plan_gives_it_only(world: &World) {
-    let (one, two) = (world.agent("node-1"), world.agent("node-2"));
-    let unbound = world.account("egret-agent", None);
-    world.admin().apply(ADDRESS).unwrap();
+pub(crate) fn what_the_plan_gives_it_only(fixture: &ChartFixture) {
+    let (one, two) = (fixture.agent("node-1"), fixture.agent("node-2"));
+    let unbound = fixture.account("egret-agent", None);
+    fixture.admin().apply(ADDRESS).unwrap();
     let write = |agent: &Kubectl, status: &str| {
         patch_status(agent, "egressaddress", "203.0.113.17", status)
     };
@@ -142,13 +142,13 @@ pub(crate) fn what_the_plan_gives_it_only(world: &World) {
 
     // A standby takes over; what the old holder still had to say comes too late.
     let standby = r#"{"spec":{"standbys":["node-2"]}}"#;
-    said(&patch(world.admin(), "egressaddress", "203.0.113.17", standby));
+    said(&patch(fixture.admin(), "egressaddress", "203.0.113.17", standby));
     said(&write(&two, &holding("node-2", 7, "")));
     refused(&write(&one, &holding("node-1", 6, "")), late);
     // Epochs are ordered by their counter, then by the node's name.
     refused(&write(&one, &holding("node-1", 7, "")), late);
     let attached = r#"{"attachment":{"node":"node-2"},"prepared":[{"node":"node-2"}]}"#;
-    said(&patch_status(world.admin(), "egressaddress", "203.0.113.17", attached));
+    said(&patch_status(fixture.admin(), "egressaddress", "203.0.113.17", attached));
     said(&write(&two, &holding("node-2", 7, r#","probed":true"#)));
     for taken in [r#","attachment":null"#, r#","prepared":[]"#, r#","prepared":null"#] {
         refused(&write(&two, &holding("node-2", 7, taken)), cloud);
@@ -157,11 +157,11 @@ pub(crate) fn what_the_plan_gives_it_only(world: &World) {
 
 #[test]
 fn an_agent_reads_what_it_needs_and_writes_nothing_else() {
-    nothing_else(&World::shared());
+    nothing_else(&ChartFixture::shared());
 }
 
-pub(crate) fn nothing_else(world: &World) {
-    let agent = world.agent("node-1");
+pub(crate) fn nothing_else(fixture: &ChartFixture) {
+    let agent = fixture.agent("node-1");
     let may = |verb: &str, what: &str| {
         let asked = agent.output(&["auth", "can-i", verb, what, "-A"]).unwrap();
         String::from_utf8_lossy(&asked.stdout).trim() == "yes"
@@ -205,11 +205,11 @@ fn event(reporter: &str, node: &str) -> String {
 
 #[test]
 fn an_agents_events_bear_its_nodes_name() {
-    events_in_its_own_name(&World::shared());
+    events_in_its_own_name(&ChartFixture::shared());
 }
 
-pub(crate) fn events_in_its_own_name(world: &World) {
-    let (one, two) = (world.agent("node-1"), world.agent("node-2"));
+pub(crate) fn events_in_its_own_name(fixture: &ChartFixture) {
+    let (one, two) = (fixture.agent("node-1"), fixture.agent("node-2"));
     let create = |agent: &Kubectl, object: &str| {
         agent.feed(&["create", "-f", "-", "--validate=false"], object).unwrap()
     };

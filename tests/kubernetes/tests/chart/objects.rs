@@ -3,7 +3,7 @@ use std::time::Duration;
 use egret_kubernetes::{Kubectl, repository};
 use egret_lab::wait_until;
 
-use super::world::{SYSTEM, World, chart, refused, said};
+use super::fixture::{ChartFixture, SYSTEM, chart, refused, said};
 
 const EVERYTHING: &str = "startupTaint.enabled=true,resourceQuota.enabled=true,crds.nirmata=true,\
                           apiServer.host=api.example,apiServer.port=6443,agent.uplinks={eth0},\
@@ -17,17 +17,17 @@ const EVERYTHING: &str = "startupTaint.enabled=true,resourceQuota.enabled=true,c
 /// `--dry-run=server` alone would refuse what needs a namespace or a kind that is not there yet.
 #[test]
 fn every_object_is_taken_with_every_option() {
-    let world = World::new(&["--set", EVERYTHING]);
-    let rendered = said(&world.helm(&["get", "manifest", "egret", "-n", SYSTEM]));
-    let hooks = said(&world.helm(&["get", "hooks", "egret", "-n", SYSTEM]));
+    let fixture = ChartFixture::new(&["--set", EVERYTHING]);
+    let rendered = said(&fixture.helm(&["get", "manifest", "egret", "-n", SYSTEM]));
+    let hooks = said(&fixture.helm(&["get", "hooks", "egret", "-n", SYSTEM]));
     let strict = ["apply", "--server-side", "--force-conflicts", "--dry-run=server", "-f", "-"];
     for yaml in [rendered, hooks] {
         // Unknown fields are errors here, and pruned in silence by Helm.
         let arguments = [&strict[..], &["--validate=strict"]].concat();
-        said(&world.admin().feed(&arguments, &yaml).unwrap());
+        said(&fixture.admin().feed(&arguments, &yaml).unwrap());
     }
     let upgrade = ["upgrade", "egret", &chart(), "-n", SYSTEM, "--dry-run=server"];
-    said(&world.helm(&upgrade));
+    said(&fixture.helm(&upgrade));
 }
 
 /// With `--help` behind them arguments are parsed and nothing is done.
@@ -35,14 +35,14 @@ fn every_object_is_taken_with_every_option() {
 fn the_binary_takes_the_arguments_of_every_container() {
     let binary = egret_lab::binary(None).unwrap();
     for values in ["log.format=text", EVERYTHING] {
-        let world = World::new(&["--set", values]);
-        let hooks = said(&world.helm(&["get", "hooks", "egret", "-n", SYSTEM]));
+        let fixture = ChartFixture::new(&["--set", values]);
+        let hooks = said(&fixture.helm(&["get", "hooks", "egret", "-n", SYSTEM]));
         let create = ["create", "--dry-run=server", "-o", "json", "-f", "-"];
-        let hooks = said(&world.admin().feed(&create, &hooks).unwrap());
+        let hooks = said(&fixture.admin().feed(&create, &hooks).unwrap());
         let hooks = serde_json::Deserializer::from_str(&hooks).into_iter::<serde_json::Value>();
         let hooks: Vec<_> = hooks.map(Result::unwrap).collect();
         let job = hooks.iter().find(|hook| hook["kind"] == "Job");
-        let others = world.admin().get(&["daemonset,deployment", "-n", SYSTEM]).unwrap();
+        let others = fixture.admin().get(&["daemonset,deployment", "-n", SYSTEM]).unwrap();
         let others = others["items"].as_array().unwrap();
         let all: Vec<_> = others.iter().chain(job).collect();
         assert_eq!(all.len(), 3, "{all:?}");
@@ -57,18 +57,18 @@ fn the_binary_takes_the_arguments_of_every_container() {
 
 #[test]
 fn the_kustomize_base_is_taken() {
-    let world = World::new(&["--set", "crds.install=true"]);
+    let fixture = ChartFixture::new(&["--set", "crds.install=true"]);
     let base = repository().join("deploy/kustomize/base");
     let base = base.to_string_lossy();
     let apply = ["apply", "--server-side", "--force-conflicts", "--dry-run=server", "-k", &base];
-    said(&world.admin().output(&apply).unwrap());
+    said(&fixture.admin().output(&apply).unwrap());
 }
 
 /// Policies with a mistake in their types are taken by the API server, and refuse everything.
 #[test]
 fn images_and_privileges_are_those_of_the_documents() {
-    let world = World::shared();
-    let agent = world.admin().get(&["daemonset", "egret-agent", "-n", SYSTEM]).unwrap();
+    let fixture = ChartFixture::shared();
+    let agent = fixture.admin().get(&["daemonset", "egret-agent", "-n", SYSTEM]).unwrap();
     let pod = &agent["spec"]["template"]["spec"];
     let context = &pod["containers"][0]["securityContext"];
     assert_eq!(pod["hostNetwork"], true);
@@ -81,7 +81,8 @@ fn images_and_privileges_are_those_of_the_documents() {
     assert_eq!(context["capabilities"]["add"], added);
     assert_eq!(pod["tolerations"], serde_json::json!([{"operator": "Exists"}]));
 
-    let controller = world.admin().get(&["deployment", "egret-controller", "-n", SYSTEM]).unwrap();
+    let controller =
+        fixture.admin().get(&["deployment", "egret-controller", "-n", SYSTEM]).unwrap();
     let pod = &controller["spec"]["template"]["spec"];
     assert_eq!(pod["securityContext"]["runAsNonRoot"], true);
     let context = &pod["containers"][0]["securityContext"];
@@ -93,41 +94,41 @@ fn images_and_privileges_are_those_of_the_documents() {
 /// that it is done, as the job controller would.
 #[test]
 fn uninstall_leaves_no_object_of_the_charts() {
-    let world = World::new(&[]);
-    let before = ours(world.admin());
+    let fixture = ChartFixture::new(&[]);
+    let before = ours(fixture.admin());
     assert!(before.len() > 20, "{before:?}");
     std::thread::scope(|scope| {
-        let removal = scope.spawn(|| world.helm(&["uninstall", "egret", "-n", SYSTEM, "--wait"]));
-        finish_job(world.admin());
+        let removal = scope.spawn(|| fixture.helm(&["uninstall", "egret", "-n", SYSTEM, "--wait"]));
+        finish_job(fixture.admin());
         said(&removal.join().unwrap());
     });
     let left = wait_until("nothing left", Duration::from_secs(30), || {
-        ours(world.admin()).is_empty().then_some(())
+        ours(fixture.admin()).is_empty().then_some(())
     });
-    assert!(left.is_ok(), "left: {:?}", ours(world.admin()));
+    assert!(left.is_ok(), "left: {:?}", ours(fixture.admin()));
 }
 
 #[test]
 fn an_upgrade_brings_new_kinds_and_keeps_what_is_asked_for() {
-    let world = World::new(&[]);
-    let admin = world.admin();
+    let fixture = ChartFixture::new(&[]);
+    let admin = fixture.admin();
     let columns = r#"[{"op":"remove","path":"/spec/versions/0/additionalPrinterColumns"}]"#;
     let crd = "egressnodes.egret.dev";
     admin.ask(&["patch", "crd", crd, "--type=json", "-p", columns]).unwrap();
     let upgrade = ["upgrade", "egret", &chart(), "-n", SYSTEM, "--set", "crds.keep=true"];
-    said(&world.helm(&[&upgrade[..], &["--force-conflicts"]].concat()));
+    said(&fixture.helm(&[&upgrade[..], &["--force-conflicts"]].concat()));
     let got = admin.get(&["crd", crd]).unwrap();
     assert!(got["spec"]["versions"][0]["additionalPrinterColumns"].is_array(), "{got}");
-    said(&world.helm(&["uninstall", "egret", "-n", SYSTEM, "--no-hooks"]));
+    said(&fixture.helm(&["uninstall", "egret", "-n", SYSTEM, "--no-hooks"]));
     let left = ours(admin);
     assert!(!left.is_empty() && left.iter().all(|name| name.ends_with(".egret.dev")), "{left:?}");
 }
 
 #[test]
 fn a_second_release_is_refused() {
-    let world = World::new(&[]);
+    let fixture = ChartFixture::new(&[]);
     let second = ["install", "other", &chart(), "-n", "other", "--create-namespace"];
-    refused(&world.helm(&second), "egret");
+    refused(&fixture.helm(&second), "egret");
 }
 
 fn finish_job(admin: &Kubectl) {

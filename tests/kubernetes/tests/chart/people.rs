@@ -1,7 +1,7 @@
 use egret_kubernetes::Kubectl;
 use serde_json::{Value, json};
 
-use super::world::{SYSTEM, World, refused, said};
+use super::fixture::{ChartFixture, SYSTEM, refused, said};
 
 /// `kind.group` or `kind.group:subresource`.
 fn may(who: &Kubectl, verb: &str, what: &str, more: &[&str]) -> bool {
@@ -14,8 +14,8 @@ fn may(who: &Kubectl, verb: &str, what: &str, more: &[&str]) -> bool {
 /// Nobody aggregates roles without a controller manager: each is bound by itself.
 #[test]
 fn roles_give_people_what_is_theirs() {
-    let world = World::shared();
-    let admin = world.admin();
+    let fixture = ChartFixture::shared();
+    let admin = fixture.admin();
     admin.ask(&["create", "namespace", "payments"]).unwrap();
     let bind = |kind: &str, role: &str, user: &str, namespace: &[&str]| {
         let (role, user) = (format!("--clusterrole={role}"), format!("--user={user}"));
@@ -57,8 +57,8 @@ fn roles_give_people_what_is_theirs() {
 
 #[test]
 fn the_controller_may_do_what_it_does_and_no_more() {
-    let world = World::shared();
-    let controller = world.account("egret-controller", None);
+    let fixture = ChartFixture::shared();
+    let controller = fixture.account("egret-controller", None);
     let may = |verb: &str, what: &str, more: &[&str]| may(&controller, verb, what, more);
     for (verb, what, more) in [
         ("watch", "egresspools.egret.dev", &["-A"][..]),
@@ -97,14 +97,14 @@ spec: {id: 11111111-2222-3333-4444-555555555555, tMax: 10s}
 
 #[test]
 fn the_cluster_object_goes_only_when_that_is_meant() {
-    deleted_when_meant(&World::shared());
+    deleted_when_meant(&ChartFixture::shared());
 }
 
-pub(crate) fn deleted_when_meant(world: &World) {
-    let admin = world.admin();
+pub(crate) fn deleted_when_meant(fixture: &ChartFixture) {
+    let admin = fixture.admin();
     admin.apply(CLUSTER).unwrap();
     let dry = ["delete", "egresscluster", "cluster", "--dry-run=server"];
-    world.await_policies(|| admin.output(&dry).unwrap());
+    fixture.await_policies(|| admin.output(&dry).unwrap());
     let delete = ["delete", "egresscluster", "cluster"];
     refused(&admin.output(&delete).unwrap(), "To remove Egret use helm uninstall");
     let annotate = ["annotate", "egresscluster", "cluster"];
@@ -114,7 +114,7 @@ pub(crate) fn deleted_when_meant(world: &World) {
     admin.ask(&[&annotate[..], &right].concat()).unwrap();
     admin.ask(&delete).unwrap();
     admin.apply(CLUSTER).unwrap();
-    said(&world.account("egret-controller", None).output(&delete).unwrap());
+    said(&fixture.account("egret-controller", None).output(&delete).unwrap());
 }
 
 const NODE: &str = r#"
@@ -132,17 +132,17 @@ pub(crate) const TAINT: &[&str] = &["--set", "startupTaint.enabled=true"];
 
 #[test]
 fn the_controller_takes_one_taint_off_a_node_where_that_is_asked_for() {
-    one_taint(&World::new(TAINT));
+    one_taint(&ChartFixture::new(TAINT));
 }
 
-pub(crate) fn one_taint(world: &World) {
-    let (admin, controller) = (world.admin(), world.account("egret-controller", None));
+pub(crate) fn one_taint(fixture: &ChartFixture) {
+    let (admin, controller) = (fixture.admin(), fixture.account("egret-controller", None));
     admin.apply(NODE).unwrap();
     let patch = |body: &str| {
         controller.output(&["patch", "node", "node-1", "--type=merge", "-p", body]).unwrap()
     };
     let label = ["label", "node", "node-1", "zone=b", "--overwrite", "--dry-run=server"];
-    world.await_policies(|| controller.output(&label).unwrap());
+    fixture.await_policies(|| controller.output(&label).unwrap());
     let refusal = "takes the taint egret.dev/agent-not-ready off a Node and changes nothing else";
     refused(&patch(r#"{"spec":{"taints":[]}}"#), refusal);
     refused(&patch(r#"{"spec":{"unschedulable":true}}"#), refusal);

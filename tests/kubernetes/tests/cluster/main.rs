@@ -1,13 +1,13 @@
-//! Rows of the scenario table on a whole Kubernetes cluster, with the installed chart.
+//! The scenario table on a whole Kubernetes cluster, with the installed chart.
 //!
-//! `cargo test -p egret-kubernetes --test cluster -- s01` runs the rows whose name contains `s01`.
+//! `cargo test -p egret-kubernetes --test cluster -- s01` runs the scenarios whose name contains `s01`.
 //! `--lanes 1` (or `EGRET_LANES=1`) runs them one at a time. They share a cluster where they leave it
 //! as they found it. Needs the image (`make image`) and Kubernetes' programs (`tests/setup.sh
 //! kubernetes`).
 #![forbid(unsafe_code)]
 
-mod rows;
-mod world;
+mod cases;
+mod fixtures;
 
 use std::process::ExitCode;
 
@@ -18,6 +18,6 @@ use egret_lab::bench::{self, Setting};
 const LANES: usize = 2;
 
 fn main() -> ExitCode {
-    let make = world::usual;
-    bench::main(rows::ALL, &Setting { part: "cluster", lanes: LANES, make, cleanup, cleanup_own })
+    let make = fixtures::usual;
+    bench::main(cases::ALL, &Setting { part: "cluster", lanes: LANES, make, cleanup, cleanup_own })
 }

@@ -31,7 +31,7 @@ pub enum Says {
 
 /// An object's kind and spec, the field at fault, the directory store's sentence, and the API
 /// server's.
-pub type Case = (Kind, &'static str, &'static str, &'static str, Says);
+pub type CrdCase = (Kind, &'static str, &'static str, &'static str, Says);
 
 /// Objects without a fault, near the edges of the rules.
 pub const GOOD: &[(Kind, &str)] = &[
@@ -54,7 +54,16 @@ pub const GOOD: &[(Kind, &str)] = &[
         Pool,
         "allowedNamespaces: {matchExpressions: [{key: a, operator: In, values: [b]}, {key: c, operator: Exists}]}",
     ),
+    (Pool, "allowedNamespaces: {matchLabels: {tenant: payments}}"),
+    (
+        Pool,
+        "gateways: {nodeSelector: {matchLabels: {egress: ''}, matchExpressions: [{key: a, operator: In, values: [b]}]}}",
+    ),
     (Claim, ""),
+    (
+        Claim,
+        "podSelector: {matchLabels: {app: settle}, matchExpressions: [{key: tier, operator: In, values: [a, b]}]}",
+    ),
     (Claim, "podSelector:\n  serviceName: settle"),
     (Claim, "podSelector: null\n  serviceName: settle\n  addresses: null\n  count: 1"),
     (Claim, "families: [IPv4, IPv6]\n  addresses: [203.0.113.17, '2001:db8:5::11']"),
@@ -64,5 +73,9 @@ pub const GOOD: &[(Kind, &str)] = &[
         "destinations: [{cidr: 198.51.100.9/24, except: [198.51.100.7/32, 198.51.100.128/25]}, {cidr: 0.0.0.0/0}, {cidr: '::/0'}]",
     ),
     (ClusterClaim, ""),
+    (
+        ClusterClaim,
+        "namespaceSelector: {matchLabels: {tenant: a}, matchExpressions: [{key: b, operator: In, values: [c]}]}",
+    ),
     (ClusterClaim, "podSelector:\n  serviceName: settle"),
 ];

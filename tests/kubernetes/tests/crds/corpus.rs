@@ -132,8 +132,9 @@ fn unreadable_objects_are_named(server: &ApiServer) {
     assert!(missing.is_empty(), "{missing:?} not in {said}");
     wait_until("an event about each of them", Duration::from_secs(30), || {
         let events = server.kubectl().get(&["events", "--all-namespaces"]).unwrap();
-        let told: BTreeSet<&str> = events["items"].as_array()?.iter().filter_map(about).collect();
-        names.iter().all(|name| told.contains(name)).then_some(())
+        let reported: BTreeSet<&str> =
+            events["items"].as_array()?.iter().filter_map(about).collect();
+        names.iter().all(|name| reported.contains(name)).then_some(())
     })
     .unwrap();
 }

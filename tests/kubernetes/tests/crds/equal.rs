@@ -1,14 +1,14 @@
 //! The directory store and the API server refuse the same objects with the same words.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
-use egret_kubernetes::{ApiServer, ApiServerOptions, oldest_api_server};
+use egret_kubernetes::{ApiServer, ApiServerOptions, oldest_api_server, repository};
 use egret_state::manifest::parse;
 
-use super::cases::{CLAIMS, CLOUDS, Case, GOOD, GOOD_CLOUDS, POOLS, RANGES, Says};
+use super::cases::{CLAIMS, CLOUDS, CrdCase, GOOD, GOOD_CLOUDS, POOLS, RANGES, Says};
 use super::{Kind, shared};
 
-fn cases() -> impl Iterator<Item = &'static Case> {
+fn cases() -> impl Iterator<Item = &'static CrdCase> {
     [POOLS, RANGES, CLAIMS, CLOUDS].into_iter().flatten()
 }
 
@@ -33,6 +33,50 @@ fn the_directory_store_says_the_sentences() {
 #[test]
 fn the_api_server_says_the_same() {
     says_the_same(&shared());
+}
+
+/// The fields of a kind's spec, as the reference has them: without the entries of lists and maps.
+fn fields(kind: Kind) -> BTreeSet<String> {
+    let reference = std::fs::read_to_string(repository().join("docs/reference-api.md")).unwrap();
+    let head = format!("## {}\n", kind.name());
+    let (_, section) = reference.split_once(&head).unwrap();
+    let section = section.split("\n## ").next().unwrap();
+    let paths = section.lines().filter_map(|line| line.strip_prefix("| ")?.split(" |").next());
+    let paths = paths.map(|path| path.trim_matches('*'));
+    let own = paths.filter_map(|path| path.strip_prefix("spec."));
+    own.map(|path| path.replace("[]", "").replace("{}", "")).collect()
+}
+
+/// A field that is new has a case here, which holds the rule of the API server against the directory
+/// store's: else nobody has compared them.
+#[test]
+fn every_field_that_people_write_is_in_some_case() {
+    let changes = cases().map(|case| (case.0, case.1)).chain(good().copied());
+    let changes: Vec<(Kind, &str)> = changes.collect();
+    // All keys of its path in one change, in their order.
+    let names = |change: &str, field: &str| {
+        let mut rest = change;
+        field.split('.').all(|key| {
+            let found = rest.split_once(&format!("{key}:"));
+            found.inspect(|(_, after)| rest = after).is_some()
+        })
+    };
+    let tried = |kind: Kind, field: &str| {
+        let own = kind.fields().iter().any(|given| names(given, field));
+        own || changes.iter().any(|(of, change)| *of == kind && names(change, field))
+    };
+    let mut missing = Vec::new();
+    // A claim of the cluster has the claim's fields, which the claim's cases try, and its own.
+    let claim = fields(Kind::Claim);
+    let cluster: BTreeSet<String> =
+        fields(Kind::ClusterClaim).difference(&claim).cloned().collect();
+    for (kind, fields) in
+        [(Kind::Pool, fields(Kind::Pool)), (Kind::Claim, claim), (Kind::ClusterClaim, cluster)]
+    {
+        assert!(!fields.is_empty(), "the reference has no fields of {kind:?}");
+        missing.extend(fields.into_iter().filter(|field| !tried(kind, field)));
+    }
+    assert!(missing.is_empty(), "no case tries {missing:?}: add one to crds/cases");
 }
 
 /// What an API server refuses, by the name of the object.
@@ -79,7 +123,7 @@ fn says_the_same(server: &ApiServer) {
 }
 
 /// Whether the API server's words are those of the table; else what was wanted.
-fn judge(case: &Case, found: Option<&str>) -> Result<(), String> {
+fn judge(case: &CrdCase, found: Option<&str>) -> Result<(), String> {
     let (_, _, field, sentence, says) = case;
     let rule = |field: &str| format!("{field}: Invalid value: ");
     let fits = |field: &str| {

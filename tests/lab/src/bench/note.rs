@@ -1,5 +1,5 @@
-//! What rows say while they run. Beside others it is kept until the row's end, so that the lines of
-//! two rows never mix.
+//! What scenarios say while they run. Beside others it is kept until the scenario's end, so that the lines of
+//! two scenarios never mix.
 //!
 //! State: what the calling thread has said and kept.
 
@@ -10,7 +10,7 @@ thread_local! {
     static KEPT: RefCell<Option<String>> = const { RefCell::new(None) };
 }
 
-/// Prints a line of a row's: see [`crate::note!`].
+/// Prints a line of a scenario's: see [`crate::note!`].
 pub fn note(text: fmt::Arguments<'_>) {
     let mut line = text.to_string();
     if !line.ends_with('\n') {
@@ -22,7 +22,7 @@ pub fn note(text: fmt::Arguments<'_>) {
     });
 }
 
-/// Prints a line that belongs to the present row, with the arguments of `println!`; what ends with
+/// Prints a line that belongs to the present scenario, with the arguments of `println!`; what ends with
 /// a line's end gets no other.
 #[macro_export]
 macro_rules! note {
@@ -34,7 +34,7 @@ pub(super) fn keep() {
     KEPT.set(Some(String::new()));
 }
 
-/// Panics of rows that keep what they say are kept too.
+/// Panics of scenarios that keep what they say are kept too.
 pub(super) fn keep_panics() {
     let print = std::panic::take_hook();
     std::panic::set_hook(Box::new(move |panic| {

@@ -1,18 +1,18 @@
-//! What became of every row: a line at its end, a line in the file of times, a table at the end.
+//! What became of every scenario: a line at its end, a line in the file of times, a table at the end.
 
 use std::fmt::Write as _;
 use std::fs::OpenOptions;
 use std::io::Write as _;
 
-/// Names a file to which a line is appended for every row: part, row, seconds, tries, outcome,
+/// Names a file to which a line is appended for every scenario: part, scenario, seconds, tries, outcome,
 /// separated by tabs.
 const TIMES: &str = "EGRET_TIMES";
-/// How many rows the table at the end has.
+/// How many scenarios the table at the end has.
 const LONGEST: usize = 10;
 
-/// A row that has run.
+/// A scenario that has run.
 #[derive(Clone, Debug, Default)]
-pub(super) struct Done {
+pub(super) struct FinishedScenario {
     pub name: &'static str,
     /// All tries together.
     pub seconds: f64,
@@ -25,7 +25,7 @@ pub(super) struct Done {
     pub stall: Option<(f64, String)>,
 }
 
-impl Done {
+impl FinishedScenario {
     /// How often it has run.
     pub(super) fn tries(&self) -> usize {
         self.again.len() + 1
@@ -35,8 +35,8 @@ impl Done {
     pub(super) fn tell(&self) {
         let (name, seconds) = (self.name, self.seconds);
         match &self.error {
-            None => crate::note!("row {name} ... ok ({seconds:.1} s)"),
-            Some(error) => crate::note!("row {name} ... FAILED ({seconds:.1} s)\n    {error}"),
+            None => crate::note!("scenario {name} ... ok ({seconds:.1} s)"),
+            Some(error) => crate::note!("scenario {name} ... FAILED ({seconds:.1} s)\n    {error}"),
         }
     }
 
@@ -56,39 +56,46 @@ impl Done {
     }
 }
 
-/// What all rows took, what failed, the longest, and what ran more than once.
-pub(super) fn summary(all: &[Done], seconds: f64) -> String {
+/// What all scenarios took, what failed, the longest, and what ran more than once.
+pub(super) fn summary(all: &[FinishedScenario], seconds: f64) -> String {
     let failed: Vec<_> =
-        all.iter().filter_map(|row| Some((row.name, row.error.as_ref()?))).collect();
+        all.iter().filter_map(|scenario| Some((scenario.name, scenario.error.as_ref()?))).collect();
     let word = if failed.is_empty() { "ok" } else { "FAILED" };
     let (good, bad) = (all.len() - failed.len(), failed.len());
     let mut text = format!("\nresult: {word}. {good} passed; {bad} failed; {seconds:.1} s\n");
     for (name, error) in failed {
         let _ = writeln!(text, "    {name}: {error}");
     }
-    let mut longest: Vec<&Done> = all.iter().collect();
+    let mut longest: Vec<&FinishedScenario> = all.iter().collect();
     longest.sort_by(|a, b| b.seconds.total_cmp(&a.seconds));
     if !longest.is_empty() {
-        text += "the longest rows:\n";
+        text += "the longest scenarios:\n";
     }
-    for row in longest.into_iter().take(LONGEST) {
-        let _ = writeln!(text, "    {:>6.1} s  {}", row.seconds, row.name);
+    for scenario in longest.into_iter().take(LONGEST) {
+        let _ = writeln!(text, "    {:>6.1} s  {}", scenario.seconds, scenario.name);
     }
     let stalled: Vec<_> =
-        all.iter().filter_map(|row| Some((row.name, row.stall.as_ref()?))).collect();
+        all.iter().filter_map(|scenario| Some((scenario.name, scenario.stall.as_ref()?))).collect();
     if !stalled.is_empty() {
-        text += "rows in which a lease thread waited long, because it was told to or for this machine:\n";
+        text += "scenarios in which a lease thread waited long, because it was told to or for this machine:\n";
     }
     for (name, (millis, from)) in stalled {
         let _ = writeln!(text, "    {name}: {millis} ms of {from}");
     }
-    let mut again: Vec<&Done> = all.iter().filter(|row| !row.again.is_empty()).collect();
-    again.sort_by_key(|row| row.name);
+    let mut again: Vec<&FinishedScenario> =
+        all.iter().filter(|scenario| !scenario.again.is_empty()).collect();
+    again.sort_by_key(|scenario| scenario.name);
     if !again.is_empty() {
-        text += "rows that ran more than once:\n";
+        text += "scenarios that ran more than once:\n";
     }
-    for row in again {
-        let _ = writeln!(text, "    {}: {} times: {}", row.name, row.tries(), row.again.join("; "));
+    for scenario in again {
+        let _ = writeln!(
+            text,
+            "    {}: {} times: {}",
+            scenario.name,
+            scenario.tries(),
+            scenario.again.join("; ")
+        );
     }
     text
 }
@@ -97,17 +104,17 @@ pub(super) fn summary(all: &[Done], seconds: f64) -> String {
 mod tests {
     use super::*;
 
-    fn done(name: &'static str, seconds: f64) -> Done {
-        Done { name, seconds, ..Done::default() }
+    fn done(name: &'static str, seconds: f64) -> FinishedScenario {
+        FinishedScenario { name, seconds, ..FinishedScenario::default() }
     }
 
     #[test]
     fn a_line_of_times_has_five_fields() {
-        let mut row = done("s01_x", 12.34);
-        assert_eq!(row.line("laboratory"), "laboratory\ts01_x\t12.3\t1\tok\n");
-        row.again.push("a stall".to_owned());
-        row.error = Some("no holder".to_owned());
-        assert_eq!(row.line("cluster"), "cluster\ts01_x\t12.3\t2\tFAILED\n");
+        let mut scenario = done("s01_x", 12.34);
+        assert_eq!(scenario.line("laboratory"), "laboratory\ts01_x\t12.3\t1\tok\n");
+        scenario.again.push("a stall".to_owned());
+        scenario.error = Some("no holder".to_owned());
+        assert_eq!(scenario.line("cluster"), "cluster\ts01_x\t12.3\t2\tFAILED\n");
     }
 
     #[test]

@@ -3,25 +3,25 @@ use std::time::Duration;
 use anyhow::{Context, Result};
 use serde_json::{Value, json};
 
-use super::double::Api;
-use crate::clock::Stamp;
+use super::double::DoubleApi;
+use crate::clock::WallTime;
 
 /// One call of EC2's API.
 #[derive(Clone, Debug, PartialEq)]
-pub struct Call {
+pub struct RecordedCall {
     /// Such as `AssociateAddress`.
     pub action: String,
     /// `OK`, or the error's code.
     pub result: String,
     /// When EC2 began to work on it.
-    pub begun: Stamp,
+    pub begun: WallTime,
     /// When it had an answer.
-    pub answered: Stamp,
+    pub answered: WallTime,
     /// As they were sent.
     pub parameters: Value,
 }
 
-impl Call {
+impl RecordedCall {
     /// Whether it is one that changes something.
     #[must_use]
     pub fn changes(&self) -> bool {
@@ -30,18 +30,18 @@ impl Call {
 }
 
 /// Every call since `since`, in the order in which EC2 worked on them.
-pub(super) fn since(api: &Api, since: Stamp) -> Result<Vec<Call>> {
-    let asked = Stamp::now();
-    let told = api.ask("GET", "/egret/calls", &json!({}))?;
-    let read = Stamp::now();
+pub(super) fn since(api: &DoubleApi, since: WallTime) -> Result<Vec<RecordedCall>> {
+    let asked = WallTime::now();
+    let answer = api.ask("GET", "/egret/calls", &json!({}))?;
+    let read = WallTime::now();
     // The double counts from its own beginning: "now" there lies between these two moments.
     let middle = asked + read.since(asked) / 2;
-    let began = middle - seconds(&told["now"])?;
+    let began = middle - seconds(&answer["now"])?;
     let mut calls = Vec::new();
-    for call in told["calls"].as_array().context("no list of calls")? {
+    for call in answer["calls"].as_array().context("no list of calls")? {
         let begun = began + seconds(&call["time"])?;
         let text = |field: &str| call[field].as_str().unwrap_or_default().to_owned();
-        calls.push(Call {
+        calls.push(RecordedCall {
             action: text("action"),
             result: text("result"),
             begun,

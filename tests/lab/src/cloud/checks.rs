@@ -1,17 +1,17 @@
-//! What rows of the cloud look at, whatever the nodes are made of.
+//! What scenarios of the cloud look at, whatever the nodes are made of.
 
 use std::net::IpAddr;
 use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
 
-use super::Call;
-use crate::address::Family;
+use super::RecordedCall;
+use crate::address::AddressFamily;
 use crate::checks::PATIENCE;
-use crate::clock::{Stamp, wait_until};
-use crate::ground::Ground;
-use crate::load::{Load, LoadReport, Plan};
-use crate::stage::Stage;
+use crate::clock::{WallTime, wait_until};
+use crate::fixture::LabFixture;
+use crate::load::{Load, LoadPlan, LoadReport};
+use crate::test_bed::TestBed;
 
 /// A pause that a connection may notice.
 const NOTICED: Duration = Duration::from_millis(300);
@@ -21,35 +21,35 @@ const NOTICED: Duration = Duration::from_millis(300);
 ///
 /// # Errors
 /// Where there are not within [`PATIENCE`].
-pub fn await_voters(stage: &Stage<impl Ground>) -> Result<()> {
-    let full = if stage.lab.names().len() >= 5 { 5 } else { 3 };
+pub fn await_voters(fixture: &LabFixture<impl TestBed>) -> Result<()> {
+    let full = if fixture.lab.names().len() >= 5 { 5 } else { 3 };
     wait_until(&format!("{full} voters"), PATIENCE, || {
-        let objects = stage.lab.objects("EgressCluster").ok()?;
+        let objects = fixture.lab.objects("EgressCluster").ok()?;
         let set = &objects.first()?["spec"]["set"];
         let words = format!("AcknowledgedSet({})", set["number"]);
-        let said = stage.lab.journal().events("lease", Stamp(0));
+        let said = fixture.lab.journal().events("lease", WallTime(0));
         let known = said.iter().filter(|entry| entry.text("message") == Some(words.clone()));
         (set["members"].as_array()?.len() == full && known.count() >= full).then_some(())
     })
 }
 
-/// The one address of such a stage.
+/// The one address of such a fixture.
 ///
 /// # Errors
 /// Where it has none.
-pub fn address(stage: &Stage<impl Ground>) -> Result<IpAddr> {
-    stage.addresses.first().copied().context("the stage has an address")
+pub fn address(fixture: &LabFixture<impl TestBed>) -> Result<IpAddr> {
+    fixture.addresses.first().copied().context("the fixture has an address")
 }
 
 /// Twenty connections, UDP, a new connection now and then.
 ///
 /// # Errors
 /// Where a pod does not run.
-pub fn load(stage: &mut Stage<impl Ground>, name: &str) -> Result<Load> {
-    let plan = Plan::new(name, &["settle-1", "settle-2"]).families(&[Family::V4]);
+pub fn load(fixture: &mut LabFixture<impl TestBed>, name: &str) -> Result<Load> {
+    let plan = LoadPlan::new(name, &["settle-1", "settle-2"]).families(&[AddressFamily::V4]);
     let plan = plan.probe(Duration::from_millis(250));
-    let allowed = stage.addresses.clone();
-    Load::start(&mut stage.lab, plan, Some((&stage.sources, &allowed)))
+    let allowed = fixture.addresses.clone();
+    Load::start(&mut fixture.lab, plan, Some((&fixture.sources, &allowed)))
 }
 
 /// Waits until every connection goes on as before; none was lost, and the outside has seen nothing
@@ -57,10 +57,14 @@ pub fn load(stage: &mut Stage<impl Ground>, name: &str) -> Result<Load> {
 ///
 /// # Errors
 /// With what is not so.
-pub fn lived(stage: &Stage<impl Ground>, load: &Load, since: Stamp) -> Result<LoadReport> {
+pub fn lived(
+    fixture: &LabFixture<impl TestBed>,
+    load: &Load,
+    since: WallTime,
+) -> Result<LoadReport> {
     // Waiting ends with the first connection that has ended; one that is silent may come back.
     let flows = || {
-        let last = load.report(Stamp::now() - Duration::from_millis(500));
+        let last = load.report(WallTime::now() - Duration::from_millis(500));
         let silent = last.lost.iter().any(|lost| lost.why == "silent");
         let ended = last.lost.iter().any(|lost| lost.why != "silent");
         (ended || !silent && last.stall < Duration::from_millis(400)).then_some(())
@@ -69,17 +73,17 @@ pub fn lived(stage: &Stage<impl Ground>, load: &Load, since: Stamp) -> Result<Lo
     let report = load.report(since);
     ensure!(report.lost.is_empty(), "{} lost: {:?}", report.lost.len(), report.lost.first());
     flowing?;
-    let ledger = stage.sources.ledger(load.name());
+    let ledger = fixture.sources.ledger(load.name());
     ensure!(ledger.right > 0, "the oracle saw nothing of the load");
     ensure!(ledger.wrong == 0, "{} wrong sources: {:?}", ledger.wrong, ledger.examples.first());
-    stage.check_invariants(since)?;
+    fixture.check_invariants(since)?;
     Ok(report)
 }
 
 /// The names of calls, with the code of those that failed.
 #[must_use]
-pub fn names(calls: &[Call]) -> Vec<String> {
-    let name = |call: &Call| match call.result.as_str() {
+pub fn names(calls: &[RecordedCall]) -> Vec<String> {
+    let name = |call: &RecordedCall| match call.result.as_str() {
         "OK" => call.action.clone(),
         code => format!("{} ({code})", call.action),
     };
@@ -90,17 +94,21 @@ pub fn names(calls: &[Call]) -> Vec<String> {
 ///
 /// # Errors
 /// With what was changed.
-pub fn changed(stage: &Stage<impl Ground>, since: Stamp, expected: &[&str]) -> Result<()> {
-    let names = names(&stage.lab.cloud()?.changes(since)?);
+pub fn changed(
+    fixture: &LabFixture<impl TestBed>,
+    since: WallTime,
+    expected: &[&str],
+) -> Result<()> {
+    let names = names(&fixture.lab.cloud()?.changes(since)?);
     ensure!(names == expected, "changing calls: {names:?}, expected {expected:?}");
     Ok(())
 }
 
 /// A condition of the address: whether it is true, and its message.
 #[must_use]
-pub fn condition(stage: &Stage<impl Ground>, kind: &str) -> Option<(bool, String)> {
-    let address = address(stage).ok()?.to_string();
-    let objects = stage.lab.objects("EgressAddress").ok()?;
+pub fn condition(fixture: &LabFixture<impl TestBed>, kind: &str) -> Option<(bool, String)> {
+    let address = address(fixture).ok()?.to_string();
+    let objects = fixture.lab.objects("EgressAddress").ok()?;
     let own = objects.iter().find(|object| object["spec"]["address"] == address)?;
     let all = own["status"]["conditions"].as_array()?;
     let found = all.iter().find(|condition| condition["type"] == kind)?;
@@ -111,21 +119,21 @@ pub fn condition(stage: &Stage<impl Ground>, kind: &str) -> Option<(bool, String
 ///
 /// # Errors
 /// Where it does not within [`PATIENCE`], with what it says.
-pub fn await_attached(stage: &Stage<impl Ground>, node: &str) -> Result<()> {
+pub fn await_attached(fixture: &LabFixture<impl TestBed>, node: &str) -> Result<()> {
     wait_until("the condition Attached", PATIENCE, || {
-        condition(stage, "Attached").filter(|(good, text)| *good && text.contains(node)).map(drop)
+        condition(fixture, "Attached").filter(|(good, text)| *good && text.contains(node)).map(drop)
     })
-    .with_context(|| format!("{:?}", condition(stage, "Attached")))
+    .with_context(|| format!("{:?}", condition(fixture, "Attached")))
 }
 
 /// What happened between the cause at `begun` and the first packet through the new holder.
 ///
 /// # Errors
 /// Where the double of EC2 does not answer.
-pub fn tell(stage: &Stage<impl Ground>, load: &Load, begun: Stamp) -> Result<()> {
-    let address = address(stage)?;
+pub fn tell(fixture: &LabFixture<impl TestBed>, load: &Load, begun: WallTime) -> Result<()> {
+    let address = address(fixture)?;
     let mut lines = Vec::new();
-    for entry in stage.lab.journal().entries(begun) {
+    for entry in fixture.lab.journal().entries(begun) {
         let own = entry.address() == Some(address);
         let said = match entry.event.as_str() {
             "took_over" if own => "has taken it over",
@@ -135,11 +143,11 @@ pub fn tell(stage: &Stage<impl Ground>, load: &Load, begun: Stamp) -> Result<()>
         };
         lines.push((entry.at, format!("{} {said}", entry.from)));
     }
-    for call in stage.lab.cloud()?.changes(begun)? {
+    for call in fixture.lab.cloud()?.changes(begun)? {
         let name = names(std::slice::from_ref(&call)).remove(0);
         lines.push((call.answered, format!("{name} answered")));
     }
-    let ledger = stage.sources.ledger(load.name());
+    let ledger = fixture.sources.ledger(load.name());
     let longest = ledger.longest_pause(begun);
     let long = ledger.pauses.iter().filter(|(last, first)| first.since(*last) >= NOTICED);
     for (last, first) in long.filter(|pause| pause.1 >= begun).chain(&longest) {
@@ -151,7 +159,7 @@ pub fn tell(stage: &Stage<impl Ground>, load: &Load, begun: Stamp) -> Result<()>
     for (at, what) in lines {
         crate::note!("    {:>8.0} ms   {what}", at.millis_after(begun));
     }
-    let cloud = stage.lab.cloud()?;
+    let cloud = fixture.lab.cloud()?;
     for (what, counted) in [("foreign", cloud.foreign()?), ("unmapped", cloud.unmapped()?)] {
         for ((node, source), count) in counted {
             crate::note!("    dropped as {what}: {count} packets of {node} from {source}");

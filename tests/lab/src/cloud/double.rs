@@ -5,7 +5,7 @@ use std::process::{Child, Command, Stdio};
 use std::time::Duration;
 
 use anyhow::{Context, Result, bail, ensure};
-use egret_netns::Namespace;
+use egret_netns::NetworkNamespace;
 use serde_json::Value;
 
 /// Longer than any wait for a change that is asked for.
@@ -15,20 +15,20 @@ const ELASTIC: &str = "203.0.113.16/28";
 
 /// EC2's double as a process on every address of a namespace; it ends with this, or with this program.
 #[derive(Debug)]
-pub(super) struct Double {
+pub(super) struct DoubleProcess {
     child: Child,
-    api: Api,
+    api: DoubleApi,
 }
 
 /// How to reach it: sockets belong to the namespace that they are made in.
 #[derive(Clone, Debug)]
-pub(super) struct Api {
+pub(super) struct DoubleApi {
     net: String,
     address: SocketAddr,
 }
 
-impl Double {
-    pub(super) fn start(net: &Namespace, log: &Path) -> Result<Self> {
+impl DoubleProcess {
+    pub(super) fn start(net: &NetworkNamespace, log: &Path) -> Result<Self> {
         let mut command = net.command(&python()?.to_string_lossy());
         command
             .args(["-m", "egret_ec2", "--listen", "0.0.0.0:0", "--until-eof"])
@@ -42,18 +42,18 @@ impl Double {
         if let Some(stdout) = child.stdout.take() {
             BufReader::new(stdout).read_line(&mut line)?;
         }
-        let told = line.trim().strip_prefix("listening on http://");
-        let Some(address) = told.and_then(|a| a.parse::<SocketAddr>().ok()) else {
+        let text = line.trim().strip_prefix("listening on http://");
+        let Some(address) = text.and_then(|a| a.parse::<SocketAddr>().ok()) else {
             let _ = child.kill();
             let _ = child.wait();
             let said = std::fs::read_to_string(log).unwrap_or_default();
             bail!("the double of EC2 ended at once (make setup-aws): {line}{said}");
         };
         let address = (Ipv4Addr::LOCALHOST, address.port()).into();
-        Ok(Self { child, api: Api { net: net.path(), address } })
+        Ok(Self { child, api: DoubleApi { net: net.path(), address } })
     }
 
-    pub(super) fn api(&self) -> &Api {
+    pub(super) fn api(&self) -> &DoubleApi {
         &self.api
     }
 
@@ -63,13 +63,13 @@ impl Double {
     }
 }
 
-impl Drop for Double {
+impl Drop for DoubleProcess {
     fn drop(&mut self) {
         self.end();
     }
 }
 
-impl Api {
+impl DoubleApi {
     pub(super) fn url(&self) -> String {
         format!("http://{}", self.address)
     }

@@ -14,13 +14,13 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::JoinHandle;
 
 use anyhow::{Context, Result, ensure};
-use egret_netns::Namespace;
+use egret_netns::NetworkNamespace;
 use serde_json::{Value, json};
 
-use super::double::Api;
+use super::double::DoubleApi;
 use super::zone::{Outside, VPC, Zone};
 use crate::address::mac_text;
-use crate::clock::Stamp;
+use crate::clock::WallTime;
 use crate::wire::Mac;
 
 /// The next hop of every subnet: no node, so that a frame which the rules let pass by mistake
@@ -29,17 +29,17 @@ const NOBODY: &str = "02:e6:00:00:02:00";
 
 /// A node's uplink, known by the primary address of its network interface.
 #[derive(Clone, Debug)]
-pub(super) struct Port {
+pub(super) struct RouterPort {
     pub name: String,
     pub mac: Mac,
     pub zone: Zone,
 }
 
-pub(super) type Ports = BTreeMap<Ipv4Addr, Port>;
+pub(super) type RouterPorts = BTreeMap<Ipv4Addr, RouterPort>;
 
 /// A network interface as EC2 has it.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) struct Interface {
+pub(super) struct RouterInterface {
     pub primary: Ipv4Addr,
     /// Every private address, the primary one too, and the Elastic IP on it.
     pub private: BTreeMap<Ipv4Addr, Option<Ipv4Addr>>,
@@ -47,15 +47,15 @@ pub(super) struct Interface {
 
 /// A version of EC2's state, and when the router had it.
 #[derive(Clone, Debug, Default)]
-pub(super) struct Version {
+pub(super) struct StateVersion {
     pub number: u64,
-    pub interfaces: Vec<Interface>,
-    pub at: Stamp,
+    pub interfaces: Vec<RouterInterface>,
+    pub at: WallTime,
 }
 
 /// The router's namespace before it has a version: everybody asks it for every address of a subnet
 /// (a VPC has no ARP between nodes), and it delivers nothing to anybody.
-pub(crate) fn prepare_router(router: &Namespace, outside: Outside) {
+pub(crate) fn prepare_router(router: &NetworkNamespace, outside: Outside) {
     let mut lines = String::new();
     let mut tables = String::from(TABLE);
     for zone in Zone::BOTH {
@@ -123,7 +123,11 @@ table ip vpc {
 ";
 
 /// The transaction that makes the router's rules this version.
-pub(super) fn render(version: &Version, elastic: &BTreeSet<Ipv4Addr>, ports: &Ports) -> String {
+pub(super) fn render(
+    version: &StateVersion,
+    elastic: &BTreeSet<Ipv4Addr>,
+    ports: &RouterPorts,
+) -> String {
     let (mut inbound, mut outbound, mut own) = (Vec::new(), Vec::new(), Vec::new());
     let mut delivery = BTreeMap::from(Zone::BOTH.map(|zone| (zone, Vec::new())));
     for interface in &version.interfaces {
@@ -161,7 +165,7 @@ fn fill(text: &mut String, what: &str, elements: &[String]) {
 /// Follows EC2's state and keeps the router's rules.
 #[derive(Debug)]
 pub(super) struct Router {
-    present: Arc<Mutex<Version>>,
+    present: Arc<Mutex<StateVersion>>,
     stop: Arc<AtomicBool>,
     thread: Option<JoinHandle<()>>,
     router: String,
@@ -169,7 +173,11 @@ pub(super) struct Router {
 
 impl Router {
     /// Starts with the present version in force.
-    pub(super) fn start(api: &Api, router: &Namespace, ports: Ports) -> Result<Self> {
+    pub(super) fn start(
+        api: &DoubleApi,
+        router: &NetworkNamespace,
+        ports: RouterPorts,
+    ) -> Result<Self> {
         let mut follower = Follower { api: api.clone(), router: router.path(), ports };
         let present = Arc::new(Mutex::new(follower.follow(None)?));
         let stop = Arc::new(AtomicBool::new(false));
@@ -188,7 +196,7 @@ impl Router {
         Ok(Self { present, stop, thread: Some(thread), router: router.path() })
     }
 
-    pub(super) fn present(&self) -> Version {
+    pub(super) fn present(&self) -> StateVersion {
         self.present.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
@@ -246,14 +254,14 @@ impl Drop for Router {
 }
 
 struct Follower {
-    api: Api,
+    api: DoubleApi,
     router: String,
-    ports: Ports,
+    ports: RouterPorts,
 }
 
 impl Follower {
     /// Waits for another version than `seen`, for a second at most, and puts it in force.
-    fn follow(&mut self, seen: Option<u64>) -> Result<Version> {
+    fn follow(&mut self, seen: Option<u64>) -> Result<StateVersion> {
         let wait = seen.map_or(String::new(), |seen| format!("?after={seen}&timeout=1"));
         let state = self.api.ask("GET", &format!("/egret/state{wait}"), &json!({}))?;
         let mut version = parse(&state).context("/egret/state")?;
@@ -262,7 +270,7 @@ impl Follower {
         if seen != Some(version.number) {
             nft(&self.router, &render(&version, &elastic, &self.ports))?;
         }
-        version.at = Stamp::now();
+        version.at = WallTime::now();
         Ok(version)
     }
 }
@@ -278,18 +286,18 @@ fn nft(router: &str, script: &str) -> Result<()> {
     Ok(())
 }
 
-fn parse(state: &Value) -> Option<Version> {
+fn parse(state: &Value) -> Option<StateVersion> {
     let mut interfaces = Vec::new();
     for eni in state["enis"].as_array()? {
         let private = eni["private"].as_array()?;
         let primary = private.iter().find(|one| one["primary"] == true)?;
         let all = private.iter().map(|one| Some((address(&one["ip"])?, address(&one["public"]))));
-        interfaces.push(Interface {
+        interfaces.push(RouterInterface {
             primary: address(&primary["ip"])?,
             private: all.collect::<Option<_>>()?,
         });
     }
-    Some(Version { number: state["version"].as_u64()?, interfaces, at: Stamp::default() })
+    Some(StateVersion { number: state["version"].as_u64()?, interfaces, at: WallTime::default() })
 }
 
 fn address(value: &Value) -> Option<Ipv4Addr> {
@@ -307,8 +315,8 @@ mod tests {
             {"ip": "10.0.1.50", "primary": false, "public": "203.0.113.17"},
         ]}, {"private": [{"ip": "10.0.1.9", "primary": true, "public": null}]}]});
         let version = parse(&state).unwrap();
-        let port = Port { name: "gateway-1".into(), mac: [2, 0, 0, 0, 0, 1], zone: Zone::A };
-        let ports = Ports::from([(Ipv4Addr::new(10, 0, 1, 101), port)]);
+        let port = RouterPort { name: "gateway-1".into(), mac: [2, 0, 0, 0, 0, 1], zone: Zone::A };
+        let ports = RouterPorts::from([(Ipv4Addr::new(10, 0, 1, 101), port)]);
         let elastic = BTreeSet::from([Ipv4Addr::new(203, 0, 113, 17)]);
         assert_eq!(
             render(&version, &elastic, &ports),

@@ -1,36 +1,36 @@
-//! The whole story: claim, power-off, drain, power-off without a store, and ordinary SNAT.
+//! The demonstration: claim, power-off, drain, power-off without a store, and ordinary SNAT.
 
 use std::path::Path;
 use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
-use egret_lab::load::Plan;
-use egret_lab::story::{self, Shown};
-use egret_lab::{Lab, Stage, say};
+use egret_lab::demonstration::{self, DemoResult};
+use egret_lab::load::LoadPlan;
+use egret_lab::{Lab, LabFixture, say};
 
 use super::topology;
 
 mod control;
 
-/// Tells the story; fails where it does not end as it should.
+/// Shows it; fails where it does not end as it should.
 pub(crate) fn run(examples: &Path, pictures: &Path, connections: u16) -> Result<()> {
     std::fs::create_dir_all(pictures)?;
     egret_lab::cleanup()?;
-    let mut shown = Shown { scenes: Vec::new(), good: true };
+    let mut result = DemoResult { windows: Vec::new(), good: true };
     let plan = || {
         let every = Duration::from_millis(100);
-        Plan::new("bank", &["settle-1", "settle-2"]).connections(connections).every(every)
+        LoadPlan::new("bank", &["settle-1", "settle-2"]).connections(connections).every(every)
     };
-    let stage = boot(examples)?;
-    story::play(stage, plan(), &mut shown)?;
-    let lost = control::play(plan(), &mut shown)?;
-    let control = shown.scenes.pop().context("the control has a scene")?;
+    let fixture = boot(examples)?;
+    demonstration::run(fixture, plan(), &mut result)?;
+    let lost = control::play(plan(), &mut result)?;
+    let control = result.windows.pop().context("the control has a window")?;
     let caption = format!(
         "{} TCP connections from two pods on two nodes with the same source ports, half driven \
          from outside, IPv4 and IPv6; every operation, and every connection's lane",
         u32::from(connections) * 4
     );
-    let svg = egret_lab::picture::render(&shown.scenes, &[control], &caption);
+    let svg = egret_lab::picture::render(&result.windows, &[control], &caption);
     let paths = egret_lab::picture::save(&svg, pictures, "demo")?;
     say::head("The picture");
     for path in paths {
@@ -40,30 +40,31 @@ pub(crate) fn run(examples: &Path, pictures: &Path, connections: u16) -> Result<
         lost > 0,
         "ordinary SNAT lost nothing: the measurement cannot fail, so it shows nothing"
     );
-    ensure!(shown.good, "something above is marked ✗");
+    ensure!(result.good, "something above is marked ✗");
     Ok(())
 }
 
 /// The laboratory, the sources without a claim, Egret, the claim, and the wait that it costs.
-fn boot(examples: &Path) -> Result<Stage> {
+fn boot(examples: &Path) -> Result<LabFixture> {
     say::head("A laboratory: three gateways, two directors, four pods, a router, the outside");
     let t_max = Duration::from_secs(10);
     let mut lab = say::step("network namespaces", || topology().t_max(t_max).build())?;
     say::head("Without Egret");
-    story::sources(&mut lab, &["settle-1", "settle-2", "other-1"])?;
+    demonstration::sources(&mut lab, &["settle-1", "settle-2", "other-1"])?;
     say::head("With the claim payments/bank: pods with app=settle, to 198.51.100.0/24");
     say::step("a store, a controller, five agents", || lab.start_egret())?;
     apply(&lab, examples)?;
     say::line("After a boot a voter is silent for 11.2 s (the longest lease × 1.12): it may have");
     say::line("granted an address before it fell, and has forgotten it. Then the first holder");
     say::line("probes the address for 5 s, as RFC 5227 asks. A takeover waits for neither.");
-    let addresses = say::step("two addresses are bound, held and probed", || story::held(&lab))?;
-    let stage = Stage::new(lab, &addresses)?;
-    stage.await_held(Duration::from_secs(5))?;
-    story::status(&stage.lab)?;
-    let mut stage = stage;
-    story::sources(&mut stage.lab, &["settle-1", "settle-2", "other-1"])?;
-    Ok(stage)
+    let addresses =
+        say::step("two addresses are bound, held and probed", || demonstration::held(&lab))?;
+    let fixture = LabFixture::new(lab, &addresses)?;
+    fixture.await_held(Duration::from_secs(5))?;
+    demonstration::status(&fixture.lab)?;
+    let mut fixture = fixture;
+    demonstration::sources(&mut fixture.lab, &["settle-1", "settle-2", "other-1"])?;
+    Ok(fixture)
 }
 
 /// Puts the example manifests into the store.

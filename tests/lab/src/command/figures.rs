@@ -1,10 +1,10 @@
-//! The figures: failovers, planned moves, load at rest, time to programme, memory.
+//! The figures: failovers, planned moves, load at rest, time to program, memory.
 
 use std::time::Duration;
 
 use anyhow::Result;
 use egret_lab::figures::{self, Counts};
-use egret_lab::{Stage, say};
+use egret_lab::{LabFixture, say};
 
 use super::{demo, topology};
 
@@ -15,26 +15,26 @@ const LIMIT: Duration = Duration::from_secs(20);
 /// Measures and prints.
 pub(crate) fn run(power_offs: u32, outages: u32, moves: u32) -> Result<()> {
     egret_lab::cleanup()?;
-    let mut stage = boot()?;
+    let mut fixture = boot()?;
     say::head("At rest, five nodes, two addresses held");
-    rest::report(&stage)?;
+    rest::report(&fixture)?;
     say::head("From a Pod's manifest to the kernel of its node");
-    rest::programming(&mut stage, 20)?;
-    figures::failovers(&mut stage, Counts { power_offs, outages, moves })?;
-    rest::memory(&stage);
+    rest::programming(&mut fixture, 20)?;
+    figures::failovers(&mut fixture, Counts { power_offs, outages, moves })?;
+    rest::memory(&fixture);
     Ok(())
 }
 
 /// A laboratory with the example claim, held.
-pub(crate) fn boot() -> Result<Stage> {
+pub(crate) fn boot() -> Result<LabFixture> {
     let lab = say::step("a laboratory with Egret (T_max 1 s)", || {
         let mut lab = topology().build()?;
         lab.start_egret()?;
         Ok(lab)
     })?;
     demo::apply(&lab, std::path::Path::new("deploy/examples"))?;
-    let addresses = say::step("two addresses are held", || egret_lab::story::held(&lab))?;
-    let stage = Stage::new(lab, &addresses)?;
-    stage.await_held(LIMIT)?;
-    Ok(stage)
+    let addresses = say::step("two addresses are held", || egret_lab::demonstration::held(&lab))?;
+    let fixture = LabFixture::new(lab, &addresses)?;
+    fixture.await_held(LIMIT)?;
+    Ok(fixture)
 }

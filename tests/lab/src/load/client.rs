@@ -7,36 +7,38 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpSocket, TcpStream};
 use tokio::time::{Instant, MissedTickBehavior, interval, interval_at, timeout};
 
-use super::series::{Kind, Record, Series, Shared, Word, lock};
-use super::{PATIENCE, Plan, Ports, SOURCE_PORTS, server_address, udp};
-use crate::clock::Stamp;
+use super::plan::{LoadPlan, LoadPorts, PATIENCE, SOURCE_PORTS, server_address};
+use super::series::{LoadRecord, LoadSeries, LoadStamp, SharedRecord, TrafficKind, lock};
+use super::udp;
+use crate::clock::WallTime;
 
 /// Opens everything that `plan` asks of one pod.
 pub(super) async fn run(
-    record: &Arc<Record>,
-    ports: Ports,
-    plan: &Plan,
+    record: &Arc<LoadRecord>,
+    ports: LoadPorts,
+    plan: &LoadPlan,
     pod: &str,
     addresses: [IpAddr; 2],
 ) {
     for family in &plan.families {
         let from = family.pick(addresses);
         for number in 0..plan.connections {
-            let kind = if number % 2 == 0 { Kind::PodSpeaks } else { Kind::ServerDrives };
-            let series = record.add(Series::new(pod, *family, kind, number));
-            let port = if kind == Kind::PodSpeaks { ports.echo() } else { ports.drive() };
+            let kind =
+                if number % 2 == 0 { TrafficKind::PodSpeaks } else { TrafficKind::ServerDrives };
+            let series = record.add(LoadSeries::new(pod, *family, kind, number));
+            let port = if kind == TrafficKind::PodSpeaks { ports.echo() } else { ports.drive() };
             let ends =
                 (SocketAddr::new(from, SOURCE_PORTS + number), server_address(*family, port));
             tokio::spawn(connection(record.clone(), series, ends, plan.clone()));
         }
         if plan.udp {
-            let series = record.add(Series::new(pod, *family, Kind::Udp, 0));
+            let series = record.add(LoadSeries::new(pod, *family, TrafficKind::Udp, 0));
             let to = server_address(*family, ports.udp());
             let from = SocketAddr::new(from, SOURCE_PORTS);
             tokio::spawn(udp::stream(record.clone(), series, (from, to), plan.clone()));
         }
         if let Some(pause) = plan.probe {
-            let (_, series) = record.add(Series::new(pod, *family, Kind::Probe, 0));
+            let (_, series) = record.add(LoadSeries::new(pod, *family, TrafficKind::Probe, 0));
             let to = server_address(*family, ports.probe());
             tokio::spawn(probes(series, to, pause, plan.limit));
         }
@@ -44,10 +46,10 @@ pub(super) async fn run(
 }
 
 async fn connection(
-    record: Arc<Record>,
-    (index, series): (u64, Shared),
+    record: Arc<LoadRecord>,
+    (index, series): (u64, SharedRecord),
     (from, to): (SocketAddr, SocketAddr),
-    plan: Plan,
+    plan: LoadPlan,
 ) {
     let stream = match timeout(PATIENCE, connect(Some(from), to)).await {
         Ok(Ok(stream)) => stream,
@@ -57,14 +59,14 @@ async fn connection(
     record.settle();
     let kind = lock(&series).kind;
     let work = async {
-        if kind == Kind::PodSpeaks {
+        if kind == TrafficKind::PodSpeaks {
             speak(stream, index, &series, plan.every).await
         } else {
             listen(stream, index, &series).await
         }
     };
     if let Ok(Err(error)) = timeout(plan.limit, work).await {
-        let end = (Stamp::now(), format!("the pod's side ended: {}", error.kind()));
+        let end = (WallTime::now(), format!("the pod's side ended: {}", error.kind()));
         lock(&series).ended.get_or_insert(end);
     }
 }
@@ -83,26 +85,26 @@ pub(super) async fn connect(from: Option<SocketAddr>, to: SocketAddr) -> io::Res
 async fn speak(
     mut stream: TcpStream,
     index: u64,
-    series: &Shared,
+    series: &SharedRecord,
     every: Duration,
 ) -> io::Result<()> {
     let mut ticks = interval_at(Instant::now() + phase(index, every), every);
     ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
-    let mut bytes = [0; Word::LENGTH];
+    let mut bytes = [0; LoadStamp::LENGTH];
     for sequence in 0.. {
         ticks.tick().await;
-        let stamp = Stamp::now();
+        let stamp = WallTime::now();
         {
             let mut series = lock(series);
             series.waiting = Some(stamp);
             series.sent += 1;
         }
-        stream.write_all(&Word { index, sequence, stamp }.to_bytes()).await?;
+        stream.write_all(&LoadStamp { index, sequence, stamp }.to_bytes()).await?;
         stream.read_exact(&mut bytes).await?;
-        if Word::from_bytes(&bytes).sequence != sequence {
+        if LoadStamp::from_bytes(&bytes).sequence != sequence {
             return Err(io::Error::new(io::ErrorKind::InvalidData, "another sequence number"));
         }
-        lock(series).finish(stamp, Stamp::now());
+        lock(series).finish(stamp, WallTime::now());
     }
     Ok(())
 }
@@ -112,39 +114,39 @@ pub(super) fn phase(index: u64, every: Duration) -> Duration {
     every * u32::try_from(index * 7 % 64).unwrap_or_default() / 64
 }
 
-async fn listen(mut stream: TcpStream, index: u64, series: &Shared) -> io::Result<()> {
-    let hello = Word { index, sequence: 0, stamp: Stamp::now() };
+async fn listen(mut stream: TcpStream, index: u64, series: &SharedRecord) -> io::Result<()> {
+    let hello = LoadStamp { index, sequence: 0, stamp: WallTime::now() };
     stream.write_all(&hello.to_bytes()).await?;
-    let mut bytes = [0; Word::LENGTH];
+    let mut bytes = [0; LoadStamp::LENGTH];
     for sequence in 0.. {
         stream.read_exact(&mut bytes).await?;
-        let word = Word::from_bytes(&bytes);
+        let word = LoadStamp::from_bytes(&bytes);
         if word.sequence != sequence {
             return Err(io::Error::new(io::ErrorKind::InvalidData, "another sequence number"));
         }
         let mut series = lock(series);
         series.sent += 1;
-        series.finish(word.stamp, Stamp::now());
+        series.finish(word.stamp, WallTime::now());
     }
     Ok(())
 }
 
 /// Opens connections one after another, each when the last has ended or `pause` has passed,
 /// whichever is later.
-async fn probes(series: Shared, to: SocketAddr, pause: Duration, limit: Duration) {
+async fn probes(series: SharedRecord, to: SocketAddr, pause: Duration, limit: Duration) {
     let mut ticks = interval(pause);
     ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
     let work = async {
         loop {
             ticks.tick().await;
-            let begun = Stamp::now();
+            let begun = WallTime::now();
             {
                 let mut series = lock(&series);
                 series.waiting = Some(begun);
                 series.sent += 1;
             }
             if let Ok(Ok(_)) = timeout(PATIENCE, seen_source(to)).await {
-                lock(&series).finish(begun, Stamp::now());
+                lock(&series).finish(begun, WallTime::now());
             } else {
                 lock(&series).waiting = None;
             }

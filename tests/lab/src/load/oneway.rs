@@ -6,9 +6,9 @@ use std::time::Duration;
 
 use anyhow::Result;
 
-use super::{SOURCE_PORTS, server_address};
-use crate::address::Family;
-use crate::ground::Ground;
+use super::plan::{SOURCE_PORTS, server_address};
+use crate::address::AddressFamily;
+use crate::test_bed::TestBed;
 use crate::wire::checksum;
 
 /// UDP over IPv4 that nobody answers, as syslog and metrics are sent. Dropping it ends it.
@@ -26,11 +26,11 @@ impl OneWay {
     ///
     /// # Errors
     /// Where the pod does not run.
-    pub fn start(lab: &mut impl Ground, pod: &str, pause: Duration) -> Result<Self> {
-        let port = lab.around_mut().reserve_ports();
-        let to = server_address(Family::V4, port);
+    pub fn start(lab: &mut impl TestBed, pod: &str, pause: Duration) -> Result<Self> {
+        let port = lab.network_mut().reserve_ports();
+        let to = server_address(AddressFamily::V4, port);
         let sink = {
-            let _inside = lab.around().out.enter();
+            let _inside = lab.network().out.enter();
             crate::bound(|| UdpSocket::bind(to))?
         };
         let pod = lab.pod_net(pod)?;

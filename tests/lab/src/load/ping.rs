@@ -7,7 +7,7 @@ use std::time::Duration;
 use anyhow::{Context, Result};
 
 use super::series::lock;
-use crate::ground::PodNet;
+use crate::test_bed::PodNet;
 
 /// ICMP echo from a pod, by `ping`. Dropping it ends it.
 #[derive(Debug)]

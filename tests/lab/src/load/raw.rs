@@ -1,4 +1,4 @@
-use std::net::{IpAddr, SocketAddr};
+use std::net::{IpAddr, SocketAddr, TcpStream};
 use std::time::Duration;
 
 use anyhow::{Context, Result, bail};
@@ -7,19 +7,19 @@ use tokio::time::timeout;
 
 use super::client::seen_source;
 use super::server;
-use crate::address::{Family, OUTSIDE};
-use crate::ground::{Ground, PodNet};
-use crate::tap::Tap;
+use crate::address::{AddressFamily, OUTSIDE};
+use crate::tap::FrameTap;
+use crate::test_bed::{PodNet, TestBed};
 use crate::wire::checksum;
 
 /// Which source address the outside server sees when `pod` connects to it.
 ///
 /// # Errors
 /// Where the pod does not run or no connection comes about within 5 s.
-pub fn source_seen(lab: &mut impl Ground, pod: &str, family: Family) -> Result<IpAddr> {
-    let to = SocketAddr::new(family.pick(OUTSIDE), lab.around_mut().reserve_ports());
+pub fn source_seen(lab: &mut impl TestBed, pod: &str, family: AddressFamily) -> Result<IpAddr> {
+    let to = SocketAddr::new(family.pick(OUTSIDE), lab.network_mut().reserve_ports());
     let client = lab.pod_net(pod)?.path;
-    seen_by(&lab.around().out.path(), to, &client, to).with_context(|| pod.to_owned())
+    seen_by(&lab.network().out.path(), to, &client, to).with_context(|| pod.to_owned())
 }
 
 /// Which source address a server in namespace `server`, listening at `listen`, sees when somebody
@@ -61,7 +61,7 @@ pub fn seen_by(server: &str, listen: SocketAddr, client: &str, to: SocketAddr) -
 
 /// Packets that conntrack takes for no connection, or that come before any.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Shape {
+pub enum RawShape {
     /// A TCP reset without a connection.
     LoneReset,
     /// A SYN|ACK that nobody asked for.
@@ -78,16 +78,16 @@ pub enum Shape {
 ///
 /// # Errors
 /// Where the tap cannot be opened in the pod.
-pub fn inject(pod: impl Into<PodNet>, shape: Shape, source_port: u16, port: u16) -> Result<()> {
+pub fn inject(pod: impl Into<PodNet>, shape: RawShape, source_port: u16, port: u16) -> Result<()> {
     let pod = pod.into();
     let (IpAddr::V4(from), IpAddr::V4(to)) = (pod.addresses[0], OUTSIDE[0]) else {
         bail!("the first address of a pair is IPv4")
     };
     let flags = match shape {
-        Shape::LoneReset => 0x04,
-        Shape::SynAck => 0x12,
-        Shape::Xmas => 0xff,
-        Shape::BadChecksum | Shape::Syn => 0x02,
+        RawShape::LoneReset => 0x04,
+        RawShape::SynAck => 0x12,
+        RawShape::Xmas => 0xff,
+        RawShape::BadChecksum | RawShape::Syn => 0x02,
     };
     let mut tcp = Vec::from(source_port.to_be_bytes());
     tcp.extend(port.to_be_bytes());
@@ -95,7 +95,7 @@ pub fn inject(pod: impl Into<PodNet>, shape: Shape, source_port: u16, port: u16)
     let mut pseudo = [from.octets(), to.octets()].concat();
     pseudo.extend([0, 6, 0, 20]);
     let mut sum = checksum(&[pseudo, tcp.clone()].concat());
-    if shape == Shape::BadChecksum {
+    if shape == RawShape::BadChecksum {
         sum ^= 0x5555;
     }
     tcp[16..18].copy_from_slice(&sum.to_be_bytes());
@@ -105,9 +105,23 @@ pub fn inject(pod: impl Into<PodNet>, shape: Shape, source_port: u16, port: u16)
     let sum = checksum(&ip).to_be_bytes();
     ip[10..12].copy_from_slice(&sum);
     let _inside = egret_netns::enter(&pod.path);
-    let tap = Tap::open(Some("eth0"))?;
+    let tap = FrameTap::open(Some("eth0"))?;
     let own = crate::tap::link_address("eth0")?.addr().context("eth0 has no hardware address")?;
     let frame = [&[0x02, 0xe6, 0xff, 0xff, 0xff, 0xfe][..], &own, &[8, 0], &ip, &tcp].concat();
     tap.send(&frame)?;
     Ok(())
+}
+
+/// Opens `count` connections at once from the pod in namespace `pod`; waits a second for answers.
+pub fn knock(pod: &str, to: SocketAddr, count: u8) {
+    let attempt = || {
+        let _inside = egret_netns::enter(pod);
+        // What becomes of it is the oracle's to see.
+        let _ = TcpStream::connect_timeout(&to, Duration::from_secs(1));
+    };
+    std::thread::scope(|scope| {
+        for _ in 0..count {
+            scope.spawn(attempt);
+        }
+    });
 }

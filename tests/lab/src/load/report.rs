@@ -1,22 +1,22 @@
 use std::time::Duration;
 
-use super::series::{Kind, Record, Series};
-use crate::clock::Stamp;
+use super::series::{LoadRecord, LoadSeries, TrafficKind};
+use crate::clock::WallTime;
 
 /// A connection that did not survive.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Lost {
+pub struct LostConnection {
     /// Which, such as `settle-1 IPv4 ServerDrives #3`.
     pub name: String,
     /// When it ended, or its last sign of life.
-    pub at: Stamp,
+    pub at: WallTime,
     /// How.
     pub why: String,
 }
 
 /// Counts and the longest wait of one kind of traffic.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Tally {
+pub struct TrafficTally {
     /// Connections or streams.
     pub series: usize,
     /// Operations that ended in the window.
@@ -33,19 +33,19 @@ pub struct LoadReport {
     /// TCP connections.
     pub connections: usize,
     /// Those that ended, or have been silent for longer than [`SILENT`].
-    pub lost: Vec<Lost>,
+    pub lost: Vec<LostConnection>,
     /// The longest stall of a TCP connection that was not lost.
     pub stall: Duration,
     /// The pod speaks.
-    pub speaks: Tally,
+    pub speaks: TrafficTally,
     /// The server drives.
-    pub drives: Tally,
+    pub drives: TrafficTally,
     /// UDP.
-    pub udp: Tally,
+    pub udp: TrafficTally,
     /// The longest time without a datagram outside, over the UDP streams.
     pub udp_gap: Duration,
     /// New connections.
-    pub probes: Tally,
+    pub probes: TrafficTally,
 }
 
 /// A connection without an operation for so long is lost: longer than any outage measured here.
@@ -54,15 +54,15 @@ pub const SILENT: Duration = Duration::from_secs(8);
 /// Longer than the pause between two operations of any load here.
 const PAUSE: Duration = Duration::from_millis(300);
 
-pub(super) fn report(record: &Record, since: Stamp, until: Stamp) -> LoadReport {
+pub(super) fn report(record: &LoadRecord, since: WallTime, until: WallTime) -> LoadReport {
     let mut report = LoadReport::default();
     for series in record.snapshot() {
         let longest = longest(&series, since, until);
         let tally = match series.kind {
-            Kind::PodSpeaks => &mut report.speaks,
-            Kind::ServerDrives => &mut report.drives,
-            Kind::Udp => &mut report.udp,
-            Kind::Probe => &mut report.probes,
+            TrafficKind::PodSpeaks => &mut report.speaks,
+            TrafficKind::ServerDrives => &mut report.drives,
+            TrafficKind::Udp => &mut report.udp,
+            TrafficKind::Probe => &mut report.probes,
         };
         tally.series += 1;
         let ended = series.samples.iter().filter(|s| s.at >= since && s.at <= until);
@@ -71,7 +71,7 @@ pub(super) fn report(record: &Record, since: Stamp, until: Stamp) -> LoadReport 
         let answered = u64::try_from(series.samples.len()).unwrap_or(u64::MAX);
         tally.unanswered += series.sent.saturating_sub(answered);
         match series.kind {
-            Kind::PodSpeaks | Kind::ServerDrives => {
+            TrafficKind::PodSpeaks | TrafficKind::ServerDrives => {
                 report.connections += 1;
                 if let Some(lost) = lost(&series, until) {
                     report.lost.push(lost);
@@ -79,37 +79,43 @@ pub(super) fn report(record: &Record, since: Stamp, until: Stamp) -> LoadReport 
                     report.stall = report.stall.max(longest);
                 }
             }
-            Kind::Udp => report.udp_gap = report.udp_gap.max(gap(&series, since, until)),
-            Kind::Probe => {}
+            TrafficKind::Udp => report.udp_gap = report.udp_gap.max(gap(&series, since, until)),
+            TrafficKind::Probe => {}
         }
     }
     report
 }
 
-fn lost(series: &Series, until: Stamp) -> Option<Lost> {
+fn lost(series: &LoadSeries, until: WallTime) -> Option<LostConnection> {
     let name =
         format!("{} {} {:?} #{}", series.pod, series.family.name(), series.kind, series.number);
     if let Some((at, why)) = &series.ended {
-        return Some(Lost { name, at: *at, why: why.clone() });
+        return Some(LostConnection { name, at: *at, why: why.clone() });
     }
-    let last = series.samples.last().map_or(Stamp(0), |sample| sample.at);
-    (until.since(last) > SILENT).then(|| Lost { name, at: last, why: "silent".to_owned() })
+    let last = series.samples.last().map_or(WallTime(0), |sample| sample.at);
+    (until.since(last) > SILENT).then(|| LostConnection {
+        name,
+        at: last,
+        why: "silent".to_owned(),
+    })
 }
 
 /// The longest operation that overlaps the window; for a driven connection, which has no operation
 /// under way that the pod knows of, also the time since its last one.
-fn longest(series: &Series, since: Stamp, until: Stamp) -> Duration {
+fn longest(series: &LoadSeries, since: WallTime, until: WallTime) -> Duration {
     let in_window = series.samples.iter().filter(|s| s.at >= since && s.at <= until);
     let ended = in_window.map(|s| u64::from(s.micros)).max().unwrap_or(0);
     let waiting = series.waiting.map_or(Duration::ZERO, |begun| until.since(begun));
     let quiet = match (series.kind, series.samples.last()) {
-        (Kind::ServerDrives, Some(last)) if until.since(last.at) > PAUSE => until.since(last.at),
+        (TrafficKind::ServerDrives, Some(last)) if until.since(last.at) > PAUSE => {
+            until.since(last.at)
+        }
         _ => Duration::ZERO,
     };
     Duration::from_micros(ended).max(waiting).max(quiet)
 }
 
-fn gap(series: &Series, since: Stamp, until: Stamp) -> Duration {
+fn gap(series: &LoadSeries, since: WallTime, until: WallTime) -> Duration {
     let before = series.arrivals.iter().rev().find(|at| **at < since).copied();
     let mut last = before.unwrap_or(since);
     let mut longest = Duration::ZERO;
@@ -123,18 +129,18 @@ fn gap(series: &Series, since: Stamp, until: Stamp) -> Duration {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::address::Family;
+    use crate::address::AddressFamily;
 
-    fn at(millis: u64) -> Stamp {
-        Stamp(millis * 1_000_000)
+    fn at(millis: u64) -> WallTime {
+        WallTime(millis * 1_000_000)
     }
 
     #[test]
     fn an_ended_connection_is_lost_and_a_stalled_one_is_not() {
-        let record = Record::default();
-        let mut stalled = Series::new("a", Family::V4, Kind::PodSpeaks, 0);
+        let record = LoadRecord::default();
+        let mut stalled = LoadSeries::new("a", AddressFamily::V4, TrafficKind::PodSpeaks, 0);
         stalled.finish(at(1000), at(1600));
-        let mut dead = Series::new("b", Family::V4, Kind::ServerDrives, 0);
+        let mut dead = LoadSeries::new("b", AddressFamily::V4, TrafficKind::ServerDrives, 0);
         dead.finish(at(1000), at(1001));
         dead.ended = Some((at(1100), "reset".to_owned()));
         record.add(stalled);
@@ -146,8 +152,8 @@ mod tests {
 
     #[test]
     fn silence_is_loss() {
-        let record = Record::default();
-        let mut silent = Series::new("a", Family::V6, Kind::ServerDrives, 1);
+        let record = LoadRecord::default();
+        let mut silent = LoadSeries::new("a", AddressFamily::V6, TrafficKind::ServerDrives, 1);
         silent.finish(at(1000), at(1001));
         record.add(silent);
         assert!(super::report(&record, at(0), at(1002)).lost.is_empty());

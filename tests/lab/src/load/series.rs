@@ -1,11 +1,11 @@
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use crate::address::Family;
-use crate::clock::Stamp;
+use crate::address::AddressFamily;
+use crate::clock::WallTime;
 
 /// Who speaks.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub enum Kind {
+pub enum TrafficKind {
     /// TCP; the pod sends and waits for the echo. A sample is a round trip.
     PodSpeaks,
     /// TCP; the outside server sends, the pod only acknowledges. A sample is the way in.
@@ -20,38 +20,38 @@ pub enum Kind {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Sample {
     /// When it ended.
-    pub at: Stamp,
+    pub at: WallTime,
     /// How long it took, in microseconds.
     pub micros: u32,
 }
 
 /// One connection or stream.
 #[derive(Clone, Debug)]
-pub struct Series {
+pub struct LoadSeries {
     /// The pod.
     pub pod: String,
     /// Its family.
-    pub family: Family,
+    pub family: AddressFamily,
     /// Who speaks.
-    pub kind: Kind,
+    pub kind: TrafficKind,
     /// Its number within pod, family and kind: pods with the same number share a source port.
     pub number: u16,
     /// Every operation that came to its end.
     pub samples: Vec<Sample>,
     /// When the operation under way began, while the pod waits for an answer.
-    pub waiting: Option<Stamp>,
+    pub waiting: Option<WallTime>,
     /// Operations begun.
     pub sent: u64,
     /// How it ended before its time.
-    pub ended: Option<(Stamp, String)>,
+    pub ended: Option<(WallTime, String)>,
     /// What the outside saw of it: datagrams that arrived there (UDP only).
     pub arrived: u64,
     /// Between two datagrams that arrived outside, the longest gap that ended since (UDP only).
-    pub arrivals: Vec<Stamp>,
+    pub arrivals: Vec<WallTime>,
 }
 
-impl Series {
-    pub(super) fn new(pod: &str, family: Family, kind: Kind, number: u16) -> Self {
+impl LoadSeries {
+    pub(super) fn new(pod: &str, family: AddressFamily, kind: TrafficKind, number: u16) -> Self {
         Self {
             pod: pod.to_owned(),
             family,
@@ -66,33 +66,33 @@ impl Series {
         }
     }
 
-    pub(super) fn finish(&mut self, begun: Stamp, at: Stamp) {
+    pub(super) fn finish(&mut self, begun: WallTime, at: WallTime) {
         let micros = u32::try_from(at.since(begun).as_micros()).unwrap_or(u32::MAX);
         self.samples.push(Sample { at, micros });
         self.waiting = None;
     }
 }
 
-pub(super) type Shared = Arc<Mutex<Series>>;
+pub(super) type SharedRecord = Arc<Mutex<LoadSeries>>;
 
 /// Every series of a load, in the order of its creation; a driven connection and a UDP stream name
 /// themselves to the server by their index in it.
 #[derive(Debug, Default)]
-pub(super) struct Record {
-    all: Mutex<Vec<Shared>>,
+pub(super) struct LoadRecord {
+    all: Mutex<Vec<SharedRecord>>,
     failures: Mutex<Vec<String>>,
     settled: Mutex<usize>,
 }
 
-impl Record {
-    pub(super) fn add(&self, series: Series) -> (u64, Shared) {
+impl LoadRecord {
+    pub(super) fn add(&self, series: LoadSeries) -> (u64, SharedRecord) {
         let shared = Arc::new(Mutex::new(series));
         let mut all = lock(&self.all);
         all.push(shared.clone());
         (u64::try_from(all.len() - 1).unwrap_or(u64::MAX), shared)
     }
 
-    pub(super) fn get(&self, index: u64) -> Option<Shared> {
+    pub(super) fn get(&self, index: u64) -> Option<SharedRecord> {
         lock(&self.all).get(usize::try_from(index).ok()?).cloned()
     }
 
@@ -113,7 +113,7 @@ impl Record {
         lock(&self.failures).first().cloned()
     }
 
-    pub(super) fn snapshot(&self) -> Vec<Series> {
+    pub(super) fn snapshot(&self) -> Vec<LoadSeries> {
         lock(&self.all).iter().map(|series| lock(series).clone()).collect()
     }
 }
@@ -124,13 +124,13 @@ pub(super) fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 
 /// What travels: the index of the series, a sequence number, the sender's stamp.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct Word {
+pub(super) struct LoadStamp {
     pub(super) index: u64,
     pub(super) sequence: u64,
-    pub(super) stamp: Stamp,
+    pub(super) stamp: WallTime,
 }
 
-impl Word {
+impl LoadStamp {
     pub(super) const LENGTH: usize = 24;
 
     pub(super) fn to_bytes(self) -> [u8; Self::LENGTH] {
@@ -145,7 +145,7 @@ impl Word {
         let number = |at: usize| {
             bytes[at..at + 8].iter().fold(0_u64, |sum, byte| sum << 8 | u64::from(*byte))
         };
-        Self { index: number(0), sequence: number(8), stamp: Stamp(number(16)) }
+        Self { index: number(0), sequence: number(8), stamp: WallTime(number(16)) }
     }
 }
 
@@ -155,7 +155,8 @@ mod tests {
 
     #[test]
     fn words_read_back() {
-        let word = Word { index: 7, sequence: 1 << 40, stamp: Stamp(1_795_507_200_250_000_000) };
-        assert_eq!(Word::from_bytes(&word.to_bytes()), word);
+        let word =
+            LoadStamp { index: 7, sequence: 1 << 40, stamp: WallTime(1_795_507_200_250_000_000) };
+        assert_eq!(LoadStamp::from_bytes(&word.to_bytes()), word);
     }
 }

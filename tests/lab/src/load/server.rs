@@ -7,12 +7,16 @@ use tokio::net::{TcpListener, TcpSocket, TcpStream, UdpSocket};
 use tokio::time::{Instant, MissedTickBehavior, interval_at};
 
 use super::client::phase;
-use super::series::{Record, Word, lock};
-use super::{Plan, Ports, server_address};
-use crate::clock::Stamp;
+use super::plan::{LoadPlan, LoadPorts, server_address};
+use super::series::{LoadRecord, LoadStamp, lock};
+use crate::clock::WallTime;
 
 /// Binds every port and serves until the thread ends.
-pub(super) async fn run(record: &Arc<Record>, ports: Ports, plan: &Plan) -> io::Result<()> {
+pub(super) async fn run(
+    record: &Arc<LoadRecord>,
+    ports: LoadPorts,
+    plan: &LoadPlan,
+) -> io::Result<()> {
     for family in &plan.families {
         let echo = listen(server_address(*family, ports.echo()))?;
         serve(echo, |stream| async {
@@ -53,7 +57,7 @@ where
 }
 
 async fn echo_on(mut stream: TcpStream) -> io::Result<()> {
-    let mut bytes = [0; Word::LENGTH];
+    let mut bytes = [0; LoadStamp::LENGTH];
     loop {
         stream.read_exact(&mut bytes).await?;
         stream.write_all(&bytes).await?;
@@ -62,21 +66,21 @@ async fn echo_on(mut stream: TcpStream) -> io::Result<()> {
 
 /// The pod says once, as the first thing, which of its series this is; from then on only the
 /// server speaks.
-async fn drive(mut stream: TcpStream, record: Arc<Record>, pause: std::time::Duration) {
-    let mut bytes = [0; Word::LENGTH];
+async fn drive(mut stream: TcpStream, record: Arc<LoadRecord>, pause: std::time::Duration) {
+    let mut bytes = [0; LoadStamp::LENGTH];
     if stream.read_exact(&mut bytes).await.is_err() {
         return;
     }
-    let index = Word::from_bytes(&bytes).index;
+    let index = LoadStamp::from_bytes(&bytes).index;
     let mut ticks = interval_at(Instant::now() + phase(index, pause), pause);
     ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
     for sequence in 0.. {
         ticks.tick().await;
-        let word = Word { index, sequence, stamp: Stamp::now() };
+        let word = LoadStamp { index, sequence, stamp: WallTime::now() };
         if let Err(error) = stream.write_all(&word.to_bytes()).await {
             if let Some(series) = record.get(index) {
                 let mut series = lock(&series);
-                let end = (Stamp::now(), format!("the server's side ended: {}", error.kind()));
+                let end = (WallTime::now(), format!("the server's side ended: {}", error.kind()));
                 series.ended.get_or_insert(end);
             }
             return;
@@ -94,17 +98,17 @@ pub(super) async fn tell_source(mut stream: TcpStream) -> io::Result<()> {
     Ok(())
 }
 
-async fn echo_datagrams(socket: UdpSocket, record: Arc<Record>) {
-    let mut bytes = [0; Word::LENGTH];
+async fn echo_datagrams(socket: UdpSocket, record: Arc<LoadRecord>) {
+    let mut bytes = [0; LoadStamp::LENGTH];
     loop {
         let Ok((length, peer)) = socket.recv_from(&mut bytes).await else { continue };
-        if length != Word::LENGTH {
+        if length != LoadStamp::LENGTH {
             continue;
         }
-        if let Some(series) = record.get(Word::from_bytes(&bytes).index) {
+        if let Some(series) = record.get(LoadStamp::from_bytes(&bytes).index) {
             let mut series = lock(&series);
             series.arrived += 1;
-            series.arrivals.push(Stamp::now());
+            series.arrivals.push(WallTime::now());
         }
         let _ = socket.send_to(&bytes, peer).await;
     }

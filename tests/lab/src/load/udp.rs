@@ -5,16 +5,16 @@ use std::time::Duration;
 use tokio::net::UdpSocket;
 use tokio::time::{MissedTickBehavior, interval, timeout};
 
-use super::series::{Record, Shared, Word, lock};
-use super::{PATIENCE, Plan};
-use crate::clock::Stamp;
+use super::plan::{LoadPlan, PATIENCE};
+use super::series::{LoadRecord, LoadStamp, SharedRecord, lock};
+use crate::clock::WallTime;
 
 /// Sends a datagram every `plan.every` whether or not the last came back, and notes what returns.
 pub(super) async fn stream(
-    record: Arc<Record>,
-    (index, series): (u64, Shared),
+    record: Arc<LoadRecord>,
+    (index, series): (u64, SharedRecord),
     (from, to): (SocketAddr, SocketAddr),
-    plan: Plan,
+    plan: LoadPlan,
 ) {
     let bound = crate::bound(|| {
         let socket = std::net::UdpSocket::bind(from)?;
@@ -38,10 +38,10 @@ pub(super) async fn stream(
 }
 
 /// Repeats the first datagram until one comes back.
-async fn first(socket: &UdpSocket, index: u64, series: &Shared) -> Option<()> {
-    let mut bytes = [0; Word::LENGTH];
+async fn first(socket: &UdpSocket, index: u64, series: &SharedRecord) -> Option<()> {
+    let mut bytes = [0; LoadStamp::LENGTH];
     for _ in 0..PATIENCE.as_millis() / 100 {
-        let hello = Word { index, sequence: 0, stamp: Stamp::now() };
+        let hello = LoadStamp { index, sequence: 0, stamp: WallTime::now() };
         let _ = socket.send(&hello.to_bytes()).await;
         if let Ok(Ok(_)) = timeout(Duration::from_millis(100), socket.recv(&mut bytes)).await {
             lock(series).arrivals.clear();
@@ -52,25 +52,25 @@ async fn first(socket: &UdpSocket, index: u64, series: &Shared) -> Option<()> {
     None
 }
 
-async fn send(socket: &UdpSocket, index: u64, series: &Shared, every: Duration) {
+async fn send(socket: &UdpSocket, index: u64, series: &SharedRecord, every: Duration) {
     let mut ticks = interval(every);
     ticks.set_missed_tick_behavior(MissedTickBehavior::Skip);
     for sequence in 1.. {
         ticks.tick().await;
-        let word = Word { index, sequence, stamp: Stamp::now() };
+        let word = LoadStamp { index, sequence, stamp: WallTime::now() };
         lock(series).sent += 1;
         // An ICMP error of a while ago may be reported here: the stream goes on.
         let _ = socket.send(&word.to_bytes()).await;
     }
 }
 
-async fn take(socket: &UdpSocket, series: &Shared) {
-    let mut bytes = [0; Word::LENGTH];
+async fn take(socket: &UdpSocket, series: &SharedRecord) {
+    let mut bytes = [0; LoadStamp::LENGTH];
     loop {
-        if let Ok(Word::LENGTH) = socket.recv(&mut bytes).await {
-            let word = Word::from_bytes(&bytes);
+        if let Ok(LoadStamp::LENGTH) = socket.recv(&mut bytes).await {
+            let word = LoadStamp::from_bytes(&bytes);
             if word.sequence > 0 {
-                lock(series).finish(word.stamp, Stamp::now());
+                lock(series).finish(word.stamp, WallTime::now());
             }
         }
     }

@@ -8,9 +8,9 @@ use anyhow::Result;
 
 use super::{Runs, Watcher};
 use crate::address::is_egress;
-use crate::clock::Stamp;
-use crate::ground::Ground;
-use crate::tap::{Frame, Tap};
+use crate::clock::WallTime;
+use crate::tap::{Frame, FrameTap};
+use crate::test_bed::TestBed;
 use crate::wire::{Body, Mac, arp_request, decode, solicitation};
 
 /// How often it asks for every address.
@@ -23,11 +23,11 @@ const MAC: Mac = [0x02, 0xe6, 0, 0, 1, 0];
 
 /// One question that two machines answered.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Double {
+pub struct DoubleAnswer {
     /// The address that was asked for.
     pub address: IpAddr,
     /// When the second answer came.
-    pub at: Stamp,
+    pub at: WallTime,
     /// Who answered, in order.
     pub macs: [Mac; 2],
 }
@@ -36,7 +36,7 @@ pub struct Double {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Announcement {
     /// When.
-    pub at: Stamp,
+    pub at: WallTime,
     /// Of which address.
     pub address: IpAddr,
     /// By whom.
@@ -44,9 +44,9 @@ pub struct Announcement {
 }
 
 #[derive(Debug, Default)]
-struct Seen {
+struct SeenAnswer {
     answers: Runs,
-    doubles: Vec<Double>,
+    doubles: Vec<DoubleAnswer>,
     announcements: Vec<Announcement>,
     asked: u64,
     /// The question out now under each asker, and its first answer.
@@ -57,7 +57,7 @@ struct Seen {
 /// addresses, every 10 ms each.
 #[derive(Debug)]
 pub struct Answers {
-    seen: Arc<Mutex<Seen>>,
+    seen: Arc<Mutex<SeenAnswer>>,
     _watcher: Watcher,
 }
 
@@ -66,13 +66,13 @@ impl Answers {
     ///
     /// # Errors
     /// Where the tap cannot be opened.
-    pub fn start(lab: &impl Ground, addresses: &[IpAddr]) -> Result<Self> {
-        lab.around()
+    pub fn start(lab: &impl TestBed, addresses: &[IpAddr]) -> Result<Self> {
+        lab.network()
             .watch
             .run(&format!("ip link set eth0 address {}", crate::address::mac_text(MAC)));
-        let seen = Arc::new(Mutex::new(Seen::default()));
+        let seen = Arc::new(Mutex::new(SeenAnswer::default()));
         let (kept, addresses) = (seen.clone(), addresses.to_vec());
-        let watcher = Watcher::run(lab.around().watch.path(), Some("eth0"), move |tap, stop| {
+        let watcher = Watcher::run(lab.network().watch.path(), Some("eth0"), move |tap, stop| {
             ask_on(tap, stop, &kept, &addresses);
         })?;
         Ok(Self { seen, _watcher: watcher })
@@ -92,13 +92,13 @@ impl Answers {
 
     /// Every question that two machines answered, since `since`.
     #[must_use]
-    pub fn doubles(&self, since: Stamp) -> Vec<Double> {
+    pub fn doubles(&self, since: WallTime) -> Vec<DoubleAnswer> {
         self.lock().doubles.iter().filter(|double| double.at >= since).copied().collect()
     }
 
     /// Every announcement since `since`.
     #[must_use]
-    pub fn announcements(&self, since: Stamp) -> Vec<Announcement> {
+    pub fn announcements(&self, since: WallTime) -> Vec<Announcement> {
         self.lock().announcements.iter().filter(|a| a.at >= since).copied().collect()
     }
 
@@ -108,12 +108,12 @@ impl Answers {
         self.lock().asked
     }
 
-    fn lock(&self) -> std::sync::MutexGuard<'_, Seen> {
+    fn lock(&self) -> std::sync::MutexGuard<'_, SeenAnswer> {
         self.seen.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
-fn ask_on(tap: &mut Tap, stop: &AtomicBool, seen: &Mutex<Seen>, addresses: &[IpAddr]) {
+fn ask_on(tap: &mut FrameTap, stop: &AtomicBool, seen: &Mutex<SeenAnswer>, addresses: &[IpAddr]) {
     let begun = Instant::now();
     let mut turn: u32 = 0;
     while !stop.load(Ordering::Relaxed) {
@@ -154,7 +154,7 @@ fn asker6(asker: u8) -> Ipv6Addr {
     Ipv6Addr::new(0xfe80, 0, 0, 0, 0, 0, 0xe6, u16::from(asker))
 }
 
-impl Seen {
+impl SeenAnswer {
     fn take(&mut self, frame: &Frame<'_>) {
         if frame.outgoing {
             return;
@@ -184,11 +184,11 @@ impl Seen {
         }
     }
 
-    fn answer(&mut self, address: IpAddr, asker: u8, mac: Mac, at: Stamp) {
+    fn answer(&mut self, address: IpAddr, asker: u8, mac: Mac, at: WallTime) {
         self.answers.add(address, mac, at);
         match self.open.get_mut(&(address, asker)) {
             Some(Some(first)) if *first != mac => {
-                self.doubles.push(Double { address, at, macs: [*first, mac] });
+                self.doubles.push(DoubleAnswer { address, at, macs: [*first, mac] });
             }
             Some(open) => *open = Some(mac),
             None => {}
@@ -203,13 +203,13 @@ mod tests {
     #[test]
     fn two_answers_to_one_question_are_a_double_and_to_two_are_not() {
         let address = IpAddr::from([203, 0, 113, 17]);
-        let mut seen = Seen::default();
+        let mut seen = SeenAnswer::default();
         seen.open.insert((address, 0), None);
-        seen.answer(address, 0, [1; 6], Stamp(1));
+        seen.answer(address, 0, [1; 6], WallTime(1));
         seen.open.insert((address, 1), None);
-        seen.answer(address, 1, [2; 6], Stamp(2));
+        seen.answer(address, 1, [2; 6], WallTime(2));
         assert_eq!(seen.doubles, vec![]);
-        seen.answer(address, 1, [1; 6], Stamp(3));
+        seen.answer(address, 1, [1; 6], WallTime(3));
         assert_eq!(seen.doubles.len(), 1);
     }
 }

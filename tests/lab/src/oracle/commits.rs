@@ -8,8 +8,8 @@ use nix::sys::socket::{
     socket, sockopt,
 };
 
-use crate::clock::Stamp;
-use crate::node::Node;
+use crate::clock::WallTime;
+use crate::node::LabNode;
 
 /// `NFNLGRP_NFTABLES` of linux/netfilter/nfnetlink.h, as a bit of the group mask.
 const NFTABLES: u32 = 1 << 6;
@@ -28,7 +28,7 @@ impl Commits {
     ///
     /// # Errors
     /// Where the node is off or the kernel refuses it.
-    pub fn listen(node: &Node) -> Result<Self> {
+    pub fn listen(node: &LabNode) -> Result<Self> {
         Self::listen_in(&node.net()?.path())
     }
 
@@ -57,7 +57,7 @@ impl Commits {
     ///
     /// # Errors
     /// Where none comes within `limit`.
-    pub fn next(&self, limit: Duration) -> Result<Stamp> {
+    pub fn next(&self, limit: Duration) -> Result<WallTime> {
         let at = self.heard(limit)?.with_context(|| format!("no change within {limit:?}"))?;
         self.clear();
         Ok(at)
@@ -69,7 +69,7 @@ impl Commits {
     ///
     /// # Errors
     /// Where the kernel had more to say than the socket holds.
-    pub fn message(&self, limit: Duration) -> Result<Option<(Stamp, Vec<u8>)>> {
+    pub fn message(&self, limit: Duration) -> Result<Option<(WallTime, Vec<u8>)>> {
         let Some(at) = self.heard(limit)? else { return Ok(None) };
         let mut bytes = vec![0; 65_536];
         let length = recv(self.socket.as_raw_fd(), &mut bytes, MsgFlags::MSG_DONTWAIT)?;
@@ -77,13 +77,13 @@ impl Commits {
         Ok(Some((at, bytes)))
     }
 
-    fn heard(&self, limit: Duration) -> Result<Option<Stamp>> {
+    fn heard(&self, limit: Duration) -> Result<Option<WallTime>> {
         let begun = Instant::now();
         while let Some(left) = limit.checked_sub(begun.elapsed()) {
             let millis = u16::try_from(left.as_millis()).unwrap_or(u16::MAX);
             let mut ready = [PollFd::new(self.socket.as_fd(), PollFlags::POLLIN)];
             if poll(&mut ready, PollTimeout::from(millis))? > 0 {
-                return Ok(Some(Stamp::now()));
+                return Ok(Some(WallTime::now()));
             }
         }
         Ok(None)

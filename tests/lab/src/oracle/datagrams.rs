@@ -4,7 +4,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use anyhow::Result;
 
 use super::Watcher;
-use crate::ground::Ground;
+use crate::test_bed::TestBed;
 use crate::wire::{Body, decode};
 
 /// On the switch: counts the UDP datagrams to one port.
@@ -19,13 +19,13 @@ impl Datagrams {
     ///
     /// # Errors
     /// Where the tap cannot be opened.
-    pub fn start(lab: &impl Ground, port: u16) -> Result<Self> {
+    pub fn start(lab: &impl TestBed, port: u16) -> Result<Self> {
         let count = Arc::new(AtomicU64::new(0));
         let counter = count.clone();
         // The tap sees a frame where it enters a port, where the bridge delivers it to itself, and
         // where it leaves: only frames that enter a node's port count.
         let ports = node_ports(lab);
-        let watcher = Watcher::start(lab.around().lan.path(), None, move |frame| {
+        let watcher = Watcher::start(lab.network().lan.path(), None, move |frame| {
             if frame.outgoing || !ports.contains(&frame.device) {
                 return;
             }
@@ -46,8 +46,8 @@ impl Datagrams {
     }
 }
 
-fn node_ports(lab: &impl Ground) -> Vec<usize> {
-    let _inside = lab.around().lan.enter();
+fn node_ports(lab: &impl TestBed) -> Vec<usize> {
+    let _inside = lab.network().lan.enter();
     let ports = lab.names().into_iter().map(|name| crate::tap::link_address(&format!("p-{name}")));
     ports.filter_map(|link| Some(link.ok()?.ifindex())).collect()
 }

@@ -5,25 +5,25 @@ use anyhow::Result;
 
 use super::{Return, Runs, Watcher};
 use crate::address::is_egress;
-use crate::ground::Ground;
+use crate::test_bed::TestBed;
 use crate::wire::{Body, decode};
 
 /// On the router's LAN side: which gateway sends for an egress address, by the frame's source.
 #[derive(Debug)]
-pub struct Gateways {
+pub struct GatewayOracle {
     runs: Arc<Mutex<Runs>>,
     _watcher: Watcher,
 }
 
-impl Gateways {
+impl GatewayOracle {
     /// Starts to watch.
     ///
     /// # Errors
     /// Where the tap cannot be opened.
-    pub fn start(lab: &impl Ground) -> Result<Self> {
+    pub fn start(lab: &impl TestBed) -> Result<Self> {
         let runs = Arc::new(Mutex::new(Runs::default()));
         let kept = runs.clone();
-        let watcher = Watcher::start(lab.around().router.path(), Some("lan0"), move |frame| {
+        let watcher = Watcher::start(lab.network().router.path(), Some("lan0"), move |frame| {
             if frame.outgoing {
                 return;
             }
@@ -46,7 +46,7 @@ impl Gateways {
 
     /// Every moment since `since` in which two gateways sent for one address within `window`.
     #[must_use]
-    pub fn twice(&self, since: crate::Stamp, window: Duration) -> Vec<Return> {
+    pub fn twice(&self, since: crate::WallTime, window: Duration) -> Vec<Return> {
         self.runs().returns(since, window)
     }
 }

@@ -2,7 +2,7 @@ use std::collections::BTreeMap;
 use std::net::IpAddr;
 use std::time::Duration;
 
-use crate::clock::Stamp;
+use crate::clock::WallTime;
 use crate::wire::Mac;
 
 /// An unbroken sequence of packets or answers for one address from one machine.
@@ -11,9 +11,9 @@ pub struct Run {
     /// Which machine.
     pub mac: Mac,
     /// Its first.
-    pub first: Stamp,
+    pub first: WallTime,
     /// Its last.
-    pub last: Stamp,
+    pub last: WallTime,
     /// How many.
     pub count: u64,
 }
@@ -28,7 +28,7 @@ pub struct Return {
     /// Who went on.
     pub mac: Mac,
     /// When.
-    pub at: Stamp,
+    pub at: WallTime,
     /// How long after its own last.
     pub after: Duration,
 }
@@ -38,7 +38,7 @@ pub struct Return {
 pub struct Runs(BTreeMap<IpAddr, Vec<Run>>);
 
 impl Runs {
-    pub(super) fn add(&mut self, address: IpAddr, mac: Mac, at: Stamp) {
+    pub(super) fn add(&mut self, address: IpAddr, mac: Mac, at: WallTime) {
         let runs = self.0.entry(address).or_default();
         match runs.last_mut() {
             Some(run) if run.mac == mac => {
@@ -63,7 +63,7 @@ impl Runs {
     /// The first of another machine than the one that was speaking at `since`, or of any machine
     /// where none was.
     #[must_use]
-    pub fn successor(&self, address: IpAddr, since: Stamp) -> Option<Run> {
+    pub fn successor(&self, address: IpAddr, since: WallTime) -> Option<Run> {
         self.of(address).iter().find(|run| run.first >= since).copied()
     }
 
@@ -71,13 +71,13 @@ impl Runs {
     #[must_use]
     pub fn speaker(&self, address: IpAddr, within: Duration) -> Option<Mac> {
         let run = self.of(address).last()?;
-        (Stamp::now().since(run.last) <= within).then_some(run.mac)
+        (WallTime::now().since(run.last) <= within).then_some(run.mac)
     }
 
     /// Every moment since `since` in which a machine went on within `window` of its own last,
     /// though another had begun between: two spoke for the address at once.
     #[must_use]
-    pub fn returns(&self, since: Stamp, window: Duration) -> Vec<Return> {
+    pub fn returns(&self, since: WallTime, window: Duration) -> Vec<Return> {
         let mut found = Vec::new();
         for (address, runs) in &self.0 {
             for (at, run) in runs.iter().enumerate().filter(|(_, run)| run.first >= since) {
@@ -109,7 +109,7 @@ mod tests {
         let address = IpAddr::from([203, 0, 113, 17]);
         let mut runs = Runs::default();
         for (mac, at) in order {
-            runs.add(address, *mac, Stamp(at * 1_000_000));
+            runs.add(address, *mac, WallTime(at * 1_000_000));
         }
         (runs, address)
     }
@@ -118,14 +118,14 @@ mod tests {
     fn a_clean_change_returns_nothing() {
         let (runs, address) = runs(&[(A, 0), (A, 10), (B, 520), (B, 530)]);
         assert_eq!(runs.of(address).len(), 2);
-        assert_eq!(runs.returns(Stamp(0), Duration::from_millis(450)), vec![]);
-        assert_eq!(runs.successor(address, Stamp(11_000_000)).map(|run| run.mac), Some(B));
+        assert_eq!(runs.returns(WallTime(0), Duration::from_millis(450)), vec![]);
+        assert_eq!(runs.successor(address, WallTime(11_000_000)).map(|run| run.mac), Some(B));
     }
 
     #[test]
     fn one_that_goes_on_after_the_other_began_is_reported() {
         let (runs, _) = runs(&[(A, 0), (B, 100), (A, 150), (B, 160)]);
-        let returns = runs.returns(Stamp(0), Duration::from_millis(450));
+        let returns = runs.returns(WallTime(0), Duration::from_millis(450));
         assert_eq!(returns.len(), 2);
         assert_eq!((returns[0].mac, returns[0].other), (A, B));
         assert_eq!(returns[0].after, Duration::from_millis(150));
@@ -134,6 +134,6 @@ mod tests {
     #[test]
     fn going_back_much_later_is_another_move() {
         let (runs, _) = runs(&[(A, 0), (B, 100), (A, 5_000)]);
-        assert_eq!(runs.returns(Stamp(0), Duration::from_millis(450)), vec![]);
+        assert_eq!(runs.returns(WallTime(0), Duration::from_millis(450)), vec![]);
     }
 }

@@ -6,8 +6,8 @@ use std::time::Duration;
 use anyhow::Result;
 
 use super::Watcher;
-use crate::clock::Stamp;
-use crate::ground::Ground;
+use crate::clock::WallTime;
+use crate::test_bed::TestBed;
 use crate::wire::{Body, decode};
 
 /// How many wrong packets are kept whole; all are counted.
@@ -30,7 +30,7 @@ pub struct Expect {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Wrong {
     /// When.
-    pub at: Stamp,
+    pub at: WallTime,
     /// The source.
     pub source: IpAddr,
     /// Where to.
@@ -57,10 +57,10 @@ pub struct Ledger {
     /// Packets by source.
     pub by_source: BTreeMap<IpAddr, u64>,
     /// When the last packet with an allowed source came.
-    pub last: Option<Stamp>,
+    pub last: Option<WallTime>,
     /// The pauses of at least [`PAUSE`] between two packets with an allowed source: the last packet
     /// before and the first after.
-    pub pauses: Vec<(Stamp, Stamp)>,
+    pub pauses: Vec<(WallTime, WallTime)>,
 }
 
 /// Shorter than any outage, longer than the time between two packets of any load of many
@@ -79,10 +79,10 @@ impl Sources {
     ///
     /// # Errors
     /// Where the tap cannot be opened.
-    pub fn start(lab: &impl Ground) -> Result<Self> {
+    pub fn start(lab: &impl TestBed) -> Result<Self> {
         let kept = Arc::new(Mutex::new(Vec::<(Expect, Ledger)>::new()));
         let books = kept.clone();
-        let watcher = Watcher::start(lab.around().out.path(), Some("eth0"), move |frame| {
+        let watcher = Watcher::start(lab.network().out.path(), Some("eth0"), move |frame| {
             if frame.outgoing {
                 return;
             }
@@ -137,12 +137,12 @@ impl Sources {
 impl Ledger {
     /// The longest pause that ended after `since`.
     #[must_use]
-    pub fn longest_pause(&self, since: Stamp) -> Option<(Stamp, Stamp)> {
+    pub fn longest_pause(&self, since: WallTime) -> Option<(WallTime, WallTime)> {
         let pauses = self.pauses.iter().copied().filter(|(_, end)| *end >= since);
         pauses.max_by_key(|(begin, end)| end.since(*begin))
     }
 
-    fn enter(&mut self, expect: &Expect, body: Body, at: Stamp) {
+    fn enter(&mut self, expect: &Expect, body: Body, at: WallTime) {
         let Body::Ip { source, destination, protocol, source_port, destination_port, flags } = body
         else {
             return;

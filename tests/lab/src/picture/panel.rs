@@ -2,9 +2,9 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use super::svg::{Anchor, Svg};
-use super::{Mark, Scene};
-use crate::clock::Stamp;
-use crate::load::{Kind, Series};
+use super::window::{Mark, PictureWindow};
+use crate::clock::WallTime;
+use crate::load::{LoadSeries, TrafficKind};
 
 pub(super) const SPEAKS: &str = "#2563eb";
 pub(super) const DRIVES: &str = "#0d9488";
@@ -21,7 +21,12 @@ const LOWEST: f64 = -4.0;
 const HIGHEST: f64 = 1.0;
 
 /// Draws a scene into (x, y, width, height).
-pub(super) fn draw(svg: &mut Svg, scene: &Scene, area: (f64, f64, f64, f64), labelled: bool) {
+pub(super) fn draw(
+    svg: &mut Svg,
+    scene: &PictureWindow,
+    area: (f64, f64, f64, f64),
+    labelled: bool,
+) {
     let (x, y, width, height) = area;
     let colour = if scene.bad { LOST } else { "#047857" };
     svg.text(x, y + 14.0, 14.0, "#111827", Anchor::Start, true, &scene.title);
@@ -37,7 +42,7 @@ pub(super) fn draw(svg: &mut Svg, scene: &Scene, area: (f64, f64, f64, f64), lab
 }
 
 struct Plot<'a> {
-    scene: &'a Scene,
+    scene: &'a PictureWindow,
     x: f64,
     width: f64,
     top: f64,
@@ -49,16 +54,16 @@ impl Plot<'_> {
         (self.scene.before + self.scene.after).as_secs_f64()
     }
 
-    fn at(&self, stamp: Stamp) -> f64 {
+    fn at(&self, stamp: WallTime) -> f64 {
         let seconds = stamp.millis_after(self.scene.zero) / 1e3 + self.scene.before.as_secs_f64();
         self.x + (seconds / self.seconds_of()).clamp(0.0, 1.0) * self.width
     }
 
-    fn begins(&self) -> Stamp {
+    fn begins(&self) -> WallTime {
         self.scene.zero - self.scene.before
     }
 
-    fn ends(&self) -> Stamp {
+    fn ends(&self) -> WallTime {
         self.scene.zero + self.scene.after
     }
 
@@ -84,7 +89,9 @@ impl Plot<'_> {
 
     /// Every operation that ended in the scene, where it ended, as cells that darken.
     fn dots(&self, svg: &mut Svg) {
-        for (kind, colour) in [(Kind::PodSpeaks, SPEAKS), (Kind::ServerDrives, DRIVES)] {
+        for (kind, colour) in
+            [(TrafficKind::PodSpeaks, SPEAKS), (TrafficKind::ServerDrives, DRIVES)]
+        {
             let mut cells: BTreeMap<(i64, i64), u32> = BTreeMap::new();
             let samples = self.scene.series.iter().filter(|s| s.kind == kind);
             for sample in samples.flat_map(|series| &series.samples) {
@@ -107,13 +114,13 @@ impl Plot<'_> {
 
     /// One lane per connection: grey while it works, amber while it waits, red once it is lost.
     fn lanes(&self, svg: &mut Svg, top: f64, height: f64, labelled: bool) {
-        let mut tcp: Vec<&Series> = self.scene.series.iter().filter(|s| is_tcp(s)).collect();
+        let mut tcp: Vec<&LoadSeries> = self.scene.series.iter().filter(|s| is_tcp(s)).collect();
         tcp.sort_by_key(|s| (s.kind, s.pod.clone(), s.family, s.number));
         let pitch = height / count(tcp.len()).max(1.0);
         let (mut calm, mut stalls, mut lost) = (Vec::new(), Vec::new(), Vec::new());
         for (number, series) in tcp.iter().enumerate() {
             let y = top + pitch * count(number);
-            let lane = |from: Stamp, to: Stamp| {
+            let lane = |from: WallTime, to: WallTime| {
                 let (a, b) = (self.at(from), self.at(to));
                 (a, y, (b - a).max(0.4), pitch * 0.8)
             };
@@ -160,12 +167,12 @@ impl Plot<'_> {
     }
 }
 
-fn is_tcp(series: &Series) -> bool {
-    matches!(series.kind, Kind::PodSpeaks | Kind::ServerDrives)
+fn is_tcp(series: &LoadSeries) -> bool {
+    matches!(series.kind, TrafficKind::PodSpeaks | TrafficKind::ServerDrives)
 }
 
 /// The waits of a connection that overlap the window.
-fn waits(series: &Series, from: Stamp, to: Stamp) -> Vec<(Stamp, Stamp)> {
+fn waits(series: &LoadSeries, from: WallTime, to: WallTime) -> Vec<(WallTime, WallTime)> {
     let ended = series
         .samples
         .iter()
@@ -175,8 +182,8 @@ fn waits(series: &Series, from: Stamp, to: Stamp) -> Vec<(Stamp, Stamp)> {
 }
 
 /// When a connection that was lost (by the end of the window or later) worked for the last time.
-fn died(series: &Series, end: Stamp) -> Option<Stamp> {
-    let last = series.samples.last().map_or(Stamp(0), |sample| sample.at);
+fn died(series: &LoadSeries, end: WallTime) -> Option<WallTime> {
+    let last = series.samples.last().map_or(WallTime(0), |sample| sample.at);
     let silent = end.since(last) > Duration::from_secs(5);
     (series.ended.is_some() || silent).then_some(last).filter(|last| *last < end)
 }

@@ -1,12 +1,15 @@
-use super::*;
+use std::time::Duration;
 
-fn scene(title: &str, after: u64) -> Scene {
-    let mark = |at: u64, label: &str| Mark { at: Stamp(at), label: label.to_owned() };
-    Scene {
+use super::*;
+use crate::clock::WallTime;
+
+fn scene(title: &str, after: u64) -> PictureWindow {
+    let mark = |at: u64, label: &str| Mark { at: WallTime(at), label: label.to_owned() };
+    PictureWindow {
         title: title.to_owned(),
         outcome: "0 of 200 connections lost, longest stall 866 ms".to_owned(),
         bad: false,
-        zero: Stamp(2_000_000_000),
+        zero: WallTime(2_000_000_000),
         before: Duration::from_millis(1500),
         after: Duration::from_secs(after),
         marks: vec![

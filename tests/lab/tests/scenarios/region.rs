@@ -1,18 +1,17 @@
-//! Laboratories in a cloud, and what the rows there look at.
+//! Laboratories in a cloud, and what the scenarios there look at.
 
 use std::net::IpAddr;
 use std::time::Duration;
 
 use anyhow::{Context, Result};
 use egret_lab::bench::Bench;
-use egret_lab::checks::run_for;
 pub use egret_lab::cloud::checks::{address, await_attached, changed, lived, load, names, tell};
 use egret_lab::cloud::checks::{await_voters, condition};
 use egret_lab::cloud::{Outside, Region, Zone};
 use egret_lab::load::Load;
-use egret_lab::{Lab, Stage, Stamp, wait_until};
+use egret_lab::{Lab, LabFixture, WallTime, scenarios, wait_until};
 
-use crate::world::{PATIENCE, await_source, usual};
+use crate::fixtures::{PATIENCE, await_source, usual};
 
 pub const ASSIGN: &str = "AssignPrivateIpAddresses";
 pub const ASSOCIATE: &str = "AssociateAddress";
@@ -67,82 +66,74 @@ pub fn build(gateways: &[Zone], outside: Outside) -> Result<Lab> {
     usual().gateways(u8::try_from(gateways.len())?).cloud(region).build()
 }
 
-/// The region that rows share where one gateway is to have one successor, in its own subnet.
+/// The region that scenarios share where one gateway is to have one successor, in its own subnet.
 pub const PAIR: &str = "two gateways of one zone";
-/// The region that rows share where there are both kinds of successors.
+/// The region that scenarios share where there are both kinds of successors.
 pub const TRIO: &str = "two gateways of one zone and one of another";
 
 /// The region [`PAIR`], as a new one would be.
-pub fn pair(bench: &mut Bench) -> Result<&mut Stage> {
-    let stage = bench.shared(PAIR, || public(&[Zone::A, Zone::A]))?;
-    restore(stage)?;
-    Ok(stage)
+pub fn pair(bench: &mut Bench) -> Result<&mut LabFixture> {
+    let fixture = bench.shared(PAIR, || public(&[Zone::A, Zone::A]))?;
+    restore(fixture)?;
+    Ok(fixture)
 }
 
 /// The region [`TRIO`], the same.
-pub fn trio(bench: &mut Bench) -> Result<&mut Stage> {
-    let stage = bench.shared(TRIO, || public(&[Zone::A, Zone::A, Zone::B]))?;
-    restore(stage)?;
-    Ok(stage)
+pub fn trio(bench: &mut Bench) -> Result<&mut LabFixture> {
+    let fixture = bench.shared(TRIO, || public(&[Zone::A, Zone::A, Zone::B]))?;
+    restore(fixture)?;
+    Ok(fixture)
 }
 
-/// Good weather, power for all, as many voters as there will be, and an address that is attached.
-fn restore(stage: &mut Stage) -> Result<()> {
-    stage.lab.cloud()?.clear()?;
-    let all = stage.lab.nodes().iter();
+/// No fault, power for all, as many voters as there will be, and an address that is attached.
+fn restore(fixture: &mut LabFixture) -> Result<()> {
+    fixture.lab.cloud()?.clear()?;
+    let all = fixture.lab.nodes().iter();
     let off: Vec<_> = all.filter(|node| !node.is_on()).map(|node| node.name.clone()).collect();
     for name in off {
-        crate::world::back(stage, &name)?;
+        crate::fixtures::back(fixture, &name)?;
     }
-    await_voters(stage)?;
-    await_attached(stage, &crate::world::holder(stage)?)
+    await_voters(fixture)?;
+    await_attached(fixture, &crate::fixtures::holder(fixture)?)
 }
 
 /// A claim for an Elastic IP that is found by its tag; attached, and seen outside.
-pub fn public(gateways: &[Zone]) -> Result<Stage> {
+pub fn public(gateways: &[Zone]) -> Result<LabFixture> {
     let lab = build(gateways, Outside::Internet)?;
     let address = *lab.cloud()?.elastic().first().context("an Elastic IP")?;
     serve(lab, &pool(PUBLIC_POOL), address)
 }
 
 /// A claim for a private address of zone A, the same.
-pub fn private(gateways: &[Zone]) -> Result<Stage> {
+pub fn private(gateways: &[Zone]) -> Result<LabFixture> {
     serve(build(gateways, Outside::Vpn)?, &pool(PRIVATE_POOL), PRIVATE.parse()?)
 }
 
-fn serve(mut lab: Lab, pool: &str, address: IpAddr) -> Result<Stage> {
+fn serve(mut lab: Lab, pool: &str, address: IpAddr) -> Result<LabFixture> {
     lab.start_egret()?;
     lab.write_namespace("payments", &[("egress", "partners")])?;
     lab.write_manifest("pool.yaml", pool)?;
-    let mut stage = Stage::new(lab, &[address])?;
-    stage.lab.write_manifest("bank.yaml", &claim(address))?;
-    let served = stage.await_held(PATIENCE).and_then(|()| {
-        ["settle-1", "settle-2"].iter().try_for_each(|pod| await_source(&mut stage, pod, address))
+    let mut fixture = LabFixture::new(lab, &[address])?;
+    fixture.lab.write_manifest("bank.yaml", &claim(address))?;
+    let served = fixture.await_held(PATIENCE).and_then(|()| {
+        ["settle-1", "settle-2"].iter().try_for_each(|pod| await_source(&mut fixture, pod, address))
     });
-    let voting = served.and_then(|()| await_voters(&stage));
-    voting.inspect_err(|_| egret_lab::bench::explain(&stage.lab))?;
-    Ok(stage)
+    let voting = served.and_then(|()| await_voters(&fixture));
+    voting.inspect_err(|_| egret_lab::bench::explain(&fixture.lab))?;
+    Ok(fixture)
 }
 
 /// Waits until the address is not attached to its holder and the condition's message has `words`.
-pub fn await_trouble(stage: &Stage, words: &str) -> Result<String> {
+pub fn await_trouble(fixture: &LabFixture, words: &str) -> Result<String> {
     let what = format!("the condition Attached is false and speaks of {words}");
     wait_until(&what, Duration::from_secs(20), || {
-        condition(stage, "Attached").filter(|(good, text)| !good && text.contains(words))
+        condition(fixture, "Attached").filter(|(good, text)| !good && text.contains(words))
     })
     .map(|(_, message)| message)
-    .with_context(|| format!("{:?}", condition(stage, "Attached")))
+    .with_context(|| format!("{:?}", condition(fixture, "Attached")))
 }
 
-/// Powers the holder off and waits until another has the address and every connection goes on.
-pub fn power_off(stage: &mut Stage, load: &Load) -> Result<(String, Stamp)> {
-    run_for(1000);
-    let old = crate::world::holder(stage)?;
-    let off = stage.lab.power_off(&old)?;
-    let new = stage.await_successor(address(stage)?, &old, Duration::from_secs(15))?;
-    await_attached(stage, &new)?;
-    let report = lived(stage, load, off)?;
-    egret_lab::note!("    {old} → {new}: longest stall {} ms", report.stall.as_millis());
-    tell(stage, load, off)?;
-    Ok((new, off))
+/// The holder's power is cut; returns who had the address, who has it, and the moment.
+pub fn holder_dies(fixture: &mut LabFixture, load: &Load) -> Result<(String, String, WallTime)> {
+    scenarios::cloud::holder_dies(fixture, load, Duration::from_secs(15))
 }

@@ -2,10 +2,11 @@
 
 use std::time::{Duration, Instant};
 
-use egret_core::quorum::{Effect, Input};
+use egret_core::lease::{Effect, Input};
 
+use super::Simulation;
 use super::node::name;
-use super::{MS, Setup, Simulation};
+use super::setup::{MS, Setup};
 
 /// The time a voter takes for one renewal of every holder, all addresses held.
 #[derive(Clone, Copy, Debug)]
@@ -27,12 +28,13 @@ pub fn cost(addresses: usize) -> Option<Cost> {
     if !simulation.orphans().is_empty() {
         return None;
     }
-    let voter = (0..simulation.setup.voters).min_by_key(|node| simulation.held_by(*node))?;
+    let voter =
+        (0..simulation.setup.voters).min_by_key(|node| simulation.agents[*node].entries.len())?;
     let mut requests = Vec::new();
     for node in (0..simulation.setup.nodes).filter(|node| *node != voter) {
         let agent = &simulation.agents[node];
         let mut machine = agent.machine.clone()?;
-        let later = agent.clocks(simulation.now + 90 * MS);
+        let later = agent.clocks(simulation.now() + 90 * MS);
         for effect in machine.handle(later, Input::Tick) {
             if let Effect::Send { to, message } = effect
                 && to == name(voter)
@@ -42,7 +44,7 @@ pub fn cost(addresses: usize) -> Option<Cost> {
         }
     }
     let agent = &simulation.agents[voter];
-    let (machine, now) = (agent.machine.clone()?, agent.clocks(simulation.now + 91 * MS));
+    let (machine, now) = (agent.machine.clone()?, agent.clocks(simulation.now() + 91 * MS));
     let mut kept = 0;
     let begun = Instant::now();
     let mut alone = machine.clone();
@@ -64,14 +66,8 @@ pub fn cost(addresses: usize) -> Option<Cost> {
 /// As the lease thread does before anything else, but for the file.
 fn keep(effects: &[Effect]) -> usize {
     let kept = effects.iter().find_map(|effect| match effect {
-        Effect::Keep(kept) => postcard::to_stdvec(kept).ok(),
+        Effect::Persist(kept) => postcard::to_stdvec(kept).ok(),
         _ => None,
     });
     std::hint::black_box(kept).map_or(0, |bytes| bytes.len())
-}
-
-impl Simulation {
-    fn held_by(&self, node: usize) -> usize {
-        self.agents[node].entries.len()
-    }
 }

@@ -1,31 +1,34 @@
 use std::collections::BTreeMap;
 use std::net::IpAddr;
 
+use egret_core::lease::{
+    AddressState, BootTime, InjectedFaults, LeaseConfig, Machine, Now, PersistedLease, RawTime,
+};
 use egret_core::model::NodeName;
-use egret_core::quorum::{AddressState, BootTime, Config, Kept, Machine, Mistakes, Now};
 
-use super::Simulation;
+use super::random::Random;
 
 /// One node.
 #[derive(Debug)]
-pub struct Agent {
+pub(super) struct Agent {
     /// Its process; `None` while it is dead or the node is off.
-    pub machine: Option<Machine>,
+    pub(super) machine: Option<Machine>,
     /// What it has kept since the boot.
-    pub kept: Option<Kept>,
+    pub(super) kept: Option<PersistedLease>,
     /// Boots so far.
-    pub boots: u32,
+    pub(super) boots: u32,
     /// Processes so far.
-    pub processes: u32,
+    pub(super) processes: u32,
     /// Its map entries, with the deadline in true time.
-    pub entries: BTreeMap<IpAddr, (AddressState, u64)>,
+    pub(super) entries: BTreeMap<IpAddr, (AddressState, u64)>,
     /// True time until which its threads do not run.
-    pub stalled_until: u64,
+    pub(super) stalled_until: u64,
+    /// Of its planned ticks: only the newest counts.
     pub(super) generation: u64,
     booted: u64,
-    /// Parts in a million of true time.
-    raw: u64,
-    boot: u64,
+    /// How fast its clocks run, in parts in a million of true time.
+    raw_rate: u64,
+    boot_rate: u64,
 }
 
 pub(super) fn name(node: usize) -> NodeName {
@@ -37,10 +40,10 @@ pub(super) fn number(node: &NodeName) -> Option<usize> {
 }
 
 impl Agent {
-    pub(super) fn new(simulation: &mut Simulation) -> Self {
-        let bent = simulation.setup.bent_clocks;
+    /// With `bent_clocks` its clocks run apart from true time.
+    pub(super) fn new(bent_clocks: bool, random: &mut Random) -> Self {
         let mut rate = |most: u64| {
-            let off = if bent { simulation.random(2 * most + 1) } else { most };
+            let off = if bent_clocks { random.below(2 * most + 1) } else { most };
             1_000_000 - most + off
         };
         Self {
@@ -52,8 +55,8 @@ impl Agent {
             stalled_until: 0,
             generation: 0,
             booted: 0,
-            raw: rate(200),
-            boot: rate(83_000),
+            raw_rate: rate(200),
+            boot_rate: rate(83_000),
         }
     }
 
@@ -62,10 +65,11 @@ impl Agent {
         (self.stalled_until > now).then_some(self.stalled_until)
     }
 
-    pub(super) fn start(&mut self, now: u64, seed: u64, node: usize, mistakes: Mistakes) {
+    pub(super) fn start(&mut self, now: u64, seed: u64, node: usize, mistakes: InjectedFaults) {
         self.processes += 1;
         let boot = format!("{node}/{}", self.boots);
-        let config = Config { mistakes, ..Config::new(name(node), boot) };
+        let config =
+            LeaseConfig { injected_faults: mistakes, ..LeaseConfig::new(name(node), boot) };
         let clocks = self.clocks(now);
         self.machine = Some(Machine::new(config, self.kept.clone(), clocks, seed));
     }
@@ -83,12 +87,12 @@ impl Agent {
     pub(super) fn clocks(&self, now: u64) -> Now {
         let passed = u128::from(now - self.booted);
         let clock = |rate: u64| (passed * u128::from(rate) / 1_000_000) as u64;
-        Now { raw: clock(self.raw), boot: BootTime(clock(self.boot)) }
+        Now { raw: RawTime(clock(self.raw_rate)), boot: BootTime(clock(self.boot_rate)) }
     }
 
     /// The true time at which its boot-time clock shows `at`.
     pub(super) fn true_time(&self, at: BootTime) -> u64 {
         let passed = u128::from(at.0) * 1_000_000;
-        self.booted + passed.div_ceil(u128::from(self.boot)) as u64
+        self.booted + passed.div_ceil(u128::from(self.boot_rate)) as u64
     }
 }

@@ -2,15 +2,55 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::{IpAddr, Ipv4Addr};
-use std::sync::Arc;
 
+use egret_core::lease::{AddressView, ClusterView, PlanView};
 use egret_core::model::{Holding, Millis, PublicKey, Voter, VoterSet};
-use egret_core::quorum::{AddressView, ClusterView, Input, Report, View};
 
 use super::node::name;
-use super::{Event, MS, Setup, Simulation};
+use super::setup::Setup;
 
-pub(super) fn first(setup: &Setup) -> View {
+/// What is stored.
+#[derive(Debug)]
+pub(super) struct SimulatedStore {
+    plan: PlanView,
+}
+
+impl SimulatedStore {
+    pub(super) fn new(setup: &Setup) -> Self {
+        Self { plan: first(setup) }
+    }
+
+    /// What an agent reads.
+    pub(super) fn read(&self) -> Box<PlanView> {
+        Box::new(self.plan.clone())
+    }
+
+    /// The addresses.
+    pub(super) fn addresses(&self) -> impl Iterator<Item = IpAddr> + '_ {
+        self.plan.addresses.keys().copied()
+    }
+
+    /// A holder has written itself into the status; the controller adopts it and plans anew. Whether
+    /// that was news.
+    pub(super) fn adopt(&mut self, address: IpAddr, holding: &Holding) -> bool {
+        let nodes = self.plan.nodes.len();
+        let Some(plan) = self.plan.addresses.get_mut(&address) else { return false };
+        let older = |known: &Holding| known.epoch >= holding.epoch;
+        if plan.holding.as_ref().is_some_and(older) {
+            return false;
+        }
+        let mut others: Vec<_> =
+            plan.ranks().filter(|node| **node != holding.node).cloned().collect();
+        others.truncate(nodes - 1);
+        plan.owner = Some(holding.node.clone());
+        plan.standbys = others;
+        plan.holding = Some(holding.clone());
+        plan.made_for = Some(holding.clone());
+        true
+    }
+}
+
+fn first(setup: &Setup) -> PlanView {
     let all: Vec<_> = (0..setup.nodes).map(name).collect();
     let voter = |node: usize| Voter {
         node: name(node),
@@ -33,7 +73,7 @@ pub(super) fn first(setup: &Setup) -> View {
             probed: true,
             revoked: false,
             paused: false,
-            unarmed: false,
+            no_deadline: false,
             attached: None,
             announces: true,
             directors: all.iter().cloned().collect(),
@@ -44,38 +84,5 @@ pub(super) fn first(setup: &Setup) -> View {
     }
     let cluster =
         ClusterView { id: "simulated".into(), set: Some(set), t_max: Millis(setup.t_max) };
-    View { cluster: Some(cluster), addresses, nodes: all.into_iter().collect::<BTreeSet<_>>() }
-}
-
-impl Simulation {
-    /// A holder has written itself into the status; the controller adopts it and plans anew.
-    pub(super) fn store_written(&mut self, report: &Report) {
-        let Report::Held { address, holding, .. } = report else { return };
-        let mut view = (*self.store).clone();
-        let Some(plan) = view.addresses.get_mut(address) else { return };
-        let older = |known: &Holding| known.epoch >= holding.epoch;
-        if plan.holding.as_ref().is_some_and(older) {
-            return;
-        }
-        let mut others: Vec<_> =
-            plan.ranks().filter(|node| **node != holding.node).cloned().collect();
-        others.truncate(self.setup.nodes - 1);
-        plan.owner = Some(holding.node.clone());
-        plan.standbys = others;
-        plan.holding = Some(holding.clone());
-        plan.made_for = Some(holding.clone());
-        self.store = Arc::new(view);
-        let after = 20 * MS + self.random(30 * MS);
-        self.plan(after, Event::Published);
-    }
-
-    /// Every node reads the store, each after a while of its own.
-    pub(super) fn store_published(&mut self) {
-        for node in 0..self.agents.len() {
-            let view = Box::new((*self.store).clone());
-            let boot = self.agents[node].boots;
-            let after = MS + self.random(20 * MS);
-            self.plan(after, Event::Input { node, boot, input: Box::new(Input::View(view)) });
-        }
-    }
+    PlanView { cluster: Some(cluster), addresses, nodes: all.into_iter().collect::<BTreeSet<_>>() }
 }

@@ -1,6 +1,6 @@
 use std::hash::{Hash, Hasher};
 
-use egret_core::quorum::{Message, Move};
+use egret_core::lease::{HandoverStep, Message};
 
 /// A datagram under way.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -15,17 +15,26 @@ pub struct Datagram {
     pub sent: u64,
 }
 
-/// No lease rests on the others.
+/// Whether a lease can rest on such a datagram; the others are not sent.
 pub(super) fn relevant(message: &Message) -> bool {
-    matches!(
-        message,
+    match message {
         Message::Request(_)
-            | Message::Answer(_)
-            | Message::Refusal(_)
-            | Message::Release(_)
-            | Message::Set(_)
-            | Message::Move(_)
-    )
+        | Message::Answer(_)
+        | Message::Refusal(_)
+        | Message::Set(_)
+        | Message::Release(_)
+        | Message::Move(_) => true,
+        Message::Heartbeat
+        | Message::Notice(_)
+        | Message::NoticeAnswer(_)
+        | Message::WhoHolds(_)
+        | Message::Holds(_)
+        | Message::Ping(_)
+        | Message::Pong(..)
+        | Message::AskGrants { .. }
+        | Message::GrantsApplied { .. }
+        | Message::Wait(_) => false,
+    }
 }
 
 pub(super) fn hash_message(message: &Message, epochs: bool, state: &mut impl Hasher) {
@@ -39,10 +48,10 @@ pub(super) fn hash_message(message: &Message, epochs: bool, state: &mut impl Has
         Message::Answer(answer) if !epochs => {
             answer.round.hash(state);
             for answer in &answer.answers {
-                answer.verdict.hash(state);
+                answer.vote.hash(state);
             }
         }
-        Message::Move(Move::Remaining { question, remaining, .. }) => {
+        Message::Move(HandoverStep::Remaining { question, remaining, .. }) => {
             (question, remaining).hash(state);
         }
         other => other.hash(state),

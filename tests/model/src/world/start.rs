@@ -2,11 +2,14 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
+use std::time::Duration;
 
+use egret_core::lease::{
+    AddressView, ClusterView, InjectedFault, InjectedFaults, Input, Now, PlanView, Timing,
+};
 use egret_core::model::{Millis, PublicKey, Voter, VoterSet};
-use egret_core::quorum::{AddressView, ClusterView, Input, Mistake, Mistakes, Now, Timing, View};
 
-use super::{ADDRESS, Datagram, NEVER, Node, Rates, STEP, Spent, World, name};
+use super::{ADDRESS, Datagram, ModelNode, ModelWorld, NEVER, Rates, STEP, Spent, name};
 
 /// A set of voters.
 pub fn set(number: u64, members: &[u8]) -> VoterSet {
@@ -20,7 +23,7 @@ pub fn set(number: u64, members: &[u8]) -> VoterSet {
 }
 
 /// A store in which `ranks` may hold the address.
-pub fn store(voters: &VoterSet, ranks: &[u8], lease: Millis, t_max: Millis) -> View {
+pub fn store(voters: &VoterSet, ranks: &[u8], lease: Millis, t_max: Millis) -> PlanView {
     let plan = AddressView {
         owner: ranks.first().map(|node| name(*node)),
         standbys: ranks.iter().skip(1).map(|node| name(*node)).collect(),
@@ -31,14 +34,14 @@ pub fn store(voters: &VoterSet, ranks: &[u8], lease: Millis, t_max: Millis) -> V
         probed: true,
         revoked: false,
         paused: false,
-        unarmed: false,
+        no_deadline: false,
         attached: None,
         announces: false,
         directors: BTreeSet::new(),
         gateways: BTreeSet::new(),
     };
     let cluster = ClusterView { id: "c".into(), set: Some(voters.clone()), t_max };
-    View {
+    PlanView {
         cluster: Some(cluster),
         addresses: BTreeMap::from([(ADDRESS, plan)]),
         nodes: BTreeSet::new(),
@@ -53,31 +56,37 @@ pub fn lease(steps: u64) -> Millis {
 
 /// The constants of the model: coarse, and without what no lease rests on.
 pub fn timing(ask_percent: u64) -> Timing {
+    let (step, never) = (Duration::from_nanos(STEP), Duration::from_nanos(NEVER));
     Timing {
         ask_percent,
         renewals: 2,
-        rank_step: 0,
-        round: STEP,
-        repeats: [NEVER, NEVER],
-        pause: STEP,
-        pause_rank: 0,
-        pause_random: 0,
-        ask_step: 0,
-        leaving: NEVER,
-        successor: STEP,
-        heartbeat: NEVER,
-        notice_first: STEP,
-        notice_max: 2 * STEP,
-        read_again: NEVER,
-        majority_lost: NEVER,
+        rank_step: Duration::ZERO,
+        round: step,
+        repeats: [never, never],
+        pause: step,
+        pause_rank: Duration::ZERO,
+        pause_random: Duration::ZERO,
+        ask_step: Duration::ZERO,
+        leaving: never,
+        successor: step,
+        heartbeat: never,
+        notice_first: step,
+        notice_max: 2 * step,
+        read_again: never,
+        majority_lost: never,
         ..Timing::default()
     }
 }
 
-impl World {
+impl ModelWorld {
     /// Agents on `nodes`, booted together, past their silence, with the fences read; time begins
     /// where the silence has ended.
-    pub fn new(view: View, nodes: &[(u8, Rates)], mistakes: Mistakes, ask_percent: u64) -> Self {
+    pub fn new(
+        view: PlanView,
+        nodes: &[(u8, Rates)],
+        mistakes: InjectedFaults,
+        ask_percent: u64,
+    ) -> Self {
         let mut world = Self {
             now: 0,
             nodes: BTreeMap::new(),
@@ -86,13 +95,13 @@ impl World {
             acts: 0,
             freed: false,
             spent: Spent::default(),
-            epochs: mistakes.0.contains(&Mistake::RevokedByEpoch),
+            epochs: mistakes.0.contains(&InjectedFault::RevokedByEpoch),
             mistakes,
             timing: Arc::new(timing(ask_percent)),
         };
         for (number, rates) in nodes {
             let machine = world.agent(*number, 0, None, Now::default());
-            let node = Node {
+            let node = ModelNode {
                 machine: Arc::new(machine),
                 kept: None,
                 boots: 0,
@@ -127,7 +136,7 @@ impl World {
     /// Waits for the end of the silence; then all read consistently, `last` two steps after the
     /// others: who waits for a silent holder has waited long enough to ask then.
     pub fn past_silence(mut self, steps: u64, last: Option<u8>) -> Self {
-        let empty = View { addresses: BTreeMap::new(), ..(*self.store[0]).clone() };
+        let empty = PlanView { addresses: BTreeMap::new(), ..(*self.store[0]).clone() };
         for number in self.numbers() {
             self.input(number, Input::View(Box::new(empty.clone())), None);
         }

@@ -1,14 +1,14 @@
 use super::*;
 
-fn any(interface: &str, wanted: &[&str]) -> Call {
+fn any(interface: &str, wanted: &[&str]) -> Ec2Call {
     let wanted = wanted.iter().map(|public| ip(public)).collect();
-    Call::AssignAny { interface: interface.into(), wanted }
+    Ec2Call::AssignAny { interface: interface.into(), wanted }
 }
 
-fn to(interface: &str, private: &str, take: bool) -> Call {
+fn to(interface: &str, private: &str, take: bool) -> Ec2Call {
     let (interface, private) = (interface.into(), ip(private));
     let allocation = format!("eipalloc-{PUBLIC}");
-    Call::Associate { public: ip(PUBLIC), allocation, interface, private, take }
+    Ec2Call::Associate { public: ip(PUBLIC), allocation, interface, private, take }
 }
 
 fn at(node: &str, wire: &str) -> Attachment {
@@ -18,7 +18,7 @@ fn at(node: &str, wire: &str) -> Attachment {
 
 fn unassign<T>(interface: &str, address: &str) -> Step<T> {
     let (interface, addresses) = (interface.into(), [ip(address)].into());
-    Step::Call(Call::UnassignPrivate { interface, addresses })
+    Step::Call(Ec2Call::UnassignPrivate { interface, addresses })
 }
 
 #[test]
@@ -60,7 +60,7 @@ fn an_answer_that_moved_the_private_address_moves_the_elastic_ip_in_an_older_rea
     let mut account = Account::new();
     account.elastic(PUBLIC, Some(("eni-a", "10.0.1.77")));
     let address = ip("10.0.1.77").into();
-    account.view.apply(&Effect::At { interface: "eni-b".into(), address });
+    account.view.apply(&CallEffect::At { interface: "eni-b".into(), address });
     assert_eq!(account.attach(PUBLIC, "b"), Step::Done(at("b", "10.0.1.77")));
     assert_eq!(account.interface("eni-b").idle().count(), 0, "it is nobody's spare");
     assert!(!account.interface("eni-a").has(address));
@@ -71,7 +71,7 @@ fn within_a_subnet_one_call_moves_the_private_address_and_the_elastic_ip_follows
     let mut account = Account::new();
     account.elastic(PUBLIC, Some(("eni-a", "10.0.1.77")));
     let (interface, address) = ("eni-b".into(), ip("10.0.1.77"));
-    let moved = Call::AssignPrivate { interface, address, take: true };
+    let moved = Ec2Call::AssignPrivate { interface, address, take: true };
     assert_eq!(account.attach(PUBLIC, "b"), Step::Call(moved));
     // It has arrived, the mapping is not shown yet.
     account.interface("eni-a").v4.remove(&ip("10.0.1.77"));
@@ -146,7 +146,7 @@ fn detaching_ends_the_mapping_by_its_id_and_then_gives_the_wire_address_back() {
     account.elastic(PUBLIC, Some(("eni-a", "10.0.1.77")));
     assert_eq!(account.detach(PUBLIC, "b"), Step::Done(()));
     let association = format!("eipassoc-{PUBLIC}");
-    let end = Call::Disassociate { public: ip(PUBLIC), association };
+    let end = Ec2Call::Disassociate { public: ip(PUBLIC), association };
     assert_eq!(account.detach(PUBLIC, "a"), Step::Call(end));
     account.elastic(PUBLIC, None);
     account.interface("eni-a").v4.insert(ip("10.0.1.77"), Private::default());
@@ -166,6 +166,6 @@ fn in_doubt_it_is_mapped_anew_and_never_by_an_address_that_may_be_anybody_s() {
     // A move that may have happened is made again.
     account.doubts = [(ip("10.0.1.77").into(), Doubt::Moved)].into();
     let (interface, address) = ("eni-a".into(), ip("10.0.1.77"));
-    let again = Call::AssignPrivate { interface, address, take: true };
+    let again = Ec2Call::AssignPrivate { interface, address, take: true };
     assert_eq!(account.attach(PUBLIC, "a"), Step::Call(again));
 }

@@ -2,48 +2,49 @@
 //! whatever is known of them.
 
 use super::*;
-use crate::view::Effect;
+use crate::snapshot::CallEffect;
 
 const NODES: [&str; 3] = ["a", "b", "c"];
 const SPARE: [&str; 3] = ["10.0.1.81", "10.0.1.82", "10.0.2.83"];
 const OTHER: &str = "203.0.113.9";
 
 /// What EC2 does.
-fn carry_out(account: &mut Account, call: &Call, number: &mut u32) {
+fn carry_out(account: &mut Account, call: &Ec2Call, number: &mut u32) {
     let mut effects = Vec::new();
     match call {
-        Call::AssignPrivate { interface, address, take } => {
+        Ec2Call::AssignPrivate { interface, address, take } => {
             let follows = account.view.elastic.iter().find_map(|(public, elastic)| {
                 let at = elastic.association.clone()?;
                 (at.private == *address).then_some((*public, at))
             });
             let held = account.view.holder((*address).into()).is_some();
             assert!(*take || !held, "EC2 refuses {call:?}");
-            effects.push(Effect::At { interface: interface.clone(), address: (*address).into() });
+            effects
+                .push(CallEffect::At { interface: interface.clone(), address: (*address).into() });
             if let Some((public, at)) = follows {
                 let association = Association { interface: interface.clone(), ..at };
-                effects.push(Effect::Associated { public, association });
+                effects.push(CallEffect::Associated { public, association });
             }
         }
-        Call::AssignAny { interface, wanted } => {
+        Ec2Call::AssignAny { interface, wanted } => {
             let subnet = if interface == "eni-c" { 2 } else { 1 };
             for public in wanted {
                 *number += 1;
                 let address: IpAddr = ip(&format!("10.0.{subnet}.{}", 100 + *number)).into();
-                effects.push(Effect::At { interface: interface.clone(), address });
+                effects.push(CallEffect::At { interface: interface.clone(), address });
                 let node: NodeName = interface.strip_prefix("eni-").unwrap().into();
                 let IpAddr::V4(wire) = address else { unreachable!() };
                 account.wires.entry(((*public).into(), node)).or_default().insert(wire);
             }
         }
-        Call::UnassignPrivate { interface, addresses } => {
+        Ec2Call::UnassignPrivate { interface, addresses } => {
             for address in addresses {
                 let private = account.interface(interface).v4[address];
                 assert!(!private.primary && private.public.is_none(), "{call:?}");
-                effects.push(Effect::Nowhere { address: (*address).into() });
+                effects.push(CallEffect::Nowhere { address: (*address).into() });
             }
         }
-        Call::Associate { public, interface, private, take, .. } => {
+        Ec2Call::Associate { public, interface, private, take, .. } => {
             let at = account.view.elastic[public].association.is_some();
             assert!(*take || !at, "EC2 refuses {call:?}");
             let public_there = account.interface(interface).v4[private].public;
@@ -51,14 +52,14 @@ fn carry_out(account: &mut Account, call: &Call, number: &mut u32) {
             *number += 1;
             let id = format!("eipassoc-{number}");
             let association = Association { id, interface: interface.clone(), private: *private };
-            effects.push(Effect::Associated { public: *public, association });
+            effects.push(CallEffect::Associated { public: *public, association });
         }
-        Call::Disassociate { public, association } => {
+        Ec2Call::Disassociate { public, association } => {
             let at = account.view.elastic[public].association.as_ref();
             assert_eq!(at.map(|at| &at.id), Some(association));
-            effects.push(Effect::Disassociated { public: *public });
+            effects.push(CallEffect::Disassociated { public: *public });
         }
-        Call::AssignIpv6 { .. } | Call::UnassignIpv6 { .. } => panic!("{call:?}"),
+        Ec2Call::AssignIpv6 { .. } | Ec2Call::UnassignIpv6 { .. } => panic!("{call:?}"),
     }
     for effect in effects {
         account.view.apply(&effect);
@@ -69,7 +70,7 @@ fn carry_out(account: &mut Account, call: &Call, number: &mut u32) {
 fn settle<T: std::fmt::Debug>(
     account: &mut Account,
     decide: impl Fn(&Account) -> Step<T>,
-) -> (Vec<Call>, T) {
+) -> (Vec<Ec2Call>, T) {
     let (mut calls, mut number) = (Vec::new(), 0);
     loop {
         match decide(account) {

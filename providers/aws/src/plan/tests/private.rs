@@ -2,7 +2,7 @@ use super::*;
 
 fn assign(interface: &str, address: &str, take: bool) -> Step<Attachment> {
     let (interface, address) = (interface.into(), ip(address));
-    Step::Call(Call::AssignPrivate { interface, address, take })
+    Step::Call(Ec2Call::AssignPrivate { interface, address, take })
 }
 
 #[test]
@@ -52,11 +52,11 @@ fn an_ipv6_address_is_unassigned_before_it_is_assigned() {
     let mut account = Account::new();
     let address: Ipv6Addr = "2001:db8:0:1::50".parse().unwrap();
     account.interface("eni-b").v6.insert(address);
-    let unassign = Call::UnassignIpv6 { interface: "eni-b".into(), address };
+    let unassign = Ec2Call::UnassignIpv6 { interface: "eni-b".into(), address };
     assert_eq!(account.attach("2001:db8:0:1::50", "a"), Step::Call(unassign.clone()));
     assert_eq!(account.detach("2001:db8:0:1::50", "b"), Step::Call(unassign));
     account.interface("eni-b").v6.clear();
-    let assign = Call::AssignIpv6 { interface: "eni-a".into(), address };
+    let assign = Ec2Call::AssignIpv6 { interface: "eni-a".into(), address };
     assert_eq!(account.attach("2001:db8:0:1::50", "a"), Step::Call(assign));
 }
 
@@ -76,7 +76,7 @@ fn an_address_is_detached_from_the_interface_that_the_status_names_when_the_node
     let mut account = Account::new();
     account.secondary("eni-b", "10.0.1.50");
     let taken =
-        Call::UnassignPrivate { interface: "eni-b".into(), addresses: [ip("10.0.1.50")].into() };
+        Ec2Call::UnassignPrivate { interface: "eni-b".into(), addresses: [ip("10.0.1.50")].into() };
     assert_eq!(account.detach("10.0.1.50", "a"), Step::Done(()), "not its own");
     account.inventory.nodes.remove(&"b".into());
     account.interface("eni-b").instance = None;
@@ -129,6 +129,6 @@ fn a_node_that_came_back_as_another_instance_does_not_have_what_the_old_one_had(
     assert_eq!(account.look(|scene| scene.attachment(address.into())), None);
     assert_eq!(account.attach("10.0.1.50", "b"), assign("eni-new", "10.0.1.50", true));
     let (interface, addresses) = ("eni-b".into(), [address].into());
-    let taken = Call::UnassignPrivate { interface, addresses };
+    let taken = Ec2Call::UnassignPrivate { interface, addresses };
     assert_eq!(account.detach("10.0.1.50", "b"), Step::Call(taken));
 }

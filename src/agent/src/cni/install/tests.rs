@@ -9,7 +9,7 @@ const CONFLIST: &str = r#"{"name":"pods","plugins":[{"type":"bridge"}]}"#;
 /// The two folders of a host, and a program to install.
 struct Host {
     _dir: tempfile::TempDir,
-    places: Places,
+    paths: HostPaths,
 }
 
 impl Host {
@@ -21,7 +21,7 @@ impl Host {
         let plugin = dir.path().join("program");
         fs::write(&plugin, "a program").unwrap();
         let socket = PathBuf::from("/run/egret/cni.sock");
-        let host = Self { _dir: dir, places: Places { bin_dir, conf_dir, socket, plugin } };
+        let host = Self { _dir: dir, paths: HostPaths { bin_dir, conf_dir, socket, plugin } };
         for (name, text) in configurations {
             fs::write(host.conf(name), text).unwrap();
         }
@@ -29,7 +29,7 @@ impl Host {
     }
 
     fn conf(&self, name: &str) -> PathBuf {
-        self.places.conf_dir.join(name)
+        self.paths.conf_dir.join(name)
     }
 
     fn text(&self, name: &str) -> String {
@@ -37,15 +37,15 @@ impl Host {
     }
 
     fn file(&self) -> PathBuf {
-        self.places.bin_dir.join(TYPE)
+        self.paths.bin_dir.join(TYPE)
     }
 
-    fn ensure(&self) -> Result<(), CniError> {
-        Installation::new(self.places.clone()).ensure(Instant::now()).unwrap()
+    fn ensure(&self) -> Result<(), PluginInstallError> {
+        Installation::new(self.paths.clone()).ensure(Instant::now()).unwrap()
     }
 
-    fn remove(&self) -> Result<(), CniError> {
-        remove(&self.places.bin_dir, &self.places.conf_dir, false)
+    fn remove(&self) -> Result<(), PluginInstallError> {
+        remove(&self.paths.bin_dir, &self.paths.conf_dir, false)
     }
 }
 
@@ -69,7 +69,7 @@ fn the_first_configuration_gets_the_entry_and_keeps_its_mode() {
     let written = fs::metadata(&path).unwrap().modified().unwrap();
     host.ensure().unwrap();
     assert_eq!(fs::metadata(&path).unwrap().modified().unwrap(), written);
-    assert_eq!(fs::read_dir(&host.places.conf_dir).unwrap().count(), 4);
+    assert_eq!(fs::read_dir(&host.paths.conf_dir).unwrap().count(), 4);
 }
 
 #[test]
@@ -80,7 +80,7 @@ fn what_cannot_be_chained_is_left_and_said() {
     assert!(error.contains("00-multus.conf is of one plugin"), "{error}");
     assert_eq!(host.text("10-a.conflist"), CONFLIST);
     let host = Host::new(&[]);
-    assert!(matches!(host.ensure(), Err(CniError::None(_))));
+    assert!(matches!(host.ensure(), Err(PluginInstallError::None(_))));
 }
 
 #[test]
@@ -98,10 +98,10 @@ fn the_file_stays_while_anything_names_it_and_where_it_is_asked_for() {
     let host = Host::new(&[("10-a.conflist", CONFLIST)]);
     host.ensure().unwrap();
     fs::copy(host.conf("10-a.conflist"), host.conf("10-a.conflist.bak")).unwrap();
-    assert!(matches!(host.remove(), Err(CniError::Named(_))));
+    assert!(matches!(host.remove(), Err(PluginInstallError::Named(_))));
     assert!(host.file().exists());
     fs::remove_file(host.conf("10-a.conflist.bak")).unwrap();
-    remove(&host.places.bin_dir, &host.places.conf_dir, true).unwrap();
+    remove(&host.paths.bin_dir, &host.paths.conf_dir, true).unwrap();
     assert!(host.file().exists());
     host.remove().unwrap();
     assert!(!host.file().exists());
@@ -110,7 +110,7 @@ fn the_file_stays_while_anything_names_it_and_where_it_is_asked_for() {
 #[test]
 fn who_undoes_it_again_and_again_is_not_fought() {
     let host = Host::new(&[]);
-    let installation = Installation::new(host.places.clone());
+    let installation = Installation::new(host.paths.clone());
     let begun = Instant::now();
     for _ in 0..MOST_WRITES {
         fs::write(host.conf("10-a.conflist"), CONFLIST).unwrap();
@@ -118,7 +118,7 @@ fn who_undoes_it_again_and_again_is_not_fought() {
     }
     fs::write(host.conf("10-a.conflist"), CONFLIST).unwrap();
     let error = installation.ensure(begun).unwrap().unwrap_err();
-    assert!(matches!(error, CniError::Contended(_)), "{error}");
+    assert!(matches!(error, PluginInstallError::Contended(_)), "{error}");
     assert_eq!(host.text("10-a.conflist"), CONFLIST);
     installation.ensure(begun + WINDOW).unwrap().unwrap();
     assert!(host.text("10-a.conflist").contains(TYPE));
@@ -127,7 +127,7 @@ fn who_undoes_it_again_and_again_is_not_fought() {
 #[tokio::test]
 async fn a_rewritten_configuration_and_a_deleted_file_come_back_until_the_removal() {
     let host = Host::new(&[("10-a.conflist", CONFLIST)]);
-    let installation = Installation::new(host.places.clone());
+    let installation = Installation::new(host.paths.clone());
     let (news, mut heard) = mpsc::channel(64);
     let kept = tokio::spawn(installation.clone().keep(news));
     heard.recv().await.unwrap().unwrap();

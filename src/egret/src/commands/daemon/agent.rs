@@ -1,28 +1,30 @@
-use egret_agent::{Measures, register_metrics};
+use egret_agent::{AgentMetrics, register_metrics};
 use egret_runtime::clock::SystemClock;
 
 use super::{block_on, open, registry};
 use crate::args::{AgentCommand, DaemonArgs, TeardownArgs};
 use crate::commands::store::Store;
+use crate::error::UsageError;
 
 pub(crate) fn agent(args: AgentCommand) -> anyhow::Result<()> {
     let DaemonArgs { store, log, metrics } = &args.daemon;
     let store = store.store()?;
-    let measures = Measures::default();
+    let agent_metrics = AgentMetrics::default();
     let mut registry = registry();
-    register_metrics(&args.agent, &measures, &mut registry);
+    register_metrics(&args.agent, &agent_metrics, &mut registry)
+        .map_err(|bad| UsageError(bad.to_string()))?;
     let run = async |health, shutdown| {
-        let (args, clock, measures) = (args.agent.clone(), SystemClock, measures.clone());
+        let (args, clock, agent_metrics) = (args.agent.clone(), SystemClock, agent_metrics.clone());
         match store {
             Store::Directory(directory) => {
                 let state = open(&directory)?;
-                Ok(egret_agent::run(args, state, clock, health, shutdown, measures).await?)
+                Ok(egret_agent::run(args, state, clock, health, shutdown, agent_metrics).await?)
             }
             #[cfg(feature = "kubernetes")]
             Store::Kubernetes(api) => {
-                let view = egret_state::kubernetes::View::Agent { node: args.node() };
-                let state = std::sync::Arc::new(api.open(view)?);
-                Ok(egret_agent::run(args, state, clock, health, shutdown, measures).await?)
+                let scope = egret_state::kubernetes::WatchScope::Agent { node: args.node() };
+                let state = std::sync::Arc::new(api.open(scope)?);
+                Ok(egret_agent::run(args, state, clock, health, shutdown, agent_metrics).await?)
             }
         }
     };
@@ -33,7 +35,7 @@ pub(crate) fn teardown(args: &TeardownArgs) -> anyhow::Result<()> {
     if let (Some(bin_dir), Some(conf_dir)) = (&args.cni_bin_dir, &args.cni_conf_dir) {
         egret_agent::remove_cni_plugin(bin_dir, conf_dir, false)?;
     }
-    egret_agent::teardown(&args.bpffs, &args.run_dir, &egret_datapath::Settings::default())?;
+    egret_agent::teardown(&args.bpffs, &args.run_dir, &egret_datapath::HostSettings::default())?;
     println!("nothing of Egret's is left in this node's kernel");
     Ok(())
 }

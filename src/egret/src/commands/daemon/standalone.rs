@@ -1,32 +1,39 @@
-use egret_agent::{Measures, register_metrics};
-use egret_controller::{CloudMeasures, Surroundings};
+use egret_agent::{AgentMetrics, register_metrics};
+use egret_controller::{CloudMetrics, Dependencies};
 use egret_runtime::clock::SystemClock;
 use egret_runtime::health::Health;
 use egret_runtime::shutdown::Shutdown;
 
 use super::{block_on, open, registry};
 use crate::args::StandaloneCommand;
+use crate::cloud;
+use crate::error::UsageError;
 
 /// Controller and agent over one store, in one process. Where the agent ends, so does the other.
 pub(crate) fn standalone(args: StandaloneCommand) -> anyhow::Result<()> {
-    let measures = Measures::default();
+    let agent_metrics = AgentMetrics::default();
     let mut registry = registry();
-    register_metrics(&args.agent, &measures, &mut registry);
-    let counted = CloudMeasures::default();
-    counted.register(&mut registry);
-    let cloud = args.cloud.connect(&mut registry);
+    register_metrics(&args.agent, &agent_metrics, &mut registry)
+        .map_err(|bad| UsageError(bad.to_string()))?;
+    let cloud_metrics = CloudMetrics::default();
+    cloud_metrics.register(&mut registry);
+    let clouds = cloud::connect(&args.cloud, &mut registry)?;
     let run = async |health: Health, shutdown: Shutdown| {
         let state = open(&args.store.manifests)?;
-        let around = Surroundings {
+        let dependencies = Dependencies {
             health: health.clone(),
             shutdown: shutdown.clone(),
-            cloud,
-            measures: counted,
+            clouds,
+            measures: cloud_metrics,
         };
-        let controller =
-            egret_controller::run(args.controller.clone(), state.clone(), SystemClock, around);
-        let (args, measures) = (args.agent.clone(), measures.clone());
-        let agent = egret_agent::run(args, state, SystemClock, health, shutdown, measures);
+        let controller = egret_controller::run(
+            args.controller.clone(),
+            state.clone(),
+            SystemClock,
+            dependencies,
+        );
+        let (args, agent_metrics) = (args.agent.clone(), agent_metrics.clone());
+        let agent = egret_agent::run(args, state, SystemClock, health, shutdown, agent_metrics);
         let mut controller = std::pin::pin!(controller);
         let mut agent = std::pin::pin!(agent);
         tokio::select! {

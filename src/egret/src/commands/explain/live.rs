@@ -1,10 +1,7 @@
 use std::collections::BTreeMap;
 
 use anyhow::Context as _;
-use egret_datapath::Settings;
-use egret_datapath::bpf;
-use egret_datapath::nft::NftSteering;
-use egret_ports::steering::Steering as _;
+use egret_datapath::{HostSettings, bpf, snat_backend};
 
 use crate::args::ExplainArgs;
 use crate::table::Table;
@@ -21,7 +18,8 @@ pub(super) fn print(args: &ExplainArgs) -> anyhow::Result<()> {
             table.row([reason.name.to_owned(), packets.to_string(), meaning, remedy]);
         }
     }
-    let drops: BTreeMap<_, _> = NftSteering::new(Settings::default(), 1450).drops()?;
+    let drops: BTreeMap<_, _> =
+        snat_backend::choose(&HostSettings::default()).counters().drops()?;
     for (drop, packets) in drops {
         if packets > 0 || args.all {
             let (name, meaning, remedy) = drop.describe();

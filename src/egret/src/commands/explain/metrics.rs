@@ -2,18 +2,19 @@
 
 use egret_core::explain::Explanation;
 use egret_core::model::NodeName;
-use egret_state::kubernetes::View;
+use egret_state::kubernetes::WatchScope;
 
 use crate::commands::store::{Api, block_on};
+use crate::error::with_causes;
 
 pub(super) fn read(api: &Api, explanation: &Explanation) -> Vec<(&'static str, String)> {
     let read = block_on(async {
-        let state = api.open(View::Reader)?;
+        let state = api.open(WatchScope::Reader)?;
         Ok(state.agent_metrics(&explanation.node).await?)
     });
     match read {
         Ok(metrics) => measured(&metrics, explanation),
-        Err(error) => vec![("in use", format!("not known: {error:#}"))],
+        Err(error) => vec![("in use", format!("not known: {}", with_causes(&error)))],
     }
 }
 

@@ -1,5 +1,5 @@
 use anyhow::Context as _;
-use egret_state::kubernetes::{Connection, KubernetesState, Options, View};
+use egret_state::kubernetes::{Connection, KubernetesOptions, KubernetesState, WatchScope};
 
 use crate::args::KubernetesArgs;
 
@@ -22,10 +22,10 @@ impl KubernetesArgs {
 
 impl Api {
     /// A state over the API.
-    pub(crate) fn open(&self, view: View) -> anyhow::Result<KubernetesState> {
-        let options = Options {
+    pub(crate) fn open(&self, scope: WatchScope) -> anyhow::Result<KubernetesState> {
+        let options = KubernetesOptions {
             system_namespace: self.system_namespace.clone(),
-            ..Options::new(self.connection.clone(), view)
+            ..KubernetesOptions::new(self.connection.clone(), scope)
         };
         KubernetesState::open(options).context("cannot reach the Kubernetes API")
     }

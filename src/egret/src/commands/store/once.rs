@@ -3,17 +3,18 @@ use std::time::{Duration, Instant};
 
 use anyhow::Context as _;
 use egret_core::model::{NamespaceName, Snapshot};
+use egret_ports::backoff::Backoff;
 use egret_ports::cluster_state::{ClusterState, Write};
 use egret_ports::error::{ErrorClass, PortError};
-use egret_runtime::backoff::Backoff;
-use egret_state::DirectoryState;
 #[cfg(feature = "kubernetes")]
-use egret_state::kubernetes::View;
+use egret_state::kubernetes::WatchScope;
+use egret_state::{DirectoryState, Outage, StoreError};
 
 use super::Store;
 
-/// How long a change is tried that others keep overtaking: after an outage of the API server
-/// everybody has something to write.
+/// How long a write is tried that others keep overtaking (after an outage of the API server
+/// everybody has something to write), or that meets a failure which may pass, such as a lock that is
+/// kept while a disk is slow.
 const PATIENCE: Duration = Duration::from_secs(10);
 
 impl Store {
@@ -22,7 +23,7 @@ impl Store {
         match self {
             Self::Directory(directory) => read(directory),
             #[cfg(feature = "kubernetes")]
-            Self::Kubernetes(api) => api.read(View::Reader),
+            Self::Kubernetes(api) => api.read(WatchScope::Reader),
         }
     }
 
@@ -40,7 +41,7 @@ impl Store {
             Self::Directory(directory) => read(directory),
             #[cfg(feature = "kubernetes")]
             Self::Kubernetes(api) => {
-                api.read(View::Pod { namespace: namespace.clone(), name: name.to_owned() })
+                api.read(WatchScope::Pod { namespace: namespace.clone(), name: name.to_owned() })
             }
         }
     }
@@ -70,50 +71,78 @@ impl Store {
         }
     }
 
-    /// One write.
+    /// One write, repeated where it meets what may pass. A try that was carried out although it
+    /// failed makes the next one a conflict.
     pub(crate) fn write(&self, write: Write) -> anyhow::Result<Result<(), PortError>> {
-        self.with(Ask::Write(Box::new(write))).map(|done| done.map(|_| ()))
+        self.insist(&Request::Write(Box::new(write))).map(|done| done.map(|_| ()))
     }
 
     /// A number of the fence counter that nobody else has.
     pub(crate) fn draw_fence(&self) -> anyhow::Result<u64> {
-        Ok(self.with(Ask::Fence)??)
+        Ok(self.insist(&Request::Fence)??)
     }
 
-    fn with(&self, ask: Ask) -> anyhow::Result<Result<u64, PortError>> {
+    fn insist(&self, request: &Request) -> anyhow::Result<Result<u64, PortError>> {
+        let deadline = Instant::now() + PATIENCE;
+        let mut backoff = Backoff::default();
+        loop {
+            match self.send(request)? {
+                Err(error) if passes(error.class) && Instant::now() < deadline => {
+                    let left = deadline.saturating_duration_since(Instant::now());
+                    std::thread::sleep(backoff.failed(error.class).min(left));
+                }
+                done => return Ok(done),
+            }
+        }
+    }
+
+    fn send(&self, request: &Request) -> anyhow::Result<Result<u64, PortError>> {
         block_on(async {
             match self {
                 Self::Directory(directory) => {
-                    Ok(ask.carry_out(&DirectoryState::open(directory)?).await)
+                    Ok(request.send_to(&DirectoryState::open(directory)?).await)
                 }
                 #[cfg(feature = "kubernetes")]
-                Self::Kubernetes(api) => Ok(ask.carry_out(&api.open(View::Reader)?).await),
+                Self::Kubernetes(api) => Ok(request.send_to(&api.open(WatchScope::Reader)?).await),
             }
         })
     }
 }
 
+fn passes(class: ErrorClass) -> bool {
+    matches!(class, ErrorClass::Transient | ErrorClass::Throttled { .. })
+}
+
 fn read(directory: &Path) -> anyhow::Result<Snapshot> {
-    egret_state::read_once(directory)
-        .with_context(|| format!("cannot read the store {}", directory.display()))
+    let deadline = Instant::now() + PATIENCE;
+    loop {
+        match egret_state::read_once(directory) {
+            // It has been waited for already.
+            Err(StoreError::Unreachable(Outage::Locked { .. })) if Instant::now() < deadline => {}
+            read => {
+                let store = || format!("cannot read the store {}", directory.display());
+                return read.with_context(store);
+            }
+        }
+    }
 }
 
 #[cfg(feature = "kubernetes")]
 impl super::Api {
-    fn read(&self, view: View) -> anyhow::Result<Snapshot> {
-        block_on(async { Ok((*self.open(view)?.read_consistent().await?).clone()) })
+    fn read(&self, scope: WatchScope) -> anyhow::Result<Snapshot> {
+        block_on(async { Ok((*self.open(scope)?.read_consistent().await?).clone()) })
     }
 }
 
-enum Ask {
+enum Request {
     Write(Box<Write>),
     Fence,
 }
 
-impl Ask {
-    async fn carry_out<S: ClusterState>(self, state: &S) -> Result<u64, PortError> {
+impl Request {
+    async fn send_to<S: ClusterState>(&self, state: &S) -> Result<u64, PortError> {
         match self {
-            Self::Write(write) => state.write(*write).await.map(|_| 0),
+            Self::Write(write) => state.write((**write).clone()).await.map(|_| 0),
             Self::Fence => state.draw_fences(1).await,
         }
     }

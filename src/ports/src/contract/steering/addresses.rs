@@ -3,7 +3,7 @@
 use std::net::IpAddr;
 
 use egret_core::model::PortRange;
-use egret_core::programme::{Flow, FlowAction, SteeringProgramme};
+use egret_core::node_config::{Flow, FlowAction, SteeringConfig};
 use ipnet::IpNet;
 
 /// One address of each family.
@@ -53,7 +53,7 @@ pub(super) fn block(first: u16, last: u16) -> PortRange {
 }
 
 /// What is never steered, and who the nodes are; no flows.
-pub(super) fn idle() -> SteeringProgramme {
+pub(super) fn idle() -> SteeringConfig {
     let never = [
         "10.244.0.0/16",
         "10.96.0.0/12",
@@ -66,39 +66,39 @@ pub(super) fn idle() -> SteeringProgramme {
         "ff00::/8",
         "224.0.0.0/4",
     ];
-    SteeringProgramme {
+    SteeringConfig {
         never_steered: never.map(net).into(),
         peers: PEER.each().into_iter().chain(NODE.each()).collect(),
-        ..SteeringProgramme::default()
+        ..SteeringConfig::default()
     }
 }
 
 /// The pod's traffic to the servers' networks leaves with the egress addresses and these ports.
-pub(super) fn steered(blocks: &[PortRange]) -> SteeringProgramme {
-    let mut programme = with_action(None);
+pub(super) fn steered(blocks: &[PortRange]) -> SteeringConfig {
+    let mut config = with_action(None);
     if !blocks.is_empty() {
         for address in EGRESS.each() {
-            programme.blocks.insert(address, blocks.iter().copied().collect());
+            config.blocks.insert(address, blocks.iter().copied().collect());
         }
     }
-    programme
+    config
 }
 
 /// The same flows with another action.
-pub(super) fn refused(action: FlowAction) -> SteeringProgramme {
+pub(super) fn refused(action: FlowAction) -> SteeringConfig {
     with_action(Some(action))
 }
 
-fn with_action(action: Option<FlowAction>) -> SteeringProgramme {
-    let mut programme = idle();
+fn with_action(action: Option<FlowAction>) -> SteeringConfig {
+    let mut config = idle();
     let networks = [net("198.51.100.0/26"), net("2001:db8:100::/122")];
     for ((pod, network), address) in POD.each().into_iter().zip(networks).zip(EGRESS.each()) {
-        programme.flows.push(Flow {
+        config.flows.push(Flow {
             source: IpNet::from(pod),
             destination: network,
             action: action.unwrap_or(FlowAction::Steer { address }),
         });
     }
-    programme.flows.sort();
-    programme
+    config.flows.sort();
+    config
 }

@@ -4,9 +4,9 @@ use std::net::{IpAddr, SocketAddr};
 
 use super::Factory;
 use super::addresses::{BRIDGE, NODE, OTHER, POD, PORT, ROUTER, SERVER};
+use super::fixture::SteeringFixture;
 use super::load::{tcp_echo, udp_echo};
 use super::steered::{assert_nothing_leaked, one_block};
-use super::world::World;
 use crate::steering::SteeringDrop;
 
 /// kube-proxy's part: NodePort 30080, two ClusterIPs (one of them with an external endpoint) and an
@@ -27,7 +27,7 @@ const KUBE_PROXY: &str = "table inet proxy {
 /// A connection that the outside opens to a selected pod is answered with the pod's own address,
 /// although the client's address is a selected destination.
 pub fn inbound_connections_are_answered(factory: &impl Factory) {
-    let mut world = World::new(factory);
+    let mut world = SteeringFixture::new(factory);
     for pod in POD.each() {
         world.serve(|world| &world.pod, pod);
     }
@@ -44,7 +44,7 @@ pub fn inbound_connections_are_answered(factory: &impl Factory) {
 
 /// NodePort to a selected pod, and the pod to a ClusterIP whose endpoint is inside.
 pub fn nodeport_and_cluster_addresses_work(factory: &impl Factory) {
-    let mut world = World::new(factory);
+    let mut world = SteeringFixture::new(factory);
     world.director.nft(KUBE_PROXY);
     for pod in POD.each() {
         world.serve(|world| &world.pod, pod);
@@ -70,7 +70,7 @@ pub fn nodeport_and_cluster_addresses_work(factory: &impl Factory) {
 
 /// A Service with an external endpoint: the endpoint is what the claim selects.
 pub fn the_destination_after_dnat_decides(factory: &impl Factory) {
-    let mut world = World::new(factory);
+    let mut world = SteeringFixture::new(factory);
     world.director.nft(KUBE_PROXY);
     world.apply(&one_block());
     for ((pod, text), server) in
@@ -95,7 +95,7 @@ pub fn the_destination_after_dnat_decides(factory: &impl Factory) {
 
 /// The node's own connections and an unselected pod's go the node's way.
 pub fn the_nodes_own_traffic_is_left_alone(factory: &impl Factory) {
-    let mut world = World::new(factory);
+    let mut world = SteeringFixture::new(factory);
     world.apply(&one_block());
     for ((node, other), server) in NODE.each().into_iter().zip(OTHER.each()).zip(SERVER.each()) {
         let to = SocketAddr::new(server, PORT);

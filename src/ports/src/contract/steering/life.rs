@@ -1,21 +1,23 @@
 //! The life of the rules: made, changed, broken by others, put back, removed.
 
 use std::net::SocketAddr;
+use std::time::{Duration, Instant};
 
 use super::addresses::{EGRESS, NODE, POD, PORT, SERVER, block, idle, steered};
+use super::fixture::{SteeringFixture, ip, throws};
 use super::load::{connect, one_way, talk, tcp_echo, udp};
+use super::oracle::PATIENCE;
 use super::steered::{assert_nothing_leaked, one_block};
-use super::world::{World, ip, throws};
 use super::{Factory, Names};
-use crate::steering::Applied;
+use crate::steering::{Applied, Steering as _, SteeringChange};
 
 /// A connection that was open before the claim goes on the node's way, and one opened under it goes
-/// on through the tunnel when its flow, and its blocks, have left the programme.
+/// on through the tunnel when its flow, and its blocks, have left the steering config.
 pub fn running_connections_are_left_alone(factory: &impl Factory) {
-    let mut world = World::new(factory);
+    let mut world = SteeringFixture::new(factory);
     world.apply(&idle());
     let ends: Vec<_> = POD.each().into_iter().zip(SERVER.each()).collect();
-    let open = |world: &World<_>| -> Vec<_> {
+    let open = |world: &SteeringFixture<_>| -> Vec<_> {
         ends.iter()
             .map(|(pod, server)| connect(&world.pod, *pod, SocketAddr::new(*server, PORT)))
             .map(|stream| stream.unwrap_or_else(|error| panic!("open: {error}")))
@@ -52,7 +54,7 @@ pub fn running_connections_are_left_alone(factory: &impl Factory) {
 /// decided: none of it enters the tunnel (it would carry the node's address there, for ever) until
 /// its entry is forgotten.
 pub fn one_way_flows_from_before_are_not_half_steered(factory: &impl Factory) {
-    let mut world = World::new(factory);
+    let mut world = SteeringFixture::new(factory);
     world.apply(&idle());
     let flows: Vec<_> = POD
         .each()
@@ -77,7 +79,7 @@ pub fn one_way_flows_from_before_are_not_half_steered(factory: &impl Factory) {
 /// Device down, rule deleted, routes flushed: neither new nor running connections leave by the
 /// uplink, and all goes on when it is put back.
 pub fn nothing_leaks_without_the_tunnel(factory: &impl Factory) {
-    let mut world = World::new(factory);
+    let mut world = SteeringFixture::new(factory);
     world.apply(&one_block());
     let Names { device, mark, route_table: table, rule_priority: priority, .. } =
         world.names.clone();
@@ -103,7 +105,7 @@ pub fn nothing_leaks_without_the_tunnel(factory: &impl Factory) {
         for (stream, (pod, server)) in
             running.iter_mut().zip(POD.each().into_iter().zip(SERVER.each()))
         {
-            let _ = stream.set_read_timeout(Some(std::time::Duration::from_millis(200)));
+            let _ = stream.set_read_timeout(Some(Duration::from_millis(200)));
             assert!(talk(stream).is_err(), "answered without a tunnel: {fault}");
             one_way(&udp(&world.pod, pod, SocketAddr::new(server, PORT)));
         }
@@ -117,16 +119,28 @@ pub fn nothing_leaks_without_the_tunnel(factory: &impl Factory) {
     }
 }
 
-/// A foreign flush is noticed by `verify`, `apply` puts everything back, and what follows is
-/// steered.
+/// A foreign flush is told of and noticed by `verify`, `apply` puts everything back, and what
+/// follows is steered.
 pub fn flushed_rules_are_noticed_and_put_back(factory: &impl Factory) {
-    let mut world = World::new(factory);
+    let mut world = SteeringFixture::new(factory);
     assert_eq!(world.apply(&one_block()), Applied::Changed);
-    assert!(world.verify(), "right after apply");
+    assert!(world.verify(&one_block()), "right after apply");
+    let mut watcher = world.watch();
+    let before = watcher.wait().unwrap_or_else(|error| panic!("{error}"));
+    assert!(before.is_empty(), "nothing has happened, and it says {before:?}");
     world.director.run("nft flush ruleset");
-    assert!(!world.verify(), "after a foreign flush");
+    let end = Instant::now() + PATIENCE;
+    let mut changes = Vec::new();
+    while changes.is_empty() {
+        assert!(Instant::now() < end, "no notice of a foreign flush");
+        changes = watcher.wait().unwrap_or_else(|error| panic!("{error}"));
+    }
+    let of_rules = |change: &SteeringChange| matches!(change, SteeringChange::Rules { .. });
+    assert!(changes.iter().all(of_rules), "what was flushed is not said: {changes:?}");
+    assert!(!world.verify(&idle()), "another config than the one applied");
+    assert!(!world.verify(&one_block()), "after a foreign flush");
     assert_eq!(world.apply(&one_block()), Applied::Changed);
-    assert!(world.verify(), "after the repair");
+    assert!(world.verify(&one_block()), "after the repair");
     for (pod, server) in POD.each().into_iter().zip(SERVER.each()) {
         tcp_echo(&world.pod, pod, SocketAddr::new(server, PORT))
             .unwrap_or_else(|error| panic!("after the repair: {error}"));
@@ -137,9 +151,9 @@ pub fn flushed_rules_are_noticed_and_put_back(factory: &impl Factory) {
 
 /// Applying what is there writes nothing, and one change after the other leads to the same as all
 /// at once.
-pub fn an_unchanged_programme_writes_nothing(factory: &impl Factory) {
-    let mut world = World::new(factory);
-    let programmes = [
+pub fn an_unchanged_config_writes_nothing(factory: &impl Factory) {
+    let mut world = SteeringFixture::new(factory);
+    let programs = [
         idle(),
         steered(&[]),
         one_block(),
@@ -148,15 +162,16 @@ pub fn an_unchanged_programme_writes_nothing(factory: &impl Factory) {
         steered(&[]),
         idle(),
     ];
-    for programme in &programmes {
-        world.apply(programme);
-        assert_eq!(world.apply(programme), Applied::AlreadySo);
-        assert!(world.verify());
+    for config in &programs {
+        world.apply(config);
+        assert_eq!(world.apply(config), Applied::AlreadySo);
+        assert!(world.verify(config));
         // A second back end, as after a restart, adopts what it finds.
         let adopted = {
             let _inside = world.director.enter();
             let mut other = factory.steering(super::addresses::MTU);
-            crate::steering::Steering::apply(&mut other, programme)
+            assert!(other.collisions().is_ok_and(|taken| taken.is_empty()), "collides with itself");
+            other.apply(config)
         };
         assert_eq!(adopted.ok(), Some(Applied::AlreadySo), "after a restart");
     }
@@ -165,8 +180,8 @@ pub fn an_unchanged_programme_writes_nothing(factory: &impl Factory) {
 /// Others' rules are byte for byte the same after apply and teardown, and teardown twice is
 /// success.
 pub fn foreign_tables_are_byte_equal_afterwards(factory: &impl Factory) {
-    let mut world = World::new(factory);
-    let state = |world: &World<_>| {
+    let mut world = SteeringFixture::new(factory);
+    let state = |world: &SteeringFixture<_>| {
         ["nft list ruleset", "ip rule", "ip -6 rule", "ip route show table all", "ip link"]
             .map(|line| world.director.run(line))
             .concat()

@@ -7,7 +7,7 @@ use std::sync::atomic::{AtomicBool, AtomicU16, Ordering};
 use std::thread::JoinHandle;
 use std::time::Duration;
 
-use egret_netns::{Namespace, enter};
+use egret_netns::{NetworkNamespace, enter};
 use socket2::{Domain, Socket, Type};
 
 use super::addresses::PORT;
@@ -27,7 +27,7 @@ pub(super) struct Server {
 }
 
 impl Server {
-    pub(super) fn start(namespace: &Namespace, address: IpAddr) -> Self {
+    pub(super) fn start(namespace: &NetworkNamespace, address: IpAddr) -> Self {
         let at = SocketAddr::new(address, PORT);
         let (tcp, udp) = {
             let _inside = enter(&namespace.path());
@@ -105,7 +105,7 @@ fn reflect(socket: &UdpSocket, stop: &AtomicBool) {
 
 /// A TCP connection from an address of a namespace.
 pub(super) fn connect(
-    namespace: &Namespace,
+    namespace: &NetworkNamespace,
     from: IpAddr,
     to: SocketAddr,
 ) -> io::Result<TcpStream> {
@@ -126,12 +126,16 @@ pub(super) fn talk(stream: &mut TcpStream) -> io::Result<()> {
 }
 
 /// Opens a connection and says something.
-pub(super) fn tcp_echo(namespace: &Namespace, from: IpAddr, to: SocketAddr) -> io::Result<()> {
+pub(super) fn tcp_echo(
+    namespace: &NetworkNamespace,
+    from: IpAddr,
+    to: SocketAddr,
+) -> io::Result<()> {
     talk(&mut connect(namespace, from, to)?)
 }
 
 /// A UDP socket that is connected, so that only answers from `to` come.
-pub(super) fn udp(namespace: &Namespace, from: IpAddr, to: SocketAddr) -> UdpSocket {
+pub(super) fn udp(namespace: &NetworkNamespace, from: IpAddr, to: SocketAddr) -> UdpSocket {
     let _inside = enter(&namespace.path());
     let made = UdpSocket::bind(SocketAddr::new(from, 0)).and_then(|socket| {
         socket.connect(to)?;
@@ -142,7 +146,11 @@ pub(super) fn udp(namespace: &Namespace, from: IpAddr, to: SocketAddr) -> UdpSoc
 }
 
 /// One datagram and its answer.
-pub(super) fn udp_echo(namespace: &Namespace, from: IpAddr, to: SocketAddr) -> io::Result<()> {
+pub(super) fn udp_echo(
+    namespace: &NetworkNamespace,
+    from: IpAddr,
+    to: SocketAddr,
+) -> io::Result<()> {
     exchange(&udp(namespace, from, to))
 }
 
@@ -167,7 +175,7 @@ pub(super) fn one_way(socket: &UdpSocket) {
 }
 
 /// Sends a datagram that no check looks for and waits until the oracle has seen it.
-pub(super) fn marker(namespace: &Namespace, from: IpAddr, to: IpAddr, oracle: &Oracle) {
+pub(super) fn marker(namespace: &NetworkNamespace, from: IpAddr, to: IpAddr, oracle: &Oracle) {
     static NEXT: AtomicU16 = AtomicU16::new(60_000);
     let port = NEXT.fetch_add(1, Ordering::Relaxed);
     one_way(&udp(namespace, from, SocketAddr::new(to, port)));

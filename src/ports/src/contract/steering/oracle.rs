@@ -7,17 +7,17 @@ use std::sync::{Arc, Condvar, Mutex};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
-use egret_netns::{Namespace, enter};
+use egret_netns::{NetworkNamespace, enter};
 use socket2::{Domain, Protocol, Socket, Type};
 
-use super::packets::{Seen, parse};
+use super::packets::{SeenPacket, parse};
 
 /// How long a packet may take at most: a bound, not an expectation.
 pub(super) const PATIENCE: Duration = Duration::from_secs(5);
 
 #[derive(Default)]
 struct State {
-    seen: Mutex<Vec<Seen>>,
+    seen: Mutex<Vec<SeenPacket>>,
     news: Condvar,
     stop: AtomicBool,
 }
@@ -29,7 +29,7 @@ pub(super) struct Oracle {
 }
 
 impl Oracle {
-    pub(super) fn start(namespace: &Namespace) -> Self {
+    pub(super) fn start(namespace: &NetworkNamespace) -> Self {
         let socket = {
             let _inside = enter(&namespace.path());
             let all = i32::from(0x0003_u16.to_be());
@@ -54,12 +54,12 @@ impl Oracle {
     }
 
     /// What was seen, as chosen.
-    pub(super) fn seen(&self, chosen: impl Fn(&Seen) -> bool) -> Vec<Seen> {
+    pub(super) fn seen(&self, chosen: impl Fn(&SeenPacket) -> bool) -> Vec<SeenPacket> {
         lock(&self.state.seen).iter().filter(|packet| chosen(packet)).copied().collect()
     }
 
     /// What was seen going to an address.
-    pub(super) fn to(&self, address: IpAddr) -> Vec<Seen> {
+    pub(super) fn to(&self, address: IpAddr) -> Vec<SeenPacket> {
         self.seen(|packet| packet.destination == address)
     }
 
@@ -69,7 +69,7 @@ impl Oracle {
     }
 
     /// Waits for `count` packets as chosen; panics where they do not come.
-    pub(super) fn wait(&self, what: &str, count: usize, chosen: impl Fn(&Seen) -> bool) {
+    pub(super) fn wait(&self, what: &str, count: usize, chosen: impl Fn(&SeenPacket) -> bool) {
         let end = Instant::now() + PATIENCE;
         let mut seen = lock(&self.state.seen);
         loop {

@@ -3,7 +3,7 @@
 use std::mem::MaybeUninit;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 
-use egret_netns::{Namespace, enter};
+use egret_netns::{NetworkNamespace, enter};
 use socket2::{Domain, Protocol, Socket, Type};
 
 pub(super) const ICMP: u8 = 1;
@@ -21,7 +21,7 @@ pub(super) const XMAS: u8 = 0x29;
 
 /// A packet as it was seen.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct Seen {
+pub(super) struct SeenPacket {
     pub(super) source: IpAddr,
     pub(super) destination: IpAddr,
     pub(super) protocol: u8,
@@ -33,7 +33,7 @@ pub(super) struct Seen {
 }
 
 /// Reads a packet that begins with its IP header.
-pub(super) fn parse(packet: &[u8]) -> Option<Seen> {
+pub(super) fn parse(packet: &[u8]) -> Option<SeenPacket> {
     let (source, destination, protocol, payload): (IpAddr, IpAddr, u8, &[u8]) =
         match packet.first()? >> 4 {
             4 => {
@@ -59,7 +59,7 @@ pub(super) fn parse(packet: &[u8]) -> Option<Seen> {
         _ => (word(0).unwrap_or(0), word(2).unwrap_or(0)),
     };
     let mss = if protocol == TCP { offered_mss(payload) } else { None };
-    Some(Seen { source, destination, protocol, source_port, destination_port, mss })
+    Some(SeenPacket { source, destination, protocol, source_port, destination_port, mss })
 }
 
 fn offered_mss(tcp: &[u8]) -> Option<u16> {
@@ -80,7 +80,13 @@ fn offered_mss(tcp: &[u8]) -> Option<u16> {
 }
 
 /// Sends a payload of a protocol from an address of a namespace; the kernel adds the IP header.
-pub(super) fn send(namespace: &Namespace, from: IpAddr, to: IpAddr, protocol: u8, payload: &[u8]) {
+pub(super) fn send(
+    namespace: &NetworkNamespace,
+    from: IpAddr,
+    to: IpAddr,
+    protocol: u8,
+    payload: &[u8],
+) {
     let _inside = enter(&namespace.path());
     let domain = if from.is_ipv4() { Domain::IPV4 } else { Domain::IPV6 };
     let socket = Socket::new(domain, Type::RAW, Some(Protocol::from(i32::from(protocol))))

@@ -3,22 +3,22 @@
 use std::net::{IpAddr, SocketAddr, UdpSocket};
 
 use egret_core::model::AddressRange;
-use egret_core::programme::FlowAction;
+use egret_core::node_config::FlowAction;
 
 use super::Factory;
 use super::addresses::{
     EGRESS, NEVER, NODE, PEER, POD, PORT, ROUTER, SERVER, idle, refused, steered,
 };
+use super::fixture::SteeringFixture;
 use super::load::{exchange, one_way, udp};
 use super::packets::{GRE, ICMP, UDP, send};
 use super::steered::{assert_nothing_leaked, one_block};
-use super::world::World;
 use crate::steering::SteeringDrop;
 
 /// A UDP flow that began before its node had a block works once the block is there, on the same
 /// socket: the drop came before its NAT was decided.
 pub fn a_late_block_revives_a_running_flow(factory: &impl Factory) {
-    let mut world = World::new(factory);
+    let mut world = SteeringFixture::new(factory);
     world.apply(&steered(&[]));
     let flows = flows(&world, PORT);
     for socket in &flows {
@@ -41,7 +41,7 @@ pub fn a_late_block_revives_a_running_flow(factory: &impl Factory) {
 /// Without an address, without one of the family, or of a protocol without ports: dropped, and
 /// counted by reason.
 pub fn every_refusal_has_its_counter(factory: &impl Factory) {
-    let mut world = World::new(factory);
+    let mut world = SteeringFixture::new(factory);
     for (action, reason) in [
         (FlowAction::DropNoAddress, SteeringDrop::NoAddress),
         (FlowAction::DropUnknownRange, SteeringDrop::UnknownRange),
@@ -76,12 +76,12 @@ pub fn every_refusal_has_its_counter(factory: &impl Factory) {
 /// A pod that is not yet known sends nothing to where a claim might want it, and everything else as
 /// ever; once it is known, what waits is a first packet still, and goes through the tunnel.
 pub fn an_unknown_pod_waits(factory: &impl Factory) {
-    let mut world = World::new(factory);
-    let mut programme = idle();
+    let mut world = SteeringFixture::new(factory);
+    let mut config = idle();
     let single = |address: IpAddr| AddressRange::new(address, address);
-    programme.unknown.sources = POD.each().into_iter().filter_map(single).collect();
-    programme.unknown.destinations = SERVER.each().into_iter().filter_map(single).collect();
-    world.apply(&programme);
+    config.unknown.sources = POD.each().into_iter().filter_map(single).collect();
+    config.unknown.destinations = SERVER.each().into_iter().filter_map(single).collect();
+    world.apply(&config);
     let flows = flows(&world, PORT);
     flows.iter().for_each(one_way);
     for (pod, never) in POD.each().into_iter().zip(NEVER.each()) {
@@ -103,7 +103,7 @@ pub fn an_unknown_pod_waits(factory: &impl Factory) {
 /// A pod's datagram to the tunnel's port goes nowhere, neither to a node nor through one; nodes
 /// reach both ports, others do not.
 pub fn forged_frames_are_dropped(factory: &impl Factory) {
-    let mut world = World::new(factory);
+    let mut world = SteeringFixture::new(factory);
     world.apply(&one_block());
     let (tunnel, peers) = (world.names.tunnel_port, world.names.peers_port);
     for (pod, router) in POD.each().into_iter().zip(ROUTER.each()) {
@@ -138,7 +138,7 @@ pub fn forged_frames_are_dropped(factory: &impl Factory) {
 /// A datagram from the tunnel to a port without a connection is dropped once, answered by nothing
 /// and not sent back into the tunnel. One that belongs to a connection goes to the pod.
 pub fn unsolicited_frames_go_no_further(factory: &impl Factory) {
-    let mut world = World::new(factory);
+    let mut world = SteeringFixture::new(factory);
     world.apply(&one_block());
     for (server, address) in SERVER.each().into_iter().zip(EGRESS.each()) {
         one_way(&udp(&world.gateway, server, SocketAddr::new(address, 1_030)));
@@ -158,7 +158,7 @@ pub fn unsolicited_frames_go_no_further(factory: &impl Factory) {
     }
 }
 
-fn flows<F: Factory>(world: &World<F>, port: u16) -> Vec<UdpSocket> {
+fn flows<F: Factory>(world: &SteeringFixture<F>, port: u16) -> Vec<UdpSocket> {
     let ends = POD.each().into_iter().zip(SERVER.each());
     ends.map(|(pod, server)| udp(&world.pod, pod, SocketAddr::new(server, port))).collect()
 }

@@ -3,21 +3,22 @@
 use std::net::{IpAddr, SocketAddr};
 
 use egret_core::model::PortRange;
-use egret_core::programme::SteeringProgramme;
+use egret_core::node_config::SteeringConfig;
 use ipnet::IpNet;
 
 use super::Factory;
 use super::addresses::{EGRESS, MTU, NEVER, OTHER, POD, PORT, SERVER, block, steered};
+use super::fixture::SteeringFixture;
 use super::load::{tcp_echo, udp_echo};
-use super::packets::{ICMP, ICMP6, SCTP, Seen, sctp_init, send};
-use super::world::World;
+use super::packets::{ICMP, ICMP6, SCTP, SeenPacket, sctp_init, send};
 
 /// TCP, UDP, SCTP and ICMP echo leave through the tunnel with the egress address and a port (or
 /// echo id) of the blocks, of all of them; nothing leaves by the uplink. Both families.
 pub fn ports_are_of_the_blocks(factory: &impl Factory) {
     let blocks = [block(1024, 1151), block(4096, 4223), block(4224, 4351)];
-    let mut world = World::new(factory);
+    let mut world = SteeringFixture::new(factory);
     world.apply(&steered(&blocks));
+    let before = world.selected();
     for (pod, server) in POD.each().into_iter().zip(SERVER.each()) {
         for _ in 0..20 {
             let to = SocketAddr::new(server, PORT);
@@ -29,6 +30,8 @@ pub fn ports_are_of_the_blocks(factory: &impl Factory) {
             send(&world.pod, pod, server, SCTP, &sctp_init(30_000 + port, 9_899));
         }
     }
+    let selected = world.selected() - before;
+    assert!(selected >= 80, "80 connections were opened, {selected} counted");
     for (address, server) in EGRESS.each().into_iter().zip(SERVER.each()) {
         world.tunnel.wait("SCTP", 3, |p| p.protocol == SCTP && p.destination == server);
         let seen = world.tunnel.to(server);
@@ -41,7 +44,7 @@ pub fn ports_are_of_the_blocks(factory: &impl Factory) {
         for half in [&blocks[..1], &blocks[1..]] {
             assert!(seen.iter().any(|p| within(half, p.source_port)), "{half:?} was never used");
         }
-        let echoes = |p: &Seen| [ICMP, ICMP6].contains(&p.protocol);
+        let echoes = |p: &SeenPacket| [ICMP, ICMP6].contains(&p.protocol);
         assert!(seen.iter().filter(|p| echoes(p)).count() >= 3, "no echo requests: {seen:?}");
     }
     world.settle();
@@ -51,12 +54,12 @@ pub fn ports_are_of_the_blocks(factory: &impl Factory) {
 /// A flow may cover what is never steered: that still goes the node's way, and so does a source
 /// that no flow selects.
 pub fn never_steered_wins_over_a_wide_flow(factory: &impl Factory) {
-    let mut world = World::new(factory);
-    let mut programme = steered(&[block(1024, 1151)]);
-    for flow in &mut programme.flows {
+    let mut world = SteeringFixture::new(factory);
+    let mut config = steered(&[block(1024, 1151)]);
+    for flow in &mut config.flows {
         flow.destination = widest(flow.destination);
     }
-    world.apply(&programme);
+    world.apply(&config);
     for ((pod, other), (server, never)) in
         POD.each().into_iter().zip(OTHER.each()).zip(SERVER.each().into_iter().zip(NEVER.each()))
     {
@@ -75,7 +78,7 @@ pub fn never_steered_wins_over_a_wide_flow(factory: &impl Factory) {
 /// The MSS that a pod offers, and that it is offered, is lowered to what fits the tunnel, and a
 /// smaller one stays.
 pub fn segments_fit_the_tunnel(factory: &impl Factory) {
-    let mut world = World::new(factory);
+    let mut world = SteeringFixture::new(factory);
     world.apply(&steered(&[block(1024, 1151)]));
     let from_pod = super::oracle::Oracle::start(&world.pod);
     for (pod, server) in POD.each().into_iter().zip(SERVER.each()) {
@@ -84,10 +87,10 @@ pub fn segments_fit_the_tunnel(factory: &impl Factory) {
     }
     world.settle();
     for ((pod, server), headers) in POD.each().into_iter().zip(SERVER.each()).zip([40, 60]) {
-        let answers = |packet: &Seen| packet.destination == pod && packet.source == server;
+        let answers = |packet: &SeenPacket| packet.destination == pod && packet.source == server;
         from_pod.wait("the answer", 1, answers);
         let fits = u16::try_from(MTU - headers).unwrap_or_else(|e| panic!("{e}"));
-        let offered = |seen: Vec<Seen>| seen.iter().find_map(|packet| packet.mss);
+        let offered = |seen: Vec<SeenPacket>| seen.iter().find_map(|packet| packet.mss);
         assert_eq!(offered(world.tunnel.to(server)), Some(fits), "offered by the pod");
         let answered = from_pod.seen(answers);
         assert_eq!(offered(answered), Some(fits), "offered to the pod");
@@ -104,7 +107,7 @@ pub fn segments_fit_the_tunnel(factory: &impl Factory) {
 }
 
 /// Nothing but markers went to a server by the uplink, with whatever source.
-pub(super) fn assert_nothing_leaked<F: Factory>(world: &World<F>) {
+pub(super) fn assert_nothing_leaked<F: Factory>(world: &SteeringFixture<F>) {
     for server in SERVER.each() {
         let leaked = world.leaked.seen(|p| p.destination == server && p.destination_port < 60_000);
         assert_eq!(leaked, [], "left by the uplink");
@@ -120,7 +123,7 @@ fn widest(net: IpNet) -> IpNet {
     IpNet::new(zero, 0).unwrap_or(net)
 }
 
-/// A programme with one block, for the other checks.
-pub(super) fn one_block() -> SteeringProgramme {
+/// A steering config with one block, for the other checks.
+pub(super) fn one_block() -> SteeringConfig {
     steered(&[block(1024, 1151)])
 }

@@ -5,34 +5,34 @@ use proptest::prelude::*;
 
 use super::*;
 
-const KIND: Kind = Kind::Namespace;
+const KIND: ResourceKind = ResourceKind::Namespace;
 
-fn all() -> Source {
-    Source { kind: KIND, selector: Selector::All }
+fn all() -> WatchSource {
+    WatchSource { kind: KIND, selector: Selector::All }
 }
 
-fn labelled() -> Source {
-    Source { kind: KIND, selector: Selector::Labelled("role") }
+fn labelled() -> WatchSource {
+    WatchSource { kind: KIND, selector: Selector::Labelled("role") }
 }
 
-fn id(name: &str) -> Id {
-    Id::cluster(KIND, name)
+fn id(name: &str) -> ObjectId {
+    ObjectId::cluster(KIND, name)
 }
 
 /// An object whose content is its version, so that no two versions are equal.
-fn seen(name: &str, uid: u64, revision: u64) -> Seen {
+fn seen(name: &str, uid: u64, revision: u64) -> Decoded {
     let labels = [("revision".to_owned(), revision.to_string())].into();
     let namespace = Namespace { name: name.into(), labels };
-    Seen {
+    Decoded {
         id: id(name),
         uid: Uid::new(uid.to_string()),
         revision: Some(revision),
-        item: Ok(Some(Item::Namespace(namespace))),
+        item: Ok(Some(DecodedItem::Namespace(namespace))),
     }
 }
 
 fn shown(index: &Index) -> BTreeMap<String, u64> {
-    let snapshot = index.snapshot(Scope::Cluster);
+    let snapshot = index.snapshot(SnapshotScope::Cluster);
     let namespaces = snapshot.namespaces.values();
     namespaces
         .map(|found| (found.name.to_string(), found.labels["revision"].parse().unwrap()))
@@ -91,15 +91,16 @@ fn after_a_restored_backup_the_list_counts() {
 fn the_last_good_value_stays_but_not_for_another_object_of_the_name() {
     let mut index = Index::default();
     index.reset(&all(), vec![seen("a", 1, 3)], Some(5));
-    let broken = |uid, revision| Seen { item: Err("wrong".to_owned()), ..seen("a", uid, revision) };
+    let broken =
+        |uid, revision| Decoded { item: Err("wrong".to_owned()), ..seen("a", uid, revision) };
     index.apply(&all(), broken(1, 6));
     expect(&index, &[("a", 3)]);
-    assert_eq!(index.snapshot(Scope::Cluster).broken.len(), 1);
+    assert_eq!(index.snapshot(SnapshotScope::Cluster).invalid_objects.len(), 1);
     index.apply(&all(), broken(2, 7));
     expect(&index, &[]);
     index.apply(&all(), seen("a", 2, 8));
     expect(&index, &[("a", 8)]);
-    assert!(index.snapshot(Scope::Cluster).broken.is_empty());
+    assert!(index.snapshot(SnapshotScope::Cluster).invalid_objects.is_empty());
 }
 
 #[test]
@@ -108,7 +109,7 @@ fn equal_versions_of_what_is_kept_are_no_change() {
     index.reset(&all(), vec![seen("a", 1, 3)], Some(5));
     let before = index.changes();
     // Kubernetes' own objects change often where nothing of what is kept does.
-    index.apply(&all(), Seen { revision: Some(9), ..seen("a", 1, 3) });
+    index.apply(&all(), Decoded { revision: Some(9), ..seen("a", 1, 3) });
     index.bookmark(&all(), Some(10));
     assert_eq!(index.changes(), before);
     assert_eq!(index.floor(&all()), Some(10));
@@ -158,21 +159,21 @@ fn step() -> impl Strategy<Value = Step> {
 #[derive(Default)]
 struct Server {
     revision: u64,
-    objects: BTreeMap<usize, (Seen, bool)>,
+    objects: BTreeMap<usize, (Decoded, bool)>,
     watches: [VecDeque<(u64, Event)>; 2],
-    lists: [VecDeque<(u64, Vec<Seen>)>; 2],
-    answers: VecDeque<Seen>,
+    lists: [VecDeque<(u64, Vec<Decoded>)>; 2],
+    answers: VecDeque<Decoded>,
 }
 
 enum Event {
-    Put(Seen),
-    Gone(Id),
+    Put(Decoded),
+    Gone(ObjectId),
 }
 
 const NAMES: [&str; 3] = ["a", "b", "c"];
 
-fn sources() -> [Source; 2] {
-    [Source { kind: KIND, selector: Selector::Named("a".to_owned()) }, labelled()]
+fn sources() -> [WatchSource; 2] {
+    [WatchSource { kind: KIND, selector: Selector::Named("a".to_owned()) }, labelled()]
 }
 
 fn selects(source: usize, name: usize, label: bool) -> bool {
@@ -208,7 +209,7 @@ impl Server {
         }
     }
 
-    fn list(&self, source: usize) -> (u64, Vec<Seen>) {
+    fn list(&self, source: usize) -> (u64, Vec<Decoded>) {
         let selected =
             self.objects.iter().filter(|(name, (_, label))| selects(source, **name, *label));
         (self.revision, selected.map(|(_, (seen, _))| seen.clone()).collect())

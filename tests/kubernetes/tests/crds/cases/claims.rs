@@ -1,8 +1,8 @@
 use super::super::Kind::{Claim, ClusterClaim};
-use super::Case;
+use super::CrdCase;
 use super::Says::{Of, Same, Schema};
 
-pub const CLAIMS: &[Case] = &[
+pub const CLAIMS: &[CrdCase] = &[
     (
         Claim,
         "serviceName: settle",

@@ -1,5 +1,5 @@
 use super::super::Kind::{self, Pool};
-use super::Case;
+use super::CrdCase;
 use super::Says::{Same, Schema};
 
 macro_rules! text64 {
@@ -44,7 +44,7 @@ pub const GOOD_CLOUDS: &[(Kind, &str)] = &[
     (Pool, tagged!(tags50!())),
 ];
 
-pub const CLOUDS: &[Case] = &[
+pub const CLOUDS: &[CrdCase] = &[
     (Pool, "provider: AWS\n  addresses:", "spec.addresses", NONE, Same),
     (Pool, "provider: AWS\n  addresses: []\n  aws: null", "spec.addresses", NONE, Same),
     (Pool, "aws: {elasticIPTags: {a: b}}", "spec.aws", OTHER, Same),

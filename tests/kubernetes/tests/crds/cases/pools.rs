@@ -1,8 +1,8 @@
 use super::super::Kind::Pool;
-use super::Case;
+use super::CrdCase;
 use super::Says::{Same, Schema};
 
-pub const POOLS: &[Case] = &[
+pub const POOLS: &[CrdCase] = &[
     (
         Pool,
         "ports: {perNode: 1000}",

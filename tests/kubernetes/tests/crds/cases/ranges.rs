@@ -1,8 +1,8 @@
 use super::super::Kind::Pool;
-use super::Case;
+use super::CrdCase;
 use super::Says::{Nothing, Of, Same, Schema};
 
-pub const RANGES: &[Case] = &[
+pub const RANGES: &[CrdCase] = &[
     (
         Pool,
         "addresses: []",

@@ -1,0 +1,275 @@
+//! The node's kernel, as the main loop sees it: one value, one order of writing.
+//!
+//! State: the uplinks as read last. Always: the device first, then programs, rule and routes, then
+//! the rule set, whose guard stands before the first flow is steered.
+
+mod steering_writer;
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::net::IpAddr;
+use std::time::Duration;
+
+use egret_core::model::{Family, NodeName, Snapshot};
+use egret_core::node_config::{SteeringConfig, gateway_blocks};
+use egret_datapath::bpf::{
+    self, AddressTable, AttachMode, GatewayTables, LoadConfig, Loaded, NodeLinks,
+};
+use egret_datapath::conntrack::AddressUsage;
+use egret_datapath::host::{self, HostUplink};
+use egret_datapath::link::Tunnel;
+use egret_datapath::probe::ProbeResult;
+use egret_datapath::repair::KernelChange;
+use egret_datapath::{HostSettings, conntrack, link, probe, repair, route, rule};
+use egret_ports::error::{ErrorClass, PortError};
+use egret_ports::gateway::{Director, GatewayMaps as _};
+use egret_ports::steering::{Applied, Steering};
+use ipnet::IpNet;
+use tokio::sync::mpsc::Receiver;
+use tracing::warn;
+
+use self::steering_writer::{SteeredPath, SteeringWriter};
+use crate::AgentArgs;
+use crate::error::AgentError;
+use crate::uplink_selection;
+
+/// The counter of frames that nobody is known to hold the address of.
+const UNHELD: &str = "no_holder";
+/// How long one probe watches.
+const PROBE_WINDOW: Duration = Duration::from_secs(5);
+
+/// What the arguments say of the uplinks.
+#[derive(Clone, Debug)]
+struct WantedUplinks {
+    uplinks: Vec<String>,
+    next_hops: Vec<(String, IpAddr)>,
+}
+
+pub(crate) struct Kernel {
+    wanted: WantedUplinks,
+    new_uplinks: bool,
+    path: NodePath,
+    tables: GatewayTables,
+    steering: SteeringWriter,
+}
+
+/// Devices, programs, rule and routes of this node.
+struct NodePath {
+    settings: HostSettings,
+    uplinks: Vec<HostUplink>,
+    endpoints: Vec<IpAddr>,
+    programs: Loaded,
+}
+
+impl Kernel {
+    /// Adopts what the kernel has and makes what is missing; steers nothing yet.
+    pub(crate) fn open(
+        args: &AgentArgs,
+        settings: HostSettings,
+        mut steering: Box<dyn Steering>,
+    ) -> Result<Self, AgentError> {
+        let mut collisions = host::check(&settings)?;
+        collisions.extend(steering.collisions()?);
+        if !collisions.is_empty() {
+            let all: Vec<String> = collisions.iter().map(ToString::to_string).collect();
+            return Err(AgentError::Collision(all.join("; ")));
+        }
+        let wanted =
+            WantedUplinks { uplinks: args.uplink.clone(), next_hops: args.next_hop.clone() };
+        let uplinks = choose_uplinks(&settings, &wanted)?;
+        uplink_selection::misfit(&uplinks, &wanted.uplinks, &wanted.next_hops)?;
+        let endpoints = endpoints(&args.endpoint, &uplinks)?;
+        let mtu = underlay_mtu(&uplinks, &endpoints);
+        let tunnel = link::ensure(&settings, family(&endpoints), mtu)?;
+        steering.set_mtu(tunnel.mtu);
+        let programs = bpf::load(LoadConfig {
+            pin_dir: args.bpffs.join("egret"),
+            layout: bpf::LAYOUT,
+            attach: AttachMode::Auto,
+            vni: settings.tunnel_vni,
+            links: node_links(&settings, &uplinks, &endpoints, mtu),
+        })?;
+        let tables = programs.gateway_tables()?;
+        rule::ensure(&settings)?;
+        let path = NodePath { settings, uplinks, endpoints, programs };
+        let steering = SteeringWriter::new(steering);
+        Ok(Self { wanted, new_uplinks: false, path, tables, steering })
+    }
+
+    /// The address map, for the lease thread.
+    pub(crate) fn addresses(&self) -> Result<AddressTable, AgentError> {
+        Ok(self.path.programs.addresses()?)
+    }
+
+    pub(crate) fn uplinks(&self) -> &[HostUplink] {
+        &self.path.uplinks
+    }
+
+    pub(crate) fn endpoints(&self) -> &[IpAddr] {
+        &self.path.endpoints
+    }
+
+    /// Whether [`Self::repair`] has found other uplinks since the last call.
+    pub(crate) fn take_new_uplinks(&mut self) -> bool {
+        std::mem::take(&mut self.new_uplinks)
+    }
+
+    /// Listens to what others change, until the receiver is dropped.
+    pub(crate) fn watch(&self) -> Result<Receiver<KernelChange>, PortError> {
+        repair::watch(&self.path.settings, self.steering.back_end())
+    }
+
+    /// Makes the kernel hold `config`. Flows that begin with it are picked up at their next
+    /// packet, also where nothing ever answers them.
+    pub(crate) fn apply(&mut self, config: SteeringConfig) -> Result<Applied, PortError> {
+        self.steering.apply(&mut self.path, config)
+    }
+
+    /// Puts back what is missing; true where something was.
+    pub(crate) fn repair(&mut self) -> Result<bool, PortError> {
+        let uplinks = choose_uplinks(&self.path.settings, &self.wanted)?;
+        if uplinks != self.path.uplinks {
+            let WantedUplinks { uplinks: names, next_hops } = &self.wanted;
+            if let Err(error) = uplink_selection::misfit(&uplinks, names, next_hops) {
+                warn!(%error, "a next hop that was given is left out");
+            }
+            self.new_uplinks = true;
+            self.path.uplinks = uplinks;
+        }
+        self.steering.repair(&mut self.path)
+    }
+
+    /// The blocks that this node must know: of the addresses that it may carry, and its own.
+    pub(crate) fn set_blocks(
+        &mut self,
+        snapshot: &Snapshot,
+        me: &NodeName,
+        planned: &BTreeSet<IpAddr>,
+    ) -> Result<(), PortError> {
+        let blocks: BTreeMap<_, _> = gateway_blocks(snapshot)
+            .into_iter()
+            .filter(|((address, _), holder)| planned.contains(address) || holder.node == *me)
+            .map(|(block, holder)| (block, Director { endpoints: holder.endpoints }))
+            .collect();
+        self.tables.set_blocks(&blocks)
+    }
+
+    pub(crate) fn set_gateways(&mut self, gateways: &BTreeSet<IpAddr>) -> Result<(), PortError> {
+        self.tables.set_gateways(gateways)
+    }
+
+    /// Packets dropped since nobody is known to hold their address. 0 where the counters cannot be
+    /// read: asked again a second later.
+    pub(crate) fn unheld_drops(&mut self) -> u64 {
+        self.tables.counters().ok().and_then(|all| all.get(UNHELD).copied()).unwrap_or(0)
+    }
+
+    /// The addresses that this node has open blocks of.
+    pub(crate) fn steered_addresses(&self) -> Vec<IpAddr> {
+        self.steering
+            .applied()
+            .into_iter()
+            .flat_map(|config| config.blocks.keys())
+            .copied()
+            .collect()
+    }
+
+    /// The egress addresses that a connection of this node leaves with, and how many share one
+    /// destination.
+    pub(crate) fn usage(&self) -> Result<BTreeMap<IpAddr, AddressUsage>, PortError> {
+        conntrack::usage(&self.path.settings)
+    }
+
+    /// A probe of whether pods' traffic passes our hooks; blocks for the window that it watches, so
+    /// it is for a thread of its own. `None` where nothing is steered.
+    pub(crate) fn bypass_probe(
+        &self,
+    ) -> Option<impl FnOnce() -> Result<ProbeResult, PortError> + Send + 'static> {
+        let config = self.steering.applied().filter(|config| !config.flows.is_empty())?.clone();
+        let counters = self.steering.back_end().counters();
+        Some(move || probe::run(&*counters, &config, PROBE_WINDOW))
+    }
+}
+
+impl SteeredPath for NodePath {
+    fn ensure_tunnel(&mut self) -> Result<Tunnel, PortError> {
+        let mtu = underlay_mtu(&self.uplinks, &self.endpoints);
+        link::ensure(&self.settings, family(&self.endpoints), mtu)
+    }
+
+    fn ensure_routes(
+        &mut self,
+        tunnel: &Tunnel,
+        never_steered: &BTreeSet<IpNet>,
+    ) -> Result<bool, PortError> {
+        let mtu = underlay_mtu(&self.uplinks, &self.endpoints);
+        let links = node_links(&self.settings, &self.uplinks, &self.endpoints, mtu);
+        let attached =
+            self.programs.ensure(&links).map_err(|error| error.into_port("attach BPF programs"))?;
+        let rules = rule::ensure(&self.settings)?;
+        let routes = route::ensure(&self.settings, never_steered, tunnel.index)?;
+        Ok(attached > 0 || rules == Applied::Changed || routes == Applied::Changed)
+    }
+
+    fn forget_unreplied(&mut self, config: &SteeringConfig) -> Result<(), PortError> {
+        conntrack::forget_unreplied(&self.settings, config).map(drop)
+    }
+}
+
+fn choose_uplinks(
+    settings: &HostSettings,
+    wanted: &WantedUplinks,
+) -> Result<Vec<HostUplink>, PortError> {
+    let mut all = host::uplinks(settings)?;
+    uplink_selection::give(&mut all, &wanted.next_hops);
+    let wanted = &wanted.uplinks;
+    if wanted.is_empty() {
+        return Ok(all.into_iter().filter(HostUplink::leads_to_the_world).collect());
+    }
+    let known: Vec<String> = all.iter().map(|uplink| uplink.name.clone()).collect();
+    let chosen: Vec<HostUplink> =
+        all.into_iter().filter(|uplink| wanted.contains(&uplink.name)).collect();
+    if chosen.is_empty() {
+        let remedy = format!(
+            "no link {} that is up and has an address; links to the world here: {}",
+            wanted.join(", "),
+            known.join(", ")
+        );
+        return Err(PortError::new(ErrorClass::Transient, "find --uplink", remedy));
+    }
+    Ok(chosen)
+}
+
+fn endpoints(wanted: &[IpAddr], uplinks: &[HostUplink]) -> Result<Vec<IpAddr>, AgentError> {
+    if !wanted.is_empty() {
+        return Ok(wanted.to_vec());
+    }
+    let first = |family| uplinks.iter().find_map(|uplink| uplink.address(family));
+    let found: Vec<IpAddr> = [Family::IPv4, Family::IPv6].into_iter().filter_map(first).collect();
+    if found.is_empty() { Err(AgentError::NoEndpoint) } else { Ok(found) }
+}
+
+/// Both ends of the tunnel use the family of the node's first endpoint.
+fn family(endpoints: &[IpAddr]) -> Family {
+    endpoints.first().map_or(Family::IPv4, |endpoint| Family::of(*endpoint))
+}
+
+/// The MTU of the link that the tunnel's endpoint is on.
+fn underlay_mtu(uplinks: &[HostUplink], endpoints: &[IpAddr]) -> u32 {
+    let on =
+        |uplink: &&HostUplink| uplink.addresses.iter().any(|net| endpoints.contains(&net.addr()));
+    uplinks.iter().find(on).or(uplinks.first()).map_or(1500, |uplink| uplink.mtu)
+}
+
+fn node_links(
+    settings: &HostSettings,
+    uplinks: &[HostUplink],
+    endpoints: &[IpAddr],
+    underlay_mtu: u32,
+) -> NodeLinks {
+    NodeLinks {
+        tunnel: settings.device.clone(),
+        uplinks: uplinks.iter().map(|uplink| uplink.name.clone()).collect(),
+        endpoints: endpoints.to_vec(),
+        underlay_mtu,
+    }
+}

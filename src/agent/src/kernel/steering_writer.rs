@@ -1,0 +1,104 @@
+//! When the SNAT back end writes, and what is put in place before.
+//!
+//! State: the steering config applied last, and for which routes the way was found whole. Always: the
+//! way that steered packets take is there before the rules that send them on it.
+
+use std::collections::BTreeSet;
+
+use egret_core::node_config::SteeringConfig;
+use egret_datapath::link::Tunnel;
+use egret_ports::error::PortError;
+use egret_ports::steering::{Applied, Steering};
+use ipnet::IpNet;
+
+/// The way that steered packets take through this node (device, programs, rule, routes), and the
+/// connections that it has.
+pub(crate) trait SteeredPath {
+    /// Puts back what is missing of the tunnel device.
+    fn ensure_tunnel(&mut self) -> Result<Tunnel, PortError>;
+
+    /// Puts back what is missing of what leads into it; true where something was.
+    fn ensure_routes(
+        &mut self,
+        tunnel: &Tunnel,
+        never_steered: &BTreeSet<IpNet>,
+    ) -> Result<bool, PortError>;
+
+    /// Lets what `config` steers begin anew at its next packet, where nothing has answered it.
+    fn forget_unreplied(&mut self, config: &SteeringConfig) -> Result<(), PortError>;
+}
+
+pub(crate) struct SteeringWriter {
+    back_end: Box<dyn Steering>,
+    applied: Option<SteeringConfig>,
+    /// The `never_steered` of the routes that the last look found whole; `None` where it failed.
+    path_for: Option<BTreeSet<IpNet>>,
+}
+
+impl SteeringWriter {
+    /// Steers nothing yet.
+    pub(crate) fn new(back_end: Box<dyn Steering>) -> Self {
+        Self { back_end, applied: None, path_for: None }
+    }
+
+    pub(crate) fn back_end(&self) -> &dyn Steering {
+        &*self.back_end
+    }
+
+    /// The steering config that the kernel has, or should have.
+    pub(crate) fn applied(&self) -> Option<&SteeringConfig> {
+        self.applied.as_ref()
+    }
+
+    /// Makes the kernel hold `config`. Flows that begin with it are picked up at their next
+    /// packet, also where nothing ever answers them.
+    pub(crate) fn apply(
+        &mut self,
+        path: &mut impl SteeredPath,
+        config: SteeringConfig,
+    ) -> Result<Applied, PortError> {
+        let before = self.applied.replace(config.clone());
+        // A new pod changes flows alone, and its first packet does not wait for a look at devices,
+        // rules and routes: notices tell when those have changed.
+        let path_is_there = self.path_for.as_ref() == Some(&config.never_steered);
+        let applied = if path_is_there {
+            self.back_end.apply(&config)?
+        } else {
+            self.ensure(path, &config)?.1
+        };
+        if applied == Applied::Changed && before.is_none_or(|before| before.flows != config.flows) {
+            path.forget_unreplied(&config)?;
+        }
+        Ok(applied)
+    }
+
+    /// Puts back what is missing; true where something was. Before the first steering config nobody
+    /// knows what is missing: what an earlier process left stays as it is.
+    pub(crate) fn repair(&mut self, path: &mut impl SteeredPath) -> Result<bool, PortError> {
+        let Some(config) = self.applied.clone() else { return Ok(false) };
+        let (path_changed, rules) = self.ensure(path, &config)?;
+        Ok(path_changed || rules == Applied::Changed)
+    }
+
+    fn ensure(
+        &mut self,
+        path: &mut impl SteeredPath,
+        config: &SteeringConfig,
+    ) -> Result<(bool, Applied), PortError> {
+        self.path_for = None;
+        let tunnel = path.ensure_tunnel()?;
+        self.back_end.set_mtu(tunnel.mtu);
+        let routes_changed = path.ensure_routes(&tunnel, &config.never_steered)?;
+        self.path_for = Some(config.never_steered.clone());
+        let path_changed = routes_changed || tunnel.applied == Applied::Changed;
+        // Whatever else it is that `verify` cannot say, `apply` mends or names.
+        let applied = match self.back_end.verify(config) {
+            Ok(true) => Applied::AlreadySo,
+            _ => self.back_end.apply(config)?,
+        };
+        Ok((path_changed, applied))
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,194 @@
+use std::net::IpAddr;
+use std::time::{Duration, Instant};
+
+use egret_core::node_config::{Flow, FlowAction};
+use egret_datapath::repair::ChangedPart;
+use egret_ports::error::ErrorClass;
+
+use super::*;
+use crate::testing::{Calls, InMemorySteering};
+
+const MTU: u32 = 1450;
+
+/// A way through the node that is there, or was taken away.
+struct InMemoryPath {
+    calls: Calls,
+    missing: bool,
+    has_tunnel: bool,
+}
+
+impl SteeredPath for InMemoryPath {
+    fn ensure_tunnel(&mut self) -> Result<Tunnel, PortError> {
+        self.calls.note("tunnel");
+        if !self.has_tunnel {
+            return Err(PortError::new(ErrorClass::Transient, "make the tunnel", "told to fail"));
+        }
+        Ok(Tunnel { index: 7, mtu: MTU, applied: Applied::AlreadySo })
+    }
+
+    fn ensure_routes(&mut self, _: &Tunnel, _: &BTreeSet<IpNet>) -> Result<bool, PortError> {
+        self.calls.note("routes");
+        Ok(std::mem::take(&mut self.missing))
+    }
+
+    fn forget_unreplied(&mut self, _: &SteeringConfig) -> Result<(), PortError> {
+        self.calls.note("forget unreplied");
+        Ok(())
+    }
+}
+
+struct Fixture {
+    calls: Calls,
+    rules: InMemorySteering,
+    path: InMemoryPath,
+    writer: SteeringWriter,
+}
+
+impl Fixture {
+    fn new() -> Self {
+        let calls = Calls::default();
+        let rules = InMemorySteering::new(calls.clone());
+        let path = InMemoryPath { calls: calls.clone(), missing: true, has_tunnel: true };
+        let writer = SteeringWriter::new(Box::new(rules.clone()));
+        Self { calls, rules, path, writer }
+    }
+
+    fn apply(
+        &mut self,
+        config: &SteeringConfig,
+    ) -> (Result<Applied, PortError>, Vec<&'static str>) {
+        let applied = self.writer.apply(&mut self.path, config.clone());
+        (applied, self.calls.take())
+    }
+
+    fn repair(&mut self) -> (Result<bool, PortError>, Vec<&'static str>) {
+        let repaired = self.writer.repair(&mut self.path);
+        (repaired, self.calls.take())
+    }
+}
+
+fn address() -> IpAddr {
+    "203.0.113.17".parse().unwrap()
+}
+
+/// One flow for each pod, to the whole world but one range.
+fn config(pods: u8, never_steered: &str) -> SteeringConfig {
+    let flow = |pod| Flow {
+        source: IpNet::from(IpAddr::from([10, 244, 1, pod])),
+        destination: "0.0.0.0/0".parse().unwrap(),
+        action: FlowAction::Steer { address: address() },
+    };
+    SteeringConfig {
+        never_steered: [never_steered.parse().unwrap()].into(),
+        flows: (1..=pods).map(flow).collect(),
+        ..SteeringConfig::default()
+    }
+}
+
+#[test]
+fn the_path_is_there_before_the_first_rule() {
+    let mut node = Fixture::new();
+    let (applied, calls) = node.apply(&config(1, "10.0.0.0/8"));
+    assert_eq!(applied.unwrap(), Applied::Changed);
+    assert_eq!(calls, ["tunnel", "set mtu", "routes", "verify", "apply", "forget unreplied"]);
+    assert_eq!((node.rules.held(), node.rules.mtu()), (Some(config(1, "10.0.0.0/8")), MTU));
+}
+
+#[test]
+fn a_new_pod_waits_for_no_look_at_the_path_and_other_routes_do() {
+    let mut node = Fixture::new();
+    node.apply(&config(1, "10.0.0.0/8")).0.unwrap();
+    let (applied, calls) = node.apply(&config(2, "10.0.0.0/8"));
+    assert_eq!((applied.unwrap(), calls), (Applied::Changed, vec!["apply", "forget unreplied"]));
+    assert_eq!(node.rules.held(), Some(config(2, "10.0.0.0/8")));
+    let (applied, calls) = node.apply(&config(2, "10.0.0.0/8"));
+    assert_eq!((applied.unwrap(), calls), (Applied::AlreadySo, vec!["apply"]));
+    // Blocks alone: connections are left alone.
+    let more =
+        SteeringConfig { blocks: [(address(), BTreeSet::new())].into(), ..config(2, "10.0.0.0/8") };
+    let (applied, calls) = node.apply(&more);
+    assert_eq!((applied.unwrap(), calls), (Applied::Changed, vec!["apply"]));
+    let (_, calls) = node.apply(&config(2, "192.168.0.0/16"));
+    assert_eq!(calls, ["tunnel", "set mtu", "routes", "verify", "apply"]);
+}
+
+/// Rules that are written for no tunnel have no MTU.
+#[test]
+fn no_rule_is_written_while_the_path_is_not_there() {
+    let mut node = Fixture::new();
+    node.path.has_tunnel = false;
+    for pods in 1..3 {
+        let (applied, calls) = node.apply(&config(pods, "10.0.0.0/8"));
+        assert!(applied.is_err());
+        assert_eq!((node.rules.held(), calls), (None, vec!["tunnel"]));
+    }
+    node.path.has_tunnel = true;
+    assert!(node.repair().0.unwrap());
+    assert_eq!((node.rules.held(), node.rules.mtu()), (Some(config(2, "10.0.0.0/8")), MTU));
+    node.path.has_tunnel = false;
+    assert!(node.repair().0.is_err());
+    let (applied, calls) = node.apply(&config(3, "10.0.0.0/8"));
+    assert!(applied.is_err(), "the path is in doubt since the repair");
+    assert_eq!(calls, ["tunnel"]);
+}
+
+#[test]
+fn nothing_is_repaired_before_the_first_config() {
+    let mut node = Fixture::new();
+    node.rules.set_held(Some(config(3, "10.0.0.0/8")));
+    let (repaired, calls) = node.repair();
+    assert!(!repaired.unwrap() && calls.is_empty(), "{calls:?}");
+    assert_eq!(node.rules.held(), Some(config(3, "10.0.0.0/8")));
+}
+
+#[test]
+fn only_what_is_missing_is_put_back() {
+    let mut node = Fixture::new();
+    node.apply(&config(1, "10.0.0.0/8")).0.unwrap();
+    let looked = ["tunnel", "set mtu", "routes", "verify"];
+    let (repaired, calls) = node.repair();
+    assert_eq!((repaired.unwrap(), calls.as_slice()), (false, looked.as_slice()));
+
+    node.path.missing = true;
+    let (repaired, calls) = node.repair();
+    assert_eq!((repaired.unwrap(), calls.as_slice()), (true, looked.as_slice()));
+
+    node.rules.set_held(None);
+    let (repaired, calls) = node.repair();
+    assert!(repaired.unwrap());
+    assert_eq!(calls, ["tunnel", "set mtu", "routes", "verify", "apply"]);
+    assert_eq!(node.rules.held(), Some(config(1, "10.0.0.0/8")));
+}
+
+/// No root is needed to listen, and no other back end has a part in it.
+#[test]
+fn what_the_back_end_tells_comes_as_a_change_of_the_kernel() {
+    let node = Fixture::new();
+    let settings = egret_datapath::HostSettings::default();
+    let mut changes = egret_datapath::repair::watch(&settings, node.writer.back_end()).unwrap();
+    node.rules.set_held(None);
+    let end = Instant::now() + Duration::from_secs(5);
+    let change = loop {
+        // Links of this host may change meanwhile.
+        match changes.try_recv() {
+            Ok(change) if matches!(change.what, ChangedPart::Rules(_)) => break change,
+            _ => assert!(Instant::now() < end, "not noticed"),
+        }
+        std::thread::sleep(Duration::from_millis(1));
+    };
+    assert_eq!(change.what.to_string(), "the rules in memory were changed");
+    assert_eq!(change.by.as_deref(), Some("test (1)"));
+}
+
+#[test]
+fn what_the_back_end_refused_is_applied_by_the_next_repair() {
+    let mut node = Fixture::new();
+    node.apply(&config(1, "10.0.0.0/8")).0.unwrap();
+    node.rules.refuse(true);
+    assert!(node.apply(&config(2, "10.0.0.0/8")).0.is_err());
+    assert_eq!(node.rules.held(), Some(config(1, "10.0.0.0/8")));
+    assert!(node.repair().0.is_err());
+    node.rules.refuse(false);
+    assert!(node.repair().0.unwrap());
+    assert_eq!(node.rules.held(), Some(config(2, "10.0.0.0/8")));
+}

@@ -1,0 +1,111 @@
+//! When an address is probed before its first announcement (RFC 5227 section 2.1.1).
+
+use std::collections::BTreeMap;
+use std::net::IpAddr;
+
+use egret_core::lease::BootTime;
+
+const MS: u64 = 1_000_000;
+/// Three probes, 1.5 s apart (PROBE_NUM, between PROBE_MIN and PROBE_MAX), then 2 s (ANNOUNCE_WAIT)
+/// in which an answer still counts: 5 s in all. For IPv6 the same: one more than RFC 4862 asks for.
+const PROBES: u32 = 3;
+const PROBE_INTERVAL: u64 = 1500 * MS;
+const ANNOUNCE_WAIT: u64 = 2000 * MS;
+
+/// Probes under way. Pure: who calls sends what [`AddressProbes::due`] says.
+#[derive(Debug, Default)]
+pub(crate) struct AddressProbes {
+    running: BTreeMap<IpAddr, Probe>,
+}
+
+#[derive(Debug)]
+struct Probe {
+    sent: u32,
+    next: BootTime,
+    conflict: bool,
+}
+
+/// What is due.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) enum DueProbes {
+    /// Send one probe.
+    Send(IpAddr),
+    /// It is over.
+    Done { address: IpAddr, conflict: bool },
+}
+
+impl AddressProbes {
+    /// Begins, unless one of the address is under way.
+    pub(crate) fn begin(&mut self, address: IpAddr, now: BootTime) {
+        self.running.entry(address).or_insert(Probe { sent: 0, next: now, conflict: false });
+    }
+
+    /// A foreign host has answered; true where the address is being probed.
+    pub(crate) fn conflict(&mut self, address: IpAddr, now: BootTime) -> bool {
+        let Some(probe) = self.running.get_mut(&address) else { return false };
+        probe.conflict = true;
+        probe.next = now;
+        true
+    }
+
+    pub(crate) fn forget(&mut self, address: IpAddr) {
+        self.running.remove(&address);
+    }
+
+    pub(crate) fn next_wakeup(&self) -> Option<BootTime> {
+        self.running.values().map(|probe| probe.next).min()
+    }
+
+    pub(crate) fn due(&mut self, now: BootTime) -> Vec<DueProbes> {
+        let mut due = Vec::new();
+        for (address, probe) in &mut self.running {
+            if probe.next > now {
+                continue;
+            }
+            if probe.conflict || probe.sent == PROBES {
+                due.push(DueProbes::Done { address: *address, conflict: probe.conflict });
+            } else {
+                probe.sent += 1;
+                let pause = if probe.sent == PROBES { ANNOUNCE_WAIT } else { PROBE_INTERVAL };
+                probe.next = BootTime(now.0 + pause);
+                due.push(DueProbes::Send(*address));
+            }
+        }
+        self.running
+            .retain(|_, probe| probe.next > now || !(probe.conflict || probe.sent == PROBES));
+        due
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const ADDRESS: IpAddr = IpAddr::V4(std::net::Ipv4Addr::new(203, 0, 113, 17));
+
+    #[test]
+    fn three_probes_then_a_wait_take_five_seconds() {
+        let mut probes = AddressProbes::default();
+        probes.begin(ADDRESS, BootTime(0));
+        let mut seen = Vec::new();
+        while let Some(at) = probes.next_wakeup() {
+            for due in probes.due(at) {
+                seen.push((at.0 / MS, due));
+            }
+        }
+        let send = |at| (at, DueProbes::Send(ADDRESS));
+        let done = DueProbes::Done { address: ADDRESS, conflict: false };
+        assert_eq!(seen, [send(0), send(1500), send(3000), (5000, done)]);
+    }
+
+    #[test]
+    fn an_answer_ends_it_at_once() {
+        let mut probes = AddressProbes::default();
+        probes.begin(ADDRESS, BootTime(0));
+        assert_eq!(probes.due(BootTime(0)), [DueProbes::Send(ADDRESS)]);
+        assert!(probes.conflict(ADDRESS, BootTime(3)));
+        assert_eq!(probes.due(BootTime(3)), [DueProbes::Done { address: ADDRESS, conflict: true }]);
+        assert_eq!(probes.next_wakeup(), None);
+        assert!(!probes.conflict(ADDRESS, BootTime(4)));
+    }
+}

@@ -1,0 +1,183 @@
+use std::collections::BTreeMap;
+use std::net::IpAddr;
+
+use egret_core::lease::{AddressState, Effect, Report};
+use egret_core::model::NodeName;
+use egret_peers::Endpoint;
+use egret_ports::announcer::Announcer;
+use egret_ports::error::ErrorClass;
+use egret_ports::gateway::{AddressMap, UplinkLink};
+use tokio::sync::mpsc::UnboundedSender;
+use tracing::{debug, info, warn};
+
+use super::address_probe::AddressProbes;
+use super::clocks::now;
+use super::map_entry::{MapEntry, address_entry};
+use super::{LeaseEvent, PersistedLeaseFile, PlanUpdate};
+
+/// What the effects of the lease protocol act on.
+pub(crate) struct LeasePorts<M, A> {
+    pub(crate) endpoint: Endpoint,
+    pub(crate) map: M,
+    pub(crate) announcer: A,
+    pub(crate) persisted: PersistedLeaseFile,
+}
+
+/// The hands of the lease thread: they carry out what the machine says.
+pub(crate) struct KernelEffects<M, A> {
+    me: NodeName,
+    pub(crate) ports: LeasePorts<M, A>,
+    pub(crate) probes: AddressProbes,
+    update: PlanUpdate,
+    entries: BTreeMap<IpAddr, MapEntry>,
+    lease_events: UnboundedSender<LeaseEvent>,
+}
+
+impl<M: AddressMap, A: Announcer> KernelEffects<M, A> {
+    pub(crate) fn new(
+        me: NodeName,
+        ports: LeasePorts<M, A>,
+        lease_events: UnboundedSender<LeaseEvent>,
+    ) -> Self {
+        Self {
+            me,
+            ports,
+            probes: AddressProbes::default(),
+            update: PlanUpdate::default(),
+            entries: BTreeMap::new(),
+            lease_events,
+        }
+    }
+
+    /// Takes note of peers, endpoints and links; entries that they change are written again.
+    pub(crate) fn adopt(&mut self, update: PlanUpdate) {
+        if let Some(cluster) = &update.view.cluster {
+            for refusal in self.ports.endpoint.set_peers(&cluster.id, &update.peers) {
+                warn!(?refusal, "a peer cannot be talked to");
+            }
+        }
+        let before = std::mem::replace(&mut self.update, update);
+        for (address, link) in &self.update.links {
+            if let Some(uplink) = &link.uplink
+                && before.links.get(address) != Some(link)
+                && let Err(error) = self.ports.announcer.listen(*address, uplink)
+            {
+                warn!(%error, %address, "cannot listen for conflicts and solicitations");
+            }
+        }
+        if before.endpoints != self.update.endpoints || before.links != self.update.links {
+            let entries = std::mem::take(&mut self.entries);
+            for (address, entry) in &entries {
+                if let Err(error) = self.put(*address, entry) {
+                    warn!(%error, %address, "cannot write the address map");
+                }
+            }
+            self.entries = entries;
+        }
+    }
+
+    pub(crate) fn carry_out(&mut self, effects: Vec<Effect>) -> Result<(), String> {
+        for effect in effects {
+            match effect {
+                Effect::Persist(kept) => self
+                    .ports
+                    .persisted
+                    .write(&kept)
+                    .map_err(|error| format!("cannot keep lease state: {error}"))?,
+                Effect::Send { to, message } => {
+                    if let Err(error) = self.ports.endpoint.send(&to, &message) {
+                        debug!(%error, %to, "not sent");
+                    }
+                }
+                Effect::Kernel { address, state, holder, valid_until } => {
+                    let entry = MapEntry { state, holder, valid_until };
+                    self.put(address, &entry)
+                        .map_err(|error| format!("cannot write the address map: {error}"))?;
+                    self.log_change(address, &entry);
+                    self.entries.insert(address, entry);
+                }
+                Effect::Forget { address } => self.forget(address),
+                Effect::Announce { address } => self.announce(address),
+                Effect::Probe { address } => self.probes.begin(address, now().boot),
+                Effect::ReadConsistently => self.send_event(LeaseEvent::ReadConsistently),
+                Effect::Report(report) => self.report(report),
+            }
+        }
+        Ok(())
+    }
+
+    pub(crate) fn send_probe(&mut self, address: IpAddr) {
+        let Some(uplink) = self.uplink(address) else { return };
+        if let Err(error) = self.ports.announcer.probe(address, &uplink) {
+            warn!(%error, %address, "cannot probe");
+        }
+    }
+
+    pub(crate) fn notice_conflicts(&mut self) {
+        let conflicts = match self.ports.announcer.conflicts() {
+            Ok(conflicts) => conflicts,
+            Err(error) => return debug!(%error, "cannot listen for conflicts"),
+        };
+        for (address, mac) in conflicts {
+            // The new holder's announcements look like this to the others: only a holder, or one
+            // that is about to become it, has a conflict.
+            let held = self.entries.get(&address).is_some_and(|entry| {
+                matches!(entry.state, AddressState::Held)
+                    && entry.valid_until.is_none_or(|until| until > now().boot)
+            });
+            if self.probes.conflict(address, now().boot) || held {
+                self.send_event(LeaseEvent::Conflict { address, mac });
+            }
+        }
+    }
+
+    fn put(
+        &mut self,
+        address: IpAddr,
+        entry: &MapEntry,
+    ) -> Result<(), egret_ports::error::PortError> {
+        self.ports.map.put(address, &address_entry(address, entry, &self.me, &self.update))
+    }
+
+    fn forget(&mut self, address: IpAddr) {
+        self.entries.remove(&address);
+        self.probes.forget(address);
+        if let Err(error) = self.ports.map.remove(address) {
+            warn!(%error, %address, "cannot remove an address from the map");
+        }
+        if let Err(error) = self.ports.announcer.forget(address) {
+            debug!(%error, %address, "cannot stop listening");
+        }
+    }
+
+    fn announce(&mut self, address: IpAddr) {
+        let Some(uplink) = self.uplink(address) else { return };
+        match self.ports.announcer.announce(address, &uplink) {
+            Ok(()) => info!(event = "announced", %address, "announced"),
+            Err(error) if error.class == ErrorClass::Conflict => {
+                info!(event = "announcement_refused", %address, "the lease had ended: not announced");
+            }
+            Err(error) => warn!(%error, %address, "cannot announce"),
+        }
+    }
+
+    fn uplink(&self, address: IpAddr) -> Option<UplinkLink> {
+        self.update.links.get(&address).and_then(|link| link.uplink)
+    }
+
+    fn log_change(&self, address: IpAddr, entry: &MapEntry) {
+        if self.entries.get(&address).is_none_or(|before| before.state != entry.state) {
+            let state = format!("{:?}", entry.state).to_lowercase();
+            info!(event = state, %address, "this node's part of the address has changed");
+        }
+    }
+
+    fn report(&mut self, report: Report) {
+        self.send_event(LeaseEvent::Report(report));
+    }
+
+    fn send_event(&self, event: LeaseEvent) {
+        // The receiver is gone only when the process is ending.
+        let _ = self.lease_events.send(event);
+    }
+}

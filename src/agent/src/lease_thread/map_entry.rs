@@ -1,0 +1,70 @@
+//! From the machine's word on an address to the entry that the BPF programs read.
+
+use std::collections::BTreeMap;
+use std::net::IpAddr;
+
+use egret_core::lease::{AddressState, BootTime};
+use egret_core::model::NodeName;
+use egret_ports::gateway::AddressEntry;
+
+use super::{CarryingLink, PlanUpdate};
+
+/// The last word of the machine on one address.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct MapEntry {
+    pub(crate) state: AddressState,
+    pub(crate) holder: Option<NodeName>,
+    pub(crate) valid_until: Option<BootTime>,
+}
+
+/// What the programs read of `entry`. A holder whose endpoint is unknown counts as none: dropped and
+/// counted rather than sent to a guess.
+pub(crate) fn address_entry(
+    address: IpAddr,
+    entry: &MapEntry,
+    me: &NodeName,
+    update: &PlanUpdate,
+) -> AddressEntry {
+    let link =
+        update.links.get(&address).copied().unwrap_or(CarryingLink { uplink: None, wire: None });
+    AddressEntry {
+        state: entry.state,
+        holder: entry.holder.as_ref().and_then(|holder| endpoint(holder, me, &update.endpoints)),
+        valid_until: entry.valid_until,
+        wire: link.wire,
+        uplink: link.uplink,
+    }
+}
+
+/// The endpoint of `node` in the family of this node's own first one: both ends of the tunnel must
+/// be of one family.
+pub(crate) fn endpoint(
+    node: &NodeName,
+    me: &NodeName,
+    endpoints: &BTreeMap<NodeName, Vec<IpAddr>>,
+) -> Option<IpAddr> {
+    let mine = endpoints.get(me)?.first()?;
+    endpoints.get(node)?.iter().find(|other| other.is_ipv4() == mine.is_ipv4()).copied()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_holders_endpoint_is_of_our_own_family() {
+        let v4: IpAddr = "203.0.113.101".parse().unwrap();
+        let v6: IpAddr = "2001:db8:5::101".parse().unwrap();
+        let other: IpAddr = "203.0.113.102".parse().unwrap();
+        let endpoints = BTreeMap::from([
+            (NodeName::from("a"), vec![v4, v6]),
+            (NodeName::from("b"), vec!["2001:db8:5::102".parse().unwrap(), other]),
+            (NodeName::from("six"), vec![v6]),
+        ]);
+        let of = |node: &str, me: &str| endpoint(&node.into(), &me.into(), &endpoints);
+        assert_eq!(of("b", "a"), Some(other));
+        assert_eq!(of("six", "a"), None);
+        assert_eq!(of("a", "six"), Some(v6));
+        assert_eq!(of("gone", "a"), None);
+    }
+}

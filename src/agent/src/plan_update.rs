@@ -1,0 +1,125 @@
+//! From a snapshot to what the lease thread needs of it.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::net::IpAddr;
+
+use egret_core::lease::{AddressView, ClusterView, PlanView};
+use egret_core::model::{Attachment, EgressAddress, NodeName, PoolName, Snapshot, VoterSet};
+use egret_core::node_config::{directors_of, nodes_of, planned_for};
+use egret_datapath::host::HostUplink;
+use egret_peers::Peer;
+
+use crate::lease_thread::PlanUpdate;
+use crate::uplink_selection::link_for;
+
+/// The update for this node. `newer` is a voter set that a peer's refusal carried: its members are
+/// reachable even where the store does not name them yet.
+pub(crate) fn update(
+    snapshot: &Snapshot,
+    me: &NodeName,
+    uplinks: &[HostUplink],
+    newer: Option<&VoterSet>,
+) -> PlanUpdate {
+    let view = view(snapshot);
+    let planned = planned_for(snapshot, me);
+    let links = view
+        .addresses
+        .iter()
+        .map(|(address, plan)| {
+            let at = attachment(snapshot, *address, me);
+            let mut link = link_for(*address, at, plan.no_deadline, uplinks);
+            link.uplink = link.uplink.filter(|_| planned.contains_key(address));
+            (*address, link)
+        })
+        .collect();
+    let endpoints = snapshot
+        .egress_nodes
+        .iter()
+        .map(|(name, node)| (name.clone(), node.value.status.endpoints.clone()))
+        .filter(|(_, endpoints)| !endpoints.is_empty())
+        .collect();
+    PlanUpdate { peers: peers(snapshot, me, newer), view, endpoints, links }
+}
+
+/// How a cloud delivers, or would deliver, an address to this node.
+pub(crate) fn attachment<'a>(
+    snapshot: &'a Snapshot,
+    address: IpAddr,
+    me: &NodeName,
+) -> Option<&'a Attachment> {
+    snapshot.addresses.get(&address)?.value.status.attachment_at(me)
+}
+
+fn view(snapshot: &Snapshot) -> PlanView {
+    let pools = gateways_by_pool(snapshot);
+    let cluster = snapshot.cluster.as_ref().map(|stored| ClusterView {
+        id: stored.value.id.clone(),
+        set: stored.value.set.clone(),
+        t_max: stored.value.t_max,
+    });
+    let addresses = snapshot
+        .addresses
+        .iter()
+        .map(|(address, stored)| (*address, address_view(snapshot, &stored.value, &pools)))
+        .collect();
+    PlanView { cluster, addresses, nodes: snapshot.egress_nodes.keys().cloned().collect() }
+}
+
+fn address_view(
+    snapshot: &Snapshot,
+    address: &EgressAddress,
+    pools: &BTreeMap<&PoolName, BTreeSet<NodeName>>,
+) -> AddressView {
+    let plan = &address.plan;
+    let facts = plan.facts();
+    AddressView {
+        owner: plan.owner.clone(),
+        standbys: plan.standbys.clone(),
+        fence: plan.fence,
+        lease: plan.lease,
+        made_for: plan.made_for.clone(),
+        holding: address.status.holding.clone(),
+        probed: address.status.probed,
+        revoked: plan.is_revoked(),
+        paused: plan.paused,
+        no_deadline: facts.fabric_fences(),
+        attached: address.status.attachment.as_ref().map(|at| at.node.clone()),
+        announces: facts.holder_announces(),
+        directors: directors_of(snapshot, address.address),
+        gateways: pools.get(&plan.pool).cloned().unwrap_or_default(),
+    }
+}
+
+/// Every node in the plan of any address of a pool: those are the gateways that may have frames of
+/// a sibling to relay.
+fn gateways_by_pool(snapshot: &Snapshot) -> BTreeMap<&PoolName, BTreeSet<NodeName>> {
+    let mut pools: BTreeMap<&PoolName, BTreeSet<NodeName>> = BTreeMap::new();
+    for stored in snapshot.addresses.values() {
+        let gateways = nodes_of(&stored.value).into_iter().cloned();
+        pools.entry(&stored.value.plan.pool).or_default().extend(gateways);
+    }
+    pools
+}
+
+fn peers(snapshot: &Snapshot, me: &NodeName, newer: Option<&VoterSet>) -> BTreeMap<NodeName, Peer> {
+    let mut peers = BTreeMap::new();
+    let stored = snapshot.cluster.as_ref().and_then(|cluster| cluster.value.set.as_ref());
+    for voter in stored.into_iter().chain(newer).flat_map(|set| &set.members) {
+        let peer = Peer {
+            endpoints: voter.endpoints.clone(),
+            port: voter.peer_port,
+            public_key: voter.public_key,
+        };
+        peers.insert(voter.node.clone(), peer);
+    }
+    // What a node says of itself is newer than what the set remembers.
+    for (name, node) in &snapshot.egress_nodes {
+        let status = &node.value.status;
+        if let (Some(public_key), false) = (status.public_key, status.endpoints.is_empty()) {
+            let endpoints: Vec<IpAddr> = status.endpoints.clone();
+            peers.insert(name.clone(), Peer { endpoints, port: status.peer_port, public_key });
+        }
+    }
+    peers.remove(me);
+    peers
+}

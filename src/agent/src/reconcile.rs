@@ -1,0 +1,388 @@
+//! The main loop: snapshot, steering config, datapath, status.
+//!
+//! State: what this node has last said and has still to say. Written by this loop alone. Always:
+//! one write to the store is under way at a time and none is waited for here, so that a store that
+//! hangs delays no repair of the kernel.
+
+mod health_checks;
+mod lease_events;
+mod pod_arrivals;
+mod store_sync;
+mod uninstall;
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::net::IpAddr;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use egret_core::lease::{Now, PlanView};
+use egret_core::model::{
+    Attachment, EgressNodeStatus, NamespaceName, NodeName, ObjectRef, Snapshot, VoterSet,
+};
+use egret_core::node_config::{
+    SteeringConfig, gateways_of, granted_blocks, is_gateway, newest_block_number, overridden,
+    planned_for, steering_config,
+};
+use egret_core::port_blocks;
+use egret_core::reason::{AgentReason, EventReason};
+use egret_datapath::HostSettings;
+use egret_datapath::probe::ProbeResult;
+use egret_datapath::repair::KernelChange;
+use egret_ports::clock::Clock;
+use egret_ports::cluster_state::ClusterState;
+use egret_ports::error::PortError;
+use egret_ports::steering::Applied;
+use egret_runtime::health::{Health, Pulse};
+use egret_runtime::shutdown::Shutdown;
+use tokio::sync::mpsc::{Receiver, UnboundedReceiver, UnboundedSender};
+use tracing::{error, info, warn};
+
+use crate::address_status::HeldAddress;
+use crate::blocks::{AcknowledgedGrants, without_block};
+use crate::cni::{InstalledPlugin, PluginInstallError, PodArrival, PodArrivals};
+use crate::error::AgentError;
+use crate::events::EventRecorder;
+use crate::kernel::Kernel;
+use crate::lease_thread::{CarryingLink, LeaseCommand, LeaseEvent, LeaseHandle, PlanUpdate};
+use crate::metrics::AgentMetrics;
+use crate::node_status;
+use crate::plan_update::{attachment, update};
+use crate::snapshot_cache::{CachedSnapshot, SnapshotCache};
+use crate::uplink_selection::link_for;
+
+const TICK: Duration = Duration::from_secs(1);
+/// Longest wait for a block before `whenUnavailable: Node` applies.
+const LONGEST_BLOCK_WAIT: Duration = Duration::from_secs(5);
+/// How long a hand-over may take before the process ends all the same.
+const LONGEST_STOP: Duration = Duration::from_secs(5);
+
+/// What came back from something that was not waited for.
+pub(crate) enum Completion {
+    /// A consistent read.
+    Read { began: Now, snapshot: Result<Arc<Snapshot>, PortError> },
+    /// The writes under way.
+    Synced(EventRecorder),
+    /// A look at whether traffic passes our hooks.
+    Probed(Result<ProbeResult, PortError>),
+}
+
+/// Where the loop hears from.
+pub(crate) struct LoopInputs {
+    pub(crate) lease_events: UnboundedReceiver<LeaseEvent>,
+    pub(crate) changes: Receiver<KernelChange>,
+    pub(crate) arrivals: Receiver<PodArrival>,
+    pub(crate) chained: Receiver<Result<(), PluginInstallError>>,
+    pub(crate) shutdown: Shutdown,
+}
+
+pub(crate) struct MainLoop<S, C> {
+    pub(crate) me: NodeName,
+    pub(crate) state: Arc<S>,
+    pub(crate) clock: C,
+    pub(crate) kernel: Kernel,
+    pub(crate) lease: LeaseHandle,
+    pub(crate) acknowledged: AcknowledgedGrants,
+    pub(crate) snapshot_cache: SnapshotCache,
+    pub(crate) status: EgressNodeStatus,
+    pub(crate) memory: LoopMemory,
+    pub(crate) events: EventRecorder,
+    pub(crate) completions: UnboundedSender<Completion>,
+    pub(crate) health: Health,
+    pub(crate) pulse: Pulse,
+    pub(crate) bpffs: PathBuf,
+    pub(crate) run_dir: PathBuf,
+    pub(crate) settings: HostSettings,
+    pub(crate) plugin: Option<InstalledPlugin>,
+    pub(crate) measures: AgentMetrics,
+}
+
+/// What the loop remembers between turns.
+#[derive(Debug, Default)]
+pub(crate) struct LoopMemory {
+    /// As the store's watch has it.
+    watched: Option<Arc<Snapshot>>,
+    /// With the addresses that the CNI has told.
+    snapshot: Option<Arc<Snapshot>>,
+    arrivals: PodArrivals,
+    unchained: Option<String>,
+    update: PlanUpdate,
+    held: BTreeMap<IpAddr, HeldAddress>,
+    unavailable: BTreeSet<IpAddr>,
+    without_block: BTreeMap<IpAddr, Instant>,
+    unavailable_applied: BTreeSet<IpAddr>,
+    newer_set: Option<VoterSet>,
+    problems: BTreeMap<AgentReason, String>,
+    asked: BTreeMap<IpAddr, u64>,
+    pressure: BTreeMap<IpAddr, u32>,
+    host_network: BTreeSet<(NamespaceName, String)>,
+    ticks: u64,
+    passed: bool,
+    unheld_drops: u64,
+    syncing: bool,
+    stopped: bool,
+    uninstalling: bool,
+}
+
+impl<S: ClusterState, C: Clock> MainLoop<S, C> {
+    pub(crate) async fn run(
+        mut self,
+        mut inputs: LoopInputs,
+        mut completions: UnboundedReceiver<Completion>,
+    ) -> Result<(), AgentError> {
+        self.restore_snapshot();
+        let mut snapshots = self.state.watch();
+        // What was read before this loop began counts as new.
+        snapshots.mark_changed();
+        let mut tick = tokio::time::interval(TICK);
+        tick.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+        loop {
+            tokio::select! {
+                () = inputs.shutdown.requested() => break,
+                Some(event) = inputs.lease_events.recv() => self.on_lease_event(event)?,
+                changed = snapshots.changed() => {
+                    if changed.is_err() {
+                        break;
+                    }
+                    let snapshot = snapshots.borrow_and_update().clone();
+                    if let Some(snapshot) = snapshot {
+                        self.on_snapshot(snapshot);
+                    }
+                }
+                Some(change) = inputs.changes.recv() => self.on_change(&change),
+                Some(arrival) = inputs.arrivals.recv() => {
+                    self.on_arrivals(arrival, &mut inputs.arrivals);
+                }
+                Some(chained) = inputs.chained.recv() => self.on_chained(chained),
+                Some(completion) = completions.recv() => self.on_completion(completion),
+                _ = tick.tick() => self.on_tick(),
+            }
+            self.pulse.beat();
+            if self.memory.uninstalling {
+                return self.uninstall(inputs.lease_events, inputs.shutdown).await;
+            }
+            self.sync();
+        }
+        self.stop(inputs.lease_events).await
+    }
+
+    /// Hands over what is held, then ends. The kernel keeps what it has.
+    async fn stop(
+        mut self,
+        mut lease_events: UnboundedReceiver<LeaseEvent>,
+    ) -> Result<(), AgentError> {
+        info!(event = "stopping", "handing over");
+        self.lease.send(LeaseCommand::Stop { handover: true });
+        self.wait_for_stop(&mut lease_events).await?;
+        info!(event = "stopped", "agent stopped");
+        Ok(())
+    }
+
+    /// Waits until the lease thread has let go of everything.
+    async fn wait_for_stop(
+        &mut self,
+        lease_events: &mut UnboundedReceiver<LeaseEvent>,
+    ) -> Result<(), AgentError> {
+        let deadline = tokio::time::Instant::now() + LONGEST_STOP;
+        while !self.memory.stopped {
+            match tokio::time::timeout_at(deadline, lease_events.recv()).await {
+                Ok(Some(event)) => self.on_lease_event(event)?,
+                Ok(None) => break,
+                Err(_) => {
+                    warn!("letting go took too long: leases end by their deadlines");
+                    break;
+                }
+            }
+        }
+        Ok(())
+    }
+
+    pub(crate) fn on_snapshot(&mut self, watched: Arc<Snapshot>) {
+        if watched.cluster.as_ref().is_some_and(|cluster| cluster.value.uninstalling) {
+            self.memory.uninstalling = true;
+            return;
+        }
+        let snapshot = self.memory.arrivals.merge(&watched, &self.me);
+        self.memory.watched = Some(watched);
+        self.memory.snapshot = Some(snapshot.clone());
+        self.update_lease_thread(&snapshot);
+        self.status.block_needs = port_blocks::needs(&snapshot, &self.me, &self.memory.pressure);
+        self.note_pods(&snapshot);
+        self.apply_steering(&snapshot);
+        self.apply_gateway(&snapshot);
+        let addresses = snapshot.addresses.keys().copied().collect();
+        node_status::forget_fences(&mut self.status, &addresses);
+        self.memory.unavailable.retain(|address| addresses.contains(address));
+    }
+
+    fn update_lease_thread(&mut self, snapshot: &Snapshot) {
+        let newer = self.memory.newer_set.as_ref();
+        let update = update(snapshot, &self.me, self.kernel.uplinks(), newer);
+        if update != self.memory.update {
+            self.memory.update = update.clone();
+            self.lease.send(LeaseCommand::Update(Box::new(update)));
+        }
+    }
+
+    /// The director's part: the guard first, blocks that the holder knows, flows.
+    fn apply_steering(&mut self, snapshot: &Snapshot) {
+        let granted = granted_blocks(snapshot, &self.me);
+        for (address, epoch) in self.acknowledged.to_ask(&granted) {
+            if self.memory.asked.insert(address, epoch) != Some(epoch) {
+                self.lease.send(LeaseCommand::AskGrants { address, epoch });
+            }
+        }
+        let open = self.acknowledged.open(&granted);
+        let used = self.status.block_needs.keys().copied();
+        self.memory.without_block =
+            without_block(&self.memory.without_block, used, &open, Instant::now());
+        let unavailable = self.unavailable();
+        let config = steering_config(snapshot, &self.me, &open, &unavailable);
+        self.memory.unavailable_applied = unavailable;
+        self.status.overridden = overridden(snapshot, &self.me);
+        self.cache_snapshot(snapshot, &config);
+        let applied = self.kernel.apply(config);
+        if let Ok(Applied::Changed) = applied {
+            info!(event = "programmed", "the kernel holds the new steering config");
+        }
+        if applied.is_ok() {
+            self.answer_arrivals(snapshot);
+        }
+        let failed = applied.as_ref().err().map(ToString::to_string);
+        self.health.set_missing("steering", failed);
+        self.record(AgentReason::RulesNotApplied, applied.map(|_| ()));
+    }
+
+    /// The addresses that claims with `whenUnavailable: Node` do without: nobody holds them, or
+    /// this node has had no block of them for 5 s.
+    fn unavailable(&self) -> BTreeSet<IpAddr> {
+        let without_block = self.memory.without_block.iter();
+        let without_block =
+            without_block.filter(|(_, since)| since.elapsed() >= LONGEST_BLOCK_WAIT);
+        self.memory
+            .unavailable
+            .iter()
+            .chain(without_block.map(|(address, _)| address))
+            .copied()
+            .collect()
+    }
+
+    fn cache_snapshot(&mut self, snapshot: &Snapshot, config: &SteeringConfig) {
+        let PlanUpdate { view, peers, endpoints, .. } = self.memory.update.clone();
+        let here = |address: &IpAddr| {
+            let at = attachment(snapshot, *address, &self.me)?;
+            Some((*address, at.clone()))
+        };
+        let attachments = view.addresses.keys().filter_map(here).collect();
+        let config = config.clone();
+        let cached = CachedSnapshot { view, peers, endpoints, steering: config, attachments };
+        if let Err(error) = self.snapshot_cache.write(cached) {
+            warn!(%error, "cannot keep the snapshot for the next process");
+        }
+    }
+
+    /// Goes on with what an earlier process knew, until the store has answered.
+    fn restore_snapshot(&mut self) {
+        let Some(cached) = self.snapshot_cache.read() else { return };
+        info!(event = "recalled", "going on with the snapshot of an earlier process");
+        let CachedSnapshot { view, peers, endpoints, steering: config, attachments } = cached;
+        let links = self.links(&view, &attachments);
+        let update = PlanUpdate { view, peers, endpoints, links };
+        self.lease.send(LeaseCommand::Update(Box::new(update)));
+        let applied = self.kernel.apply(config);
+        self.record(AgentReason::RulesNotApplied, applied.map(|_| ()));
+    }
+
+    /// How this node would carry the addresses that a kept plan gives it.
+    fn links(
+        &self,
+        view: &PlanView,
+        attachments: &BTreeMap<IpAddr, Attachment>,
+    ) -> BTreeMap<IpAddr, CarryingLink> {
+        view.addresses
+            .iter()
+            .filter(|(_, plan)| plan.ranks().any(|node| *node == self.me))
+            .map(|(address, plan)| {
+                let at = attachments.get(address);
+                (*address, link_for(*address, at, plan.no_deadline, self.kernel.uplinks()))
+            })
+            .collect()
+    }
+
+    /// The gateway's part: who may send from which ports.
+    fn apply_gateway(&mut self, snapshot: &Snapshot) {
+        let planned: BTreeSet<IpAddr> = planned_for(snapshot, &self.me).into_keys().collect();
+        let applied = self.kernel.set_blocks(snapshot, &self.me, &planned);
+        let gateways = gateways_of(snapshot).into_values().flatten().collect();
+        let applied = applied.and_then(|()| self.kernel.set_gateways(&gateways));
+        if applied.is_ok() {
+            let epoch = newest_block_number(snapshot);
+            self.lease.send(LeaseCommand::GrantsApplied(epoch));
+            if is_gateway(snapshot, &self.me) {
+                self.status.acknowledged_blocks = epoch;
+            }
+        }
+        self.record(AgentReason::BlocksNotApplied, applied);
+    }
+
+    /// Somebody has changed the kernel: what is missing is put back.
+    fn on_change(&mut self, change: &KernelChange) {
+        let repaired = self.kernel.repair();
+        if let Ok(true) = repaired {
+            warn!(event = "repaired", what = %change.what, "a foreign change was repaired");
+            let about = ObjectRef::egress_node(&self.me);
+            let message = format!(
+                "{}: repaired {:.1} ms later; {} did it",
+                change.what,
+                change.at.elapsed().as_secs_f64() * 1000.0,
+                change.by.as_deref().unwrap_or("somebody unknown"),
+            );
+            self.events.add(true, about, EventReason::Repaired, message, self.clock.now());
+        }
+        if self.kernel.take_new_uplinks()
+            && let Some(watched) = self.memory.watched.clone()
+        {
+            self.publish_uplinks();
+            self.on_snapshot(watched);
+        }
+        self.record(AgentReason::RulesNotApplied, repaired.map(|_| ()));
+    }
+
+    fn on_completion(&mut self, completion: Completion) {
+        match completion {
+            Completion::Read { began, snapshot: Ok(snapshot) } => {
+                let newer = self.memory.newer_set.as_ref();
+                let update = update(&snapshot, &self.me, self.kernel.uplinks(), newer);
+                self.lease.send(LeaseCommand::Consistent { began, update: Box::new(update) });
+            }
+            Completion::Read { snapshot: Err(error), .. } => {
+                warn!(%error, "a consistent read failed; the lease protocol asks again");
+            }
+            Completion::Synced(events) => {
+                self.memory.syncing = false;
+                self.events.put_back(events);
+            }
+            Completion::Probed(result) => self.on_probed(result),
+        }
+    }
+
+    /// Keeps or clears a problem of this node, and logs it when it is new.
+    fn record(&mut self, reason: AgentReason, result: Result<(), PortError>) {
+        match result {
+            Ok(()) => {
+                self.memory.problems.remove(&reason);
+            }
+            Err(error) => {
+                let message = error.to_string();
+                if self.memory.problems.get(&reason) != Some(&message) {
+                    error!(reason = reason.to_string(), %error, "the kernel was not programmed");
+                }
+                self.memory.problems.insert(reason, message);
+            }
+        }
+    }
+
+    pub(crate) fn publish_uplinks(&mut self) {
+        self.status.uplinks = crate::uplink_selection::published(self.kernel.uplinks());
+    }
+}

@@ -1,0 +1,152 @@
+//! What is looked at from time to time, since no notice tells of it.
+
+use std::collections::BTreeMap;
+
+use std::net::IpAddr;
+
+use egret_core::ipam::ranges;
+use egret_core::model::{ObjectRef, Snapshot};
+use egret_core::node_config::granted_blocks;
+use egret_core::port_blocks;
+use egret_core::reason::{AgentReason, EventReason};
+use egret_datapath::probe::ProbeResult;
+use egret_ports::clock::Clock;
+use egret_ports::cluster_state::ClusterState;
+use egret_ports::error::PortError;
+use tracing::warn;
+
+use super::{Completion, MainLoop};
+use crate::blocks::pressure;
+use crate::lease_thread::LeaseCommand;
+use crate::node_status;
+
+/// The connection table is read every so many ticks: a dump of a large one takes a while.
+const CONNECTIONS_EVERY: u64 = 2;
+
+/// Whether traffic passes our hooks is probed every so many ticks, until it has been seen to.
+const PROBE_EVERY: u64 = 10;
+
+impl<S: ClusterState, C: Clock> MainLoop<S, C> {
+    /// Pods that cannot be served as their claims ask.
+    pub(super) fn note_pods(&mut self, snapshot: &Snapshot) {
+        let outside = ranges::pods_outside(snapshot, &self.me);
+        match outside.first() {
+            None => {
+                self.memory.problems.remove(&AgentReason::PodRangesUnknown);
+            }
+            Some(address) => {
+                let message = format!(
+                    "pod address {address} is in no known range of pods: what is outside the \
+                     cluster cannot be told, and new connections of claims without destinations \
+                     are dropped; name the ranges (--pod-cidr, cluster.podCIDRs in Helm)"
+                );
+                self.memory.problems.insert(AgentReason::PodRangesUnknown, message);
+            }
+        }
+        let pods = node_status::host_network_pods(snapshot, &self.me);
+        self.memory.host_network.retain(|pod| pods.contains_key(pod));
+        for (pod, claim) in pods {
+            let about = ObjectRef::pod(&pod.0, &pod.1);
+            if self.memory.host_network.insert(pod) {
+                let message = format!(
+                    "claim {claim} selects this pod, which uses its node's network: it leaves with \
+                     the node's address"
+                );
+                self.events.add(true, about, EventReason::HostNetwork, message, self.clock.now());
+            }
+        }
+    }
+
+    pub(super) fn on_tick(&mut self) {
+        self.ask_for_holders();
+        let without = self.unavailable();
+        if without != self.memory.unavailable_applied
+            && let Some(snapshot) = self.memory.snapshot.clone()
+        {
+            self.apply_steering(&snapshot);
+        }
+        if self.memory.ticks.is_multiple_of(CONNECTIONS_EVERY) {
+            self.read_connections();
+        }
+        self.memory.ticks += 1;
+        self.probe_bypass();
+    }
+
+    /// docs/leases.md rule 10: traffic for an address that nobody is known to hold.
+    fn ask_for_holders(&mut self) {
+        let drops = self.kernel.unheld_drops();
+        if drops > self.memory.unheld_drops {
+            for address in self.kernel.steered_addresses() {
+                self.lease.send(LeaseCommand::NeedHolder(address));
+            }
+        }
+        self.memory.unheld_drops = drops;
+    }
+
+    /// Reads the connection table: which addresses are in use, and how full their blocks are.
+    fn read_connections(&mut self) {
+        let Some(snapshot) = self.memory.snapshot.clone() else { return };
+        let granted = granted_blocks(&snapshot, &self.me);
+        if granted.is_empty() {
+            self.measures.note_usage(&BTreeMap::new());
+            return self.status.idle_addresses.clear();
+        }
+        let usage = match self.kernel.usage() {
+            Ok(usage) => usage,
+            Err(error) => return warn!(%error, "cannot read the connection table"),
+        };
+        self.measures.note_usage(&usage);
+        // docs/leases.md rule 10: there is traffic. Whether its holder has to be asked for a sign
+        // of life the protocol knows.
+        for address in usage.keys().filter(|address| granted.contains_key(address)) {
+            self.lease.send(LeaseCommand::NeedHolder(*address));
+        }
+        // docs/leases.md rule 18: a director says once that it has no connection of it left.
+        let ending = |address: &IpAddr| {
+            snapshot.addresses.get(address).is_some_and(|stored| stored.value.plan.end.is_some())
+        };
+        self.status.idle_addresses = granted
+            .keys()
+            .filter(|address| ending(address) && !usage.contains_key(address))
+            .copied()
+            .collect();
+        self.memory.pressure = pressure(&usage, &granted, &self.memory.pressure);
+        self.status.block_needs = port_blocks::needs(&snapshot, &self.me, &self.memory.pressure);
+    }
+
+    /// Looks from time to time whether pods' traffic passes our hooks, until it has been seen to.
+    fn probe_bypass(&mut self) {
+        if self.memory.passed || !self.memory.ticks.is_multiple_of(PROBE_EVERY) {
+            return;
+        }
+        let Some(probe) = self.kernel.bypass_probe() else { return };
+        let completions = self.completions.clone();
+        tokio::task::spawn_blocking(move || {
+            // The loop is gone only when the process is ending.
+            let _ = completions.send(Completion::Probed(probe()));
+        });
+    }
+
+    pub(super) fn on_probed(&mut self, result: Result<ProbeResult, PortError>) {
+        match result {
+            // The first evidence stays: a number that differs with each probe would be a write of the
+            // status each time.
+            Ok(ProbeResult::Bypassed { .. })
+                if self.memory.problems.contains_key(&AgentReason::DatapathBypassed) => {}
+            Ok(ProbeResult::Bypassed { evidence }) => {
+                let message = format!(
+                    "pods' traffic does not pass this host's netfilter ({evidence}): claims with \
+                     pods here are not served; turn off eBPF host routing in the CNI"
+                );
+                warn!(event = "datapath_bypassed", "{message}");
+                self.memory.problems.insert(AgentReason::DatapathBypassed, message);
+            }
+            Ok(ProbeResult::Passed) => {
+                self.memory.passed = true;
+                self.memory.problems.remove(&AgentReason::DatapathBypassed);
+            }
+            Ok(_) => {}
+            Err(error) => warn!(%error, "cannot tell whether pods' traffic passes netfilter"),
+        }
+    }
+}

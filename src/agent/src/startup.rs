@@ -1,0 +1,124 @@
+use std::path::Path;
+use std::sync::Arc;
+use std::time::Duration;
+
+use egret_core::lease::LeaseConfig;
+use egret_core::model::EgressNodeStatus;
+use egret_datapath::announce::PacketAnnouncer;
+use egret_datapath::snat_backend;
+use egret_peers::{Endpoint, Identity};
+use egret_ports::clock::Clock;
+use egret_ports::cluster_state::ClusterState;
+use egret_runtime::health::Health;
+use egret_runtime::lock::{LockError, NodeLock};
+use egret_runtime::shutdown::Shutdown;
+use tokio::sync::mpsc;
+use tracing::{info, warn};
+
+use crate::AgentArgs;
+use crate::blocks::AcknowledgedGrants;
+use crate::cni::{self, InstalledPlugin, PodArrival};
+use crate::error::AgentError;
+use crate::events::EventRecorder;
+use crate::kernel::Kernel;
+use crate::lease_thread::{self, LeasePorts, PersistedLeaseFile};
+use crate::metrics::AgentMetrics;
+use crate::reconcile::{LoopInputs, LoopMemory, MainLoop};
+use crate::snapshot_cache::SnapshotCache;
+
+/// A main loop that takes longer for one turn is taken for dead.
+const LONGEST_MAIN_LOOP_TURN: Duration = Duration::from_secs(60);
+
+/// Runs the agent of this node until the end is asked for.
+///
+/// What it measures is in `measures` from then on.
+///
+/// Guarantees: adopts what an earlier process left in the kernel; leaves everything in the kernel
+/// when it ends, after handing over what it holds.
+///
+/// # Errors
+/// Where the kernel, the key or the socket cannot be had; where the lease thread fails.
+pub async fn run<S: ClusterState, C: Clock>(
+    args: AgentArgs,
+    state: Arc<S>,
+    clock: C,
+    health: Health,
+    shutdown: Shutdown,
+    measures: AgentMetrics,
+) -> Result<(), AgentError> {
+    health.set_missing("steering", Some("no snapshot of the cluster was programmed".to_owned()));
+    let me = args.node();
+    let settings = args.settings()?;
+    let _lock = lock(&args.run_dir)?;
+    let boot_id = boot_id()?;
+    let kernel = Kernel::open(&args, settings.clone(), snat_backend::choose(&settings))?;
+    let identity = Identity::open(&args.state_dir)?;
+    let endpoint = Endpoint::bind(kernel.endpoints(), settings.peers_port, identity, me.clone())?;
+    measures.attach(&endpoint);
+    let status = EgressNodeStatus {
+        endpoints: kernel.endpoints().to_vec(),
+        peer_port: settings.peers_port,
+        public_key: Some(endpoint.public_key()),
+        uplinks: crate::uplink_selection::published(kernel.uplinks()),
+        ..EgressNodeStatus::default()
+    };
+    let (lease_events, lease_event_receiver) = mpsc::unbounded_channel();
+    let ports = LeasePorts {
+        endpoint,
+        map: kernel.addresses()?,
+        announcer: PacketAnnouncer::new(),
+        persisted: PersistedLeaseFile::new(&args.run_dir),
+    };
+    let lease = lease_thread::spawn(LeaseConfig::new(me.clone(), boot_id), ports, lease_events)
+        .map_err(|source| AgentError::Io { action: "start the lease thread", source })?;
+    let changes = kernel.watch()?;
+    let arrivals = arrivals(args.cni_socket.as_deref())?;
+    let (plugin, chained) = InstalledPlugin::install(&args)?;
+    let (completions, completion_receiver) = mpsc::unbounded_channel();
+    info!(event = "agent_started", node = %me, "agent started");
+    let main_loop = MainLoop {
+        acknowledged: AcknowledgedGrants::read(&args.run_dir),
+        snapshot_cache: SnapshotCache::new(&args.run_dir),
+        events: EventRecorder::new(me.clone()),
+        memory: LoopMemory::default(),
+        me,
+        state,
+        clock,
+        kernel,
+        lease,
+        status,
+        completions,
+        pulse: health.pulse("main loop", LONGEST_MAIN_LOOP_TURN),
+        health,
+        bpffs: args.bpffs,
+        run_dir: args.run_dir,
+        settings,
+        plugin,
+        measures,
+    };
+    let inputs =
+        LoopInputs { lease_events: lease_event_receiver, changes, arrivals, chained, shutdown };
+    main_loop.run(inputs, completion_receiver).await
+}
+
+/// What the CNI plugin tells, where there is one.
+fn arrivals(socket: Option<&Path>) -> Result<mpsc::Receiver<PodArrival>, AgentError> {
+    let Some(socket) = socket else { return Ok(mpsc::channel(1).1) };
+    let action = "listen to the CNI plugin (--cni-socket)";
+    cni::listen(socket).map_err(|source| AgentError::Io { action, source })
+}
+
+/// docs/leases.md rule 14: one process per node votes, a second one waits for it.
+fn lock(run_dir: &Path) -> Result<NodeLock, LockError> {
+    NodeLock::acquire(&run_dir.join("agent.lock"), |holder| {
+        let holder =
+            holder.map_or_else(|| "another process".to_owned(), |pid| format!("process {pid}"));
+        warn!("waiting for {holder}, which is this node's agent");
+    })
+}
+
+fn boot_id() -> Result<String, AgentError> {
+    std::fs::read_to_string("/proc/sys/kernel/random/boot_id")
+        .map(|id| id.trim().to_owned())
+        .map_err(|source| AgentError::Io { action: "read the boot's id", source })
+}

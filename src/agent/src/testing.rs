@@ -1,0 +1,137 @@
+//! A SNAT back end without a kernel, for the agent's own tests.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use egret_core::node_config::SteeringConfig;
+use egret_ports::error::{ErrorClass, PortError};
+use egret_ports::steering::{
+    Applied, Collision, Steering, SteeringChange, SteeringCounters, SteeringDrop, SteeringWatcher,
+};
+
+/// What was called, in order. A clone notes into the same list.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Calls(Arc<Mutex<Vec<&'static str>>>);
+
+impl Calls {
+    pub(crate) fn note(&self, call: &'static str) {
+        locked(&self.0).push(call);
+    }
+
+    /// What was called since this was called last.
+    pub(crate) fn take(&self) -> Vec<&'static str> {
+        std::mem::take(&mut *locked(&self.0))
+    }
+}
+
+/// Holds one steering config, as a kernel would. A clone is another hand on the same rules: the
+/// test's, while the code under test has the first.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct InMemorySteering {
+    calls: Calls,
+    rules: Arc<Mutex<InMemoryRules>>,
+}
+
+#[derive(Debug, Default)]
+struct InMemoryRules {
+    held: Option<SteeringConfig>,
+    mtu: u32,
+    refuses: bool,
+    drops: BTreeMap<SteeringDrop, u64>,
+    changes: Vec<SteeringChange>,
+}
+
+impl InMemorySteering {
+    pub(crate) fn new(calls: Calls) -> Self {
+        Self { calls, rules: Arc::default() }
+    }
+
+    pub(crate) fn held(&self) -> Option<SteeringConfig> {
+        locked(&self.rules).held.clone()
+    }
+
+    pub(crate) fn mtu(&self) -> u32 {
+        locked(&self.rules).mtu
+    }
+
+    /// Writes as somebody else does, who is noticed.
+    pub(crate) fn set_held(&self, config: Option<SteeringConfig>) {
+        let mut rules = locked(&self.rules);
+        rules.held = config;
+        let what = "the rules in memory were changed".to_owned();
+        rules.changes.push(SteeringChange::Rules { what, by: Some("test (1)".to_owned()) });
+    }
+
+    /// From now on every call fails, or none does.
+    pub(crate) fn refuse(&self, refuses: bool) {
+        locked(&self.rules).refuses = refuses;
+    }
+
+    pub(crate) fn count_drops(&self, reason: SteeringDrop, packets: u64) {
+        *locked(&self.rules).drops.entry(reason).or_default() += packets;
+    }
+
+    fn willing(&self, call: &'static str) -> Result<MutexGuard<'_, InMemoryRules>, PortError> {
+        self.calls.note(call);
+        let rules = locked(&self.rules);
+        match rules.refuses {
+            true => Err(PortError::new(ErrorClass::Transient, call, "told to refuse")),
+            false => Ok(rules),
+        }
+    }
+}
+
+impl Steering for InMemorySteering {
+    fn apply(&mut self, config: &SteeringConfig) -> Result<Applied, PortError> {
+        let before = self.willing("apply")?.held.replace(config.clone());
+        Ok(if before.as_ref() == Some(config) { Applied::AlreadySo } else { Applied::Changed })
+    }
+
+    fn verify(&mut self, config: &SteeringConfig) -> Result<bool, PortError> {
+        Ok(self.willing("verify")?.held.as_ref() == Some(config))
+    }
+
+    fn set_mtu(&mut self, mtu: u32) {
+        self.calls.note("set mtu");
+        locked(&self.rules).mtu = mtu;
+    }
+
+    fn counters(&self) -> Box<dyn SteeringCounters> {
+        Box::new(self.clone())
+    }
+
+    fn collisions(&self) -> Result<BTreeSet<Collision>, PortError> {
+        Ok(BTreeSet::new())
+    }
+
+    fn watch(&self) -> Result<Box<dyn SteeringWatcher>, PortError> {
+        Ok(Box::new(self.clone()))
+    }
+
+    fn teardown(&mut self) -> Result<(), PortError> {
+        self.willing("teardown")?.held = None;
+        Ok(())
+    }
+}
+
+impl SteeringCounters for InMemorySteering {
+    fn selected(&self) -> Result<u64, PortError> {
+        self.willing("selected").map(|_| 0)
+    }
+
+    fn drops(&self) -> Result<BTreeMap<SteeringDrop, u64>, PortError> {
+        Ok(self.willing("drops")?.drops.clone())
+    }
+}
+
+impl SteeringWatcher for InMemorySteering {
+    fn wait(&mut self) -> Result<Vec<SteeringChange>, PortError> {
+        std::thread::sleep(Duration::from_millis(1));
+        Ok(std::mem::take(&mut locked(&self.rules).changes))
+    }
+}
+
+fn locked<T>(value: &Mutex<T>) -> MutexGuard<'_, T> {
+    value.lock().unwrap_or_else(PoisonError::into_inner)
+}

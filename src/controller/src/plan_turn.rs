@@ -1,0 +1,185 @@
+use std::collections::BTreeSet;
+use std::sync::Arc;
+use std::time::Duration;
+
+use egret_core::cloud::CloudState;
+use egret_core::memory::LeaderMemory;
+use egret_core::model::{ControllerSettings, EventDraft};
+use egret_core::model::{InvalidObject, ProviderKind, Snapshot, Timestamp, Write};
+use egret_core::planner::{self, Plan, PlannedWrite};
+use egret_ports::clock::Clock;
+use egret_ports::cluster_state::ClusterState;
+use egret_ports::error::ErrorClass;
+use tokio::time::Instant;
+use tracing::{debug, warn};
+
+use crate::events::record_event;
+use crate::leadership::Leadership;
+use egret_core::reason::EventReason;
+
+/// Planned again after this at the latest, even if nothing was read: absences grow by time alone.
+const LONGEST_PAUSE: Duration = Duration::from_secs(1);
+
+/// After so much writing a turn leaves the deletions that are left to the next one, which plans by
+/// what has changed meanwhile: two hundred of them take minutes, and a gateway that dies or comes
+/// back is planned for within them. Nothing else is cut off: to plan anew costs a read of everything.
+const WRITING_TIME: Duration = Duration::from_secs(10);
+
+/// One leader's turns: plan, draw numbers, write.
+pub(crate) struct Turn<S, C> {
+    settings: ControllerSettings,
+    state: Arc<S>,
+    clock: Arc<C>,
+    memory: LeaderMemory,
+    wake_at: Option<Timestamp>,
+    reported: BTreeSet<InvalidObject>,
+}
+
+impl<S: ClusterState, C: Clock> Turn<S, C> {
+    pub(crate) fn new(settings: ControllerSettings, state: Arc<S>, clock: Arc<C>) -> Self {
+        Self {
+            settings,
+            state,
+            clock,
+            memory: LeaderMemory::default(),
+            wake_at: None,
+            reported: BTreeSet::new(),
+        }
+    }
+
+    /// Begins anew, as a process that has seen nothing.
+    pub(crate) fn forget(&mut self) {
+        self.memory = LeaderMemory::default();
+    }
+
+    /// Takes in what is known of a cloud.
+    pub(crate) fn observe_cloud(&mut self, kind: ProviderKind, cloud_state: &CloudState) {
+        if self.memory.clouds.get(&kind) != Some(cloud_state) {
+            self.memory.clouds.insert(kind, cloud_state.clone());
+        }
+    }
+
+    /// How long to wait where nothing changes.
+    pub(crate) fn wake_in(&self) -> Duration {
+        let Some(at) = self.wake_at else { return LONGEST_PAUSE };
+        let until = at.since(self.clock.now()).0.max(10);
+        Duration::from_millis(until).min(LONGEST_PAUSE)
+    }
+
+    pub(crate) async fn run(&mut self, snapshot: &Snapshot, leadership: &Leadership) {
+        if !*self.state.reachable().borrow() {
+            return;
+        }
+        self.report_invalid(snapshot).await;
+        if self.plan(snapshot).writes.is_empty() {
+            return;
+        }
+        // The watched snapshot may be older than this leader's own last writes, and a grant to one
+        // node is not checked against another node's object: planned from it, one port block was
+        // granted twice.
+        let snapshot = match self.state.read_consistent().await {
+            Ok(snapshot) => snapshot,
+            Err(error) => return warn!(%error, "cannot read what is to be planned; planning again"),
+        };
+        let plan = self.plan(&snapshot);
+        let now = self.clock.now();
+        let first = if plan.numbers == 0 {
+            0
+        } else {
+            match self.state.draw_fences(plan.numbers).await {
+                Ok(first) => first,
+                Err(error) => return warn!(%error, "cannot draw fences; planning again"),
+            }
+        };
+        // A deletion that fails slowly keeps nothing after it from being tried.
+        let (began, mut wrote) = (Instant::now(), false);
+        for planned in plan.fill(first) {
+            if wrote && is_left_to_the_next_turn(&planned.write, began.elapsed()) {
+                debug!("planning anew in the middle of a long turn");
+                break;
+            }
+            if !leadership.is_ours() {
+                return warn!("the leader lease was lost in the middle of a turn");
+            }
+            let ends_turn = ends_turn(&planned.write);
+            let written = self.carry_out(planned, now).await;
+            wrote |= written;
+            if !written && ends_turn {
+                break;
+            }
+        }
+    }
+
+    /// Says once of every object that cannot be understood what is wrong with it.
+    async fn report_invalid(&mut self, snapshot: &Snapshot) {
+        let broken: BTreeSet<InvalidObject> = snapshot.invalid_objects.iter().cloned().collect();
+        if broken == self.reported {
+            return;
+        }
+        for InvalidObject { place, message } in broken.difference(&self.reported) {
+            let message = format!("{message}; it is passed over until then");
+            let note =
+                EventDraft::warning(place.as_str().into(), EventReason::NotUnderstood, message);
+            record_event(&*self.state, &note, self.clock.now()).await;
+        }
+        self.reported = broken;
+    }
+
+    fn plan(&mut self, snapshot: &Snapshot) -> Plan {
+        let now = self.clock.now();
+        self.memory.observe(snapshot, now);
+        let plan = planner::plan(snapshot, &self.memory, &self.settings, now);
+        self.wake_at = plan.wake_at;
+        plan
+    }
+
+    async fn carry_out(&self, planned: PlannedWrite, now: Timestamp) -> bool {
+        let PlannedWrite { write, notes, .. } = planned;
+        match self.state.write(write.clone()).await {
+            Ok(version) => {
+                debug!(?write, %version, "written");
+                for note in &notes {
+                    record_event(&*self.state, note, now).await;
+                }
+                true
+            }
+            Err(error) if error.class == ErrorClass::Conflict => {
+                debug!(%error, "somebody wrote first; planning again");
+                false
+            }
+            Err(error) => {
+                warn!(%error, "write failed; planning again");
+                false
+            }
+        }
+    }
+}
+
+/// Whether a failure of this write ends the turn: numbers in node specs must appear in order, so a
+/// later one must not be written where an earlier one was not (see `core::planner`).
+fn ends_turn(write: &Write) -> bool {
+    matches!(write, Write::NodeSpec { .. } | Write::Cluster { .. })
+}
+
+/// Whether a turn that has been writing for so long leaves this write to the next one.
+fn is_left_to_the_next_turn(write: &Write, writing: Duration) -> bool {
+    writing > WRITING_TIME && matches!(write, Write::DeleteAddress { .. })
+}
+
+#[cfg(test)]
+mod tests {
+    use std::net::IpAddr;
+
+    use super::*;
+
+    #[test]
+    fn a_long_turn_leaves_only_deletions_to_the_next_one() {
+        let address = IpAddr::from([203, 0, 113, 17]);
+        let deletion = Write::DeleteAddress { address, expect: None };
+        let taint = Write::AdmitPods { node: "node-1".into() };
+        let long = WRITING_TIME + Duration::from_millis(1);
+        assert!(is_left_to_the_next_turn(&deletion, long));
+        assert!(!is_left_to_the_next_turn(&deletion, WRITING_TIME));
+        assert!(!is_left_to_the_next_turn(&taint, long));
+    }
+}

@@ -1,0 +1,186 @@
+//! What the controller says of claims, pools and addresses: conditions with a reason from the list
+//! in [`crate::reason`] and a message that says what to do.
+//!
+//! Always: a status in which nothing but time has changed is the one that was written
+//! (`last_transition` stays while a condition's status does), so at rest nothing is written.
+
+mod claims;
+mod cloud;
+mod evaluation;
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::net::IpAddr;
+
+use crate::membership::liveness;
+use crate::model::{
+    AddressEnd, AddressPlan, AddressStatus, ClaimRef, ClaimStatus, Condition, ConditionType,
+    NodeName, Pool, PoolName, PoolStatus,
+};
+use crate::reason::Reason;
+
+pub use claims::claim_statuses;
+pub use cloud::released_by_clouds;
+pub use evaluation::ConditionInputs;
+pub(crate) use evaluation::Evaluation;
+
+/// The statuses of pools that differ from what is written.
+pub fn pool_statuses(view: &ConditionInputs<'_>) -> BTreeMap<PoolName, PoolStatus> {
+    let mut statuses = BTreeMap::new();
+    for (name, stored) in &view.snapshot.pools {
+        let (pool, before) = &stored.value;
+        let judged = [pool_ready(view, pool), pool_paused(pool)];
+        let judged = judged.into_iter().chain(cloud::pool_gateways(view, pool));
+        let date = |judged: Evaluation| judged.date(&before.conditions, pool.generation, view.now);
+        let status = PoolStatus {
+            observed_generation: pool.generation,
+            addresses: cloud::found(view, pool, before),
+            conditions: judged.map(date).collect(),
+        };
+        if status != *before {
+            statuses.insert(name.clone(), status);
+        }
+    }
+    statuses
+}
+
+fn pool_ready(view: &ConditionInputs<'_>, pool: &Pool) -> Evaluation {
+    if let Some(verdict) = view.bindings.pools.get(&pool.name) {
+        return Evaluation { kind: ConditionType::Ready, status: false, cause: verdict.clone() };
+    }
+    if let Some(lease) = pool.failover.lease.filter(|lease| *lease > view.t_max) {
+        let message = format!(
+            "spec.failover.lease: {lease} is longer than the cluster's longest, {}, which is used; \
+             lower it",
+            view.t_max
+        );
+        return Evaluation::new(ConditionType::Ready, false, Reason::LeaseTooLong, message);
+    }
+    if let Some(verdict) = cloud::pool_trouble(view, pool) {
+        return Evaluation { kind: ConditionType::Ready, status: false, cause: verdict };
+    }
+    if !view.snapshot.nodes.values().any(|node| pool.gateways.matches(&node.labels)) {
+        let message = "spec.gateways.nodeSelector matches no node; label those that are to carry \
+                       the addresses";
+        return Evaluation::new(ConditionType::Ready, false, Reason::NoGatewayNode, message);
+    }
+    Evaluation::new(ConditionType::Ready, true, Reason::Ready, "its addresses can be claimed")
+}
+
+fn pool_paused(pool: &Pool) -> Evaluation {
+    if pool.paused {
+        let message = "nothing of this pool is bound, moved, taken over on purpose or freed; unset \
+                       spec.paused to go on";
+        return Evaluation::new(ConditionType::Paused, true, Reason::Paused, message);
+    }
+    Evaluation::new(ConditionType::Paused, false, Reason::NotPaused, "spec.paused is false")
+}
+
+/// The statuses of addresses whose `Ready` condition, or what a cloud says of them, differs from
+/// what is written. All else of a status belongs to the holder and stays.
+pub fn address_statuses(view: &ConditionInputs<'_>) -> BTreeMap<IpAddr, AddressStatus> {
+    let absent = liveness::absent(view.snapshot);
+    let mut statuses = BTreeMap::new();
+    for (address, plan) in view.plans {
+        let stored = view.snapshot.addresses.get(address);
+        let before = stored.map(|stored| stored.value.status.clone()).unwrap_or_default();
+        let mut status = before.clone();
+        let attached = cloud::attached(view, *address, plan, &mut status);
+        let ready = address_ready(plan, &status, &absent);
+        for judged in attached.into_iter().chain([ready]) {
+            let dated = judged.date(&before.conditions, 0, view.now);
+            put(&mut status.conditions, dated);
+        }
+        if status != before {
+            statuses.insert(*address, status);
+        }
+    }
+    statuses
+}
+
+fn put(conditions: &mut Vec<Condition>, condition: Condition) {
+    match conditions.iter_mut().find(|known| known.kind == condition.kind) {
+        Some(known) => *known = condition,
+        None => conditions.push(condition),
+    }
+}
+
+/// Whether an address serves, and why not.
+pub(crate) fn address_ready(
+    plan: &AddressPlan,
+    status: &AddressStatus,
+    absent: &BTreeSet<NodeName>,
+) -> Evaluation {
+    let not =
+        |reason, message: String| Evaluation::new(ConditionType::Ready, false, reason, message);
+    match plan.end {
+        Some(AddressEnd::Released { .. }) => {
+            let message = "its claim has ended; it serves open connections until they end";
+            return not(Reason::Released, message.into());
+        }
+        Some(AddressEnd::Revoked { .. }) => {
+            let fenced = plan.facts().fabric_fences();
+            let cloud = if fenced { ", the cloud has taken it off the gateways" } else { "" };
+            let message = format!(
+                "its claim has ended; it is free when a majority of the voters has let go of \
+                 it{cloud} and its ports have rested"
+            );
+            return not(Reason::Revoked, message);
+        }
+        None => {}
+    }
+    let conflict = status.conditions.iter().find(|c| c.kind == ConditionType::Conflict && c.status);
+    if let Some(conflict) = conflict {
+        return not(Reason::Conflict, conflict.message.clone());
+    }
+    let Some(owner) = &plan.owner else {
+        let message = match plan.facts().cloud_places() {
+            false => {
+                "no node may carry it: label a gateway with an uplink in its subnet, or uncordon one"
+            }
+            true => {
+                "no node may carry it: label a gateway in its subnet or zone that has room for it, \
+                 or uncordon one; the pool's conditions say what the cloud thinks of its gateways"
+            }
+        };
+        return not(Reason::NoGateway, message.into());
+    };
+    match status.holding.as_ref().map(|holding| &holding.node) {
+        None => not(Reason::NoHolder, format!("{owner} is to hold it and does not yet")),
+        Some(holder) if absent.contains(holder) => {
+            let message = format!(
+                "its holder {holder} is absent and nobody has said that it took over; look at the \
+                 gateways {}",
+                names(plan.owner.iter().chain(&plan.standbys))
+            );
+            not(Reason::HolderAbsent, message)
+        }
+        Some(holder) if plan.facts().fabric_fences() && !status.is_attached_to(holder) => {
+            let attached =
+                status.conditions.iter().find(|known| known.kind == ConditionType::Attached);
+            let why = attached.filter(|known| !known.status).map(|known| known.message.clone());
+            let message = why.unwrap_or_else(|| format!("{holder} holds it; it is being attached"));
+            not(Reason::NotAttached, message)
+        }
+        Some(holder) => {
+            let standbys = match plan.standbys.as_slice() {
+                [] => "nobody stands by".into(),
+                standbys => format!("standing by: {}", names(standbys.iter())),
+            };
+            let message = format!("{holder} holds it; {standbys}");
+            Evaluation::new(ConditionType::Ready, true, Reason::Held, message)
+        }
+    }
+}
+
+fn names<'a>(nodes: impl Iterator<Item = &'a NodeName>) -> String {
+    let names: Vec<&str> = nodes.map(NodeName::as_str).collect();
+    names.join(", ")
+}
+
+/// The written status of a claim.
+pub(crate) fn written<'a>(view: &ConditionInputs<'a>, claim: &ClaimRef) -> Option<&'a ClaimStatus> {
+    view.snapshot.claims.get(claim).map(|stored| &stored.value.1)
+}
+
+#[cfg(test)]
+mod tests;

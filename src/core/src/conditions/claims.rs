@@ -1,0 +1,208 @@
+use std::collections::{BTreeMap, BTreeSet};
+use std::net::IpAddr;
+
+use crate::ipam::ClaimBinding;
+use crate::membership::liveness;
+use crate::model::{
+    Claim, ClaimRef, ClaimStatus, Condition, ConditionType, EgressNode, NamespaceName, NodeName,
+    PodSelection,
+};
+use crate::reason::Reason;
+use crate::selection::{resolve, selector};
+
+use super::evaluation::{ConditionInputs, Evaluation};
+use super::{address_ready, written};
+
+/// The statuses of claims that differ from what is written.
+pub fn claim_statuses(view: &ConditionInputs<'_>) -> BTreeMap<ClaimRef, ClaimStatus> {
+    let absent = liveness::absent(view.snapshot);
+    let troubled = Troubled::new(view);
+    let mut statuses = BTreeMap::new();
+    let empty = ClaimBinding::default();
+    for (name, stored) in &view.snapshot.claims {
+        let claim = &stored.value.0;
+        let binding = view.bindings.claims.get(name).unwrap_or(&empty);
+        let status = status(view, claim, binding, &absent, &troubled);
+        if written(view, name) != Some(&status) {
+            statuses.insert(name.clone(), status);
+        }
+    }
+    statuses
+}
+
+fn status(
+    view: &ConditionInputs<'_>,
+    claim: &Claim,
+    binding: &ClaimBinding,
+    absent: &BTreeSet<NodeName>,
+    troubled: &Troubled<'_>,
+) -> ClaimStatus {
+    let addresses: BTreeSet<IpAddr> = binding.bound.union(&binding.new).copied().collect();
+    let before: &[Condition] =
+        written(view, &claim.reference).map(|status| status.conditions.as_slice()).unwrap_or(&[]);
+    let accepted = accepted(claim, binding);
+    let bound = bound(binding, &addresses);
+    let programmed = troubled.programmed(view, claim);
+    let ready = ready(view, [&accepted, &bound, &programmed], &addresses, absent);
+    let judged = [accepted, bound, programmed, ready].into_iter().chain(overridden(view, claim));
+    let date = |judged: Evaluation| judged.date(before, claim.generation, view.now);
+    ClaimStatus {
+        observed_generation: claim.generation,
+        gateways: holders(view, &addresses),
+        addresses: addresses.into_iter().collect(),
+        selected: resolve(view.snapshot, claim),
+        conditions: judged.map(date).collect(),
+    }
+}
+
+fn holders(view: &ConditionInputs<'_>, addresses: &BTreeSet<IpAddr>) -> Vec<NodeName> {
+    let stored = addresses.iter().filter_map(|address| view.snapshot.addresses.get(address));
+    let holding = stored.filter_map(|stored| stored.value.status.holding.as_ref());
+    let nodes: BTreeSet<NodeName> = holding.map(|holding| holding.node.clone()).collect();
+    nodes.into_iter().collect()
+}
+
+fn accepted(claim: &Claim, binding: &ClaimBinding) -> Evaluation {
+    match &binding.refused {
+        Some(verdict) => {
+            Evaluation { kind: ConditionType::Accepted, status: false, cause: verdict.clone() }
+        }
+        None => {
+            let message = format!("pool {} admits the claim", claim.pool);
+            Evaluation::new(ConditionType::Accepted, true, Reason::Accepted, message)
+        }
+    }
+}
+
+fn bound(binding: &ClaimBinding, addresses: &BTreeSet<IpAddr>) -> Evaluation {
+    match (&binding.refused, &binding.waits) {
+        (Some(_), _) if addresses.is_empty() => {
+            let message = "no address is bound before the claim is accepted: see Accepted";
+            Evaluation::new(ConditionType::Bound, false, Reason::NotAccepted, message)
+        }
+        (_, Some(verdict)) => {
+            Evaluation { kind: ConditionType::Bound, status: false, cause: verdict.clone() }
+        }
+        _ => {
+            let list: Vec<String> = addresses.iter().map(IpAddr::to_string).collect();
+            Evaluation::new(
+                ConditionType::Bound,
+                true,
+                Reason::Bound,
+                format!("has {}", list.join(", ")),
+            )
+        }
+    }
+}
+
+fn ready(
+    view: &ConditionInputs<'_>,
+    needed: [&Evaluation; 3],
+    addresses: &BTreeSet<IpAddr>,
+    absent: &BTreeSet<NodeName>,
+) -> Evaluation {
+    let reasons = [Reason::NotAccepted, Reason::NotBound, Reason::NotProgrammed];
+    let unmet = needed.into_iter().zip(reasons).find(|(judged, _)| !judged.status);
+    if let Some((judged, reason)) = unmet {
+        return Evaluation::new(ConditionType::Ready, false, reason, judged.cause.message.clone());
+    }
+    for address in addresses {
+        let Some(plan) = view.plans.get(address) else { continue };
+        let stored = view.snapshot.addresses.get(address);
+        let status = stored.map(|stored| stored.value.status.clone()).unwrap_or_default();
+        let judged = address_ready(plan, &status, absent);
+        if !judged.status {
+            let message = format!("{address}: {}", judged.cause.message);
+            return Evaluation::new(ConditionType::Ready, false, judged.cause.reason, message);
+        }
+    }
+    Evaluation::new(
+        ConditionType::Ready,
+        true,
+        Reason::Ready,
+        "every address is held and programmed",
+    )
+}
+
+/// Says of a claim that loses destinations to whom it does; nothing of one that does not.
+fn overridden(view: &ConditionInputs<'_>, claim: &Claim) -> Option<Evaluation> {
+    let mut winners: BTreeSet<&ClaimRef> = BTreeSet::new();
+    let mut places: BTreeSet<&NodeName> = BTreeSet::new();
+    for (name, node) in &view.snapshot.egress_nodes {
+        if let Some(found) = node.value.status.overridden.get(&claim.reference) {
+            winners.extend(found);
+            places.insert(name);
+        }
+    }
+    let place = places.first()?;
+    let names: Vec<String> = winners.into_iter().map(ClaimRef::to_string).collect();
+    let more = match places.len() - 1 {
+        0 => String::new(),
+        others => format!(" and {others} other nodes"),
+    };
+    let message = format!(
+        "{} wins some destinations of pods that this claim selects too, on {place}{more}: the longest \
+         prefix wins, then the older claim; narrow one of them if that is not meant",
+        names.join(", ")
+    );
+    Some(Evaluation::new(ConditionType::Overridden, true, Reason::OtherClaimWins, message))
+}
+
+/// Nodes that cannot program what they should.
+struct Troubled<'a>(BTreeMap<&'a NodeName, (&'a EgressNode, Reason, String)>);
+
+impl<'a> Troubled<'a> {
+    fn new(view: &ConditionInputs<'a>) -> Self {
+        let nodes = view.snapshot.egress_nodes.iter();
+        let troubled = nodes.filter_map(|(name, node)| {
+            let (reason, message) = trouble(&node.value)?;
+            Some((name, (&node.value, reason, message)))
+        });
+        Self(troubled.collect())
+    }
+
+    fn programmed(&self, view: &ConditionInputs<'_>, claim: &Claim) -> Evaluation {
+        if let (PodSelection::Service(service), Some(namespace)) =
+            (&claim.pods, &claim.reference.namespace)
+            && selector(view.snapshot, claim, namespace).is_none()
+        {
+            return service_not_found(service, namespace);
+        }
+        let mut troubled = self.0.iter();
+        let found =
+            troubled.find(|(_, (node, ..))| node.status.unprogrammed.contains(&claim.reference));
+        match found {
+            Some((node, (_, reason, message))) => Evaluation::new(
+                ConditionType::Programmed,
+                false,
+                *reason,
+                format!("{node}: {message}"),
+            ),
+            None => {
+                let message = "no node reports that it cannot program the claim";
+                Evaluation::new(ConditionType::Programmed, true, Reason::Programmed, message)
+            }
+        }
+    }
+}
+
+fn service_not_found(service: &str, namespace: &NamespaceName) -> Evaluation {
+    let message = format!(
+        "spec.serviceName: there is no Service {service} with a selector in namespace {namespace}; \
+         create it or use spec.podSelector"
+    );
+    Evaluation::new(ConditionType::Programmed, false, Reason::ServiceNotFound, message)
+}
+
+/// What a node says that keeps it from steering its pods.
+fn trouble(node: &EgressNode) -> Option<(Reason, String)> {
+    let find = |kind: ConditionType, status: bool| {
+        let mut conditions = node.status.conditions.iter();
+        conditions.find(|c| c.kind == kind && c.status == status).map(|c| c.message.clone())
+    };
+    find(ConditionType::DatapathBypassed, true)
+        .map(|message| (Reason::DatapathBypassed, message))
+        .or_else(|| {
+            find(ConditionType::Ready, false).map(|message| (Reason::NodeNotReady, message))
+        })
+}

@@ -1,0 +1,48 @@
+use std::collections::BTreeMap;
+use std::net::IpAddr;
+
+use crate::ipam::Bindings;
+use crate::memory::LeaderMemory;
+use crate::model::{AddressPlan, Condition, ConditionType, Millis, Snapshot, Timestamp};
+use crate::reason::{Cause, Reason};
+
+/// A condition before it is dated.
+pub(crate) struct Evaluation {
+    pub(super) kind: ConditionType,
+    pub(super) status: bool,
+    pub(super) cause: Cause,
+}
+
+impl Evaluation {
+    pub(crate) fn new(
+        kind: ConditionType,
+        status: bool,
+        reason: Reason,
+        message: impl Into<String>,
+    ) -> Self {
+        Self { kind, status, cause: Cause::new(reason, message) }
+    }
+
+    /// Dated now where the status has changed, else as before.
+    pub(super) fn date(self, before: &[Condition], generation: i64, now: Timestamp) -> Condition {
+        let Cause { reason, message } = self.cause;
+        let condition = Condition::new(self.kind, self.status, reason, message, now);
+        Condition { observed_generation: generation, ..condition }.dated_by(before)
+    }
+}
+
+/// All that statuses are made from: the snapshot, and what this plan makes of it.
+pub struct ConditionInputs<'a> {
+    /// What was read.
+    pub snapshot: &'a Snapshot,
+    /// What the leader remembers, with what it knows of clouds.
+    pub memory: &'a LeaderMemory,
+    /// Who gets what.
+    pub bindings: &'a Bindings,
+    /// The addresses as the plan leaves them.
+    pub plans: &'a BTreeMap<IpAddr, AddressPlan>,
+    /// T_max of the cluster.
+    pub t_max: Millis,
+    /// Now.
+    pub now: Timestamp,
+}

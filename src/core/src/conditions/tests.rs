@@ -1,0 +1,179 @@
+use crate::cloud::CloudState;
+use crate::model::{Condition, PodSelection, Pool, ProviderKind, Service, Timestamp};
+use crate::testing::*;
+
+fn quiet() -> Fixture {
+    let mut world = Fixture::small();
+    world.claim(mk_claim("payments/bank", "partners"));
+    world.pod(mk_pod("payments/p", "bank", "d1", &["10.244.4.7/32"]));
+    world.settle();
+    world
+}
+
+fn condition(world: &Fixture, kind: &str) -> Condition {
+    let status = &world.snapshot.claims[&mk_ref("payments/bank")].value.1;
+    status.conditions.iter().find(|condition| condition.kind.as_str() == kind).unwrap().clone()
+}
+
+fn node_says(world: &mut Fixture, node: &str, kind: &str, status: bool, message: &str) {
+    world.status(node).conditions = vec![Condition {
+        kind: kind.into(),
+        status,
+        reason: "Probe".into(),
+        message: message.into(),
+        observed_generation: 0,
+        last_transition: Timestamp(0),
+    }];
+}
+
+#[test]
+fn ready_is_all_of_it_and_dated_by_its_own_change() {
+    let mut world = quiet();
+    let bound = condition(&world, "Bound");
+    assert!(condition(&world, "Ready").status);
+    world.pass(50);
+    world.edit_claim("payments/bank", |claim| claim.generation = 2);
+    world.step();
+    let ready = condition(&world, "Ready");
+    assert_eq!(ready.observed_generation, 2);
+    assert_eq!(ready.last_transition, bound.last_transition, "its status has not changed");
+    let status = &world.snapshot.claims[&mk_ref("payments/bank")].value.1;
+    assert_eq!(status.observed_generation, 2);
+    let holder = world.address("192.0.2.100").plan.owner.clone().unwrap();
+    assert_eq!(status.gateways, [holder]);
+}
+
+#[test]
+fn a_node_that_cannot_steer_its_pods_makes_the_claim_not_programmed() {
+    let mut world = quiet();
+    node_says(&mut world, "d2", "DatapathBypassed", true, "eBPF host routing");
+    world.status("d1").unprogrammed.insert(mk_ref("payments/bank"));
+    world.step();
+    assert!(condition(&world, "Ready").status, "no pod there");
+    node_says(&mut world, "d1", "DatapathBypassed", true, "eBPF host routing");
+    world.pass(9);
+    world.step();
+    let programmed = condition(&world, "Programmed");
+    assert_eq!(
+        (programmed.status, programmed.reason.as_str(), programmed.message.as_str()),
+        (false, "DatapathBypassed", "d1: eBPF host routing")
+    );
+    assert_eq!(programmed.last_transition, world.now);
+    assert_eq!(condition(&world, "Ready").reason, "NotProgrammed");
+    node_says(&mut world, "d1", "Ready", false, "nft is missing: install nftables");
+    world.step();
+    assert_eq!(condition(&world, "Programmed").reason, "NodeNotReady");
+    world.status("d1").conditions.clear();
+    world.step();
+    assert!(condition(&world, "Ready").status);
+}
+
+#[test]
+fn a_service_that_is_missing_is_told() {
+    let mut world = quiet();
+    world.edit_claim("payments/bank", |claim| {
+        claim.pods = PodSelection::Service("settle".into());
+    });
+    world.step();
+    let programmed = condition(&world, "Programmed");
+    assert_eq!(programmed.reason, "ServiceNotFound");
+    assert!(programmed.message.starts_with("spec.serviceName: there is no Service settle"));
+    let service = Service {
+        namespace: "payments".into(),
+        name: "settle".into(),
+        selector: Some(mk_selector("app", "bank")),
+    };
+    world.snapshot.services.insert(("payments".into(), "settle".into()), service);
+    world.step();
+    assert!(condition(&world, "Ready").status);
+}
+
+#[test]
+fn an_absent_holder_and_a_conflict_are_not_ready() {
+    let mut world = quiet();
+    let holder = world.address("192.0.2.100").plan.owner.clone().unwrap();
+    world.absent(&[holder.as_str()]);
+    world.step();
+    let ready = condition(&world, "Ready");
+    assert_eq!(ready.reason, "HolderAbsent");
+    world.absent(&[]);
+    world.settle();
+    assert!(condition(&world, "Ready").status);
+    let stored = world.snapshot.addresses.get_mut(&ip("192.0.2.100")).unwrap();
+    stored.value.status.conditions.push(Condition {
+        kind: "Conflict".into(),
+        status: true,
+        reason: "ForeignHost".into(),
+        message: "02:00:00:00:00:09 answers for it; take it off that host".into(),
+        observed_generation: 0,
+        last_transition: Timestamp(0),
+    });
+    world.step();
+    let ready = condition(&world, "Ready");
+    assert_eq!(ready.reason, "Conflict");
+    assert!(ready.message.contains("02:00:00:00:00:09"));
+    let kept = &world.address("192.0.2.100").status.conditions;
+    assert!(kept.iter().any(|c| c.kind.as_str() == "Conflict"), "the holder's conditions stay");
+}
+
+#[test]
+fn pools_say_what_is_wrong_with_them() {
+    let mut world = quiet();
+    let reason = |world: &Fixture, at: usize| {
+        world.snapshot.pools[&"partners".into()].value.1.conditions[at].reason.clone()
+    };
+    world.edit_pool("partners", |pool| pool.paused = true);
+    world.step();
+    assert_eq!((reason(&world, 0), reason(&world, 1)), ("Ready".into(), "Paused".into()));
+    world.edit_pool("partners", |pool| pool.gateways = mk_selector("no", "such"));
+    world.step();
+    assert_eq!(reason(&world, 0), "NoGatewayNode");
+}
+
+#[test]
+fn a_claim_that_loses_destinations_says_to_whom() {
+    let mut world = quiet();
+    let conditions = |world: &Fixture| {
+        let status = &world.snapshot.claims[&mk_ref("payments/bank")].value.1;
+        status.conditions.iter().map(|c| c.kind.to_string()).collect::<Vec<_>>()
+    };
+    assert_eq!(conditions(&world), ["Accepted", "Bound", "Programmed", "Ready"]);
+    let winners = [mk_ref("payments/longer")].into();
+    world.status("d1").overridden.insert(mk_ref("payments/bank"), winners);
+    world.step();
+    let overridden = condition(&world, "Overridden");
+    assert!(overridden.status && overridden.message.starts_with("payments/longer wins"));
+    assert!(condition(&world, "Ready").status, "it serves what it wins");
+    world.status("d1").overridden.clear();
+    world.step();
+    assert_eq!(conditions(&world).len(), 4);
+}
+
+/// Programs of people look for these.
+#[test]
+fn conditions_are_spelled_as_they_were() {
+    let mut world = quiet();
+    let address = "198.51.100.7";
+    world.pool(Pool { provider: ProviderKind::Aws, ..mk_pool("cloud", &[(address, address)]) });
+    let cloud = CloudState { observed: true, ..CloudState::default() };
+    world.memory.clouds.insert(ProviderKind::Aws, cloud);
+    world.claim(mk_explicit("payments/cloudy", "cloud", &[address]));
+    world.status("d1").overridden.insert(mk_ref("payments/bank"), [mk_ref("payments/b")].into());
+    world.step();
+    world.step();
+    let spelled = |conditions: &[Condition]| {
+        let kinds: Vec<&str> = conditions.iter().map(|one| one.kind.as_str()).collect();
+        kinds.join(" ")
+    };
+    let snapshot = &world.snapshot;
+    let (_, pool) = &snapshot.pools[&"cloud".into()].value;
+    assert_eq!(spelled(&pool.conditions), "Ready Paused GatewaysUsable");
+    let (_, claim) = &snapshot.claims[&mk_ref("payments/bank")].value;
+    assert_eq!(spelled(&claim.conditions), "Accepted Bound Programmed Ready Overridden");
+    let address = world.address(address);
+    assert_eq!(spelled(&address.status.conditions), "Attached Ready");
+    let json = serde_json::to_value(&address.status.conditions[0]).unwrap();
+    let keys: Vec<&String> = json.as_object().unwrap().keys().collect();
+    let known = ["lastTransitionTime", "message", "observedGeneration", "reason", "status", "type"];
+    assert_eq!(keys, known);
+}

@@ -1,0 +1,326 @@
+//! Which address belongs to which claim, as PersistentVolumes belong to PersistentVolumeClaims.
+//!
+//! Always: what is bound stays bound while its claim asks for it (existing `EgressAddress`es are
+//! adopted first); a new address goes to one claim: the older, then the one whose name is first.
+//! An address that is still being freed goes to nobody.
+
+mod allocator;
+mod pools;
+pub mod ranges;
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::net::IpAddr;
+
+use crate::model::{
+    Claim, ClaimRef, ClusterRanges, EgressAddress, Family, Pool, PoolName, Snapshot,
+};
+use crate::reason::{Cause, Reason};
+
+use allocator::Allocators;
+
+/// Who has what, and who does not and why.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Bindings {
+    /// By claim.
+    pub claims: BTreeMap<ClaimRef, ClaimBinding>,
+    /// Pools that cannot be used.
+    pub pools: BTreeMap<PoolName, Cause>,
+    /// Addresses whose binding is over, with the reason for people.
+    pub ends: BTreeMap<IpAddr, &'static str>,
+}
+
+/// What one claim has.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct ClaimBinding {
+    /// Addresses that it has already.
+    pub bound: BTreeSet<IpAddr>,
+    /// Addresses that it gets now.
+    pub new: BTreeSet<IpAddr>,
+    /// Why it is not accepted.
+    pub refused: Option<Cause>,
+    /// Why it is accepted and has not all of its addresses.
+    pub waits: Option<Cause>,
+}
+
+/// Decides every binding.
+pub fn bind(snapshot: &Snapshot, ranges: &ClusterRanges) -> Bindings {
+    let mut bindings = Bindings { pools: pools::unusable(snapshot, ranges), ..Bindings::default() };
+    adopt(snapshot, &mut bindings);
+    let families = ranges::families(snapshot, ranges);
+    let mut binder = Binder { snapshot, ranges, families, taken: BTreeMap::new() };
+    let claims = in_order(snapshot);
+    // Explicit addresses first: the pool's choice must not take what somebody asks for by name.
+    for claim in claims.iter().filter(|claim| !claim.addresses.is_empty()) {
+        binder.bind_explicit(claim, &mut bindings);
+    }
+    let mut allocators = Allocators::new(snapshot, ranges, &binder.taken);
+    for claim in claims.iter().filter(|claim| claim.addresses.is_empty()) {
+        binder.bind_count(claim, &mut allocators, &mut bindings);
+    }
+    for (claim, binding) in &mut bindings.claims {
+        if let (Some(verdict), Some(stored)) = (&mut binding.refused, snapshot.claims.get(claim)) {
+            allocators.add_free(&stored.value.0.pool, verdict);
+        }
+    }
+    bindings
+}
+
+/// The families that `claim` wants addresses of, where the pool chooses.
+pub fn wanted_families(claim: &Claim, pool: &Pool, cluster: &BTreeSet<Family>) -> BTreeSet<Family> {
+    let offered: BTreeSet<Family> = pool.ranges.iter().map(|range| range.family()).collect();
+    match &claim.families {
+        Some(families) => families.clone(),
+        None => offered.intersection(cluster).copied().collect(),
+    }
+}
+
+/// The claims, the older first, then by name.
+fn in_order(snapshot: &Snapshot) -> Vec<&Claim> {
+    let mut claims: Vec<&Claim> = snapshot.claims.values().map(|stored| &stored.value.0).collect();
+    claims.sort_by_key(|claim| (claim.created, &claim.reference));
+    claims
+}
+
+/// Existing addresses: kept by their claim, or over.
+fn adopt(snapshot: &Snapshot, bindings: &mut Bindings) {
+    for name in snapshot.claims.keys() {
+        bindings.claims.insert(name.clone(), ClaimBinding::default());
+    }
+    for (address, stored) in &snapshot.addresses {
+        let plan = &stored.value.plan;
+        if plan.end.is_some() {
+            continue;
+        }
+        let claim = snapshot.claims.get(&plan.claim).map(|stored| &stored.value.0);
+        let kept = bindings.claims.get_mut(&plan.claim);
+        match (over(snapshot, &stored.value, claim), kept) {
+            (None, Some(binding)) if has_room(claim, binding, *address) => {
+                binding.bound.insert(*address);
+            }
+            (None, _) => {
+                bindings.ends.insert(*address, "the claim asks for fewer addresses");
+            }
+            (Some(why), _) => {
+                bindings.ends.insert(*address, why);
+            }
+        }
+    }
+}
+
+/// Why `claim` has this address no longer; `None` where it still asks for it.
+fn over(
+    snapshot: &Snapshot,
+    address: &EgressAddress,
+    claim: Option<&Claim>,
+) -> Option<&'static str> {
+    if address.deleting {
+        return Some("somebody deletes the EgressAddress");
+    }
+    let Some(claim) = claim else { return Some("its claim is deleted") };
+    if claim.uid != address.plan.claim_uid {
+        return Some("its claim was deleted and made anew");
+    }
+    if claim.pool != address.plan.pool {
+        return Some("its claim names another pool");
+    }
+    if !claim.addresses.is_empty() {
+        let listed = claim.addresses.contains(&address.address);
+        return (!listed).then_some("its claim no longer lists it");
+    }
+    // Without its pool a claim keeps what it has; the condition says PoolNotFound.
+    let pool = &snapshot.pools.get(&claim.pool)?.value.0;
+    // The cluster's families are a default for new addresses: one that is bound stays bound.
+    let families = wanted_families(claim, pool, &BTreeSet::from([Family::IPv4, Family::IPv6]));
+    (!families.contains(&Family::of(address.address)))
+        .then_some("its claim no longer asks for this family")
+}
+
+fn has_room(claim: Option<&Claim>, binding: &ClaimBinding, address: IpAddr) -> bool {
+    let Some(claim) = claim else { return false };
+    let family = Family::of(address);
+    let have = binding.bound.iter().filter(|other| Family::of(**other) == family).count();
+    !claim.addresses.is_empty() || have < usize::try_from(claim.count).unwrap_or(usize::MAX)
+}
+
+struct Binder<'a> {
+    snapshot: &'a Snapshot,
+    ranges: &'a ClusterRanges,
+    families: BTreeSet<Family>,
+    /// Addresses given out in this pass, and to whom.
+    taken: BTreeMap<IpAddr, &'a ClaimRef>,
+}
+
+impl<'a> Binder<'a> {
+    fn bind_explicit(&mut self, claim: &'a Claim, bindings: &mut Bindings) {
+        let refused = match self.pool_of(claim, bindings) {
+            Ok(pool) => claim
+                .addresses
+                .iter()
+                .find_map(|address| self.refuse(claim, pool, *address, &bindings.ends)),
+            Err(verdict) => Some(verdict),
+        };
+        let paused = self.paused(claim);
+        let Some(binding) = bindings.claims.get_mut(&claim.reference) else { return };
+        if let Some(verdict) = refused {
+            binding.refused = Some(verdict);
+            return;
+        }
+        for address in &claim.addresses {
+            if binding.bound.contains(address) {
+                continue;
+            }
+            if self.snapshot.addresses.contains_key(address) {
+                binding.waits.get_or_insert_with(|| releasing(*address));
+            } else if paused {
+                binding.waits.get_or_insert_with(|| pool_paused(&claim.pool));
+            } else {
+                binding.new.insert(*address);
+                self.taken.insert(*address, &claim.reference);
+            }
+        }
+    }
+
+    fn bind_count(
+        &mut self,
+        claim: &Claim,
+        allocators: &mut Allocators<'_>,
+        bindings: &mut Bindings,
+    ) {
+        let pool = self.pool_of(claim, bindings);
+        let paused = self.paused(claim);
+        let Some(binding) = bindings.claims.get_mut(&claim.reference) else { return };
+        let pool = match pool {
+            Ok(pool) => pool,
+            Err(verdict) => {
+                binding.refused = Some(verdict);
+                return;
+            }
+        };
+        let families = wanted_families(claim, pool, &self.families);
+        if let Some(verdict) = missing_family(pool, &families) {
+            binding.refused = Some(verdict);
+            return;
+        }
+        for family in families {
+            let have = binding.bound.iter().filter(|have| Family::of(**have) == family).count();
+            for _ in have..usize::try_from(claim.count).unwrap_or(usize::MAX) {
+                if paused {
+                    binding.waits.get_or_insert_with(|| pool_paused(&claim.pool));
+                    break;
+                }
+                match allocators.take(&pool.name, family) {
+                    Some(address) => {
+                        binding.new.insert(address);
+                    }
+                    None => {
+                        binding.waits.get_or_insert_with(|| exhausted(pool, family));
+                        break;
+                    }
+                }
+            }
+        }
+    }
+
+    /// The claim's pool, where it is usable and lets the claim in.
+    fn pool_of(&self, claim: &Claim, bindings: &Bindings) -> Result<&'a Pool, Cause> {
+        let Some(stored) = self.snapshot.pools.get(&claim.pool) else {
+            return Err(Cause::new(
+                Reason::PoolNotFound,
+                format!(
+                    "spec.poolRef.name: there is no EgressPool {}; create it or name another ({})",
+                    claim.pool,
+                    pools::names(self.snapshot),
+                ),
+            ));
+        };
+        let pool = &stored.value.0;
+        if let Some(verdict) = bindings.pools.get(&pool.name) {
+            return Err(Cause::new(
+                Reason::PoolNotReady,
+                format!("pool {} is not ready: {}", pool.name, verdict.message),
+            ));
+        }
+        pools::admits(self.snapshot, pool, claim).map(|()| pool)
+    }
+
+    fn paused(&self, claim: &Claim) -> bool {
+        self.snapshot.pools.get(&claim.pool).is_some_and(|stored| stored.value.0.paused)
+    }
+
+    /// Why an address asked for by name cannot be had.
+    fn refuse(
+        &self,
+        claim: &Claim,
+        pool: &Pool,
+        address: IpAddr,
+        ends: &BTreeMap<IpAddr, &'static str>,
+    ) -> Option<Cause> {
+        let field = format!("spec.addresses: {address}");
+        if !pool.ranges.iter().any(|range| range.contains(address)) {
+            let message = format!("{field} is in no range of pool {}", pool.name);
+            return Some(Cause::new(Reason::AddressOutsidePool, message));
+        }
+        if pool.reserved.contains(&address) {
+            let message =
+                format!("{field} is a network or broadcast address of pool {}", pool.name);
+            return Some(Cause::new(Reason::AddressReserved, message));
+        }
+        if ranges::is_node_address(self.ranges, address) {
+            let message = format!("{field} is the address of a node; take it out of the pool");
+            return Some(Cause::new(Reason::AddressIsNodeAddress, message));
+        }
+        let existing = self.snapshot.addresses.get(&address).map(|stored| &stored.value.plan);
+        let owner = match existing {
+            Some(plan) if plan.end.is_some() || ends.contains_key(&address) => None,
+            Some(plan) if plan.claim != claim.reference => Some(&plan.claim),
+            _ => self.taken.get(&address).copied(),
+        };
+        owner.map(|owner| {
+            let message = format!("{field} is in use by claim {owner}");
+            Cause::new(Reason::AddressInUse, message)
+        })
+    }
+}
+
+fn missing_family(pool: &Pool, families: &BTreeSet<Family>) -> Option<Cause> {
+    let offered: BTreeSet<Family> = pool.ranges.iter().map(|range| range.family()).collect();
+    let message = match families.difference(&offered).next() {
+        Some(family) => format!("spec.families: pool {} has no {family} addresses", pool.name),
+        None if families.is_empty() => format!(
+            "pool {} has no address of a family that the cluster's pods have; name another pool",
+            pool.name
+        ),
+        None => return None,
+    };
+    Some(Cause::new(Reason::FamilyNotInPool, message))
+}
+
+fn releasing(address: IpAddr) -> Cause {
+    Cause::new(
+        Reason::AddressReleasing,
+        format!(
+            "{address} is being freed by the claim that had it; it follows when its last \
+             connections have ended (egret release {address} ends them now)"
+        ),
+    )
+}
+
+fn pool_paused(pool: &PoolName) -> Cause {
+    Cause::new(
+        Reason::PoolPaused,
+        format!("pool {pool} is paused and gives out nothing; unset spec.paused"),
+    )
+}
+
+fn exhausted(pool: &Pool, family: Family) -> Cause {
+    Cause::new(
+        Reason::PoolExhausted,
+        format!(
+            "pool {} has no free {family} address; add a range to it or delete a claim",
+            pool.name
+        ),
+    )
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,104 @@
+//! What of the address space is the cluster's own, and so is never steered and never given out.
+
+use std::collections::BTreeSet;
+use std::net::IpAddr;
+
+use ipnet::IpNet;
+
+use crate::cidr::{self, Span};
+use crate::model::ControllerSettings;
+use crate::model::{ClusterRanges, Family, NodeName, PodRangeSource, Snapshot, SnapshotScope};
+
+/// Ranges that no claim may ever select, in any cluster: this network, loopback, link-local (cloud
+/// metadata lives there), multicast, broadcast (RFC 6890, RFC 4291).
+const NEVER: [&str; 9] = [
+    "0.0.0.0/8",
+    "127.0.0.0/8",
+    "169.254.0.0/16",
+    "224.0.0.0/4",
+    "255.255.255.255/32",
+    "::/128",
+    "::1/128",
+    "fe80::/10",
+    "ff00::/8",
+];
+
+/// The ranges that the cluster object should name.
+///
+/// Those of pods come from the first that has any: the settings, the network plug-in's own objects,
+/// the Nodes. Those of Services come from the settings and from the ServiceCIDRs.
+pub fn desired(snapshot: &Snapshot, settings: &ControllerSettings) -> ClusterRanges {
+    let nodes = snapshot.nodes.values();
+    let (pods_from, pods) = pods(snapshot, settings);
+    let mut ranges = ClusterRanges {
+        pods,
+        pods_from,
+        services: settings.services.union(&snapshot.discovered.services).copied().collect(),
+        nodes: nodes.flat_map(|node| node.addresses.iter().copied()).collect(),
+    };
+    for node in snapshot.egress_nodes.values() {
+        ranges.nodes.extend(&node.value.status.endpoints);
+    }
+    ranges
+}
+
+fn pods(snapshot: &Snapshot, settings: &ControllerSettings) -> (PodRangeSource, BTreeSet<IpNet>) {
+    let nodes = snapshot.nodes.values().flat_map(|node| node.pod_cidrs.iter().map(IpNet::trunc));
+    let found = &snapshot.discovered.pods;
+    let of = |source| (source, found.get(&source).cloned().unwrap_or_default());
+    [
+        (PodRangeSource::Flags, settings.pods.clone()),
+        of(PodRangeSource::CalicoIPPools),
+        of(PodRangeSource::CiliumNodes),
+    ]
+    .into_iter()
+    .find(|(_, ranges)| !ranges.is_empty())
+    .unwrap_or_else(|| (PodRangeSource::Nodes, nodes.collect()))
+}
+
+/// The addresses of this node's pods that lie in no range of pods that the cluster object names:
+/// what is outside the cluster cannot be told then. Empty where the snapshot is not a node's own
+/// view: there, workloads may have any address.
+pub fn pods_outside(snapshot: &Snapshot, me: &NodeName) -> BTreeSet<IpAddr> {
+    if snapshot.scope != SnapshotScope::Node {
+        return BTreeSet::new();
+    }
+    let ranges = written(snapshot).pods;
+    let mine = snapshot.pods.values().filter(|pod| pod.node == *me && !pod.host_network);
+    let addresses = mine.flat_map(|pod| pod.sources.iter().map(IpNet::network));
+    addresses.filter(|address| !ranges.iter().any(|range| range.contains(address))).collect()
+}
+
+/// The ranges as the cluster object names them; empty before it exists.
+pub fn written(snapshot: &Snapshot) -> ClusterRanges {
+    snapshot.cluster.as_ref().map(|cluster| cluster.value.ranges.clone()).unwrap_or_default()
+}
+
+/// Destinations that are never steered.
+pub fn never_steered(ranges: &ClusterRanges) -> BTreeSet<IpNet> {
+    let fixed = NEVER.iter().filter_map(|net| net.parse().ok());
+    let nodes = ranges.nodes.iter().map(|address| cidr::host(*address));
+    let cluster = ranges.pods.iter().chain(&ranges.services).map(IpNet::trunc);
+    let spans = fixed.chain(nodes).chain(cluster).map(Span::of_net).collect();
+    cidr::merge(spans).iter().flat_map(Span::cover).collect()
+}
+
+/// The families that the cluster's pods have: of the pod ranges, else of the pods themselves, else
+/// both.
+pub fn families(snapshot: &Snapshot, ranges: &ClusterRanges) -> BTreeSet<Family> {
+    let of_net = |net: &IpNet| Family::of(net.network());
+    let mut families: BTreeSet<Family> = ranges.pods.iter().map(of_net).collect();
+    if families.is_empty() {
+        let pods = snapshot.pods.values().filter(|pod| !pod.host_network);
+        families = pods.flat_map(|pod| pod.sources.iter().map(of_net)).collect();
+    }
+    if families.is_empty() {
+        families = BTreeSet::from([Family::IPv4, Family::IPv6]);
+    }
+    families
+}
+
+/// Whether a node has this address.
+pub fn is_node_address(ranges: &ClusterRanges, address: IpAddr) -> bool {
+    ranges.nodes.contains(&address)
+}

@@ -1,0 +1,63 @@
+//! What goes into a [`Machine`](super::Machine).
+
+use std::net::IpAddr;
+
+use super::{Message, Now, PlanView};
+use crate::model::NodeName;
+
+/// What happens to a machine.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Input {
+    /// Time has passed: at [`Machine::next_wakeup`](super::Machine::next_wakeup), and whenever.
+    Tick,
+    /// A datagram that verified.
+    Receive {
+        /// Whose key it verified with.
+        from: NodeName,
+        /// Its content.
+        message: Message,
+    },
+    /// The store says something new. Also once after a restart of the process, with the kept
+    /// snapshot.
+    View(Box<PlanView>),
+    /// A consistent read has answered ([`Effect::ReadConsistently`]).
+    ConsistentRead {
+        /// A moment before the read was sent.
+        began: Now,
+        /// What it said: at least as new as `began`.
+        view: Box<PlanView>,
+    },
+    /// The probe of an address ([`Effect::ProbeState`]) is over (RFC 5227; about 5 s).
+    Probed {
+        /// The egress address.
+        address: IpAddr,
+        /// A foreign host answered: the address is not announced, and probed again later.
+        conflict: bool,
+    },
+    /// As a gateway: every port-block grant and end up to `epoch` is in this node's kernel.
+    GrantsApplied {
+        /// Up to this number of the grants' own counter.
+        epoch: u64,
+    },
+    /// As a director: ask the holder of `address` until it has applied the grants up to `epoch`;
+    /// answered by [`Report::GrantAcknowledged`]. A later question for the address replaces it.
+    AskGrants {
+        /// The egress address.
+        address: IpAddr,
+        /// Up to this number.
+        epoch: u64,
+    },
+    /// As a director: there is traffic of this address, and no holder is known or nothing comes
+    /// back. May be said as often as the caller likes; the questions are limited
+    /// (docs/leases.md rule 10).
+    NeedHolder {
+        /// The egress address.
+        address: IpAddr,
+    },
+    /// The process is to end; answered by [`Report::Stopped`].
+    Stop {
+        /// True: hand every held address over to its first living standby, then stop. False: stop
+        /// at once and release nothing: the kernel entries go on to their deadlines.
+        handover: bool,
+    },
+}

@@ -1,0 +1,267 @@
+//! Planned moves, and the end of the process, which moves everything (docs/design.md decision 10,
+//! docs/leases.md rule 6): what the steps between two nodes make this one ask for and give up.
+
+use std::collections::BTreeSet;
+use std::net::IpAddr;
+
+use super::address::AddressLease;
+use super::context::Context;
+use super::handover::ReleasedToSuccessor;
+use super::invocation::Invocation;
+use super::proposer::Proposer;
+use super::{BootTime, HandoverStep, Message, Report, RequestKind, RoundId, Successor};
+use crate::model::NodeName;
+
+#[cfg(test)]
+mod tests;
+
+/// How far the end of the process has come.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+pub(super) enum Moves {
+    /// None is to come: only plans move addresses.
+    #[default]
+    AsPlanned,
+    /// Hands over what it holds, and asks for nothing.
+    Stopping,
+    /// It has ended.
+    Stopped,
+}
+
+impl Moves {
+    /// Whether plans count, and this node may ask for addresses.
+    pub(super) fn as_planned(self) -> bool {
+        self == Self::AsPlanned
+    }
+
+    pub(super) fn on_step(
+        self,
+        call: &mut Invocation<'_>,
+        proposer: &mut Proposer,
+        from: &NodeName,
+        step: HandoverStep,
+    ) {
+        match step {
+            HandoverStep::Come(address) => self.on_come(call, proposer, from, address),
+            HandoverStep::HowLong { address, question } => {
+                on_how_long(call, proposer, from, address, question);
+            }
+            HandoverStep::Remaining { address, question, remaining, epoch } => {
+                call.durable.know_epoch(address, epoch);
+                on_remaining(call, proposer, from, address, (question, remaining));
+            }
+            HandoverStep::Coming { address, question, round } => {
+                on_coming(call, proposer, from, address, (question, round));
+            }
+            HandoverStep::Yours(address) => self.on_yours(call, proposer, from, address),
+        }
+    }
+
+    fn on_come(
+        self,
+        call: &mut Invocation<'_>,
+        proposer: &mut Proposer,
+        from: &NodeName,
+        address: IpAddr,
+    ) {
+        let cx = call.cx;
+        let willing = cx.plan(address).is_some_and(|plan| !plan.revoked && !plan.paused);
+        let round = proposer.rounds.next_id();
+        let Some(entry) = proposer.addresses.get(address) else { return };
+        if !self.as_planned() || !willing || !entry.candidate.ranked || entry.holder.is_some() {
+            return;
+        }
+        if let Some(incoming) = entry.handover.incoming_from(from) {
+            let question = incoming.question.0;
+            if incoming.vote_at.is_some() {
+                return;
+            }
+            if incoming.deadline.is_some() {
+                let coming = HandoverStep::Coming { address, question, round };
+                return call.out.send(from, Message::Move(coming));
+            }
+        }
+        if entry.candidate.asks_in_earnest() {
+            proposer.release(call, &[(address, None)]);
+        }
+        let Some(entry) = proposer.addresses.get_mut(address) else { return };
+        entry.candidate.stop();
+        let question = entry.handover.begin_to_come(&cx, from);
+        entry.write_entry(&cx, call.out);
+        call.out.send(from, Message::Move(HandoverStep::HowLong { address, question }));
+    }
+
+    fn on_yours(
+        self,
+        call: &mut Invocation<'_>,
+        proposer: &mut Proposer,
+        from: &NodeName,
+        address: IpAddr,
+    ) {
+        let Some(entry) = proposer.addresses.get_mut(address) else { return };
+        match entry.handover.on_released(&call.cx, from) {
+            ReleasedToSuccessor::Asks => {}
+            ReleasedToSuccessor::AsksAlready => return,
+            ReleasedToSuccessor::TooLate => entry.candidate.last_renewal = None,
+        }
+        self.advance(call, proposer);
+    }
+
+    /// What time alone changes.
+    pub(super) fn advance(self, call: &mut Invocation<'_>, proposer: &mut Proposer) {
+        let cx = call.cx;
+        end(call, proposer);
+        let due = |entry: &AddressLease| entry.is_idle() && entry.handover.vote_due(&cx);
+        let due = proposer.addresses.which(due);
+        proposer.begin_round(call, RequestKind::Vote, &due);
+        self.try_next_standby(call, proposer);
+        for (address, entry) in proposer.addresses.iter_mut() {
+            entry.handover.ask_to_come(&cx, address, call.out);
+        }
+    }
+
+    /// Hands everything over, or nothing, and ends.
+    pub(super) fn stop(
+        &mut self,
+        call: &mut Invocation<'_>,
+        proposer: &mut Proposer,
+        handover: bool,
+    ) {
+        if !self.as_planned() {
+            return;
+        }
+        *self = Self::Stopping;
+        proposer.addresses.ask_to_wait(&call.cx, call.out);
+        if !handover {
+            return self.finish_stop(call);
+        }
+        let asked = proposer.addresses.which(|entry| entry.candidate.asks_in_earnest());
+        let asked: Vec<_> = asked.into_iter().map(|address| (address, None)).collect();
+        proposer.release(call, &asked);
+        for (_, entry) in proposer.addresses.iter_mut() {
+            entry.candidate.stop();
+            entry.handover.outgoing = None;
+        }
+        self.try_next_standby(call, proposer);
+    }
+
+    /// When who stops asks a standby, or the next one.
+    fn next_standby_due(
+        self,
+        cx: &Context<'_>,
+        address: IpAddr,
+        entry: &AddressLease,
+    ) -> Option<BootTime> {
+        let holds = self == Self::Stopping && entry.holder.is_some();
+        let plan = cx.plan(address).filter(|_| holds)?;
+        entry.handover.next_standby_due(plan)
+    }
+
+    /// Who stops asks one standby after the other, in rank, and releases where none comes.
+    fn try_next_standby(self, call: &mut Invocation<'_>, proposer: &mut Proposer) {
+        let cx = call.cx;
+        let mut alone = BTreeSet::new();
+        for (address, entry) in proposer.addresses.iter_mut() {
+            let due = self.next_standby_due(&cx, address, entry);
+            let Some(plan) = cx.plan(address) else { continue };
+            let due = due.is_some_and(|at| at <= cx.now.boot);
+            if due && !entry.handover.try_next_standby(&cx, plan) {
+                alone.insert(address);
+            }
+        }
+        proposer.leave(call, &alone);
+    }
+
+    /// Whether an orderly stop is over: every repetition has been sent, and nothing is held but
+    /// what is paused or in a cloud: that is neither handed over nor released, and ends with its
+    /// kernel deadline or with the fabric.
+    pub(super) fn may_finish_stop(self, cx: &Context<'_>, proposer: &Proposer) -> bool {
+        let stays = |address| cx.plan(address).is_some_and(|plan| plan.paused || plan.no_deadline);
+        let mut held = proposer.addresses.holders();
+        self == Self::Stopping
+            && proposer.resends.is_empty()
+            && held.all(|(address, _)| stays(address))
+    }
+
+    pub(super) fn finish_stop(&mut self, call: &mut Invocation<'_>) {
+        *self = Self::Stopped;
+        call.out.report(Report::Stopped);
+    }
+
+    pub(super) fn deadline(self, cx: &Context<'_>, proposer: &Proposer) -> Option<BootTime> {
+        proposer.addresses.first(|address, entry| {
+            let step = entry.handover.deadline(entry.is_idle());
+            let standby = self.next_standby_due(cx, address, entry);
+            [step, standby].into_iter().flatten().min()
+        })
+    }
+}
+
+fn on_how_long(
+    call: &mut Invocation<'_>,
+    proposer: &mut Proposer,
+    from: &NodeName,
+    address: IpAddr,
+    question: u64,
+) {
+    let Some(entry) = proposer.addresses.get_mut(address) else { return };
+    let answer = entry.on_how_long(&call.cx, call.durable, from, question);
+    if let Some(answer) = answer {
+        call.out.send(from, Message::Move(answer));
+    }
+}
+
+fn on_remaining(
+    call: &mut Invocation<'_>,
+    proposer: &mut Proposer,
+    from: &NodeName,
+    address: IpAddr,
+    (question, remaining): (u64, u64),
+) {
+    let round = proposer.rounds.next_id();
+    let Some(entry) = proposer.addresses.get_mut(address) else { return };
+    if entry.handover.on_remaining(&call.cx, from, question, remaining) {
+        entry.write_entry(&call.cx, call.out);
+        let coming = HandoverStep::Coming { address, question, round };
+        call.out.send(from, Message::Move(coming));
+    }
+}
+
+/// Holder: leaves, and releases by name.
+fn on_coming(
+    call: &mut Invocation<'_>,
+    proposer: &mut Proposer,
+    from: &NodeName,
+    address: IpAddr,
+    (question, round): (u64, RoundId),
+) {
+    let entry = proposer.addresses.get(address);
+    if !entry.is_some_and(|entry| entry.handover.is_answered(from, question)) {
+        return;
+    }
+    let successor = Successor { node: from.clone(), round };
+    proposer.release(call, &[(address, Some(successor))]);
+    if let Some(entry) = proposer.addresses.get_mut(address) {
+        entry.candidate.last_renewal = Some(call.cx.now.boot);
+    }
+    let yours = Message::Move(HandoverStep::Yours(address));
+    proposer.resends.send(&call.cx, from, yours, call.out);
+    call.out.report(Report::Left { address, successor: Some(from.clone()) });
+}
+
+/// Ends the moves that are over.
+fn end(call: &mut Invocation<'_>, proposer: &mut Proposer) {
+    let mut ended = Vec::new();
+    let mut given_up = Vec::new();
+    for (address, entry) in proposer.addresses.iter_mut() {
+        let Some(asked) = entry.handover.end(&call.cx) else { continue };
+        ended.push(address);
+        // What the voters have granted it since is released.
+        if asked {
+            given_up.push((address, None));
+        }
+    }
+    proposer.release(call, &given_up);
+    for address in ended {
+        proposer.write_entry(call, address);
+    }
+}

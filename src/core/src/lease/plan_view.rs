@@ -1,0 +1,86 @@
+//! What the store says, as far as leases need it.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::net::IpAddr;
+
+use serde::{Deserialize, Serialize};
+
+use crate::model::{Holding, Millis, NodeName, VoterSet};
+
+/// What the store says, as far as leases need it. The last one read stays in force while the
+/// store cannot be reached. `Default` is a store without a cluster object.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct PlanView {
+    /// The cluster's id, newest set and longest lease; `None` before the object exists.
+    pub cluster: Option<ClusterView>,
+    /// Every address that has a plan.
+    pub addresses: BTreeMap<IpAddr, AddressView>,
+    /// Every node that has an agent: the voters watch them for absence.
+    pub nodes: BTreeSet<NodeName>,
+}
+
+/// The `EgressCluster`, as far as leases need it.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct ClusterView {
+    /// The cluster's id.
+    pub id: String,
+    /// The newest set of voters; `None` before the first.
+    pub set: Option<VoterSet>,
+    /// The longest T that any pool may have (docs/leases.md rule 13).
+    pub t_max: Millis,
+}
+
+/// The plan and the status of one address, as far as leases need them.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct AddressView {
+    /// Rank 0.
+    pub owner: Option<NodeName>,
+    /// Ranks 1, 2, … in order.
+    pub standbys: Vec<NodeName>,
+    /// docs/leases.md rule 15.
+    pub fence: u64,
+    /// T: 1 ms … T_max; a voter refuses a longer one.
+    pub lease: Millis,
+    /// The holder and epoch that the plan was made for.
+    pub made_for: Option<Holding>,
+    /// The holder that the status names.
+    pub holding: Option<Holding>,
+    /// The status says that the address has been probed since it was bound.
+    pub probed: bool,
+    /// The address is revoked: closed at once, and nobody asks for it. (`Released` is no concern
+    /// of leases: such an address stays held.)
+    pub revoked: bool,
+    /// The pool is paused: nobody hands over or takes over; who holds goes on holding.
+    pub paused: bool,
+    /// The fabric is the fence (clouds): the kernel deadline is not armed.
+    #[serde(rename = "unarmed")]
+    pub no_deadline: bool,
+    /// The node that the fabric was last seen to deliver to; without meaning where it is no fence.
+    #[serde(default)]
+    pub attached: Option<NodeName>,
+    /// Who probes and announces: true for L2, false where a cloud attaches.
+    pub announces: bool,
+    /// Nodes with a port block of the address, ended grants in quarantine included.
+    pub directors: BTreeSet<NodeName>,
+    /// The gateways of the address's pool.
+    pub gateways: BTreeSet<NodeName>,
+}
+
+impl AddressView {
+    /// Owner and standbys in order of rank.
+    pub fn ranks(&self) -> impl Iterator<Item = &NodeName> {
+        self.owner.iter().chain(&self.standbys)
+    }
+    /// The fabric delivers to `node`, and is the fence.
+    pub(super) fn delivers_to(&self, node: &NodeName) -> bool {
+        self.no_deadline && self.attached.as_ref() == Some(node)
+    }
+
+    /// Whether directors may be told that `node` holds it.
+    pub(super) fn may_announce(&self, node: &NodeName) -> bool {
+        !self.no_deadline || self.delivers_to(node)
+    }
+}

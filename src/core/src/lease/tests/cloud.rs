@@ -1,0 +1,96 @@
+use super::*;
+
+const HELD: AddressState = AddressState::Held;
+
+/// n1 holds, and the fabric delivers to it.
+fn cloud() -> TestNetwork {
+    let mut net = TestNetwork::new();
+    let plan = net.plan();
+    (plan.no_deadline, plan.announces) = (true, false);
+    net.publish();
+    net.run(4000);
+    assert_eq!(adopted(&mut net), name(1));
+    attach(&mut net, 1);
+    net.run(100);
+    assert_eq!(net.kernel[&name(4)].1, Some(name(1)));
+    net
+}
+
+fn adopted(net: &mut TestNetwork) -> NodeName {
+    net.adopt().node
+}
+
+fn attach(net: &mut TestNetwork, node: usize) {
+    net.plan().attached = Some(name(node));
+    net.publish();
+}
+
+#[test]
+fn directors_follow_a_takeover_once_the_fabric_has() {
+    let mut net = cloud();
+    net.stop(1);
+    net.run(3000);
+    assert!(net.has_report(|node, report| *node == name(2)
+        && matches!(report, Report::TookOver { .. })));
+    assert_eq!(net.kernel[&name(2)], (HELD, Some(name(2)), None), "no deadline is armed");
+    assert_eq!(net.kernel[&name(4)].1, Some(name(1)), "not before the fabric has moved");
+    assert_eq!(adopted(&mut net), name(2));
+    net.run(1000);
+    assert_eq!(net.kernel[&name(4)].1, Some(name(1)), "the status alone moves no director");
+    // The new holder alone has read of it: directors hear it from there.
+    net.plan().attached = Some(name(2));
+    net.give(2, Input::View(Box::new(net.view.clone())));
+    net.run(10);
+    assert_eq!(net.kernel[&name(4)].1, Some(name(2)));
+}
+
+#[test]
+fn the_old_holder_forwards_while_the_fabric_delivers_to_it() {
+    let mut net = cloud();
+    net.plan().owner = Some(name(3));
+    net.plan().standbys = vec![name(1), name(2)];
+    net.publish();
+    net.run(500);
+    assert_eq!(adopted(&mut net), name(3));
+    net.run(3000);
+    assert_eq!(net.kernel[&name(1)], (HELD, Some(name(1)), None));
+    assert_eq!(net.kernel[&name(2)].1, Some(name(1)), "a standby relays to where it is");
+    assert_eq!(net.kernel[&name(4)].1, Some(name(1)));
+    attach(&mut net, 3);
+    net.run(10);
+    assert_eq!(net.kernel[&name(1)], (AddressState::Standby, Some(name(3)), Some(BootTime(0))));
+    assert_eq!(net.kernel[&name(4)].1, Some(name(3)));
+}
+
+#[test]
+fn a_revoked_address_is_closed_wherever_the_fabric_delivers_it() {
+    let mut net = cloud();
+    let plan = net.plan();
+    (plan.revoked, plan.fence) = (true, plan.fence + 1);
+    net.publish();
+    net.run(10);
+    assert_eq!(net.kernel[&name(1)].0, AddressState::Standby);
+}
+
+#[test]
+fn standbys_wait_for_a_holder_that_restarts_and_not_for_ever() {
+    let mut net = cloud();
+    let took_over = |net: &TestNetwork| {
+        net.has_report(|node, report| *node == name(2) && matches!(report, Report::TookOver { .. }))
+    };
+    net.give(1, Input::Stop { handover: true });
+    assert!(net.has_report(|_, report| matches!(report, Report::Stopped)));
+    assert_eq!(net.kernel[&name(1)].0, HELD, "its kernel goes on");
+    net.run(10);
+    net.stop(1);
+    net.run(5000);
+    assert!(!took_over(&net));
+    net.start(1, "boot");
+    net.run(4000);
+    assert!(!took_over(&net), "it is back");
+    net.give(1, Input::Stop { handover: true });
+    net.run(10);
+    net.stop(1);
+    net.run(9000);
+    assert!(took_over(&net));
+}

@@ -1,0 +1,207 @@
+use super::*;
+
+#[test]
+fn the_owner_holds_after_the_silence_and_goes_on_holding() {
+    let mut net = TestNetwork::new();
+    net.run(1119);
+    assert!(net.holders().is_empty(), "the voters are silent for T_max × 1.12");
+    net.run_until_held(200);
+    assert_eq!(net.holders(), [name(1)]);
+    for _ in 0..5000 {
+        net.run(1);
+        assert_eq!(net.holders(), [name(1)]);
+    }
+    assert!(!net.has_report(|_, report| matches!(report, Report::Lost { .. })));
+}
+
+#[test]
+fn it_is_announced_at_once_then_four_times_then_every_30_s() {
+    let mut net = TestNetwork::new();
+    net.run_until_held(2000);
+    net.run(70_000);
+    let times: Vec<u64> = net.announced.iter().map(|(at, _)| at / MS).collect();
+    let gaps: Vec<u64> = times.windows(2).map(|pair| pair[1] - pair[0]).collect();
+    assert_eq!(gaps, [1100, 1100, 1100, 1100, 30_000, 30_000]);
+}
+
+#[test]
+fn a_standby_takes_over_from_a_dead_holder() {
+    let mut net = TestNetwork::new();
+    net.run_until_held(2000);
+    net.run(1000);
+    net.cut.insert(name(1));
+    net.stop(1);
+    let died = net.now;
+    while net.holders() != [name(2)] {
+        assert!(net.now < died + 530 * MS, "{:?}", net.kernel);
+        net.run(1);
+    }
+    let took_over = |node: &NodeName, report: &Report| {
+        *node == name(2)
+            && matches!(report, Report::TookOver { previous, silent_for: Some(ns), .. }
+                if *previous == Some(name(1)) && *ns < 520 * MS)
+    };
+    assert!(net.has_report(took_over), "{:?}", net.reports);
+    net.run(50);
+    let known = |node: &NodeName, report: &Report| {
+        *node == name(4)
+            && matches!(report, Report::HolderKnown { holding, .. } if holding.node == name(2))
+    };
+    assert!(net.has_report(known), "the director was told");
+}
+
+#[test]
+fn a_holder_without_a_majority_is_closed_by_its_deadline() {
+    let mut net = TestNetwork::new();
+    net.run_until_held(2000);
+    net.run(300);
+    net.cut.extend([name(2), name(3)]);
+    net.run(450);
+    assert!(net.holders().is_empty());
+    net.run(2600);
+    assert!(net.has_report(|node, report| *node == name(1)
+        && matches!(report, Report::MajorityLost { silent } if silent.len() == 2)));
+    net.cut.clear();
+    net.run_until_held(300);
+    net.run(1100);
+    assert!(net.has_report(|node, report| *node == name(1) && *report == Report::MajorityBack));
+}
+
+#[test]
+fn an_address_that_was_never_probed_is_coming_until_the_probe_is_over() {
+    let mut net = TestNetwork::new();
+    net.plan().probed = false;
+    net.publish();
+    net.run(2000);
+    assert_eq!(net.kernel[&name(1)].0, AddressState::Coming);
+    assert!(net.announced.is_empty());
+    net.give(1, Input::Probed { address: address(), conflict: false });
+    assert_eq!(net.holders(), [name(1)]);
+    assert_eq!(net.announced.len(), 1);
+    let probed =
+        |_: &NodeName, report: &Report| matches!(report, Report::Held { probed: true, .. });
+    assert!(net.has_report(probed));
+}
+
+#[test]
+fn a_foreign_host_keeps_it_from_being_announced() {
+    let mut net = TestNetwork::new();
+    net.plan().probed = false;
+    net.publish();
+    net.run(2000);
+    net.give(1, Input::Probed { address: address(), conflict: true });
+    net.run(1000);
+    assert!(net.has_report(|_, report| matches!(report, Report::Conflict { .. })));
+    assert!(net.announced.is_empty() && net.holders().is_empty());
+}
+
+#[test]
+fn a_restarted_holder_goes_on_with_its_kernel_entry_and_asks_at_once() {
+    let mut net = TestNetwork::new();
+    net.run_until_held(2000);
+    net.run(1000);
+    net.stop(1);
+    net.run(100);
+    let before = net.kernel[&name(1)].clone();
+    net.start(1, "boot");
+    assert_eq!(net.kernel[&name(1)], before, "closed by nothing but its deadline");
+    for _ in 0..1000 {
+        net.run(1);
+        assert_eq!(net.holders(), [name(1)]);
+    }
+    let lost = |_: &NodeName, report: &Report| matches!(report, Report::Lost { .. });
+    assert!(!net.has_report(lost));
+    let elsewhere = |node: &NodeName, report: &Report| {
+        *node != name(1) && matches!(report, Report::TookOver { .. })
+    };
+    assert!(!net.has_report(elsewhere));
+}
+
+#[test]
+fn after_a_boot_nothing_is_asked_before_a_plan_is_read_and_nothing_granted_in_the_silence() {
+    let mut net = TestNetwork::new();
+    net.run_until_held(2000);
+    net.run(1000);
+    net.stop(1);
+    net.kernel.remove(&name(1));
+    net.start(1, "another boot");
+    assert_eq!(net.nodes[&name(1)].persisted().grants.len(), 0);
+    assert!(!net.nodes[&name(1)].persisted().may_grant);
+    net.run(1119);
+    assert!(!net.nodes[&name(1)].persisted().may_grant);
+    net.run(10);
+    assert!(net.nodes[&name(1)].persisted().may_grant);
+}
+
+#[test]
+fn a_paused_pool_moves_nothing() {
+    let mut net = TestNetwork::new();
+    net.run_until_held(2000);
+    net.run(100);
+    net.plan().paused = true;
+    net.adopt();
+    net.run(1000);
+    assert_eq!(net.holders(), [name(1)], "who holds goes on holding");
+    net.stop(1);
+    net.run(5000);
+    assert!(net.holders().is_empty());
+    net.start(1, "boot");
+    net.run_until_held(100);
+    assert_eq!(net.holders(), [name(1)]);
+}
+
+#[test]
+fn a_revoked_address_is_closed_at_once_and_the_voters_acknowledge() {
+    let mut net = TestNetwork::new();
+    net.run_until_held(2000);
+    net.run(100);
+    net.plan().revoked = true;
+    net.plan().fence = 9;
+    net.publish();
+    assert!(net.holders().is_empty());
+    net.run(5);
+    for voter in 1..=3 {
+        let acknowledged = |node: &NodeName, report: &Report| {
+            *node == name(voter) && matches!(report, Report::AcknowledgedFence { fence: 9, .. })
+        };
+        assert!(net.has_report(acknowledged), "{voter}");
+    }
+    net.run(2000);
+    assert!(net.holders().is_empty());
+}
+
+#[test]
+fn a_lost_holder_is_known_again_after_a_greater_epoch_elsewhere() {
+    let mut net = TestNetwork::new();
+    net.run_until_held(2000);
+    net.run(100);
+    let before = net.adopt();
+    // The director has heard of the same counter from another node.
+    net.give(
+        4,
+        Input::Receive {
+            from: name(3),
+            message: Message::Notice(vec![NoticedAddress {
+                address: address(),
+                epoch: before.epoch.counter + 5,
+            }]),
+        },
+    );
+    net.run(31_000);
+    let after = net.adopt();
+    assert_eq!(after.node, name(1));
+    assert!(after.epoch.counter > before.epoch.counter + 5, "{after:?}");
+    assert_eq!(net.kernel[&name(4)].1, Some(name(1)));
+    assert!(!net.has_report(|_, report| matches!(report, Report::Lost { .. })));
+}
+
+#[test]
+fn what_a_restarted_holder_held_and_no_plan_gives_it_any_more_is_forgotten() {
+    let mut net = TestNetwork::new();
+    net.run_until_held(2000);
+    net.stop(1);
+    net.view.addresses.clear();
+    net.start(1, "boot");
+    assert!(!net.kernel.contains_key(&name(1)));
+    assert!(net.nodes[&name(1)].persisted().held.is_empty());
+}

@@ -1,0 +1,110 @@
+use super::*;
+
+/// Runs in steps of 0.1 ms until `node` holds, and asserts that somebody forwards all the time.
+fn run_until_moved(net: &mut TestNetwork, node: usize, limit: u64) {
+    let end = net.now + limit * MS;
+    while net.holders() != [name(node)] {
+        assert!(net.now < end, "not moved: {:?}", net.kernel);
+        net.now += MS / 10;
+        net.run(0);
+        let forwards = net.kernel.values().any(|(state, _, until)| {
+            matches!(state, AddressState::Held | AddressState::Coming)
+                && until.is_some_and(|until| until.0 > net.now)
+        });
+        assert!(forwards, "a gap: {:?}", net.kernel);
+    }
+}
+
+#[test]
+fn a_planned_move_makes_before_it_breaks() {
+    let mut net = TestNetwork::new();
+    net.run_until_held(2000);
+    net.run(500);
+    net.adopt();
+    net.run(100);
+    net.plan().owner = Some(name(3));
+    net.plan().standbys = vec![name(1), name(2)];
+    net.publish();
+    run_until_moved(&mut net, 3, 20);
+    assert_eq!(net.kernel[&name(1)].0, AddressState::Leaving);
+    assert_eq!(net.kernel[&name(1)].1, Some(name(3)));
+    net.run(2100);
+    assert_eq!(net.kernel[&name(1)].0, AddressState::Standby);
+    assert_eq!(net.kernel[&name(4)].1, Some(name(3)));
+    assert!(!net.has_report(|_, report| matches!(report, Report::Lost { .. })));
+}
+
+#[test]
+fn a_plan_made_for_another_epoch_moves_nothing() {
+    let mut net = TestNetwork::new();
+    net.run_until_held(2000);
+    net.run(500);
+    net.adopt();
+    net.plan().owner = Some(name(3));
+    net.plan().made_for.as_mut().unwrap().epoch.counter -= 1;
+    net.publish();
+    net.run(3000);
+    assert_eq!(net.holders(), [name(1)]);
+}
+
+#[test]
+fn who_stops_hands_over_to_its_first_living_standby() {
+    let mut net = TestNetwork::new();
+    net.run_until_held(2000);
+    net.run(500);
+    net.adopt();
+    net.cut.insert(name(2));
+    net.run(600);
+    assert_eq!(net.holders(), [name(1)]);
+    net.give(1, Input::Stop { handover: true });
+    run_until_moved(&mut net, 3, 200);
+    net.run(100);
+    assert!(net.has_report(|node, report| *node == name(1) && *report == Report::Stopped));
+}
+
+#[test]
+fn who_stops_alone_releases() {
+    let mut net = TestNetwork::new();
+    net.plan().standbys.clear();
+    net.publish();
+    net.run_until_held(2000);
+    net.give(1, Input::Stop { handover: true });
+    net.run(100);
+    assert!(net.holders().is_empty());
+    assert!(net.has_report(|_, report| *report == Report::Stopped));
+    for voter in 1..=3 {
+        assert!(net.nodes[&name(voter)].persisted().grants.is_empty());
+    }
+}
+
+#[test]
+fn a_successor_that_never_answers_costs_nothing() {
+    let mut net = TestNetwork::new();
+    net.run_until_held(2000);
+    net.run(500);
+    net.adopt();
+    net.cut.insert(name(3));
+    net.plan().owner = Some(name(3));
+    net.publish();
+    for _ in 0..3000 {
+        net.run(1);
+        assert_eq!(net.holders(), [name(1)]);
+    }
+    net.cut.clear();
+    run_until_moved(&mut net, 3, 1100);
+}
+
+#[test]
+fn a_forced_move_closes_at_once() {
+    let mut net = TestNetwork::new();
+    net.run_until_held(2000);
+    net.run(500);
+    net.adopt();
+    net.plan().owner = Some(name(3));
+    net.plan().standbys = vec![name(2)];
+    net.plan().fence = 8;
+    net.publish();
+    assert!(net.holders().is_empty());
+    net.run_until_held(700);
+    assert_eq!(net.holders(), [name(3)]);
+}

@@ -1,0 +1,55 @@
+//! What the leader remembers from one plan to the next.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use crate::cloud::CloudState;
+use crate::membership::liveness;
+use crate::model::{AddressPlan, Millis, NodeName, ProviderKind, Snapshot, Timestamp};
+
+/// What the leader remembers between plans: since when nodes are absent or back.
+///
+/// Written by the controller alone, by [`LeaderMemory::observe`] with every snapshot. Lost with the
+/// process: a new leader counts the 5 minutes of absence and of health anew, which delays a
+/// replacement and never hastens one.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct LeaderMemory {
+    /// Nodes that are absent (a majority of the voters says so, or their Node is gone), since.
+    pub absent_since: BTreeMap<NodeName, Timestamp>,
+    /// Nodes that are present, since.
+    pub present_since: BTreeMap<NodeName, Timestamp>,
+    /// What is known of each cloud; put here by the caller as it changes.
+    pub clouds: BTreeMap<ProviderKind, CloudState>,
+}
+
+impl LeaderMemory {
+    /// Takes note of who is absent in `snapshot`. Idempotent for one snapshot and time.
+    pub fn observe(&mut self, snapshot: &Snapshot, now: Timestamp) {
+        let absent = liveness::absent(snapshot);
+        let known: BTreeSet<&NodeName> = liveness::known(snapshot);
+        self.absent_since.retain(|node, _| absent.contains(node));
+        self.present_since.retain(|node, _| known.contains(node) && !absent.contains(node));
+        for node in absent {
+            self.absent_since.entry(node).or_insert(now);
+        }
+        for node in known {
+            if !self.absent_since.contains_key(node) {
+                self.present_since.entry(node.clone()).or_insert(now);
+            }
+        }
+    }
+
+    /// What is known of the cloud that an address is in.
+    pub fn cloud_of(&self, plan: &AddressPlan) -> Option<&CloudState> {
+        self.clouds.get(&plan.provider)
+    }
+
+    /// Whether `node` has been absent for `length` at least.
+    pub fn absent_for(&self, node: &NodeName, length: Millis, now: Timestamp) -> bool {
+        self.absent_since.get(node).is_some_and(|since| now.since(*since) >= length)
+    }
+
+    /// Whether `node` has been present for `length` at least.
+    pub fn present_for(&self, node: &NodeName, length: Millis, now: Timestamp) -> bool {
+        self.present_since.get(node).is_some_and(|since| now.since(*since) >= length)
+    }
+}

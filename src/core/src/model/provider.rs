@@ -1,0 +1,111 @@
+//! Who attaches addresses, and what follows from it: one table.
+
+use serde::{Deserialize, Serialize};
+
+/// Who attaches addresses to nodes.
+#[derive(
+    Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize,
+)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
+pub enum ProviderKind {
+    /// Addresses of a local subnet, announced by ARP and NDP.
+    #[default]
+    L2,
+    /// Private addresses and Elastic IPs of EC2, attached to network interfaces of the gateways.
+    #[serde(rename = "AWS")]
+    Aws,
+}
+
+/// What holds of the addresses of a pool. None of these follows from another: a provider may have
+/// leases that end, announcements of ours, and a word of its own on where an address can be.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct ProviderFacts {
+    /// Who keeps a second node from serving an address.
+    pub fence: Fence,
+    /// Who tells the network where an address is.
+    pub announcing: Announcing,
+    /// Who says which nodes an address can be at.
+    pub placement: Placement,
+}
+
+/// Who keeps a second node from serving an address (docs/design.md decisions 5 and 9).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Fence {
+    /// The cloud's fabric, which delivers to one node and is told by the controller: no deadline is
+    /// armed, a lease lasts longer, a holder serves once the address is attached to it, and an
+    /// address is free once it is detached everywhere.
+    Fabric,
+    /// The deadline in the kernel of the node that has the lease.
+    Deadline,
+}
+
+/// Who tells the network where an address is (docs/design.md decision 12).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Announcing {
+    /// The node that has the lease probes for it and announces it, by ARP and NDP.
+    Holder,
+    /// Nobody: the network knows.
+    Nobody,
+}
+
+/// Who says which nodes an address can be at.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Placement {
+    /// The subnets of the nodes' uplinks.
+    #[default]
+    Uplinks,
+    /// The cloud, which is asked by the controller: what a node can serve, and how many more.
+    Cloud,
+}
+
+impl ProviderKind {
+    /// The table of what holds for each provider. Ask [`Pool::facts`] and [`AddressPlan::facts`]: a
+    /// provider may come to have modes.
+    pub fn facts(self) -> ProviderFacts {
+        match self {
+            Self::L2 => ProviderFacts {
+                fence: Fence::Deadline,
+                announcing: Announcing::Holder,
+                placement: Placement::Uplinks,
+            },
+            Self::Aws => ProviderFacts {
+                fence: Fence::Fabric,
+                announcing: Announcing::Nobody,
+                placement: Placement::Cloud,
+            },
+        }
+    }
+}
+
+impl ProviderFacts {
+    /// The fabric fences.
+    #[must_use]
+    pub fn fabric_fences(self) -> bool {
+        self.fence == Fence::Fabric
+    }
+
+    /// The cloud says where an address can be.
+    #[must_use]
+    pub fn cloud_places(self) -> bool {
+        self.placement == Placement::Cloud
+    }
+
+    /// The holder probes and announces.
+    #[must_use]
+    pub fn holder_announces(self) -> bool {
+        self.announcing == Announcing::Holder
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn somebody_makes_every_address_known() {
+        for kind in [ProviderKind::L2, ProviderKind::Aws] {
+            let facts = kind.facts();
+            assert!(facts.fabric_fences() || facts.holder_announces(), "{kind:?}");
+        }
+    }
+}

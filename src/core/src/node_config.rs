@@ -1,0 +1,86 @@
+//! What one node's kernel must do, as data: made here, carried out by `egret-datapath`.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::net::IpAddr;
+
+use ipnet::IpNet;
+use serde::{Deserialize, Serialize};
+
+use crate::model::{AddressRange, PortRange};
+
+pub(crate) mod flow_decision;
+mod gateway;
+mod steering;
+mod unknown_pods;
+
+pub use gateway::{
+    BlockHolder, directors_of, gateway_blocks, gateways_of, granted_blocks, is_gateway,
+    newest_block_number, nodes_of, planned_for,
+};
+pub use steering::{overridden, steering_config};
+
+/// The director's part of a node: which flows of its own pods are steered, and into which ports.
+///
+/// Guarantees: no two [`Flow`]s of a steering config overlap in source *and* destination, and none
+/// overlaps `never_steered` in its destination; sources and destinations of a flow are of one
+/// family, and so is the address.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", default)]
+pub struct SteeringConfig {
+    /// Destinations that are never steered: cluster ranges, node addresses, link-local, loopback,
+    /// multicast. `throw` routes of our table.
+    pub never_steered: BTreeSet<IpNet>,
+    /// Underlay addresses from which datagrams to the tunnel's port and to the peers' port are
+    /// let in.
+    pub peers: BTreeSet<IpAddr>,
+    /// The flows, in order of source and destination.
+    pub flows: Vec<Flow>,
+    /// The open port blocks of this node by egress address. An address of a flow without an entry
+    /// here has no block: its new connections are dropped and counted as `NoBlock`.
+    pub blocks: BTreeMap<IpAddr, BTreeSet<PortRange>>,
+    /// New connections that are dropped until the pod is known.
+    pub unknown: UnknownPods,
+}
+
+/// Pod addresses of this node of which no pod is known, and where a claim might want their traffic.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", default)]
+pub struct UnknownPods {
+    /// The node's pod ranges without the addresses of the pods that have been read; disjoint.
+    pub sources: BTreeSet<AddressRange>,
+    /// What any claim with an address selects; disjoint. `never_steered` goes before it.
+    pub destinations: BTreeSet<AddressRange>,
+}
+
+/// Traffic from `source` (pods of this node) to `destination`.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Flow {
+    /// A pod's address, or a range of workloads.
+    pub source: IpNet,
+    /// Where to.
+    pub destination: IpNet,
+    /// What happens to a new connection.
+    pub action: FlowAction,
+}
+
+/// What happens to a new connection of a flow.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub enum FlowAction {
+    /// SNAT to this egress address and into the tunnel.
+    Steer {
+        /// The egress address.
+        address: IpAddr,
+    },
+    /// Dropped and counted: the claim selects the destination but has no address of the family.
+    DropFamilyWithoutAddress,
+    /// Dropped and counted: the claim has no bound address yet, or its address is revoked.
+    DropNoAddress,
+    /// Dropped and counted: the claim selects everything outside the cluster, and what is outside
+    /// cannot be told, since a pod has an address in no known range.
+    DropUnknownRange,
+}
+
+#[cfg(test)]
+mod tests;

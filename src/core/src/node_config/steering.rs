@@ -1,0 +1,163 @@
+use std::collections::{BTreeMap, BTreeSet};
+use std::net::IpAddr;
+
+use ipnet::IpNet;
+
+use crate::cidr::{self, Span};
+use crate::ipam::ranges;
+use crate::model::{Claim, ClaimRef, Family, NodeName, Pod, PortRange, Snapshot};
+use crate::selection::Selection;
+
+use super::flow_decision::{FlowDecider, FlowDecision, flatten};
+use super::unknown_pods::unknown_pods;
+use super::{Flow, FlowAction, SteeringConfig, UnknownPods};
+
+/// The director's part of node `me`.
+///
+/// `open_blocks` are the blocks that may be used now (granted, and acknowledged by the address's
+/// holder). `unavailable` are the addresses for which `whenUnavailable: Node` applies now: nobody
+/// has held them, or a block has been missing, for 5 s, and no takeover runs.
+///
+/// Guarantee: before the cluster object exists there is no flow. What is the cluster's own is not
+/// known then, and a default destination would take the pods' traffic to each other and to DNS.
+pub fn steering_config(
+    snapshot: &Snapshot,
+    me: &NodeName,
+    open_blocks: &BTreeMap<IpAddr, BTreeSet<PortRange>>,
+    unavailable: &BTreeSet<IpAddr>,
+) -> SteeringConfig {
+    let never_steered = ranges::never_steered(&ranges::written(snapshot));
+    let decider = FlowDecider::new(snapshot, me, unavailable);
+    let mut flows = Vec::new();
+    let groups = if snapshot.cluster.is_some() { groups(snapshot, me) } else { BTreeMap::new() };
+    for (claims, pods) in groups {
+        for family in [Family::IPv4, Family::IPv6] {
+            let sources: Vec<IpNet> =
+                pods.iter().copied().filter(|net| Family::of(net.network()) == family).collect();
+            if sources.is_empty() {
+                continue;
+            }
+            let never: Vec<Span> = never_steered.iter().map(|net| Span::of_net(*net)).collect();
+            let claims: Vec<&Claim> =
+                claims.iter().filter_map(|name| claim(snapshot, name)).collect();
+            let (decisions, _) = flatten(&decider.entries(&claims, family), &never);
+            for (action, destinations) in flow_actions(decisions) {
+                flows.extend(product(&sources, &destinations, action));
+            }
+        }
+    }
+    flows.sort_unstable();
+    let unknown = if snapshot.cluster.is_some() {
+        unknown_pods(snapshot, me)
+    } else {
+        UnknownPods::default()
+    };
+    SteeringConfig {
+        never_steered,
+        peers: peers(snapshot),
+        flows,
+        blocks: open_blocks.clone(),
+        unknown,
+    }
+}
+
+/// Claims that lose destinations of pods on `me` to others, and to whom: for conditions.
+pub fn overridden(snapshot: &Snapshot, me: &NodeName) -> BTreeMap<ClaimRef, BTreeSet<ClaimRef>> {
+    let none = BTreeSet::new();
+    let decider = FlowDecider::new(snapshot, me, &none);
+    let mut all: BTreeMap<ClaimRef, BTreeSet<ClaimRef>> = BTreeMap::new();
+    for claims in groups(snapshot, me).into_keys().filter(|claims| claims.len() > 1) {
+        let claims: Vec<&Claim> = claims.iter().filter_map(|name| claim(snapshot, name)).collect();
+        for family in [Family::IPv4, Family::IPv6] {
+            let (_, lost) = flatten(&decider.entries(&claims, family), &[]);
+            for (loser, winners) in lost {
+                all.entry(loser.clone()).or_default().extend(winners.into_iter().cloned());
+            }
+        }
+    }
+    all
+}
+
+fn claim<'a>(snapshot: &'a Snapshot, name: &ClaimRef) -> Option<&'a Claim> {
+    snapshot.claims.get(name).map(|stored| &stored.value.0)
+}
+
+/// The sources of this node's pods by the claims that select them. Pods with the same claims have
+/// the same flows, so each set is flattened once.
+fn groups<'a>(snapshot: &'a Snapshot, me: &NodeName) -> BTreeMap<Vec<&'a ClaimRef>, Vec<IpNet>> {
+    let pods = Selection::of_node(snapshot, me);
+    let mut claims: BTreeMap<(&str, &str), Vec<&ClaimRef>> = BTreeMap::new();
+    for stored in snapshot.claims.values() {
+        let claim = &stored.value.0;
+        for pod in pods.of(claim) {
+            let key = (pod.namespace.as_str(), pod.name.as_str());
+            claims.entry(key).or_default().push(&claim.reference);
+        }
+    }
+    let mine = snapshot.pods.values().filter(|pod| pod.node == *me && !pod.host_network);
+    let mut groups: BTreeMap<Vec<&ClaimRef>, Vec<IpNet>> = BTreeMap::new();
+    for (pod, sources) in sources(mine.collect()) {
+        if let Some(names) = claims.get(&(pod.namespace.as_str(), pod.name.as_str())) {
+            groups.entry(names.clone()).or_default().extend(sources);
+        }
+    }
+    groups
+}
+
+/// Each pod's sources, disjoint between pods: of two that overlap the longer prefix has it, then
+/// the pod whose name is first.
+fn sources(mut pods: Vec<&Pod>) -> Vec<(&Pod, Vec<IpNet>)> {
+    pods.sort_by_key(|pod| (&pod.namespace, &pod.name));
+    let mut nets: Vec<(IpNet, usize)> = Vec::new();
+    for (index, pod) in pods.iter().enumerate() {
+        nets.extend(pod.sources.iter().map(|net| (net.trunc(), index)));
+    }
+    nets.sort_by_key(|(net, index)| (std::cmp::Reverse(net.prefix_len()), *index));
+    let mut taken: BTreeSet<IpNet> = BTreeSet::new();
+    let mut found: BTreeMap<usize, Vec<IpNet>> = BTreeMap::new();
+    for (net, index) in nets {
+        let inner: Vec<IpNet> = if net.prefix_len() == net.max_prefix_len() {
+            taken.get(&net).copied().into_iter().collect()
+        } else {
+            taken.iter().copied().filter(|other| cidr::contains_net(net, *other)).collect()
+        };
+        found.entry(index).or_default().extend(cidr::subtract_nets([net], inner));
+        taken.insert(net);
+    }
+    found.into_iter().filter_map(|(index, nets)| Some((*pods.get(index)?, nets))).collect()
+}
+
+/// The flows of the decisions. What a claim lets go with the node's address is no flow.
+fn flow_actions(
+    decisions: BTreeMap<FlowDecision, Vec<Span>>,
+) -> impl Iterator<Item = (FlowAction, Vec<IpNet>)> {
+    decisions.into_iter().filter_map(|(decision, spans)| match decision {
+        FlowDecision::Flow(action) => {
+            Some((action, cidr::merge(spans).iter().flat_map(Span::cover).collect()))
+        }
+        FlowDecision::Node { .. } => None,
+    })
+}
+
+fn product<'a>(
+    sources: &'a [IpNet],
+    destinations: &'a [IpNet],
+    action: FlowAction,
+) -> impl Iterator<Item = Flow> + 'a {
+    let flow = move |source: &IpNet, destination: &IpNet| Flow {
+        source: *source,
+        destination: *destination,
+        action,
+    };
+    sources.iter().flat_map(move |source| {
+        destinations.iter().map(move |destination| flow(source, destination))
+    })
+}
+
+/// Every agent and voter that this snapshot knows.
+fn peers(snapshot: &Snapshot) -> BTreeSet<IpAddr> {
+    let set = snapshot.cluster.as_ref().and_then(|cluster| cluster.value.set.as_ref());
+    let voters = set.iter().flat_map(|set| &set.members).flat_map(|voter| &voter.endpoints);
+    let agents = snapshot.egress_nodes.values().flat_map(|node| &node.value.status.endpoints);
+    agents.chain(voters).copied().collect()
+}

@@ -1,0 +1,74 @@
+use std::collections::BTreeMap;
+use std::net::IpAddr;
+
+use super::gateways::EligibleGateways;
+use crate::model::PoolName;
+
+/// How many addresses nodes own, by position among the gateways.
+pub(super) struct Loads {
+    total: Vec<usize>,
+    by_pool: BTreeMap<PoolName, Vec<usize>>,
+    /// Addresses that a cloud has yet to bring to the node, as owner or standby.
+    arriving: Vec<usize>,
+}
+
+impl Loads {
+    /// So many nodes, none of which owns anything.
+    pub(super) fn none(nodes: usize) -> Self {
+        Self { total: vec![0; nodes], by_pool: BTreeMap::new(), arriving: vec![0; nodes] }
+    }
+
+    pub(super) fn add(
+        &mut self,
+        gateways: &EligibleGateways<'_>,
+        pool: &PoolName,
+        address: IpAddr,
+        node: usize,
+    ) {
+        self.reserve(gateways, pool, address, node);
+        let nodes = self.total.len();
+        if let Some(total) = self.total.get_mut(node) {
+            *total += 1;
+        }
+        if !self.by_pool.contains_key(pool) {
+            self.by_pool.insert(pool.clone(), vec![0; nodes]);
+        }
+        if let Some(load) = self.by_pool.get_mut(pool).and_then(|pool| pool.get_mut(node)) {
+            *load += 1;
+        }
+    }
+
+    /// Counts what the node's cloud has to make room for.
+    pub(super) fn reserve(
+        &mut self,
+        gateways: &EligibleGateways<'_>,
+        pool: &PoolName,
+        address: IpAddr,
+        node: usize,
+    ) {
+        let there = gateways.room_in_cloud(pool, node, address).is_none_or(|(_, there)| there);
+        if let (false, Some(arriving)) = (there, self.arriving.get_mut(node)) {
+            *arriving += 1;
+        }
+    }
+
+    pub(super) fn total(&self, node: usize) -> usize {
+        self.total.get(node).copied().unwrap_or(0)
+    }
+
+    /// Whether the node may own one more address of the pool, and its cloud has room for it.
+    pub(super) fn has_room(
+        &self,
+        gateways: &EligibleGateways<'_>,
+        pool: &PoolName,
+        address: IpAddr,
+        node: usize,
+    ) -> bool {
+        let load = self.by_pool.get(pool).and_then(|pool| pool.get(node)).copied().unwrap_or(0);
+        let arriving = self.arriving.get(node).copied().unwrap_or(0);
+        let fits = gateways
+            .room_in_cloud(pool, node, address)
+            .is_none_or(|(free, there)| there || arriving < free);
+        load < gateways.most(pool) && fits
+    }
+}

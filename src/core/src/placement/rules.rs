@@ -1,0 +1,38 @@
+use serde::Serialize;
+
+use super::gateways::EligibleGateways;
+use crate::model::{AddressPlan, Millis};
+
+/// The most standbys of an address. Each costs the holder's renewals one more recipient and a port
+/// block's quarantine one more acknowledgement.
+pub const MAX_STANDBYS: usize = 3;
+
+/// How long a node must have been there before an address goes back to it (failback
+/// `Immediately`).
+pub const FAILBACK_AFTER: Millis = Millis::from_secs(300);
+
+/// Why an address gets another owner.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
+pub enum MoveReason {
+    /// It had none.
+    First,
+    /// Another gateway has taken it over and is adopted as its owner.
+    Adopted,
+    /// A person asked for this node.
+    Preferred,
+    /// It goes back to the node that it failed over from.
+    Failback,
+    /// Its owner is drained or cordoned.
+    Drained,
+    /// Its owner is absent.
+    Absent,
+    /// Its owner may not carry it any more: selector, subnet, endpoint or key.
+    Ineligible,
+}
+
+/// Whether placement must leave this plan alone. Without its pool nobody knows who may carry an
+/// address: it keeps the gateways that it has.
+pub(super) fn is_fixed(gateways: &EligibleGateways<'_>, plan: &AddressPlan) -> bool {
+    let revoked = plan.is_revoked();
+    plan.paused || revoked || !gateways.knows(&plan.pool)
+}

@@ -1,0 +1,262 @@
+use crate::model::{Failback, Millis};
+use crate::testing::{Fixture, ip, mk_claim, mk_explicit, mk_pool, mk_ref, render};
+
+mod crashes;
+mod laws;
+mod objects;
+
+/// The small world with one claim, in quiet times.
+fn quiet() -> Fixture {
+    let mut world = Fixture::small();
+    world.claim(mk_claim("payments/bank", "partners"));
+    world.settle();
+    world
+}
+
+const BANK: &str = "192.0.2.100";
+
+fn owner(world: &Fixture) -> String {
+    world.address(BANK).plan.owner.as_ref().unwrap().to_string()
+}
+
+fn standbys(world: &Fixture) -> Vec<String> {
+    world.address(BANK).plan.standbys.iter().map(ToString::to_string).collect()
+}
+
+#[test]
+fn first_plan_of_a_new_cluster() {
+    let mut world = Fixture::small();
+    world.claim(mk_claim("payments/bank", "partners"));
+    insta::assert_snapshot!(render(&world.plan()));
+}
+
+#[test]
+fn quiet_times_write_nothing() {
+    let mut world = quiet();
+    world.pass(10_000);
+    let plan = world.plan();
+    assert_eq!(plan.writes, vec![], "{}", render(&plan));
+    assert_eq!(plan.numbers, 0);
+    assert_eq!(plan.wake_at, None);
+}
+
+#[test]
+fn a_takeover_is_adopted() {
+    let mut world = quiet();
+    let (old, new) = (owner(&world), standbys(&world)[0].clone());
+    world.absent(&[&old]);
+    world.hold(ip(BANK), &new, 2);
+    insta::assert_snapshot!(render(&world.plan()));
+    world.step();
+    assert_eq!(owner(&world), new);
+    assert!(!standbys(&world).contains(&old));
+    // It comes back: a standby again, and nothing moves (failback Never).
+    world.absent(&[]);
+    world.step();
+    assert_eq!(owner(&world), new);
+    assert!(standbys(&world).contains(&old));
+    world.pass(3600);
+    world.step();
+    assert_eq!(owner(&world), new);
+}
+
+#[test]
+fn a_drain_is_a_planned_move_to_the_first_standby() {
+    let mut world = quiet();
+    let (old, new) = (owner(&world), standbys(&world)[0].clone());
+    world.spec(&old).drain = true;
+    insta::assert_snapshot!(render(&world.plan()));
+    world.step();
+    let plan = world.address(BANK).plan.clone();
+    assert_eq!(plan.owner, Some(new.as_str().into()));
+    // Made for the present holder: it obeys and hands over.
+    assert_eq!(plan.made_for, world.address(BANK).status.holding);
+    world.settle();
+    world.spec(&old).drain = false;
+    world.settle();
+    assert_eq!(owner(&world), new);
+}
+
+#[test]
+fn a_cordoned_node_counts_as_drained_and_a_lone_gateway_keeps_what_it_has() {
+    let mut world = quiet();
+    for gateway in ["g1", "g2", "g3"] {
+        world.snapshot.nodes.get_mut(&gateway.into()).unwrap().cordoned = true;
+    }
+    let old = owner(&world);
+    world.step();
+    assert_eq!(owner(&world), old, "nobody else may carry it");
+    assert_eq!(standbys(&world), Vec::<String>::new());
+    let other = ["g1", "g2", "g3"].into_iter().find(|gateway| **gateway != *old).unwrap();
+    world.snapshot.nodes.get_mut(&other.into()).unwrap().cordoned = false;
+    world.step();
+    assert_eq!(owner(&world), other);
+}
+
+#[test]
+fn failback_immediately_waits_for_five_minutes_of_health() {
+    let mut world = quiet();
+    world.edit_pool("partners", |pool| pool.failover.failback = Failback::Immediately);
+    let (old, new) = (owner(&world), standbys(&world)[0].clone());
+    world.absent(&[&old]);
+    world.hold(ip(BANK), &new, 2);
+    world.settle();
+    assert_eq!(world.address(BANK).plan.home, Some(old.as_str().into()));
+    world.absent(&[]);
+    world.settle();
+    assert_eq!(owner(&world), new);
+    let wake = world.plan().wake_at.unwrap();
+    world.pass(299);
+    world.settle();
+    assert_eq!(owner(&world), new);
+    world.pass(1);
+    assert_eq!(wake, world.now);
+    world.settle();
+    assert_eq!(owner(&world), old);
+    assert_eq!(world.address(BANK).plan.home, None);
+}
+
+#[test]
+fn failback_when_drained_goes_home() {
+    let mut world = quiet();
+    world.edit_pool("partners", |pool| pool.failover.failback = Failback::WhenDrained);
+    let old = owner(&world);
+    let new = standbys(&world)[1].clone();
+    world.absent(&[&old]);
+    world.hold(ip(BANK), &new, 2);
+    world.settle();
+    world.absent(&[]);
+    world.settle();
+    world.pass(3600);
+    world.settle();
+    assert_eq!(owner(&world), new);
+    world.spec(&new).drain = true;
+    world.settle();
+    assert_eq!(owner(&world), old);
+}
+
+#[test]
+fn a_preferred_node_is_obeyed_once() {
+    let mut world = quiet();
+    let wish = standbys(&world)[1].clone();
+    world.edit_plan(BANK, |plan| plan.preferred_node = Some(wish.as_str().into()));
+    world.settle();
+    assert_eq!(owner(&world), wish);
+    // It dies; another takes over; it comes back and does not pull the address back.
+    let other = standbys(&world)[0].clone();
+    world.absent(&[&wish]);
+    world.hold(ip(BANK), &other, 9);
+    world.settle();
+    world.absent(&[]);
+    world.settle();
+    assert_eq!(owner(&world), other);
+    assert_eq!(world.address(BANK).plan.preferred_node, None);
+}
+
+#[test]
+fn a_paused_pool_moves_nothing_and_fences_nothing() {
+    let mut world = quiet();
+    world.edit_pool("partners", |pool| pool.paused = true);
+    world.settle();
+    assert!(world.address(BANK).plan.paused);
+    let before = world.address(BANK).plan.clone();
+    let old = owner(&world);
+    world.absent(&[&old]);
+    world.delete_claim("payments/bank");
+    world.claim(mk_claim("payments/other", "partners"));
+    world.step();
+    assert_eq!(world.address(BANK).plan, before);
+    let status = &world.snapshot.claims[&mk_ref("payments/other")].value.1;
+    assert_eq!(status.conditions[1].reason, "PoolPaused");
+    assert_eq!(world.snapshot.addresses.len(), 1);
+}
+
+#[test]
+fn an_address_ends_gently() {
+    let mut world = quiet();
+    let fence = world.address(BANK).plan.fence;
+    world.delete_claim("payments/bank");
+    insta::assert_snapshot!("released", render(&world.plan()));
+    world.step();
+    assert_eq!(world.plan().wake_at, Some(world.now + Millis::from_secs(3600)));
+    // One director of five still has a connection.
+    for node in ["g1", "g2", "g3", "d1"] {
+        world.status(node).idle_addresses.insert(ip(BANK));
+    }
+    assert_eq!(world.plan().writes, vec![]);
+    world.status("d2").idle_addresses.insert(ip(BANK));
+    insta::assert_snapshot!("revoked", render(&world.plan()));
+    world.step();
+    assert!(world.address(BANK).plan.fence > fence);
+    // Nothing goes on before the voters and the gateways have acknowledged.
+    world.pass(600);
+    assert_eq!(world.plan().writes, vec![]);
+    assert_eq!(world.plan().waiting.len(), 5);
+    world.acknowledge(&[]);
+    world.step();
+    world.pass(119);
+    assert_eq!(world.plan().writes, vec![]);
+    world.pass(1);
+    insta::assert_snapshot!("freed", render(&world.plan()));
+    world.settle();
+    assert!(world.snapshot.addresses.is_empty());
+    assert!(world.spec("d1").blocks.is_empty());
+}
+
+#[test]
+fn a_released_address_is_revoked_when_release_after_has_passed() {
+    let mut world = quiet();
+    world.delete_claim("payments/bank");
+    world.step();
+    world.pass(3599);
+    assert_eq!(world.plan().writes, vec![]);
+    world.pass(1);
+    assert_eq!(world.plan().numbers, 6, "a fence and the ends of five blocks");
+    // `releaseAfter: 0s` revokes at once.
+    let mut world = quiet();
+    world.edit_pool("partners", |pool| pool.failover.release_after = Millis(0));
+    world.delete_claim("payments/bank");
+    assert_eq!(world.plan().numbers, 6);
+}
+
+#[test]
+fn a_claim_made_anew_waits_for_its_address() {
+    let mut world = Fixture::small();
+    world.claim(mk_explicit("payments/bank", "partners", &["192.0.2.105"]));
+    world.settle();
+    world.delete_claim("payments/bank");
+    let mut again = mk_explicit("payments/bank", "partners", &["192.0.2.105"]);
+    again.uid = "another".into();
+    world.claim(again);
+    world.step();
+    let status = &world.snapshot.claims[&mk_ref("payments/bank")].value.1;
+    assert_eq!(status.conditions[1].reason, "AddressReleasing");
+    assert!(status.conditions[1].message.contains("egret release 192.0.2.105"));
+    world.pass(3600);
+    world.settle();
+    world.pass(120);
+    world.settle();
+    let stored = world.address("192.0.2.105");
+    assert_eq!(stored.plan.claim_uid.as_str(), "another");
+    assert_eq!(stored.plan.end, None);
+}
+
+#[test]
+fn leases_follow_the_pool() {
+    let mut world = quiet();
+    assert_eq!(world.address(BANK).plan.lease, Millis(450));
+    // Exactly one node, living or dead: nobody could take over.
+    let lone = crate::testing::mk_selector("name", "lone");
+    world.snapshot.nodes.get_mut(&"g1".into()).unwrap().labels.insert("name".into(), "lone".into());
+    let mut pool = mk_pool("lone", &[("192.0.2.200", "192.0.2.201")]);
+    pool.gateways = lone;
+    world.pool(pool);
+    world.claim(mk_claim("payments/lone", "lone"));
+    world.settle();
+    assert_eq!(world.address("192.0.2.200").plan.lease, Millis::from_secs(10));
+    world.edit_pool("partners", |pool| pool.failover.lease = Some(Millis::from_secs(60)));
+    world.settle();
+    assert_eq!(world.address(BANK).plan.lease, Millis::from_secs(10), "T_max");
+    let pool = &world.snapshot.pools[&"partners".into()].value.1;
+    assert_eq!(pool.conditions[0].reason, "LeaseTooLong");
+}

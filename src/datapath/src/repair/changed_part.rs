@@ -1,0 +1,40 @@
+use std::fmt;
+
+use egret_core::model::Family;
+use ipnet::IpNet;
+
+/// What was changed.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum ChangedPart {
+    /// Our device was removed.
+    DeviceRemoved,
+    /// Our device was set down.
+    DeviceDown,
+    /// Another setting of our device: MTU, ARP, address, `rp_filter`.
+    DeviceChanged,
+    /// A route of our table was removed, or a foreign one added.
+    Route(IpNet),
+    /// Our rule was removed.
+    RuleRemoved(Family),
+    /// Something of the back end's rules: what, in its words.
+    Rules(String),
+    /// An address, a way out or a setting of another link: the uplinks may be others now.
+    Uplinks,
+    /// The kernel dropped notices since they were not read fast enough: anything may have changed.
+    Unknown,
+}
+
+impl fmt::Display for ChangedPart {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::DeviceRemoved => write!(f, "the tunnel device was removed"),
+            Self::DeviceDown => write!(f, "the tunnel device was set down"),
+            Self::DeviceChanged => write!(f, "the tunnel device was changed"),
+            Self::Route(net) => write!(f, "the route to {net} in our table was changed"),
+            Self::RuleRemoved(family) => write!(f, "the {family} rule was removed"),
+            Self::Rules(what) => write!(f, "{what}"),
+            Self::Uplinks => write!(f, "an address, route or setting of an uplink was changed"),
+            Self::Unknown => write!(f, "notices were lost"),
+        }
+    }
+}

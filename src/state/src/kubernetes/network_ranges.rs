@@ -1,0 +1,70 @@
+//! The ranges of services and pods that the cluster and its network plug-in have as objects.
+
+use std::collections::BTreeSet;
+
+use ipnet::IpNet;
+use serde::Deserialize;
+
+use super::json::read;
+use crate::convert::parse_cidr;
+
+#[derive(Deserialize)]
+struct Object<S> {
+    spec: Option<S>,
+}
+
+#[derive(Default, Deserialize)]
+#[serde(default)]
+struct ServiceCidrSpec {
+    cidrs: Vec<String>,
+}
+
+/// `spec.cidrs` of a `networking.k8s.io/v1` ServiceCIDR.
+pub fn service_cidr(text: &str) -> Result<BTreeSet<IpNet>, String> {
+    let object: Object<ServiceCidrSpec> = read(text)?;
+    ranges("spec.cidrs", &object.spec.unwrap_or_default().cidrs)
+}
+
+#[derive(Default, Deserialize)]
+#[serde(default)]
+struct IpPoolSpec {
+    cidr: Option<String>,
+    disabled: bool,
+}
+
+/// `spec.cidr` of Calico's IPPool. A disabled pool gives out no address any more, but pods may
+/// still have addresses of it, so that it counts where it is listed at all would be safe; Calico's
+/// users disable the default pool before they make their own, and its range may be anybody's then.
+pub fn calico(text: &str) -> Result<BTreeSet<IpNet>, String> {
+    let object: Object<IpPoolSpec> = read(text)?;
+    let spec = object.spec.unwrap_or_default();
+    let cidr: Vec<String> = spec.cidr.into_iter().filter(|_| !spec.disabled).collect();
+    ranges("spec.cidr", &cidr)
+}
+
+#[derive(Default, Deserialize)]
+#[serde(default)]
+struct CiliumSpec {
+    ipam: CiliumIpam,
+}
+
+#[derive(Default, Deserialize)]
+#[serde(default)]
+struct CiliumIpam {
+    #[serde(rename = "podCIDRs")]
+    pod_cidrs: Vec<String>,
+}
+
+/// `spec.ipam.podCIDRs` of Cilium's CiliumNode.
+pub fn cilium(text: &str) -> Result<BTreeSet<IpNet>, String> {
+    let object: Object<CiliumSpec> = read(text)?;
+    ranges("spec.ipam.podCIDRs", &object.spec.unwrap_or_default().ipam.pod_cidrs)
+}
+
+fn ranges(field: &str, texts: &[String]) -> Result<BTreeSet<IpNet>, String> {
+    texts
+        .iter()
+        .map(|text| parse_cidr(text).map(|cidr| cidr.net()))
+        .collect::<Result<_, _>>()
+        .map_err(|message| format!("{field}: {message}"))
+}

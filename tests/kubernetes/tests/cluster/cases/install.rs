@@ -1,0 +1,94 @@
+//! The chart: what it serves after `helm install` and `kubectl apply`, and what `helm uninstall`
+//! leaves.
+
+use std::time::Duration;
+
+use anyhow::{Result, ensure};
+use egret_kubernetes::NAMESPACE;
+use egret_lab::address::{AddressFamily, OUTSIDE};
+use egret_lab::checks::run_for;
+use egret_lab::load::{Load, LoadPlan, source_seen};
+use egret_lab::{TestBed, WallTime, wait_until};
+
+use crate::fixtures::{ClusterBench, ClusterFixture, clean, names};
+
+/// Selected pods leave with the claim's addresses, others with their node's; what people read says
+/// so too.
+pub fn serves(bench: &mut ClusterBench) -> Result<()> {
+    let fixture = bench.fixture()?;
+    for family in AddressFamily::BOTH {
+        for number in 1..=2 {
+            let seen = source_seen(&mut fixture.lab, &format!("settle-{number}"), family)?;
+            ensure!(fixture.addresses.contains(&seen), "settle-{number}: {seen}");
+            let seen = source_seen(&mut fixture.lab, &format!("other-{number}"), family)?;
+            let own = fixture.lab.worker(&format!("director-{number}"))?.addresses();
+            ensure!(seen == family.pick(own), "other-{number}: {seen}");
+        }
+    }
+    for kind in ["egresspools", "seip", "egressaddresses", "egressnodes", "egressclusters"] {
+        let table = fixture.lab.kubectl().ask(&["get", kind, "--all-namespaces"])?;
+        ensure!(table.lines().count() > 1, "no {kind}: {table}");
+        for line in table.lines() {
+            egret_lab::note!("    {line}");
+        }
+    }
+    egret_lab::note!("{}", fixture.lab.run_egret(&["status"])?);
+    let said = explained(fixture)?;
+    egret_lab::note!("{said}");
+    for line in ["payments/bank", "connections of director-1", "has heard gateway-"] {
+        ensure!(said.contains(line), "explain does not say {line:?}: {said}");
+    }
+    // Agents that start together drop what others send before they have read of them; once they
+    // know each other nothing is dropped any more.
+    run_for(2000);
+    let later = explained(fixture)?;
+    let drops = |said: &str| said.lines().find(|line| line.contains("drops")).map(str::to_owned);
+    let (before, now) = (drops(&said), drops(&later));
+    ensure!(before.is_some(), "explain does not say what was dropped: {said}");
+    ensure!(before == now, "dropped at rest: {before:?}, then {now:?}");
+    Ok(())
+}
+
+fn explained(fixture: &mut ClusterFixture) -> Result<String> {
+    let to = OUTSIDE[0].to_string();
+    fixture.lab.run_egret(&["explain", "pod/settle-1", "-n", "payments", "--to", &to])
+}
+
+/// Neither a rule nor an object is left, and connections of pods that nobody selected go on.
+pub fn uninstall(bench: &mut ClusterBench) -> Result<()> {
+    let fixture = bench.fixture()?;
+    let plan = LoadPlan::new("not selected", &["other-1", "other-2"]);
+    let load = Load::start(&mut fixture.lab, plan, None)?;
+    run_for(500);
+    let (begun, addresses) = (WallTime::now(), names(fixture)?);
+    ensure!(!addresses.is_empty(), "no EgressAddress: the test shows nothing");
+    fixture.lab.helm(&["uninstall", "egret", "-n", NAMESPACE, "--wait", "--timeout=5m"])?;
+    let report = load.report(begun);
+    ensure!(report.lost.is_empty(), "{} lost: {:?}", report.lost.len(), report.lost.first());
+    for name in fixture.lab.names() {
+        clean(fixture, &name)?;
+    }
+    let kinds = fixture.lab.kubectl().ask(&["api-resources", "-o", "name"])?;
+    let left = kinds.lines().find(|line| line.contains("egret"));
+    ensure!(left.is_none(), "a kind is left: {left:?}");
+    for kind in [
+        "clusterroles",
+        "clusterrolebindings",
+        "validatingadmissionpolicies",
+        "pods -n egret-system",
+    ] {
+        let arguments: Vec<_> = ["get", "-o", "name"].into_iter().chain(kind.split(' ')).collect();
+        // A pod that is told to end is there until its process has gone.
+        wait_until(&format!("the end of {kind}"), Duration::from_secs(30), || {
+            let all = fixture.lab.kubectl().ask(&arguments).ok()?;
+            (!all.lines().any(|line| line.contains("egret"))).then_some(())
+        })?;
+    }
+    for family in AddressFamily::BOTH {
+        let seen = source_seen(&mut fixture.lab, "settle-1", family)?;
+        let own = fixture.lab.worker("director-1")?.addresses();
+        ensure!(seen == family.pick(own), "after the uninstallation settle-1 leaves as {seen}");
+    }
+    bench.spoil();
+    Ok(())
+}

@@ -1,0 +1,93 @@
+//! The scenarios: the laboratory itself, then those that share one and leave it as they found it, then
+//! those with one of their own.
+//!
+//! A scenario runs alone where what it asserts depends on how fast this machine is. The bound of most scenarios
+//! is 5 s, many times what they take; they run beside others.
+
+mod agents;
+mod aws_attach;
+mod aws_faults;
+mod aws_moves;
+mod aws_vpc;
+mod laboratory;
+mod nodes;
+mod one_way;
+mod repair;
+mod s02_reboot_rejoin;
+mod s10_controller;
+mod s17_conflict;
+mod s24_first_packet;
+mod s25_claim;
+mod s26_no_gateway;
+mod s41_inbound;
+mod s51_negative_control;
+mod tunnel;
+mod upgrade;
+
+use std::time::Duration;
+
+use egret_lab::bench::Scenario;
+use egret_lab::scenarios;
+
+use crate::region::{PAIR, TRIO};
+
+/// S11, shortened.
+const MINUTE: Duration = Duration::from_secs(60);
+
+pub const ALL: &[Scenario] = &[
+    Scenario::beside("laboratory_reaches_everything", laboratory::reaches_everything)
+        .own()
+        .takes(2),
+    Scenario::beside("laboratory_oracles_can_fail", laboratory::oracles_can_fail).own().takes(2),
+    Scenario::beside("laboratory_faults_do_what_they_say", laboratory::faults).own().takes(6),
+    Scenario::beside("aws_vpc_behaves_as_ec2", aws_vpc::as_ec2).own().takes(20),
+    Scenario::beside("s51_negative_control", s51_negative_control::run).own(),
+    Scenario::beside("s41_inbound_and_intracluster_not_snated", s41_inbound::run).takes(1),
+    Scenario::beside("external_endpoint_after_dnat", s41_inbound::external_endpoint).takes(1),
+    Scenario::beside("nothing_listens_on_the_egress_address", s41_inbound::nothing_listens),
+    Scenario::beside("s24_first_packet_of_a_new_pod", s24_first_packet::new_pods).takes(37),
+    Scenario::beside("strange_packets_do_not_leak", s24_first_packet::strange_packets).takes(1),
+    Scenario::beside("forged_tunnel_frames", tunnel::forged_frames).takes(1),
+    Scenario::beside("unsolicited_costs_one_tunnel_packet", tunnel::unsolicited).takes(1),
+    Scenario::beside("announcement_without_lease", tunnel::announcement_without_lease).takes(1),
+    Scenario::beside("pods_on_gateways", nodes::pods_on_gateways).takes(1),
+    Scenario::alone("s01_gateway_node_poweroff", scenarios::power_off),
+    Scenario::beside("s02_gateway_node_reboot_rejoin", s02_reboot_rejoin::run),
+    Scenario::beside("s12_outage_plus_gateway_death", scenarios::power_off_without_store),
+    Scenario::alone("s30_drain_gateway", scenarios::drain),
+    Scenario::beside("s06_agent_kill9_director", scenarios::director_killed),
+    Scenario::beside("s06_agent_kill9_gateway", scenarios::holder_killed),
+    Scenario::beside("s07_agent_sigstop", agents::frozen),
+    Scenario::beside("s08_agent_restart_no_loss", agents::rolling_restart).takes(13),
+    Scenario::beside("upgrade_and_downgrade", upgrade::run).takes(34),
+    Scenario::alone("mixed_versions", upgrade::mixed).own().takes(60),
+    Scenario::beside("s09_agent_stale_state_on_start", agents::stale_on_start),
+    Scenario::beside("one_way_cut", one_way::run).takes(17),
+    Scenario::beside("s10_controller_kill", s10_controller::run),
+    Scenario::beside("s15_partition_gateway", scenarios::partition),
+    Scenario::beside("s11_store_outage", |bench| scenarios::outage(bench, MINUTE)).takes(66),
+    Scenario::beside("s17_external_ip_conflict", s17_conflict::foreign_host).takes(1),
+    Scenario::beside("s18_duplicate_ip_claims", s17_conflict::duplicates).takes(3),
+    Scenario::beside("foreign_hands_are_repaired", repair::foreign_hands).own().takes(31),
+    Scenario::beside("teardown_leaves_nothing", repair::teardown).takes(2),
+    Scenario::beside("s25_claim_over_busy_pods", s25_claim::run).own().takes(24),
+    Scenario::beside("works_when_held", nodes::works_when_held).own(),
+    Scenario::beside("no_block_yet", nodes::no_block_yet).own(),
+    Scenario::beside("aws_elastic_ip", aws_attach::elastic).own().takes(50),
+    Scenario::beside("aws_private_address", aws_attach::private_address).own().takes(25),
+    Scenario::beside("aws_holder_dies_within_subnet", aws_moves::death_within_subnet)
+        .shares(PAIR)
+        .takes(15),
+    Scenario::beside("aws_holder_dies_across_zones", aws_moves::death_across_zones).own().takes(28),
+    Scenario::beside("aws_planned_moves", aws_moves::planned).shares(TRIO).takes(25),
+    Scenario::beside("aws_frozen_agent", aws_moves::frozen).shares(TRIO).takes(15),
+    Scenario::beside("aws_drift", aws_attach::drift).shares(PAIR).takes(75),
+    Scenario::beside("s20_cloud_throttle", aws_faults::throttled).shares(PAIR).takes(29),
+    Scenario::beside("s21_cloud_fails_after_its_effect", aws_faults::fails_after)
+        .shares(PAIR)
+        .takes(30),
+    Scenario::beside("s22_cloud_eventual_consistency", aws_faults::stale).shares(PAIR).takes(30),
+    Scenario::beside("s23_cloud_api_down_during_failover", aws_faults::away).shares(PAIR).takes(20),
+    Scenario::beside("s26_no_gateway_available", s26_no_gateway::run).own().takes(53),
+    Scenario::beside("s05_director_node_death", s26_no_gateway::director_death).own().takes(31),
+];

@@ -9,6 +9,7 @@
 
 mod address;
 mod addresses;
+mod announcements;
 mod applied_grants;
 mod candidate;
 mod clock;

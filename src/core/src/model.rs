@@ -39,7 +39,7 @@ pub use node::{
 };
 pub use object_ref::ObjectRef;
 pub use pool::{Failback, Failover, Pool, PoolStatus};
-pub use provider::{Announcing, Fence, Placement, ProviderFacts, ProviderKind};
+pub use provider::{AnnouncementForm, Announcing, Fence, Placement, ProviderFacts, ProviderKind};
 pub use settings::ControllerSettings;
 pub use snapshot::{InvalidObject, ResourceVersion, Snapshot, SnapshotScope, Stored};
 pub use text::Text;

@@ -70,6 +70,7 @@ static __always_inline int answer_arp(struct __sk_buff *skb)
 	return bpf_redirect(skb->ifindex, 0);
 }
 
+#define ROUTER_ADVERTISEMENT 134
 #define NEIGHBOUR_SOLICITATION 135
 #define NEIGHBOUR_ADVERTISEMENT 136
 #define TARGET_LINK_ADDRESS 2
@@ -227,8 +228,49 @@ static __always_inline int check_arp_claim(struct __sk_buff *skb)
 	return may_claim(skb, &sender) ? PASS : drop(ANNOUNCEMENT_NOT_HELD);
 }
 
-// Advertisements claim their target, every other neighbour discovery message its source (the
-// receiver takes the link address from an option).
+#define PREFIX_INFORMATION 3
+
+struct prefix_information {
+	__u8 type;
+	__u8 length; // in 8 bytes
+	__u8 prefix_length;
+	__u8 flags;
+	__be32 valid;
+	__be32 preferred;
+	__be32 reserved;
+	struct addr prefix;
+} __attribute__((packed));
+
+// Type to retransmission timer (RFC 4861 section 4.2); options follow.
+#define ROUTER_ADVERTISEMENT_HEAD 16
+// Each prefix of a router advertisement moves an address in Google's network. The announcer sends one;
+// options behind these are nothing that Egret sends, and pass.
+#define CHECKED_OPTIONS 8
+
+static __always_inline int may_claim_prefixes(struct __sk_buff *skb, __u32 l4)
+{
+	__u32 at = l4 + ROUTER_ADVERTISEMENT_HEAD;
+	struct prefix_information option;
+	struct addr prefix;
+	int i;
+
+	for (i = 0; i < CHECKED_OPTIONS; i++) {
+		if (bpf_skb_load_bytes(skb, at, &option, 2) || !option.length)
+			return 1;
+		if (option.type == PREFIX_INFORMATION) {
+			if (bpf_skb_load_bytes(skb, at, &option, sizeof(option)))
+				return 1;
+			__builtin_memcpy(&prefix, &option.prefix, sizeof(prefix));
+			if (!may_claim(skb, &prefix))
+				return 0;
+		}
+		at += option.length * 8;
+	}
+	return 1;
+}
+
+// Neighbour advertisements claim their target, every other neighbour discovery message its source
+// (the receiver takes the link address from an option), and router advertisements their prefixes too.
 static __always_inline int check_ndp_claim(struct __sk_buff *skb)
 {
 	struct packet p = {};
@@ -237,6 +279,8 @@ static __always_inline int check_ndp_claim(struct __sk_buff *skb)
 	if (read_v6(skb, &p) || p.protocol != IPPROTO_ICMPV6 ||
 	    bpf_skb_load_bytes(skb, p.l4, message, sizeof(message)))
 		return PASS;
+	if (message[0] == ROUTER_ADVERTISEMENT && !may_claim_prefixes(skb, p.l4))
+		return drop(ANNOUNCEMENT_NOT_HELD);
 	if (message[0] == NEIGHBOUR_ADVERTISEMENT)
 		__builtin_memcpy(&p.source, message + offsetof(struct neighbour_message, target),
 				 sizeof(p.source));

@@ -1,4 +1,4 @@
-//! Announcements of L2 addresses, probes, and conflicts (RFC 5227, RFC 4861, RFC 4862).
+//! Announcements of addresses, probes, and conflicts (RFC 5227, RFC 4861, RFC 4862).
 //!
 //! State: one packet socket per uplink in use, and the memberships in solicited-node groups; one
 //! thread uses it. Always: what is sent passes the uplink's egress program, which refuses to let an
@@ -13,6 +13,7 @@ use std::collections::BTreeMap;
 use std::io;
 use std::net::IpAddr;
 
+use egret_core::model::AnnouncementForm;
 use egret_ports::announcer::Announcer;
 use egret_ports::error::{ErrorClass, PortError};
 use egret_ports::gateway::UplinkLink;
@@ -70,12 +71,28 @@ impl PacketAnnouncer {
 }
 
 impl Announcer for PacketAnnouncer {
-    fn announce(&mut self, address: IpAddr, uplink: &UplinkLink) -> Result<(), PortError> {
-        let frames = match address {
-            IpAddr::V4(v4) => frame::gratuitous_arp(v4, uplink.mac),
-            IpAddr::V6(v6) => vec![frame::unsolicited_advertisement(v6, uplink.mac)],
+    fn announce(
+        &mut self,
+        address: IpAddr,
+        form: AnnouncementForm,
+        uplink: &UplinkLink,
+    ) -> Result<(), PortError> {
+        use AnnouncementForm::{ArpNdp, GarpRa};
+        let operation = || format!("announce {address}");
+        let frames = match (form, address) {
+            (ArpNdp, IpAddr::V4(v4)) => frame::gratuitous_arp(v4, uplink.mac).to_vec(),
+            (ArpNdp, IpAddr::V6(v6)) => vec![frame::unsolicited_advertisement(v6, uplink.mac)],
+            (GarpRa, IpAddr::V4(v4)) => vec![frame::gratuitous_arp_reply(v4, uplink.mac)],
+            (GarpRa, IpAddr::V6(v6)) => {
+                let frame = frame::router_advertisement(v6, uplink.mac).ok_or_else(|| {
+                    let remedy = "it is not the first address of a /96, which is what Google moves: \
+                                  reserve the range and use its first address";
+                    PortError::new(ErrorClass::Invalid, operation(), remedy)
+                })?;
+                vec![frame]
+            }
         };
-        self.send(&frames, uplink).map_err(|error| port_error(format!("announce {address}"), error))
+        self.send(&frames, uplink).map_err(|error| port_error(operation(), error))
     }
 
     fn probe(&mut self, address: IpAddr, uplink: &UplinkLink) -> Result<(), PortError> {

@@ -1,6 +1,8 @@
-//! Announcements of L2 addresses: gratuitous ARP, unsolicited neighbour advertisements, probes.
+//! Announcements of addresses: gratuitous ARP, unsolicited neighbour and router advertisements, probes.
 
 use std::net::IpAddr;
+
+use egret_core::model::AnnouncementForm;
 
 use crate::error::PortError;
 use crate::gateway::UplinkLink;
@@ -10,9 +12,14 @@ use crate::gateway::UplinkLink;
 /// Guarantees: never blocks longer than one send; a send that the kernel refuses since the address
 /// is not held (the uplink's egress program) is `ErrorClass::Conflict` and sends nothing.
 pub trait Announcer {
-    /// One announcement: gratuitous ARP in request and reply form, or an unsolicited NA with the
-    /// override flag.
-    fn announce(&mut self, address: IpAddr, uplink: &UplinkLink) -> Result<(), PortError>;
+    /// One announcement in this form. `Invalid` where the form cannot say the address: a router
+    /// advertisement in Google's form names a /96, so an IPv6 address must be the first of its /96.
+    fn announce(
+        &mut self,
+        address: IpAddr,
+        form: AnnouncementForm,
+        uplink: &UplinkLink,
+    ) -> Result<(), PortError>;
 
     /// One probe (RFC 5227 section 2.1.1, RFC 4862 section 5.4): asks whether a foreign host has
     /// the address.

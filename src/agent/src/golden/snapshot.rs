@@ -5,8 +5,8 @@ use std::net::IpAddr;
 
 use egret_core::lease::{AddressView, ClusterView, PlanView};
 use egret_core::model::{
-    AddressRange, Attachment, Epoch, Holding, Millis, NodeName, PortRange, PublicKey, Voter,
-    VoterSet,
+    AddressRange, AnnouncementForm, Attachment, Epoch, Holding, Millis, NodeName, PortRange,
+    PublicKey, Voter, VoterSet,
 };
 use egret_core::node_config::{Flow, FlowAction, SteeringConfig, UnknownPods};
 use egret_peers::Peer;
@@ -62,6 +62,7 @@ fn view() -> PlanView {
         announces: false,
         directors: [node(9), node(10)].into(),
         gateways: [node(11), node(12)].into(),
+        announcement: AnnouncementForm::GarpRa,
     };
     let bare = AddressView {
         owner: None,
@@ -78,6 +79,7 @@ fn view() -> PlanView {
         announces: true,
         directors: [].into(),
         gateways: [].into(),
+        announcement: AnnouncementForm::ArpNdp,
     };
     let more = AddressView {
         probed: false,

@@ -2,7 +2,7 @@ use std::collections::BTreeMap;
 use std::net::IpAddr;
 
 use egret_core::lease::{AddressState, Effect, Report};
-use egret_core::model::NodeName;
+use egret_core::model::{AnnouncementForm, NodeName};
 use egret_peers::Endpoint;
 use egret_ports::announcer::Announcer;
 use egret_ports::error::ErrorClass;
@@ -97,7 +97,7 @@ impl<M: AddressMap, A: Announcer> KernelEffects<M, A> {
                     self.entries.insert(address, entry);
                 }
                 Effect::Forget { address } => self.forget(address),
-                Effect::Announce { address } => self.announce(address),
+                Effect::Announce { address, form } => self.announce(address, form),
                 Effect::Probe { address } => self.probes.begin(address, now().boot),
                 Effect::ReadConsistently => self.send_event(LeaseEvent::ReadConsistently),
                 Effect::Report(report) => self.report(report),
@@ -119,6 +119,11 @@ impl<M: AddressMap, A: Announcer> KernelEffects<M, A> {
             Err(error) => return debug!(%error, "cannot listen for conflicts"),
         };
         for (address, mac) in conflicts {
+            // Google's network answers every ARP request itself.
+            let plan = self.update.view.addresses.get(&address);
+            if plan.is_some_and(|plan| plan.announcement == AnnouncementForm::GarpRa) {
+                continue;
+            }
             // The new holder's announcements look like this to the others: only a holder, or one
             // that is about to become it, has a conflict.
             let held = self.entries.get(&address).is_some_and(|entry| {
@@ -150,9 +155,9 @@ impl<M: AddressMap, A: Announcer> KernelEffects<M, A> {
         }
     }
 
-    fn announce(&mut self, address: IpAddr) {
+    fn announce(&mut self, address: IpAddr, form: AnnouncementForm) {
         let Some(uplink) = self.uplink(address) else { return };
-        match self.ports.announcer.announce(address, &uplink) {
+        match self.ports.announcer.announce(address, form, &uplink) {
             Ok(()) => info!(event = "announced", %address, "announced"),
             Err(error) if error.class == ErrorClass::Conflict => {
                 info!(event = "announcement_refused", %address, "the lease had ended: not announced");

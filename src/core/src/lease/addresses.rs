@@ -110,8 +110,8 @@ impl Addresses {
 
     pub(super) fn announce(&mut self, cx: &Context<'_>, out: &mut Effects) {
         for (address, holder) in self.holders_mut() {
-            if cx.plan(address).is_some_and(|plan| plan.announces) {
-                holder.announce(cx, address, out);
+            if let Some(plan) = cx.plan(address).filter(|plan| plan.announces) {
+                holder.announce(cx, address, plan, out);
             }
         }
     }

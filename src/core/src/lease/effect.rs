@@ -5,7 +5,7 @@ use std::net::IpAddr;
 use serde::{Deserialize, Serialize};
 
 use super::{BootTime, Message, PersistedLease, Report};
-use crate::model::NodeName;
+use crate::model::{AnnouncementForm, NodeName};
 
 /// What an address is on this node (docs/design.md decision 5).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
@@ -54,10 +54,12 @@ pub enum Effect {
         /// The egress address.
         address: IpAddr,
     },
-    /// Send one gratuitous ARP (request and reply form) or unsolicited NA.
+    /// Send one announcement.
     Announce {
         /// The egress address.
         address: IpAddr,
+        /// What the network takes as news.
+        form: AnnouncementForm,
     },
     /// Begin to probe (RFC 5227); answered by [`Input::Probed`].
     Probe {

@@ -4,9 +4,10 @@
 use std::net::IpAddr;
 use std::time::Duration;
 
+use super::announcements::AnnouncementSchedule;
 use super::context::Context;
 use super::effect::Effects;
-use super::{Ask, BootTime, Effect, Report};
+use super::{AddressView, Ask, BootTime, Effect, Report};
 use crate::model::{Epoch, Holding, NodeName};
 
 /// A lease, and what its holder does with it.
@@ -23,9 +24,7 @@ pub(super) struct Holder {
     pub next_renewal: BootTime,
     pub next_notice: BootTime,
     pub probe: ProbeState,
-    /// How often it was announced since it is held.
-    announced: u8,
-    next_announcement: BootTime,
+    announcements: AnnouncementSchedule,
 }
 
 /// Whether a foreign host may have the address (RFC 5227).
@@ -52,7 +51,7 @@ impl Holder {
     pub(super) fn new(cx: &Context<'_>, granted: &GrantedLease<'_>, epoch: u64) -> Self {
         let ask = granted.ask;
         let probe = match cx.plan(ask.address) {
-            Some(plan) if plan.announces && !plan.probed => ProbeState::Running,
+            Some(plan) if plan.is_probed_for() => ProbeState::Running,
             _ => ProbeState::Done,
         };
         let now = cx.now.boot;
@@ -64,8 +63,7 @@ impl Holder {
             next_renewal: now,
             next_notice: now,
             probe,
-            announced: 0,
-            next_announcement: now,
+            announcements: AnnouncementSchedule::new(now),
         };
         // An epoch that was not asked with is told to the voters at once.
         if epoch == ask.epoch {
@@ -123,9 +121,15 @@ impl Holder {
         due
     }
 
-    /// At once, then four times 1.1 s apart, then every 30 s: routers with hours of ARP ageing
-    /// would otherwise keep the old holder for as long.
-    pub(super) fn announce(&mut self, cx: &Context<'_>, address: IpAddr, out: &mut Effects) {
+    /// Announces it where that is due, again and again: routers with hours of ARP ageing would
+    /// otherwise keep the old holder for as long.
+    pub(super) fn announce(
+        &mut self,
+        cx: &Context<'_>,
+        address: IpAddr,
+        plan: &AddressView,
+        out: &mut Effects,
+    ) {
         let (now, timing) = (cx.now.boot, &cx.config.timing);
         if let ProbeState::Conflict { again } = self.probe
             && again <= now
@@ -133,11 +137,10 @@ impl Holder {
             self.probe = ProbeState::Running;
             out.push(Effect::Probe { address });
         }
-        if self.probe == ProbeState::Done && self.next_announcement <= now {
-            self.announced = self.announced.saturating_add(1);
-            let pause = if self.announced < 5 { timing.announce_step } else { timing.again };
-            self.next_announcement = now + pause;
-            out.push(Effect::Announce { address });
+        self.announcements.settle(plan.is_attached_to(&cx.config.me), now);
+        let form = plan.announcement;
+        if self.probe == ProbeState::Done && self.announcements.is_due(timing, form, now) {
+            out.push(Effect::Announce { address, form });
         }
     }
 
@@ -158,7 +161,7 @@ impl Holder {
             return false;
         }
         self.probe = ProbeState::Done;
-        self.next_announcement = cx.now.boot;
+        self.announcements.restart(cx.now.boot);
         true
     }
 
@@ -171,7 +174,7 @@ impl Holder {
 
     pub(super) fn deadline(&self, announces: bool) -> BootTime {
         let announcement = match self.probe {
-            ProbeState::Done if announces => Some(self.next_announcement),
+            ProbeState::Done if announces => Some(self.announcements.next()),
             ProbeState::Conflict { again } if announces => Some(again),
             _ => None,
         };
@@ -191,6 +194,7 @@ mod tests {
     use super::*;
     use crate::lease::LeaseConfig;
     use crate::lease::tests::{address, at, name, view};
+    use crate::model::AnnouncementForm;
 
     /// Held by n1 since a round that began at 0 and was granted at 1 ms.
     fn holder(probed: bool, epoch: u64) -> Holder {
@@ -229,16 +233,20 @@ mod tests {
     fn it_is_announced_once_the_probe_has_found_nobody() {
         let (config, view) = (LeaseConfig::new(name(1), "boot"), view());
         let cx = |ms| Context::new(&config, Some(&view), at(ms));
+        let plan = &view.addresses[&address()];
         let (mut holder, mut out) = (holder(false, 2), Effects::default());
-        holder.announce(&cx(1), address(), &mut out);
+        holder.announce(&cx(1), address(), plan, &mut out);
         assert_eq!(out.0, []);
         assert!(!holder.on_probed(&cx(5), address(), true, &mut out));
-        holder.announce(&cx(60_004), address(), &mut out);
+        holder.announce(&cx(60_004), address(), plan, &mut out);
         assert_eq!(out.0, [Effect::Report(Report::Conflict { address: address() })]);
-        holder.announce(&cx(60_005), address(), &mut out);
+        holder.announce(&cx(60_005), address(), plan, &mut out);
         assert_eq!(out.0.pop(), Some(Effect::Probe { address: address() }));
         assert!(holder.on_probed(&cx(60_009), address(), false, &mut out));
-        holder.announce(&cx(60_009), address(), &mut out);
-        assert_eq!(out.0.pop(), Some(Effect::Announce { address: address() }));
+        holder.announce(&cx(60_009), address(), plan, &mut out);
+        assert_eq!(
+            out.0.pop(),
+            Some(Effect::Announce { address: address(), form: AnnouncementForm::ArpNdp })
+        );
     }
 }

@@ -5,7 +5,7 @@ use std::net::IpAddr;
 
 use serde::{Deserialize, Serialize};
 
-use crate::model::{Holding, Millis, NodeName, VoterSet};
+use crate::model::{AnnouncementForm, Holding, Millis, NodeName, VoterSet};
 
 /// What the store says, as far as leases need it. The last one read stays in force while the
 /// store cannot be reached. `Default` is a store without a cluster object.
@@ -58,15 +58,19 @@ pub struct AddressView {
     /// The fabric is the fence (clouds): the kernel deadline is not armed.
     #[serde(rename = "unarmed")]
     pub no_deadline: bool,
-    /// The node that the fabric was last seen to deliver to; without meaning where it is no fence.
+    /// The node that the fabric was last seen to deliver to.
     #[serde(default)]
     pub attached: Option<NodeName>,
-    /// Who probes and announces: true for L2, false where a cloud attaches.
+    /// The holder announces it.
     pub announces: bool,
     /// Nodes with a port block of the address, ended grants in quarantine included.
     pub directors: BTreeSet<NodeName>,
     /// The gateways of the address's pool.
     pub gateways: BTreeSet<NodeName>,
+    // Agents before this field knew one form.
+    /// How the holder announces it; without meaning where it does not.
+    #[serde(default)]
+    pub announcement: AnnouncementForm,
 }
 
 impl AddressView {
@@ -74,9 +78,20 @@ impl AddressView {
     pub fn ranks(&self) -> impl Iterator<Item = &NodeName> {
         self.owner.iter().chain(&self.standbys)
     }
+
+    /// A foreign host is looked for before the first announcement.
+    pub(super) fn is_probed_for(&self) -> bool {
+        self.announces && !self.probed && self.announcement == AnnouncementForm::ArpNdp
+    }
+
+    /// The fabric is seen to deliver to `node`.
+    pub(super) fn is_attached_to(&self, node: &NodeName) -> bool {
+        self.attached.as_ref() == Some(node)
+    }
+
     /// The fabric delivers to `node`, and is the fence.
     pub(super) fn delivers_to(&self, node: &NodeName) -> bool {
-        self.no_deadline && self.attached.as_ref() == Some(node)
+        self.no_deadline && self.is_attached_to(node)
     }
 
     /// Whether directors may be told that `node` holds it.

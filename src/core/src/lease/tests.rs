@@ -14,7 +14,7 @@ use std::net::IpAddr;
 pub(super) use asker::{AskingNode, sent};
 
 use super::*;
-use crate::model::{Holding, Millis, NodeName, PublicKey, Voter, VoterSet};
+use crate::model::{AnnouncementForm, Holding, Millis, NodeName, PublicKey, Voter, VoterSet};
 
 /// Nanoseconds of a millisecond.
 const MS: u64 = 1_000_000;
@@ -75,6 +75,7 @@ pub(super) fn view() -> PlanView {
         announces: true,
         directors: BTreeSet::from([name(4)]),
         gateways: BTreeSet::from([name(1), name(2), name(3)]),
+        announcement: AnnouncementForm::ArpNdp,
     };
     let cluster =
         ClusterView { id: "c".into(), set: Some(voter_set(1, &[1, 2, 3])), t_max: Millis(1000) };

@@ -40,10 +40,17 @@ pub struct Timing {
     pub notice_first: Duration,
     /// Longest pause between repetitions of a notice: 1 s.
     pub notice_max: Duration,
-    /// Notices and announcements of a held address are repeated this often: 30 s.
+    /// Notices, and announcements by ARP and NDP, of a held address are repeated this often: 30 s.
     pub again: Duration,
-    /// Between the first five announcements: 1.1 s.
+    /// Between the first five announcements by ARP and NDP: 1.1 s.
     pub announce_step: Duration,
+    /// Between the first announcements in Google's form, so that they come after 1, 3 and 6 s.
+    pub garp_steps: [Duration; 3],
+    /// Between later announcements in Google's form: 10 s.
+    pub garp_again: Duration,
+    /// Announcements in Google's form end this long after the cloud is seen to deliver here by its
+    /// own settings: 10 min.
+    pub garp_settled: Duration,
     /// A director that has heard no announcement for this asks the voters: 65 s.
     pub director_silence: Duration,
     /// Between a director's questions about one address: 1 s.
@@ -79,6 +86,9 @@ impl Default for Timing {
             notice_max: Duration::from_millis(1000),
             again: Duration::from_millis(30_000),
             announce_step: Duration::from_millis(1100),
+            garp_steps: [1000, 2000, 3000].map(Duration::from_millis),
+            garp_again: Duration::from_millis(10_000),
+            garp_settled: Duration::from_millis(600_000),
             director_silence: Duration::from_millis(65_000),
             ask_interval: Duration::from_millis(1000),
             unavailable: Duration::from_millis(5000),

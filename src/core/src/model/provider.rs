@@ -42,10 +42,24 @@ pub enum Fence {
 /// Who tells the network where an address is (docs/design.md decision 12).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Announcing {
-    /// The node that has the lease probes for it and announces it, by ARP and NDP.
-    Holder,
+    /// The node that has the lease announces it, in this form.
+    Holder(AnnouncementForm),
     /// Nobody: the network knows.
     Nobody,
+}
+
+/// What a network takes as news of where an address is.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub enum AnnouncementForm {
+    /// Gratuitous ARP in request and reply form, or an unsolicited neighbour advertisement with the
+    /// override flag; probed for before the first one (RFC 5227, RFC 4861 section 7.2.6).
+    #[default]
+    ArpNdp,
+    /// Gratuitous ARP in reply form, or a router advertisement with the address as a prefix
+    /// (<https://cloud.google.com/load-balancing/docs/garp-ra-packet-spec>). No probe: Google's
+    /// network answers every ARP request itself.
+    GarpRa,
 }
 
 /// Who says which nodes an address can be at.
@@ -65,7 +79,7 @@ impl ProviderKind {
         match self {
             Self::L2 => ProviderFacts {
                 fence: Fence::Deadline,
-                announcing: Announcing::Holder,
+                announcing: Announcing::Holder(AnnouncementForm::ArpNdp),
                 placement: Placement::Uplinks,
             },
             Self::Aws => ProviderFacts {
@@ -90,10 +104,13 @@ impl ProviderFacts {
         self.placement == Placement::Cloud
     }
 
-    /// The holder probes and announces.
+    /// How the holder announces; `None` where nobody does.
     #[must_use]
-    pub fn holder_announces(self) -> bool {
-        self.announcing == Announcing::Holder
+    pub fn announcement(self) -> Option<AnnouncementForm> {
+        match self.announcing {
+            Announcing::Holder(form) => Some(form),
+            Announcing::Nobody => None,
+        }
     }
 }
 
@@ -105,7 +122,7 @@ mod tests {
     fn somebody_makes_every_address_known() {
         for kind in [ProviderKind::L2, ProviderKind::Aws] {
             let facts = kind.facts();
-            assert!(facts.fabric_fences() || facts.holder_announces(), "{kind:?}");
+            assert!(facts.fabric_fences() || facts.announcement().is_some(), "{kind:?}");
         }
     }
 }

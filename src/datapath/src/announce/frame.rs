@@ -8,19 +8,26 @@ const IPV6: [u8; 2] = [0x86, 0xdd];
 const REQUEST: u8 = 1;
 const REPLY: u8 = 2;
 const ICMPV6: u8 = 58;
+const ROUTER_ADVERTISEMENT: u8 = 134;
 const SOLICITATION: u8 = 135;
 const ADVERTISEMENT: u8 = 136;
 const OVERRIDE: u8 = 0x20;
 const TARGET_LINK_ADDRESS: u8 = 2;
+const PREFIX_INFORMATION: u8 = 3;
+/// Of an IPv6 forwarding rule (<https://cloud.google.com/load-balancing/docs/forwarding-rule-concepts>).
+const RANGE_LENGTH: u8 = 96;
 const ALL_NODES: Ipv6Addr = Ipv6Addr::new(0xff02, 0, 0, 0, 0, 0, 0, 1);
 
 /// The request and the reply form: some routers take only one of them as news (RFC 5227 section 3
 /// asks for the request).
-pub(super) fn gratuitous_arp(address: Ipv4Addr, mac: [u8; 6]) -> Vec<Vec<u8>> {
-    vec![
-        arp(REQUEST, (mac, address), ([0; 6], address)),
-        arp(REPLY, (mac, address), (BROADCAST, address)),
-    ]
+pub(super) fn gratuitous_arp(address: Ipv4Addr, mac: [u8; 6]) -> [Vec<u8>; 2] {
+    [arp(REQUEST, (mac, address), ([0; 6], address)), gratuitous_arp_reply(address, mac)]
+}
+
+/// The form that moves an address in Google's network
+/// (<https://cloud.google.com/load-balancing/docs/garp-ra-packet-spec>).
+pub(super) fn gratuitous_arp_reply(address: Ipv4Addr, mac: [u8; 6]) -> Vec<u8> {
+    arp(REPLY, (mac, address), (BROADCAST, address))
 }
 
 /// RFC 5227 section 2.1.1: an all-zero sender claims nothing.
@@ -46,6 +53,35 @@ pub(super) fn unsolicited_advertisement(address: Ipv6Addr, mac: [u8; 6]) -> Vec<
     message.extend([TARGET_LINK_ADDRESS, 1]);
     message.extend(mac);
     icmpv6(mac, address, ALL_NODES, message)
+}
+
+/// What moves an IPv6 range in Google's network (its page is named above): from the link-local
+/// address, the range as Prefix Information (RFC 4861 sections 4.2 and 4.6.2). It says to be no
+/// router (lifetime 0), and that the prefix is neither on the link nor to be configured from, so that
+/// a host that hears it changes nothing.
+///
+/// `None` where the address is not the first of its /96: a forwarding rule has a /96, and bits
+/// behind the prefix must be zero.
+pub(super) fn router_advertisement(address: Ipv6Addr, mac: [u8; 6]) -> Option<Vec<u8>> {
+    let first = address.to_bits() & u128::from(u32::MAX) == 0;
+    if !first {
+        return None;
+    }
+    let mut message = vec![ROUTER_ADVERTISEMENT, 0, 0, 0];
+    // Hop limit, flags, router lifetime, reachable time, retransmission timer: all unspecified.
+    message.extend([0; 12]);
+    message.extend([PREFIX_INFORMATION, 4, RANGE_LENGTH, 0]);
+    // Valid and preferred lifetime, reserved.
+    message.extend([0; 12]);
+    message.extend(address.octets());
+    Some(icmpv6(mac, link_local(mac), ALL_NODES, message))
+}
+
+/// RFC 4291 appendix A: what an interface has where nothing else is configured.
+fn link_local(mac: [u8; 6]) -> Ipv6Addr {
+    let [a, b, c, d, e, f] = mac;
+    let pair = u16::from_be_bytes;
+    Ipv6Addr::new(0xfe80, 0, 0, 0, pair([a ^ 2, b]), pair([c, 0xff]), pair([0xfe, d]), pair([e, f]))
 }
 
 /// RFC 4862 section 5.4.2: no source, no link-layer option.
@@ -203,10 +239,40 @@ mod tests {
 
     #[test]
     fn checksums_verify() {
-        let v6 = "2001:db8::1".parse::<Ipv6Addr>().unwrap();
-        let frame = unsolicited_advertisement(v6, MAC);
-        let length = u16::try_from(frame.len() - 54).unwrap();
-        assert_eq!(checksum(v6, ALL_NODES, length, &frame[54..]), 0);
+        let v6 = "2001:db8::".parse::<Ipv6Addr>().unwrap();
+        let frames = [
+            (unsolicited_advertisement(v6, MAC), v6),
+            (router_advertisement(v6, MAC).unwrap(), "fe80::ff:fe00:7".parse().unwrap()),
+        ];
+        for (frame, source) in frames {
+            let length = u16::try_from(frame.len() - 54).unwrap();
+            assert_eq!(checksum(source, ALL_NODES, length, &frame[54..]), 0, "{source}");
+        }
+    }
+
+    /// Field by field as Google's page lists them.
+    #[test]
+    fn what_google_asks_for_is_in_the_frames() {
+        let v4 = Ipv4Addr::new(203, 0, 113, 9);
+        let arp = gratuitous_arp_reply(v4, MAC);
+        assert_eq!(arp[..14], [BROADCAST.as_slice(), &MAC, &ARP].concat());
+        assert_eq!(arp[20..22], [0, 2], "ARPOP_REPLY");
+        let body = [MAC.as_slice(), &v4.octets(), &BROADCAST, &v4.octets()].concat();
+        assert_eq!(arp[22..42], body);
+
+        let v6 = "2001:db8:7::".parse::<Ipv6Addr>().unwrap();
+        let frame = router_advertisement(v6, MAC).unwrap();
+        assert_eq!(frame[..6], [0x33, 0x33, 0, 0, 0, 1]);
+        assert_eq!(frame[6..12], MAC);
+        assert_eq!(frame[21], 255, "hop limit");
+        let source = "fe80::ff:fe00:7".parse::<Ipv6Addr>().unwrap();
+        assert_eq!(frame[22..54], [source.octets(), ALL_NODES.octets()].concat());
+        assert_eq!(frame[54], 134, "ND_ROUTER_ADVERT");
+        assert_eq!(frame[60..62], [0, 0], "router lifetime");
+        assert_eq!(frame[70..74], [3, 4, 96, 0], "ND_OPT_PREFIX_INFORMATION, a /96, no flags");
+        assert_eq!(frame[86..102], v6.octets());
+        assert_eq!(frame.len(), 102);
+        assert_eq!(router_advertisement("2001:db8:7::1".parse().unwrap(), MAC), None);
     }
 
     #[test]

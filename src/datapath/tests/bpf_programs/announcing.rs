@@ -3,6 +3,7 @@
 use std::fs;
 use std::time::{Duration, Instant};
 
+use egret_core::model::AnnouncementForm::{ArpNdp, GarpRa};
 use egret_datapath::announce::PacketAnnouncer;
 use egret_ports::announcer::Announcer as _;
 use egret_ports::error::ErrorClass;
@@ -48,14 +49,14 @@ fn a_held_address_is_announced_and_no_other() {
         refused[0].valid_until = Some(super::net::now());
         for entry in refused {
             gateway.addresses.put(egress(v4), &entry).unwrap();
-            let error = announcer.announce(egress(v4), &gateway.uplink).unwrap_err();
+            let error = announcer.announce(egress(v4), ArpNdp, &gateway.uplink).unwrap_err();
             assert_eq!(error.class, ErrorClass::Conflict, "{error}: {:?}", entry.state);
             assert!(!world_believes(&net, &gateway, v4));
             // A probe claims nothing.
             announcer.probe(egress(v4), &gateway.uplink).unwrap();
         }
         gateway.holds(egress(v4));
-        announcer.announce(egress(v4), &gateway.uplink).unwrap();
+        announcer.announce(egress(v4), ArpNdp, &gateway.uplink).unwrap();
         let end = Instant::now() + PATIENCE;
         while !world_believes(&net, &gateway, v4) {
             assert!(Instant::now() < end, "the announcement has not reached the world");
@@ -64,6 +65,47 @@ fn a_held_address_is_announced_and_no_other() {
     }
     drop(inside);
     assert_eq!(gateway.count("announcement_not_held"), 8);
+}
+
+/// How many router advertisements this namespace's stack has received.
+fn router_advertisements() -> u64 {
+    let counters = fs::read_to_string("/proc/thread-self/net/snmp6").unwrap();
+    let line = counters.lines().find(|line| line.starts_with("Icmp6InRouterAdvertisements"));
+    line.unwrap().split_whitespace().last().unwrap().parse().unwrap()
+}
+
+#[test]
+fn an_announcement_in_googles_form_passes_the_same_gate() {
+    let net = Net::new(Underlay::V4);
+    let mut gateway = net.node("gateway", 11);
+    let range = super::net::ip("2001:db8:7::");
+    let heard = || {
+        let _outside = net.world.enter();
+        router_advertisements()
+    };
+    teach_world_another(&net, true);
+    let (_inside, mut announcer) = (gateway.namespace.enter(), PacketAnnouncer::new());
+    for address in [egress(true), range] {
+        let ended = gateway.entry(AddressState::Held, &gateway, Duration::ZERO);
+        gateway.addresses.put(address, &ended).unwrap();
+        let error = announcer.announce(address, GarpRa, &gateway.uplink).unwrap_err();
+        assert_eq!(error.class, ErrorClass::Conflict, "{error}");
+        assert_eq!(heard(), 0);
+        assert_eq!(world_believes(&net, &gateway, true), address == range);
+        gateway.holds(address);
+        announcer.announce(address, GarpRa, &gateway.uplink).unwrap();
+    }
+    let end = Instant::now() + PATIENCE;
+    while heard() != 1 || !world_believes(&net, &gateway, true) {
+        assert!(Instant::now() < end, "the announcements have not reached the world");
+        std::thread::sleep(Duration::from_millis(5));
+    }
+    let within = super::net::ip("2001:db8:7::1");
+    gateway.holds(within);
+    let error = announcer.announce(within, GarpRa, &gateway.uplink).unwrap_err();
+    assert_eq!(error.class, ErrorClass::Invalid, "{error}");
+    assert!(error.to_string().contains("first address of a /96"), "{error}");
+    assert_eq!(gateway.count("announcement_not_held"), 2);
 }
 
 #[test]
@@ -86,7 +128,7 @@ fn foreign_hosts_that_claim_or_probe_are_reported() {
             let outside = net.world.enter();
             match probing {
                 true => stranger.probe(egress(v4), &foreign).unwrap(),
-                false => stranger.announce(egress(v4), &foreign).unwrap(),
+                false => stranger.announce(egress(v4), ArpNdp, &foreign).unwrap(),
             }
             drop(outside);
             let end = Instant::now() + PATIENCE;
@@ -124,12 +166,12 @@ fn an_interface_that_is_made_anew_is_listened_on_again() {
     let old = link();
     announcer.listen(egress(false), &old).unwrap();
     net.world.run("ip link del veth0");
-    assert!(announcer.announce(egress(false), &old).is_err());
+    assert!(announcer.announce(egress(false), ArpNdp, &old).is_err());
     assert_eq!(announcer.listen(egress(false), &old).unwrap_err().class, ErrorClass::NotFound);
     net.world.run("ip link add veth0 type veth peer veth1");
     net.world.run("ip link set veth0 up");
     announcer.listen(egress(false), &link()).unwrap();
-    announcer.announce(egress(false), &link()).unwrap();
+    announcer.announce(egress(false), ArpNdp, &link()).unwrap();
     assert!(member("veth0"));
 }
 

@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::net::{IpAddr, Ipv4Addr};
 
 use egret_core::lease::{AddressView, ClusterView, PlanView};
-use egret_core::model::{Holding, Millis, PublicKey, Voter, VoterSet};
+use egret_core::model::{AnnouncementForm, Holding, Millis, PublicKey, Voter, VoterSet};
 
 use super::node::name;
 use super::setup::Setup;
@@ -78,6 +78,7 @@ fn first(setup: &Setup) -> PlanView {
             announces: true,
             directors: all.iter().cloned().collect(),
             gateways: all.iter().cloned().collect(),
+            announcement: AnnouncementForm::ArpNdp,
         };
         let last = u8::try_from(place).unwrap_or(u8::MAX);
         addresses.insert(IpAddr::V4(Ipv4Addr::new(203, 0, 113, last)), plan);

@@ -7,7 +7,7 @@ use std::time::Duration;
 use egret_core::lease::{
     AddressView, ClusterView, InjectedFault, InjectedFaults, Input, Now, PlanView, Timing,
 };
-use egret_core::model::{Millis, PublicKey, Voter, VoterSet};
+use egret_core::model::{AnnouncementForm, Millis, PublicKey, Voter, VoterSet};
 
 use super::{ADDRESS, Datagram, ModelNode, ModelWorld, NEVER, Rates, STEP, Spent, name};
 
@@ -39,6 +39,7 @@ pub fn store(voters: &VoterSet, ranks: &[u8], lease: Millis, t_max: Millis) -> P
         announces: false,
         directors: BTreeSet::new(),
         gateways: BTreeSet::new(),
+        announcement: AnnouncementForm::ArpNdp,
     };
     let cluster = ClusterView { id: "c".into(), set: Some(voters.clone()), t_max };
     PlanView {

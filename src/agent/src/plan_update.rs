@@ -50,6 +50,16 @@ pub(crate) fn attachment<'a>(
     snapshot.addresses.get(&address)?.value.status.attachment_at(me)
 }
 
+/// Everything that a cloud delivers, or would deliver, to this node.
+pub(crate) fn attachments<'a>(
+    snapshot: &'a Snapshot,
+    me: &'a NodeName,
+) -> impl Iterator<Item = (IpAddr, &'a Attachment)> {
+    let addresses = snapshot.addresses.iter();
+    addresses
+        .filter_map(|(address, stored)| Some((*address, stored.value.status.attachment_at(me)?)))
+}
+
 fn view(snapshot: &Snapshot) -> PlanView {
     let pools = gateways_by_pool(snapshot);
     let cluster = snapshot.cluster.as_ref().map(|stored| ClusterView {
@@ -84,9 +94,10 @@ fn address_view(
         paused: plan.paused,
         no_deadline: facts.fabric_fences(),
         attached: address.status.attachment.as_ref().map(|at| at.node.clone()),
-        announces: facts.holder_announces(),
+        announces: facts.announcement().is_some(),
         directors: directors_of(snapshot, address.address),
         gateways: pools.get(&plan.pool).cloned().unwrap_or_default(),
+        announcement: facts.announcement().unwrap_or_default(),
     }
 }
 

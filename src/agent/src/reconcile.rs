@@ -47,9 +47,9 @@ use crate::kernel::Kernel;
 use crate::lease_thread::{CarryingLink, LeaseCommand, LeaseEvent, LeaseHandle, PlanUpdate};
 use crate::metrics::AgentMetrics;
 use crate::node_status;
-use crate::plan_update::{attachment, update};
+use crate::plan_update::{attachment, attachments, update};
 use crate::snapshot_cache::{CachedSnapshot, SnapshotCache};
-use crate::uplink_selection::link_for;
+use crate::uplink_selection::{interfaces_found, link_for};
 
 const TICK: Duration = Duration::from_secs(1);
 /// Longest wait for a block before `whenUnavailable: Node` applies.
@@ -216,6 +216,8 @@ impl<S: ClusterState, C: Clock> MainLoop<S, C> {
     }
 
     fn update_lease_thread(&mut self, snapshot: &Snapshot) {
+        let found = interfaces_found(attachments(snapshot, &self.me), self.kernel.uplinks());
+        self.record(AgentReason::InterfaceNotFound, found);
         let newer = self.memory.newer_set.as_ref();
         let update = update(snapshot, &self.me, self.kernel.uplinks(), newer);
         if update != self.memory.update {

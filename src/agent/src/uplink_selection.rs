@@ -20,50 +20,85 @@ pub(crate) fn link_for(
     uplinks: &[HostUplink],
 ) -> CarryingLink {
     let wire = at.and_then(|at| at.wire);
-    let mac = at.and_then(|at| at.mac.as_deref());
-    let uplink =
-        serving(wire.unwrap_or(address), mac, uplinks).map(|(uplink, subnet)| UplinkLink {
-            index: uplink.index,
-            mac: uplink.mac,
-            next_hop: next_hop(uplink, subnet, router_of(at, uplink, subnet, in_cloud)),
-        });
+    let carried = wire.unwrap_or(address);
+    let uplink = serving(carried, at, uplinks).map(|(uplink, subnet)| UplinkLink {
+        index: uplink.index,
+        mac: uplink.mac,
+        next_hop: next_hop(
+            uplink,
+            Family::of(carried),
+            router_of(carried, at, uplink, subnet.filter(|_| in_cloud)),
+        ),
+    });
     CarryingLink { uplink, wire }
 }
 
-/// The smallest subnet that has the address on the wire; of several equal ones that of the interface
-/// that the cloud names, else the first uplink's. `None` where this node cannot carry it.
+/// The interface that the cloud names, and no other: what leaves by another one, the network drops.
+/// Where nobody names one, that of the smallest subnet that has the address on the wire; of several
+/// equal ones the first uplink's. With that subnet, if there is one: a cloud may give an interface a
+/// /32. `None` where this node cannot carry the address.
 fn serving<'a>(
     carried: IpAddr,
-    mac: Option<&str>,
+    at: Option<&Attachment>,
     uplinks: &'a [HostUplink],
-) -> Option<(&'a HostUplink, IpNet)> {
-    let named = |uplink: &HostUplink| mac == Some(mac_text(uplink.mac).as_str());
-    uplinks
-        .iter()
-        .flat_map(|uplink| uplink.subnets().into_iter().map(move |subnet| (uplink, subnet)))
-        .filter(|(_, subnet)| subnet.contains(&carried))
-        .min_by_key(|(uplink, subnet)| (!named(uplink), std::cmp::Reverse(subnet.prefix_len())))
+) -> Option<(&'a HostUplink, Option<IpNet>)> {
+    let subnet = |uplink: &HostUplink| {
+        let subnets = uplink.subnets().into_iter().filter(|subnet| subnet.contains(&carried));
+        subnets.max_by_key(IpNet::prefix_len)
+    };
+    if let Some(mac) = at.and_then(|at| at.mac.as_deref()) {
+        return named(mac, uplinks).map(|uplink| (uplink, subnet(uplink)));
+    }
+    let with_subnet = uplinks.iter().filter_map(|uplink| Some((uplink, subnet(uplink)?)));
+    let smallest = with_subnet.min_by_key(|(_, subnet)| std::cmp::Reverse(subnet.prefix_len()));
+    smallest.map(|(uplink, subnet)| (uplink, Some(subnet)))
 }
 
-/// The router that the cloud names.
+fn named<'a>(mac: &str, uplinks: &'a [HostUplink]) -> Option<&'a HostUplink> {
+    uplinks.iter().find(|uplink| mac_text(uplink.mac).eq_ignore_ascii_case(mac))
+}
+
+/// Whether every interface that a cloud names for this node is there to carry what it is named for.
+///
+/// # Errors
+/// `NotFound` with the first that is not, and the remedy.
+pub(crate) fn interfaces_found<'a>(
+    attachments: impl IntoIterator<Item = (IpAddr, &'a Attachment)>,
+    uplinks: &[HostUplink],
+) -> Result<(), PortError> {
+    for (address, at) in attachments {
+        let Some(mac) = at.mac.as_deref().filter(|mac| named(mac, uplinks).is_none()) else {
+            continue;
+        };
+        let interface = at.interface.as_deref().unwrap_or("the interface");
+        let remedy = format!(
+            "{interface} ({mac}) is not there, is down or has no address of its own: bring it up and \
+             give it its address ({})",
+            at.primary_address.map_or_else(|| "see the cloud".to_owned(), |own| own.to_string()),
+        );
+        return Err(PortError::new(ErrorClass::NotFound, format!("carry {address}"), remedy));
+    }
+    Ok(())
+}
+
+/// The router that the cloud names; `subnet` where one may be guessed from it.
 fn router_of(
+    carried: IpAddr,
     at: Option<&Attachment>,
     uplink: &HostUplink,
-    subnet: IpNet,
-    in_cloud: bool,
+    subnet: Option<IpNet>,
 ) -> Option<IpAddr> {
     match at.and_then(|at| at.next_hop) {
         Some(router) => {
             let own = uplink.addresses.iter().any(|net| net.addr() == router);
-            (!own && router.is_ipv4() == subnet.addr().is_ipv4()).then_some(router)
+            (!own && router.is_ipv4() == carried.is_ipv4()).then_some(router)
         }
-        None => router_by_older_controller(uplink, subnet).filter(|_| in_cloud),
+        None => router_by_older_controller(uplink, subnet?),
     }
 }
 
 /// `None` leaves it to the routing tables; `router` is the one that the cloud names.
-fn next_hop(uplink: &HostUplink, subnet: IpNet, router: Option<IpAddr>) -> Option<IpAddr> {
-    let family = Family::of(subnet.addr());
+fn next_hop(uplink: &HostUplink, family: Family, router: Option<IpAddr>) -> Option<IpAddr> {
     match uplink.next_hops.get(&family) {
         Some(NextHop::Given(router)) => Some(*router),
         _ if uplink.is_primary_for(family) => None,
@@ -220,7 +255,41 @@ mod tests {
         };
         assert_eq!(index("02:00:00:00:00:03"), Some(3));
         assert_eq!(index("02:00:00:00:00:02"), Some(2));
-        assert_eq!(index("02:00:00:00:00:99"), Some(2), "one that this node does not have");
+        assert_eq!(index("02:00:00:00:00:99"), None, "never by another one");
+    }
+
+    #[test]
+    fn an_interface_that_is_not_there_is_named_with_a_remedy() {
+        let at = |mac: &str| Attachment {
+            mac: Some(mac.to_owned()),
+            interface: Some("eni-0a1b2c".to_owned()),
+            primary_address: Some("10.0.2.20/24".parse().unwrap()),
+            ..Attachment::at("node-1".into())
+        };
+        let found = |mac: &str| interfaces_found([(ip("203.0.113.17"), &at(mac))], &node());
+        found("02:00:00:00:00:03").unwrap();
+        interfaces_found([(ip("203.0.113.17"), &Attachment::at("node-1".into()))], &node())
+            .unwrap();
+        let error = found("02:00:00:00:00:99").unwrap_err();
+        assert_eq!(error.class, ErrorClass::NotFound);
+        let text = error.to_string();
+        for part in ["203.0.113.17", "eni-0a1b2c (02:00:00:00:00:99)", "(10.0.2.20/24)"] {
+            assert!(text.contains(part), "{text}");
+        }
+    }
+
+    #[test]
+    fn an_interface_with_a_single_address_carries_what_the_cloud_names_it_for() {
+        let mut node = node();
+        node[0].addresses = vec!["10.128.0.5/32".parse().unwrap()];
+        let next_hop = Some(ip("10.128.0.1"));
+        let mac = Some("02:00:00:00:00:02".to_owned());
+        let at = Attachment { mac, next_hop, ..Attachment::at("node-1".into()) };
+        let link = link_for(ip("203.0.113.17"), Some(&at), true, &node).uplink.unwrap();
+        assert_eq!((link.index, link.next_hop), (2, None), "its default route knows the router");
+        node[0].defaults = Vec::new();
+        let link = link_for(ip("203.0.113.17"), Some(&at), true, &node).uplink.unwrap();
+        assert_eq!((link.index, link.next_hop), (2, next_hop));
     }
 
     #[test]

@@ -123,6 +123,9 @@ pub enum AgentReason {
     BlocksNotApplied,
     /// See the condition of that name.
     DatapathBypassed,
+    /// A cloud delivers an address, or would, to a network interface that this node does not have, or
+    /// that is down or without an address of its own: bring it up, and give it its address.
+    InterfaceNotFound,
     /// Too few voters answer: what this node holds it keeps only where a majority renews it.
     NoMajority,
     /// A pod of this node has an address in no known range of pods. So Egret cannot tell what is
@@ -290,9 +293,10 @@ mod tests {
         Reason::NotPaused,
     ];
 
-    const AGENTS: [AgentReason; 13] = [
+    const AGENTS: [AgentReason; 14] = [
         AgentReason::BlocksNotApplied,
         AgentReason::DatapathBypassed,
+        AgentReason::InterfaceNotFound,
         AgentReason::NoMajority,
         AgentReason::PodRangesUnknown,
         AgentReason::Programmed,

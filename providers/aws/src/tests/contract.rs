@@ -5,7 +5,7 @@ use std::net::IpAddr;
 use std::time::Duration;
 
 use egret_core::model::{Attachment, NodeName};
-use egret_ports::contract::provider::{ProviderCase, run};
+use egret_ports::contract::provider::{ProviderCase, Room, run};
 use egret_ports::error::{ErrorClass, PortError};
 use egret_ports::provider::{Accepted, ByAddress, Observation, Provider};
 use serde_json::json;
@@ -111,6 +111,7 @@ fn case<P>(double: &Ec2Double, way: Way, provider: P, lagging_reads: usize) -> P
         addresses: [addresses[0], addresses[1]],
         elsewhere: double.node(elsewhere),
         full: Some(double.node("full")),
+        room: Room::OfTheNode,
         unknown: "nobody".into(),
         cancel_step: Duration::from_millis(20),
         lagging_reads,

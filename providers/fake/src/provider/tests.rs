@@ -1,4 +1,4 @@
-use egret_ports::contract::provider::{ProviderCase, run};
+use egret_ports::contract::provider::{ProviderCase, Room, run};
 use egret_ports::provider::attach_one;
 use proptest::prelude::*;
 
@@ -27,6 +27,7 @@ pub(super) fn case(cloud: FakeCloud) -> ProviderCase<FakeProvider> {
         addresses: [address(), "2001:db8::18".parse().unwrap()],
         elsewhere: "far".into(),
         full: Some("full".into()),
+        room: Room::OfTheNode,
         unknown: "nobody".into(),
         cancel_step: Duration::from_millis(10),
         lagging_reads: 2,

@@ -191,6 +191,7 @@ fn the_suite_finds_each_mistake_and_nothing_where_there_is_none() {
             addresses: right.addresses,
             elsewhere: right.elsewhere,
             full: right.full,
+            room: right.room,
             unknown: right.unknown,
             cancel_step: right.cancel_step,
             lagging_reads: right.lagging_reads,

@@ -10,6 +10,7 @@ from .cloud import Cloud, Resource, url
 from .registry import read
 
 _LARGEST_PAGE = 500
+_ZONAL = ("instances", "networkEndpointGroups", "targetInstances")
 
 
 def readable(resource: str, collection: str, *methods: str) -> None:
@@ -41,11 +42,12 @@ def kind_of(call: Call) -> str:
 def _aggregated(collection: str) -> Any:
     def listed(cloud: Cloud, call: Call) -> Resource:
         found = [cloud.shown(path) for path in cloud.paths(f"projects/{call.project}", collection)]
-        answer = page(call, found, kind_of(call))
+        # A name may be of several zones.
+        answer = page(call, found, kind_of(call), key="selfLink")
         scopes: dict[str, Any] = {}
         for region, zones in cloud.regions.items():
-            for scope in [f"zones/{zone}" for zone in zones] if collection == "instances" else [f"regions/{region}"]:
-                scopes[scope] = {}
+            places = [f"zones/{zone}" for zone in zones] if collection in _ZONAL else [f"regions/{region}"]
+            scopes |= {place: {} for place in places}
         for item in answer.pop("items", []):
             place = item.get("zone") or item["region"]
             scopes["/".join(place.split("/")[-2:])].setdefault(collection, []).append(item)

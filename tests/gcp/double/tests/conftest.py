@@ -26,13 +26,13 @@ SCOPES = {"zone": "zoneOperations", "region": "regionOperations", "global": "glo
 class Double:
     url: str
 
-    def control(self, method: str, path: str, **fields: Any) -> dict[str, Any]:
-        data = json.dumps(fields).encode() if method == "POST" else None
-        request = urllib.request.Request(f"{self.url}/egret/{path}", data=data, method=method)
+    def control(self, verb: str, path: str, /, **fields: Any) -> dict[str, Any]:
+        data = json.dumps(fields).encode() if verb == "POST" else None
+        request = urllib.request.Request(f"{self.url}/egret/{path}", data=data, method=verb)
         with urllib.request.urlopen(request, timeout=40) as answer:
             return json.load(answer)
 
-    def post(self, path: str, **fields: Any) -> dict[str, Any]:
+    def post(self, path: str, /, **fields: Any) -> dict[str, Any]:
         return self.control("POST", path, **fields)
 
     def get(self, path: str) -> dict[str, Any]:
@@ -178,7 +178,7 @@ class Project:
     def get_service(self, name: str = "svc") -> dict[str, Any]:
         return self.regionBackendServices.get(region=REGION, backendService=name)
 
-    def patch_service(self, name: str = "svc", **body: Any) -> None:
+    def patch_service(self, name: str = "svc", /, **body: Any) -> None:
         """With the present fingerprint, unless another one is given."""
         body = {"fingerprint": self.get_service(name)["fingerprint"]} | body
         self.regionBackendServices.do("patch", region=REGION, backendService=name, body=body)

@@ -26,7 +26,8 @@ def placed(cloud: Cloud, instance: str, nic: Resource, given: list[dict[str, Any
         if not text:
             raise errors.required(f"{field}.ipCidrRange")
         if text.startswith("/") and text[1:].isdigit() and int(text[1:]) <= 32:
-            block = addressing.free_block(cloud, vpc, within, int(text[1:]), blocks)
+            taken = blocks + [IPv4Network(kept) for kept in addressing.unusable(subnetwork)]
+            block = addressing.free_block(cloud, vpc, within, int(text[1:]), taken)
         else:
             block = addressing.network(text, f"{field}.ipCidrRange")
         _check_place(subnetwork, within, block, f"{field}.ipCidrRange")

@@ -10,9 +10,7 @@ from .engine import Engine
 from .errors import ApiError
 from .fields import BadRequest, Fields
 
-_DEFAULT_SUBNETWORKS = [
-    {"name": "nodes", "cidr": "10.0.0.0/24", "secondary": {"pods": "10.100.0.0/16"}}
-]
+_DEFAULT_SUBNETWORKS = [{"name": "nodes", "cidr": "10.0.0.0/24", "secondary": {"pods": "10.100.0.0/16"}}]
 _POD_PREFIX = 24
 
 
@@ -49,7 +47,9 @@ class _Builder:
         if not set(self._zones) <= set(cloud.regions[self._region]):
             raise self._fields.wrong("zones", f"of {', '.join(cloud.regions[self._region])}")
         network = self._make("networks", {}, {"name": self._network, "autoCreateSubnetworks": False}, keep=True)
-        subnetworks = [self._subnetwork(one) for one in self._fields.things("subnetworks", _DEFAULT_SUBNETWORKS, "")]
+        subnetworks = [
+            self._subnetwork(one) for one in self._fields.things("subnetworks", _DEFAULT_SUBNETWORKS, "")
+        ]
         if not subnetworks:
             raise self._fields.wrong("subnetworks", "at least one")
         tags, forwards = self._fields.texts("tags", []), self._fields.flag("can_ip_forward")
@@ -103,9 +103,9 @@ class _Builder:
             schema.check(str(method.request), body, resource, nulls=True)
         except schema.Mismatch as error:
             raise BadRequest(str(error)) from None
-        error = self._engine.apply(call)
-        if error is not None:
-            raise error
+        refusal = self._engine.apply(call)
+        if refusal is not None:
+            raise refusal
         return call.target
 
     def _subnetwork(self, given: Fields) -> dict[str, Any]:
@@ -119,9 +119,7 @@ class _Builder:
             "name": name,
             "ipCidrRange": cidr,
             "network": f"global/networks/{self._network}",
-            "secondaryIpRanges": [
-                {"rangeName": key, "ipCidrRange": value} for key, value in secondary.items()
-            ],
+            "secondaryIpRanges": [{"rangeName": key, "ipCidrRange": value} for key, value in secondary.items()],
         }
         path = self._make("subnetworks", {"region": region}, body, keep=True)
         self._subnetworks[name] = {

@@ -69,9 +69,7 @@ class Cloud:
     def __init__(self, seed: int) -> None:
         self.random = random.Random(seed)
         self.projects: dict[str, int] = {}
-        self.regions = {
-            name: [f"{name}-{letter}" for letter in letters] for name, letters in _REGIONS.items()
-        }
+        self.regions = {name: [f"{name}-{letter}" for letter in letters] for name, letters in _REGIONS.items()}
         self.quotas = Quotas()
         self.resources: dict[str, Resource] = {}
         # Paths that an unfinished operation makes, changes or deletes: its kind.
@@ -140,15 +138,13 @@ class Cloud:
     def paths(self, scope: str, collection: str) -> list[str]:
         """`scope` may be a project, for the resources of all its scopes."""
         part = f"/{collection}/"
-        return sorted(
-            path for path in self.resources if path.startswith(scope + "/") and part in path
-        )
+        return sorted(path for path in self.resources if path.startswith(scope + "/") and part in path)
 
     def shown(self, path: str) -> Resource:
         collection = path.split("/")[-2]
         stored = copy.deepcopy(self.resources[path])
         common = {"selfLink": url(path), "name": name_of(path)}
-        kind, place, *_ = path.split("/")[2:4] + [""]
+        kind = path.split("/")[2]
         if kind in ("regions", "zones"):
             common[kind[:-1]] = url("/".join(path.split("/")[:4]))
         return VIEWS[collection](self, path, common | stored)
@@ -184,9 +180,7 @@ def made(body: Resource, call_id: str, kind: str, drop: tuple[str, ...] = ()) ->
     """What is stored of an insert's body: no nulls, and nothing that only the server says."""
     ignored = {"kind", "id", "creationTimestamp", "selfLink", "zone", "region", "fingerprint", *drop}
     kept = {
-        name: copy.deepcopy(value)
-        for name, value in body.items()
-        if value is not None and name not in ignored
+        name: copy.deepcopy(value) for name, value in body.items() if value is not None and name not in ignored
     }
     return kept | {"kind": f"compute#{kind}", "id": call_id, "creationTimestamp": timestamp()}
 

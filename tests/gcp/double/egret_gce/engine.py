@@ -11,7 +11,7 @@ import time
 import traceback
 from typing import Any
 
-from . import calls, errors, permissions, registry, resources, schema
+from . import calls, errors, permissions, registry, schema
 from .calls import Call
 from .cloud import Cloud, Resource, timestamp
 from .errors import ApiError
@@ -26,7 +26,6 @@ DEFAULT_SEED = 1
 LONGEST_WAIT = 120.0
 _WAITS = ("compute.zoneOperations.wait", "compute.regionOperations.wait", "compute.globalOperations.wait")
 SERVED = {*registry.READS, *registry.CHANGES, *_WAITS}
-assert resources
 
 
 class Engine:
@@ -93,8 +92,12 @@ class Engine:
         return answer
 
     def _wait(self, call: Call) -> Resource:
-        operation = self.cloud.operations.get(operation_paths.path_of(call))
-        self.news.wait_for(lambda: operation.done, timeout=LONGEST_WAIT)
+        operations = self.cloud.operations
+        operation = operations.get(operation_paths.path_of(call))
+        # After a reset it would never be done.
+        self.news.wait_for(
+            lambda: operation.done or operations is not self.cloud.operations, timeout=LONGEST_WAIT
+        )
         return operation.shown()
 
     def _accept(self, call: Call) -> Resource:

@@ -103,9 +103,7 @@ def stale(what: str) -> ApiError:
 
 
 def quota(metric: str, limit: float, where: str) -> ApiError:
-    return ApiError(
-        403, "quotaExceeded", f"Quota '{metric}' exceeded. Limit: {limit:.1f} in {where}."
-    )
+    return ApiError(403, "quotaExceeded", f"Quota '{metric}' exceeded. Limit: {limit:.1f} in {where}.")
 
 
 def limit(what: str, most: int) -> ApiError:

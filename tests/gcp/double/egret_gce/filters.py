@@ -4,6 +4,7 @@ AIP-160: `labels.pool=egress AND (status=RESERVED OR status=IN_USE)`; terms besi
 joined by AND, and OR binds tighter than AND. Regular expressions: `name eq 'a.*'`.
 """
 
+import operator
 import re
 from typing import Any, Callable
 
@@ -15,6 +16,7 @@ _TOKENS = re.compile(
 )
 _REGULAR = re.compile(r"\s*([A-Za-z][\w.\-]*)\s+(eq|ne)\s+(\"[^\"]*\"|'[^']*'|\S.*?)\s*")
 _MISSING = object()
+_ORDER = {"<": operator.lt, "<=": operator.le, ">": operator.gt, ">=": operator.ge}
 
 
 def parsed(text: str) -> Wanted:
@@ -92,26 +94,23 @@ class _Parser:
         return _comparison(name, self._take("op"), self._take("text"))
 
 
-def _comparison(name: str, operator: str, literal: str) -> Wanted:
+def _comparison(name: str, sign: str, literal: str) -> Wanted:
     quoted = literal[0] in "\"'"
     value = literal[1:-1] if quoted else literal
 
     def compare(item: dict[str, Any]) -> bool:
         have = _value(item, name)
-        if operator == ":" and value == "*" and not quoted:
+        if sign == ":" and value == "*" and not quoted:
             return have is not _MISSING
-        if operator == "!=":
+        if sign == "!=":
             return have is _MISSING or _text(have) != value
         if have is _MISSING:
             return False
-        if operator == ":":
+        if sign == ":":
             return value.lower() in _text(have).lower()
-        if operator == "=":
+        if sign == "=":
             return _text(have) == value
-        left, right = _number(have), _number(value)
-        if left is None or right is None:
-            left, right = _text(have), value
-        return {"<": left < right, "<=": left <= right, ">": left > right, ">=": left >= right}[operator]
+        return _ORDER[sign](*_comparable(have, value))
 
     return compare
 
@@ -150,8 +149,9 @@ def _text(value: Any) -> str:
     return str(value).lower() if isinstance(value, bool) else str(value)
 
 
-def _number(value: Any) -> float | None:
+def _comparable(have: Any, value: str) -> tuple[Any, Any]:
+    """Two numbers, or two texts."""
     try:
-        return float(value)
+        return float(have), float(value)
     except (TypeError, ValueError):
-        return None
+        return _text(have), value

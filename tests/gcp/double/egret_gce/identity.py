@@ -77,6 +77,9 @@ class Identity:
         """None: the path is none of these endpoints."""
         if path.startswith(METADATA):
             return self._metadata(verb, path.removeprefix(METADATA), headers)
+        if path == "/":
+            # Where clients find out whether there is a metadata server.
+            return self._metadata(verb, "", headers)
         impersonated = _IMPERSONATION.fullmatch(path)
         endpoints = {"/token": self._exchange, "/v1/token": self._exchange, "/oauth2/token": self._bearer}
         if path not in endpoints and not impersonated:
@@ -155,9 +158,10 @@ class Identity:
         name, _, query = path.partition("?")
         if name.endswith("/token"):
             token = {"access_token": self.issue(account), "expires_in": int(self.lifetime), "token_type": "Bearer"}
-            content = token if name == "instance/service-accounts/default/token" else None
+            content: Any = token if name == "instance/service-accounts/default/token" else None
         else:
             content = {
+                "": "computeMetadata/\n",
                 "instance/service-accounts/": "default/\n",
                 "instance/service-accounts/default/": "aliases\nemail\nscopes\ntoken\n",
                 "instance/service-accounts/default/email": account,

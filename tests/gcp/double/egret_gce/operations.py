@@ -70,6 +70,7 @@ class Operation:
 class Operations:
     def __init__(self) -> None:
         self.by_path: dict[str, Operation] = {}
+        self.unfinished: list[Operation] = []
         self._by_request: dict[tuple[str, str], Operation] = {}
 
     def repeated(self, call: Call) -> Operation | None:
@@ -89,17 +90,20 @@ class Operations:
         target_id = call.new_id or (stored["id"] if stored else None)
         operation = Operation(call, path, id_, time.monotonic(), latency, target_id, fault)
         self.by_path[path] = operation
+        self.unfinished.append(operation)
         if call.request_id:
             self._by_request[call.project, call.request_id] = operation
         return operation
 
     def next(self) -> Operation | None:
-        waiting = [operation for operation in self.by_path.values() if not operation.done]
-        return min(waiting, key=lambda operation: operation.due, default=None)
+        self.unfinished = [operation for operation in self.unfinished if not operation.done]
+        return min(self.unfinished, key=lambda operation: operation.due, default=None)
 
     def get(self, path: str) -> Operation:
+        if path in self.by_path:
+            return self.by_path[path]
         for found in self.by_path.values():
-            if path in (found.path, f"{found.call.scope}/operations/{found.id}"):
+            if path == f"{found.call.scope}/operations/{found.id}":
                 return found
         raise errors.not_found(path)
 

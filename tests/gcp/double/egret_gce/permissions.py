@@ -143,9 +143,7 @@ WHEN: dict[str, Callable[[Cloud, Call], list[str]]] = {
 def _plain(resource: str, *names: str) -> dict[str, list[Need]]:
     """Methods that need one permission, of their own name."""
     verbs = {"insert": "create", "patch": "update", "aggregatedList": "list"}
-    return {
-        f"compute.{resource}.{name}": [Need(f"compute.{resource}.{verbs.get(name, name)}")] for name in names
-    }
+    return {f"compute.{resource}.{name}": [Need(f"compute.{resource}.{verbs.get(name, name)}")] for name in names}
 
 
 TABLE: dict[str, list[Need]] = {
@@ -190,7 +188,11 @@ _MORE: dict[str, list[Need]] = {
         Need("compute.instances.setLabels", INFER, "labels are given"),
     ],
     "compute.instances.updateNetworkInterface": [
-        Need("compute.subnetworks.use", "openshift/cloud-network-config-controller asks for it [3p]", "the interface's subnetwork"),
+        Need(
+            "compute.subnetworks.use",
+            "openshift/cloud-network-config-controller asks for it [3p]",
+            "the interface's subnetwork",
+        ),
     ],
     "compute.targetInstances.insert": [
         Need("compute.instances.use", INFER, "instance"),
@@ -239,11 +241,7 @@ for _method, _needs in _MORE.items():
 
 def needed(cloud: Cloud, call: Call) -> list[tuple[str, str]]:
     """(permission, path of the resource), in the order of the table."""
-    return [
-        (need.permission, path)
-        for need in TABLE[call.method.id]
-        for path in WHEN[need.when](cloud, call)
-    ]
+    return [(need.permission, path) for need in TABLE[call.method.id] for path in WHEN[need.when](cloud, call)]
 
 
 def shown() -> dict[str, list[dict[str, str]]]:

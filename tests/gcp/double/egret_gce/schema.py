@@ -2,12 +2,13 @@
 
 import base64
 import binascii
+import math
 import re
 from typing import Any
 
 from . import discovery
 
-_INTEGERS = {"int32": (-(2**31), 2**31 - 1), "uint32": (0, 2**32 - 1)}
+_INTEGERS: dict[str, tuple[float, float]] = {"int32": (-(2**31), 2**31 - 1), "uint32": (0, 2**32 - 1)}
 _DIGITS = {"int64": r"-?[0-9]{1,19}", "uint64": r"[0-9]{1,20}"}
 
 
@@ -33,9 +34,10 @@ def parameter(spec: dict[str, Any], text: str, where: str) -> Any:
             raise Mismatch(where, text, "It must be a whole number.")
         value = int(text)
     elif kind == "boolean":
-        if text not in ("true", "false"):
+        # gcloud sends Python's True.
+        if text.lower() not in ("true", "false"):
             raise Mismatch(where, text, "It must be true or false.")
-        value = text == "true"
+        value = text.lower() == "true"
     _check(spec, value, where, nulls=False)
     return value
 
@@ -98,8 +100,8 @@ def _number(spec: dict[str, Any], value: Any, where: str) -> None:
     whole = spec["type"] == "integer"
     if isinstance(value, bool) or not isinstance(value, int if whole else (int, float)):
         raise Mismatch(where, value, f"It must be a {'whole ' if whole else ''}number.")
-    low, high = _INTEGERS.get(spec.get("format", ""), (None, None))
-    low = float(spec["minimum"]) if "minimum" in spec else low
-    high = float(spec["maximum"]) if "maximum" in spec else high
-    if (low is not None and value < low) or (high is not None and value > high):
+    low, high = _INTEGERS.get(spec.get("format", ""), (-math.inf, math.inf))
+    low = float(spec.get("minimum", low))
+    high = float(spec.get("maximum", high))
+    if not low <= value <= high:
         raise Mismatch(where, value, f"It must be from {low:.0f} to {high:.0f}.")

@@ -52,7 +52,7 @@ class Server:
             time.sleep(delay)
         with engine.lock:
             begin = time.monotonic()
-            entry = {
+            entry: dict[str, Any] = {
                 "method": call.method.id,
                 "verb": verb,
                 "path": path,
@@ -60,8 +60,7 @@ class Server:
                 "principal": None,
                 "permissions": [],
             }
-            log_ = engine.calls
-            log_.append(entry)
+            engine.calls.append(entry)
             answer, result = self._decide(call, entry, headers.get("Authorization", ""))
             entry |= {
                 "parameters": {k: v for k, v in call.sent["query"].items() if not k.startswith("$")},

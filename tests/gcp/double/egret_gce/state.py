@@ -97,8 +97,7 @@ def _behind(cloud: Cloud, path: str) -> Resource:
         "ha_policy": policy is not None,
         "fast_ip_move": policy["fastIPMove"] if policy else "DISABLED",
         "endpoints": [
-            {"group": group, "instance": path_of(one["instance"]), "ip": one["ipAddress"]}
-            for group, one in found
+            {"group": group, "instance": path_of(one["instance"]), "ip": one["ipAddress"]} for group, one in found
         ],
         "leader": leader
         and {

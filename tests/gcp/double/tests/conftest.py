@@ -64,9 +64,7 @@ def _client(url: str) -> Any:
 @pytest.fixture(scope="session")
 def server() -> Iterator[Double]:
     command = [sys.executable, "-m", "egret_gce", "--listen", "127.0.0.1:0", "--until-eof"]
-    process = subprocess.Popen(
-        command, cwd=ROOT, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
-    )
+    process = subprocess.Popen(command, cwd=ROOT, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
     line = process.stdout.readline()
     assert line.startswith("listening on http://"), f"the double did not start: {line!r}"
     yield Double(line.split()[-1])
@@ -154,9 +152,7 @@ class Project:
 
     def attach(self, group: str, zone: str, *nodes: str) -> None:
         body = {"networkEndpoints": [{"instance": node} for node in nodes]}
-        self.networkEndpointGroups.do(
-            "attachNetworkEndpoints", zone=zone, networkEndpointGroup=group, body=body
-        )
+        self.networkEndpointGroups.do("attachNetworkEndpoints", zone=zone, networkEndpointGroup=group, body=body)
 
     def service_body(self, *groups: str, scheme: str = "EXTERNAL", **more: Any) -> dict[str, Any]:
         body = {

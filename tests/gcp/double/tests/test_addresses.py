@@ -70,9 +70,7 @@ def test_quota_of_static_addresses(project, double):
     double.post("quota", metric="STATIC_ADDRESSES", limit=2)
     with refused(403, "quotaExceeded", "Quota 'STATIC_ADDRESSES' exceeded. Limit: 2.0 in region europe-west3."):
         insert(project)
-    (quota,) = [
-        one for one in project.regions.get(region=REGION)["quotas"] if one["metric"] == "STATIC_ADDRESSES"
-    ]
+    (quota,) = [one for one in project.regions.get(region=REGION)["quotas"] if one["metric"] == "STATIC_ADDRESSES"]
     assert quota == {"metric": "STATIC_ADDRESSES", "limit": 2.0, "usage": 2.0}
     project.addresses.do("delete", region=REGION, address="egress-2")
     insert(project)
@@ -143,7 +141,12 @@ def test_subnetwork_has_a_gateway_and_ranges(project):
 
 @pytest.mark.parametrize(
     ("primary", "secondary"),
-    [("10.0.0.128/25", None), ("10.100.7.0/24", None), ("10.2.0.0/24", "10.2.0.0/28"), ("10.2.0.0/24", "10.0.0.0/8")],
+    [
+        ("10.0.0.128/25", None),
+        ("10.100.7.0/24", None),
+        ("10.2.0.0/24", "10.2.0.0/28"),
+        ("10.2.0.0/24", "10.0.0.0/8"),
+    ],
 )
 def test_ranges_of_a_network_do_not_overlap(project, primary, secondary):
     ranges = [{"rangeName": "pods", "ipCidrRange": secondary}] if secondary else []

@@ -281,7 +281,15 @@ def test_service_with_fast_move_has_32_endpoints(project, double):
     other = project.group("neg-b", ZONE_B, ("node-2",))
     with refused(403, "limitExceeded", "at most 32"):
         project.patch_service(backends=[{"group": group}, {"group": other}])
-    refuse(project, group, "at most 32", 403, "limitExceeded", name="two", backends=[{"group": group}, {"group": other}])
+    refuse(
+        project,
+        group,
+        "at most 32",
+        403,
+        "limitExceeded",
+        name="two",
+        backends=[{"group": group}, {"group": other}],
+    )
 
 
 def test_quota_of_services(project, double, group):
@@ -291,7 +299,9 @@ def test_quota_of_services(project, double, group):
 
 
 def test_operation_of_a_patch_can_fail(project, double, service):
-    double.post("fail", method="compute.regionBackendServices.patch", operation=True, code=403, reason="QUOTA_EXCEEDED")
+    double.post(
+        "fail", method="compute.regionBackendServices.patch", operation=True, code=403, reason="QUOTA_EXCEEDED"
+    )
     with fails("QUOTA_EXCEEDED", 403):
         project.patch_service(description="none")
     assert "description" not in project.get_service()

@@ -89,9 +89,7 @@ def test_other_fields_of_an_interface_cannot_be_changed(project):
 
 def test_unknown_interface_is_refused(project):
     with refused(400, "invalid", "'networkInterface'"):
-        project.instances.updateNetworkInterface(
-            zone=ZONE_A, instance="node-1", networkInterface="nic1", body={}
-        )
+        project.instances.updateNetworkInterface(zone=ZONE_A, instance="node-1", networkInterface="nic1", body={})
 
 
 def test_alias_outside_of_its_range_is_refused(project):
@@ -248,7 +246,12 @@ def test_each_interface_is_of_another_network(project):
 
 
 def test_subnetwork_of_another_region_is_refused(project, double):
-    double.post("build", region="us-central1", network="net", subnetworks=[{"name": "far", "cidr": "10.1.0.0/24", "region": "us-central1"}])
+    double.post(
+        "build",
+        region="us-central1",
+        network="net",
+        subnetworks=[{"name": "far", "cidr": "10.1.0.0/24", "region": "us-central1"}],
+    )
     with refused(400, "invalid", "It is of another region"):
         insert(project, nics=[{"subnetwork": "regions/us-central1/subnetworks/far"}])
 
@@ -260,10 +263,13 @@ def test_ipv6_is_not_modelled_and_says_so(project):
 
 def test_deletion_leaves_groups_and_target_instances_without_the_instance(project, double):
     group = project.group(nodes=("node-1", "node-3"))
-    project.service(group, haPolicy={
-        "fastIPMove": "GARP_RA",
-        "leader": {"backendGroup": group, "networkEndpoint": {"instance": "node-1"}},
-    })
+    project.service(
+        group,
+        haPolicy={
+            "fastIPMove": "GARP_RA",
+            "leader": {"backendGroup": group, "networkEndpoint": {"instance": "node-1"}},
+        },
+    )
     project.target("ti", "node-1")
     project.instances.do("delete", zone=ZONE_A, instance="node-1")
     assert project.networkEndpointGroups.get(zone=ZONE_A, networkEndpointGroup="neg-a")["size"] == 1

@@ -52,7 +52,8 @@ def test_filter(labelled, filter_, wanted):
 
 
 @pytest.mark.parametrize(
-    "filter_", ["labels.pool", "labels.pool=", "(labels.pool=shop", "= shop", "AND", "a=b)", "name eq [", "a = b ="]
+    "filter_",
+    ["labels.pool", "labels.pool=", "(labels.pool=shop", "= shop", "AND", "a=b)", "name eq [", "a = b ="],
 )
 def test_filter_that_is_none_is_refused(labelled, filter_):
     with refused(400, "invalid", "Invalid list filter expression."):

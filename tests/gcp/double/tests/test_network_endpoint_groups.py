@@ -35,7 +35,9 @@ def test_endpoints_are_attached_listed_and_detached(project):
     assert instances(project) == ["node-1", "node-3"]
     found = project.networkEndpointGroups.get(**GROUP)
     assert found["size"] == 2 and found["subnetwork"] == project.subnetwork
-    (endpoint, _) = project.networkEndpointGroups.listNetworkEndpoints(**GROUP, body={"healthStatus": "SHOW"})["items"]
+    (endpoint, _) = project.networkEndpointGroups.listNetworkEndpoints(**GROUP, body={"healthStatus": "SHOW"})[
+        "items"
+    ]
     assert endpoint["networkEndpoint"] == {"instance": project.nodes["node-1"]["url"], "ipAddress": "10.0.0.2"}
     detach(project, {"instance": "node-1"})
     assert instances(project) == ["node-3"]

@@ -103,7 +103,9 @@ def test_operations_stay_listed_with_errors_and_filters(project, double):
 
 
 def test_operations_are_of_their_place(project):
-    project.firewalls.do("insert", body={"name": "all", "network": project.network, "allowed": [{"IPProtocol": "all"}]})
+    project.firewalls.do(
+        "insert", body={"name": "all", "network": project.network, "allowed": [{"IPProtocol": "all"}]}
+    )
     project.instances.do("stop", zone=ZONE_A, instance="node-1")
     assert len(project.globalOperations.list()["items"]) == 1
     assert project.zoneOperations.list(zone=ZONE_A)["items"][0]["operationType"] == "stop"
@@ -191,9 +193,7 @@ def test_change_that_fits_no_more_fails_in_its_operation(project, double):
     double.post("latency", milliseconds=100)
     body = {"networkEndpoints": [{"instance": "node-1"}]}
     started = [
-        project.networkEndpointGroups.attachNetworkEndpoints(
-            zone=ZONE_A, networkEndpointGroup="neg-a", body=body
-        )
+        project.networkEndpointGroups.attachNetworkEndpoints(zone=ZONE_A, networkEndpointGroup="neg-a", body=body)
         for _ in range(2)
     ]
     project.wait(started[0])
@@ -207,8 +207,18 @@ def test_refused_call_changes_nothing(project, double):
     before = double.get("state")
     body = {"networkEndpoints": [{"instance": "node-1"}, {"instance": "node-2"}]}
     with refused(404, "notFound"):
-        project.networkEndpointGroups.attachNetworkEndpoints(
-            zone=ZONE_A, networkEndpointGroup="neg-a", body=body
-        )
+        project.networkEndpointGroups.attachNetworkEndpoints(zone=ZONE_A, networkEndpointGroup="neg-a", body=body)
     assert double.get("state") == before
     assert project.networkEndpointGroups.get(zone=ZONE_A, networkEndpointGroup="neg-a")["size"] == 0
+
+
+def test_wait_ends_with_a_reset(project, double):
+    double.post("latency", milliseconds=60000)
+    started = insert(project)
+    ended = []
+    thread = threading.Thread(target=lambda: ended.append(_wait(double, started)))
+    thread.start()
+    thread.join(0.2)
+    double.post("reset")
+    thread.join(10)
+    assert ended == ["RUNNING"] or ended == ["PENDING"]

@@ -62,8 +62,13 @@ def test_fingerprint_that_is_no_base64_is_refused(project):
 
 @pytest.mark.parametrize(
     ("query", "status"),
-    [("?$alt=json&$apiVersion=2026-09-01", 200), ("?alt=json&prettyPrint=false", 200),
-     ("?returnPartialSuccess=true", 200), ("?colour=red", 400), ("?maxResults=many", 400)],
+    [
+        ("?$alt=json&$apiVersion=2026-09-01", 200),
+        ("?alt=json&prettyPrint=false", 200),
+        ("?returnPartialSuccess=True", 200),
+        ("?colour=red", 400),
+        ("?maxResults=many", 400),
+    ],
 )
 def test_parameters_of_the_query(project, double, query, status):
     code, answer = double.raw("GET", ADDRESSES + query)
@@ -140,7 +145,9 @@ def test_answer_that_breaks_the_schema_is_the_doubles_error(monkeypatch):
     made = engine.Engine()
     monkeypatch.setitem(cloud.VIEWS, "networks", lambda state, path, shown: shown | {"colour": "red"})
     with made.lock:
-        call = calls.parsed("POST", "projects/egret/global/networks", "", b'{"name":"n","autoCreateSubnetworks":false}')
+        call = calls.parsed(
+            "POST", "projects/egret/global/networks", "", b'{"name":"n","autoCreateSubnetworks":false}'
+        )
         made.check(call)
         made.carry_out(call)
         made.finish_all()

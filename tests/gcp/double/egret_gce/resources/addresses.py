@@ -31,9 +31,7 @@ def insert(cloud: Cloud, call: Call) -> None:
         raise errors.invalid("resource.addressType", kind, "It must be EXTERNAL or INTERNAL.")
     resource |= _internal(cloud, call) if kind == "INTERNAL" else _external(cloud, call)
     resource.setdefault("networkTier", "PREMIUM")
-    cloud.quotas.check(
-        cloud, call.project, call.parameters["region"], metric_of("addresses", resource)
-    )
+    cloud.quotas.check(cloud, call.project, call.parameters["region"], metric_of("addresses", resource))
     cloud.put(call.target, resource)
 
 

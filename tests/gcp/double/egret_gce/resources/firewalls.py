@@ -83,7 +83,6 @@ def _check_sides(resource: Resource) -> None:
     elif not any(resource.get(field) for field in ("sourceRanges", "sourceTags", "sourceServiceAccounts")):
         resource["sourceRanges"] = ["0.0.0.0/0"]
     for field in ("targetTags", "sourceTags"):
-        accounts = field.replace("Tags", "ServiceAccounts")
         for other in ("targetServiceAccounts", "sourceServiceAccounts"):
             if resource.get(field) and resource.get(other):
                 raise errors.invalid(f"resource.{field}", resource[field], f"It cannot be with {other}.")

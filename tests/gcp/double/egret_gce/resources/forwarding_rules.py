@@ -44,9 +44,7 @@ def insert(cloud: Cloud, call: Call) -> None:
         raise errors.invalid("resource.allowGlobalAccess", value, "It is of INTERNAL rules only.")
     resource |= _address(cloud, call, resource)
     _check_free(cloud, resource)
-    cloud.quotas.check(
-        cloud, call.project, call.parameters["region"], metric_of("forwardingRules", resource)
-    )
+    cloud.quotas.check(cloud, call.project, call.parameters["region"], metric_of("forwardingRules", resource))
     cloud.put(call.target, resource)
 
 

@@ -61,7 +61,9 @@ def insert_subnetwork(cloud: Cloud, call: Call) -> None:
     for index, secondary in enumerate(body.get("secondaryIpRanges") or ()):
         field = f"resource.secondaryIpRanges[{index}]"
         if not secondary.get("rangeName") or secondary["rangeName"] in names:
-            raise errors.invalid(f"{field}.rangeName", secondary.get("rangeName", ""), "It must be given, and unique.")
+            raise errors.invalid(
+                f"{field}.rangeName", secondary.get("rangeName", ""), "It must be given, and unique."
+            )
         names.add(secondary["rangeName"])
         blocks[f"{field}.ipCidrRange"] = secondary.get("ipCidrRange", "")
     _check_overlaps(cloud, vpc, blocks)

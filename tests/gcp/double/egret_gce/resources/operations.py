@@ -18,9 +18,7 @@ def get(cloud: Cloud, call: Call) -> Resource:
 @read("globalOperations.list")
 def list_(cloud: Cloud, call: Call) -> Resource:
     found = [
-        operation.shown()
-        for operation in cloud.operations.by_path.values()
-        if operation.call.scope == call.scope
+        operation.shown() for operation in cloud.operations.by_path.values() if operation.call.scope == call.scope
     ]
     return listing.page(call, found, listing.kind_of(call))
 

@@ -95,9 +95,7 @@ class Engine:
         operations = self.cloud.operations
         operation = operations.get(operation_paths.path_of(call))
         # After a reset it would never be done.
-        self.news.wait_for(
-            lambda: operation.done or operations is not self.cloud.operations, timeout=LONGEST_WAIT
-        )
+        self.news.wait_for(lambda: operation.done or operations is not self.cloud.operations, timeout=LONGEST_WAIT)
         return operation.shown()
 
     def _accept(self, call: Call) -> Resource:

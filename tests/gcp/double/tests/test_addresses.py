@@ -1,7 +1,7 @@
 """Addresses, networks and subnetworks."""
 
 import pytest
-from conftest import REGION, fails, refused
+from conftest import REGION, Project, fails, refused
 
 
 def insert(project, **body):
@@ -170,3 +170,69 @@ def test_project_and_region_can_be_read(project):
     assert found["status"] == "UP" and found["zones"][0].endswith(f"/zones/{REGION}-a")
     with refused(404, "notFound"):
         project.regions.get(region="mars-north1")
+
+
+@pytest.mark.parametrize(
+    ("field", "value", "status"),
+    [
+        ("ipVersion", "IPV6", 501),
+        ("ipv6EndpointType", "VM", 501),
+        ("addressType", "UNSPECIFIED_TYPE", 400),
+        ("network", "global/networks/net", 400),
+        ("networkTier", "STANDARD", 400),
+    ],
+)
+def test_internal_address_with_a_field_that_does_not_fit_is_refused(project, field, value, status):
+    given = {"addressType": "INTERNAL", "subnetwork": project.subnetwork} | {field: value}
+    with refused(status, "notImplemented" if status == 501 else "invalid"):
+        insert(project, **given)
+
+
+def test_subnetwork_of_another_region_is_refused(project, double):
+    far = [{"name": "far", "cidr": "10.1.0.0/24", "region": "us-central1"}]
+    url = double.post("build", region="us-central1", subnetworks=far)["subnetworks"][0]["url"]
+    with refused(400, "invalid", "It is of another region"):
+        insert(project, addressType="INTERNAL", subnetwork=url)
+
+
+def test_reserved_address_is_not_reserved_again(project):
+    project.rule(target=project.target("ti", "node-1"), IPAddress="egress-1")
+    with fails("IP_IN_USE_BY_ANOTHER_RESOURCE", 409):
+        insert(project, address=project.built["external"][0]["address"])
+
+
+def test_resource_has_at_most_64_labels(project):
+    with refused(400, "invalid", "at most 64"):
+        insert(project, labels={f"key-{number}": "" for number in range(65)})
+
+
+@pytest.mark.parametrize(
+    ("given", "status", "reason", "text"),
+    [
+        ({"network": ""}, 400, "required", "'resource.network'"),
+        ({"ipCidrRange": ""}, 400, "required", "'resource.ipCidrRange'"),
+        ({"stackType": "IPV4_IPV6"}, 501, "notImplemented", "IPv6"),
+        ({"secondaryIpRanges": [{"ipCidrRange": "10.5.0.0/24"}]}, 400, "invalid", "rangeName"),
+        (
+            {"secondaryIpRanges": [{"rangeName": "a", "ipCidrRange": "10.5.0.0/24"}] * 2},
+            400,
+            "invalid",
+            "[1].rangeName",
+        ),
+    ],
+)
+def test_subnetwork_that_does_not_fit_is_refused(project, given, status, reason, text):
+    with refused(status, reason, text):
+        subnetwork(project, **given)
+
+
+def test_full_subnetwork_has_no_address_left(double, compute):
+    small = [{"name": "small", "cidr": "10.0.0.0/29"}]
+    double.post("build", subnetworks=small, nodes=3)
+    project = Project(compute, double.post("build", subnetworks=small, nodes=["last"]))
+    with fails("IP_SPACE_EXHAUSTED", 400):
+        insert(project, addressType="INTERNAL", subnetwork=project.subnetwork)
+
+
+def test_regions_are_listed(project):
+    assert [one["name"] for one in project.regions.list()["items"]] == [REGION, "us-central1"]

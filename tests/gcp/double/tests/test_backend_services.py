@@ -305,3 +305,9 @@ def test_operation_of_a_patch_can_fail(project, double, service):
     with fails("QUOTA_EXCEEDED", 403):
         project.patch_service(description="none")
     assert "description" not in project.get_service()
+
+
+def test_leader_without_anything_is_none(project, service, group):
+    project.patch_service(haPolicy={"leader": leader(group, "node-1")})
+    project.patch_service(haPolicy={"leader": {"backendGroup": None, "networkEndpoint": None}})
+    assert project.get_service()["haPolicy"] == {"fastIPMove": "GARP_RA"}

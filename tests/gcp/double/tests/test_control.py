@@ -155,6 +155,9 @@ def test_what_is_asked_for_is_shown_and_cleared(double):
         ("quota", {"metric": "CATS", "limit": 1}, "metric: must be one of STATIC_ADDRESSES"),
         ("reset", {"seed": -1}, "seed: must be a whole number"),
         ("auth", {"required": "yes"}, "required: must be true or false"),
+        ("fail", {"message": 3}, "message: must be a text"),
+        ("build", {"nodes": [{"name": "a", "labels": []}]}, "nodes[0].labels: must be an object of texts"),
+        ("build", {"subnetworks": [{"name": "a", "region": "mars"}]}, "subnetworks[0].region: must be one of"),
         ("build", {"zones": 9}, "zones: must be from 1 to 3"),
         ("build", {"zones": ["us-central1-a"]}, "zones: must be a list of names like europe-west3-a"),
         ("build", {"zones": ["europe-west3-z"]}, "zones: must be of europe-west3-a"),
@@ -297,6 +300,10 @@ def test_build_of_everything(double):
     assert built["subnetworks"][1]["gateway"] == "10.2.0.1"
     state = double.get("state?project=shop")
     assert [one["can_ip_forward"] for one in state["instances"]] == [True, True]
+
+
+def test_build_of_a_new_region_has_as_many_zones_as_asked(double):
+    assert double.post("build", region="asia-east9", zones=2)["zones"] == ["asia-east9-a", "asia-east9-b"]
 
 
 def test_build_adds_to_what_is_there(project, double):

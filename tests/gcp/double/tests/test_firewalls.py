@@ -79,3 +79,8 @@ def test_rule_is_deleted(project):
     project.firewalls.do("delete", firewall="fw")
     with refused(404, "notFound"):
         project.firewalls.delete(firewall="fw")
+
+
+def test_outgoing_rule_has_destinations(project):
+    found = insert(project, direction="EGRESS")
+    assert found["destinationRanges"] == ["0.0.0.0/0"] and "sourceRanges" not in found

@@ -344,3 +344,15 @@ def test_quota_of_target_instances(project, double):
     double.post("quota", metric="TARGET_INSTANCES", limit=0)
     with refused(403, "quotaExceeded", "TARGET_INSTANCES"):
         project.target("ti-1", "node-1")
+
+
+def test_ipv6_is_not_modelled_and_says_so(project, target):
+    with refused(501, "notImplemented", "IPv6"):
+        project.rule(target=target, ipVersion="IPV6")
+
+
+def test_subnetwork_of_another_region_is_refused(project, target, double):
+    far = [{"name": "far", "cidr": "10.1.0.0/24", "region": "us-central1"}]
+    url = double.post("build", region="us-central1", subnetworks=far)["subnetworks"][0]["url"]
+    with refused(400, "invalid", "It is not of the rule's region"):
+        project.rule(**inside(project, target=target, subnetwork=url))

@@ -163,28 +163,37 @@ def test_metadata_server(double, project):
     import urllib.request
 
     def get(path, headers=FLAVOUR):
-        request = urllib.request.Request(f"{double.url}/computeMetadata/v1/{path}", headers=headers)
+        request = urllib.request.Request(double.url + path, headers=headers)
         try:
             with urllib.request.urlopen(request, timeout=10) as answer:
                 return answer.status, answer.headers["Metadata-Flavor"], answer.read().decode()
         except urllib.error.HTTPError as error:
             return error.code, error.headers["Metadata-Flavor"], error.read().decode()
 
+    assert get("/") == (200, "Google", "computeMetadata/\n"), "where clients look for it"
     number = project.built["number"]
-    assert get("project/project-id") == (200, "Google", "egret")
-    assert get("instance/zone") == (200, "Google", f"projects/{number}/zones/{REGION}-a")
-    assert get("instance/service-accounts/default/")[2].split() == ["aliases", "email", "scopes", "token"]
+    assert get("/computeMetadata/v1/project/project-id") == (200, "Google", "egret")
+    assert get("/computeMetadata/v1/instance/zone") == (200, "Google", f"projects/{number}/zones/{REGION}-a")
+    assert get("/computeMetadata/v1/instance/service-accounts/default/")[2].split() == [
+        "aliases",
+        "email",
+        "scopes",
+        "token",
+    ]
     account = f"{number}-compute@developer.gserviceaccount.com"
-    assert get("instance/service-accounts/default/email")[2] == account
-    assert json.loads(get("instance/service-accounts/default/?recursive=true")[2])["email"] == account
-    token = json.loads(get("instance/service-accounts/default/token?scopes=a")[2])
+    assert get("/computeMetadata/v1/instance/service-accounts/default/email")[2] == account
+    assert (
+        json.loads(get("/computeMetadata/v1/instance/service-accounts/default/?recursive=true")[2])["email"]
+        == account
+    )
+    token = json.loads(get("/computeMetadata/v1/instance/service-accounts/default/token?scopes=a")[2])
     assert (token["token_type"], token["expires_in"]) == ("Bearer", 3600)
     double.post("auth", required=True)
     assert listed(double, token["access_token"])[0] == 200
     assert double.get("calls")["calls"][-1]["principal"] == account
-    assert get("project/project-id", {})[0] == 403
-    assert get("instance/attributes/none")[0] == 404
-    assert get("instance/service-accounts/other/token")[0] == 404
+    assert get("/computeMetadata/v1/project/project-id", {})[0] == 403
+    assert get("/computeMetadata/v1/instance/attributes/none")[0] == 404
+    assert get("/computeMetadata/v1/instance/service-accounts/other/token")[0] == 404
 
 
 def test_google_auth_uses_the_metadata_server(double, project, monkeypatch):
@@ -199,3 +208,8 @@ def test_google_auth_uses_the_metadata_server(double, project, monkeypatch):
     credentials.refresh(transport())
     assert credentials.service_account_email.endswith("@developer.gserviceaccount.com")
     assert credentials.token.startswith("ya29.double-")
+
+
+def test_body_that_is_no_json_is_refused(double):
+    status, answer = double.raw("POST", "/token", b"{")
+    assert (status, answer["error"]) == (400, "invalid_request")

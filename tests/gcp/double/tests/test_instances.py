@@ -293,3 +293,31 @@ def test_stopped_instance_keeps_everything(project, double):
     project.instances.do("start", zone=ZONE_A, instance="node-1")
     assert project.instances.get(zone=ZONE_A, instance="node-1")["status"] == "RUNNING"
     assert nic(project) == before
+
+
+@pytest.mark.parametrize(
+    ("nic", "status", "reason", "text"),
+    [
+        ({"queueCount": 2}, 501, "notImplemented", "queueCount"),
+        ({"accessConfigs": [{"setPublicPtr": True}]}, 501, "notImplemented", "setPublicPtr"),
+        ({"network": "global/networks/other"}, 400, "invalid", "The subnetwork is of another network"),
+    ],
+)
+def test_interface_that_does_not_fit_is_refused(project, nic, status, reason, text):
+    with refused(status, reason, text):
+        insert(project, nics=[{"subnetwork": project.subnetwork} | nic])
+
+
+def test_kind_of_interface_is_kept(project):
+    nic = {"subnetwork": project.subnetwork, "network": project.network, "nicType": "GVNIC"}
+    assert insert(project, nics=[nic])["networkInterfaces"][0]["nicType"] == "GVNIC"
+
+
+def test_templates_are_not_modelled(project):
+    with refused(501, "notImplemented", "sourceInstanceTemplate"):
+        project.instances.insert(zone=ZONE_A, body={"name": "a"}, sourceInstanceTemplate="global/x")
+
+
+def test_netmask_larger_than_its_range_is_refused(project):
+    with refused(400, "invalid", "It is larger than the range"):
+        update(project, aliasIpRanges=[{"ipCidrRange": "/20"}])

@@ -53,7 +53,18 @@ def test_filter(labelled, filter_, wanted):
 
 @pytest.mark.parametrize(
     "filter_",
-    ["labels.pool", "labels.pool=", "(labels.pool=shop", "= shop", "AND", "a=b)", "name eq [", "a = b ="],
+    [
+        "labels.pool",
+        "labels.pool=",
+        "(labels.pool=shop",
+        "= shop",
+        "AND",
+        "a=b)",
+        "name eq [",
+        "a = b =",
+        "a='b",
+        "(name eq a) (b)",
+    ],
 )
 def test_filter_that_is_none_is_refused(labelled, filter_):
     with refused(400, "invalid", "Invalid list filter expression."):

@@ -223,3 +223,12 @@ def test_wait_ends_with_a_reset(project, double):
     double.post("reset")
     thread.join(10)
     assert ended[0] in ("PENDING", "RUNNING", "gone")
+
+
+def test_resource_that_is_being_deleted_is_not_used(project, double):
+    group = project.group()
+    double.post("latency", milliseconds=60000)
+    project.networkEndpointGroups.delete(zone=ZONE_A, networkEndpointGroup="neg-a")
+    assert project.networkEndpointGroups.get(zone=ZONE_A, networkEndpointGroup="neg-a"), "until it is gone"
+    with refused(400, "resourceNotReady"):
+        project.regionBackendServices.insert(region=REGION, body=project.service_body(group))

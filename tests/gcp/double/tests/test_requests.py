@@ -163,3 +163,37 @@ def test_every_method_of_the_double_is_one_of_the_discovery_document():
 
     assert engine.SERVED <= set(discovery.methods())
     assert set(permissions.TABLE) == engine.SERVED
+
+
+@pytest.mark.parametrize(
+    ("resource", "field", "value"),
+    [
+        ("addresses", "labels", []),
+        ("addresses", "description", 7),
+        ("addresses", "prefixLength", "24"),
+        ("addresses", "prefixLength", True),
+        ("addresses", "prefixLength", 2.5),
+        ("forwardingRules", "pscConnectionId", "many"),
+        ("backendServices", "enableCDN", 1),
+    ],
+)
+def test_value_of_another_kind_is_refused(project, double, resource, field, value):
+    path = f"{BASE}/regions/{REGION}/{resource}"
+    code, answer = double.raw("POST", path, {"name": "one", field: value})
+    assert (code, reason(answer)) == (400, "invalid")
+    assert f"'resource.{field}'" in answer["error"]["message"]
+
+
+def test_flag_of_the_query_is_true_or_false(double):
+    code, answer = double.raw("GET", f"{BASE}/aggregated/instances?includeAllScopes=maybe")
+    assert (code, reason(answer)) == (400, "invalid")
+
+
+def test_name_without_a_pattern_in_its_schema_is_looked_at(project):
+    body = {"name": "Not-a-name", "networkEndpointType": "GCE_VM_IP"}
+    with refused(400, "invalid", "'resource.name'"):
+        project.networkEndpointGroups.insert(zone=ZONE_A, body=body)
+
+
+def test_path_outside_of_the_api_is_not_found(double):
+    assert double.raw("GET", "/storage/v1/b")[0] == 404

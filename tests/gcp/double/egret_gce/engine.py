@@ -132,7 +132,7 @@ class Engine:
                 raise errors.already_exists(path)
         elif under_way and not (shared and under_way not in ("insert", "delete")):
             if "fingerprint" in call.body or "labelFingerprint" in call.body:
-                raise errors.stale("The fingerprint: another change is under way, and it")
+                raise errors.stale("The fingerprint, while another change is under way,")
             raise errors.not_ready(path)
 
     def finish(self, operation: Operation) -> None:

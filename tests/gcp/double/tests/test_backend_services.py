@@ -57,8 +57,13 @@ def test_draining_of_nothing_is_allowed(project, group):
     assert project.service(group)["connectionDraining"] == {"drainingTimeoutSec": 0}
 
 
-@pytest.mark.parametrize("protocol", ["TCP", "UDP", "HTTP"])
-def test_protocol_must_be_unspecified(project, group, protocol):
+@pytest.mark.parametrize("protocol", ["TCP", "UDP"])
+def test_protocol_may_be_specified(project, group, protocol):
+    assert project.service(group, protocol=protocol)["protocol"] == protocol
+
+
+@pytest.mark.parametrize("protocol", ["HTTP", "SSL"])
+def test_protocol_must_be_one_of_passthrough_services(project, group, protocol):
     refuse(project, group, "'resource.protocol'", protocol=protocol)
 
 
@@ -233,7 +238,9 @@ def test_fingerprint_of_a_patch_must_be_the_present_one(project, service):
     assert project.get_service()["fingerprint"] != service["fingerprint"]
 
 
-@pytest.mark.parametrize("field", [{"loadBalancingScheme": "INTERNAL"}, {"name": "other"}, {"network": None}])
+@pytest.mark.parametrize(
+    "field", [{"loadBalancingScheme": "INTERNAL"}, {"name": "other"}, {"network": None}, {"protocol": "TCP"}]
+)
 def test_field_that_stays_is_not_patched(project, service, field):
     (name,) = field
     with refused(400, "invalid", f"'resource.{name}'"):

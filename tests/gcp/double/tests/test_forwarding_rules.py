@@ -206,6 +206,27 @@ def test_service_of_another_scheme_is_refused(project, service):
         project.rule(**inside(project, backendService=service))
 
 
+@pytest.mark.parametrize(
+    ("service", "rule", "fits"),
+    [
+        ("UNSPECIFIED", "L3_DEFAULT", True),
+        ("UNSPECIFIED", "TCP", True),
+        ("UDP", "UDP", True),
+        ("UDP", "L3_DEFAULT", False),
+        ("TCP", "UDP", False),
+        ("UNSPECIFIED", "SCTP", False),
+    ],
+)
+def test_protocols_of_a_rule_and_its_service_must_fit(project, service, rule, fits):
+    url = project.service(project.group(), protocol=service)["selfLink"]
+    given = {"backendService": url, "IPAddress": "egress-1", "IPProtocol": rule}
+    if fits:
+        project.rule(**given)
+        return
+    with refused(400, "invalid", "'resource.IPProtocol'"):
+        project.rule(**given)
+
+
 def test_what_is_behind_a_rule_must_be_of_its_region(project, double, service, target):
     far = [{"name": "far", "cidr": "10.1.0.0/24", "region": "us-central1"}]
     double.post("build", region="us-central1", subnetworks=far)

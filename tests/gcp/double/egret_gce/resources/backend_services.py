@@ -13,7 +13,8 @@ listing.readable("regionBackendServices", "backendServices", "get", "list")
 
 _ONLY_SERVER = ("usedBy", "edgeSecurityPolicy", "securityPolicy")
 # What a patch may repeat and not change [infer]; haPolicy is looked at by itself.
-_FIXED = ("name", "loadBalancingScheme", "network")
+_FIXED = ("name", "loadBalancingScheme", "network", "protocol")
+_PROTOCOLS = ("TCP", "UDP", "UNSPECIFIED")
 
 
 @view("backendServices")
@@ -108,6 +109,9 @@ def _check(cloud: Cloud, call: Call, resource: Resource, new_leader: bool) -> No
         if "haPolicy" in resource:
             ha_policy.check_service(resource)
         raise errors.not_modelled("load balancers other than passthrough ones")
+    if resource["protocol"] not in _PROTOCOLS:
+        why = f"A passthrough service has one of {', '.join(_PROTOCOLS)}."
+        raise errors.invalid("resource.protocol", resource["protocol"], why)
     if resource.get("network"):
         vpc = cloud.reference(resource["network"], "resource.network", call.project, "networks")
         cloud.get(vpc)

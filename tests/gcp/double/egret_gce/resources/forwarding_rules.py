@@ -14,6 +14,12 @@ listing.readable("forwardingRules", "forwardingRules", "get", "list", "aggregate
 
 _ONLY_SERVER = ("labelFingerprint", "selfLinkWithId", "serviceName", "baseForwardingRule", "pscConnectionId")
 _WITH_PORTS = ("TCP", "UDP", "SCTP")
+# The protocols of services for those of their rules.
+_SERVICES = {
+    "L3_DEFAULT": ("UNSPECIFIED",),
+    "TCP": ("TCP", "UNSPECIFIED"),
+    "UDP": ("UDP", "UNSPECIFIED"),
+}
 # What a patch may change: networkTier as its description says, allowGlobalAccess [infer].
 _PATCHABLE = ("networkTier", "allowGlobalAccess")
 
@@ -79,6 +85,9 @@ def _behind(cloud: Cloud, call: Call, resource: Resource) -> Resource:
         raise errors.invalid("resource.backendService", text, "It is not of the rule's region.")
     if service["loadBalancingScheme"] != resource["loadBalancingScheme"]:
         raise errors.invalid("resource.backendService", text, "It is of another loadBalancingScheme.")
+    if service["protocol"] not in _SERVICES.get(resource["IPProtocol"], ()):
+        why = f"A service of protocol {service['protocol']} does not take it."
+        raise errors.invalid("resource.IPProtocol", resource["IPProtocol"], why)
     return {"backendService": url(path)}
 
 

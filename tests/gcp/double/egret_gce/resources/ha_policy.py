@@ -70,8 +70,6 @@ def check_service(service: Resource) -> None:
     if service.get("connectionDraining", {}).get("drainingTimeoutSec", 0):
         value = service["connectionDraining"]
         raise errors.invalid("resource.connectionDraining", value, "It cannot be with haPolicy.")
-    if service["protocol"] != "UNSPECIFIED":
-        raise errors.invalid("resource.protocol", service["protocol"], "With haPolicy it must be UNSPECIFIED.")
     if "network" not in service and (scheme == "INTERNAL" or fast(service)):
         raise errors.required("resource.network")
     if policy.get("leader") == {}:

@@ -82,7 +82,7 @@ features: format ## every choice of the binary's features compiles; what needs n
 .PHONY: test
 test: ## everything that CI runs, with a table of what each part took
 	@tests/prerequisites.sh test
-	@tests/parts.sh setup format licences terraform aws-double unit features lab kubernetes
+	@tests/parts.sh setup format licences terraform aws-double gcp-double unit features lab kubernetes
 
 .PHONY: fresh
 fresh: ## make demo in a pristine Debian 12, as a newcomer (tests/fresh.sh COMMAND for another)
@@ -122,6 +122,14 @@ setup-aws: ## install the EC2 that the AWS provider is tested against
 .PHONY: aws-double
 aws-double: setup-aws ## tests of that EC2 itself
 	@target/aws/venv/bin/python -m pytest -q tests/aws/double
+
+.PHONY: setup-gcp
+setup-gcp: ## install the Compute Engine that the GCP provider is tested against
+	@tests/setup.sh gcp
+
+.PHONY: gcp-double
+gcp-double: setup-gcp ## tests of that Compute Engine itself
+	@target/gcp/venv/bin/python -m pytest -q tests/gcp/double
 
 .PHONY: terraform
 terraform: ## the Terraform module for AWS, offline: names, policy, documentation

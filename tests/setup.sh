@@ -7,6 +7,7 @@
 #   tests/setup.sh kubernetes   and what a real cluster is made of, in target/kubernetes/bin
 #   tests/setup.sh oldest       and the oldest API server that is maintained, in target/kubernetes/oldest
 #   tests/setup.sh aws          and the EC2 double's Python, in target/aws/venv
+#   tests/setup.sh gcp          and the Compute Engine double's Python, in target/gcp/venv
 #   tests/setup.sh terraform    only what the checks of terraform/aws need, in target/terraform
 set -euo pipefail
 cd "$(dirname "$0")/.."
@@ -29,7 +30,13 @@ if [ "${1:-}" = kubernetes ]; then
   packages+=(containerd runc containernetworking-plugins busybox-static openssl curl ipset buildah mmdebstrap
     ca-certificates)
 fi
-if [ "${1:-}" = aws ]; then
+# The module of a cloud's double; both doubles are made alike.
+double=
+case "${1:-}" in
+  aws) double=egret_ec2 ;;
+  gcp) double=egret_gce ;;
+esac
+if [ -n "$double" ]; then
   packages+=(python3-venv)
 fi
 # The BPF programs are compiled with the headers of another architecture, too.
@@ -62,17 +69,17 @@ case "${1:-}" in
 esac
 
 # The versions are exact, so what is installed is right as long as the list has not changed.
-if [ "${1:-}" = aws ]; then
-  venv=target/aws/venv
-  list=tests/aws/double/requirements.txt
+if [ -n "$double" ]; then
+  venv=target/$1/venv
+  list=tests/$1/double/requirements.txt
   if ! cmp -s "$list" "$venv/requirements.txt"; then
     rm -rf "$venv"
     python3 -m venv "$venv"
-    tests/step.sh "install the EC2 double's Python" \
+    tests/step.sh "install the Python of tests/$1/double" \
       "$venv/bin/pip" install --disable-pip-version-check --no-deps --requirement "$list"
-    # `python -m egret_ec2` from anywhere.
+    # `python -m egret_ec2` or `egret_gce` from anywhere.
     site=$("$venv/bin/python" -c 'import sysconfig; print(sysconfig.get_path("purelib"))')
-    realpath --relative-to="$site" tests/aws/double >"$site/egret_ec2.pth"
+    realpath --relative-to="$site" "tests/$1/double" >"$site/$double.pth"
     cp "$list" "$venv/requirements.txt"
   fi
 fi

@@ -8,7 +8,7 @@
 #   tests/setup.sh oldest       and the oldest API server that is maintained, in target/kubernetes/oldest
 #   tests/setup.sh aws          and the EC2 double's Python, in target/aws/venv
 #   tests/setup.sh gcp          and the Compute Engine double's Python, in target/gcp/venv
-#   tests/setup.sh terraform    only what the checks of terraform/aws need, in target/terraform
+#   tests/setup.sh terraform    only what the checks of the Terraform modules need, in target/terraform
 set -euo pipefail
 cd "$(dirname "$0")/.."
 case "${1:-}" in

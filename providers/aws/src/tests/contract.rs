@@ -1,94 +1,14 @@
 //! The contract of `ports::Provider` in every way that an address can move, and in bad weather.
 
 use std::collections::BTreeSet;
-use std::net::IpAddr;
 use std::time::Duration;
 
-use egret_core::model::{Attachment, NodeName};
+use egret_ports::contract::patient::Patient;
 use egret_ports::contract::provider::{ProviderCase, Room, run};
-use egret_ports::error::{ErrorClass, PortError};
-use egret_ports::provider::{Accepted, ByAddress, Observation, Provider};
+use egret_ports::provider::Provider;
 use serde_json::json;
 
 use super::double::Ec2Double;
-use crate::Aws;
-
-/// Asks again what failed for a while, as the controller does.
-struct Patient(Aws);
-
-macro_rules! insist {
-    ($attempt:expr) => {{
-        let mut tries = 0;
-        loop {
-            let result = $attempt.await;
-            tries += 1;
-            match &result {
-                Err(error) if again(error) && tries < 200 => {
-                    tokio::time::sleep(Duration::from_millis(20)).await;
-                }
-                _ => break result,
-            }
-        }
-    }};
-}
-
-fn again(error: &PortError) -> bool {
-    let throttled = matches!(error.class, ErrorClass::Throttled { .. });
-    throttled || matches!(error.class, ErrorClass::Transient | ErrorClass::Conflict)
-}
-
-/// Fails as a whole where an address fails in a way that asking again can heal.
-async fn of_each<T>(
-    call: impl Future<Output = Result<ByAddress<T>, PortError>>,
-) -> Result<ByAddress<T>, PortError> {
-    let mut results = call.await?;
-    let heals = |(address, result): (&IpAddr, &Result<T, PortError>)| {
-        result.as_ref().is_err_and(again).then_some(*address)
-    };
-    match results.iter().find_map(heals).and_then(|address| results.remove(&address)) {
-        Some(Err(error)) => Err(error),
-        _ => Ok(results),
-    }
-}
-
-impl Provider for Patient {
-    async fn observe(
-        &self,
-        addresses: &BTreeSet<IpAddr>,
-        nodes: &BTreeSet<NodeName>,
-    ) -> Result<Observation, PortError> {
-        insist!(self.0.observe(addresses, nodes))
-    }
-
-    async fn prepare(
-        &self,
-        node: &NodeName,
-        addresses: &BTreeSet<IpAddr>,
-    ) -> Result<ByAddress<Attachment>, PortError> {
-        insist!(self.0.prepare(node, addresses))
-    }
-
-    async fn attach(
-        &self,
-        addresses: &BTreeSet<IpAddr>,
-        node: &NodeName,
-    ) -> Result<ByAddress<Accepted>, PortError> {
-        insist!(of_each(self.0.attach(addresses, node)))
-    }
-
-    async fn await_attached(
-        &self,
-        addresses: &BTreeSet<IpAddr>,
-        node: &NodeName,
-    ) -> Result<ByAddress<Attachment>, PortError> {
-        insist!(of_each(self.0.await_attached(addresses, node)))
-    }
-
-    async fn detach(&self, address: IpAddr, node: &NodeName) -> Result<(), PortError> {
-        insist!(self.0.detach(address, node))
-    }
-}
-
 #[derive(Clone, Copy, Debug)]
 enum Way {
     PrivateIpv4,

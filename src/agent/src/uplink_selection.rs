@@ -35,8 +35,8 @@ pub(crate) fn link_for(
 
 /// The interface that the cloud names, and no other: what leaves by another one, the network drops.
 /// Where nobody names one, that of the smallest subnet that has the address on the wire; of several
-/// equal ones the first uplink's. With that subnet, if there is one: a cloud may give an interface a
-/// /32. `None` where this node cannot carry the address.
+/// equal ones the first uplink's. With that subnet, which a cloud's interface may not have. `None`
+/// where this node cannot carry the address.
 fn serving<'a>(
     carried: IpAddr,
     at: Option<&Attachment>,
@@ -46,16 +46,22 @@ fn serving<'a>(
         let subnets = uplink.subnets().into_iter().filter(|subnet| subnet.contains(&carried));
         subnets.max_by_key(IpNet::prefix_len)
     };
-    if let Some(mac) = at.and_then(|at| at.mac.as_deref()) {
-        return named(mac, uplinks).map(|uplink| (uplink, subnet(uplink)));
+    if let Some(at) = at.filter(|at| at.mac.is_some()) {
+        return named(at, uplinks).map(|uplink| (uplink, subnet(uplink)));
     }
     let with_subnet = uplinks.iter().filter_map(|uplink| Some((uplink, subnet(uplink)?)));
     let smallest = with_subnet.min_by_key(|(_, subnet)| std::cmp::Reverse(subnet.prefix_len()));
     smallest.map(|(uplink, subnet)| (uplink, Some(subnet)))
 }
 
-fn named<'a>(mac: &str, uplinks: &'a [HostUplink]) -> Option<&'a HostUplink> {
-    uplinks.iter().find(|uplink| mac_text(uplink.mac).eq_ignore_ascii_case(mac))
+/// By its MAC address; else by its own address, which the cloud gives to one interface alone.
+fn named<'a>(at: &Attachment, uplinks: &'a [HostUplink]) -> Option<&'a HostUplink> {
+    let mac = at.mac.as_deref()?;
+    let own = at.primary_address.map(|own| own.addr());
+    let by_mac = |uplink: &&HostUplink| mac_text(uplink.mac).eq_ignore_ascii_case(mac);
+    let by_address =
+        |uplink: &&HostUplink| uplink.addresses.iter().any(|address| own == Some(address.addr()));
+    uplinks.iter().find(by_mac).or_else(|| uplinks.iter().find(by_address))
 }
 
 /// Whether every interface that a cloud names for this node is there to carry what it is named for.
@@ -67,7 +73,7 @@ pub(crate) fn interfaces_found<'a>(
     uplinks: &[HostUplink],
 ) -> Result<(), PortError> {
     for (address, at) in attachments {
-        let Some(mac) = at.mac.as_deref().filter(|mac| named(mac, uplinks).is_none()) else {
+        let Some(mac) = at.mac.as_deref().filter(|_| named(at, uplinks).is_none()) else {
             continue;
         };
         let interface = at.interface.as_deref().unwrap_or("the interface");
@@ -260,20 +266,22 @@ mod tests {
 
     #[test]
     fn an_interface_that_is_not_there_is_named_with_a_remedy() {
-        let at = |mac: &str| Attachment {
+        let at = |mac: &str, own: &str| Attachment {
             mac: Some(mac.to_owned()),
             interface: Some("eni-0a1b2c".to_owned()),
-            primary_address: Some("10.0.2.20/24".parse().unwrap()),
+            primary_address: Some(own.parse().unwrap()),
             ..Attachment::at("node-1".into())
         };
-        let found = |mac: &str| interfaces_found([(ip("203.0.113.17"), &at(mac))], &node());
-        found("02:00:00:00:00:03").unwrap();
+        let own =
+            |mac: &str, own: &str| interfaces_found([(ip("203.0.113.17"), &at(mac, own))], &node());
+        own("02:00:00:00:00:03", "10.0.2.99/24").unwrap();
+        own("02:00:00:00:00:99", "10.0.2.20/24").unwrap();
         interfaces_found([(ip("203.0.113.17"), &Attachment::at("node-1".into()))], &node())
             .unwrap();
-        let error = found("02:00:00:00:00:99").unwrap_err();
+        let error = own("02:00:00:00:00:99", "10.0.2.99/24").unwrap_err();
         assert_eq!(error.class, ErrorClass::NotFound);
         let text = error.to_string();
-        for part in ["203.0.113.17", "eni-0a1b2c (02:00:00:00:00:99)", "(10.0.2.20/24)"] {
+        for part in ["203.0.113.17", "eni-0a1b2c (02:00:00:00:00:99)", "(10.0.2.99/24)"] {
             assert!(text.contains(part), "{text}");
         }
     }

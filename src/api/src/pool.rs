@@ -42,12 +42,16 @@ pub struct EgressPoolSpec {
     pub provider: ProviderKind,
     /// The addresses: CIDRs (203.0.113.16/29), ranges (203.0.113.40-203.0.113.47) and single
     /// addresses, of both families. The network and broadcast address of an IPv4 CIDR shorter than
-    /// /31 are never given out. A pool of provider AWS may have aws instead, or both.
+    /// /31 are never given out. A pool of provider AWS may have aws instead, or both, and one of
+    /// provider GCP gcp.
     #[serde(default)]
     pub addresses: Vec<String>,
     /// How a pool of provider AWS finds its addresses, in addition to those listed.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub aws: Option<AwsPool>,
+    /// How a pool of provider GCP finds its addresses, in addition to those listed.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub gcp: Option<GcpPool>,
     /// Which nodes carry the addresses.
     pub gateways: Gateways,
     /// Labels of the namespaces that may claim addresses; {} admits all, and without it none is
@@ -82,6 +86,24 @@ pub struct AwsPool {
     /// pool. At least one; keys have 1 to 128 characters, values at most 256.
     #[serde(default, rename = "elasticIPTags")]
     pub elastic_ip_tags: BTreeMap<String, String>,
+}
+
+/// The most labels of a resource of Google Cloud, and the longest key and value of one, in characters
+/// (<https://cloud.google.com/compute/docs/labeling-resources#restrictions>).
+pub const MAX_LABELS: usize = 64;
+/// See [`MAX_LABELS`].
+pub const MAX_LABEL: usize = 63;
+
+/// How a pool of provider GCP finds its addresses.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
+#[serde(rename_all = "camelCase")]
+pub struct GcpPool {
+    /// Every static address of the gateways' projects and regions that has all of these labels is an
+    /// address of the pool. At least one; keys have 1 to 63 characters, values at most 63, and neither
+    /// has capital letters.
+    #[serde(default)]
+    pub address_labels: BTreeMap<String, String>,
 }
 
 /// Which nodes carry the addresses of a pool.
@@ -120,7 +142,7 @@ fn default_ports_per_node() -> u32 {
 #[serde(rename_all = "camelCase")]
 pub struct Failover {
     /// How long a holder keeps an address without renewal, such as 450ms: 100ms to 10s. Default:
-    /// 450ms, 2s where a cloud is the provider, or 10s where the node selector matches exactly one
+    /// 450ms, 2s where AWS is the provider, or 10s where the node selector matches exactly one
     /// node.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub lease: Option<String>,

@@ -118,8 +118,8 @@ pub(crate) fn address_ready(
             return not(Reason::Released, message.into());
         }
         Some(AddressEnd::Revoked { .. }) => {
-            let fenced = plan.facts().fabric_fences();
-            let cloud = if fenced { ", the cloud has taken it off the gateways" } else { "" };
+            let places = plan.facts().cloud_places();
+            let cloud = if places { ", the cloud has taken it off the gateways" } else { "" };
             let message = format!(
                 "its claim has ended; it is free when a majority of the voters has let go of \
                  it{cloud} and its ports have rested"
@@ -154,7 +154,7 @@ pub(crate) fn address_ready(
             );
             not(Reason::HolderAbsent, message)
         }
-        Some(holder) if plan.facts().fabric_fences() && !status.is_attached_to(holder) => {
+        Some(holder) if is_missed_by_cloud(plan, status, holder) => {
             let attached =
                 status.conditions.iter().find(|known| known.kind == ConditionType::Attached);
             let why = attached.filter(|known| !known.status).map(|known| known.message.clone());
@@ -170,6 +170,12 @@ pub(crate) fn address_ready(
             Evaluation::new(ConditionType::Ready, true, Reason::Held, message)
         }
     }
+}
+
+/// The cloud places the address, and does not let its holder serve it.
+fn is_missed_by_cloud(plan: &AddressPlan, status: &AddressStatus, holder: &NodeName) -> bool {
+    let facts = plan.facts();
+    facts.cloud_places() && !status.is_served_at(holder, facts)
 }
 
 fn names<'a>(nodes: impl Iterator<Item = &'a NodeName>) -> String {

@@ -1,5 +1,7 @@
 //! What people write: every sentence about a fault, the examples, and bytes that are no manifest.
 
+#[path = "manifests/clouds.rs"]
+mod clouds;
 #[path = "manifests/examples.rs"]
 mod examples;
 #[path = "manifests/fuzz.rs"]

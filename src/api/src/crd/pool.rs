@@ -8,7 +8,7 @@ use super::cel::{
 };
 use super::edit::{CelRule, at, defaults, rules};
 use crate::DEFAULT_PORTS_PER_NODE;
-use crate::pool::{MAX_TAG_KEY, MAX_TAG_VALUE, MAX_TAGS};
+use crate::pool::{MAX_LABEL, MAX_LABELS, MAX_TAG_KEY, MAX_TAG_VALUE, MAX_TAGS};
 
 /// The most ranges of one pool: comparing each with each has to fit the budget of a CEL rule.
 const RANGES: i64 = 64;
@@ -16,15 +16,22 @@ const RANGES: i64 = 64;
 const FOUND: i64 = 4096;
 
 pub(super) fn edit(schema: &mut JSONSchemaProps) {
-    const NONE: &str =
-        "a pool needs at least one range, such as 203.0.113.16/29, or spec.aws.elasticIPTags";
-    const OTHER: &str = "is for provider AWS: write provider AWS, or leave it out";
-    let some =
-        CelRule::says("has(self.addresses) && size(self.addresses) > 0 || has(self.aws)", NONE);
-    let own = CelRule::says("!has(self.aws) || self.provider == 'AWS'", OTHER);
-    rules(at(schema, "spec"), [some.field(".addresses"), own.field(".aws")]);
+    const NONE: &str = "a pool needs at least one range, such as 203.0.113.16/29, \
+                        spec.aws.elasticIPTags or spec.gcp.addressLabels";
+    let some = CelRule::says(
+        "has(self.addresses) && size(self.addresses) > 0 || has(self.aws) || has(self.gcp)",
+        NONE,
+    );
+    let own = |field: &str, provider: &str| {
+        let other =
+            format!("is for provider {provider}: write provider {provider}, or leave it out");
+        let rule = format!("!has(self.{field}) || self.provider == '{provider}'");
+        CelRule::says(rule, &other).field(&format!(".{field}"))
+    };
+    rules(at(schema, "spec"), [some.field(".addresses"), own("aws", "AWS"), own("gcp", "GCP")]);
     ranges(at(schema, "spec.addresses"));
     aws(at(schema, "spec.aws"));
+    gcp(at(schema, "spec.gcp"));
     let found = at(schema, "status.addresses");
     found.max_items = Some(FOUND);
     address(at(found, "[]"));
@@ -70,6 +77,39 @@ fn aws(schema: &mut JSONSchemaProps) {
     );
     if let Some(JSONSchemaPropsOrBool::Schema(value)) = &mut tags.additional_properties {
         value.max_length = i64::try_from(MAX_TAG_VALUE).ok();
+    }
+}
+
+/// What a label of Google Cloud may be, so that no pool looks for labels that no address can have.
+fn gcp(schema: &mut JSONSchemaProps) {
+    const LABELS: &str = "self.addressLabels";
+    const ALL: &str =
+        "without a label that would be every static address of the project: name at least one";
+    let some = CelRule::says(format!("has({LABELS}) && size({LABELS}) > 0"), ALL);
+    rules(schema, [some.field(".addressLabels")]);
+    let labels = at(schema, "addressLabels");
+    labels.default = None;
+    labels.max_properties = i64::try_from(MAX_LABELS).ok();
+    let long = format!("a label's key has at most {MAX_LABEL} characters: shorten it");
+    let capital = |of: &str| format!("self.filter(key, {of} != {of}.lowerAscii())");
+    let rule = |of: &str, what: &str| {
+        let wrong = capital(of);
+        CelRule::makes(
+            format!("{wrong}.size() == 0"),
+            format!("{wrong}[0] + ' has {what}: labels of Google Cloud have none'"),
+        )
+    };
+    rules(
+        labels,
+        [
+            CelRule::says("!('' in self)", "name the label's key"),
+            CelRule::says(format!("self.all(key, size(key) <= {MAX_LABEL})"), &long),
+            rule("key", "capital letters"),
+            rule("self[key]", "capital letters in its value"),
+        ],
+    );
+    if let Some(JSONSchemaPropsOrBool::Schema(value)) = &mut labels.additional_properties {
+        value.max_length = i64::try_from(MAX_LABEL).ok();
     }
 }
 

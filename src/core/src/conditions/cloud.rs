@@ -115,8 +115,8 @@ fn put(cloud: &CloudState, address: IpAddr, status: &mut AddressStatus) {
     status.prepared = cloud.prepared_for(address);
 }
 
-/// Puts where the cloud delivers an address into its status; says whether that is its holder.
-/// `None` where the fabric is not the fence: there an address serves wherever it is attached.
+/// Puts where the cloud delivers an address into its status; says whether its holder serves it there.
+/// `None` outside clouds.
 pub(super) fn attached(
     view: &ConditionInputs<'_>,
     address: IpAddr,
@@ -128,7 +128,7 @@ pub(super) fn attached(
     if let Some(cloud) = cloud {
         put(cloud, address, status);
     }
-    if !facts.fabric_fences() {
+    if !facts.cloud_places() {
         return None;
     }
     let not =
@@ -140,6 +140,14 @@ pub(super) fn attached(
     let holder = status.holding.as_ref().map(|holding| &holding.node);
     let is_there = holder.is_some_and(|holder| status.is_attached_to(holder));
     match (&status.attachment, holder) {
+        (Some(at), Some(holder)) if !is_there && status.is_served_at(holder, facts) => {
+            let why = cloud.faults.get(&address).map(|why| format!(": {why}")).unwrap_or_default();
+            let message = format!(
+                "{holder} announces it, and the cloud follows; its own settings still name {}{why}",
+                at.node
+            );
+            Some(Evaluation::new(ConditionType::Attached, true, Reason::Attached, message))
+        }
         (Some(at), _) if is_there => Some(Evaluation::new(
             ConditionType::Attached,
             true,

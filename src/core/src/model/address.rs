@@ -207,6 +207,16 @@ impl AddressStatus {
         self.attachment.as_ref().is_some_and(|attachment| attachment.node == *node)
     }
 
+    /// Whether a cloud lets `node` serve the address as its holder: it delivers there, or, where the
+    /// holder announces, it delivers somewhere and follows an announcement of this node.
+    #[must_use]
+    pub fn is_served_at(&self, node: &NodeName, facts: ProviderFacts) -> bool {
+        let follows = facts.announcement().is_some()
+            && self.attachment.is_some()
+            && self.attachment_at(node).is_some();
+        follows || self.is_attached_to(node)
+    }
+
     /// How the cloud delivers, or would deliver, the address to `node`.
     #[must_use]
     pub fn attachment_at(&self, node: &NodeName) -> Option<&Attachment> {
@@ -227,5 +237,24 @@ impl Attachment {
             next_hop: None,
             primary_address: None,
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_holder_serves_where_the_cloud_delivers_or_follows_it() {
+        let at = |name: &str| Attachment::at(name.into());
+        let (aws, gcp) = (ProviderKind::Aws.facts(), ProviderKind::Gcp.facts());
+        let mut status = AddressStatus { prepared: vec![at("b")], ..AddressStatus::default() };
+        let served = |status: &AddressStatus, facts| {
+            ["a", "b", "c"].map(|name| status.is_served_at(&name.into(), facts))
+        };
+        assert_eq!(served(&status, gcp), [false; 3], "it has no rule yet");
+        status.attachment = Some(at("a"));
+        assert_eq!(served(&status, aws), [true, false, false]);
+        assert_eq!(served(&status, gcp), [true, true, false], "c is no endpoint");
     }
 }

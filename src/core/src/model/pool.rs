@@ -53,7 +53,7 @@ impl Pool {
 /// How leases of a pool run and what happens after a failover.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Failover {
-    /// T of docs/leases.md; `None` where the pool leaves it to the default (450 ms; 2 s in a cloud;
+    /// T of docs/leases.md; `None` where the pool leaves it to the default (450 ms; 2 s on AWS;
     /// 10 s where the selector matches exactly one node).
     pub lease: Option<Millis>,
     /// When an address goes back to a node that it failed over from.

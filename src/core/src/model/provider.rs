@@ -14,6 +14,10 @@ pub enum ProviderKind {
     /// Private addresses and Elastic IPs of EC2, attached to network interfaces of the gateways.
     #[serde(rename = "AWS")]
     Aws,
+    /// Static addresses of Google Cloud, external and internal, that gateways announce and Google's
+    /// network follows.
+    #[serde(rename = "GCP")]
+    Gcp,
 }
 
 /// What holds of the addresses of a pool. None of these follows from another: a provider may have
@@ -87,6 +91,11 @@ impl ProviderKind {
                 announcing: Announcing::Nobody,
                 placement: Placement::Cloud,
             },
+            Self::Gcp => ProviderFacts {
+                fence: Fence::Deadline,
+                announcing: Announcing::Holder(AnnouncementForm::GarpRa),
+                placement: Placement::Cloud,
+            },
         }
     }
 }
@@ -120,7 +129,7 @@ mod tests {
 
     #[test]
     fn somebody_makes_every_address_known() {
-        for kind in [ProviderKind::L2, ProviderKind::Aws] {
+        for kind in [ProviderKind::L2, ProviderKind::Aws, ProviderKind::Gcp] {
             let facts = kind.facts();
             assert!(facts.fabric_fences() || facts.announcement().is_some(), "{kind:?}");
         }

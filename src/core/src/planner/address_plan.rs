@@ -227,7 +227,7 @@ impl AddressPlans {
 
 fn is_detached(memory: &LeaderMemory, address: IpAddr, plan: &AddressPlan) -> bool {
     let gone = |fabric: &CloudState| fabric.gone.contains(&address);
-    !plan.facts().fabric_fences() || memory.cloud_of(plan).is_some_and(gone)
+    !plan.facts().cloud_places() || memory.cloud_of(plan).is_some_and(gone)
 }
 
 /// Whether a majority of the newest voter set has acknowledged a fence of an address.

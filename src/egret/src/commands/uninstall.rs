@@ -130,7 +130,7 @@ fn attached(snapshot: &Snapshot) -> BTreeMap<String, String> {
         };
         let places: BTreeSet<String> =
             status.attachment.iter().chain(&status.prepared).map(at).collect();
-        if stored.value.plan.facts().fabric_fences() && !places.is_empty() {
+        if stored.value.plan.facts().cloud_places() && !places.is_empty() {
             attached.insert(address.to_string(), join(&places));
         }
     }

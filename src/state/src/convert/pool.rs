@@ -25,8 +25,9 @@ const PORTS_PER_NODE: std::ops::RangeInclusive<u32> = 128..=8192;
 /// Every fault of the object.
 pub fn pool_from_api(name: &str, spec: &api::EgressPoolSpec) -> Result<Pool, Vec<FieldError>> {
     let mut faults = FieldErrors::default();
-    let tags = elastic_ip_tags(&mut faults, spec);
-    let discovers = spec.aws.is_some();
+    let mut tags = elastic_ip_tags(&mut faults, spec);
+    tags.extend(address_labels(&mut faults, spec));
+    let discovers = spec.aws.is_some() || spec.gcp.is_some();
     let (ranges, reserved) = ranges(&mut faults, &spec.addresses, discovers);
     check_selector(&mut faults, "spec.gateways.nodeSelector", &spec.gateways.node_selector);
     if spec.gateways.max_addresses_per_node == Some(0) {
@@ -103,6 +104,49 @@ fn elastic_ip_tags(faults: &mut FieldErrors, spec: &api::EgressPoolSpec) -> Labe
     tags.clone()
 }
 
+fn address_labels(faults: &mut FieldErrors, spec: &api::EgressPoolSpec) -> Labels {
+    const FIELD: &str = "spec.gcp.addressLabels";
+    let Some(gcp) = &spec.gcp else { return Labels::new() };
+    let labels = &gcp.address_labels;
+    if spec.provider != ProviderKind::Gcp {
+        faults.add("spec.gcp", "is for provider GCP: write provider GCP, or leave it out");
+    }
+    if labels.is_empty() {
+        faults.add(
+            FIELD,
+            "without a label that would be every static address of the project: name at least one",
+        );
+    }
+    if labels.len() > api::MAX_LABELS {
+        let sentence = format!("no address has more than {} labels: list fewer", api::MAX_LABELS);
+        faults.add(FIELD, sentence);
+    }
+    let most = api::MAX_LABEL;
+    let capitals = |text: &str| text.contains(|c: char| c.is_ascii_uppercase());
+    for (key, value) in labels {
+        if key.is_empty() {
+            faults.add(FIELD, "name the label's key");
+        }
+        if key.chars().count() > most {
+            faults.add(FIELD, format!("a label's key has at most {most} characters: shorten it"));
+        }
+        if capitals(key) {
+            let sentence = format!("{key} has capital letters: labels of Google Cloud have none");
+            faults.add(FIELD, sentence);
+        }
+        if capitals(value) {
+            let sentence =
+                format!("{key} has capital letters in its value: labels of Google Cloud have none");
+            faults.add(FIELD, sentence);
+        }
+        if value.chars().count() > most {
+            let sentence = format!("a label's value has at most {most} characters: shorten it");
+            faults.add(format!("{FIELD}.{key}"), sentence);
+        }
+    }
+    labels.clone()
+}
+
 /// Adds to a pool's ranges what stands in its status as found and in none of them; what was found
 /// is an address, at the ends of a CIDR too.
 pub fn add_found(pool: &mut Pool, status: &PoolStatus) {
@@ -131,7 +175,8 @@ fn ranges(
     if texts.is_empty() && !discovers {
         faults.add(
             FIELD,
-            "a pool needs at least one range, such as 203.0.113.16/29, or spec.aws.elasticIPTags",
+            "a pool needs at least one range, such as 203.0.113.16/29, spec.aws.elasticIPTags or \
+             spec.gcp.addressLabels",
         );
     }
     let mut ranges: Vec<(AddressRange, &String)> = Vec::new();

@@ -3,7 +3,9 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 
-use egret_core::model::{Failback, Family, Millis, PodSelection, ProviderKind, WhenUnavailable};
+use egret_core::model::{
+    Failback, Family, Millis, PodSelection, Pool, PoolName, ProviderKind, WhenUnavailable,
+};
 use egret_state::manifest::{ManifestObject, ObjectKey, check, parse};
 
 /// The objects of the manifests in a folder, without those of its folders.
@@ -20,11 +22,11 @@ fn objects_of(folder: &Path) -> Vec<ManifestObject> {
     found
 }
 
-#[test]
-fn the_examples_of_aws_are_pools_of_its_addresses_and_claims_of_them() {
-    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../deploy/examples/aws");
+/// The pools of the examples for a provider, each claimed by one of its claims.
+fn pools_of(folder: &str, provider: ProviderKind) -> BTreeMap<PoolName, Box<Pool>> {
+    let examples = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../deploy/examples");
     let (mut pools, mut wanted) = (BTreeMap::new(), BTreeSet::new());
-    for object in objects_of(&folder) {
+    for object in objects_of(&examples.join(folder)) {
         match object {
             ManifestObject::Pool(_, pool) => {
                 pools.insert(pool.name.clone(), pool);
@@ -36,12 +38,25 @@ fn the_examples_of_aws_are_pools_of_its_addresses_and_claims_of_them() {
         }
     }
     assert_eq!(pools.keys().cloned().collect::<BTreeSet<_>>(), wanted);
-    assert!(pools.values().all(|pool| pool.provider == ProviderKind::Aws));
-    let public = &pools[&"public".into()];
-    assert_eq!(public.discovery_tags, [("egret.dev/pool".into(), "public".into())].into());
-    assert!(public.ranges.is_empty(), "they are found");
-    let private = &pools[&"private".into()];
-    assert!(private.discovery_tags.is_empty() && private.ranges.len() == 1);
+    assert!(pools.values().all(|pool| pool.provider == provider));
+    pools
+}
+
+#[test]
+fn the_examples_of_the_clouds_are_pools_of_their_addresses_and_claims_of_them() {
+    let clouds = [
+        ("aws", ProviderKind::Aws, "egret.dev/pool", Millis(2000)),
+        ("gcp", ProviderKind::Gcp, "egret-pool", Millis(450)),
+    ];
+    for (folder, provider, key, lease) in clouds {
+        let pools = pools_of(folder, provider);
+        let public = &pools[&"public".into()];
+        assert_eq!(public.discovery_tags, [(key.into(), "public".into())].into(), "{folder}");
+        assert!(public.ranges.is_empty(), "{folder}: they are found");
+        assert_eq!(public.failover.lease, Some(lease), "{folder}: what would be so without it");
+        let private = &pools[&"private".into()];
+        assert!(private.discovery_tags.is_empty() && private.ranges.len() == 1, "{folder}");
+    }
 }
 
 #[test]

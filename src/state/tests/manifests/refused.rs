@@ -2,7 +2,7 @@
 
 use egret_state::manifest::{ManifestFault, parse};
 
-const POOL: &str = "apiVersion: egret.dev/v1alpha1
+pub(super) const POOL: &str = "apiVersion: egret.dev/v1alpha1
 kind: EgressPool
 metadata: {name: partners}
 spec:
@@ -12,11 +12,11 @@ kind: StaticEgressIP
 metadata: {name: bank, namespace: payments}
 spec:
 ";
-const POOL_REST: &str =
+pub(super) const POOL_REST: &str =
     "  provider: L2\n  addresses: [203.0.113.16/29]\n  gateways: {nodeSelector: {}}\n";
 const CLAIM_REST: &str = "  poolRef: {name: partners}\n  podSelector: {}\n";
 
-fn faults(head: &str, spec: &str) -> Vec<ManifestFault> {
+pub(super) fn faults(head: &str, spec: &str) -> Vec<ManifestFault> {
     let parsed = parse(&format!("{head}{spec}"));
     assert_eq!(parsed.objects.is_empty(), !parsed.faults.is_empty(), "{spec}: {parsed:?}");
     let before = head.lines().count();
@@ -25,7 +25,7 @@ fn faults(head: &str, spec: &str) -> Vec<ManifestFault> {
     parsed.faults.into_iter().map(inside).collect()
 }
 
-fn refused(head: &str, rest: &str, cases: &[(&str, usize, &str)]) {
+pub(super) fn refused(head: &str, rest: &str, cases: &[(&str, usize, &str)]) {
     assert!(faults(head, rest).is_empty(), "without the fault all is well");
     for (spec, line, sentence) in cases {
         let found = faults(head, &format!("{spec}{rest}"));
@@ -104,8 +104,8 @@ fn pools() {
 const RANGES: &[(&str, &str)] = &[
     (
         "[]",
-        "spec.addresses: a pool needs at least one range, such as 203.0.113.16/29, or \
-         spec.aws.elasticIPTags",
+        "spec.addresses: a pool needs at least one range, such as 203.0.113.16/29, \
+         spec.aws.elasticIPTags or spec.gcp.addressLabels",
     ),
     (
         "[203.0.113.300]",
@@ -158,65 +158,6 @@ const RANGES: &[(&str, &str)] = &[
                              of - value",
     ),
 ];
-
-const AWS: &[(&str, &str)] = &[
-    (
-        "  aws: {}\n",
-        "spec.aws.elasticIPTags: without a tag that would be every Elastic IP of the account: name \
-         at least one",
-    ),
-    (
-        "  aws: {elasticIPTags: {}}\n",
-        "spec.aws.elasticIPTags: without a tag that would be every Elastic IP of the account: name \
-         at least one",
-    ),
-    ("  aws: {elasticIPTags: {'': b}}\n", "spec.aws.elasticIPTags: name the tag's key"),
-    (
-        "  aws: {elasticIPTags: {a: b, 'aws:c': d}}\n",
-        "spec.aws.elasticIPTags: aws:c is a tag of AWS itself: name a tag that you give",
-    ),
-    (
-        "  aws: {interfaceTags: {a: b}, elasticIPTags: {a: b}}\n",
-        "spec.aws.interfaceTags: there is no field interfaceTags: write one of elasticIPTags, or \
-         remove it",
-    ),
-    (
-        "  aws: {elasticIPTags: {a: true}}\n",
-        "spec.aws.elasticIPTags.a: true is a number or a keyword, where a text belongs: write it in \
-         quotes",
-    ),
-];
-
-#[test]
-fn tags_of_pools() {
-    let rest = "  provider: AWS\n  gateways: {nodeSelector: {}}\n";
-    for addresses in ["", "  addresses: [10.0.0.64/27]\n"] {
-        refused(POOL, &format!("  aws: {{elasticIPTags: {{a: b}}}}\n{addresses}{rest}"), &[]);
-        for (aws, sentence) in AWS {
-            let found = faults(POOL, &format!("{aws}{addresses}{rest}"));
-            let [fault] = &found[..] else { panic!("{aws}: {found:?}") };
-            assert_eq!((fault.line, &*fault.message), (1, *sentence), "{aws}");
-        }
-    }
-    let tags = |of: &dyn Fn(usize) -> String, count: usize| {
-        let tags: Vec<String> = (0..count).map(of).collect();
-        faults(POOL, &format!("  aws: {{elasticIPTags: {{{}}}}}\n{rest}", tags.join(", ")))
-    };
-    // In characters, not in bytes.
-    let edge = |more: usize| format!("{}: {}", "ä".repeat(128), "ö".repeat(256 + more));
-    assert_eq!(tags(&|_| edge(0), 1), []);
-    let field = format!("spec.aws.elasticIPTags.{}", "ä".repeat(128));
-    let sentence = format!("{field}: a tag's value has at most 256 characters: shorten it");
-    assert_eq!(tags(&|_| edge(1), 1)[0].message, sentence);
-    let sentence = "spec.aws.elasticIPTags: a tag's key has at most 128 characters: shorten it";
-    assert_eq!(tags(&|_| format!("{}: b", "a".repeat(129)), 1)[0].message, sentence);
-    assert_eq!(tags(&|tag| format!("t{tag}: ''"), 50), []);
-    let sentence = "spec.aws.elasticIPTags: no Elastic IP has more than 50 tags: list fewer";
-    assert_eq!(tags(&|tag| format!("t{tag}: ''"), 51)[0].message, sentence);
-    let found = faults(POOL, &format!("  aws: {{elasticIPTags: {{a: b}}}}\n{POOL_REST}"));
-    let sentence = "spec.aws: is for provider AWS: write provider AWS, or leave it out";
-    assert_eq!((found.len(), &*found[0].message), (1, sentence));
-}
 
 #[test]
 fn ranges_of_pools() {

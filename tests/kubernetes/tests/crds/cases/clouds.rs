@@ -17,6 +17,11 @@ macro_rules! tagged {
         concat!("provider: AWS\n  addresses:\n  aws: {elasticIPTags: {", $tags, "}}")
     };
 }
+macro_rules! labelled {
+    ($labels:expr) => {
+        concat!("provider: GCP\n  addresses:\n  gcp: {addressLabels: {", $labels, "}}")
+    };
+}
 macro_rules! tags50 {
     () => {
         "'0': x, '1': x, '2': x, '3': x, '4': x, '5': x, '6': x, '7': x, '8': x, '9': x, a0: x, a1: x, a2: x, a3: x, \
@@ -28,8 +33,12 @@ macro_rules! tags50 {
 
 const ALL: &str = "without a tag that would be every Elastic IP of the account: name at least one";
 const OTHER: &str = "is for provider AWS: write provider AWS, or leave it out";
-const NONE: &str =
-    "a pool needs at least one range, such as 203.0.113.16/29, or spec.aws.elasticIPTags";
+const NONE: &str = "a pool needs at least one range, such as 203.0.113.16/29, spec.aws.elasticIPTags or \
+         spec.gcp.addressLabels";
+
+const ALL_STATIC: &str =
+    "without a label that would be every static address of the project: name at least one";
+const OTHER_THAN_GCP: &str = "is for provider GCP: write provider GCP, or leave it out";
 
 /// Pools of a cloud without a fault.
 pub const GOOD_CLOUDS: &[(Kind, &str)] = &[
@@ -42,6 +51,18 @@ pub const GOOD_CLOUDS: &[(Kind, &str)] = &[
     (Pool, "provider: AWS\n  addresses: [10.0.0.64/27]\n  aws: {elasticIPTags: {a: b}}"),
     (Pool, tagged!(concat!(text128!(), ": ", text128!(), text128!()))),
     (Pool, tagged!(tags50!())),
+    (Pool, "gcp: null"),
+    (Pool, "provider: GCP"),
+    (Pool, labelled!("pool: shop, a_b-c: '', ä: ö")),
+    (Pool, "provider: GCP\n  addresses: [10.0.0.64/27]\n  gcp: {addressLabels: {a: b}}"),
+    (
+        Pool,
+        labelled!(concat!(
+            tags50!(),
+            ", e0: x, e1: x, e2: x, e3: x, e4: x, e5: x, e6: x, e7: x, \
+        e8: x, e9: x, f0: x, f1: x, f2: x, f3: x"
+        )),
+    ),
 ];
 
 pub const CLOUDS: &[CrdCase] = &[
@@ -93,6 +114,58 @@ pub const CLOUDS: &[CrdCase] = &[
         tagged!("a: 7"),
         "spec.aws.elasticIPTags.a",
         "7 is a number or a keyword, where a text belongs: write it in quotes",
+        Schema("must be of type string"),
+    ),
+    (Pool, "provider: GCP\n  addresses:", "spec.addresses", NONE, Same),
+    (Pool, "gcp: {addressLabels: {a: b}}", "spec.gcp", OTHER_THAN_GCP, Same),
+    (Pool, "provider: AWS\n  gcp: {addressLabels: {a: b}}", "spec.gcp", OTHER_THAN_GCP, Same),
+    (Pool, "provider: GCP\n  gcp: {}", "spec.gcp.addressLabels", ALL_STATIC, Same),
+    (Pool, labelled!(""), "spec.gcp.addressLabels", ALL_STATIC, Same),
+    (Pool, labelled!("a: b, '': c"), "spec.gcp.addressLabels", "name the label's key", Same),
+    (
+        Pool,
+        labelled!(concat!(text64!(), ": b")),
+        "spec.gcp.addressLabels",
+        "a label's key has at most 63 characters: shorten it",
+        Same,
+    ),
+    (
+        Pool,
+        labelled!("Pool: b"),
+        "spec.gcp.addressLabels",
+        "Pool has capital letters: labels of Google Cloud have none",
+        Same,
+    ),
+    (
+        Pool,
+        labelled!("pool: Shop"),
+        "spec.gcp.addressLabels",
+        "pool has capital letters in its value: labels of Google Cloud have none",
+        Same,
+    ),
+    (
+        Pool,
+        labelled!(concat!("a: ", text64!())),
+        "spec.gcp.addressLabels.a",
+        "a label's value has at most 63 characters: shorten it",
+        Schema("Too long"),
+    ),
+    (
+        Pool,
+        labelled!(concat!(
+            tags50!(),
+            ", e0: x, e1: x, e2: x, e3: x, e4: x, e5: x, e6: x, e7: x, e8: x, \
+            e9: x, f0: x, f1: x, f2: x, f3: x, f4: x"
+        )),
+        "spec.gcp.addressLabels",
+        "no address has more than 64 labels: list fewer",
+        Schema("must have at most 64 items"),
+    ),
+    (
+        Pool,
+        labelled!("a: true"),
+        "spec.gcp.addressLabels.a",
+        "true is a number or a keyword, where a text belongs: write it in quotes",
         Schema("must be of type string"),
     ),
 ];

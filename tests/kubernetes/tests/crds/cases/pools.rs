@@ -167,14 +167,14 @@ pub const POOLS: &[CrdCase] = &[
         Pool,
         "provider: Moon",
         "spec.provider",
-        "Moon is none of L2, AWS: write one of them",
+        "Moon is none of L2, AWS, GCP: write one of them",
         Schema("Unsupported value: \"Moon\""),
     ),
     (
         Pool,
         "provider: aws",
         "spec.provider",
-        "aws is none of L2, AWS: write one of them",
+        "aws is none of L2, AWS, GCP: write one of them",
         Schema("Unsupported value: \"aws\""),
     ),
     (

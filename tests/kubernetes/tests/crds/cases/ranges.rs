@@ -7,14 +7,16 @@ pub const RANGES: &[CrdCase] = &[
         Pool,
         "addresses: []",
         "spec.addresses",
-        "a pool needs at least one range, such as 203.0.113.16/29, or spec.aws.elasticIPTags",
+        "a pool needs at least one range, such as 203.0.113.16/29, spec.aws.elasticIPTags or \
+         spec.gcp.addressLabels",
         Same,
     ),
     (
         Pool,
         "addresses:",
         "spec.addresses",
-        "a pool needs at least one range, such as 203.0.113.16/29, or spec.aws.elasticIPTags",
+        "a pool needs at least one range, such as 203.0.113.16/29, spec.aws.elasticIPTags or \
+         spec.gcp.addressLabels",
         Same,
     ),
     (

@@ -20,8 +20,9 @@ endif
 endif
 # Always chosen together: each choice builds the shared dependencies with features of its own.
 SYSTEM := -p egret -p egret-lab -p egret-kubernetes
+CLOUDS := egret/aws,egret/gcp
 # Neither demonstration has EC2's SDK, which takes minutes to compile; tests have it.
-TESTED := $(SYSTEM) --features egret/aws
+TESTED := $(SYSTEM) --features $(CLOUDS)
 # What the laboratory's demonstration runs: no Kubernetes.
 LABORATORY := --no-default-features --features egret/node,egret/controller,egret/plugin
 # Builds that have less than the default, each of which must compile without warnings.
@@ -100,7 +101,7 @@ format:
 .PHONY: lint
 lint:
 	@tests/setup.sh check
-	@tests/step.sh "clippy" cargo clippy $(CARGO_FLAGS) --workspace --features egret/aws --all-targets -- -D warnings
+	@tests/step.sh "clippy" cargo clippy $(CARGO_FLAGS) --workspace --features $(CLOUDS) --all-targets -- -D warnings
 
 .PHONY: licences
 licences:
@@ -111,9 +112,9 @@ licences:
 unit features lab kubernetes soak: export RUSTC_WORKSPACE_WRAPPER := $(CURDIR)/tests/lint.sh
 
 .PHONY: unit
-unit: setup-kubernetes setup-aws ## tests of values, of the kernel in namespaces, of the lease protocol, on an API server, on EC2's double
+unit: setup-kubernetes setup-aws setup-gcp ## tests of values, of the kernel in namespaces, of the lease protocol, on an API server, on EC2's double
 	@tests/setup.sh unit
-	@tests/cargo_test.py $(CARGO_FLAGS) --workspace --exclude egret-lab --exclude egret-kubernetes --features egret/aws
+	@tests/cargo_test.py $(CARGO_FLAGS) --workspace --exclude egret-lab --exclude egret-kubernetes --features $(CLOUDS)
 
 .PHONY: setup-aws
 setup-aws: ## install the EC2 that the AWS provider is tested against
@@ -132,7 +133,7 @@ gcp-double: setup-gcp ## tests of that Compute Engine itself
 	@target/gcp/venv/bin/python -m pytest -q tests/gcp/double
 
 .PHONY: terraform
-terraform: ## the Terraform module for AWS, offline: names, policy, documentation
+terraform: ## the Terraform modules, offline: names, rights, documentation
 	@tests/setup.sh terraform
 	@PYTHONPATH=tests/terraform target/terraform/venv/bin/python -m egret_terraform
 	@target/terraform/venv/bin/python -m pytest -q -rs -p no:cacheprovider tests/terraform

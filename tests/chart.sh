@@ -56,6 +56,8 @@ check_values() {
     'controller.serviceAccount.annotations.eks\.amazonaws\.com/role-arn=arn:aws:iam::111122223333:role/egret' \
     'controller.aws.region=eu-central-1,controller.aws.endpoint=https://ec2.example,controller.aws.interfaceTags.Egret\ role=a=b' \
     'controller.aws.allowManagedInterfaces=true,controller.aws.maxCallsPerSecond=5,controller.cloudScanInterval=30s' \
+    'controller.gcp.endpoint=https://compute.example,controller.gcp.callTimeout=5s' \
+    'controller.gcp.workloadIdentity.audience=//iam.googleapis.com/projects/1/locations/global/workloadIdentityPools/p/providers/c' \
     'cluster.podCIDRs={10.244.0.0/16,fd00:10:244::/56}' metrics.podMonitor.enabled=true \
     "image.digest=sha256:$(printf 'a%.0s' {1..64})" resourceQuota.enabled=true; do
     render --set "$set" >"$work/rendered.yaml" || fail "does not render with $set"
@@ -83,6 +85,9 @@ controller.aws.interfaceTags.a=1|'/controller/aws/interfaceTags/a'
 controller.aws.maxCallsPerSecond=0|'/controller/aws/maxCallsPerSecond'
 controller.aws.callTimeout=10|'/controller/aws/callTimeout'
 controller.aws.elasticIPTags.a=b|additional properties 'elasticIPTags' not allowed
+controller.gcp.endpoint=compute.example|'/controller/gcp/endpoint'
+controller.gcp.callTimeout=10|'/controller/gcp/callTimeout'
+controller.gcp.workloadIdentity.audience=//iam.googleapis.com/projects/p|'/controller/gcp/workloadIdentity/audience'
 agent.terminationGracePeriodSeconds=5|'/agent/terminationGracePeriodSeconds'
 agent.seccompProfile.type=None|'/agent/seccompProfile/type'
 agent.uplinks={a/b}|'/agent/uplinks/0'

@@ -42,7 +42,7 @@ binary() {
   fi
   local profile=${EGRET_PROFILE:-release}
   tests/step.sh "build of egret ($profile)" env -u RUSTC_WORKSPACE_WRAPPER cargo build --locked --profile "$profile" -p egret \
-    --features egret/aws >&2
+    --features egret/aws,egret/gcp >&2
   echo "${CARGO_TARGET_DIR:-target}/${profile/dev/debug}/egret"
 }
 

@@ -10,6 +10,8 @@ use egret_runtime::prometheus_client::registry::Registry;
 mod args;
 #[cfg(feature = "aws")]
 mod aws;
+#[cfg(feature = "gcp")]
+mod gcp;
 
 pub(crate) use args::CloudArgs;
 
@@ -20,6 +22,8 @@ type Connect = fn(&CloudArgs, &mut Registry) -> Arc<dyn Cloud>;
 const CONNECT: &[Connect] = &[
     #[cfg(feature = "aws")]
     aws::connect,
+    #[cfg(feature = "gcp")]
+    gcp::connect,
 ];
 
 /// The clouds of this build, as the flags say; what they count is in `registry`.

@@ -16,7 +16,7 @@ struct Feature {
     flags: &'static [&'static str],
 }
 
-const FEATURES: [Feature; 6] = [
+const FEATURES: [Feature; 7] = [
     Feature {
         name: "node",
         built: cfg!(feature = "node"),
@@ -59,6 +59,13 @@ const FEATURES: [Feature; 6] = [
         flags: &["--kubeconfig", "--context", "--system-namespace"],
     },
     Feature { name: "aws", built: cfg!(feature = "aws"), what: "AWS", commands: &[], flags: &[] },
+    Feature {
+        name: "gcp",
+        built: cfg!(feature = "gcp"),
+        what: "Google Cloud",
+        commands: &[],
+        flags: &[],
+    },
     Feature {
         name: "layout-next",
         built: cfg!(feature = "layout-next"),

@@ -32,6 +32,18 @@ pub(crate) struct CloudArgs {
     /// How long one attempt of a call to EC2 may take; a call has three, and three times as long.
     #[arg(long, value_name = "DURATION", default_value = "10s", value_parser = timeout)]
     pub(crate) aws_call_timeout: Millis,
+    /// Compute Engine's endpoint, such as that of Private Service Connect. Default: Google's.
+    #[arg(long, value_name = "URL", help_heading = "Google Cloud")]
+    pub(crate) gcp_endpoint: Option<String>,
+    /// How long a call to Compute Engine may take; an operation may take longer.
+    #[arg(
+        long,
+        value_name = "DURATION",
+        default_value = "10s",
+        value_parser = timeout,
+        help_heading = "Google Cloud"
+    )]
+    pub(crate) gcp_call_timeout: Millis,
 }
 
 fn tag(text: &str) -> Result<(String, String), String> {

@@ -11,6 +11,8 @@ const EVERYTHING: &str = "startupTaint.enabled=true,resourceQuota.enabled=true,c
                           controller.aws.region=eu-central-1,controller.aws.endpoint=https://ec2.example,\
                          controller.aws.interfaceTags.Name=a=b,\
                          controller.aws.allowManagedInterfaces=true,\
+                         controller.gcp.endpoint=https://compute.example,\
+                         controller.gcp.workloadIdentity.audience=//iam.googleapis.com/projects/1/locations/global/workloadIdentityPools/p/providers/c,\
                          controller.extraEnv[0].name=AWS_PROFILE,controller.extraEnv[0].value=a,\
                          controller.extraArgs={--log=debug},cluster.podCIDRs={10.244.0.0/16}";
 

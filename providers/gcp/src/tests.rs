@@ -1,0 +1,7 @@
+//! Against the double of Compute Engine.
+
+mod contract;
+mod double;
+mod identity;
+mod permissions;
+mod scenarios;

@@ -1,0 +1,87 @@
+//! The contract of `ports::Provider`, in good weather and bad.
+
+use std::collections::BTreeSet;
+use std::net::IpAddr;
+use std::time::Duration;
+
+use egret_ports::contract::patient::Patient;
+use egret_ports::contract::provider::{ProviderCase, Room, run};
+use egret_ports::provider::Provider;
+use serde_json::json;
+
+use super::double::GceDouble;
+fn case<P>(double: &GceDouble, addresses: &[IpAddr], provider: P) -> ProviderCase<P> {
+    ProviderCase {
+        provider,
+        nodes: [double.node("a1"), double.node("b1")],
+        addresses: [addresses[0], addresses[1]],
+        elsewhere: double.node("abroad"),
+        full: None,
+        room: Room::Shared,
+        unknown: "nobody".into(),
+        cancel_step: Duration::from_millis(150),
+        lagging_reads: 0,
+    }
+}
+
+/// The project at the end: nothing of Egret's is left in it.
+async fn nothing_is_left<P: Provider>(double: &GceDouble, case: &ProviderCase<P>) {
+    for node in &case.nodes {
+        case.provider.prepare(node, &BTreeSet::new()).await.unwrap();
+    }
+    let state = double.state();
+    for kind in ["forwarding_rules", "backend_services"] {
+        assert_eq!(state[kind], json!([]), "left: {}", state[kind]);
+    }
+    let observed = case.provider.observe(&BTreeSet::new(), &BTreeSet::new()).await.unwrap();
+    assert!(observed.attachments.is_empty());
+}
+
+#[tokio::test]
+async fn external_addresses() {
+    let double = GceDouble::start();
+    let case = case(&double, &double.external, double.provider().await);
+    run(&case).await;
+    nothing_is_left(&double, &case).await;
+}
+
+#[tokio::test]
+async fn internal_addresses() {
+    let double = GceDouble::start();
+    let case = case(&double, &double.internal, double.provider().await);
+    run(&case).await;
+    nothing_is_left(&double, &case).await;
+}
+
+#[tokio::test]
+async fn throttled() {
+    let double = GceDouble::start();
+    let case = case(&double, &double.external, Patient(double.provider().await));
+    double.set("latency", json!({"milliseconds": 5}));
+    double.set("fail", json!({"code": 429, "every": 150}));
+    run(&case).await;
+    double.set("clear", json!({}));
+    nothing_is_left(&double, &case).await;
+}
+
+/// Answers that are lost, and operations that end badly, after their effect or instead of it.
+#[tokio::test]
+async fn failing() {
+    let double = GceDouble::start();
+    double.set("latency", json!({"milliseconds": 5}));
+    let case = case(&double, &double.external, Patient(double.provider().await));
+    for (method, fault) in [
+        ("compute.*.insert", json!({"after": true, "cut": true, "every": 5})),
+        ("compute.*.patch", json!({"code": 503, "after": true, "every": 5})),
+        ("compute.*.delete", json!({"code": 500, "operation": true, "every": 5})),
+        ("compute.*NetworkEndpoints", json!({"code": 412, "every": 7})),
+        ("compute.*.list", json!({"code": 503, "every": 200})),
+    ] {
+        let mut fault = fault;
+        fault["method"] = json!(method);
+        double.set("fail", fault);
+    }
+    run(&case).await;
+    double.set("clear", json!({}));
+    nothing_is_left(&double, &case).await;
+}

@@ -1,0 +1,163 @@
+//! The double of Compute Engine as a child process, and the project in it.
+
+use std::collections::BTreeMap;
+use std::io::{BufRead, BufReader, Read, Write};
+use std::net::{IpAddr, TcpStream};
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+use std::sync::Arc;
+use std::time::Duration;
+
+use egret_core::model::NodeName;
+use egret_ports::provider::Inventory;
+use google_cloud_auth::credentials::{Credentials, anonymous};
+use serde_json::{Value, json};
+use tokio::sync::watch;
+
+use crate::{Gcp, GcpOptions};
+
+/// A running double; it ends with this, or with the test's process.
+#[derive(Debug)]
+pub(super) struct GceDouble {
+    child: Child,
+    address: String,
+    pub nodes: BTreeMap<NodeName, String>,
+    pub external: Vec<IpAddr>,
+    pub internal: Vec<IpAddr>,
+    pub inventory: watch::Sender<Arc<Inventory>>,
+}
+
+fn root() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("../..")
+}
+
+impl GceDouble {
+    /// Nodes a1, a2 and b1 in two zones of one region, and `abroad` in another region of the same
+    /// network; static addresses, external and internal, in the first.
+    pub fn start() -> Self {
+        let python = root().join("target/gcp/venv/bin/python");
+        assert!(python.exists(), "{} is missing: run tests/setup.sh gcp", python.display());
+        let mut child = Command::new(python)
+            .args(["-m", "egret_gce", "--listen", "127.0.0.1:0", "--until-eof"])
+            .env("PYTHONPATH", root().join("tests/gcp/double"))
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .spawn()
+            .expect("the double starts");
+        let mut lines = BufReader::new(child.stdout.take().unwrap()).lines();
+        let line = lines.next().expect("run tests/setup.sh gcp: the double ended at once").unwrap();
+        let address = line.strip_prefix("listening on http://").expect("its first line").to_owned();
+        std::thread::spawn(move || lines.for_each(drop));
+        let mut double = Self {
+            child,
+            address,
+            nodes: BTreeMap::new(),
+            external: Vec::new(),
+            internal: Vec::new(),
+            inventory: watch::Sender::default(),
+        };
+        double.build();
+        double
+    }
+
+    fn build(&mut self) {
+        let node = |name: &str, zone: &str| json!({"name": name, "zone": zone});
+        let labelled = |name: &str| json!({"name": name, "labels": {"pool": "shop"}});
+        let home = self.control(
+            "POST",
+            "/egret/build",
+            &json!({
+                "region": "europe-west3",
+                "nodes": [node("a1", "europe-west3-a"), node("a2", "europe-west3-a"), node("b1", "europe-west3-b")],
+                "external": [labelled("bank-1"), labelled("bank-2"), {"name": "spare"}],
+                "internal": [{"name": "inner-1"}, {"name": "inner-2"}],
+            }),
+        );
+        let abroad = self.control(
+            "POST",
+            "/egret/build",
+            &json!({
+                "region": "europe-west4",
+                "subnetworks": [{"name": "abroad", "cidr": "10.4.0.0/24"}],
+                "nodes": [node("abroad", "europe-west4-a")],
+            }),
+        );
+        for built in [&home, &abroad] {
+            for node in built["nodes"].as_array().unwrap() {
+                let id = node["provider_id"].as_str().unwrap();
+                self.nodes.insert(NodeName::from(node["name"].as_str().unwrap()), id.to_owned());
+            }
+        }
+        let addresses = |kind: &str| {
+            let all = home[kind].as_array().unwrap().iter();
+            all.map(|one| one["address"].as_str().unwrap().parse().unwrap()).collect()
+        };
+        (self.external, self.internal) = (addresses("external"), addresses("internal"));
+        let inventory = Inventory { nodes: self.nodes.clone(), addresses: BTreeMap::new() };
+        self.inventory.send_replace(Arc::new(inventory));
+    }
+
+    /// A provider: a process of its own, as far as Google can tell.
+    pub async fn provider(&self) -> Gcp {
+        self.provider_with(anonymous::Builder::new().build()).await
+    }
+
+    pub async fn provider_with(&self, credentials: Credentials) -> Gcp {
+        let options = GcpOptions {
+            endpoint: Some(self.url()),
+            poll: (Duration::from_millis(10), Duration::from_millis(50)),
+            settle: Duration::from_secs(30),
+            ..GcpOptions::default()
+        };
+        let gcp = Gcp::new(options, self.inventory.subscribe());
+        gcp.with_credentials(credentials).await
+    }
+
+    pub fn url(&self) -> String {
+        format!("http://{}", self.address)
+    }
+
+    /// Asks the double's control API.
+    pub fn control(&self, method: &str, path: &str, body: &Value) -> Value {
+        let mut stream = TcpStream::connect(&self.address).unwrap();
+        let body = if method == "GET" { String::new() } else { body.to_string() };
+        let request = format!(
+            "{method} {path} HTTP/1.0\r\nContent-Type: application/json\r\nContent-Length: {}\r\n\r\n{body}",
+            body.len()
+        );
+        stream.write_all(request.as_bytes()).unwrap();
+        let mut answer = String::new();
+        stream.read_to_string(&mut answer).unwrap();
+        let (head, body) = answer.split_once("\r\n\r\n").unwrap();
+        assert!(head.contains(" 200 "), "{method} {path}: {answer}");
+        serde_json::from_str(body).unwrap_or(Value::Null)
+    }
+
+    pub fn set(&self, what: &str, body: Value) {
+        self.control("POST", &format!("/egret/{what}"), &body);
+    }
+
+    pub fn state(&self) -> Value {
+        self.control("GET", "/egret/state", &Value::Null)
+    }
+
+    /// How often each method was called since the last time.
+    pub fn take_calls(&self) -> BTreeMap<String, u64> {
+        let calls = self.control("GET", "/egret/calls", &Value::Null);
+        self.set("calls/reset", json!({}));
+        let by_method = calls["by_method"].as_object().unwrap();
+        by_method.iter().map(|(method, count)| (method.clone(), count.as_u64().unwrap())).collect()
+    }
+
+    pub fn node(&self, name: &str) -> NodeName {
+        assert!(self.nodes.contains_key(&NodeName::from(name)), "{name}");
+        name.into()
+    }
+}
+
+impl Drop for GceDouble {
+    fn drop(&mut self) {
+        drop(self.child.kill());
+        drop(self.child.wait());
+    }
+}

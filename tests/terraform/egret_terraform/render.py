@@ -1,4 +1,4 @@
-"""OpenTofu, a fork of Terraform, renders the module's values, without a provider and an account.
+"""OpenTofu, a fork of Terraform, renders a module's values, without a provider and an account.
 
 The files without resources are taken as they are; locals stand in for what main.tf asks of the account.
 """
@@ -9,25 +9,10 @@ import subprocess
 import tempfile
 from pathlib import Path
 
-from . import MODULE, ROOT
+from . import WORK
+from .description import Description
 
-TOFU = ROOT / "target" / "terraform" / "bin" / "tofu"
-
-FILES = ["variables.tf", "policy.tf", "pools.tf", "helm.tf"]
-STAND_IN = """
-locals {
-  partition     = "aws"
-  region        = "eu-central-1"
-  account_id    = "111122223333"
-  irsa_role_arn = "arn:aws:iam::111122223333:role/egret-irsa"
-}
-output "policy" { value = local.policy_json }
-output "irsa_trust" { value = local.irsa_trust_json }
-output "pod_identity_trust" { value = local.pod_identity_trust_json }
-output "helm_values" { value = yamlencode(local.helm_values) }
-output "elastic_ips" { value = local.elastic_ips }
-output "egress_pools" { value = local.egress_pools }
-"""
+TOFU = WORK / "bin" / "tofu"
 
 
 def tofu(folder: Path, *arguments: str) -> str:
@@ -53,13 +38,14 @@ class Refused(Exception):
         return " ".join("".join(self.args).replace("│", " ").split())
 
 
-def render(variables: dict, module: Path = MODULE) -> dict:
+def render(description: Description, variables: dict) -> dict:
+    """With the variables that the module needs, unless they are given."""
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
-        for file in FILES:
-            shutil.copy(module / file, folder)
-        (folder / "main.tf").write_text(STAND_IN)
-        (folder / "terraform.tfvars.json").write_text(json.dumps(variables))
+        for file in description.rendered:
+            shutil.copy(description.folder / file, folder)
+        (folder / "main.tf").write_text(description.stand_in)
+        (folder / "terraform.tfvars.json").write_text(json.dumps(description.needed | variables))
         tofu(folder, "init")
         tofu(folder, "apply", "-auto-approve")
         return {name: output["value"] for name, output in json.loads(tofu(folder, "output", "-json")).items()}

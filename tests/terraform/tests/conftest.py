@@ -1,12 +1,17 @@
 import pytest
 
-from egret_terraform import MODULE, hcl, policy
+from egret_terraform import aws, gcp, hcl, policy
 from egret_terraform.schema import Schema
 
 
 @pytest.fixture(scope="session")
 def schema():
-    return Schema()
+    return Schema(aws.PACKAGE)
+
+
+@pytest.fixture(scope="session")
+def google():
+    return Schema(gcp.PACKAGE)
 
 
 @pytest.fixture(scope="session")
@@ -27,4 +32,4 @@ def module(tmp_path):
 
 @pytest.fixture(scope="session")
 def real():
-    return hcl.load(MODULE)
+    return hcl.load(aws.MODULE.folder)

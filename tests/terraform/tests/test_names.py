@@ -71,3 +71,41 @@ def test_a_file_that_is_no_hcl_is_named(tmp_path):
     (tmp_path / "broken.tf").write_text('resource "aws_eip" {{\n')
     with pytest.raises(hcl.Malformed, match="broken.tf: not HCL"):
         hcl.load(tmp_path)
+
+
+FIREWALL = 'resource "google_compute_firewall" "x" {\n  name = "x"\n  network = "n"\n  %s\n}\n'
+
+# The bindings of this provider are compiled for older runtimes, and those of large resources lie in several files.
+GOOGLE = {
+    "an attribute": (FIREWALL % "source_range = []", "no attribute or block source_range; did you mean source_ranges?"),
+    "an attribute that only Google sets": (FIREWALL % 'self_link = "s"', "self_link is computed and cannot be set"),
+    "a required attribute that is missing": (
+        'resource "google_project_iam_custom_role" "x" {\n  role_id = "r"\n  title = "t"\n}\n',
+        "google_project_iam_custom_role.x: permissions is required and missing",
+    ),
+    "a required attribute of a block": (
+        FIREWALL % 'allow {\n    ports = ["1"]\n  }',
+        "google_compute_firewall.x.allow: protocol is required and missing",
+    ),
+    "a block written as an attribute": (FIREWALL % "allow = []", "allow is a block: write allow { … }"),
+    "an attribute of a block in another file": (
+        'resource "google_container_cluster" "x" {\n  name = "x"\n  release_channel {\n    chanel = "x"\n  }\n}\n',
+        "google_container_cluster.x.release_channel: no attribute or block chanel; did you mean channel?",
+    ),
+    "a type that the provider has not": (
+        'resource "google_compute_adress" "x" {}\n',
+        "the provider has no resource google_compute_adress; did you mean compute-address",
+    ),
+}
+
+
+@pytest.mark.parametrize("case", GOOGLE)
+def test_it_is_found_in_googles(case, module, google):
+    text, sentence = GOOGLE[case]
+    problems = names.check(module(text), google)
+    assert [problem for problem in problems if sentence in problem], problems
+
+
+def test_nothing_is_found_where_nothing_is_wrong_in_googles(module, google):
+    text = FIREWALL % 'allow {\n    protocol = "tcp"\n  }\n  source_ranges = ["0.0.0.0/0"]'
+    assert names.check(module(text), google) == []

@@ -4,9 +4,9 @@ import copy
 
 import pytest
 
-from egret_terraform import ROOT, hcl, policy
+from egret_terraform import hcl, policy
+from egret_terraform.aws import CALLS
 
-CALLS = ROOT / "providers" / "aws" / "ec2-calls.txt"
 INTERFACE = "arn:aws:ec2:r:1:network-interface/*"
 
 

@@ -86,6 +86,21 @@ def test_nothing_is_found_where_nothing_is_wrong(module, schema):
     assert references.check(module(BASE + text), schema) == []
 
 
+@pytest.mark.parametrize(
+    ("use", "sentence"),
+    [
+        ("google_compute_address.a.adress", "google_compute_address.a has no attribute adress; did you mean address"),
+        ("google_compute_address.b.address", "google_compute_address.b is declared nowhere"),
+        ("[for a in google_compute_address.a : a.ip]", "google_compute_address.a has no attribute ip"),
+        ("data.google_project.this.number", "data.google_project.this is declared nowhere"),
+    ],
+)
+def test_it_is_found_in_googles(use, sentence, module, google):
+    text = f'resource "google_compute_address" "a" {{\n  name = "a"\n}}\noutput "o" {{ value = {use} }}\n'
+    problems = references.check(module(text), google)
+    assert [problem for problem in problems if sentence in problem], problems
+
+
 CALLED = 'variable "given" {\n  type = string\n}\noutput "out" {\n  value = var.given\n}\n'
 
 

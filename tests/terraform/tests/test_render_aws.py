@@ -1,13 +1,12 @@
-"""What the module makes of its variables, and which it refuses with what sentence."""
+"""What terraform/aws makes of its variables, and which it refuses with what sentence."""
 
 import json
 
 import pytest
 import yaml
 
-from egret_terraform import ROOT, objects, render
+from egret_terraform import CHART, aws, objects, render
 
-CLUSTER = {"cluster_name": "prod"}
 OIDC = "arn:aws:iam::111122223333:oidc-provider/oidc.eks.eu-central-1.amazonaws.com/id/ABC"
 INTERFACE = {"subnet_id": "subnet-1", "security_group_ids": ["sg-1"]}
 RANGE = {"subnet_id": "subnet-1", "cidr_block": "10.0.0.64/27"}
@@ -52,8 +51,12 @@ REFUSED = {
 def test_it_is_refused(case):
     variables, sentence = REFUSED[case]
     with pytest.raises(render.Refused) as refused:
-        render.render(CLUSTER | variables)
+        made(variables)
     assert sentence in str(refused.value)
+
+
+def made(variables: dict) -> dict:
+    return render.render(aws.MODULE, variables)
 
 
 def conditions(values: dict) -> dict:
@@ -61,7 +64,7 @@ def conditions(values: dict) -> dict:
 
 
 def test_interfaces_and_addresses_are_those_of_the_cluster():
-    found = conditions(render.render(CLUSTER))
+    found = conditions(made({}))
     tags = {"ec2:ResourceTag/egret.dev/cluster": "prod"}
     gateway = {"StringEquals": tags | {"ec2:ResourceTag/egret.dev/gateway": "true"}}
     arn = "arn:aws:ec2:eu-central-1:111122223333:"
@@ -74,14 +77,14 @@ def test_interfaces_and_addresses_are_those_of_the_cluster():
 
 
 def test_interfaces_of_the_vpc():
-    found = conditions(render.render(CLUSTER | {"interface_scope": "Vpc", "vpc_id": "vpc-1"}))
+    found = conditions(made({"interface_scope": "Vpc", "vpc_id": "vpc-1"}))
     vpc = {"ArnEquals": {"ec2:Vpc": "arn:aws:ec2:eu-central-1:111122223333:vpc/vpc-1"}}
     assert found["PrivateAddresses"][1] == vpc and found["ElasticIPInterfaces"][1] == vpc
     assert "ec2:Vpc" not in json.dumps(found["ElasticIPs"])
 
 
 def test_irsa_trusts_one_service_account():
-    values = render.render(CLUSTER | {"irsa_oidc_provider_arn": OIDC, "namespace": "a", "service_account": "b"})
+    values = made({"irsa_oidc_provider_arn": OIDC, "namespace": "a", "service_account": "b"})
     issuer = "oidc.eks.eu-central-1.amazonaws.com/id/ABC"
     assert json.loads(values["irsa_trust"])["Statement"] == [
         {
@@ -98,7 +101,7 @@ def test_irsa_trusts_one_service_account():
 
 
 def test_pod_identity_trusts_one_service_account_of_one_cluster():
-    values = render.render(CLUSTER | {"pod_identity": {"eks_cluster_name": "eks-prod"}})
+    values = made({"pod_identity": {"eks_cluster_name": "eks-prod"}})
     (statement,) = json.loads(values["pod_identity_trust"])["Statement"]
     assert statement["Principal"] == {"Service": "pods.eks.amazonaws.com"}
     assert statement["Action"] == ["sts:AssumeRole", "sts:TagSession"]
@@ -119,7 +122,7 @@ def test_pod_identity_trusts_one_service_account_of_one_cluster():
     ],
 )
 def test_the_manifest_of_a_pool(labels, allowed):
-    values = render.render(CLUSTER | {"pools": {"public": {"elastic_ips": 2} | labels}})
+    values = made({"pools": {"public": {"elastic_ips": 2} | labels}})
     pool = yaml.safe_load(values["egress_pools"]["public"])
     assert pool["metadata"] == {"name": "public"} and pool["spec"]["provider"] == "AWS"
     assert pool["spec"]["aws"] == {"elasticIPTags": {"egret.dev/cluster": "prod", "egret.dev/pool": "public"}}
@@ -128,23 +131,23 @@ def test_the_manifest_of_a_pool(labels, allowed):
 
 
 def test_the_controller_finds_region_and_interfaces():
-    values = render.render(CLUSTER)["helm_values"]
+    values = made({})["helm_values"]
     assert yaml.safe_load(values)["controller"]["aws"] == {
         "region": "eu-central-1",
         "interfaceTags": {"egret.dev/cluster": "prod", "egret.dev/gateway": "true"},
     }
-    assert objects.rendered_problems(values, ROOT / "deploy" / "helm" / "egret") == []
+    assert objects.rendered_problems(values, CHART) == []
 
 
 def test_the_elastic_ips_of_pools():
     own = {"elastic_ips": 1, "public_ipv4_pool": "ipv4pool-ec2-1"}
-    found = render.render(CLUSTER | {"pools": {"public": {"elastic_ips": 2}, "own": own}})["elastic_ips"]
+    found = made({"pools": {"public": {"elastic_ips": 2}, "own": own}})["elastic_ips"]
     assert {key: (value["pool"], value["public_ipv4_pool"]) for key, value in found.items()} == {
         "public-0": ("public", None),
         "public-1": ("public", None),
         "own-0": ("own", "ipv4pool-ec2-1"),
     }
-    assert render.render(CLUSTER)["elastic_ips"] == {}
+    assert made({})["elastic_ips"] == {}
 
 
 def test_a_file_that_is_not_formatted(tmp_path):

@@ -139,7 +139,7 @@ terraform: ## the Terraform modules, offline: names, rights, documentation
 	@target/terraform/venv/bin/python -m pytest -q -rs -p no:cacheprovider tests/terraform
 
 .PHONY: lab
-lab: build-next setup-aws ## scenarios in the laboratory
+lab: build-next setup-aws setup-gcp ## scenarios in the laboratory
 	@cargo test $(CARGO_FLAGS) $(TESTED) --lib --test scenarios
 
 .PHONY: setup-kubernetes

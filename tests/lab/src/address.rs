@@ -114,6 +114,14 @@ pub fn mac_text(mac: [u8; 6]) -> String {
     format!("{a:02x}:{b:02x}:{c:02x}:{d:02x}:{e:02x}:{f:02x}")
 }
 
+/// Reads what [`mac_text`] writes.
+#[must_use]
+pub fn parse_mac(text: &str) -> Option<[u8; 6]> {
+    let bytes: Option<Vec<u8>> =
+        text.split(':').map(|byte| u8::from_str_radix(byte, 16).ok()).collect();
+    bytes?.try_into().ok()
+}
+
 /// Whether an address is one that pools of the laboratory hand out (203.0.113.16/28 with room for
 /// a second pool, 2001:db8:5::10/124).
 #[must_use]
@@ -133,6 +141,12 @@ pub fn is_egress(address: IpAddr) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_hardware_address_reads_back() {
+        assert_eq!(parse_mac(&mac_text(node_mac(3))), Some(node_mac(3)));
+        assert_eq!(parse_mac("42:01:0a"), None);
+    }
 
     #[test]
     fn addresses_are_what_the_manifests_say() {

@@ -25,19 +25,23 @@ use serde_json::{Value, json};
 mod calls;
 pub mod checks;
 mod double;
+pub mod gce;
 mod router;
+mod ruleset;
+mod site;
 mod zone;
 
 pub use calls::RecordedCall;
 pub(crate) use router::prepare_router;
+pub use site::Site;
 pub use zone::{Outside, VPC, Zone};
 
-use crate::address::mac_text;
+use crate::address::{mac_text, parse_mac};
 use crate::clock::WallTime;
 use crate::network::LabNetwork;
 use crate::role::LabNodeRole;
 use crate::wire::Mac;
-use double::DoubleProcess;
+use double::{DoubleProcess, EC2};
 use router::{Router, RouterPort, RouterPorts, StateVersion};
 
 /// The tag of the pool whose Elastic IPs the account has from the beginning.
@@ -139,7 +143,7 @@ impl LabCloud {
         hosts: &[Host],
         log: &Path,
     ) -> Result<Self> {
-        let double = DoubleProcess::start(api, log)?;
+        let double = DoubleProcess::start(&EC2, api, log)?;
         let wanted: Vec<_> = hosts
             .iter()
             .map(|host| {
@@ -315,19 +319,9 @@ impl LabCloud {
     }
 }
 
-fn parse_mac(text: &str) -> Option<Mac> {
-    let bytes: Option<Vec<u8>> =
-        text.split(':').map(|byte| u8::from_str_radix(byte, 16).ok()).collect();
-    bytes?.try_into().ok()
-}
-
 /// Plugs a node in: whatever it sends reaches the router alone, as a VPC has no switch.
 pub fn plug_in(network: &LabNetwork, zone: Zone, node: (&str, Mac), net: &NetworkNamespace) {
-    let (name, mac) = node;
-    network.plug_into(zone.bridge(), name, mac, net);
-    network.lan.batch(&format!("link set p-{name} type bridge_slave isolated on\n"));
-    // So that checksums are whole on the wire, and a wrong rewrite of one is a packet lost.
-    net.run("ethtool -K eth0 tx off");
+    network.plug_isolated(zone.bridge(), node, net);
 }
 
 /// Lines of `ip -batch` that give node `number` its primary address and its way out.

@@ -42,7 +42,10 @@ impl Lab {
     /// Where the binary is missing or `egret init` fails.
     pub fn init_store(&mut self) -> Result<()> {
         if self.cloud.is_some() {
-            self.check_feature()?;
+            self.check_feature("aws")?;
+        }
+        if self.vpc.is_some() {
+            self.check_feature("gcp")?;
         }
         self.run_egret(&["init"])?;
         for name in self.node_names() {
@@ -68,6 +71,11 @@ impl Lab {
             command.env("AWS_ACCESS_KEY_ID", "AKIAIOSFODNN7EXAMPLE");
             command.env("AWS_SECRET_ACCESS_KEY", "none");
         }
+        if let Some(vpc) = &self.vpc {
+            command.args(["--gcp-endpoint", &format!("http://{}", vpc.host())]);
+            command.args(["--cloud-scan-interval", "5s"]);
+            command.env("GCE_METADATA_HOST", vpc.host());
+        }
         for range in POD_RANGES {
             command.args(["--pod-cidr", range]);
         }
@@ -79,12 +87,12 @@ impl Lab {
     }
 
     /// A binary without the feature would refuse every pool of the cloud.
-    fn check_feature(&self) -> Result<()> {
+    fn check_feature(&self, feature: &str) -> Result<()> {
         let egret = self.egret()?;
         let help = std::process::Command::new(&egret).args(["controller", "--help"]).output()?;
         ensure!(
-            String::from_utf8_lossy(&help.stdout).contains("--aws-endpoint"),
-            "{} is built without the cloud: cargo build -p egret --features aws",
+            String::from_utf8_lossy(&help.stdout).contains(&format!("--{feature}-endpoint")),
+            "{} is built without the cloud: cargo build -p egret --features {feature}",
             egret.display()
         );
         Ok(())

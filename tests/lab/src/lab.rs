@@ -8,7 +8,8 @@ use tempfile::TempDir;
 
 use crate::address;
 use crate::clock::WallTime;
-use crate::cloud::{LabCloud, Region, Zone};
+use crate::cloud::gce::{GceRegion, LabVpc};
+use crate::cloud::{LabCloud, Region, Site};
 use crate::journal::LabJournal;
 use crate::machine::NodeMachine;
 use crate::manifest::{namespace_manifest, node_manifest, pod_manifest};
@@ -18,7 +19,10 @@ use crate::pod::{LabPod, PodOptions};
 use crate::process::Daemon;
 use crate::role::LabNodeRole;
 
+mod cloud_choice;
 mod test_bed;
+
+use cloud_choice::CloudChoice;
 
 /// What a laboratory will consist of.
 #[derive(Clone, Debug)]
@@ -28,13 +32,14 @@ pub struct LabBuilder {
     pods: Vec<PodOptions>,
     egret: Option<PathBuf>,
     t_max: Duration,
-    cloud: Option<Region>,
+    cloud: CloudChoice,
 }
 
 impl Default for LabBuilder {
     fn default() -> Self {
         let t_max = Duration::from_secs(1);
-        Self { gateways: 3, directors: 2, pods: Vec::new(), egret: None, t_max, cloud: None }
+        let (pods, cloud) = (Vec::new(), CloudChoice::default());
+        Self { gateways: 3, directors: 2, pods, egret: None, t_max, cloud }
     }
 }
 
@@ -80,8 +85,16 @@ impl LabBuilder {
     /// 2 s.
     #[must_use]
     pub fn cloud(mut self, region: Region) -> Self {
-        self.cloud = Some(region);
+        self.cloud = CloudChoice::Ec2(region);
         self.t_max = Duration::from_millis(2500);
+        self
+    }
+
+    /// A VPC of Google in the LAN's place. Needs the double of Compute Engine (`make setup-gcp`), and
+    /// Egret a binary with the feature `gcp`.
+    #[must_use]
+    pub fn google(mut self, region: GceRegion) -> Self {
+        self.cloud = CloudChoice::Gce(region);
         self
     }
 
@@ -94,10 +107,10 @@ impl LabBuilder {
         Lab::build(self)
     }
 
-    fn nodes(&self) -> Vec<(String, LabNodeRole, Option<Zone>)> {
-        let zone = |role, n: u8| self.cloud.as_ref().map(|cloud| cloud.zone(role, n.into()));
+    fn nodes(&self) -> Vec<(String, LabNodeRole, Site)> {
+        let site = |role, n: u8| self.cloud.site(role, n.into());
         let named = |name: &str, role, count: u8| {
-            let one = |n| (format!("{name}-{}", n + 1), role, zone(role, n));
+            let one = |n| (format!("{name}-{}", n + 1), role, site(role, n));
             (0..count).map(one).collect::<Vec<_>>()
         };
         let mut nodes = named("gateway", LabNodeRole::Gateway, self.gateways);
@@ -118,8 +131,9 @@ pub struct AnnouncedPod {
 /// A laboratory that is up. Dropping it removes all of it.
 #[derive(Debug)]
 pub struct Lab {
-    // First to go: its router must not take the end of the control machine for a fault.
+    // First to go: their routers must not take the end of the control machine for a fault.
     pub(crate) cloud: Option<LabCloud>,
+    pub(crate) vpc: Option<LabVpc>,
     pub(crate) nodes: Vec<LabNode>,
     pub(crate) controller: Option<Daemon>,
     pub(crate) control: NodeMachine,
@@ -154,28 +168,20 @@ impl Lab {
             nodes: Vec::new(),
             controller: None,
             control,
-            network: match &plan.cloud {
-                None => LabNetwork::plug(),
-                Some(region) => LabNetwork::plug_vpc(region.outside),
-            },
+            network: plan.cloud.plug(),
             egret: plan.egret.clone(),
             t_max: plan.t_max,
             cloud: None,
+            vpc: None,
             journal: LabJournal::new(dir.path().join("logs")),
             dir,
         };
-        for (number, (name, role, zone)) in (1..).zip(plan.nodes()) {
-            lab.nodes.push(LabNode::new(name, number, (role, zone), lab.dir.path())?);
+        for (number, (name, role, site)) in (1..).zip(plan.nodes()) {
+            lab.nodes.push(LabNode::new(name, number, (role, site), lab.dir.path())?);
         }
-        if let Some(region) = &plan.cloud {
-            let log = lab.dir.path().join("ec2.log");
-            let hosts = lab.nodes.iter().map(LabNode::host).collect::<Result<Vec<_>>>()?;
-            let cloud = LabCloud::start(region, (&lab.control.net, &lab.network), &hosts, &log)?;
-            let cloud = lab.cloud.insert(cloud);
-            for node in &mut lab.nodes {
-                node.mac = cloud.instance(&node.name)?.mac;
-            }
-        }
+        let at = (&lab.control.net, &lab.network);
+        let clouds = plan.cloud.start(at, &mut lab.nodes, lab.dir.path())?;
+        (lab.cloud, lab.vpc) = clouds;
         for name in lab.node_names() {
             lab.boot_network(&name)?;
         }
@@ -209,6 +215,14 @@ impl Lab {
     /// Where it was built without one.
     pub fn cloud(&self) -> Result<&LabCloud> {
         self.cloud.as_ref().context("this laboratory has no cloud: LabBuilder::cloud")
+    }
+
+    /// The VPC of Google around the nodes.
+    ///
+    /// # Errors
+    /// Where it was built without one.
+    pub fn vpc(&self) -> Result<&LabVpc> {
+        self.vpc.as_ref().context("this laboratory has no VPC of Google: LabBuilder::google")
     }
 
     /// Every node's name, gateways first.
@@ -337,8 +351,11 @@ impl Lab {
     /// Where there is no such node.
     pub fn write_node(&self, name: &str) -> Result<()> {
         let node = self.node(name)?;
-        let cloud = self.cloud.as_ref();
-        let instance = cloud.map(|cloud| cloud.instance(name)).transpose()?;
+        let instance = match node.site {
+            Site::Lan => None,
+            Site::Ec2(zone) => Some((zone.name(), self.cloud()?.instance(name)?.provider_id())),
+            Site::Gce(zone) => Some((zone.name(), self.vpc()?.instance(name)?.provider_id.clone())),
+        };
         let text = node_manifest(node, instance);
         self.write_manifest(&format!("node-{name}.yaml"), &text)
     }

@@ -7,7 +7,8 @@
 //!  director-1 ─┘   203.0.113.0/24, 2001:db8:5::/64
 //! ```
 //!
-//! [`cloud`] has another picture, with EC2's double and subnets in the place of the LAN.
+//! [`cloud`] has another picture, with EC2's double and subnets in the place of the LAN, and
+//! [`cloud::gce`] a third, with a VPC of Google.
 //!
 //! State: one [`Lab`] owns its namespaces, processes and a temporary directory; nothing of it has a
 //! name outside them, so several run side by side. Always: dropping the lab removes all of it, and

@@ -3,7 +3,6 @@ use std::fmt::Write as _;
 use std::net::IpAddr;
 
 use crate::address;
-use crate::cloud::LabInstance;
 use crate::node::LabNode;
 use crate::role::LabNodeRole;
 
@@ -27,7 +26,8 @@ pub fn pod_manifest(
     )
 }
 
-pub(crate) fn node_manifest(node: &LabNode, instance: Option<&LabInstance>) -> String {
+/// A `v1` Node; in a cloud with the name of its zone and its `spec.providerID`.
+pub(crate) fn node_manifest(node: &LabNode, instance: Option<(&str, String)>) -> String {
     let name = &node.name;
     let [pods4, pods6] = address::pod_cidrs(node.number);
     let mut labels = Labels::from([("kubernetes.io/hostname".into(), name.clone())]);
@@ -35,9 +35,9 @@ pub(crate) fn node_manifest(node: &LabNode, instance: Option<&LabInstance>) -> S
         labels.insert("egret.dev/gateway".into(), "true".into());
     }
     let mut provider = String::new();
-    if let Some(instance) = instance {
-        labels.insert("topology.kubernetes.io/zone".into(), instance.zone.name().into());
-        provider = format!("  providerID: {}\n", instance.provider_id());
+    if let Some((zone, provider_id)) = instance {
+        labels.insert("topology.kubernetes.io/zone".into(), zone.into());
+        provider = format!("  providerID: {provider_id}\n");
     }
     let mut text = format!(
         "apiVersion: v1\nkind: Node\nmetadata:\n  name: {name}\n{}\

@@ -43,6 +43,13 @@ impl LabNetwork {
         network
     }
 
+    /// The same with a VPC of Google: one switch `br0` for the subnetwork of all zones, whose only
+    /// way is the router's `lan0`.
+    #[must_use]
+    pub fn plug_google() -> Self {
+        Self::bare()
+    }
+
     /// Namespaces, cables, the outside: everything but the router's addresses on its LANs.
     fn bare() -> Self {
         let network = Self {
@@ -83,6 +90,15 @@ impl LabNetwork {
              link set p-{name} master {bridge} up\n",
             net = net.name()
         ));
+    }
+
+    /// The same, and whatever it sends reaches the router alone.
+    pub(crate) fn plug_isolated(&self, bridge: &str, node: (&str, Mac), net: &NetworkNamespace) {
+        let (name, mac) = node;
+        self.plug_into(bridge, name, mac, net);
+        self.lan.batch(&format!("link set p-{name} type bridge_slave isolated on\n"));
+        // So that checksums are whole on the wire, and a wrong rewrite of one is a packet lost.
+        net.run("ethtool -K eth0 tx off");
     }
 
     /// Ten ports of the outside server that no other load uses: what arrives there belongs to the

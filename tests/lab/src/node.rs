@@ -7,7 +7,8 @@ use anyhow::{Context, Result};
 use egret_netns::NetworkNamespace;
 
 use crate::address::{self, POD_RANGES, ROUTER, SERVICE_RANGES};
-use crate::cloud::{Host, Zone};
+use crate::cloud::gce::{self, VpcHost};
+use crate::cloud::{Host, Site};
 use crate::machine::NodeMachine;
 use crate::network::LabNetwork;
 use crate::pod::{LabPod, PodOptions};
@@ -27,8 +28,8 @@ pub struct LabNode {
     pub number: u8,
     /// Gateway or only director.
     pub role: LabNodeRole,
-    /// Where it is, in a cloud.
-    pub zone: Option<Zone>,
+    /// Where it is.
+    pub site: Site,
     pub(crate) mac: Mac,
     pub(crate) machine: Option<NodeMachine>,
     pub(crate) agent: Option<Daemon>,
@@ -44,26 +45,30 @@ impl LabNode {
     pub(crate) fn new(
         name: String,
         number: u8,
-        at: (LabNodeRole, Option<Zone>),
+        at: (LabNodeRole, Site),
         dir: &Path,
     ) -> Result<Self> {
-        let (role, zone) = at;
+        let (role, site) = at;
         let state = dir.join("state").join(&name);
         std::fs::create_dir_all(&state)?;
         let log = dir.join("logs").join(format!("{name}.log"));
         let (machine, agent, pods) = (None, None, Vec::new());
         let (next_pod, late, mac) = (0, false, address::node_mac(number));
-        Ok(Self { name, number, role, zone, mac, machine, agent, pods, next_pod, late, state, log })
+        Ok(Self { name, number, role, site, mac, machine, agent, pods, next_pod, late, state, log })
     }
 
-    /// The node as an instance that the cloud is to have.
-    pub(crate) fn host(&self) -> Result<Host> {
-        Ok(Host {
-            name: self.name.clone(),
-            number: self.number,
-            zone: self.zone.context("a node without a zone")?,
-            gateway: self.role == LabNodeRole::Gateway,
-        })
+    /// The node as an instance that EC2 is to have.
+    pub(crate) fn host(&self) -> Option<Host> {
+        let Site::Ec2(zone) = self.site else { return None };
+        let gateway = self.role == LabNodeRole::Gateway;
+        Some(Host { name: self.name.clone(), number: self.number, zone, gateway })
+    }
+
+    /// The same for Compute Engine.
+    pub(crate) fn vpc_host(&self) -> Option<VpcHost> {
+        let Site::Gce(zone) = self.site else { return None };
+        let gateway = self.role == LabNodeRole::Gateway;
+        Some(VpcHost { name: self.name.clone(), number: self.number, zone, gateway })
     }
 
     /// Its addresses on the LAN, IPv4 and IPv6.
@@ -75,10 +80,7 @@ impl LabNode {
     /// What its Node object lists: both on the LAN, an IPv4 address in a cloud.
     #[must_use]
     pub fn internal_addresses(&self) -> Vec<IpAddr> {
-        match self.zone {
-            None => address::node(self.number).to_vec(),
-            Some(zone) => vec![zone.node(self.number)],
-        }
+        self.site.addresses(self.number)
     }
 
     /// The hardware address of its uplink.
@@ -152,16 +154,21 @@ impl LabNode {
     pub(crate) fn boot(&mut self, network: &LabNetwork, store: &Path, nodes: u8) -> Result<()> {
         let machine = NodeMachine::boot(&self.name, store, &self.state)?;
         prepare(&machine.net, self.number);
-        match self.zone {
-            None => {
-                network.plug_in(&self.name, self.mac(), &machine.net);
+        let (name, mac) = (self.name.as_str(), self.mac());
+        // No routes to other nodes' pods in a cloud: it carries only what has an instance's address.
+        match self.site {
+            Site::Lan => {
+                network.plug_in(name, mac, &machine.net);
                 machine.net.batch(&addressing(self.number));
                 machine.net.batch(&self.routes(nodes));
             }
-            // No routes to other nodes' pods: a VPC carries only what has an interface's address.
-            Some(zone) => {
-                crate::cloud::plug_in(network, zone, (&self.name, self.mac()), &machine.net);
+            Site::Ec2(zone) => {
+                crate::cloud::plug_in(network, zone, (name, mac), &machine.net);
                 machine.net.batch(&crate::cloud::addressing(zone, self.number));
+            }
+            Site::Gce(_) => {
+                network.plug_isolated("br0", (name, mac), &machine.net);
+                machine.net.batch(&gce::addressing(self.number));
             }
         }
         machine.net.nft(&masquerading());

@@ -6,14 +6,14 @@ use serde_json::{Value, json};
 use super::double::DoubleApi;
 use crate::clock::WallTime;
 
-/// One call of EC2's API.
+/// One call of a cloud's API.
 #[derive(Clone, Debug, PartialEq)]
 pub struct RecordedCall {
-    /// Such as `AssociateAddress`.
+    /// Such as `AssociateAddress` or `compute.backendServices.patch`.
     pub action: String,
     /// `OK`, or the error's code.
     pub result: String,
-    /// When EC2 began to work on it.
+    /// When the cloud began to work on it.
     pub begun: WallTime,
     /// When it had an answer.
     pub answered: WallTime,
@@ -25,11 +25,13 @@ impl RecordedCall {
     /// Whether it is one that changes something.
     #[must_use]
     pub fn changes(&self) -> bool {
-        !self.action.starts_with("Describe")
+        const READS: [&str; 5] = ["Describe", "get", "list", "aggregatedList", "wait"];
+        let verb = self.action.rsplit('.').next().unwrap_or_default();
+        !READS.iter().any(|read| verb.starts_with(read))
     }
 }
 
-/// Every call since `since`, in the order in which EC2 worked on them.
+/// Every call since `since`, in the order in which the cloud worked on them.
 pub(super) fn since(api: &DoubleApi, since: WallTime) -> Result<Vec<RecordedCall>> {
     let asked = WallTime::now();
     let answer = api.ask("GET", "/egret/calls", &json!({}))?;
@@ -42,7 +44,7 @@ pub(super) fn since(api: &DoubleApi, since: WallTime) -> Result<Vec<RecordedCall
         let begun = began + seconds(&call["time"])?;
         let text = |field: &str| call[field].as_str().unwrap_or_default().to_owned();
         calls.push(RecordedCall {
-            action: text("action"),
+            action: format!("{}{}", text("action"), text("method")),
             result: text("result"),
             begun,
             answered: begun + seconds(&call["milliseconds"])? / 1000,

@@ -10,10 +10,33 @@ use serde_json::Value;
 
 /// Longer than any wait for a change that is asked for.
 const PATIENCE: Duration = Duration::from_secs(40);
-/// Where its Elastic IPs come from: what the laboratory knows as egress addresses.
-const ELASTIC: &str = "203.0.113.16/28";
+/// Where public addresses come from: what the laboratory knows as egress addresses.
+const PUBLIC: &str = "203.0.113.16/28";
 
-/// EC2's double as a process on every address of a namespace; it ends with this, or with this program.
+/// A cloud's double, as a program of Python.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct DoubleProgram {
+    /// What it is a double of.
+    of: &'static str,
+    /// Its directory in `tests` and in `target`, and the end of `make setup-…`.
+    part: &'static str,
+    module: &'static str,
+    /// The option that says where public addresses come from.
+    pool: &'static str,
+}
+
+/// EC2.
+pub(super) const EC2: DoubleProgram =
+    DoubleProgram { of: "EC2", part: "aws", module: "egret_ec2", pool: "--elastic-pool" };
+/// Compute Engine.
+pub(super) const GCE: DoubleProgram = DoubleProgram {
+    of: "Compute Engine",
+    part: "gcp",
+    module: "egret_gce",
+    pool: "--external-pool",
+};
+
+/// A double as a process on every address of a namespace; it ends with this, or with this program.
 #[derive(Debug)]
 pub(super) struct DoubleProcess {
     child: Child,
@@ -28,16 +51,21 @@ pub(super) struct DoubleApi {
 }
 
 impl DoubleProcess {
-    pub(super) fn start(net: &NetworkNamespace, log: &Path) -> Result<Self> {
-        let mut command = net.command(&python()?.to_string_lossy());
+    pub(super) fn start(
+        program: &DoubleProgram,
+        net: &NetworkNamespace,
+        log: &Path,
+    ) -> Result<Self> {
+        let DoubleProgram { of, part, module, pool } = program;
+        let mut command = net.command(&python(part)?.to_string_lossy());
         command
-            .args(["-m", "egret_ec2", "--listen", "0.0.0.0:0", "--until-eof"])
-            .args(["--elastic-pool", ELASTIC])
-            .env("PYTHONPATH", tests().join("aws/double"))
+            .args(["-m", module, "--listen", "0.0.0.0:0", "--until-eof"])
+            .args([pool, PUBLIC])
+            .env("PYTHONPATH", tests().join(part).join("double"))
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
             .stderr(std::fs::File::create(log)?);
-        let mut child = command.spawn().context("the double of EC2")?;
+        let mut child = command.spawn().with_context(|| format!("the double of {of}"))?;
         let mut line = String::new();
         if let Some(stdout) = child.stdout.take() {
             BufReader::new(stdout).read_line(&mut line)?;
@@ -47,7 +75,7 @@ impl DoubleProcess {
             let _ = child.kill();
             let _ = child.wait();
             let said = std::fs::read_to_string(log).unwrap_or_default();
-            bail!("the double of EC2 ended at once (make setup-aws): {line}{said}");
+            bail!("the double of {of} ended at once (make setup-{part}): {line}{said}");
         };
         let address = (Ipv4Addr::LOCALHOST, address.port()).into();
         Ok(Self { child, api: DoubleApi { net: net.path(), address } })
@@ -78,7 +106,7 @@ impl DoubleApi {
         self.address.port()
     }
 
-    /// Asks the control API, from any thread.
+    /// Asks the control API or the cloud's own, from any thread.
     pub(super) fn ask(&self, method: &str, path: &str, body: &Value) -> Result<Value> {
         let mut stream = {
             let _inside = egret_netns::enter(&self.net);
@@ -96,10 +124,10 @@ impl DoubleApi {
         Ok(serde_json::from_str(body)?)
     }
 
-    /// Does something by hand, as a person with boto3; returns what it printed.
+    /// Does something at EC2 by hand, as a person with boto3; returns what it printed.
     pub(super) fn by_hand(&self, arguments: &[&str]) -> Result<Value> {
         let mut command = Command::new("nsenter");
-        command.arg(format!("--net={}", self.net)).arg("--").arg(python()?);
+        command.arg(format!("--net={}", self.net)).arg("--").arg(python(EC2.part)?);
         command.arg(tests().join("lab/src/cloud/account.py")).arg(self.url()).args(arguments);
         let output = command.stdin(Stdio::null()).output()?;
         let said = String::from_utf8_lossy(&output.stderr);
@@ -112,8 +140,8 @@ fn tests() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("..")
 }
 
-fn python() -> Result<PathBuf> {
-    let python = tests().join("../target/aws/venv/bin/python");
-    ensure!(python.exists(), "{} is missing: make setup-aws", python.display());
+fn python(part: &str) -> Result<PathBuf> {
+    let python = tests().join("../target").join(part).join("venv/bin/python");
+    ensure!(python.exists(), "{} is missing: make setup-{part}", python.display());
     Ok(python)
 }

@@ -6,18 +6,17 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write as _;
-use std::io::Write as _;
 use std::net::Ipv4Addr;
-use std::process::{Command, Stdio};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::JoinHandle;
 
-use anyhow::{Context, Result, ensure};
+use anyhow::{Context, Result};
 use egret_netns::NetworkNamespace;
 use serde_json::{Value, json};
 
 use super::double::DoubleApi;
+use super::ruleset::{RuleSet, fill};
 use super::zone::{Outside, VPC, Zone};
 use crate::address::mac_text;
 use crate::clock::WallTime;
@@ -143,23 +142,14 @@ pub(super) fn render(
         }
     }
     let elastic: Vec<String> = elastic.iter().map(Ipv4Addr::to_string).collect();
-    let mut text = String::new();
-    fill(&mut text, "map ip vpc inbound", &inbound);
-    fill(&mut text, "map ip vpc outbound", &outbound);
-    fill(&mut text, "set ip vpc own", &own);
-    fill(&mut text, "set ip vpc elastic", &elastic);
+    let mut text = fill("map ip vpc inbound", &inbound);
+    text += &fill("map ip vpc outbound", &outbound);
+    text += &fill("set ip vpc own", &own);
+    text += &fill("set ip vpc elastic", &elastic);
     for (zone, elements) in delivery {
-        fill(&mut text, &format!("map netdev vpc-{} delivery", zone.device()), &elements);
+        text += &fill(&format!("map netdev vpc-{} delivery", zone.device()), &elements);
     }
     text
-}
-
-fn fill(text: &mut String, what: &str, elements: &[String]) {
-    let _ = writeln!(text, "flush {what}");
-    let name = what.split_once(' ').map_or(what, |(_, name)| name);
-    if !elements.is_empty() {
-        let _ = writeln!(text, "add element {name} {{ {} }}", elements.join(", "));
-    }
 }
 
 /// Follows EC2's state and keeps the router's rules.
@@ -168,7 +158,7 @@ pub(super) struct Router {
     present: Arc<Mutex<StateVersion>>,
     stop: Arc<AtomicBool>,
     thread: Option<JoinHandle<()>>,
-    router: String,
+    rules: RuleSet,
 }
 
 impl Router {
@@ -178,7 +168,8 @@ impl Router {
         router: &NetworkNamespace,
         ports: RouterPorts,
     ) -> Result<Self> {
-        let mut follower = Follower { api: api.clone(), router: router.path(), ports };
+        let rules = RuleSet { net: router.path() };
+        let mut follower = Follower { api: api.clone(), rules: rules.clone(), ports };
         let present = Arc::new(Mutex::new(follower.follow(None)?));
         let stop = Arc::new(AtomicBool::new(false));
         let (kept, ended) = (present.clone(), stop.clone());
@@ -193,7 +184,7 @@ impl Router {
                 }
             }
         });
-        Ok(Self { present, stop, thread: Some(thread), router: router.path() })
+        Ok(Self { present, stop, thread: Some(thread), rules })
     }
 
     pub(super) fn present(&self) -> StateVersion {
@@ -207,16 +198,7 @@ impl Router {
 
     /// What was counted in a set: packets by hardware address and source.
     pub(super) fn counted(&self, set: &str) -> Result<BTreeMap<(String, Ipv4Addr), u64>> {
-        let listed = self.list(&format!("set ip vpc {set}"))?;
-        let sets = listed["nftables"].as_array().into_iter().flatten();
-        let elements = sets.flat_map(|entry| entry["set"]["elem"].as_array().into_iter().flatten());
-        let read = |entry: &Value| {
-            let parts = &entry["elem"]["val"]["concat"];
-            let source = parts[1].as_str()?.parse().ok()?;
-            let count = entry["elem"]["counter"]["packets"].as_u64()?;
-            Some(((parts[0].as_str()?.to_owned(), source), count))
-        };
-        Ok(elements.filter_map(read).collect())
+        self.rules.counted(set)
     }
 
     /// How many packets were dropped for want of an interface that has the destination, and for
@@ -224,23 +206,10 @@ impl Router {
     pub(super) fn lost(&self) -> Result<(u64, u64)> {
         let mut undelivered = 0;
         for zone in Zone::BOTH {
-            undelivered += self.counter(&format!("netdev vpc-{} undelivered", zone.device()))?;
+            undelivered +=
+                self.rules.counter(&format!("netdev vpc-{} undelivered", zone.device()))?;
         }
-        Ok((undelivered, self.counter("ip vpc unassociated")?))
-    }
-
-    fn counter(&self, name: &str) -> Result<u64> {
-        let listed = self.list(&format!("counter {name}"))?;
-        let mut counters = listed["nftables"].as_array().into_iter().flatten();
-        counters.find_map(|entry| entry["counter"]["packets"].as_u64()).context(name.to_owned())
-    }
-
-    fn list(&self, what: &str) -> Result<Value> {
-        let mut command = Command::new("nsenter");
-        command.arg(format!("--net={}", self.router)).args(["--", "nft", "-j", "list"]);
-        let output = command.args(what.split(' ')).stdin(Stdio::null()).output()?;
-        ensure!(output.status.success(), "nft list {what}: {:?}", output);
-        Ok(serde_json::from_slice(&output.stdout)?)
+        Ok((undelivered, self.rules.counter("ip vpc unassociated")?))
     }
 }
 
@@ -255,7 +224,7 @@ impl Drop for Router {
 
 struct Follower {
     api: DoubleApi,
-    router: String,
+    rules: RuleSet,
     ports: RouterPorts,
 }
 
@@ -268,22 +237,11 @@ impl Follower {
         let addresses = state["eips"].as_array().into_iter().flatten();
         let elastic = addresses.filter_map(|eip| address(&eip["public_ip"])).collect();
         if seen != Some(version.number) {
-            nft(&self.router, &render(&version, &elastic, &self.ports))?;
+            self.rules.apply(&render(&version, &elastic, &self.ports))?;
         }
         version.at = WallTime::now();
         Ok(version)
     }
-}
-
-fn nft(router: &str, script: &str) -> Result<()> {
-    let mut command = Command::new("nsenter");
-    command.arg(format!("--net={router}")).args(["--", "nft", "-f", "-"]);
-    let mut child = command.stdin(Stdio::piped()).stderr(Stdio::piped()).spawn()?;
-    child.stdin.take().context("a pipe")?.write_all(script.as_bytes())?;
-    let output = child.wait_with_output()?;
-    let said = String::from_utf8_lossy(&output.stderr);
-    ensure!(output.status.success(), "nft: {said}{script}");
-    Ok(())
 }
 
 fn parse(state: &Value) -> Option<StateVersion> {

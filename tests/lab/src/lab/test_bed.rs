@@ -1,3 +1,4 @@
+use std::net::IpAddr;
 use std::ops::{Deref, DerefMut};
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
@@ -80,6 +81,13 @@ impl TestBed for Lab {
 
     fn cloud(&self) -> Result<&LabCloud> {
         self.cloud()
+    }
+
+    fn delivered_to(&self, address: IpAddr) -> Option<String> {
+        match &self.vpc {
+            Some(vpc) => vpc.delivered_to(address),
+            None => self.cloud.as_ref()?.attached_to(address),
+        }
     }
 
     fn power_off(&mut self, node: &str) -> Result<WallTime> {

@@ -9,6 +9,7 @@ mod aws_attach;
 mod aws_faults;
 mod aws_moves;
 mod aws_vpc;
+mod gcp_vpc;
 mod laboratory;
 mod nodes;
 mod one_way;
@@ -41,6 +42,7 @@ pub const ALL: &[Scenario] = &[
     Scenario::beside("laboratory_oracles_can_fail", laboratory::oracles_can_fail).own().takes(2),
     Scenario::beside("laboratory_faults_do_what_they_say", laboratory::faults).own().takes(6),
     Scenario::beside("aws_vpc_behaves_as_ec2", aws_vpc::as_ec2).own().takes(20),
+    Scenario::beside("gcp_vpc_behaves_as_google", gcp_vpc::as_google).own().takes(30),
     Scenario::beside("s51_negative_control", s51_negative_control::run).own(),
     Scenario::beside("s41_inbound_and_intracluster_not_snated", s41_inbound::run).takes(1),
     Scenario::beside("external_endpoint_after_dnat", s41_inbound::external_endpoint).takes(1),

@@ -6,6 +6,7 @@
 #![forbid(unsafe_code)]
 
 mod cases;
+mod datagrams;
 mod fixtures;
 mod region;
 

@@ -1,6 +1,6 @@
 //! The laboratory's VPC treats packets as EC2 does. Egret does not run here.
 
-use std::net::{IpAddr, Ipv4Addr, SocketAddr, UdpSocket};
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
@@ -10,9 +10,9 @@ use egret_lab::wire::{Mac, gratuitous_arp};
 use egret_lab::{FrameTap, Lab, wait_until};
 use egret_netns::NetworkNamespace;
 
+use crate::datagrams::{exchange, socket};
+
 const LIMIT: Duration = Duration::from_secs(5);
-/// Longer than any way through the router.
-const SILENCE: Duration = Duration::from_millis(300);
 const OUT: Ipv4Addr = Ipv4Addr::new(198, 51, 100, 20);
 /// A secondary address in each subnet.
 const A: Ipv4Addr = Ipv4Addr::new(10, 0, 1, 50);
@@ -146,24 +146,6 @@ fn foreign(cloud: &LabCloud, node: &str, source: Ipv4Addr) -> Result<u64> {
     Ok(cloud.foreign()?.get(&(node.to_owned(), source)).copied().unwrap_or(0))
 }
 
-/// The source that the outside sees of a datagram from `own`, where it comes and its answer too.
 fn seen(net: &NetworkNamespace, lab: &Lab, own: Ipv4Addr) -> Result<Option<IpAddr>> {
-    exchange(&socket(net, own, 0)?, &socket(&lab.out, OUT, 5003)?)
-}
-
-fn exchange(inside: &UdpSocket, outside: &UdpSocket) -> Result<Option<IpAddr>> {
-    let mut bytes = [0; 16];
-    inside.send_to(b"hello", outside.local_addr()?)?;
-    let Ok((length, from)) = outside.recv_from(&mut bytes) else { return Ok(None) };
-    outside.send_to(&bytes[..length], from)?;
-    let answered = inside.recv(&mut bytes).with_context(|| format!("no answer through {from}"))?;
-    ensure!(answered == length, "another datagram");
-    Ok(Some(from.ip()))
-}
-
-fn socket(net: &NetworkNamespace, own: Ipv4Addr, port: u16) -> Result<UdpSocket> {
-    let _inside = net.enter();
-    let socket = egret_lab::bound(|| UdpSocket::bind((own, port)))?;
-    socket.set_read_timeout(Some(SILENCE))?;
-    Ok(socket)
+    crate::datagrams::seen(net, (&lab.out, OUT), own)
 }

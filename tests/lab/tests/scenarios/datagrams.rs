@@ -1,0 +1,38 @@
+//! Single datagrams, for what a network does with them.
+
+use std::net::{IpAddr, Ipv4Addr, UdpSocket};
+use std::time::Duration;
+
+use anyhow::{Context, Result, ensure};
+use egret_netns::NetworkNamespace;
+
+/// Longer than any way through the router.
+const SILENCE: Duration = Duration::from_millis(300);
+
+/// A socket of a namespace, with an address and a port, or any port (0).
+pub fn socket(net: &NetworkNamespace, own: Ipv4Addr, port: u16) -> Result<UdpSocket> {
+    let _inside = net.enter();
+    let socket = egret_lab::bound(|| UdpSocket::bind((own, port)))?;
+    socket.set_read_timeout(Some(SILENCE))?;
+    Ok(socket)
+}
+
+/// The source that the outside sees of a datagram from `inside`, where it comes and its answer too.
+pub fn exchange(inside: &UdpSocket, outside: &UdpSocket) -> Result<Option<IpAddr>> {
+    let mut bytes = [0; 16];
+    inside.send_to(b"hello", outside.local_addr()?)?;
+    let Ok((length, from)) = outside.recv_from(&mut bytes) else { return Ok(None) };
+    outside.send_to(&bytes[..length], from)?;
+    let answered = inside.recv(&mut bytes).with_context(|| format!("no answer through {from}"))?;
+    ensure!(answered == length, "another datagram");
+    Ok(Some(from.ip()))
+}
+
+/// The same of a datagram from `own` to an address of the outside.
+pub fn seen(
+    net: &NetworkNamespace,
+    (outside, to): (&NetworkNamespace, Ipv4Addr),
+    own: Ipv4Addr,
+) -> Result<Option<IpAddr>> {
+    exchange(&socket(net, own, 0)?, &socket(outside, to, 5003)?)
+}

@@ -9,6 +9,8 @@ mod aws_attach;
 mod aws_faults;
 mod aws_moves;
 mod aws_vpc;
+mod gcp_attach;
+mod gcp_moves;
 mod gcp_vpc;
 mod laboratory;
 mod nodes;
@@ -30,6 +32,7 @@ use std::time::Duration;
 use egret_lab::bench::Scenario;
 use egret_lab::scenarios;
 
+use crate::google::VPC;
 use crate::region::{PAIR, TRIO};
 
 /// S11, shortened.
@@ -90,6 +93,16 @@ pub const ALL: &[Scenario] = &[
         .takes(30),
     Scenario::beside("s22_cloud_eventual_consistency", aws_faults::stale).shares(PAIR).takes(30),
     Scenario::beside("s23_cloud_api_down_during_failover", aws_faults::away).shares(PAIR).takes(20),
+    Scenario::beside("gcp_attach", gcp_attach::attach).own().takes(60),
+    Scenario::beside("gcp_holder_dies", gcp_moves::death).shares(VPC).takes(30),
+    Scenario::beside("gcp_holder_dies_after_its_announcement", gcp_moves::contested_death)
+        .shares(VPC)
+        .takes(60),
+    Scenario::beside("gcp_planned_moves", gcp_moves::planned).shares(VPC).takes(60),
+    Scenario::beside("gcp_frozen_agent", gcp_moves::frozen).shares(VPC).takes(20),
+    Scenario::beside("gcp_live_migration", gcp_moves::migrated).shares(VPC).takes(20),
+    Scenario::beside("gcp_api_down_during_failover", gcp_moves::without_api).shares(VPC).takes(50),
+    Scenario::beside("gcp_firewall", gcp_attach::firewall).own().takes(40),
     Scenario::beside("s26_no_gateway_available", s26_no_gateway::run).own().takes(53),
     Scenario::beside("s05_director_node_death", s26_no_gateway::director_death).own().takes(31),
 ];

@@ -8,6 +8,7 @@
 mod cases;
 mod datagrams;
 mod fixtures;
+mod google;
 mod region;
 
 use std::process::ExitCode;

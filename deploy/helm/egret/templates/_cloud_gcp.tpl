@@ -9,15 +9,20 @@
 {{- /* Where the projected token and what says how to use it are. */ -}}
 {{- define "egret.cloud.gcp.folder" -}}/var/run/secrets/egret.dev/gcp{{- end }}
 
+{{- /* Empty without one, and where a release of before this value keeps its values. */ -}}
+{{- define "egret.cloud.gcp.audience" -}}
+{{- dig "workloadIdentity" "audience" "" (. | default dict) }}
+{{- end }}
+
 {{- define "egret.cloud.gcp.env" -}}
-{{- if .workloadIdentity.audience }}
+{{- if include "egret.cloud.gcp.audience" . }}
 - name: GOOGLE_APPLICATION_CREDENTIALS
   value: {{ include "egret.cloud.gcp.folder" . }}/credentials.json
 {{- end }}
 {{- end }}
 
 {{- define "egret.cloud.gcp.mounts" -}}
-{{- if .workloadIdentity.audience }}
+{{- if include "egret.cloud.gcp.audience" . }}
 - name: gcp
   mountPath: {{ include "egret.cloud.gcp.folder" . }}
   readOnly: true
@@ -25,7 +30,7 @@
 {{- end }}
 
 {{- define "egret.cloud.gcp.volumes" -}}
-{{- with .workloadIdentity.audience }}
+{{- with include "egret.cloud.gcp.audience" . }}
 - name: gcp
   projected:
     sources:

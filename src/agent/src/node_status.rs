@@ -69,7 +69,8 @@ pub(crate) fn unprogrammed(
     me: &NodeName,
     problems: &BTreeMap<AgentReason, String>,
 ) -> BTreeSet<ClaimRef> {
-    if problems.is_empty() {
+    // An interface is a gateway's matter: this node's pods are steered all the same.
+    if problems.keys().all(|reason| *reason == AgentReason::InterfaceNotFound) {
         return BTreeSet::new();
     }
     let pods = Selection::of_node(snapshot, me);

@@ -377,7 +377,7 @@ impl<S: ClusterState, C: Clock> MainLoop<S, C> {
             Err(error) => {
                 let message = error.to_string();
                 if self.memory.problems.get(&reason) != Some(&message) {
-                    error!(reason = reason.to_string(), %error, "the kernel was not programmed");
+                    error!(reason = reason.to_string(), %error, "this node cannot do its part");
                 }
                 self.memory.problems.insert(reason, message);
             }

@@ -78,8 +78,8 @@ pub(crate) fn interfaces_found<'a>(
         };
         let interface = at.interface.as_deref().unwrap_or("the interface");
         let remedy = format!(
-            "{interface} ({mac}) is not there, is down or has no address of its own: bring it up and \
-             give it its address ({})",
+            "{interface} ({mac}) is not there, is down, or has no address of its own: bring it up and \
+             give it its address ({}); or it leads nowhere: add --uplink or --next-hop for it",
             at.primary_address.map_or_else(|| "see the cloud".to_owned(), |own| own.to_string()),
         );
         return Err(PortError::new(ErrorClass::NotFound, format!("carry {address}"), remedy));

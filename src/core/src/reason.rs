@@ -123,9 +123,6 @@ pub enum AgentReason {
     BlocksNotApplied,
     /// See the condition of that name.
     DatapathBypassed,
-    /// A cloud delivers an address, or would, to a network interface that this node does not have, or
-    /// that is down or without an address of its own: bring it up, and give it its address.
-    InterfaceNotFound,
     /// Too few voters answer: what this node holds it keeps only where a majority renews it.
     NoMajority,
     /// A pod of this node has an address in no known range of pods. So Egret cannot tell what is
@@ -137,6 +134,10 @@ pub enum AgentReason {
     RulesNotApplied,
     /// Two voter sets have the same number: one was written by hand.
     VoterSetConflict,
+    /// A cloud delivers an address to a network interface that this node does not have or that is
+    /// down, that has no address of its own, or that carries no addresses (--uplink): the message
+    /// names it.
+    InterfaceNotFound,
     // === EgressNode DatapathBypassed ===
     /// True: traffic of pods bypasses this host's netfilter; the message says what to set.
     EbpfHostRouting,
@@ -296,12 +297,12 @@ mod tests {
     const AGENTS: [AgentReason; 14] = [
         AgentReason::BlocksNotApplied,
         AgentReason::DatapathBypassed,
-        AgentReason::InterfaceNotFound,
         AgentReason::NoMajority,
         AgentReason::PodRangesUnknown,
         AgentReason::Programmed,
         AgentReason::RulesNotApplied,
         AgentReason::VoterSetConflict,
+        AgentReason::InterfaceNotFound,
         AgentReason::EbpfHostRouting,
         AgentReason::NotSeen,
         AgentReason::Clean,

@@ -137,7 +137,9 @@ impl Holder {
             self.probe = ProbeState::Running;
             out.push(Effect::Probe { address });
         }
-        self.announcements.settle(plan.is_attached_to(&cx.config.me), now);
+        // A view of before this holding may be long out of date.
+        let of_now = plan.holding == Some(holding(&cx.config.me, self.epoch));
+        self.announcements.settle(of_now && plan.is_attached_to(&cx.config.me), now);
         let form = plan.announcement;
         if self.probe == ProbeState::Done && self.announcements.is_due(timing, form, now) {
             out.push(Effect::Announce { address, form });

@@ -229,6 +229,8 @@ static __always_inline int check_arp_claim(struct __sk_buff *skb)
 }
 
 #define PREFIX_INFORMATION 3
+// Of an IPv6 forwarding rule; a router's own prefix is a /64.
+#define RANGE_LENGTH 96
 
 struct prefix_information {
 	__u8 type;
@@ -261,7 +263,7 @@ static __always_inline int may_claim_prefixes(struct __sk_buff *skb, __u32 l4)
 			if (bpf_skb_load_bytes(skb, at, &option, sizeof(option)))
 				return 1;
 			__builtin_memcpy(&prefix, &option.prefix, sizeof(prefix));
-			if (!may_claim(skb, &prefix))
+			if (option.prefix_length == RANGE_LENGTH && !may_claim(skb, &prefix))
 				return 0;
 		}
 		at += option.length * 8;

@@ -17,7 +17,7 @@ use crate::plan::{GceCall, GceStep};
 use crate::snapshot::GceSnapshot;
 
 /// More changes than anything needs: somebody else changes the same at the same time.
-const MOST_CALLS: usize = 24;
+const MOST_CALLS: usize = 100;
 /// Between two reads that wait for something: the first pause, and the longest.
 const PAUSES: (Duration, Duration) = (Duration::from_millis(50), Duration::from_secs(2));
 
@@ -47,7 +47,12 @@ impl GceDriver {
     ) -> Result<T, GceFailure> {
         let inventory = self.inventory.borrow().clone();
         let view = self.read(&inventory).await?;
-        Ok(look(&GceInputs { view: &view, inventory: &inventory }))
+        let inputs = GceInputs { view: &view, inventory: &inventory };
+        // What cannot be read is not nowhere.
+        match inputs.unread_attachment() {
+            Some(refusal) => Err(GceFailure::unread(refusal)),
+            None => Ok(look(&inputs)),
+        }
     }
 
     /// Goes on until `decide` says of a read that it is so.
@@ -59,7 +64,12 @@ impl GceDriver {
         operation: &str,
         decide: impl Fn(&GceInputs<'_>) -> GceStep<T>,
     ) -> Result<T, PortError> {
-        let failed = |failure: GceFailure| PortError::new(failure.class, operation, failure);
+        // That something is missing for a read or a call proves nothing of the address.
+        let failed = |failure: GceFailure| {
+            let missing = failure.class == ErrorClass::NotFound;
+            let class = if missing { ErrorClass::Transient } else { failure.class };
+            PortError::new(class, operation, failure)
+        };
         let inventory = self.inventory.borrow().clone();
         let (began, mut pause, mut calls) = (Instant::now(), PAUSES.0, 0);
         let mut last = None;

@@ -6,11 +6,14 @@
 
 use egret_ports::error::ErrorClass;
 use google_cloud_compute_v1::errors::OperationError;
-use google_cloud_gax::error::Error;
+use google_cloud_gax::error::{CredentialsError, Error};
 use serde_json::Value;
 
+use crate::refusal::GceRefusal;
+
 const THROTTLED: ErrorClass = ErrorClass::Throttled { after: None };
-const PERMISSION: &str = "give the controller's account the role of terraform/gcp";
+const PERMISSION: &str = "give the controller's account the role of terraform/gcp, and a node's account \
+                          the scope cloud-platform";
 const CREDENTIALS: &str = "check the controller's credentials: the projected token and the identity \
                            pool's provider, the node's account, or the key file";
 const LIMIT: &str = "have the quota raised, or use fewer addresses and gateways in the region";
@@ -36,6 +39,11 @@ impl GceFailure {
     pub fn of_call(method: &'static str, error: &Error) -> Self {
         if error.is_authentication() {
             let message = chain(error);
+            let source = std::error::Error::source(error);
+            let source = source.and_then(|it| it.downcast_ref::<CredentialsError>());
+            if source.is_some_and(CredentialsError::is_transient) {
+                return Self { method, class: ErrorClass::Transient, message, remedy: "" };
+            }
             return Self { method, class: ErrorClass::Denied, message, remedy: CREDENTIALS };
         }
         let body: Option<Value> =
@@ -64,6 +72,18 @@ impl GceFailure {
         let code = code.map(|code| format!(" ({code})")).unwrap_or_default();
         let message = format!("{}{code}", words.unwrap_or_else(|| "no words".to_owned()));
         Self { method, class, message, remedy }
+    }
+
+    /// Of something that could not be read and has to be known.
+    pub fn unread(refusal: &GceRefusal) -> Self {
+        let GceRefusal { class, message } = refusal.clone();
+        Self { method: "compute", class, message, remedy: "" }
+    }
+
+    /// What keeps a whole project and region from being read, and no other: rights, or that it is not
+    /// there.
+    pub fn is_of_its_scope(&self) -> bool {
+        matches!(self.class, ErrorClass::Denied | ErrorClass::NotFound | ErrorClass::Invalid)
     }
 
     /// No answer in time.

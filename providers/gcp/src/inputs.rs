@@ -9,25 +9,13 @@ use egret_ports::provider::{Inventory, NodeCapacity};
 use ipnet::{IpNet, Ipv4Net};
 
 use crate::names::{self, RegionScope, ResourcePath};
-use crate::snapshot::{GceInstance, GceSnapshot, HaService, StaticAddress};
+use crate::refusal::GceRefusal;
+use crate::snapshot::{GceInstance, GceSnapshot, HaRule, HaService, StaticAddress};
 
 /// Backend services with `fastIPMove` of one network and region.
-pub(crate) const MOST_SERVICES: usize = 64;
+const MOST_SERVICES: usize = 64;
 /// Endpoints of one such service.
 pub(crate) const MOST_ENDPOINTS: usize = 32;
-
-/// Why something cannot be.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct GceRefusal {
-    pub class: ErrorClass,
-    pub message: String,
-}
-
-impl GceRefusal {
-    pub fn new(class: ErrorClass, message: impl Into<String>) -> Self {
-        Self { class, message: message.into() }
-    }
-}
 
 /// Everything that a decision may read.
 #[derive(Clone, Copy, Debug)]
@@ -60,6 +48,10 @@ impl<'a> GceInputs<'a> {
                  an instance of Compute Engine, or its cloud controller manager has not said so"
             ))
         })?;
+        let scope = names::scope_of(&path);
+        if let Some(refusal) = scope.and_then(|scope| self.view.unreadable.get(&scope)) {
+            return Err(refusal.clone());
+        }
         let instance = self.view.instances.get(&path);
         let instance = instance.ok_or_else(|| missing(format!("{path} does not run")))?;
         Ok((path, instance))
@@ -68,6 +60,11 @@ impl<'a> GceInputs<'a> {
     /// The address at the node, if it can be there.
     pub fn place(&self, address: IpAddr, node: &NodeName) -> Result<HaPlace<'a>, GceRefusal> {
         let (instance, at) = self.target(node)?;
+        if address.is_ipv6() {
+            let later =
+                "IPv6 addresses of Google Cloud are not served yet: take it out of the pool";
+            return Err(GceRefusal::new(ErrorClass::Invalid, later));
+        }
         let reserved = self.reserved(address, at, node)?;
         let name = names::of_address(address, &at.network);
         let service = at.scope.path("backendServices", &name);
@@ -78,7 +75,7 @@ impl<'a> GceInputs<'a> {
                 "{} is used by {other}: take it away there, or take the address out of the pool",
                 reserved.path
             );
-            return Err(GceRefusal::new(ErrorClass::Conflict, used));
+            return Err(GceRefusal::new(ErrorClass::Invalid, used));
         }
         Ok(HaPlace { instance, at, address: reserved, service, rule, group })
     }
@@ -114,10 +111,69 @@ impl<'a> GceInputs<'a> {
         })
     }
 
-    /// Egret's own service of an address, wherever it is: the first by name.
+    /// Egret's own service of an address in a network of this cluster's nodes. Another cluster may have
+    /// the same internal address in another network.
     pub fn service_of(&self, address: IpAddr) -> Option<(&'a ResourcePath, &'a HaService)> {
         let mut all = self.view.services.iter();
-        all.find(|(path, service)| own_address(path, service) == Some(address))
+        all.find(|(path, service)| {
+            own_address(path, service) == Some(address) && self.is_of_this_cluster(service)
+        })
+    }
+
+    fn is_of_this_cluster(&self, service: &HaService) -> bool {
+        let mut instances = self.view.instances.values();
+        let network = instances.any(|at| service.network.as_ref() == Some(&at.network));
+        network || service.leader.as_ref().is_some_and(|leader| self.node_of(leader).is_some())
+    }
+
+    /// What has the name of Egret's and is not, or leads elsewhere: changed by nobody but its maker.
+    pub fn taken(&self, place: &HaPlace<'_>, address: IpAddr) -> Option<GceRefusal> {
+        let wanted = names::description_of_address(address);
+        let others = |path: &ResourcePath| {
+            let taken = format!("{path} exists and Egret did not make it: delete it, or rename it");
+            Some(GceRefusal::new(ErrorClass::Invalid, taken))
+        };
+        let service = self.view.services.get(&place.service);
+        if service.is_some_and(|service| service.description != wanted) {
+            return others(&place.service);
+        }
+        let own = |rule: &HaRule| {
+            rule.description == wanted && rule.service.as_ref() == Some(&place.service)
+        };
+        if self.view.rules.get(&place.rule).is_some_and(|rule| !own(rule)) {
+            return others(&place.rule);
+        }
+        let leader = service?.leader.as_ref()?;
+        let stranger = self.node_of(leader).is_none() && !self.view.gone.contains(leader);
+        stranger.then(|| {
+            let held = format!(
+                "{leader} has it by {}, and is no node of this cluster: take the address out of its \
+                 pool there, or out of this one",
+                place.service
+            );
+            GceRefusal::new(ErrorClass::Invalid, held)
+        })
+    }
+
+    /// The network and region have as many services as Google allows, and this would be another one.
+    pub fn too_many_services(&self, place: &HaPlace<'_>) -> Option<GceRefusal> {
+        let another = !self.view.services.contains_key(&place.service);
+        (another && self.services_beside(place.at) >= MOST_SERVICES).then(|| {
+            let full = format!(
+                "network {} has {MOST_SERVICES} backend services with fastIPMove in {}, which is \
+                 Google's limit: use fewer addresses there",
+                place.at.network.name(),
+                place.at.scope.region
+            );
+            GceRefusal::new(ErrorClass::Quota, full)
+        })
+    }
+
+    /// Why it is not known where an address is that was at a node: its region could not be read.
+    pub fn unread_attachment(&self) -> Option<&'a GceRefusal> {
+        let recorded = self.inventory.addresses.values().flat_map(BTreeMap::values);
+        let mut scopes = recorded.filter_map(|at| scope_of_interface(at.interface.as_deref()?));
+        scopes.find_map(|scope| self.view.unreadable.get(&scope))
     }
 
     /// Whose instance it is: by the Nodes, else by what statuses say of nodes that are gone.
@@ -175,15 +231,26 @@ impl<'a> GceInputs<'a> {
 
     /// What a node can serve; `None` where Google does not know it.
     pub fn capacity(&self, node: &NodeName, asked: &BTreeSet<IpAddr>) -> Option<NodeCapacity> {
-        let (_, at) = self.target(node).ok()?;
-        let fits = |address: &&IpAddr| self.place(**address, node).is_ok();
-        let can_serve = asked.iter().filter(fits).copied().collect();
-        let free = MOST_SERVICES.saturating_sub(self.services_beside(at));
-        Some(NodeCapacity { free: u32::try_from(free).unwrap_or(0), can_serve, refused: None })
+        if let Err(refusal) = self.target(node) {
+            let refused = Some(refusal.message);
+            let known = refusal.class != ErrorClass::NotFound;
+            return known.then(|| NodeCapacity { refused, ..NodeCapacity::default() });
+        }
+        let refusal = |address: &IpAddr| match self.place(*address, node) {
+            Err(refusal) => Some(refusal),
+            Ok(place) => self.taken(&place, *address).or_else(|| self.too_many_services(&place)),
+        };
+        let can_serve =
+            asked.iter().filter(|address| refusal(address).is_none()).copied().collect();
+        let unknown = |address: &&IpAddr| !self.view.addresses.contains_key(*address);
+        let nothing = !asked.is_empty() && asked.iter().all(|address| unknown(&address));
+        let refused = asked.iter().filter(|_| nothing).find_map(refusal);
+        let refused = refused.map(|refusal| refusal.message);
+        Some(NodeCapacity { free: u32::MAX, can_serve, refused })
     }
 
     /// How many services with `fastIPMove` the instance's network and region have, whoever made them.
-    pub fn services_beside(&self, at: &GceInstance) -> usize {
+    fn services_beside(&self, at: &GceInstance) -> usize {
         let beside = |(path, service): &(&ResourcePath, &HaService)| {
             service.fast
                 && path.part("regions") == Some(&at.scope.region)
@@ -192,7 +259,7 @@ impl<'a> GceInputs<'a> {
         self.view.services.iter().filter(beside).count()
     }
 
-    /// The nodes' instances, and the projects and regions that they are in.
+    /// The nodes' instances, and the projects and regions that they, and nodes that are gone, are in.
     pub fn scopes(
         inventory: &Inventory,
     ) -> (BTreeMap<ResourcePath, RegionScope>, BTreeSet<RegionScope>) {
@@ -202,7 +269,9 @@ impl<'a> GceInputs<'a> {
             .filter_map(|id| names::instance_of_provider_id(id))
             .filter_map(|path| Some((path.clone(), names::scope_of(&path)?)))
             .collect();
-        let scopes = instances.values().cloned().collect();
+        let recorded = inventory.addresses.values().flat_map(BTreeMap::values);
+        let recorded = recorded.filter_map(|at| scope_of_interface(at.interface.as_deref()?));
+        let scopes = instances.values().cloned().chain(recorded).collect();
         (instances, scopes)
     }
 }
@@ -217,6 +286,11 @@ pub(crate) fn own_address(path: &ResourcePath, service: &HaService) -> Option<Ip
 /// The group of an instance's zone and subnetwork.
 pub(crate) fn group_of(at: &GceInstance) -> ResourcePath {
     at.scope.zonal(&at.zone, "networkEndpointGroups", &names::of_group(&at.subnetwork))
+}
+
+/// Where an interface is, as attachments name it.
+pub(crate) fn scope_of_interface(interface: &str) -> Option<RegionScope> {
+    names::scope_of(&instance_of(interface)?)
 }
 
 /// The instance of an interface, as attachments name it.

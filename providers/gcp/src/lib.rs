@@ -21,6 +21,7 @@ mod names;
 mod options;
 mod plan;
 mod provider;
+mod refusal;
 mod snapshot;
 
 pub use connect::GcpCloud;

@@ -9,10 +9,9 @@ use std::net::IpAddr;
 use egret_core::model::{Attachment, NodeName};
 use egret_ports::error::ErrorClass;
 
-use crate::inputs::{
-    GceInputs, GceRefusal, HaPlace, MOST_ENDPOINTS, MOST_SERVICES, group_of, own_address,
-};
+use crate::inputs::{GceInputs, HaPlace, MOST_ENDPOINTS, group_of, own_address};
 use crate::names::{self, RegionScope, ResourcePath};
+use crate::refusal::GceRefusal;
 use crate::snapshot::{EndpointGroup, GceInstance, HaService};
 
 #[cfg(test)]
@@ -106,7 +105,10 @@ pub(crate) fn attach(
         Ok(place) => place,
         Err(refusal) => return GceStep::Refuse(refusal),
     };
-    if let Some(step) = foreign(inputs, &place, address).or_else(|| busy(inputs, &place)) {
+    if let Some(refusal) = inputs.taken(&place, address) {
+        return GceStep::Refuse(refusal);
+    }
+    if let Some(step) = busy(inputs, &place) {
         return step;
     }
     if let Some(step) = endpoint(inputs, place.at, &place.instance) {
@@ -135,14 +137,8 @@ fn insert_service(
     address: IpAddr,
     leader: Option<(ResourcePath, ResourcePath)>,
 ) -> GceStep<Attachment> {
-    if inputs.services_beside(place.at) >= MOST_SERVICES {
-        let full = format!(
-            "network {} has {MOST_SERVICES} backend services with fastIPMove in {}, which is Google's \
-             limit: use fewer addresses there",
-            place.at.network.name(),
-            place.at.scope.region
-        );
-        return GceStep::Refuse(GceRefusal::new(ErrorClass::Quota, full));
+    if let Some(refusal) = inputs.too_many_services(place) {
+        return GceStep::Refuse(refusal);
     }
     GceStep::Call(GceCall::InsertService(NewService {
         service: place.service.clone(),
@@ -170,35 +166,6 @@ fn patch<T>(path: &ResourcePath, service: &HaService, settings: ServiceSettings)
     GceStep::Call(GceCall::PatchService { service: path.clone(), settings, fingerprint })
 }
 
-/// What has the name of ours and is not: changed by nobody but its maker.
-fn foreign<T>(inputs: &GceInputs<'_>, place: &HaPlace<'_>, address: IpAddr) -> Option<GceStep<T>> {
-    let wanted = names::description_of_address(address);
-    let service = inputs.view.services.get(&place.service);
-    let rule = inputs.view.rules.get(&place.rule);
-    let others = |path: &ResourcePath| {
-        let taken = format!("{path} exists and Egret did not make it: delete it, or rename it");
-        Some(GceStep::Refuse(GceRefusal::new(ErrorClass::Conflict, taken)))
-    };
-    if service.is_some_and(|service| service.description != wanted) {
-        return others(&place.service);
-    }
-    if rule.is_some_and(|rule| {
-        rule.description != wanted || rule.service.as_ref() != Some(&place.service)
-    }) {
-        return others(&place.rule);
-    }
-    let leader = service?.leader.as_ref()?;
-    let stranger = inputs.node_of(leader).is_none();
-    stranger.then(|| {
-        let held = format!(
-            "{} has it by {}, and is no node of this cluster: take the address out of its pool there, \
-             or out of this one",
-            leader, place.service
-        );
-        GceStep::Refuse(GceRefusal::new(ErrorClass::Conflict, held))
-    })
-}
-
 fn busy<T>(inputs: &GceInputs<'_>, place: &HaPlace<'_>) -> Option<GceStep<T>> {
     let any = [&place.service, &place.rule, &place.group];
     any.into_iter().any(|path| inputs.view.busy.contains(path)).then_some(GceStep::Wait)
@@ -220,7 +187,7 @@ fn endpoint<T>(
     };
     if group.description != names::description_of_group(&at.subnetwork) {
         let taken = format!("{path} exists and Egret did not make it: delete it, or rename it");
-        return Some(GceStep::Refuse(GceRefusal::new(ErrorClass::Conflict, taken)));
+        return Some(GceStep::Refuse(GceRefusal::new(ErrorClass::Invalid, taken)));
     }
     if group.endpoints.contains(instance) {
         return None;
@@ -271,7 +238,10 @@ pub(crate) fn prepare(
             return step;
         }
     } else if let Some(step) = endpoint(inputs, at, &instance) {
-        return step;
+        // No address can be here then, and each says so.
+        let GceStep::Refuse(refusal) = step else { return step };
+        let refused = |address: &IpAddr| (*address, Err(refusal.clone()));
+        return GceStep::Done(addresses.iter().map(refused).collect());
     }
     let mut ready = PreparedAddresses::new();
     for (address, place) in places {
@@ -282,7 +252,7 @@ pub(crate) fn prepare(
                 continue;
             }
         };
-        if let Some(GceStep::Refuse(refusal)) = foreign::<()>(inputs, &place, address) {
+        if let Some(refusal) = inputs.taken(&place, address) {
             ready.insert(address, Err(refusal));
             continue;
         }
@@ -304,8 +274,8 @@ pub(crate) fn prepare(
     GceStep::Done(ready)
 }
 
-/// The step by which an instance leaves its group; `None` where nothing is to be done. A leader stays:
-/// Google lets go of it only once another one leads.
+/// The step by which an instance leaves its group; `None` where nothing is to be done. A leader is
+/// waited for: Google lets go of it only once another one leads.
 fn leave<T>(
     inputs: &GceInputs<'_>,
     at: &GceInstance,
@@ -321,8 +291,10 @@ fn leave<T>(
     }
     let leads = inputs.view.services.values().any(|it| it.leader.as_ref() == Some(instance));
     if group.endpoints.contains(instance) {
-        return (!leads).then(|| {
-            GceStep::Call(GceCall::DetachEndpoint { group: path, instance: instance.clone() })
+        let instance = instance.clone();
+        return Some(match leads {
+            true => GceStep::Wait,
+            false => GceStep::Call(GceCall::DetachEndpoint { group: path, instance }),
         });
     }
     delete_empty(inputs, &path, group)
@@ -343,6 +315,12 @@ fn delete_empty<T>(
         return Some(GceStep::Call(GceCall::DeleteGroup { group: path.clone() }));
     };
     own_address(user, service)?;
+    // Google keeps the group of a leader, also of one that is gone, and a service keeps one group.
+    let zone = |path: &ResourcePath| path.part("zones").map(ToOwned::to_owned);
+    if service.groups.len() < 2 || service.leader.as_ref().is_some_and(|it| zone(it) == zone(path))
+    {
+        return None;
+    }
     if inputs.view.busy.contains(user) {
         return Some(GceStep::Wait);
     }
@@ -353,10 +331,14 @@ fn delete_empty<T>(
 /// `address` not at `node`: where it leads, rule and service go.
 pub(crate) fn detach(inputs: &GceInputs<'_>, address: IpAddr, node: &NodeName) -> GceStep<()> {
     let Some((path, service)) = inputs.service_of(address) else {
-        return detach_rule(inputs, address);
+        return match inputs.view.unreadable.values().next() {
+            Some(refusal) => GceStep::Refuse(refusal.clone()),
+            None => detach_rule(inputs, address),
+        };
     };
-    let leader = service.leader.as_ref();
-    let leads = leader.is_none_or(|leader| inputs.node_of(leader).as_ref() == Some(node));
+    let leads = service.leader.as_ref().is_none_or(|leader| {
+        inputs.view.gone.contains(leader) || inputs.node_of(leader).as_ref() == Some(node)
+    });
     if !leads {
         return GceStep::Done(());
     }

@@ -12,9 +12,10 @@ use tokio::sync::{OnceCell, watch};
 
 use crate::compute::{Compute, install_tls};
 use crate::driver::GceDriver;
-use crate::inputs::{GceInputs, GceRefusal};
+use crate::inputs::GceInputs;
 use crate::options::GcpOptions;
 use crate::plan;
+use crate::refusal::GceRefusal;
 
 /// The provider of static addresses that gateways announce (`fastIPMove`).
 #[derive(Debug)]

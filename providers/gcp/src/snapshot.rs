@@ -6,6 +6,7 @@ use std::net::{IpAddr, Ipv4Addr};
 use ipnet::Ipv4Net;
 
 use crate::names::{RegionScope, ResourcePath};
+use crate::refusal::GceRefusal;
 
 /// What one read has seen.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -24,6 +25,10 @@ pub(crate) struct GceSnapshot {
     pub groups: BTreeMap<ResourcePath, EndpointGroup>,
     /// What an operation is under way on.
     pub busy: BTreeSet<ResourcePath>,
+    /// Leaders of Egret's services that do not exist any more.
+    pub gone: BTreeSet<ResourcePath>,
+    /// Projects and regions that could not be read, and why.
+    pub unreadable: BTreeMap<RegionScope, GceRefusal>,
 }
 
 /// An instance that runs, by its first interface.

@@ -4,13 +4,16 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
 
 use egret_ports::error::ErrorClass;
+use google_cloud_compute_v1::builder::network_endpoint_groups::ListNetworkEndpoints;
 use google_cloud_compute_v1::model;
 use google_cloud_compute_v1::model::backend_service_ha_policy::FastIpmove;
 use google_cloud_gax::paginator::ItemPaginator as _;
 
 use super::Compute;
 use crate::errors::GceFailure;
+use crate::inputs::own_address;
 use crate::names::{OURS, RegionScope, ResourcePath};
+use crate::refusal::GceRefusal;
 use crate::snapshot::{
     EndpointGroup, GceInstance, GceSnapshot, GceSubnetwork, HaRule, HaService, StaticAddress,
 };
@@ -41,31 +44,93 @@ macro_rules! list {
 }
 
 impl Compute {
-    /// Everything that decisions rest on. Operations are read first: what ends meanwhile shows in what
-    /// is read after it.
+    /// Everything that decisions rest on. A project and region that cannot be read keeps no other from
+    /// being read.
+    ///
+    /// # Errors
+    /// Whatever is no matter of one project and region; where none can be read, why the first cannot.
     pub async fn read(&self, what: &ReadScope) -> Result<GceSnapshot, GceFailure> {
         let mut view = GceSnapshot::default();
         for scope in &what.scopes {
-            self.read_region_operations(scope, &mut view).await?;
+            match self.read_scope(what, scope, &mut view).await {
+                Err(mut failure) if failure.is_of_its_scope() => {
+                    if failure.class == ErrorClass::NotFound {
+                        failure.class = ErrorClass::Invalid;
+                    }
+                    if what.scopes.len() == 1 {
+                        return Err(failure);
+                    }
+                    let refusal = GceRefusal::new(failure.class, failure.to_string());
+                    view.unreadable.insert(scope.clone(), refusal);
+                }
+                result => result?,
+            }
         }
-        for zone in &what.zones {
-            self.read_zone_operations(zone, &mut view).await?;
+        let of_addresses = view.addresses.values().flatten().filter_map(|it| it.subnetwork.clone());
+        for path in of_addresses.collect::<BTreeSet<_>>() {
+            // Somebody else's may be no business of this account.
+            match self.read_subnetwork(&path, &mut view).await {
+                Err(failure) if failure.class == ErrorClass::Denied => {}
+                result => result?,
+            }
         }
-        for (path, scope) in &what.instances {
+        self.read_leaders(&mut view).await?;
+        Ok(view)
+    }
+
+    /// Operations are read first: what ends meanwhile shows in what is read after it.
+    async fn read_scope(
+        &self,
+        what: &ReadScope,
+        scope: &RegionScope,
+        view: &mut GceSnapshot,
+    ) -> Result<(), GceFailure> {
+        let here = |(project, zone): &&(String, String)| {
+            let region = zone.rsplit_once('-').map(|(region, _)| region);
+            *project == scope.project && region == Some(&scope.region)
+        };
+        let zones: Vec<&(String, String)> = what.zones.iter().filter(here).collect();
+        self.read_region_operations(scope, view).await?;
+        for zone in &zones {
+            self.read_zone_operations(zone, view).await?;
+        }
+        for (path, _) in what.instances.iter().filter(|(_, at)| *at == scope) {
             if let Some(instance) = self.read_instance(path, scope).await? {
                 view.instances.insert(path.clone(), instance);
             }
         }
-        for scope in &what.scopes {
-            self.read_addresses(scope, &mut view).await?;
-            self.read_services(scope, &mut view).await?;
-            self.read_rules(scope, &mut view).await?;
+        self.read_addresses(scope, view).await?;
+        self.read_services(scope, view).await?;
+        self.read_rules(scope, view).await?;
+        for zone in &zones {
+            self.read_groups(zone, view).await?;
         }
-        for zone in &what.zones {
-            self.read_groups(zone, &mut view).await?;
+        let subnetworks = view.instances.values().filter(|at| at.scope == *scope);
+        let subnetworks: BTreeSet<ResourcePath> =
+            subnetworks.map(|at| at.subnetwork.clone()).collect();
+        for path in subnetworks {
+            self.read_subnetwork(&path, view).await?;
         }
-        self.read_subnetworks(&mut view).await?;
-        Ok(view)
+        Ok(())
+    }
+
+    /// Leaders that no Node stands for: do they exist?
+    async fn read_leaders(&self, view: &mut GceSnapshot) -> Result<(), GceFailure> {
+        let own = view.services.iter().filter(|(path, it)| own_address(path, it).is_some());
+        let leaders: BTreeSet<ResourcePath> = own.filter_map(|(_, it)| it.leader.clone()).collect();
+        for leader in leaders.into_iter().filter(|it| !view.instances.contains_key(it)) {
+            let part = |collection| leader.part(collection).unwrap_or_default();
+            let get = self.instances.get().set_project(part("projects")).set_zone(part("zones"));
+            let get = get.set_instance(leader.name());
+            match self.answer("compute.instances.get", get.send()).await {
+                Err(failure) if failure.class == ErrorClass::NotFound => {
+                    view.gone.insert(leader.clone());
+                }
+                Err(failure) if failure.class != ErrorClass::Denied => return Err(failure),
+                _ => {}
+            }
+        }
+        Ok(())
     }
 
     async fn read_region_operations(
@@ -194,7 +259,7 @@ impl Compute {
             let list = self.groups.list_network_endpoints();
             let list = list.set_project(project).set_zone(zone).set_network_endpoint_group(name);
             let list = list.set_body(model::NetworkEndpointGroupsListEndpointsRequest::new());
-            let endpoints = list!(self, "compute.networkEndpointGroups.listNetworkEndpoints", list);
+            let Some(endpoints) = self.endpoints(list).await? else { continue };
             let instance = |one: model::NetworkEndpointWithHealthStatus| {
                 let instance = one.network_endpoint?.instance?;
                 Some(instance_path(&instance, project, zone))
@@ -208,30 +273,38 @@ impl Compute {
         Ok(())
     }
 
-    /// Of the instances' interfaces, and of internal addresses.
-    async fn read_subnetworks(&self, view: &mut GceSnapshot) -> Result<(), GceFailure> {
-        let of_instances = view.instances.values().map(|instance| &instance.subnetwork);
-        let of_addresses =
-            view.addresses.values().flatten().filter_map(|it| it.subnetwork.as_ref());
-        let wanted: BTreeSet<ResourcePath> = of_instances.chain(of_addresses).cloned().collect();
-        for path in wanted {
-            let (project, region) = (path.part("projects"), path.part("regions"));
-            let get = self.subnetworks.get();
-            let get = get
-                .set_project(project.unwrap_or_default())
-                .set_region(region.unwrap_or_default())
-                .set_subnetwork(path.name());
-            let subnetwork = match self.answer("compute.subnetworks.get", get.send()).await {
-                Ok(subnetwork) => subnetwork,
-                Err(failure) if failure.class == ErrorClass::NotFound => continue,
-                Err(failure) => return Err(failure),
-            };
-            let range = subnetwork.ip_cidr_range.as_deref().and_then(|text| text.parse().ok());
-            let gateway = subnetwork.gateway_address.as_deref().and_then(|text| text.parse().ok());
-            let network = subnetwork.network.as_deref().map(ResourcePath::new);
-            if let (Some(range), Some(gateway), Some(network)) = (range, gateway, network) {
-                view.subnetworks.insert(path, GceSubnetwork { network, range, gateway });
-            }
+    /// `None`: the group has been deleted since it was listed.
+    async fn endpoints(
+        &self,
+        list: ListNetworkEndpoints,
+    ) -> Result<Option<Vec<model::NetworkEndpointWithHealthStatus>>, GceFailure> {
+        let endpoints =
+            async { Ok(list!(self, "compute.networkEndpointGroups.listNetworkEndpoints", list)) };
+        match endpoints.await {
+            Ok(endpoints) => Ok(Some(endpoints)),
+            Err(GceFailure { class: ErrorClass::NotFound, .. }) => Ok(None),
+            Err(failure) => Err(failure),
+        }
+    }
+
+    async fn read_subnetwork(
+        &self,
+        path: &ResourcePath,
+        view: &mut GceSnapshot,
+    ) -> Result<(), GceFailure> {
+        let part = |collection| path.part(collection).unwrap_or_default();
+        let get = self.subnetworks.get().set_project(part("projects"));
+        let get = get.set_region(part("regions")).set_subnetwork(path.name());
+        let subnetwork = match self.answer("compute.subnetworks.get", get.send()).await {
+            Ok(subnetwork) => subnetwork,
+            Err(failure) if failure.class == ErrorClass::NotFound => return Ok(()),
+            Err(failure) => return Err(failure),
+        };
+        let range = subnetwork.ip_cidr_range.as_deref().and_then(|text| text.parse().ok());
+        let gateway = subnetwork.gateway_address.as_deref().and_then(|text| text.parse().ok());
+        let network = subnetwork.network.as_deref().map(ResourcePath::new);
+        if let (Some(range), Some(gateway), Some(network)) = (range, gateway, network) {
+            view.subnetworks.insert(path.clone(), GceSubnetwork { network, range, gateway });
         }
         Ok(())
     }

@@ -225,12 +225,11 @@ fn every_prefix_is_gone_on_from_and_the_end_leaves_nothing() {
 }
 
 #[test]
-fn a_leader_stays_an_endpoint_whatever_it_is_ready_for() {
-    let (mut view, address) = (project(), ip("203.0.113.7"));
+fn a_leader_leaves_once_another_one_leads() {
+    let (mut view, inventory, address) = (project(), inventory(), ip("203.0.113.7"));
     attach_to(&mut view, address, "a1");
-    prepare_at(&mut view, "a1", &[]);
-    let [group] = view.groups.values().collect::<Vec<_>>()[..] else { panic!() };
-    assert!(group.endpoints.contains(&instance("a1")));
+    let inputs = GceInputs { view: &view, inventory: &inventory };
+    assert_eq!(prepare(&inputs, &"a1".into(), &BTreeSet::new()), GceStep::Wait);
     attach_to(&mut view, address, "b1");
     prepare_at(&mut view, "a1", &[]);
     // Of the zone that has no gateway any more the service forgets the group.
@@ -259,7 +258,7 @@ fn what_others_made_is_refused_and_kept() {
     let asked = |view: &GceSnapshot| {
         let refused =
             refusal(attach(&GceInputs { view, inventory: &inventory }, address, &"b1".into()));
-        assert_eq!(refused.class, ErrorClass::Conflict, "{refused:?}");
+        assert_eq!(refused.class, ErrorClass::Invalid, "{refused:?}");
         refused.message
     };
     view.services.values_mut().next().unwrap().description = "somebody's".to_owned();
@@ -291,7 +290,9 @@ fn limits_are_refused_with_the_remedy() {
     let refused = refusal(attach(&inputs, ip("203.0.113.8"), &"a1".into()));
     assert_eq!(refused.class, ErrorClass::Quota);
     assert!(refused.message.contains("network n has 64 backend services"), "{refused:?}");
-    assert_eq!(inputs.capacity(&"a1".into(), &BTreeSet::new()).unwrap().free, 0);
+    let asked = [address, ip("203.0.113.8")].into();
+    let capacity = inputs.capacity(&"b1".into(), &asked).unwrap();
+    assert_eq!((capacity.free, capacity.can_serve), (u32::MAX, [address].into()));
     // One that is there already may move on.
     let step = attach(&inputs, address, &"a2".into());
     assert!(matches!(step, GceStep::Call(GceCall::AttachEndpoint { .. })), "{step:?}");
@@ -302,6 +303,58 @@ fn limits_are_refused_with_the_remedy() {
     let refused = refusal(attach(&inputs, address, &"a2".into()));
     assert_eq!(refused.class, ErrorClass::Quota);
     assert!(refused.message.contains("at most 32 endpoints"), "{refused:?}");
+    let ready = prepare(&inputs, &"a2".into(), &[address].into());
+    let GceStep::Done(ready) = ready else { panic!("{ready:?}") };
+    assert_eq!(ready[&address], Err(refused), "placement is to know");
+}
+
+#[test]
+fn a_leader_that_exists_no_more_is_nobodys() {
+    let (mut view, address) = (project(), ip("203.0.113.7"));
+    attach_to(&mut view, address, "a1");
+    let lost = path("projects/p/zones/r-a/instances/lost");
+    view.services.values_mut().next().unwrap().leader = Some(lost.clone());
+    view.gone = [lost].into();
+    attach_to(&mut view, address, "b1");
+    view.services.values_mut().next().unwrap().leader = view.gone.first().cloned();
+    drive(&mut view, |inputs| detach(inputs, address, &"b1".into()));
+    assert_eq!((view.services.len(), view.rules.len()), (0, 0));
+}
+
+#[test]
+fn the_same_address_of_another_network_is_another_clusters() {
+    let (mut view, inventory, address) = (project(), inventory(), ip("203.0.113.7"));
+    attach_to(&mut view, address, "a1");
+    let ours = view.clone();
+    // By name before ours and after it.
+    for number in 0..8 {
+        let network = path(&format!("projects/p/global/networks/other-{number}"));
+        let name = names::of_address(address, &network);
+        let mut theirs = view.services.values().next().unwrap().clone();
+        (theirs.network, theirs.leader) = (Some(network), None);
+        view.services.insert(home().path("backendServices", &name), theirs);
+    }
+    let inputs = GceInputs { view: &view, inventory: &inventory };
+    assert_eq!(inputs.attachment(address).map(|at| at.node), Some("a1".into()));
+    drive(&mut view, |inputs| detach(inputs, address, &"a1".into()));
+    assert_eq!(view.services.len(), 8, "{:?}", ours.services.len());
+}
+
+#[test]
+fn a_region_that_cannot_be_read_is_refused_alone() {
+    let (mut view, inventory, address) = (project(), inventory(), ip("203.0.113.7"));
+    attach_to(&mut view, address, "a1");
+    let refusal = GceRefusal::new(ErrorClass::Denied, "no right");
+    let far = RegionScope { region: "far".to_owned(), ..home() };
+    view.unreadable = [(far, refusal.clone())].into();
+    attach_to(&mut view, address, "b1");
+    let inputs = GceInputs { view: &view, inventory: &inventory };
+    let step = detach(&inputs, ip("203.0.113.8"), &"a1".into());
+    assert_eq!(step, GceStep::Refuse(refusal.clone()), "it may be there");
+    view.unreadable = [(home(), refusal)].into();
+    let inputs = GceInputs { view: &view, inventory: &inventory };
+    let capacity = inputs.capacity(&"a1".into(), &[address].into()).unwrap();
+    assert_eq!((capacity.can_serve.len(), capacity.refused.as_deref()), (0, Some("no right")));
 }
 
 #[test]

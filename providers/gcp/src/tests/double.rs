@@ -141,6 +141,17 @@ impl GceDouble {
         self.control("GET", "/egret/state", &Value::Null)
     }
 
+    /// How many endpoint groups there are.
+    pub fn groups(&self) -> usize {
+        let zones = ["europe-west3-a", "europe-west3-b", "europe-west4-a"];
+        let of_zone = |zone: &str| {
+            let path = format!("/compute/v1/projects/egret/zones/{zone}/networkEndpointGroups");
+            let list = self.control("GET", &path, &Value::Null);
+            list["items"].as_array().map_or(0, Vec::len)
+        };
+        zones.into_iter().map(of_zone).sum()
+    }
+
     /// How often each method was called since the last time.
     pub fn take_calls(&self) -> BTreeMap<String, u64> {
         let calls = self.control("GET", "/egret/calls", &Value::Null);

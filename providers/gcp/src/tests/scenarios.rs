@@ -78,7 +78,7 @@ async fn what_others_made_is_left_alone() {
     others.nodes.remove(&a1);
     double.inventory.send_replace(Arc::new(others));
     let error = refused(&provider, double.external[0], &double.node("b1")).await;
-    assert_eq!(error.class, ErrorClass::Conflict, "{error}");
+    assert_eq!(error.class, ErrorClass::Invalid, "{error}");
     assert!(error.to_string().contains("is no node of this cluster"), "{error}");
     provider.detach(double.external[0], &double.node("b1")).await.unwrap();
     assert_eq!(leader(&service(&double)), "a1");
@@ -132,8 +132,10 @@ async fn the_sixty_fifth_service_of_a_network_and_region_is_refused_with_the_rem
     let error = refused(&provider, addresses[64], &a1).await;
     assert_eq!(error.class, ErrorClass::Quota, "{error}");
     assert!(error.to_string().contains("64 backend services with fastIPMove"), "{error}");
-    let observed = provider.observe(&BTreeSet::new(), &[a1.clone()].into()).await.unwrap();
-    assert_eq!(observed.nodes[&a1].free, 0);
+    // Those that have a service can go to every gateway still.
+    let asked: BTreeSet<IpAddr> = addresses.iter().copied().collect();
+    let observed = provider.observe(&asked, &[a1.clone()].into()).await.unwrap();
+    assert_eq!(observed.nodes[&a1].can_serve, addresses[..64].iter().copied().collect());
 }
 
 #[tokio::test]

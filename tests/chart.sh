@@ -57,6 +57,7 @@ check_values() {
     'controller.aws.region=eu-central-1,controller.aws.endpoint=https://ec2.example,controller.aws.interfaceTags.Egret\ role=a=b' \
     'controller.aws.allowManagedInterfaces=true,controller.aws.maxCallsPerSecond=5,controller.cloudScanInterval=30s' \
     'controller.gcp.endpoint=https://compute.example,controller.gcp.callTimeout=5s' \
+    controller.gcp=null controller.gcp.workloadIdentity=null \
     'controller.gcp.workloadIdentity.audience=//iam.googleapis.com/projects/1/locations/global/workloadIdentityPools/p/providers/c' \
     'cluster.podCIDRs={10.244.0.0/16,fd00:10:244::/56}' metrics.podMonitor.enabled=true \
     "image.digest=sha256:$(printf 'a%.0s' {1..64})" resourceQuota.enabled=true; do

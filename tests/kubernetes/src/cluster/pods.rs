@@ -13,8 +13,8 @@ use super::TestCluster;
 
 /// How long pods may take to run. After an outage of the API server a kubelet may hear of no new pod
 /// for a minute: so long the reflector of client-go may pause between two attempts (`NewReflector` in
-/// its `tools/cache/reflector.go`).
-pub const POD_PATIENCE: Duration = Duration::from_secs(180);
+/// its `tools/cache/reflector.go`), and it has several. With 180 s a wave of pods was seen to come close.
+pub const POD_PATIENCE: Duration = Duration::from_secs(300);
 
 impl TestCluster {
     /// Creates pods of [`crate::BOX`] that wait to be used, and waits until all are Ready.

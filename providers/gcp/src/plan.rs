@@ -275,7 +275,7 @@ pub(crate) fn prepare(
 }
 
 /// The step by which an instance leaves its group; `None` where nothing is to be done. A leader is
-/// waited for: Google lets go of it only once another one leads.
+/// asked again: Google lets go of it only once another one leads.
 fn leave<T>(
     inputs: &GceInputs<'_>,
     at: &GceInstance,
@@ -293,11 +293,17 @@ fn leave<T>(
     if group.endpoints.contains(instance) {
         let instance = instance.clone();
         return Some(match leads {
-            true => GceStep::Wait,
+            true => GceStep::Refuse(still_leads(&instance)),
             false => GceStep::Call(GceCall::DetachEndpoint { group: path, instance }),
         });
     }
     delete_empty(inputs, &path, group)
+}
+
+/// Told at once, and not waited for: the address is not detached while its gateways are made ready.
+fn still_leads(instance: &ResourcePath) -> GceRefusal {
+    let leads = format!("{instance} leads a service still: it is asked again");
+    GceRefusal::new(ErrorClass::Transient, leads)
 }
 
 /// A group without endpoints is deleted, once it is a backend of nothing.

@@ -229,7 +229,8 @@ fn a_leader_leaves_once_another_one_leads() {
     let (mut view, inventory, address) = (project(), inventory(), ip("203.0.113.7"));
     attach_to(&mut view, address, "a1");
     let inputs = GceInputs { view: &view, inventory: &inventory };
-    assert_eq!(prepare(&inputs, &"a1".into(), &BTreeSet::new()), GceStep::Wait);
+    let refused = refusal(prepare(&inputs, &"a1".into(), &BTreeSet::new()));
+    assert_eq!(refused.class, ErrorClass::Transient, "nothing waits for it: {refused:?}");
     attach_to(&mut view, address, "b1");
     prepare_at(&mut view, "a1", &[]);
     // Of the zone that has no gateway any more the service forgets the group.

@@ -48,7 +48,7 @@ impl Compute {
     /// being read.
     ///
     /// # Errors
-    /// Whatever is no matter of one project and region; where none can be read, why the first cannot.
+    /// Whatever is no matter of one project and region; where there is only one, why it cannot be read.
     pub async fn read(&self, what: &ReadScope) -> Result<GceSnapshot, GceFailure> {
         let mut view = GceSnapshot::default();
         for scope in &what.scopes {

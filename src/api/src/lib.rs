@@ -34,8 +34,8 @@ pub use own_objects::{EgressAddress, EgressCluster, EgressNode};
 #[cfg(feature = "schema")]
 pub use pool::EgressPool;
 pub use pool::{
-    AwsPool, DEFAULT_PORTS_PER_NODE, EgressPoolSpec, Failover, Gateways, GcpPool, MAX_LABEL,
-    MAX_LABELS, MAX_TAG_KEY, MAX_TAG_VALUE, MAX_TAGS, Ports,
+    AwsPool, DEFAULT_PORTS_PER_NODE, EgressPoolSpec, Failover, Gateways, GcpMode, GcpPool,
+    MAX_LABEL, MAX_LABELS, MAX_TAG_KEY, MAX_TAG_VALUE, MAX_TAGS, PoolProvider, Ports,
 };
 
 /// The version of the API group `egret.dev` that this crate describes.

@@ -8,7 +8,7 @@
 
 use std::collections::BTreeMap;
 
-use egret_core::model::{Failback, LabelSelector, ProviderKind};
+use egret_core::model::{Failback, LabelSelector};
 use serde::{Deserialize, Serialize};
 
 /// Where egress addresses come from, which nodes may carry them and who may claim them.
@@ -39,7 +39,7 @@ use serde::{Deserialize, Serialize};
 pub struct EgressPoolSpec {
     /// Who brings the addresses to nodes: a cloud, or with L2 the gateways themselves, which announce
     /// them by ARP and NDP.
-    pub provider: ProviderKind,
+    pub provider: PoolProvider,
     /// The addresses: CIDRs (203.0.113.16/29), ranges (203.0.113.40-203.0.113.47) and single
     /// addresses, of both families. The network and broadcast address of an IPv4 CIDR shorter than
     /// /31 are never given out. A pool of provider AWS may have aws instead, or both, and one of
@@ -49,7 +49,8 @@ pub struct EgressPoolSpec {
     /// How a pool of provider AWS finds its addresses, in addition to those listed.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub aws: Option<AwsPool>,
-    /// How a pool of provider GCP finds its addresses, in addition to those listed.
+    /// What only a pool of provider GCP has: its mode, and how it finds addresses in addition to
+    /// those listed.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub gcp: Option<GcpPool>,
     /// Which nodes carry the addresses.
@@ -67,6 +68,20 @@ pub struct EgressPoolSpec {
     /// While true, no address of the pool is bound, moved, revoked or freed.
     #[serde(default)]
     pub paused: bool,
+}
+
+/// Who brings the addresses of a pool to nodes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
+pub enum PoolProvider {
+    /// The gateways themselves: addresses of a local subnet, announced by ARP and NDP.
+    L2,
+    /// EC2: private addresses and Elastic IPs, attached to network interfaces of the gateways.
+    #[serde(rename = "AWS")]
+    Aws,
+    /// Google Cloud, as spec.gcp.mode says.
+    #[serde(rename = "GCP")]
+    Gcp,
 }
 
 /// The most tags of a resource of EC2 and the longest key and value of one, in characters
@@ -94,16 +109,41 @@ pub const MAX_LABELS: usize = 64;
 /// See [`MAX_LABELS`].
 pub const MAX_LABEL: usize = 63;
 
-/// How a pool of provider GCP finds its addresses.
+/// How a pool of provider GCP gets its addresses to gateways, and how it finds them.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(rename_all = "camelCase")]
 pub struct GcpPool {
-    /// Every static address of the gateways' projects and regions that has all of these labels is an
-    /// address of the pool. At least one; keys have 1 to 63 characters, values at most 63, and neither
-    /// has capital letters.
+    /// How Google's network delivers the addresses: HAPolicy, to the gateway that announces them (static
+    /// addresses, external and internal; no call to Google is in the way of a failover);
+    /// TargetInstance, to the target instance of their forwarding rule, which Egret sets (static
+    /// external addresses, for projects that cannot use HAPolicy); AliasRange, to the network interface
+    /// that has them as alias ranges, which Egret moves (internal addresses of the gateways'
+    /// subnetwork).
     #[serde(default)]
-    pub address_labels: BTreeMap<String, String>,
+    pub mode: GcpMode,
+    /// Every static address of the gateways' projects and regions that has all of these labels, and
+    /// that the mode can serve, is an address of the pool. At least one; keys have 1 to 63 characters,
+    /// values at most 63, and neither has capital letters.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub address_labels: Option<BTreeMap<String, String>>,
+}
+
+/// How Google's network delivers the addresses of a pool.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
+pub enum GcpMode {
+    /// To the gateway that announces them (haPolicy.fastIPMove): static addresses, external and
+    /// internal. No call to Google is in the way of a failover.
+    #[default]
+    #[serde(rename = "HAPolicy")]
+    HaPolicy,
+    /// To the target instance of their forwarding rule, which Egret sets: static external addresses,
+    /// for projects that cannot use HAPolicy.
+    TargetInstance,
+    /// To the network interface that has them as alias ranges, which Egret moves: internal addresses
+    /// of the gateways' subnetwork.
+    AliasRange,
 }
 
 /// Which nodes carry the addresses of a pool.
@@ -142,8 +182,8 @@ fn default_ports_per_node() -> u32 {
 #[serde(rename_all = "camelCase")]
 pub struct Failover {
     /// How long a holder keeps an address without renewal, such as 450ms: 100ms to 10s. Default:
-    /// 450ms, 2s where AWS is the provider, or 10s where the node selector matches exactly one
-    /// node.
+    /// 450ms, 2s where the cloud moves addresses by calls (provider AWS; GCP with mode TargetInstance
+    /// or AliasRange), or 10s where the node selector matches exactly one node.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub lease: Option<String>,
     /// When an address goes back to the node that it failed over from: Never; WhenDrained, once its

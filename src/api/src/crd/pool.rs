@@ -19,7 +19,8 @@ pub(super) fn edit(schema: &mut JSONSchemaProps) {
     const NONE: &str = "a pool needs at least one range, such as 203.0.113.16/29, \
                         spec.aws.elasticIPTags or spec.gcp.addressLabels";
     let some = CelRule::says(
-        "has(self.addresses) && size(self.addresses) > 0 || has(self.aws) || has(self.gcp)",
+        "has(self.addresses) && size(self.addresses) > 0 || has(self.aws) \
+         || has(self.gcp) && has(self.gcp.addressLabels)",
         NONE,
     );
     let own = |field: &str, provider: &str| {
@@ -82,11 +83,8 @@ fn aws(schema: &mut JSONSchemaProps) {
 
 /// What a label of Google Cloud may be, so that no pool looks for labels that no address can have.
 fn gcp(schema: &mut JSONSchemaProps) {
-    const LABELS: &str = "self.addressLabels";
     const ALL: &str =
         "without a label that would be every static address of the project: name at least one";
-    let some = CelRule::says(format!("has({LABELS}) && size({LABELS}) > 0"), ALL);
-    rules(schema, [some.field(".addressLabels")]);
     let labels = at(schema, "addressLabels");
     labels.default = None;
     labels.max_properties = i64::try_from(MAX_LABELS).ok();
@@ -102,6 +100,7 @@ fn gcp(schema: &mut JSONSchemaProps) {
     rules(
         labels,
         [
+            CelRule::says("size(self) > 0", ALL),
             CelRule::says("!('' in self)", "name the label's key"),
             CelRule::says(format!("self.all(key, size(key) <= {MAX_LABEL})"), &long),
             rule("key", "capital letters"),

@@ -18,6 +18,13 @@ pub enum ProviderKind {
     /// network follows.
     #[serde(rename = "GCP")]
     Gcp,
+    /// Static external addresses of Google Cloud, whose forwarding rules deliver to one gateway by a
+    /// target instance.
+    #[serde(rename = "GCPTargetInstance")]
+    GcpTargetInstance,
+    /// Internal addresses of Google Cloud, as alias ranges of the gateways' network interfaces.
+    #[serde(rename = "GCPAliasRange")]
+    GcpAliasRange,
 }
 
 /// What holds of the addresses of a pool. None of these follows from another: a provider may have
@@ -77,8 +84,13 @@ pub enum Placement {
 }
 
 impl ProviderKind {
-    /// The table of what holds for each provider. Ask [`Pool::facts`] and [`AddressPlan::facts`]: a
-    /// provider may come to have modes.
+    /// Google Cloud, in whichever mode.
+    #[must_use]
+    pub fn is_google(self) -> bool {
+        matches!(self, Self::Gcp | Self::GcpTargetInstance | Self::GcpAliasRange)
+    }
+
+    /// The table of what holds for each provider.
     pub fn facts(self) -> ProviderFacts {
         match self {
             Self::L2 => ProviderFacts {
@@ -86,7 +98,7 @@ impl ProviderKind {
                 announcing: Announcing::Holder(AnnouncementForm::ArpNdp),
                 placement: Placement::Uplinks,
             },
-            Self::Aws => ProviderFacts {
+            Self::Aws | Self::GcpTargetInstance | Self::GcpAliasRange => ProviderFacts {
                 fence: Fence::Fabric,
                 announcing: Announcing::Nobody,
                 placement: Placement::Cloud,
@@ -129,7 +141,13 @@ mod tests {
 
     #[test]
     fn somebody_makes_every_address_known() {
-        for kind in [ProviderKind::L2, ProviderKind::Aws, ProviderKind::Gcp] {
+        for kind in [
+            ProviderKind::L2,
+            ProviderKind::Aws,
+            ProviderKind::Gcp,
+            ProviderKind::GcpTargetInstance,
+            ProviderKind::GcpAliasRange,
+        ] {
             let facts = kind.facts();
             assert!(facts.fabric_fences() || facts.announcement().is_some(), "{kind:?}");
         }

@@ -27,7 +27,8 @@ pub fn pool_from_api(name: &str, spec: &api::EgressPoolSpec) -> Result<Pool, Vec
     let mut faults = FieldErrors::default();
     let mut tags = elastic_ip_tags(&mut faults, spec);
     tags.extend(address_labels(&mut faults, spec));
-    let discovers = spec.aws.is_some() || spec.gcp.is_some();
+    let labelled = spec.gcp.as_ref().is_some_and(|gcp| gcp.address_labels.is_some());
+    let discovers = spec.aws.is_some() || labelled;
     let (ranges, reserved) = ranges(&mut faults, &spec.addresses, discovers);
     check_selector(&mut faults, "spec.gateways.nodeSelector", &spec.gateways.node_selector);
     if spec.gateways.max_addresses_per_node == Some(0) {
@@ -52,7 +53,7 @@ pub fn pool_from_api(name: &str, spec: &api::EgressPoolSpec) -> Result<Pool, Vec
         uid: Uid::new(""),
         generation: 0,
         created: Timestamp(0),
-        provider: spec.provider,
+        provider: provider(spec),
         discovery_tags: tags,
         ranges,
         reserved,
@@ -66,11 +67,23 @@ pub fn pool_from_api(name: &str, spec: &api::EgressPoolSpec) -> Result<Pool, Vec
     faults.finish(Some(pool))
 }
 
+fn provider(spec: &api::EgressPoolSpec) -> ProviderKind {
+    match spec.provider {
+        api::PoolProvider::L2 => ProviderKind::L2,
+        api::PoolProvider::Aws => ProviderKind::Aws,
+        api::PoolProvider::Gcp => match spec.gcp.as_ref().map(|gcp| gcp.mode).unwrap_or_default() {
+            api::GcpMode::HaPolicy => ProviderKind::Gcp,
+            api::GcpMode::TargetInstance => ProviderKind::GcpTargetInstance,
+            api::GcpMode::AliasRange => ProviderKind::GcpAliasRange,
+        },
+    }
+}
+
 fn elastic_ip_tags(faults: &mut FieldErrors, spec: &api::EgressPoolSpec) -> Labels {
     const FIELD: &str = "spec.aws.elasticIPTags";
     let Some(aws) = &spec.aws else { return Labels::new() };
     let tags = &aws.elastic_ip_tags;
-    if spec.provider != ProviderKind::Aws {
+    if spec.provider != api::PoolProvider::Aws {
         faults.add("spec.aws", "is for provider AWS: write provider AWS, or leave it out");
     }
     if tags.is_empty() {
@@ -107,10 +120,10 @@ fn elastic_ip_tags(faults: &mut FieldErrors, spec: &api::EgressPoolSpec) -> Labe
 fn address_labels(faults: &mut FieldErrors, spec: &api::EgressPoolSpec) -> Labels {
     const FIELD: &str = "spec.gcp.addressLabels";
     let Some(gcp) = &spec.gcp else { return Labels::new() };
-    let labels = &gcp.address_labels;
-    if spec.provider != ProviderKind::Gcp {
+    if spec.provider != api::PoolProvider::Gcp {
         faults.add("spec.gcp", "is for provider GCP: write provider GCP, or leave it out");
     }
+    let Some(labels) = &gcp.address_labels else { return Labels::new() };
     if labels.is_empty() {
         faults.add(
             FIELD,

@@ -32,7 +32,7 @@ const AWS: &[(&str, &str)] = &[
 
 const GCP: &[(&str, &str)] = &[
     (
-        "{}",
+        "{addressLabels: {}}",
         "spec.gcp.addressLabels: without a label that would be every static address of the \
          project: name at least one",
     ),
@@ -47,6 +47,23 @@ const GCP: &[(&str, &str)] = &[
          none",
     ),
 ];
+
+#[test]
+fn modes_of_pools() {
+    let pool = |gcp: &str, addresses: &str| {
+        let rest = format!("  provider: GCP\n  gateways: {{nodeSelector: {{}}}}\n{addresses}");
+        faults(POOL, &format!("  gcp: {gcp}\n{rest}"))
+    };
+    for mode in ["HAPolicy", "TargetInstance", "AliasRange"] {
+        assert_eq!(pool(&format!("{{mode: {mode}}}"), "  addresses: [10.0.0.64/27]\n"), []);
+        let none = pool(&format!("{{mode: {mode}}}"), "");
+        assert!(none[0].message.starts_with("spec.addresses: a pool needs"), "{none:?}");
+    }
+    let wrong = pool("{mode: Alias}", "  addresses: [10.0.0.64/27]\n");
+    let sentence =
+        "spec.gcp.mode: Alias is none of HAPolicy, TargetInstance, AliasRange: write one of them";
+    assert_eq!((wrong.len(), &*wrong[0].message), (1, sentence));
+}
 
 #[test]
 fn labels_of_pools() {

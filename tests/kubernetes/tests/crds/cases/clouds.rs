@@ -55,6 +55,10 @@ pub const GOOD_CLOUDS: &[(Kind, &str)] = &[
     (Pool, "provider: GCP"),
     (Pool, labelled!("pool: shop, a_b-c: '', ä: ö")),
     (Pool, "provider: GCP\n  addresses: [10.0.0.64/27]\n  gcp: {addressLabels: {a: b}}"),
+    (Pool, "provider: GCP\n  addresses: [10.0.0.64/27]\n  gcp: {mode: AliasRange}"),
+    (Pool, "provider: GCP\n  addresses: [10.0.0.64/27]\n  gcp: {}"),
+    (Pool, "provider: GCP\n  addresses:\n  gcp: {mode: TargetInstance, addressLabels: {a: b}}"),
+    (Pool, "provider: GCP\n  gcp: {mode: HAPolicy}"),
     (
         Pool,
         labelled!(concat!(
@@ -119,7 +123,16 @@ pub const CLOUDS: &[CrdCase] = &[
     (Pool, "provider: GCP\n  addresses:", "spec.addresses", NONE, Same),
     (Pool, "gcp: {addressLabels: {a: b}}", "spec.gcp", OTHER_THAN_GCP, Same),
     (Pool, "provider: AWS\n  gcp: {addressLabels: {a: b}}", "spec.gcp", OTHER_THAN_GCP, Same),
-    (Pool, "provider: GCP\n  gcp: {}", "spec.gcp.addressLabels", ALL_STATIC, Same),
+    (Pool, "provider: GCP\n  addresses:\n  gcp: {}", "spec.addresses", NONE, Same),
+    (Pool, "provider: GCP\n  addresses:\n  gcp: {mode: AliasRange}", "spec.addresses", NONE, Same),
+    (Pool, "provider: GCP\n  gcp: {addressLabels: {}}", "spec.gcp.addressLabels", ALL_STATIC, Same),
+    (
+        Pool,
+        "provider: GCP\n  gcp: {mode: Alias}",
+        "spec.gcp.mode",
+        "Alias is none of HAPolicy, TargetInstance, AliasRange: write one of them",
+        Schema("Unsupported value: \"Alias\""),
+    ),
     (Pool, labelled!(""), "spec.gcp.addressLabels", ALL_STATIC, Same),
     (Pool, labelled!("a: b, '': c"), "spec.gcp.addressLabels", "name the label's key", Same),
     (

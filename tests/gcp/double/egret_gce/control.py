@@ -7,6 +7,7 @@ from typing import Any
 from urllib.parse import parse_qsl
 
 from . import build, errors, permissions, state
+from .accounts import TOKEN_URI
 from .engine import Engine
 from .faults import Fault, Faults, Throttle, Wait
 from .fields import BadRequest, Fields
@@ -137,6 +138,13 @@ class Control:
         fields.finish()
         self._engine.identity.required = required
         self._engine.identity.lifetime = lifetime
+
+    def _post_key(self, fields: Fields) -> dict[str, Any]:
+        project = self._engine.identity.project
+        account = fields.text("account", f"egret@{project}.iam.gserviceaccount.com")
+        token_uri = fields.text("token_uri", TOKEN_URI)
+        fields.finish()
+        return self._engine.identity.accounts.key_file(project, account, token_uri)
 
     def _post_calls_reset(self, fields: Fields) -> dict[str, Any]:
         fields.finish()

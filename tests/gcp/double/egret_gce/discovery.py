@@ -18,6 +18,8 @@ class Method:
     parameters: dict[str, Any]
     request: str | None
     response: str | None
+    # A token needs one of them.
+    scopes: frozenset[str]
 
     @property
     def resource(self) -> str:
@@ -69,6 +71,7 @@ def methods() -> dict[str, Method]:
                 parameters=method.get("parameters", {}),
                 request=method.get("request", {}).get("$ref"),
                 response=method.get("response", {}).get("$ref"),
+                scopes=frozenset(method["scopes"]),
             )
     return found
 

@@ -1,11 +1,10 @@
 """Google's token endpoints: STS, service account impersonation, key files, the metadata server.
 
-Tokens are not signed and assertions' signatures are not looked at: what a client has to send, and
-that it sends what it got, is what there is to find out.
+Of what the double issues nothing is signed, and nobody else's signatures are looked at: what a client
+has to send, and that it sends what it got, is what there is to find out. What a key file signs is
+verified (`accounts`).
 """
 
-import base64
-import binascii
 import datetime
 import json
 import random
@@ -15,6 +14,8 @@ from dataclasses import dataclass
 from typing import Any
 from urllib.parse import parse_qsl
 
+from . import accounts
+from .accounts import Accounts, BadToken
 from .errors import ApiError
 
 EXCHANGE = "urn:ietf:params:oauth:grant-type:token-exchange"
@@ -30,14 +31,19 @@ _IMPERSONATION = re.compile(r"/v1/projects/-/serviceAccounts/([^/:]+@[^/:]+):gen
 METADATA = "/computeMetadata/v1/"
 DEFAULT_LIFETIME = 3600
 
+CLOUD_PLATFORM = "https://www.googleapis.com/auth/cloud-platform"
+
 # status, headers, body
 Answer = tuple[int, dict[str, str], bytes]
 
 
-@dataclass
-class Token:
+@dataclass(frozen=True)
+class Grant:
+    """What a token stands for."""
+
     principal: str
-    ends: float
+    # None: all of Compute Engine's.
+    scopes: frozenset[str] | None
 
 
 class OAuthError(Exception):
@@ -54,24 +60,42 @@ class Identity:
         self.zone = "europe-west3-a"
         self.project = "egret"
         self.number = 0
-        self._tokens: dict[str, Token] = {}
+        self.accounts = Accounts(self._random)
+        # Those issued here: until when, on the monotonic clock.
+        self._tokens: dict[str, tuple[float, Grant]] = {}
 
-    def issue(self, principal: str, lifetime: float | None = None) -> str:
+    def issue(self, principal: str, scopes: str) -> str:
         token = f"ya29.double-{self._random.randrange(16**24):024x}"
-        lifetime = self.lifetime if lifetime is None else lifetime
-        self._tokens[token] = Token(principal, time.monotonic() + lifetime)
+        grant = Grant(principal, frozenset(scopes.split()))
+        self._tokens[token] = time.monotonic() + self.lifetime, grant
         return token
 
-    def principal(self, authorization: str) -> str | None:
-        """Of a request; raises ApiError 401 where one is required."""
-        token = self._tokens.get(authorization.removeprefix("Bearer "))
-        if token is not None and token.ends > time.monotonic():
-            return token.principal
-        if not self.required:
-            return None
-        if not authorization:
-            raise ApiError(401, "required", "Login Required.")
-        raise ApiError(401, "authError", "Invalid Credentials")
+    def principal(self, authorization: str, scopes: frozenset[str]) -> str | None:
+        """Of a request for a method of these scopes; raises ApiError where one is required."""
+        try:
+            grant = self._grant(authorization)
+        except BadToken as error:
+            if not self.required:
+                return None
+            if not authorization:
+                raise ApiError(401, "required", "Login Required.") from None
+            raise ApiError(401, "authError", f"Invalid Credentials ({error})") from None
+        if grant.scopes is not None and not grant.scopes & scopes:
+            raise ApiError(403, "insufficientPermissions", "Request had insufficient authentication scopes.")
+        return grant.principal
+
+    def _grant(self, authorization: str) -> Grant:
+        token = authorization.removeprefix("Bearer ")
+        if accounts.is_jwt(token):
+            claims = self.accounts.bearer(token)
+            scope = claims.get("scope")
+            return Grant(claims["iss"], None if scope is None else frozenset(scope.split()))
+        if token not in self._tokens:
+            raise BadToken("it is no token of this server")
+        ends, grant = self._tokens[token]
+        if ends <= time.monotonic():
+            raise BadToken("it has expired")
+        return grant
 
     def answer(self, verb: str, path: str, headers: Any, body: bytes) -> Answer | None:
         """None: the path is none of these endpoints."""
@@ -106,13 +130,13 @@ class Identity:
             raise OAuthError("invalid_request", "subject_token_type is not one of STS.")
         if given.get("requested_token_type", ACCESS_TOKEN) != ACCESS_TOKEN:
             raise OAuthError("invalid_request", f"requested_token_type must be {ACCESS_TOKEN}.")
-        claims = _claims(given["subject_token"])
+        claims = accounts.claims_of(given["subject_token"])
         if claims and claims.get("exp", time.time() + 1) <= time.time():
             raise OAuthError("invalid_grant", "subject_token has expired.")
         pool = given["audience"].rpartition("/providers/")[0] or given["audience"]
         subject = claims.get("sub", given["subject_token"])
         return {
-            "access_token": self.issue(f"principal:{pool}/subject/{subject}"),
+            "access_token": self.issue(f"principal:{pool}/subject/{subject}", given["scope"]),
             "issued_token_type": ACCESS_TOKEN,
             "token_type": "Bearer",
             "expires_in": int(self.lifetime),
@@ -122,20 +146,22 @@ class Identity:
         """RFC 7523, for a key file's account."""
         if given.get("grant_type") != _BEARER:
             raise OAuthError("unsupported_grant_type", f"grant_type must be {_BEARER}.")
-        claims = _claims(given.get("assertion", ""))
-        if not claims.get("iss") or not claims.get("aud"):
-            raise OAuthError("invalid_grant", "assertion must be a JWT with iss and aud.")
-        if claims.get("exp", 0) <= time.time():
-            raise OAuthError("invalid_grant", "assertion has expired.")
+        try:
+            claims = self.accounts.signed(given.get("assertion", ""))
+        except BadToken as error:
+            raise OAuthError("invalid_grant", str(error)) from None
+        if claims.get("aud") != accounts.TOKEN_URI:
+            raise OAuthError("invalid_grant", f"aud must be {accounts.TOKEN_URI}")
         if not claims.get("scope"):
             raise OAuthError("invalid_scope", "assertion must have a scope.")
-        token = self.issue(claims["iss"])
+        token = self.issue(claims["iss"], claims["scope"])
         return {"access_token": token, "token_type": "Bearer", "expires_in": int(self.lifetime)}
 
     def _impersonate(self, account: str, headers: Any, body: bytes) -> Answer:
-        token = self._tokens.get(headers.get("Authorization", "").removeprefix("Bearer "))
-        if token is None or token.ends <= time.monotonic():
-            raise ApiError(401, "authError", "Invalid Credentials")
+        try:
+            self._grant(headers.get("Authorization", ""))
+        except BadToken as error:
+            raise ApiError(401, "authError", f"Invalid Credentials ({error})") from None
         given = _fields(body)
         if not given.get("scope"):
             raise ApiError(400, "invalid", "Invalid value for field 'scope': ''. It must be given.")
@@ -143,7 +169,7 @@ class Identity:
         return _json(
             200,
             {
-                "accessToken": self.issue(account),
+                "accessToken": self.issue(account, " ".join(given["scope"])),
                 "expireTime": ends.isoformat(timespec="seconds").replace("+00:00", "Z"),
             },
         )
@@ -154,10 +180,9 @@ class Identity:
             text = b"Missing Metadata-Flavor:Google header."
             return 403, flavour | {"Content-Type": "text/plain"}, text
         account = f"{self.number}-compute@developer.gserviceaccount.com"
-        scopes = "https://www.googleapis.com/auth/cloud-platform"
         name, _, query = path.partition("?")
         if name.endswith("/token"):
-            token = {"access_token": self.issue(account), "expires_in": int(self.lifetime), "token_type": "Bearer"}
+            token = {"access_token": self.issue(account, CLOUD_PLATFORM), "expires_in": int(self.lifetime), "token_type": "Bearer"}
             content: Any = token if name == "instance/service-accounts/default/token" else None
         else:
             content = {
@@ -165,14 +190,14 @@ class Identity:
                 "instance/service-accounts/": "default/\n",
                 "instance/service-accounts/default/": "aliases\nemail\nscopes\ntoken\n",
                 "instance/service-accounts/default/email": account,
-                "instance/service-accounts/default/scopes": scopes + "\n",
+                "instance/service-accounts/default/scopes": CLOUD_PLATFORM + "\n",
                 "instance/zone": f"projects/{self.number}/zones/{self.zone}",
                 "project/project-id": self.project,
                 "project/numeric-project-id": str(self.number),
                 "universe/universe-domain": "googleapis.com",
             }.get(name)
             if name == "instance/service-accounts/default/" and "recursive=true" in query:
-                content = {"aliases": ["default"], "email": account, "scopes": [scopes]}
+                content = {"aliases": ["default"], "email": account, "scopes": [CLOUD_PLATFORM]}
         if content is None or verb != "GET":
             return 404, flavour | {"Content-Type": "text/plain"}, b"not found"
         if isinstance(content, str):
@@ -188,18 +213,6 @@ def _fields(body: bytes) -> dict[str, Any]:
         except ValueError:
             raise OAuthError("invalid_request", "The body is neither a form nor JSON.") from None
     return dict(parse_qsl(body.decode(errors="replace"), keep_blank_values=True))
-
-
-def _claims(token: str) -> dict[str, Any]:
-    """Of a JWT; empty for anything else."""
-    parts = token.split(".")
-    if len(parts) != 3:
-        return {}
-    try:
-        claims = json.loads(base64.urlsafe_b64decode(parts[1] + "=" * (-len(parts[1]) % 4)))
-    except (ValueError, binascii.Error):
-        return {}
-    return claims if isinstance(claims, dict) else {}
 
 
 def _json(status: int, content: Any) -> Answer:

@@ -76,7 +76,7 @@ class Server:
         engine = self.engine
         method = call.method.id
         try:
-            call.principal = entry["principal"] = engine.identity.principal(authorization)
+            call.principal = entry["principal"] = engine.identity.principal(authorization, call.method.scopes)
             throttle = engine.faults.throttled(method)
             if throttle:
                 raise ApiError(throttle.code, throttle.reason, "Rate Limit Exceeded")

@@ -43,12 +43,14 @@ def network(text: str, field: str) -> IPv4Network:
 
 def internal(cloud: Cloud, vpc: str) -> list[Holder]:
     """What has addresses of a VPC network, by its path."""
-    project = "/".join(vpc.split("/")[:2])
-    return [
-        *_reserved(cloud, project, vpc),
-        *_interfaces(cloud, project, vpc),
-        *_rules(cloud, project, vpc),
-    ]
+    found: list[Holder] = []
+    # With Shared VPC most of it is of other projects than the network.
+    for name in cloud.projects:
+        project = f"projects/{name}"
+        found += _reserved(cloud, project, vpc)
+        found += _interfaces(cloud, project, vpc)
+        found += _rules(cloud, project, vpc)
+    return found
 
 
 def external(cloud: Cloud) -> list[Holder]:

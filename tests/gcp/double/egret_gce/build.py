@@ -17,12 +17,12 @@ _POD_PREFIX = 24
 def built(engine: Engine, fields: Fields) -> dict[str, Any]:
     """All of it or nothing; raises BadRequest or ApiError. Lock held."""
     cloud = engine.cloud
-    before = dict(cloud.resources), dict(cloud.projects), dict(cloud.regions)
+    before = dict(cloud.resources), dict(cloud.projects), dict(cloud.regions), dict(cloud.hosts)
     cloud.quotas.enforced = False
     try:
         return _Builder(engine, fields).result()
     except (BadRequest, ApiError):
-        cloud.resources, cloud.projects, cloud.regions = before
+        cloud.resources, cloud.projects, cloud.regions, cloud.hosts = before
         raise
     finally:
         cloud.quotas.enforced = True
@@ -34,6 +34,8 @@ class _Builder:
         self._cloud = engine.cloud
         self._fields = fields
         self._project = fields.text("project", FIRST_PROJECT)
+        # Of the network and its subnetworks.
+        self._host = fields.text("host_project", "") or self._project
         self._region = fields.text("region", "europe-west3")
         self._zones = self._take_zones()
         self._network = fields.text("network", "net")
@@ -42,11 +44,14 @@ class _Builder:
     def result(self) -> dict[str, Any]:
         cloud = self._cloud
         cloud.add_project(self._project)
+        if self._host != self._project:
+            self._share()
         if self._region not in cloud.regions:
             cloud.regions[self._region] = self._zones
         if not set(self._zones) <= set(cloud.regions[self._region]):
             raise self._fields.wrong("zones", f"of {', '.join(cloud.regions[self._region])}")
-        network = self._make("networks", {}, {"name": self._network, "autoCreateSubnetworks": False}, keep=True)
+        body = {"name": self._network, "autoCreateSubnetworks": False}
+        network = self._make("networks", {"project": self._host}, body, keep=True)
         subnetworks = [
             self._subnetwork(one) for one in self._fields.things("subnetworks", _DEFAULT_SUBNETWORKS, "")
         ]
@@ -66,6 +71,7 @@ class _Builder:
         identity.zone = self._zones[0]
         return {
             "project": self._project,
+            "host_project": self._host if self._host != self._project else None,
             "number": str(cloud.projects[self._project]),
             "region": self._region,
             "zones": self._zones,
@@ -75,6 +81,16 @@ class _Builder:
             "external": external,
             "internal": internal,
         }
+
+    def _share(self) -> None:
+        """vpc/docs/shared-vpc: a service project has one host, and no project is both."""
+        hosts = self._cloud.hosts
+        if hosts.get(self._project, self._host) != self._host:
+            raise self._fields.wrong("host_project", f"{hosts[self._project]}, of which {self._project} is already")
+        if self._host in hosts or self._project in hosts.values():
+            raise BadRequest("host_project: a project is either a host or a service project, not both")
+        self._cloud.add_project(self._host)
+        hosts[self._project] = self._host
 
     def _take_zones(self) -> list[str]:
         given = self._fields.take("zones", None)
@@ -121,7 +137,7 @@ class _Builder:
             "network": f"global/networks/{self._network}",
             "secondaryIpRanges": [{"rangeName": key, "ipCidrRange": value} for key, value in secondary.items()],
         }
-        path = self._make("subnetworks", {"region": region}, body, keep=True)
+        path = self._make("subnetworks", {"project": self._host, "region": region}, body, keep=True)
         self._subnetworks[name] = {
             "name": name,
             "url": url(path),

@@ -69,6 +69,8 @@ class Cloud:
     def __init__(self, seed: int) -> None:
         self.random = random.Random(seed)
         self.projects: dict[str, int] = {}
+        # Shared VPC: of a service project its host, whose networks it uses too.
+        self.hosts: dict[str, str] = {}
         self.regions = {name: [f"{name}-{letter}" for letter in letters] for name, letters in _REGIONS.items()}
         self.quotas = Quotas()
         self.resources: dict[str, Resource] = {}
@@ -149,8 +151,11 @@ class Cloud:
             common[kind[:-1]] = url("/".join(path.split("/")[:4]))
         return VIEWS[collection](self, path, common | stored)
 
-    def reference(self, text: str, field: str, project: str, collection: str, full: bool = False) -> str:
-        """The path that a URL or partial URL means; that something is there is not said."""
+    def reference(
+        self, text: str, field: str, project: str, collection: str, full: bool = False, own: bool = False
+    ) -> str:
+        """The path that a URL or partial URL means; that something is there is not said. It is of
+        `project`; of networks and subnetworks its host's are as good, but with `own`."""
         match = _URL.fullmatch(text)
         path = match[1] if match else text
         if full and not match:
@@ -159,6 +164,9 @@ class Cloud:
             path = f"projects/{project}/{path}"
         if not re.fullmatch(rf"projects/[^/]+/(?:global|(?:zones|regions)/[^/]+)/{collection}/[^/]+", path):
             raise errors.invalid(field, text, f"It must be a URL of one of {collection}.")
+        shared = not own and collection in ("networks", "subnetworks")
+        if path.split("/")[1] not in (project, self.hosts.get(project) if shared else project):
+            raise errors.invalid(field, text, "Cross-project references for this resource are not allowed.")
         return path
 
     def instance(self, zone: str, text: str, field: str) -> str:

@@ -129,8 +129,17 @@ class Control:
         allowed = fields.take("allow", None)
         if allowed is not None:
             allowed = Fields({"allow": allowed}).texts("allow", [])
+        project = fields.text("project", "")
         fields.finish()
-        self._engine.faults.allowed = allowed
+        faults = self._engine.faults
+        if not project:
+            faults.allowed = allowed
+        elif project not in self._engine.cloud.projects:
+            raise BadRequest(f"project: must be one of {', '.join(self._engine.cloud.projects)}")
+        elif allowed is None:
+            faults.allowed_in.pop(project, None)
+        else:
+            faults.allowed_in[project] = allowed
 
     def _post_auth(self, fields: Fields) -> None:
         required = fields.flag("required")

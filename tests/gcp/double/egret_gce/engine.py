@@ -67,7 +67,7 @@ class Engine:
         needed = permissions.needed(self.cloud, call)
         log_entry["permissions"] = sorted({permission for permission, _ in needed})
         for permission, path in needed:
-            if self.faults.denied(permission):
+            if self.faults.denied(permission, path.split("/")[1]):
                 raise errors.forbidden(permission, path)
 
     def carry_out(self, call: Call) -> Resource:

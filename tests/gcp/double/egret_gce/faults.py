@@ -65,11 +65,12 @@ class Faults:
         self.latencies: list[Wait] = []
         # Patterns of permissions; None: everything is allowed.
         self.allowed: list[str] | None = None
+        # In place of these, on the resources of a project.
+        self.allowed_in: dict[str, list[str]] = {}
 
-    def denied(self, permission: str) -> bool:
-        if self.allowed is None:
-            return False
-        return not any(applies(pattern, permission) for pattern in self.allowed)
+    def denied(self, permission: str, project: str) -> bool:
+        allowed = self.allowed_in.get(project, self.allowed)
+        return allowed is not None and not any(applies(pattern, permission) for pattern in allowed)
 
     def throttled(self, method: str) -> Throttle | None:
         for throttle in self.throttles:
@@ -109,4 +110,5 @@ class Faults:
             "delays": [vars(one) for one in self.delays if one.left != 0],
             "latencies": [vars(one) for one in self.latencies if one.left != 0],
             "allow": self.allowed,
+            "allow_in": self.allowed_in,
         }

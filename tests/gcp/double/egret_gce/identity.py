@@ -182,7 +182,8 @@ class Identity:
         account = f"{self.number}-compute@developer.gserviceaccount.com"
         name, _, query = path.partition("?")
         if name.endswith("/token"):
-            token = {"access_token": self.issue(account, CLOUD_PLATFORM), "expires_in": int(self.lifetime), "token_type": "Bearer"}
+            issued = self.issue(account, CLOUD_PLATFORM)
+            token = {"access_token": issued, "expires_in": int(self.lifetime), "token_type": "Bearer"}
             content: Any = token if name == "instance/service-accounts/default/token" else None
         else:
             content = {

@@ -110,7 +110,7 @@ def _firewall_network(cloud: Cloud, call: Call) -> list[str]:
     if stored:
         return [path_of(stored["network"])]
     text = call.body.get("network") or "global/networks/default"
-    return [cloud.reference(text, "resource.network", call.project, "networks")]
+    return [cloud.reference(text, "resource.network", call.project, "networks", own=True)]
 
 
 WHEN: dict[str, Callable[[Cloud, Call], list[str]]] = {

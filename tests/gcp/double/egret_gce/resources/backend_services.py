@@ -42,7 +42,7 @@ def insert(cloud: Cloud, call: Call) -> None:
         resource["haPolicy"] = _without_nulls(resource["haPolicy"])
         resource["haPolicy"].setdefault("fastIPMove", "DISABLED")
     _check(cloud, call, resource, new_leader=True)
-    ha_policy.check_count(cloud, call.project, call.target, resource)
+    ha_policy.check_count(cloud, call.target, resource)
     region = call.parameters["region"]
     cloud.quotas.check(cloud, call.project, region, metric_of("backendServices", resource))
     cloud.put(call.target, resource)
@@ -122,7 +122,7 @@ def _check(cloud: Cloud, call: Call, resource: Resource, new_leader: bool) -> No
     _check_backends(cloud, call, resource)
     if "haPolicy" in resource:
         ha_policy.check_service(resource)
-        ha_policy.check_leader(cloud, resource, new_leader)
+        ha_policy.check_leader(cloud, call.project, resource, new_leader)
     elif resource.get("backends") and not resource.get("healthChecks"):
         raise errors.required("resource.healthChecks")
 

@@ -34,7 +34,7 @@ def patch(cloud: Cloud, call: Call) -> None:
     for field in ("network", "direction"):
         given = call.body.get(field)
         if given and field == "network":
-            given = url(cloud.reference(given, "resource.network", call.project, "networks"))
+            given = url(cloud.reference(given, "resource.network", call.project, "networks", own=True))
         if given and given != resource[field]:
             raise errors.invalid(f"resource.{field}", given, "It cannot be changed.")
     for field, value in call.body.items():
@@ -55,9 +55,8 @@ def delete(cloud: Cloud, call: Call) -> None:
 
 def _checked(cloud: Cloud, call: Call, resource: Resource) -> Resource:
     """With defaults."""
-    vpc = cloud.reference(
-        resource.get("network", "global/networks/default"), "resource.network", call.project, "networks"
-    )
+    given = resource.get("network", "global/networks/default")
+    vpc = cloud.reference(given, "resource.network", call.project, "networks", own=True)
     cloud.get(vpc)
     resource["network"] = url(vpc)
     resource.setdefault("direction", "INGRESS")

@@ -76,7 +76,7 @@ def check_service(service: Resource) -> None:
         del policy["leader"]
 
 
-def check_leader(cloud: Cloud, service: Resource, new: bool) -> None:
+def check_leader(cloud: Cloud, project: str, service: Resource, new: bool) -> None:
     """`new`: it is set by this call, so that its endpoint must be there."""
     given = service["haPolicy"].get("leader")
     if not given:
@@ -86,9 +86,8 @@ def check_leader(cloud: Cloud, service: Resource, new: bool) -> None:
         raise errors.required(f"{field}.backendGroup")
     if not given.get("networkEndpoint", {}).get("instance"):
         raise errors.required(f"{field}.networkEndpoint.instance")
-    project = scope_of(path_of(service["network"])).split("/")[1] if "network" in service else None
     text = given["backendGroup"]
-    group = cloud.reference(text, f"{field}.backendGroup", project or "", "networkEndpointGroups", full=True)
+    group = cloud.reference(text, f"{field}.backendGroup", project, "networkEndpointGroups", full=True)
     given["backendGroup"] = url(group)
     if url(group) not in [backend["group"] for backend in service.get("backends", ())]:
         raise errors.invalid(f"{field}.backendGroup", text, "It is no backend of the service.")
@@ -101,13 +100,14 @@ def check_leader(cloud: Cloud, service: Resource, new: bool) -> None:
         raise errors.invalid(f"{field}.networkEndpoint.instance", text, why)
 
 
-def check_count(cloud: Cloud, project: str, path: str, service: Resource) -> None:
-    """How many services with fastIPMove a network has in a region, before one more."""
+def check_count(cloud: Cloud, path: str, service: Resource) -> None:
+    """How many services with fastIPMove a network has in a region, before one more; those of all
+    projects that share it."""
     if not fast(service):
         return
     same = [
         other
-        for other in cloud.paths(f"projects/{project}", "backendServices")
+        for other in cloud.paths("projects", "backendServices")
         if other != path
         and region_of(other) == region_of(path)
         and fast(cloud.resources[other])

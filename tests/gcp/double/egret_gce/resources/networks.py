@@ -52,7 +52,7 @@ def insert_subnetwork(cloud: Cloud, call: Call) -> None:
         raise errors.required("resource.network")
     if not body.get("ipCidrRange"):
         raise errors.required("resource.ipCidrRange")
-    vpc = cloud.reference(body["network"], "resource.network", call.project, "networks")
+    vpc = cloud.reference(body["network"], "resource.network", call.project, "networks", own=True)
     cloud.get(vpc)
     if body.get("stackType", "IPV4_ONLY") != "IPV4_ONLY":
         raise errors.not_modelled("IPv6")

@@ -19,7 +19,7 @@ def get_project(cloud: Cloud, call: Call) -> Resource:
         "selfLink": url(f"projects/{call.project}"),
         "defaultServiceAccount": f"{number}-compute@developer.gserviceaccount.com",
         "defaultNetworkTier": "PREMIUM",
-        "xpnProjectStatus": "UNSPECIFIED_XPN_PROJECT_STATUS",
+        "xpnProjectStatus": "HOST" if call.project in cloud.hosts.values() else "UNSPECIFIED_XPN_PROJECT_STATUS",
     }
 
 

@@ -12,8 +12,8 @@ use serde_json::Value;
 use crate::refusal::GceRefusal;
 
 const THROTTLED: ErrorClass = ErrorClass::Throttled { after: None };
-const PERMISSION: &str = "give the controller's account the role of terraform/gcp, and a node's account \
-                          the scope cloud-platform";
+const PERMISSION: &str = "give the controller's account the roles of terraform/gcp, with a Shared VPC the one \
+                          in the host project too, and a node's account the scope cloud-platform";
 const CREDENTIALS: &str = "check the controller's credentials: the projected token and the identity \
                            pool's provider, the node's account, or the key file";
 const LIMIT: &str = "have the quota raised, or use fewer addresses and gateways in the region";

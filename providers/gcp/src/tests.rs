@@ -5,3 +5,4 @@ mod double;
 mod identity;
 mod permissions;
 mod scenarios;
+mod shared_vpc;

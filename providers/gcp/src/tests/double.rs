@@ -27,6 +27,9 @@ pub(super) struct GceDouble {
     pub inventory: watch::Sender<Arc<Inventory>>,
 }
 
+/// Of nodes and addresses.
+pub(super) const PROJECT: &str = "egret";
+
 fn root() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("../..")
 }
@@ -35,6 +38,11 @@ impl GceDouble {
     /// Nodes a1, a2 and b1 in two zones of one region, and `abroad` in another region of the same
     /// network; static addresses, external and internal, in the first.
     pub fn start() -> Self {
+        Self::with_network_of(PROJECT)
+    }
+
+    /// The same, with the network in another project (Shared VPC).
+    pub fn with_network_of(host: &str) -> Self {
         let python = root().join("target/gcp/venv/bin/python");
         assert!(python.exists(), "{} is missing: run tests/setup.sh gcp", python.display());
         let mut child = Command::new(python)
@@ -56,17 +64,18 @@ impl GceDouble {
             internal: Vec::new(),
             inventory: watch::Sender::default(),
         };
-        double.build();
+        double.build(host);
         double
     }
 
-    fn build(&mut self) {
+    fn build(&mut self, host: &str) {
         let node = |name: &str, zone: &str| json!({"name": name, "zone": zone});
         let labelled = |name: &str| json!({"name": name, "labels": {"pool": "shop"}});
         let home = self.control(
             "POST",
             "/egret/build",
             &json!({
+                "host_project": host,
                 "region": "europe-west3",
                 "nodes": [node("a1", "europe-west3-a"), node("a2", "europe-west3-a"), node("b1", "europe-west3-b")],
                 "external": [labelled("bank-1"), labelled("bank-2"), {"name": "spare"}],
@@ -77,6 +86,7 @@ impl GceDouble {
             "POST",
             "/egret/build",
             &json!({
+                "host_project": host,
                 "region": "europe-west4",
                 "subnetworks": [{"name": "abroad", "cidr": "10.4.0.0/24"}],
                 "nodes": [node("abroad", "europe-west4-a")],
@@ -145,7 +155,7 @@ impl GceDouble {
     pub fn groups(&self) -> usize {
         let zones = ["europe-west3-a", "europe-west3-b", "europe-west4-a"];
         let of_zone = |zone: &str| {
-            let path = format!("/compute/v1/projects/egret/zones/{zone}/networkEndpointGroups");
+            let path = format!("/compute/v1/projects/{PROJECT}/zones/{zone}/networkEndpointGroups");
             let list = self.control("GET", &path, &Value::Null);
             list["items"].as_array().map_or(0, Vec::len)
         };

@@ -83,9 +83,10 @@ def _rule(cloud: Cloud, path: str) -> Resource:
         service = path_of(rule["backendService"])
         return shown | {"kind": "backend_service", "target": service} | _behind(cloud, service)
     target = path_of(rule["target"])
-    instance = cloud.resources[target].get("instance")
-    one = path_of(instance) if instance else None
-    return shown | {"kind": "target_instance", "target": target, "instance": one}
+    instance = path_of(cloud.resources[target]["instance"])
+    # Nobody is delivered to once it was deleted; one of the same name would be.
+    there = instance in cloud.resources
+    return shown | {"kind": "target_instance", "target": target, "instance": instance if there else None}
 
 
 def _behind(cloud: Cloud, path: str) -> Resource:

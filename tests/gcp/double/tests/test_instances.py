@@ -45,11 +45,35 @@ def test_alias_is_appended_and_taken_back(project):
     assert aliases(project) == ["10.100.0.0/24"]
 
 
-def test_empty_list_clears_and_an_absent_one_leaves(project):
-    update(project)
-    assert aliases(project) == ["10.100.0.0/24"]
+def test_empty_list_clears_and_an_absent_one_leaves(project, double):
+    before = nic(project)
+    for body in ({}, {"aliasIpRanges": None}):
+        given = body | {"fingerprint": before["fingerprint"]}
+        project.instances.do(
+            "updateNetworkInterface", zone=ZONE_A, instance="node-1", networkInterface="nic0", body=given
+        )
+        assert nic(project) == before
+    assert shown_aliases(double) == ["10.100.0.0/24"]
     update(project, aliasIpRanges=[])
     assert "aliasIpRanges" not in nic(project)
+    assert shown_aliases(double) == []
+
+
+def shown_aliases(double, name="node-1"):
+    (one,) = [one for one in double.get("state")["instances"] if one["name"] == name]
+    return [alias["cidr"] for alias in one["interfaces"][0]["aliases"]]
+
+
+def test_aliases_of_a_stopped_instance_can_be_changed(project, double):
+    """So an address can be taken from a machine that is off, and kept by one."""
+    update(project, aliasIpRanges=[pods(project), {"ipCidrRange": "10.0.0.50"}])
+    project.instances.do("stop", zone=ZONE_A, instance="node-1")
+    with fails("IP_IN_USE_BY_ANOTHER_RESOURCE", 409):
+        update(project, "node-2", ZONE_B, aliasIpRanges=[pods(project, "node-2"), {"ipCidrRange": "10.0.0.50"}])
+    update(project, aliasIpRanges=[pods(project)])
+    assert shown_aliases(double) == ["10.100.0.0/24"]
+    update(project, "node-2", ZONE_B, aliasIpRanges=[pods(project, "node-2"), {"ipCidrRange": "10.0.0.50"}])
+    assert shown_aliases(double, "node-2") == ["10.100.1.0/24", "10.0.0.50/32"]
 
 
 def test_missing_fingerprint_is_refused(project):
@@ -138,6 +162,33 @@ def test_alias_of_another_node_is_refused_in_the_operation(project):
     with fails("IP_IN_USE_BY_ANOTHER_RESOURCE", 409, "IP '10.0.0.50' is already being used"):
         update(project, "node-2", ZONE_B, aliasIpRanges=[{"ipCidrRange": "10.0.0.48/30"}])
     assert aliases(project, "node-2", ZONE_B) == ["10.100.1.0/24"], "what it had stays"
+
+
+def test_address_of_another_nodes_pods_is_no_alias(project):
+    alias = {"ipCidrRange": "10.100.1.7/32", "subnetworkRangeName": "pods"}
+    with fails("IP_IN_USE_BY_ANOTHER_RESOURCE", 409):
+        update(project, aliasIpRanges=[pods(project), alias])
+    assert aliases(project) == ["10.100.0.0/24"]
+
+
+def test_reserved_address_that_is_used_is_no_alias(project):
+    """By a rule, by an instance's interface, or as another node's alias."""
+    (reserved,) = (one["address"] for one in project.built["internal"])
+    alias = [{"ipCidrRange": reserved}]
+    target = project.target("ti", "node-3")
+    project.rule(
+        target=target, loadBalancingScheme="INTERNAL", IPAddress=reserved, subnetwork=project.subnetwork
+    )
+    with fails("IP_IN_USE_BY_ANOTHER_RESOURCE", 409):
+        update(project, aliasIpRanges=alias)
+    project.forwardingRules.do("delete", region=REGION, forwardingRule="rule")
+    insert(project, nics=[{"subnetwork": project.subnetwork, "networkIP": reserved}])
+    with fails("IP_IN_USE_BY_ANOTHER_RESOURCE", 409):
+        update(project, aliasIpRanges=alias)
+    project.instances.do("delete", zone=ZONE_A, instance="extra")
+    update(project, "node-2", ZONE_B, aliasIpRanges=alias)
+    with fails("IP_IN_USE_BY_ANOTHER_RESOURCE", 409):
+        update(project, aliasIpRanges=alias)
 
 
 def test_primary_address_of_a_node_is_no_alias(project):
@@ -261,7 +312,7 @@ def test_ipv6_is_not_modelled_and_says_so(project):
         insert(project, nics=[{"subnetwork": project.subnetwork, "stackType": "IPV4_IPV6"}])
 
 
-def test_deletion_leaves_groups_and_target_instances_without_the_instance(project, double):
+def test_deletion_leaves_groups_without_the_instance_and_a_leader_that_is_gone(project, double):
     group = project.group(nodes=("node-1", "node-3"))
     project.service(
         group,
@@ -270,13 +321,35 @@ def test_deletion_leaves_groups_and_target_instances_without_the_instance(projec
             "leader": {"backendGroup": group, "networkEndpoint": {"instance": "node-1"}},
         },
     )
-    project.target("ti", "node-1")
     project.instances.do("delete", zone=ZONE_A, instance="node-1")
     assert project.networkEndpointGroups.get(zone=ZONE_A, networkEndpointGroup="neg-a")["size"] == 1
-    assert "instance" not in project.targetInstances.get(zone=ZONE_A, targetInstance="ti")
     (service,) = double.get("state")["backend_services"]
     assert service["leader"]["attached"] is False
     assert service["leader"]["instance"].endswith("/node-1")
+
+
+def test_target_instance_outlives_its_instance(project, double):
+    target = project.target("ti", "node-1")
+    project.rule(target=target, IPAddress="egress-1")
+    project.instances.do("delete", zone=ZONE_A, instance="node-1")
+
+    def delivered():
+        (rule,) = double.get("state")["forwarding_rules"]
+        assert rule["kind"] == "target_instance"
+        return rule["instance"]
+
+    named = project.nodes["node-1"]["url"]
+    assert delivered() is None
+    assert project.targetInstances.get(zone=ZONE_A, targetInstance="ti")["instance"] == named
+    assert project.forwardingRules.get(region=REGION, forwardingRule="rule")["target"] == target
+    # The rule can go elsewhere, and a node that is made anew has its address again.
+    insert(project, "node-1")
+    assert named.endswith(delivered())
+    project.forwardingRules.do(
+        "setTarget", region=REGION, forwardingRule="rule", body={"target": project.target("ti-3", "node-3")}
+    )
+    assert delivered().endswith("/node-3")
+    project.targetInstances.do("delete", zone=ZONE_A, targetInstance="ti")
 
 
 def test_protected_instance_is_not_deleted(project):

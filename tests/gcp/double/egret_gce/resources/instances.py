@@ -139,11 +139,7 @@ def delete(cloud: Cloud, call: Call) -> None:
         kept = [one for one in resource["endpoints"] if one["instance"] != url(path)]
         if kept != resource["endpoints"]:
             cloud.put(group, resource | {"endpoints": kept})
-    for target in cloud.paths(project, "targetInstances"):
-        resource = dict(cloud.resources[target])
-        if resource.get("instance") == url(path):
-            del resource["instance"]
-            cloud.put(target, resource)
+    # Target instances and leaders name it still.
     cloud.remove(path)
 
 

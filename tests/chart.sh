@@ -57,7 +57,7 @@ check_values() {
     'controller.aws.region=eu-central-1,controller.aws.endpoint=https://ec2.example,controller.aws.interfaceTags.Egret\ role=a=b' \
     'controller.aws.allowManagedInterfaces=true,controller.aws.maxCallsPerSecond=5,controller.cloudScanInterval=30s' \
     'controller.gcp.endpoint=https://compute.example,controller.gcp.callTimeout=5s' \
-    controller.gcp=null controller.gcp.workloadIdentity=null \
+    controller.gcp=null controller.gcp.workloadIdentity=null controller.gcp.keySecret=egret-gcp-key \
     'controller.gcp.workloadIdentity.audience=//iam.googleapis.com/projects/1/locations/global/workloadIdentityPools/p/providers/c' \
     'cluster.podCIDRs={10.244.0.0/16,fd00:10:244::/56}' metrics.podMonitor.enabled=true \
     "image.digest=sha256:$(printf 'a%.0s' {1..64})" resourceQuota.enabled=true; do
@@ -89,6 +89,8 @@ controller.aws.elasticIPTags.a=b|additional properties 'elasticIPTags' not allow
 controller.gcp.endpoint=compute.example|'/controller/gcp/endpoint'
 controller.gcp.callTimeout=10|'/controller/gcp/callTimeout'
 controller.gcp.workloadIdentity.audience=//iam.googleapis.com/projects/p|'/controller/gcp/workloadIdentity/audience'
+controller.gcp.keySecret=Key|'/controller/gcp/keySecret'
+controller.gcp.keySecret=key,controller.gcp.workloadIdentity.audience=//iam.googleapis.com/projects/1/locations/global/workloadIdentityPools/p/providers/c|controller.gcp.keySecret, controller.gcp.workloadIdentity.audience: set one of them
 agent.terminationGracePeriodSeconds=5|'/agent/terminationGracePeriodSeconds'
 agent.seccompProfile.type=None|'/agent/seccompProfile/type'
 agent.uplinks={a/b}|'/agent/uplinks/0'
@@ -118,6 +120,22 @@ check_contents() {
   done
 }
 
+# What the controller is told of its credentials, and what is mounted where they are.
+check_credentials() {
+  local folder=/var/run/secrets/egret.dev/gcp set file volume
+  while IFS='|' read -r set file volume; do
+    render --set "$set" --show-only templates/controller-deployment.yaml >"$work/rendered.yaml"
+    grep -qF "value: $folder/$file" "$work/rendered.yaml" || fail "$set: GOOGLE_APPLICATION_CREDENTIALS is not $folder/$file"
+    grep -qF "mountPath: $folder" "$work/rendered.yaml" || fail "$set: nothing is mounted at $folder"
+    grep -qF "$volume" "$work/rendered.yaml" || fail "$set: no volume has $volume"
+  done <<'CREDENTIALS'
+controller.gcp.keySecret=my-key|key.json|secretName: my-key
+controller.gcp.workloadIdentity.audience=//iam.googleapis.com/projects/1/locations/global/workloadIdentityPools/p/providers/c|credentials.json|name: egret-controller-gcp
+CREDENTIALS
+  render --show-only templates/controller-deployment.yaml >"$work/rendered.yaml"
+  if grep -q GOOGLE_APPLICATION_CREDENTIALS "$work/rendered.yaml"; then fail "there are credentials by default"; fi
+}
+
 check_kustomize() {
   mkdir "$work/base"
   generate "$work/base"
@@ -135,8 +153,9 @@ fi
 check_values
 check_refusals
 check_contents
+check_credentials
 check_kustomize
-echo "chart: lint, values, refusals, contents, kustomize: ok"
+echo "chart: lint, values, refusals, contents, credentials, kustomize: ok"
 if [ "${1:-}" != files ]; then
   if [ "${1:-}" != files ]; then
   cargo test --locked -p egret-kubernetes --test chart

@@ -6,7 +6,7 @@
 - --gcp-call-timeout={{ .callTimeout }}
 {{- end }}
 
-{{- /* Where the projected token and what says how to use it are. */ -}}
+{{- /* Where the credentials are, and the projected token that they speak of. */ -}}
 {{- define "egret.cloud.gcp.folder" -}}/var/run/secrets/egret.dev/gcp{{- end }}
 
 {{- /* Empty without one, and where a release of before this value keeps its values. */ -}}
@@ -14,15 +14,33 @@
 {{- dig "workloadIdentity" "audience" "" (. | default dict) }}
 {{- end }}
 
+{{- define "egret.cloud.gcp.keySecret" -}}
+{{- $key := dig "keySecret" "" (. | default dict) }}
+{{- if and $key (include "egret.cloud.gcp.audience" .) }}
+{{- fail "controller.gcp.keySecret, controller.gcp.workloadIdentity.audience: set one of them; the controller is one account" }}
+{{- end }}
+{{- $key }}
+{{- end }}
+
+{{- /* The name of the file of credentials; empty: there is none, and the account is the nodes'. */ -}}
+{{- define "egret.cloud.gcp.file" -}}
+{{- if include "egret.cloud.gcp.keySecret" . -}}
+key.json
+{{- else if include "egret.cloud.gcp.audience" . -}}
+credentials.json
+{{- end }}
+{{- end }}
+
 {{- define "egret.cloud.gcp.env" -}}
-{{- if include "egret.cloud.gcp.audience" . }}
+{{- $folder := include "egret.cloud.gcp.folder" . }}
+{{- with include "egret.cloud.gcp.file" . }}
 - name: GOOGLE_APPLICATION_CREDENTIALS
-  value: {{ include "egret.cloud.gcp.folder" . }}/credentials.json
+  value: {{ $folder }}/{{ . }}
 {{- end }}
 {{- end }}
 
 {{- define "egret.cloud.gcp.mounts" -}}
-{{- if include "egret.cloud.gcp.audience" . }}
+{{- if include "egret.cloud.gcp.file" . }}
 - name: gcp
   mountPath: {{ include "egret.cloud.gcp.folder" . }}
   readOnly: true
@@ -30,6 +48,13 @@
 {{- end }}
 
 {{- define "egret.cloud.gcp.volumes" -}}
+{{- with include "egret.cloud.gcp.keySecret" . }}
+- name: gcp
+  secret:
+    secretName: {{ . }}
+    items:
+    - {key: key.json, path: key.json}
+{{- end }}
 {{- with include "egret.cloud.gcp.audience" . }}
 - name: gcp
   projected:

@@ -36,7 +36,7 @@ fn every_object_is_taken_with_every_option() {
 #[test]
 fn the_binary_takes_the_arguments_of_every_container() {
     let binary = egret_lab::binary(None).unwrap();
-    for values in ["log.format=text", EVERYTHING] {
+    for values in ["log.format=text,controller.gcp.keySecret=key", EVERYTHING] {
         let fixture = ChartFixture::new(&["--set", values]);
         let hooks = said(&fixture.helm(&["get", "hooks", "egret", "-n", SYSTEM]));
         let create = ["create", "--dry-run=server", "-o", "json", "-f", "-"];

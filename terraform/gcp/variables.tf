@@ -265,6 +265,12 @@ variable "egress_ranges" {
     condition     = alltrue([for range in var.egress_ranges : can(cidrhost(range, 0))])
     error_message = "egress_ranges: give ranges such as 203.0.113.8/32."
   }
+
+  # A rule has ranges of one family, and this one lets IPv4 in.
+  validation {
+    condition     = alltrue([for range in var.egress_ranges : !strcontains(range, ":")])
+    error_message = "egress_ranges: give IPv4 ranges; Egret has no IPv6 addresses in Google Cloud, and the rule is one of IPv4."
+  }
 }
 
 variable "tunnel_port" {

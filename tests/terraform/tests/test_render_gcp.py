@@ -72,6 +72,7 @@ REFUSED = {
         "gateway_service_accounts: a firewall rule takes 10 at most",
     ),
     "a range": ({"egress_ranges": ["203.0.113.8"]}, "egress_ranges: give ranges such as 203.0.113.8/32"),
+    "a range of IPv6": ({"egress_ranges": ["203.0.113.8/32", "2001:db8::/64"]}, "egress_ranges: give IPv4 ranges"),
     "a port": ({"tunnel_port": 0}, "tunnel_port: give a port, 1 to 65535"),
     "one port for both": ({"peers_port": 5480}, "peers_port: give a port, 1 to 65535, other than tunnel_port"),
     "no label": ({"gateway_node_labels": {}}, "gateway_node_labels: give at least one"),

@@ -165,6 +165,17 @@ variable "host_project" {
   }
 }
 
+variable "modes" {
+  description = "The modes of the pools that the controller serves, spec.gcp.mode: HAPolicy, TargetInstance, AliasRange. The role has what these need and no more."
+  type        = set(string)
+  default     = ["HAPolicy"]
+
+  validation {
+    condition     = length(var.modes) > 0 && length(setsubtract(var.modes, ["HAPolicy", "TargetInstance", "AliasRange"])) == 0
+    error_message = "modes: give at least one of HAPolicy, TargetInstance and AliasRange."
+  }
+}
+
 # Addresses
 
 variable "pools" {
@@ -199,8 +210,8 @@ variable "pools" {
   }
 
   validation {
-    condition     = sum(concat([0], [for pool in values(var.pools) : pool.addresses])) <= 64
-    error_message = "pools: Google moves 64 addresses in a VPC network and region, those of all pools together: reserve fewer, or use another network or region."
+    condition     = var.modes != toset(["HAPolicy"]) || sum(concat([0], [for pool in values(var.pools) : pool.addresses])) <= 64
+    error_message = "pools: Google moves 64 addresses of mode HAPolicy in a VPC network and region, those of all pools together: reserve fewer, or use another network or region."
   }
 }
 

@@ -49,6 +49,9 @@ SETTINGS = {
         "cluster_jwks": '{"keys": []}',
     },
     "Shared VPC": {"host_project": "network-project", "network": "shared"} | NODES,
+    "target instances": {"modes": ["TargetInstance"]},
+    "alias ranges": {"modes": ["AliasRange"], "host_project": "network-project"},
+    "every mode": {"modes": list(permissions.MODES)},
     "the nodes' account": {
         "identity": "node",
         "controller_service_accounts": ["nodes@egret-project.iam.gserviceaccount.com"],

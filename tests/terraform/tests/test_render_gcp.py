@@ -49,7 +49,7 @@ REFUSED = {
     ),
     "more than a network has": (
         {"pools": {"a": {"addresses": 33}, "b": {"addresses": 32}}},
-        "pools: Google moves 64 addresses in a VPC network and region",
+        "pools: Google moves 64 addresses of mode HAPolicy in a VPC network and region",
     ),
     "nodes without a tag": (
         NODES | {"node_network_tags": []},
@@ -73,6 +73,8 @@ REFUSED = {
     ),
     "a range": ({"egress_ranges": ["203.0.113.8"]}, "egress_ranges: give ranges such as 203.0.113.8/32"),
     "a range of IPv6": ({"egress_ranges": ["203.0.113.8/32", "2001:db8::/64"]}, "egress_ranges: give IPv4 ranges"),
+    "a mode": ({"modes": ["HAPolicy", "Anycast"]}, "modes: give at least one of HAPolicy"),
+    "no mode": ({"modes": []}, "modes: give at least one of HAPolicy"),
     "a port": ({"tunnel_port": 0}, "tunnel_port: give a port, 1 to 65535"),
     "one port for both": ({"peers_port": 5480}, "peers_port: give a port, 1 to 65535, other than tunnel_port"),
     "no label": ({"gateway_node_labels": {}}, "gateway_node_labels: give at least one"),
@@ -167,6 +169,25 @@ def test_the_rights_of_a_shared_vpc_are_in_its_project():
         "compute.subnetworks.use",
     ]
     assert not set(values["network_role_permissions"]) & set(values["role_permissions"])
+
+
+def test_the_role_is_of_the_chosen_modes():
+    """None has what only another mode needs."""
+    own = {
+        "HAPolicy": "compute.regionBackendServices.create",
+        "TargetInstance": "compute.forwardingRules.setTarget",
+        "AliasRange": "compute.instances.updateNetworkInterface",
+    }
+    for modes in (["HAPolicy"], ["TargetInstance"], ["AliasRange"], ["AliasRange", "HAPolicy"]):
+        granted = made({"modes": modes})["role_permissions"]
+        assert {mode for mode, permission in own.items() if permission in granted} == set(modes)
+        assert granted == sorted(set(granted))
+    assert made({})["role_permissions"] == made({"modes": ["HAPolicy"]})["role_permissions"]
+
+
+def test_other_modes_have_no_limit_of_addresses():
+    pools = {"a": {"addresses": 64}, "b": {"addresses": 64}}
+    assert len(made({"modes": ["TargetInstance"], "pools": pools})["addresses"]) == 128
 
 
 def test_the_addresses_of_pools():

@@ -7,19 +7,17 @@ use egret_ports::provider::{Provider, attach_one};
 use serde_json::{Value, json};
 
 use super::double::{GceDouble, PROJECT};
+use super::permissions::needed;
 
 const HOST: &str = "host";
 
-/// Those of the table that are needed in the host project, and the others: as `terraform/gcp` splits
-/// them between its two roles.
+/// Those that are needed in the host project, and the others: as `terraform/gcp` splits them between
+/// its two roles.
 fn permissions() -> (BTreeSet<&'static str>, BTreeSet<&'static str>) {
-    let table = include_str!("../../permissions.tsv");
-    let rows = table.lines().filter(|line| !line.starts_with('#')).skip(1);
-    let all = rows.flat_map(|row| row.split('\t').skip(1).take(2)).flat_map(|it| it.split(' '));
     let of_network = |it: &&str| {
         ["compute.networks.", "compute.subnetworks."].iter().any(|of| it.starts_with(of))
     };
-    all.filter(|it| *it != "-").partition(of_network)
+    needed("HAPolicy").into_iter().partition(of_network)
 }
 
 /// A double where the controller has what the roles give it, but for `missing` in the host project.

@@ -81,6 +81,17 @@ def _updated_subnetwork(cloud: Cloud, call: Call) -> list[str]:
     return [path_of(nic["subnetwork"]) for nic in instance.get("networkInterfaces", ()) if nic["name"] == name]
 
 
+def _reserved_aliases(cloud: Cloud, call: Call) -> list[str]:
+    """The static addresses that the update gives to the interface."""
+    texts = [str(alias.get("ipCidrRange")).removesuffix("/32") for alias in call.body.get("aliasIpRanges") or ()]
+    return [
+        holder.path
+        for subnetwork in _updated_subnetwork(cloud, call)
+        for holder in addressing.internal(cloud, path_of(cloud.resources[subnetwork]["network"]))
+        if holder.kind == "address" and str(holder.block[0]) in texts
+    ]
+
+
 def _groups(cloud: Cloud, call: Call) -> list[str]:
     texts = [backend.get("group") for backend in call.body.get("backends") or ()]
     return [
@@ -133,6 +144,7 @@ WHEN: dict[str, Callable[[Cloud, Call], list[str]]] = {
     "networkInterfaces[].accessConfigs": _outside,
     "accessConfigs[].natIP is a static address": _static,
     "the interface's subnetwork": _updated_subnetwork,
+    "aliasIpRanges[] is a static internal address": _reserved_aliases,
     "backends[].group": _groups,
     "haPolicy.leader.networkEndpoint.instance": _leader,
     "networkEndpoints[].instance": _endpoints,
@@ -190,9 +202,11 @@ _MORE: dict[str, list[Need]] = {
     "compute.instances.updateNetworkInterface": [
         Need(
             "compute.subnetworks.use",
-            "openshift/cloud-network-config-controller asks for it [3p]",
+            "method's page; openshift/cloud-network-config-controller asks for it [3p]",
             "the interface's subnetwork",
         ),
+        # The page lists it; for which requests is [infer].
+        Need("compute.addresses.useInternal", OWN, "aliasIpRanges[] is a static internal address"),
     ],
     "compute.targetInstances.insert": [
         Need("compute.instances.use", INFER, "instance"),

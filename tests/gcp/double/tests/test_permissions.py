@@ -52,7 +52,10 @@ CALLS = {
             "zone": ZONE_A,
             "instance": "node-1",
             "networkInterface": "nic0",
-            "body": {"aliasIpRanges": [], "fingerprint": nic_fingerprint(p)},
+            "body": {
+                "aliasIpRanges": [{"ipCidrRange": p.built["internal"][0]["address"]}],
+                "fingerprint": nic_fingerprint(p),
+            },
         }
     ],
     "compute.targetInstances.insert": [

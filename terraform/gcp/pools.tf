@@ -25,7 +25,7 @@ locals {
       spec = merge(
         {
           provider = "GCP"
-          gcp      = { addressLabels = merge(local.address_labels, { "egret-pool" = name }) }
+          gcp      = { mode = pool.mode, addressLabels = merge(local.address_labels, { "egret-pool" = name }) }
           gateways = { nodeSelector = { matchLabels = var.gateway_node_labels } }
         },
         # {} selects all namespaces, an absent selector none.

@@ -179,12 +179,13 @@ variable "modes" {
 # Addresses
 
 variable "pools" {
-  description = "Static addresses by EgressPool. addresses: how many to reserve. type: EXTERNAL or INTERNAL. subnetwork: of internal addresses, by self link or, within project, by name. network_tier: of external ones, PREMIUM or STANDARD; null: the project's own. allowed_namespace_labels: whom the manifest admits; {} admits all namespaces, null none."
+  description = "Static addresses by EgressPool. addresses: how many to reserve. type: EXTERNAL or INTERNAL. subnetwork: of internal addresses, by self link or, within project, by name. network_tier: of external ones, PREMIUM or STANDARD; null: the project's own. mode: spec.gcp.mode of the manifest, one of modes; TargetInstance has EXTERNAL addresses, AliasRange INTERNAL ones of the gateways' subnetwork. allowed_namespace_labels: whom the manifest admits; {} admits all namespaces, null none."
   type = map(object({
     addresses                = number
     type                     = optional(string, "EXTERNAL")
     subnetwork               = optional(string)
     network_tier             = optional(string)
+    mode                     = optional(string, "HAPolicy")
     allowed_namespace_labels = optional(map(string))
   }))
   default = {}
@@ -210,7 +211,17 @@ variable "pools" {
   }
 
   validation {
-    condition     = var.modes != toset(["HAPolicy"]) || sum(concat([0], [for pool in values(var.pools) : pool.addresses])) <= 64
+    condition     = alltrue([for pool in values(var.pools) : contains(var.modes, pool.mode)])
+    error_message = "pools: mode is one of modes: name it there too, so that the controller has the rights."
+  }
+
+  validation {
+    condition     = alltrue([for pool in values(var.pools) : contains(["HAPolicy", pool.type == "EXTERNAL" ? "TargetInstance" : "AliasRange"], pool.mode)])
+    error_message = "pools: mode TargetInstance is for EXTERNAL addresses, AliasRange for INTERNAL ones, HAPolicy for both."
+  }
+
+  validation {
+    condition     = sum(concat([0], [for pool in values(var.pools) : pool.addresses if pool.mode == "HAPolicy"])) <= 64
     error_message = "pools: Google moves 64 addresses of mode HAPolicy in a VPC network and region, those of all pools together: reserve fewer, or use another network or region."
   }
 }

@@ -49,8 +49,15 @@ SETTINGS = {
         "cluster_jwks": '{"keys": []}',
     },
     "Shared VPC": {"host_project": "network-project", "network": "shared"} | NODES,
-    "target instances": {"modes": ["TargetInstance"]},
-    "alias ranges": {"modes": ["AliasRange"], "host_project": "network-project"},
+    "target instances": {
+        "modes": ["TargetInstance"],
+        "pools": {"public": {"addresses": 1, "mode": "TargetInstance"}},
+    },
+    "alias ranges": {
+        "modes": ["AliasRange"],
+        "host_project": "network-project",
+        "pools": {"private": {"addresses": 1, "type": "INTERNAL", "subnetwork": "nodes", "mode": "AliasRange"}},
+    },
     "every mode": {"modes": list(permissions.MODES)},
     "the nodes' account": {
         "identity": "node",

@@ -75,6 +75,18 @@ REFUSED = {
     "a range of IPv6": ({"egress_ranges": ["203.0.113.8/32", "2001:db8::/64"]}, "egress_ranges: give IPv4 ranges"),
     "a mode": ({"modes": ["HAPolicy", "Anycast"]}, "modes: give at least one of HAPolicy"),
     "no mode": ({"modes": []}, "modes: give at least one of HAPolicy"),
+    "a pool of a mode without rights": (
+        {"pools": {"a": {"addresses": 1, "mode": "TargetInstance"}}},
+        "pools: mode is one of modes: name it there too",
+    ),
+    "aliases of external addresses": (
+        {"modes": ["AliasRange"], "pools": {"a": {"addresses": 1, "mode": "AliasRange"}}},
+        "AliasRange for INTERNAL ones",
+    ),
+    "target instances of internal addresses": (
+        {"modes": ["TargetInstance"], "pools": {"a": INTERNAL | {"mode": "TargetInstance"}}},
+        "TargetInstance is for EXTERNAL addresses",
+    ),
     "a port": ({"tunnel_port": 0}, "tunnel_port: give a port, 1 to 65535"),
     "one port for both": ({"peers_port": 5480}, "peers_port: give a port, 1 to 65535, other than tunnel_port"),
     "no label": ({"gateway_node_labels": {}}, "gateway_node_labels: give at least one"),
@@ -186,8 +198,8 @@ def test_the_role_is_of_the_chosen_modes():
 
 
 def test_other_modes_have_no_limit_of_addresses():
-    pools = {"a": {"addresses": 64}, "b": {"addresses": 64}}
-    assert len(made({"modes": ["TargetInstance"], "pools": pools})["addresses"]) == 128
+    pools = {"a": {"addresses": 64, "mode": "TargetInstance"}, "b": {"addresses": 64}}
+    assert len(made({"modes": ["TargetInstance", "HAPolicy"], "pools": pools})["addresses"]) == 128
 
 
 def test_the_addresses_of_pools():
@@ -213,7 +225,8 @@ def test_the_addresses_of_pools():
 def test_the_manifest_of_a_pool(labels, allowed):
     pool = yaml.safe_load(made({"pools": {"public": {"addresses": 2} | labels}})["egress_pools"]["public"])
     assert pool["metadata"] == {"name": "public"} and pool["spec"]["provider"] == "GCP"
-    assert pool["spec"]["gcp"] == {"addressLabels": {"egret-cluster": "prod", "egret-pool": "public"}}
+    wanted = {"egret-cluster": "prod", "egret-pool": "public"}
+    assert pool["spec"]["gcp"] == {"mode": "HAPolicy", "addressLabels": wanted}
     assert pool["spec"]["gateways"]["nodeSelector"]["matchLabels"] == {"egret.dev/gateway": "true"}
     assert pool["spec"].get("allowedNamespaces") == allowed
 

@@ -1,7 +1,11 @@
 //! Compute Engine's API: reads that become values, and changes whose operations are followed to their
 //! end.
 
+mod aliases;
 mod change;
+mod lists;
+mod parse;
+mod raw;
 mod read;
 
 use std::future::Future;
@@ -10,7 +14,7 @@ use egret_ports::error::{ErrorClass, PortError};
 use google_cloud_auth::credentials::Credentials;
 use google_cloud_compute_v1::client::{
     Addresses, ForwardingRules, Instances, NetworkEndpointGroups, RegionBackendServices,
-    RegionOperations, Subnetworks, ZoneOperations,
+    RegionOperations, Subnetworks, TargetInstances, ZoneOperations,
 };
 use google_cloud_gax::error::Error;
 
@@ -18,6 +22,8 @@ use crate::errors::GceFailure;
 use crate::options::GcpOptions;
 
 pub(crate) use read::ReadScope;
+
+use raw::RawCompute;
 
 /// Clients of the kinds of resources that are used.
 #[derive(Debug)]
@@ -29,8 +35,10 @@ pub(crate) struct Compute {
     services: RegionBackendServices,
     rules: ForwardingRules,
     groups: NetworkEndpointGroups,
+    targets: TargetInstances,
     region_operations: RegionOperations,
     zone_operations: ZoneOperations,
+    raw: RawCompute,
 }
 
 macro_rules! client {
@@ -61,8 +69,10 @@ impl Compute {
             services: client!(RegionBackendServices, options, credentials),
             rules: client!(ForwardingRules, options, credentials),
             groups: client!(NetworkEndpointGroups, options, credentials),
+            targets: client!(TargetInstances, options, credentials),
             region_operations: client!(RegionOperations, options, credentials),
             zone_operations: client!(ZoneOperations, options, credentials),
+            raw: RawCompute::new(&options, credentials)?,
             options,
         })
     }

@@ -6,25 +6,42 @@ use egret_core::model::ProviderKind;
 use egret_ports::provider::{BoxFuture, Cloud, DynProvider, Inventory};
 use tokio::sync::watch;
 
+use crate::alias_range::AliasRanges;
+use crate::ha_policy::HaPolicy;
+use crate::mode::DeliveryMode;
+use crate::target_instance::TargetInstances;
 use crate::{Gcp, GcpOptions};
 
-/// The cloud of pools with `provider: GCP`.
+/// The cloud of pools with `provider: GCP` and one mode.
 #[derive(Clone, Debug)]
 pub struct GcpCloud {
+    mode: &'static dyn DeliveryMode,
     options: GcpOptions,
 }
 
 impl GcpCloud {
-    /// Nothing is called before there is a pool.
+    /// Pools of mode `HAPolicy`. Nothing is called before there is one.
     #[must_use]
-    pub fn new(options: GcpOptions) -> Self {
-        Self { options }
+    pub fn ha_policy(options: GcpOptions) -> Self {
+        Self { mode: &HaPolicy, options }
+    }
+
+    /// Pools of mode `TargetInstance`. Nothing is called before there is one.
+    #[must_use]
+    pub fn target_instance(options: GcpOptions) -> Self {
+        Self { mode: &TargetInstances, options }
+    }
+
+    /// Pools of mode `AliasRange`. Nothing is called before there is one.
+    #[must_use]
+    pub fn alias_range(options: GcpOptions) -> Self {
+        Self { mode: &AliasRanges, options }
     }
 }
 
 impl Cloud for GcpCloud {
     fn kind(&self) -> ProviderKind {
-        ProviderKind::Gcp
+        self.mode.kind()
     }
 
     fn connect(
@@ -32,8 +49,8 @@ impl Cloud for GcpCloud {
         inventory: watch::Receiver<Arc<Inventory>>,
     ) -> BoxFuture<'_, Arc<dyn DynProvider>> {
         Box::pin(async move {
-            let provider: Arc<dyn DynProvider> =
-                Arc::new(Gcp::new(self.options.clone(), inventory));
+            let gcp = Gcp::new(self.mode, self.options.clone(), inventory);
+            let provider: Arc<dyn DynProvider> = Arc::new(gcp);
             provider
         })
     }

@@ -9,12 +9,13 @@ use tokio::sync::{Mutex, watch};
 use tokio::time::Instant;
 use tracing::debug;
 
-use crate::compute::{Compute, ReadScope};
+use crate::compute::Compute;
 use crate::errors::GceFailure;
 use crate::inputs::GceInputs;
-use crate::names::ResourcePath;
-use crate::plan::{GceCall, GceStep};
-use crate::snapshot::GceSnapshot;
+use crate::merge::PendingAliases;
+use crate::mode::DeliveryMode;
+use crate::reads::{Seen, SharedReads};
+use crate::step::{GceCall, GceStep};
 
 /// More changes than anything needs: somebody else changes the same at the same time.
 const MOST_CALLS: usize = 100;
@@ -25,19 +26,28 @@ const PAUSES: (Duration, Duration) = (Duration::from_millis(50), Duration::from_
 #[derive(Debug)]
 pub(crate) struct GceDriver {
     compute: Compute,
-    inventory: watch::Receiver<Arc<Inventory>>,
+    reads: SharedReads,
     settle: Duration,
-    /// Of groups: that gateways of a zone share one is known to nobody else.
-    groups: Mutex<()>,
+    /// Of calls on what several tasks share: endpoint groups, target instances, interfaces.
+    shared: Mutex<()>,
+    pending: PendingAliases,
 }
 
 impl GceDriver {
     pub fn new(
         compute: Compute,
+        mode: &'static dyn DeliveryMode,
         inventory: watch::Receiver<Arc<Inventory>>,
         settle: Duration,
     ) -> Self {
-        Self { compute, inventory, settle, groups: Mutex::default() }
+        let reads = SharedReads::new(mode.reads(), inventory);
+        Self {
+            compute,
+            reads,
+            settle,
+            shared: Mutex::default(),
+            pending: PendingAliases::default(),
+        }
     }
 
     /// What `look` finds in a read that begins now.
@@ -45,9 +55,8 @@ impl GceDriver {
         &self,
         look: impl FnOnce(&GceInputs<'_>) -> T,
     ) -> Result<T, GceFailure> {
-        let inventory = self.inventory.borrow().clone();
-        let view = self.read(&inventory).await?;
-        let inputs = GceInputs { view: &view, inventory: &inventory };
+        let seen = self.read().await?;
+        let inputs = seen.inputs();
         // What cannot be read is not nowhere.
         match inputs.unread_attachment() {
             Some(refusal) => Err(GceFailure::unread(refusal)),
@@ -70,12 +79,11 @@ impl GceDriver {
             let class = if missing { ErrorClass::Transient } else { failure.class };
             PortError::new(class, operation, failure)
         };
-        let inventory = self.inventory.borrow().clone();
         let (began, mut pause, mut calls) = (Instant::now(), PAUSES.0, 0);
         let mut last = None;
         loop {
-            let view = self.read(&inventory).await.map_err(failed)?;
-            let call = match decide(&GceInputs { view: &view, inventory: &inventory }) {
+            let seen = self.read().await.map_err(failed)?;
+            let call = match decide(&seen.inputs()) {
                 GceStep::Done(value) => return Ok(value),
                 GceStep::Refuse(refusal) => {
                     return Err(PortError::new(refusal.class, operation, refusal.message));
@@ -85,7 +93,7 @@ impl GceDriver {
             };
             if let Some(call) = call {
                 calls += 1;
-                match self.make(&inventory, &call, &decide).await {
+                match self.make(&seen, &call, &decide).await {
                     Ok(()) => {
                         pause = PAUSES.0;
                         continue;
@@ -104,33 +112,42 @@ impl GceDriver {
         }
     }
 
-    /// Makes a call; one on a group alone, and only if it is still the step to make.
+    /// Makes a call; one on what tasks share alone, and only if it is still the step to make.
     async fn make<T>(
         &self,
-        inventory: &Inventory,
+        seen: &Seen,
         call: &GceCall,
         decide: &impl Fn(&GceInputs<'_>) -> GceStep<T>,
     ) -> Result<(), GceFailure> {
         debug!(?call, "Compute Engine is asked for a change");
-        if call.target().part("networkEndpointGroups").is_none() {
-            return self.compute.change(call).await;
+        if !call.is_of_shared() {
+            return self.compute.change(call, &seen.view).await;
         }
-        let _alone = self.groups.lock().await;
-        let view = self.read(inventory).await?;
-        match decide(&GceInputs { view: &view, inventory }) {
-            GceStep::Call(still) if still == *call => self.compute.change(call).await,
-            _ => Ok(()),
+        let registered = self.pending.register(call);
+        let _alone = self.shared.lock().await;
+        if registered.is_made() {
+            return Ok(());
         }
+        let seen = self.read().await?;
+        match decide(&seen.inputs()) {
+            GceStep::Call(still) if still == *call => {}
+            _ => return Ok(()),
+        }
+        let merged = self.pending.merged(call);
+        match self.compute.change(&merged.call, &seen.view).await {
+            Ok(()) => merged.succeeded(),
+            // One of them that cannot be keeps no other from it.
+            Err(failure) if merged.call != *call && failure.is_of_the_change() => {
+                debug!(%failure, "several changes at once were refused");
+                let seen = self.read().await?;
+                self.compute.change(call, &seen.view).await?;
+            }
+            Err(failure) => return Err(failure),
+        }
+        Ok(())
     }
 
-    async fn read(&self, inventory: &Inventory) -> Result<GceSnapshot, GceFailure> {
-        let (instances, scopes) = GceInputs::scopes(inventory);
-        let recorded = inventory.addresses.values().flat_map(|nodes| nodes.values());
-        let recorded = recorded.filter_map(|at| at.interface.as_deref().map(ResourcePath::new));
-        let zones = instances.keys().cloned().chain(recorded).filter_map(|path| {
-            Some((path.part("projects")?.to_owned(), path.part("zones")?.to_owned()))
-        });
-        let zones = zones.collect();
-        self.compute.read(&ReadScope { instances, scopes, zones }).await
+    async fn read(&self) -> Result<Seen, GceFailure> {
+        self.reads.read(&self.compute).await
     }
 }

@@ -19,7 +19,7 @@ const CREDENTIALS: &str = "check the controller's credentials: the projected tok
 const LIMIT: &str = "have the quota raised, or use fewer addresses and gateways in the region";
 
 /// A call that did not succeed.
-#[derive(Debug, thiserror::Error)]
+#[derive(Clone, Debug, thiserror::Error)]
 #[error("{method}: {message}{}", hint(remedy))]
 pub(crate) struct GceFailure {
     /// Such as `compute.instances.get`.
@@ -84,6 +84,11 @@ impl GceFailure {
     /// there.
     pub fn is_of_its_scope(&self) -> bool {
         matches!(self.class, ErrorClass::Denied | ErrorClass::NotFound | ErrorClass::Invalid)
+    }
+
+    /// What was asked for cannot be: another change may.
+    pub fn is_of_the_change(&self) -> bool {
+        matches!(self.class, ErrorClass::Conflict | ErrorClass::Invalid | ErrorClass::Quota)
     }
 
     /// No answer in time.

@@ -5,34 +5,19 @@ use std::net::{IpAddr, Ipv4Addr};
 
 use egret_core::model::{Attachment, NodeName};
 use egret_ports::error::ErrorClass;
-use egret_ports::provider::{Inventory, NodeCapacity};
+use egret_ports::provider::Inventory;
 use ipnet::{IpNet, Ipv4Net};
 
 use crate::names::{self, RegionScope, ResourcePath};
 use crate::refusal::GceRefusal;
-use crate::snapshot::{GceInstance, GceSnapshot, HaRule, HaService, StaticAddress};
-
-/// Backend services with `fastIPMove` of one network and region.
-const MOST_SERVICES: usize = 64;
-/// Endpoints of one such service.
-pub(crate) const MOST_ENDPOINTS: usize = 32;
+use crate::snapshot::{GceInstance, GceSnapshot, StaticAddress};
+use crate::step::GceStep;
 
 /// Everything that a decision may read.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct GceInputs<'a> {
     pub view: &'a GceSnapshot,
     pub inventory: &'a Inventory,
-}
-
-/// An egress address at a node: the objects that carry it there, whether they exist or not.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct HaPlace<'a> {
-    pub instance: ResourcePath,
-    pub at: &'a GceInstance,
-    pub address: &'a StaticAddress,
-    pub service: ResourcePath,
-    pub rule: ResourcePath,
-    pub group: ResourcePath,
 }
 
 impl<'a> GceInputs<'a> {
@@ -52,40 +37,33 @@ impl<'a> GceInputs<'a> {
         if let Some(refusal) = scope.and_then(|scope| self.view.unreadable.get(&scope)) {
             return Err(refusal.clone());
         }
-        let instance = self.view.instances.get(&path);
+        if path.name().starts_with(AUTOPILOT) {
+            let autopilot = format!(
+                "{path} is a node of GKE Autopilot, which runs no privileged agents: use GKE Standard"
+            );
+            return Err(GceRefusal::new(ErrorClass::Invalid, autopilot));
+        }
+        let instance = self.view.instances.get(&path).filter(|instance| instance.running);
         let instance = instance.ok_or_else(|| missing(format!("{path} does not run")))?;
         Ok((path, instance))
     }
 
-    /// The address at the node, if it can be there.
-    pub fn place(&self, address: IpAddr, node: &NodeName) -> Result<HaPlace<'a>, GceRefusal> {
-        let (instance, at) = self.target(node)?;
-        if address.is_ipv6() {
-            let later =
-                "IPv6 addresses of Google Cloud are not served yet: take it out of the pool";
-            return Err(GceRefusal::new(ErrorClass::Invalid, later));
-        }
-        let reserved = self.reserved(address, at, node)?;
-        let name = names::of_address(address, &at.network);
-        let service = at.scope.path("backendServices", &name);
-        let rule = at.scope.path("forwardingRules", &name);
-        let group = group_of(at);
-        if let Some(other) = reserved.users.iter().find(|user| **user != rule) {
-            let used = format!(
-                "{} is used by {other}: take it away there, or take the address out of the pool",
-                reserved.path
-            );
-            return Err(GceRefusal::new(ErrorClass::Invalid, used));
-        }
-        Ok(HaPlace { instance, at, address: reserved, service, rule, group })
+    /// Why no IPv6 address can be at any node.
+    pub fn no_v6(&self) -> GceRefusal {
+        let later = "IPv6 addresses of Google Cloud are not served yet: take it out of the pool";
+        GceRefusal::new(ErrorClass::Invalid, later)
     }
 
-    fn reserved(
+    /// The reservation of the address by which it can be at the node.
+    pub fn reserved(
         &self,
         address: IpAddr,
         at: &GceInstance,
         node: &NodeName,
     ) -> Result<&'a StaticAddress, GceRefusal> {
+        if address.is_ipv6() {
+            return Err(self.no_v6());
+        }
         let RegionScope { project, region } = &at.scope;
         let all = self.view.addresses.get(&address).map(Vec::as_slice).unwrap_or_default();
         if all.is_empty() {
@@ -111,62 +89,9 @@ impl<'a> GceInputs<'a> {
         })
     }
 
-    /// Egret's own service of an address in a network of this cluster's nodes. Another cluster may have
-    /// the same internal address in another network.
-    pub fn service_of(&self, address: IpAddr) -> Option<(&'a ResourcePath, &'a HaService)> {
-        let mut all = self.view.services.iter();
-        all.find(|(path, service)| {
-            own_address(path, service) == Some(address) && self.is_of_this_cluster(service)
-        })
-    }
-
-    fn is_of_this_cluster(&self, service: &HaService) -> bool {
-        let mut instances = self.view.instances.values();
-        let network = instances.any(|at| service.network.as_ref() == Some(&at.network));
-        network || service.leader.as_ref().is_some_and(|leader| self.node_of(leader).is_some())
-    }
-
-    /// What has the name of Egret's and is not, or leads elsewhere: changed by nobody but its maker.
-    pub fn taken(&self, place: &HaPlace<'_>, address: IpAddr) -> Option<GceRefusal> {
-        let wanted = names::description_of_address(address);
-        let others = |path: &ResourcePath| {
-            let taken = format!("{path} exists and Egret did not make it: delete it, or rename it");
-            Some(GceRefusal::new(ErrorClass::Invalid, taken))
-        };
-        let service = self.view.services.get(&place.service);
-        if service.is_some_and(|service| service.description != wanted) {
-            return others(&place.service);
-        }
-        let own = |rule: &HaRule| {
-            rule.description == wanted && rule.service.as_ref() == Some(&place.service)
-        };
-        if self.view.rules.get(&place.rule).is_some_and(|rule| !own(rule)) {
-            return others(&place.rule);
-        }
-        let leader = service?.leader.as_ref()?;
-        let stranger = self.node_of(leader).is_none() && !self.view.gone.contains(leader);
-        stranger.then(|| {
-            let held = format!(
-                "{leader} has it by {}, and is no node of this cluster: take the address out of its \
-                 pool there, or out of this one",
-                place.service
-            );
-            GceRefusal::new(ErrorClass::Invalid, held)
-        })
-    }
-
-    /// The network and region have as many services as Google allows, and this would be another one.
-    pub fn too_many_services(&self, place: &HaPlace<'_>) -> Option<GceRefusal> {
-        let another = !self.view.services.contains_key(&place.service);
-        (another && self.services_beside(place.at) >= MOST_SERVICES).then(|| {
-            let full = format!(
-                "network {} has {MOST_SERVICES} backend services with fastIPMove in {}, which is \
-                 Google's limit: use fewer addresses there",
-                place.at.network.name(),
-                place.at.scope.region
-            );
-            GceRefusal::new(ErrorClass::Quota, full)
-        })
+    /// An instance that exists and is no node of this cluster.
+    pub fn is_stranger(&self, instance: &ResourcePath) -> bool {
+        self.node_of(instance).is_none() && !self.view.gone.contains(instance)
     }
 
     /// Why it is not known where an address is that was at a node: its region could not be read.
@@ -192,29 +117,18 @@ impl<'a> GceInputs<'a> {
         living.map(|(node, _)| node).or_else(|| recorded().map(|(node, _)| node)).cloned()
     }
 
-    /// Where Google delivers the address by its own settings.
-    pub fn attachment(&self, address: IpAddr) -> Option<Attachment> {
-        let (path, service) = self.service_of(address)?;
-        let rule = self.view.rules.values().find(|rule| rule.service.as_ref() == Some(path))?;
-        let leader = service.leader.as_ref().filter(|_| rule.address == Some(address))?;
-        let node = self.node_of(leader)?;
-        let at = self.view.instances.get(leader);
-        Some(self.attachment_of(&node, leader, at, address))
-    }
-
     /// How the address is at a node, or would be.
     pub fn attachment_of(
         &self,
         node: &NodeName,
         instance: &ResourcePath,
-        at: Option<&GceInstance>,
         address: IpAddr,
     ) -> Attachment {
         let attachment = Attachment {
             interface: Some(format!("{instance}/nic0")),
             ..Attachment::at(node.clone())
         };
-        let Some(at) = at else { return attachment };
+        let Some(at) = self.view.instances.get(instance) else { return attachment };
         let reserved = self.view.addresses.get(&address);
         let reserved = reserved.and_then(|all| all.iter().find(|one| one.scope == at.scope));
         let subnetwork = self.view.subnetworks.get(&at.subnetwork);
@@ -229,64 +143,59 @@ impl<'a> GceInputs<'a> {
         }
     }
 
-    /// What a node can serve; `None` where Google does not know it.
-    pub fn capacity(&self, node: &NodeName, asked: &BTreeSet<IpAddr>) -> Option<NodeCapacity> {
-        if let Err(refusal) = self.target(node) {
-            let refused = Some(refusal.message);
-            let known = refusal.class != ErrorClass::NotFound;
-            return known.then(|| NodeCapacity { refused, ..NodeCapacity::default() });
-        }
-        let refusal = |address: &IpAddr| match self.place(*address, node) {
-            Err(refusal) => Some(refusal),
-            Ok(place) => self.taken(&place, *address).or_else(|| self.too_many_services(&place)),
-        };
-        let can_serve =
-            asked.iter().filter(|address| refusal(address).is_none()).copied().collect();
-        let unknown = |address: &&IpAddr| !self.view.addresses.contains_key(*address);
-        let nothing = !asked.is_empty() && asked.iter().all(|address| unknown(&address));
-        let refused = asked.iter().filter(|_| nothing).find_map(refusal);
-        let refused = refused.map(|refusal| refusal.message);
-        Some(NodeCapacity { free: u32::MAX, can_serve, refused })
-    }
-
-    /// How many services with `fastIPMove` the instance's network and region have, whoever made them.
-    fn services_beside(&self, at: &GceInstance) -> usize {
-        let beside = |(path, service): &(&ResourcePath, &HaService)| {
-            service.fast
-                && path.part("regions") == Some(&at.scope.region)
-                && service.network.as_ref() == Some(&at.network)
-        };
-        self.view.services.iter().filter(beside).count()
-    }
-
-    /// The nodes' instances, and the projects and regions that they, and nodes that are gone, are in.
+    /// The instances of nodes, with `recorded` also those that hold an address by its status; and the
+    /// projects and regions of all of them.
     pub fn scopes(
         inventory: &Inventory,
+        recorded: bool,
     ) -> (BTreeMap<ResourcePath, RegionScope>, BTreeSet<RegionScope>) {
-        let instances: BTreeMap<ResourcePath, RegionScope> = inventory
-            .nodes
-            .values()
-            .filter_map(|id| names::instance_of_provider_id(id))
-            .filter_map(|path| Some((path.clone(), names::scope_of(&path)?)))
-            .collect();
-        let recorded = inventory.addresses.values().flat_map(BTreeMap::values);
-        let recorded = recorded.filter_map(|at| scope_of_interface(at.interface.as_deref()?));
-        let scopes = instances.values().cloned().chain(recorded).collect();
+        let with_scope = |path: ResourcePath| Some((path.clone(), names::scope_of(&path)?));
+        let ids = inventory.nodes.values();
+        let mut instances: BTreeMap<ResourcePath, RegionScope> =
+            ids.filter_map(|id| with_scope(names::instance_of_provider_id(id)?)).collect();
+        let held = inventory.addresses.values().flat_map(BTreeMap::values);
+        let held: BTreeMap<ResourcePath, RegionScope> =
+            held.filter_map(|at| with_scope(instance_of(at.interface.as_deref()?)?)).collect();
+        let scopes = instances.values().chain(held.values()).cloned().collect();
+        if recorded {
+            instances.extend(held);
+        }
         (instances, scopes)
     }
 }
 
-/// The address of a service that Egret made: by name and description.
-pub(crate) fn own_address(path: &ResourcePath, service: &HaService) -> Option<IpAddr> {
-    let address = names::described_address(&service.description)?;
-    let name = names::of_address(address, service.network.as_ref()?);
-    (name == path.name()).then_some(address)
+/// Nothing of the address was found: it is nowhere, unless something could not be read or is under way.
+pub(crate) fn nothing_known(inputs: &GceInputs<'_>, address: IpAddr) -> GceStep<()> {
+    if let Some(refusal) = inputs.view.unreadable.values().next() {
+        return GceStep::Refuse(refusal.clone());
+    }
+    let digits = names::of_address(address, &ResourcePath::new(""));
+    let stem = digits.rsplit_once('-').map_or("", |(stem, _)| stem);
+    let of_address =
+        |path: &&ResourcePath| path.name().rsplit_once('-').is_some_and(|(name, _)| name == stem);
+    match inputs.view.busy.iter().any(|path| of_address(&path)) {
+        true => GceStep::Wait,
+        false => GceStep::Done(()),
+    }
 }
 
-/// The group of an instance's zone and subnetwork.
-pub(crate) fn group_of(at: &GceInstance) -> ResourcePath {
-    at.scope.zonal(&at.zone, "networkEndpointGroups", &names::of_group(&at.subnetwork))
+/// What has a name of Egret's and is not Egret's is changed by nobody but its maker.
+pub(crate) fn exists_already(path: &ResourcePath) -> GceRefusal {
+    let taken = format!("{path} exists and Egret did not make it: delete it, or rename it");
+    GceRefusal::new(ErrorClass::Invalid, taken)
 }
+
+/// A reserved address has another use.
+pub(crate) fn used_by_another(reserved: &StaticAddress, other: &ResourcePath) -> GceRefusal {
+    let used = format!(
+        "{} is used by {other}: take it away there, or take the address out of the pool",
+        reserved.path
+    );
+    GceRefusal::new(ErrorClass::Invalid, used)
+}
+
+/// How names of nodes of GKE Autopilot begin; those of GKE Standard begin with `gke-`. [infer]
+const AUTOPILOT: &str = "gk3-";
 
 /// Where an interface is, as attachments name it.
 pub(crate) fn scope_of_interface(interface: &str) -> Option<RegionScope> {

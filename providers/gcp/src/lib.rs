@@ -12,17 +12,25 @@
 //! <https://cloud.google.com/load-balancing/docs/garp-ra-packet-spec>.
 #![forbid(unsafe_code)]
 
+mod alias_range;
 mod compute;
 mod connect;
 mod driver;
 mod errors;
+mod ha_policy;
+#[cfg(test)]
+mod ideal;
 mod inputs;
+mod merge;
+mod mode;
 mod names;
 mod options;
-mod plan;
 mod provider;
+mod reads;
 mod refusal;
 mod snapshot;
+mod step;
+mod target_instance;
 
 pub use connect::GcpCloud;
 pub use options::GcpOptions;

@@ -35,6 +35,13 @@ impl ResourcePath {
         parts.next().filter(|part| !part.is_empty())
     }
 
+    /// The path of a regional resource of the same project and region.
+    pub fn beside(&self, collection: &str, name: &str) -> Self {
+        let part = |collection| self.part(collection).unwrap_or_default().to_owned();
+        let scope = RegionScope { project: part("projects"), region: part("regions") };
+        scope.path(collection, name)
+    }
+
     /// The URL that bodies of requests name a resource by.
     pub fn url(&self) -> String {
         format!("https://www.googleapis.com/compute/v1/{}", self.0)
@@ -95,6 +102,19 @@ pub(crate) fn of_address(address: IpAddr, network: &ResourcePath) -> String {
 pub(crate) fn of_group(subnetwork: &ResourcePath) -> String {
     format!("{OURS}{}", short(subnetwork))
 }
+
+/// What the target instance of an instance is called, in its zone.
+pub(crate) fn of_target(id: u64) -> String {
+    format!("{OURS}{id}")
+}
+
+/// The description of an instance's target.
+pub(crate) fn description_of_target(instance: &ResourcePath) -> String {
+    format!("{GATEWAY}{}", instance.name())
+}
+
+/// How descriptions of target instances begin.
+pub(crate) const GATEWAY: &str = "egret.dev: gateway ";
 
 /// The description of an egress address's service and rule: with the name, how Egret knows its own.
 pub(crate) fn description_of_address(address: IpAddr) -> String {

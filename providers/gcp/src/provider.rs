@@ -4,22 +4,26 @@ use std::collections::BTreeSet;
 use std::net::IpAddr;
 use std::sync::Arc;
 
-use egret_core::model::{Attachment, Labels, NodeName};
+use egret_core::model::{Attachment, Labels, NodeName, ProviderKind};
 use egret_ports::error::{ErrorClass, PortError};
 use egret_ports::provider::{Accepted, ByAddress, Inventory, Observation, Provider};
 use google_cloud_auth::credentials::{Builder, Credentials};
 use tokio::sync::{OnceCell, watch};
+use tracing::debug;
 
 use crate::compute::{Compute, install_tls};
 use crate::driver::GceDriver;
 use crate::inputs::GceInputs;
+use crate::mode::DeliveryMode;
 use crate::options::GcpOptions;
-use crate::plan;
 use crate::refusal::GceRefusal;
+use crate::snapshot::StaticAddress;
+use crate::step::GceStep;
 
-/// The provider of static addresses that gateways announce (`fastIPMove`).
+/// The provider of addresses of Google Cloud, for pools of one mode.
 #[derive(Debug)]
 pub struct Gcp {
+    mode: &'static dyn DeliveryMode,
     options: GcpOptions,
     inventory: watch::Receiver<Arc<Inventory>>,
     /// Made by the first call that can: a file of credentials may come later.
@@ -31,8 +35,12 @@ impl Gcp {
     /// `GOOGLE_APPLICATION_CREDENTIALS` names (an external account or a key), else the metadata
     /// server's, which are the node's.
     #[must_use]
-    pub fn new(options: GcpOptions, inventory: watch::Receiver<Arc<Inventory>>) -> Self {
-        Self { options, inventory, driver: OnceCell::new() }
+    pub(crate) fn new(
+        mode: &'static dyn DeliveryMode,
+        options: GcpOptions,
+        inventory: watch::Receiver<Arc<Inventory>>,
+    ) -> Self {
+        Self { mode, options, inventory, driver: OnceCell::new() }
     }
 
     #[cfg(test)]
@@ -43,7 +51,18 @@ impl Gcp {
 
     async fn connect(&self, credentials: Credentials) -> Result<GceDriver, PortError> {
         let compute = Compute::connect(self.options.clone(), credentials).await?;
-        Ok(GceDriver::new(compute, self.inventory.clone(), self.options.settle))
+        Ok(GceDriver::new(compute, self.mode, self.inventory.clone(), self.options.settle))
+    }
+
+    /// Takes away what machines have left that were deleted. Where that fails, nothing depends on it.
+    async fn sweep(&self, driver: &GceDriver) {
+        let decide = |inputs: &GceInputs<'_>| match self.mode.sweep(inputs) {
+            GceStep::Call(call) => GceStep::Call(call),
+            _ => GceStep::Done(()),
+        };
+        if let Err(error) = driver.drive("take away what deleted machines left", decide).await {
+            debug!(%error, "tried again when a gateway is made ready");
+        }
     }
 
     async fn driver(&self) -> Result<&GceDriver, PortError> {
@@ -76,10 +95,10 @@ impl Provider for Gcp {
         let look = |inputs: &GceInputs<'_>| {
             let attached = addresses
                 .iter()
-                .filter_map(|address| Some((*address, inputs.attachment(*address)?)));
-            let capacities = nodes
-                .iter()
-                .filter_map(|node| Some((node.clone(), inputs.capacity(node, addresses)?)));
+                .filter_map(|address| Some((*address, self.mode.attachment(inputs, *address)?)));
+            let capacities = nodes.iter().filter_map(|node| {
+                Some((node.clone(), self.mode.capacity(inputs, node, addresses)?))
+            });
             Observation { attachments: attached.collect(), nodes: capacities.collect() }
         };
         let observed = self.driver().await?.observe(look).await;
@@ -93,9 +112,10 @@ impl Provider for Gcp {
             return Err(PortError::new(ErrorClass::Invalid, OPERATION, all));
         }
         let look = |inputs: &GceInputs<'_>| {
-            let labelled = |(address, all): (&IpAddr, &Vec<crate::snapshot::StaticAddress>)| {
-                let has = |one: &crate::snapshot::StaticAddress| {
-                    labels.iter().all(|(key, value)| one.labels.get(key) == Some(value))
+            let labelled = |(address, all): (&IpAddr, &Vec<StaticAddress>)| {
+                let has = |one: &StaticAddress| {
+                    self.mode.finds(one)
+                        && labels.iter().all(|(key, value)| one.labels.get(key) == Some(value))
                 };
                 all.iter().any(has).then_some(*address)
             };
@@ -108,9 +128,14 @@ impl Provider for Gcp {
     fn nothing_found(&self, labels: &Labels) -> String {
         let labels: Vec<String> =
             labels.iter().map(|(key, value)| format!("{key}={value}")).collect();
+        let kind = match self.mode.kind() {
+            ProviderKind::GcpTargetInstance => "static external address",
+            ProviderKind::GcpAliasRange => "static internal address",
+            _ => "static address",
+        };
         format!(
-            "spec.gcp.addressLabels: no static address of the gateways' projects and regions has {}; \
-             reserve one and label it",
+            "spec.gcp.addressLabels: no {kind} of the gateways' projects and regions has {}; reserve \
+             one and label it",
             labels.join(" and ")
         )
     }
@@ -121,8 +146,15 @@ impl Provider for Gcp {
         addresses: &BTreeSet<IpAddr>,
     ) -> Result<ByAddress<Attachment>, PortError> {
         let operation = format!("make {node} ready");
-        let decide = |inputs: &GceInputs<'_>| plan::prepare(inputs, node, addresses);
-        let ready = self.driver().await?.drive(&operation, decide).await?;
+        let driver = self.driver().await?;
+        let decide = |inputs: &GceInputs<'_>| {
+            let left_behind = matches!(self.mode.sweep(inputs), GceStep::Call(_));
+            self.mode.prepare(inputs, node, addresses).map(|ready| (ready, left_behind))
+        };
+        let (ready, left_behind) = driver.drive(&operation, decide).await?;
+        if left_behind {
+            self.sweep(driver).await;
+        }
         let with_operation = |(address, ready): (IpAddr, Result<Attachment, GceRefusal>)| {
             let operation = format!("make {node} ready for {address}");
             let failed =
@@ -155,7 +187,7 @@ impl Provider for Gcp {
         let mut attached = ByAddress::new();
         for address in addresses {
             let operation = format!("attach {address} to {node}");
-            let decide = |inputs: &GceInputs<'_>| plan::attach(inputs, *address, node);
+            let decide = |inputs: &GceInputs<'_>| self.mode.attach(inputs, *address, node);
             attached.insert(*address, driver.drive(&operation, decide).await);
         }
         Ok(attached)
@@ -163,7 +195,7 @@ impl Provider for Gcp {
 
     async fn detach(&self, address: IpAddr, node: &NodeName) -> Result<(), PortError> {
         let operation = format!("detach {address} from {node}");
-        let decide = |inputs: &GceInputs<'_>| plan::detach(inputs, address, node);
+        let decide = |inputs: &GceInputs<'_>| self.mode.detach(inputs, address, node);
         self.driver().await?.drive(&operation, decide).await
     }
 }

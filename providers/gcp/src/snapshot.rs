@@ -11,7 +11,7 @@ use crate::refusal::GceRefusal;
 /// What one read has seen.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(crate) struct GceSnapshot {
-    /// The instances of nodes.
+    /// The instances of nodes, also those that do not run.
     pub instances: BTreeMap<ResourcePath, GceInstance>,
     /// The subnetworks of their interfaces.
     pub subnetworks: BTreeMap<ResourcePath, GceSubnetwork>,
@@ -20,20 +20,25 @@ pub(crate) struct GceSnapshot {
     /// Backend services that have `fastIPMove`, or a name of ours.
     pub services: BTreeMap<ResourcePath, HaService>,
     /// Forwarding rules that have a name of ours.
-    pub rules: BTreeMap<ResourcePath, HaRule>,
+    pub rules: BTreeMap<ResourcePath, GceRule>,
+    /// Target instances that have a name of ours.
+    pub targets: BTreeMap<ResourcePath, GceTarget>,
     /// Groups of `GCE_VM_IP` endpoints that have a name of ours.
     pub groups: BTreeMap<ResourcePath, EndpointGroup>,
     /// What an operation is under way on.
     pub busy: BTreeSet<ResourcePath>,
-    /// Leaders of Egret's services that do not exist any more.
+    /// Instances that do not exist any more, of those that Egret's services and targets name.
     pub gone: BTreeSet<ResourcePath>,
     /// Projects and regions that could not be read, and why.
     pub unreadable: BTreeMap<RegionScope, GceRefusal>,
 }
 
-/// An instance that runs, by its first interface.
+/// An instance by its first interface.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct GceInstance {
+    /// No other machine ever has it, also of the same name.
+    pub id: u64,
+    pub running: bool,
     pub scope: RegionScope,
     pub zone: String,
     /// `nic0`.
@@ -41,6 +46,41 @@ pub(crate) struct GceInstance {
     pub network: ResourcePath,
     pub subnetwork: ResourcePath,
     pub v4: Ipv4Addr,
+    /// In Google's order, which means something: the first may be that of a node's pods.
+    pub aliases: Vec<AliasRange>,
+    /// Of the interface: to be sent with a change, which fails if somebody made one meanwhile.
+    pub fingerprint: Vec<u8>,
+}
+
+/// An alias range of an interface.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) struct AliasRange {
+    /// As Google writes it: a single address may be without its /32.
+    pub cidr: String,
+    /// The secondary range of the subnetwork that it is of; `None`: the primary one.
+    pub name: Option<String>,
+}
+
+impl AliasRange {
+    /// Of one address.
+    pub fn single(address: Ipv4Addr, name: Option<String>) -> Self {
+        Self { cidr: Ipv4Net::from(address).to_string(), name }
+    }
+
+    /// More than one address.
+    pub fn is_wide(&self) -> bool {
+        self.range().is_none_or(|range| range.prefix_len() < 32)
+    }
+
+    /// Whether an address is in it.
+    pub fn contains(&self, address: IpAddr) -> bool {
+        matches!((self.range(), address), (Some(range), IpAddr::V4(v4)) if range.contains(&v4))
+    }
+
+    fn range(&self) -> Option<Ipv4Net> {
+        let single = || self.cidr.parse::<Ipv4Addr>().ok().map(Ipv4Net::from);
+        self.cidr.parse().ok().or_else(single)
+    }
 }
 
 /// A subnetwork.
@@ -48,6 +88,8 @@ pub(crate) struct GceInstance {
 pub(crate) struct GceSubnetwork {
     pub network: ResourcePath,
     pub range: Ipv4Net,
+    /// Its other ranges, by name.
+    pub secondary: BTreeMap<String, Ipv4Net>,
     /// Its router.
     pub gateway: Ipv4Addr,
 }
@@ -81,10 +123,18 @@ pub(crate) struct HaService {
 
 /// A forwarding rule.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct HaRule {
+pub(crate) struct GceRule {
     pub description: String,
     pub address: Option<IpAddr>,
-    pub service: Option<ResourcePath>,
+    /// The backend service or target instance that it delivers to.
+    pub target: Option<ResourcePath>,
+}
+
+/// A target instance.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct GceTarget {
+    pub description: String,
+    pub instance: Option<ResourcePath>,
 }
 
 /// A zonal group of endpoints.

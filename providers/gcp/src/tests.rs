@@ -1,5 +1,6 @@
 //! Against the double of Compute Engine.
 
+mod aliases;
 mod contract;
 mod double;
 mod identity;

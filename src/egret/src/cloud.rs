@@ -18,12 +18,17 @@ pub(crate) use args::CloudArgs;
 /// A cloud as the flags say; what it counts is in the registry.
 type Connect = fn(&CloudArgs, &mut Registry) -> Arc<dyn Cloud>;
 
-/// How each cloud of this build is connected to: a line for each provider.
+/// How each cloud of this build is connected to: a line for each provider, and for
+/// each mode of one.
 const CONNECT: &[Connect] = &[
     #[cfg(feature = "aws")]
     aws::connect,
     #[cfg(feature = "gcp")]
-    gcp::connect,
+    gcp::ha_policy,
+    #[cfg(feature = "gcp")]
+    gcp::target_instance,
+    #[cfg(feature = "gcp")]
+    gcp::alias_range,
 ];
 
 /// The clouds of this build, as the flags say; what they count is in `registry`.

@@ -6,7 +6,7 @@ use google_cloud_compute_v1::model::{
     self, Backend, BackendService, BackendServiceHAPolicy, BackendServiceHAPolicyLeader,
     BackendServiceHAPolicyLeaderNetworkEndpoint, ForwardingRule, NetworkEndpoint,
     NetworkEndpointGroup, NetworkEndpointGroupsAttachEndpointsRequest,
-    NetworkEndpointGroupsDetachEndpointsRequest, Operation,
+    NetworkEndpointGroupsDetachEndpointsRequest, Operation, TargetInstance,
 };
 use tokio::time::Instant;
 use uuid::Uuid;
@@ -14,15 +14,16 @@ use uuid::Uuid;
 use super::Compute;
 use crate::errors::GceFailure;
 use crate::names::{self, ResourcePath};
-use crate::plan::{GceCall, NewRule, NewService, ServiceSettings};
+use crate::snapshot::GceSnapshot;
+use crate::step::{GceCall, NewRule, NewService, RuleTarget, ServiceSettings};
 
 impl Compute {
-    /// Makes a change and waits until its operation has ended.
+    /// Makes a change, which rests on `view`, and waits until its operation has ended.
     ///
     /// # Errors
     /// Those of the call and of the operation. `Transient` where the operation takes too long; it goes
     /// on, and later reads show it.
-    pub async fn change(&self, call: &GceCall) -> Result<(), GceFailure> {
+    pub async fn change(&self, call: &GceCall, view: &GceSnapshot) -> Result<(), GceFailure> {
         let (method, begun) = match call {
             GceCall::InsertGroup { group, network, subnetwork } => {
                 self.insert_group(group, network, subnetwork).await?
@@ -39,8 +40,14 @@ impl Compute {
                 self.patch_service(service, settings, fingerprint).await?
             }
             GceCall::DeleteService { service } => self.delete_service(service).await?,
+            GceCall::InsertTarget { target, instance } => {
+                self.insert_target(target, instance).await?
+            }
+            GceCall::DeleteTarget { target } => self.delete_target(target).await?,
             GceCall::InsertRule(new) => self.insert_rule(new).await?,
+            GceCall::SetTarget { rule, target } => self.set_target(rule, target).await?,
             GceCall::DeleteRule { rule } => self.delete_rule(rule).await?,
+            GceCall::ChangeAliases(change) => self.change_aliases(change, view).await?,
         };
         self.follow(method, begun).await
     }
@@ -181,8 +188,11 @@ impl Compute {
             .set_description(names::description_of_address(new.address))
             .set_ip_address(new.reserved.url())
             .set_ip_protocol(IPProtocol::L3Default)
-            .set_all_ports(true)
-            .set_backend_service(new.service.url());
+            .set_all_ports(true);
+        body = match &new.deliver {
+            RuleTarget::Service(service) => body.set_backend_service(service.url()),
+            RuleTarget::Instance(target) => body.set_target(target.url()),
+        };
         body = match &new.subnetwork {
             Some(subnetwork) => body
                 .set_load_balancing_scheme(LoadBalancingScheme::Internal)
@@ -202,6 +212,36 @@ impl Compute {
         Ok((METHOD, self.answer(METHOD, insert.set_body(body).send()).await?))
     }
 
+    /// Without a network it delivers to the first interface.
+    async fn insert_target(&self, target: &ResourcePath, instance: &ResourcePath) -> Begun {
+        const METHOD: &str = "compute.targetInstances.insert";
+        let body = TargetInstance::new()
+            .set_name(target.name())
+            .set_description(names::description_of_target(instance))
+            .set_instance(instance.url())
+            .set_nat_policy(model::target_instance::NatPolicy::NoNat);
+        let insert = self.targets.insert().set_project(part(target, "projects"));
+        let insert = insert.set_zone(part(target, "zones")).set_request_id(id()).set_body(body);
+        Ok((METHOD, self.answer(METHOD, insert.send()).await?))
+    }
+
+    async fn delete_target(&self, target: &ResourcePath) -> Begun {
+        const METHOD: &str = "compute.targetInstances.delete";
+        let delete = self.targets.delete().set_project(part(target, "projects"));
+        let delete = delete.set_zone(part(target, "zones")).set_request_id(id());
+        let delete = delete.set_target_instance(target.name());
+        Ok((METHOD, self.answer(METHOD, delete.send()).await?))
+    }
+
+    async fn set_target(&self, rule: &ResourcePath, target: &ResourcePath) -> Begun {
+        const METHOD: &str = "compute.forwardingRules.setTarget";
+        let set = self.rules.set_target().set_project(part(rule, "projects"));
+        let set = set.set_region(part(rule, "regions")).set_request_id(id());
+        let set = set.set_forwarding_rule(rule.name());
+        let set = set.set_body(model::TargetReference::new().set_target(target.url()));
+        Ok((METHOD, self.answer(METHOD, set.send()).await?))
+    }
+
     async fn delete_rule(&self, rule: &ResourcePath) -> Begun {
         const METHOD: &str = "compute.forwardingRules.delete";
         let delete = self.rules.delete().set_project(part(rule, "projects"));
@@ -212,13 +252,13 @@ impl Compute {
 }
 
 /// A call that was accepted.
-type Begun = Result<(&'static str, Operation), GceFailure>;
+pub(super) type Begun = Result<(&'static str, Operation), GceFailure>;
 
-fn part<'a>(path: &'a ResourcePath, collection: &str) -> &'a str {
+pub(super) fn part<'a>(path: &'a ResourcePath, collection: &str) -> &'a str {
     path.part(collection).unwrap_or_default()
 }
 
-fn id() -> String {
+pub(super) fn id() -> String {
     Uuid::new_v4().to_string()
 }
 

@@ -14,6 +14,9 @@ use google_cloud_auth::credentials::{Credentials, anonymous};
 use serde_json::{Value, json};
 use tokio::sync::watch;
 
+use crate::alias_range::MOST_ALIASES;
+use crate::ha_policy::HaPolicy;
+use crate::mode::DeliveryMode;
 use crate::{Gcp, GcpOptions};
 
 /// A running double; it ends with this, or with the test's process.
@@ -38,11 +41,20 @@ impl GceDouble {
     /// Nodes a1, a2 and b1 in two zones of one region, and `abroad` in another region of the same
     /// network; static addresses, external and internal, in the first.
     pub fn start() -> Self {
-        Self::with_network_of(PROJECT)
+        Self::build(PROJECT, "pods")
     }
 
     /// The same, with the network in another project (Shared VPC).
     pub fn with_network_of(host: &str) -> Self {
+        Self::build(host, "pods")
+    }
+
+    /// The same, with nodes that have no range for pods.
+    pub fn without_pods() -> Self {
+        Self::build(PROJECT, "")
+    }
+
+    fn build(host: &str, pods: &str) -> Self {
         let python = root().join("target/gcp/venv/bin/python");
         assert!(python.exists(), "{} is missing: run tests/setup.sh gcp", python.display());
         let mut child = Command::new(python)
@@ -64,12 +76,12 @@ impl GceDouble {
             internal: Vec::new(),
             inventory: watch::Sender::default(),
         };
-        double.build(host);
+        double.add_project(host, pods);
         double
     }
 
-    fn build(&mut self, host: &str) {
-        let node = |name: &str, zone: &str| json!({"name": name, "zone": zone});
+    fn add_project(&mut self, host: &str, pods: &str) {
+        let node = |name: &str, zone: &str| json!({"name": name, "zone": zone, "pods": pods});
         let labelled = |name: &str| json!({"name": name, "labels": {"pool": "shop"}});
         let home = self.control(
             "POST",
@@ -89,22 +101,43 @@ impl GceDouble {
                 "host_project": host,
                 "region": "europe-west4",
                 "subnetworks": [{"name": "abroad", "cidr": "10.4.0.0/24"}],
-                "nodes": [node("abroad", "europe-west4-a")],
+                "nodes": [{"name": "abroad", "zone": "europe-west4-a"}],
             }),
         );
-        for built in [&home, &abroad] {
-            for node in built["nodes"].as_array().unwrap() {
-                let id = node["provider_id"].as_str().unwrap();
-                self.nodes.insert(NodeName::from(node["name"].as_str().unwrap()), id.to_owned());
-            }
-        }
+        self.add_nodes(&home);
+        self.add_nodes(&abroad);
         let addresses = |kind: &str| {
             let all = home[kind].as_array().unwrap().iter();
             all.map(|one| one["address"].as_str().unwrap().parse().unwrap()).collect()
         };
         (self.external, self.internal) = (addresses("external"), addresses("internal"));
+    }
+
+    fn add_nodes(&mut self, built: &Value) {
+        for node in built["nodes"].as_array().unwrap() {
+            let id = node["provider_id"].as_str().unwrap();
+            self.nodes.insert(NodeName::from(node["name"].as_str().unwrap()), id.to_owned());
+        }
         let inventory = Inventory { nodes: self.nodes.clone(), addresses: BTreeMap::new() };
         self.inventory.send_replace(Arc::new(inventory));
+    }
+
+    /// Adds a node `full` whose interface has as many alias ranges as Google allows.
+    pub fn add_full(&mut self) {
+        let node = json!({"name": "full", "zone": "europe-west3-a", "pods": ""});
+        let built = json!({"region": "europe-west3", "nodes": [node]});
+        let built = self.control("POST", "/egret/build", &built);
+        self.add_nodes(&built);
+        let path = "/compute/v1/projects/egret/zones/europe-west3-a/instances/full";
+        let instance = self.control("GET", path, &Value::Null);
+        let range = json!({"ipCidrRange": "/32", "subnetworkRangeName": "pods"});
+        let body = json!({
+            "fingerprint": instance["networkInterfaces"][0]["fingerprint"],
+            "aliasIpRanges": vec![range; MOST_ALIASES],
+        });
+        let update = format!("{path}/updateNetworkInterface?networkInterface=nic0");
+        self.control("PATCH", &update, &body);
+        self.set("finish", json!({}));
     }
 
     /// A provider: a process of its own, as far as Google can tell.
@@ -113,13 +146,22 @@ impl GceDouble {
     }
 
     pub async fn provider_with(&self, credentials: Credentials) -> Gcp {
+        self.provider_of(&HaPolicy, credentials).await
+    }
+
+    /// For pools of a mode.
+    pub async fn mode(&self, mode: &'static dyn DeliveryMode) -> Gcp {
+        self.provider_of(mode, anonymous::Builder::new().build()).await
+    }
+
+    async fn provider_of(&self, mode: &'static dyn DeliveryMode, credentials: Credentials) -> Gcp {
         let options = GcpOptions {
             endpoint: Some(self.url()),
             poll: (Duration::from_millis(10), Duration::from_millis(50)),
             settle: Duration::from_secs(30),
             ..GcpOptions::default()
         };
-        let gcp = Gcp::new(options, self.inventory.subscribe());
+        let gcp = Gcp::new(mode, options, self.inventory.subscribe());
         gcp.with_credentials(credentials).await
     }
 
@@ -151,11 +193,11 @@ impl GceDouble {
         self.control("GET", "/egret/state", &Value::Null)
     }
 
-    /// How many endpoint groups there are.
-    pub fn groups(&self) -> usize {
+    /// How many resources of a zonal kind there are.
+    pub fn count(&self, kind: &str) -> usize {
         let zones = ["europe-west3-a", "europe-west3-b", "europe-west4-a"];
         let of_zone = |zone: &str| {
-            let path = format!("/compute/v1/projects/{PROJECT}/zones/{zone}/networkEndpointGroups");
+            let path = format!("/compute/v1/projects/egret/zones/{zone}/{kind}");
             let list = self.control("GET", &path, &Value::Null);
             list["items"].as_array().map_or(0, Vec::len)
         };

@@ -58,7 +58,7 @@ async fn addresses_move_in_the_hosts_network_with_two_small_roles() {
     }
     let state = double.state();
     assert_eq!((&state["forwarding_rules"], &state["backend_services"]), (&json!([]), &json!([])));
-    assert_eq!(double.groups(), 0);
+    assert_eq!(double.count("networkEndpointGroups"), 0);
     let calls = double.control("GET", "/egret/calls", &Value::Null);
     assert!(calls["by_result"].get("forbidden").is_none(), "{}", calls["by_result"]);
 }

@@ -1,0 +1,265 @@
+//! Static external addresses whose forwarding rules deliver to a target instance: for projects that
+//! cannot use `haPolicy`. Each gateway has one, and an address moves by `setTarget` of its rule.
+//!
+//! Sources: <https://cloud.google.com/load-balancing/docs/protocol-forwarding> and the discovery document.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::net::IpAddr;
+
+use egret_core::model::{Attachment, NodeName, ProviderKind};
+use egret_ports::error::ErrorClass;
+
+use crate::inputs::{GceInputs, exists_already, nothing_known, used_by_another};
+use crate::mode::{DeliveryMode, ReadKinds};
+use crate::names::{self, ResourcePath};
+use crate::refusal::GceRefusal;
+use crate::snapshot::{GceInstance, GceRule, GceTarget, StaticAddress};
+use crate::step::{GceCall, GceStep, NewRule, PreparedAddresses, RuleTarget};
+
+#[cfg(test)]
+mod tests;
+
+/// Mode `TargetInstance`.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct TargetInstances;
+
+impl DeliveryMode for TargetInstances {
+    fn kind(&self) -> ProviderKind {
+        ProviderKind::GcpTargetInstance
+    }
+
+    fn reads(&self) -> ReadKinds {
+        ReadKinds { rules: true, targets: true, ..ReadKinds::default() }
+    }
+
+    fn finds(&self, address: &StaticAddress) -> bool {
+        address.subnetwork.is_none()
+    }
+
+    fn attachment(&self, inputs: &GceInputs<'_>, address: IpAddr) -> Option<Attachment> {
+        let instance = receiver(inputs, own_rule(inputs, address)?.1)?;
+        let node = inputs.node_of(instance)?;
+        Some(inputs.attachment_of(&node, instance, address))
+    }
+
+    fn refusal(
+        &self,
+        inputs: &GceInputs<'_>,
+        address: IpAddr,
+        node: &NodeName,
+    ) -> Option<GceRefusal> {
+        TargetPlace::find(inputs, address, node).err()
+    }
+
+    fn free(&self, _: &GceInstance) -> u32 {
+        u32::MAX
+    }
+
+    fn prepare(
+        &self,
+        inputs: &GceInputs<'_>,
+        node: &NodeName,
+        addresses: &BTreeSet<IpAddr>,
+    ) -> GceStep<PreparedAddresses> {
+        let (instance, at) = match inputs.target(node) {
+            Ok(found) => found,
+            Err(_) if addresses.is_empty() => return GceStep::Done(PreparedAddresses::new()),
+            Err(refusal) => return GceStep::Refuse(refusal),
+        };
+        let places: BTreeMap<IpAddr, Result<TargetPlace<'_>, GceRefusal>> = addresses
+            .iter()
+            .map(|address| (*address, TargetPlace::find(inputs, *address, node)))
+            .collect();
+        let step = match places.values().any(Result::is_ok) {
+            true => made(inputs, at, &instance),
+            false => unmade(inputs, &target_of(at)),
+        };
+        if let Some(step) = step {
+            return step;
+        }
+        let ready = |(address, place): (IpAddr, Result<TargetPlace<'_>, GceRefusal>)| {
+            (address, place.map(|_| inputs.attachment_of(node, &instance, address)))
+        };
+        GceStep::Done(places.into_iter().map(ready).collect())
+    }
+
+    fn attach(
+        &self,
+        inputs: &GceInputs<'_>,
+        address: IpAddr,
+        node: &NodeName,
+    ) -> GceStep<Attachment> {
+        let place = match TargetPlace::find(inputs, address, node) {
+            Ok(place) => place,
+            Err(refusal) => return GceStep::Refuse(refusal),
+        };
+        if inputs.view.busy.contains(&place.rule) {
+            return GceStep::Wait;
+        }
+        if let Some(step) = made(inputs, place.at, &place.instance) {
+            return step;
+        }
+        let target = target_of(place.at);
+        match inputs.view.rules.get(&place.rule) {
+            None => GceStep::Call(GceCall::InsertRule(NewRule {
+                rule: place.rule,
+                deliver: RuleTarget::Instance(target),
+                address,
+                reserved: place.address.path.clone(),
+                subnetwork: None,
+                network: place.at.network.clone(),
+                standard_tier: place.address.standard_tier,
+            })),
+            Some(rule) if rule.target.as_ref() != Some(&target) => {
+                GceStep::Call(GceCall::SetTarget { rule: place.rule, target })
+            }
+            Some(_) => GceStep::Done(inputs.attachment_of(node, &place.instance, address)),
+        }
+    }
+
+    /// Where the rule delivers to the node, or to nobody any more, it goes.
+    fn detach(&self, inputs: &GceInputs<'_>, address: IpAddr, node: &NodeName) -> GceStep<()> {
+        let Some((path, rule)) = own_rule(inputs, address) else {
+            return nothing_known(inputs, address);
+        };
+        let receiver = receiver(inputs, rule);
+        let here = receiver.is_none_or(|instance| {
+            inputs.view.gone.contains(instance) || inputs.node_of(instance).as_ref() == Some(node)
+        });
+        match here {
+            false => GceStep::Done(()),
+            true if inputs.view.busy.contains(path) => GceStep::Wait,
+            true => GceStep::Call(GceCall::DeleteRule { rule: path.clone() }),
+        }
+    }
+
+    /// Target instances whose machine is gone, or is another one of the same name.
+    fn sweep(&self, inputs: &GceInputs<'_>) -> GceStep<()> {
+        let unused = |(path, target): &(&ResourcePath, &GceTarget)| {
+            let Some(instance) = &target.instance else { return true };
+            let living = inputs.view.instances.get(instance);
+            let replaced = living.is_some_and(|at| target_of(at) != **path);
+            replaced || inputs.view.gone.contains(instance)
+        };
+        let mut steps =
+            own_targets(inputs).filter(unused).filter_map(|(path, _)| unmade(inputs, path));
+        steps.next().unwrap_or(GceStep::Done(()))
+    }
+}
+
+/// An egress address at a node: the objects that carry it there, whether they exist or not.
+#[derive(Clone, Debug, PartialEq, Eq)]
+struct TargetPlace<'a> {
+    instance: ResourcePath,
+    at: &'a GceInstance,
+    address: &'a StaticAddress,
+    rule: ResourcePath,
+}
+
+impl<'a> TargetPlace<'a> {
+    fn find(inputs: &GceInputs<'a>, address: IpAddr, node: &NodeName) -> Result<Self, GceRefusal> {
+        let (instance, at) = inputs.target(node)?;
+        let reserved = inputs.reserved(address, at, node)?;
+        if reserved.subnetwork.is_some() {
+            let internal = format!(
+                "{} is internal, and mode TargetInstance serves external addresses: move it to a pool \
+                 of mode HAPolicy or AliasRange",
+                reserved.path
+            );
+            return Err(GceRefusal::new(ErrorClass::Invalid, internal));
+        }
+        let rule = at.scope.path("forwardingRules", &names::of_address(address, &at.network));
+        if let Some(other) = reserved.users.iter().find(|user| **user != rule) {
+            return Err(used_by_another(reserved, other));
+        }
+        let place = Self { instance, at, address: reserved, rule };
+        place.taken(inputs, address).map_or(Ok(place), Err)
+    }
+
+    /// What has the name of Egret's and is not, or delivers elsewhere.
+    fn taken(&self, inputs: &GceInputs<'_>, address: IpAddr) -> Option<GceRefusal> {
+        let target = inputs.view.targets.get(&target_of(self.at));
+        let description = names::description_of_target(&self.instance);
+        if target.is_some_and(|target| target.description != description) {
+            return Some(exists_already(&target_of(self.at)));
+        }
+        let rule = inputs.view.rules.get(&self.rule)?;
+        let wanted = names::description_of_address(address);
+        let other = rule.target.as_ref().filter(|path| path.part("targetInstances").is_none());
+        if let Some(other) = other.filter(|_| rule.description == wanted) {
+            let held = format!(
+                "{} delivers to {other}: the pool had another mode; end its claims, and make them anew",
+                self.rule
+            );
+            return Some(GceRefusal::new(ErrorClass::Invalid, held));
+        }
+        if rule.description != wanted || other.is_some() {
+            return Some(exists_already(&self.rule));
+        }
+        let stranger = receiver(inputs, rule).filter(|instance| inputs.is_stranger(instance))?;
+        let held = format!(
+            "{stranger} has it by {}, and is no node of this cluster: take the address out of its pool \
+             there, or out of this one",
+            self.rule
+        );
+        Some(GceRefusal::new(ErrorClass::Invalid, held))
+    }
+}
+
+/// The target instance of an instance. A new machine of an old name has another one: what a target
+/// delivers to whose machine was deleted is documented nowhere.
+fn target_of(at: &GceInstance) -> ResourcePath {
+    at.scope.zonal(&at.zone, "targetInstances", &names::of_target(at.id))
+}
+
+/// The step that makes an instance's target; `None` where it is there.
+fn made<T>(
+    inputs: &GceInputs<'_>,
+    at: &GceInstance,
+    instance: &ResourcePath,
+) -> Option<GceStep<T>> {
+    let target = target_of(at);
+    if inputs.view.busy.contains(&target) {
+        return Some(GceStep::Wait);
+    }
+    let insert = GceCall::InsertTarget { target: target.clone(), instance: instance.clone() };
+    (!inputs.view.targets.contains_key(&target)).then_some(GceStep::Call(insert))
+}
+
+/// The step by which a target of Egret's goes that no rule delivers to; `None` where none is needed.
+fn unmade<T>(inputs: &GceInputs<'_>, path: &ResourcePath) -> Option<GceStep<T>> {
+    if inputs.view.busy.contains(path) {
+        return Some(GceStep::Wait);
+    }
+    let mut own = own_targets(inputs);
+    own.find(|(target, _)| *target == path)?;
+    let used = inputs.view.rules.values().any(|rule| rule.target.as_ref() == Some(path));
+    (!used).then(|| GceStep::Call(GceCall::DeleteTarget { target: path.clone() }))
+}
+
+/// Targets that Egret made: by name and description.
+fn own_targets<'a>(
+    inputs: &GceInputs<'a>,
+) -> impl Iterator<Item = (&'a ResourcePath, &'a GceTarget)> {
+    let own =
+        |(_, target): &(&ResourcePath, &GceTarget)| target.description.starts_with(names::GATEWAY);
+    inputs.view.targets.iter().filter(own)
+}
+
+/// Egret's own rule of an address.
+fn own_rule<'a>(
+    inputs: &GceInputs<'a>,
+    address: IpAddr,
+) -> Option<(&'a ResourcePath, &'a GceRule)> {
+    let wanted = names::description_of_address(address);
+    let own = |(_, rule): &(&ResourcePath, &GceRule)| {
+        let target = rule.target.as_ref().is_some_and(|it| inputs.view.targets.contains_key(it));
+        rule.address == Some(address) && rule.description == wanted && target
+    };
+    inputs.view.rules.iter().find(own)
+}
+
+/// The instance that a rule delivers to.
+fn receiver<'a>(inputs: &GceInputs<'a>, rule: &GceRule) -> Option<&'a ResourcePath> {
+    inputs.view.targets.get(rule.target.as_ref()?)?.instance.as_ref()
+}

@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use egret_core::model::NodeName;
 use egret_ports::error::{ErrorClass, PortError};
+use egret_ports::locks::Locks;
 use egret_ports::provider::Inventory;
 use tokio::sync::watch;
 use tokio::time::Instant;
@@ -15,7 +16,6 @@ use crate::call::Ec2Call;
 use crate::ec2::Ec2;
 use crate::errors::CallFailure;
 use crate::journal::{Doubt, Journal};
-use crate::locks::Locks;
 use crate::options::AwsOptions;
 use crate::place::{InterfaceRules, PlacementInputs};
 use crate::plan::Step;

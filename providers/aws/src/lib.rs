@@ -15,7 +15,6 @@ mod connect;
 mod ec2;
 mod errors;
 mod journal;
-mod locks;
 mod metrics;
 mod options;
 mod place;

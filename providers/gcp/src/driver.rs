@@ -4,8 +4,9 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use egret_ports::error::{ErrorClass, PortError};
+use egret_ports::locks::Locks;
 use egret_ports::provider::Inventory;
-use tokio::sync::{Mutex, watch};
+use tokio::sync::watch;
 use tokio::time::Instant;
 use tracing::debug;
 
@@ -29,7 +30,7 @@ pub(crate) struct GceDriver {
     reads: SharedReads,
     settle: Duration,
     /// Of calls on what several tasks share: endpoint groups, target instances, interfaces.
-    shared: Mutex<()>,
+    shared: Locks,
     pending: PendingAliases,
 }
 
@@ -45,7 +46,7 @@ impl GceDriver {
             compute,
             reads,
             settle,
-            shared: Mutex::default(),
+            shared: Locks::default(),
             pending: PendingAliases::default(),
         }
     }
@@ -112,7 +113,7 @@ impl GceDriver {
         }
     }
 
-    /// Makes a call; one on what tasks share alone, and only if it is still the step to make.
+    /// Makes a call; one on what tasks share with nobody else at it, and only if it is still the step to make.
     async fn make<T>(
         &self,
         seen: &Seen,
@@ -124,7 +125,7 @@ impl GceDriver {
             return self.compute.change(call, &seen.view).await;
         }
         let registered = self.pending.register(call);
-        let _alone = self.shared.lock().await;
+        let _alone = self.shared.lock(call.target().as_str()).await;
         if registered.is_made() {
             return Ok(());
         }

@@ -1,8 +1,8 @@
 //! The traits behind which Egret's effects live, with their contracts.
 //!
 //! State: none. Every trait takes and returns values of `egret-core`; no SDK, Kubernetes or
-//! netlink type appears. Beside them is how errors of all of them are met: by class, with a wait
-//! that grows. Behind the feature `contract` are the suites that every implementation
+//! netlink type appears. Beside them is how errors of all of them are met (by class, with a wait
+//! that grows), and locks by name for providers. Behind the feature `contract` are the suites that every implementation
 //! of a trait runs as its own test.
 #![forbid(unsafe_code)]
 
@@ -12,6 +12,7 @@ pub mod clock;
 pub mod cluster_state;
 pub mod error;
 pub mod gateway;
+pub mod locks;
 pub mod provider;
 pub mod steering;
 

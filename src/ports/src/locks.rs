@@ -1,4 +1,5 @@
-//! One lock for each thing by name.
+//! One lock for each thing by name: for what several addresses or calls of a provider share and its
+//! caller cannot see, such as an interface.
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -7,10 +8,10 @@ use tokio::sync::OwnedMutexGuard;
 
 /// Locks by name; those that nobody holds or waits for are forgotten.
 #[derive(Debug, Default)]
-pub(crate) struct Locks(Mutex<BTreeMap<String, Arc<tokio::sync::Mutex<()>>>>);
+pub struct Locks(Mutex<BTreeMap<String, Arc<tokio::sync::Mutex<()>>>>);
 
 impl Locks {
-    /// Waits for the lock of `name`.
+    /// Waits for the lock of `name`. Fair, and cancel-safe.
     pub async fn lock(&self, name: &str) -> OwnedMutexGuard<()> {
         let lock = {
             let mut locks = self.0.lock().unwrap_or_else(PoisonError::into_inner);

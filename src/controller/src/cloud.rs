@@ -2,8 +2,8 @@
 //! cloud.
 //!
 //! State: for one term of leadership in one cloud a [`Reconciler`], and the provider that was made
-//! with it. Written by the term's own task alone. Always: no call is begun without the leader lease; what a term
-//! knows ends with it.
+//! with it. Written by the term's own task alone. Always: no call is begun without the leader lease, and none goes
+//! on without it; what comes back late is written nowhere; what a term knows ends with it.
 
 mod call;
 mod metrics;
@@ -21,15 +21,15 @@ use egret_ports::error::{ErrorClass, PortError};
 use egret_ports::provider::{Cloud, DynProvider, Inventory};
 use tokio::sync::watch;
 use tokio::task::{AbortHandle, Id, JoinSet};
-use tracing::{debug, warn};
+use tracing::{debug, info, warn};
 
 use crate::events::record_event;
-use crate::leadership::Leadership;
+use crate::leadership::LeaderTerm;
 use egret_core::reason::EventReason;
 
 pub use metrics::CloudMetrics;
 
-/// Looked at again after this at the latest, so that a term without its lease does not go on.
+/// Looked at again after this at the latest: what the reconciler takes for refused, it forgets by time alone.
 const LONGEST_PAUSE: Duration = Duration::from_secs(1);
 
 /// The clouds that a controller serves: none, one or several, by kind.
@@ -62,13 +62,14 @@ type CloudStates = BTreeMap<ProviderKind, Arc<CloudState>>;
 pub(crate) struct CloudContext<S, C> {
     pub(crate) state: Arc<S>,
     pub(crate) clock: Arc<C>,
-    pub(crate) leadership: Leadership,
+    pub(crate) term: LeaderTerm,
     /// A cloud is read at least as often.
     pub(crate) interval: Millis,
     pub(crate) metrics: CloudMetrics,
 }
 
-/// One term of leadership in all clouds; dropping it ends every call.
+/// One term of leadership in all clouds. Its work ends with the lease, at that moment, whoever still has this; dropping
+/// it ends the work too. A lease that comes back is another term.
 pub(crate) struct CloudTerms {
     known: watch::Receiver<CloudStates>,
     terms: Vec<CloudTerm>,
@@ -114,7 +115,7 @@ impl CloudTerms {
     /// Waits until something else is known.
     pub(crate) async fn changed(&mut self) {
         if self.known.changed().await.is_err() {
-            // There is no cloud, or the process is ending.
+            // There is no cloud, or the term has ended.
             std::future::pending::<()>().await;
         }
     }
@@ -135,12 +136,27 @@ struct CloudController<S, C> {
 }
 
 impl<S: ClusterState, C: Clock> CloudController<S, C> {
+    /// Until the lease is lost.
     async fn work(mut self) {
+        let term = self.context.term.clone();
+        tokio::select! {
+            biased;
+            () = term.ended() => {}
+            () = self.reconcile() => {}
+        }
+        // Another leader may be at it already. Every call is safe to repeat after a cancellation.
+        if !self.tasks.is_empty() {
+            info!(tasks = self.tasks.len(), "the term has ended: what was under way is given up");
+        }
+        self.running.shutdown().await;
+    }
+
+    async fn reconcile(&mut self) {
         let mut snapshots = self.context.state.watch();
         snapshots.mark_changed();
         loop {
             let snapshot = snapshots.borrow_and_update().clone();
-            if let Some(snapshot) = snapshot.filter(|_| self.context.leadership.is_ours()) {
+            if let Some(snapshot) = snapshot {
                 self.begin(&snapshot).await;
             }
             let pause = self.pause();
@@ -152,6 +168,10 @@ impl<S: ClusterState, C: Clock> CloudController<S, C> {
                 ended = self.running.join_next_with_id(), if !self.running.is_empty() => ended,
                 () = tokio::time::sleep(pause) => None,
             };
+            // A process that was stopped for a while goes on here before any timer has fired.
+            if !self.context.term.is_ours() {
+                return;
+            }
             if let Some(ended) = ended {
                 let latest = snapshots.borrow().clone();
                 self.end(ended, latest).await;
@@ -180,6 +200,9 @@ impl<S: ClusterState, C: Clock> CloudController<S, C> {
             return;
         }
         let provider = self.provider().await;
+        if !self.context.term.is_ours() {
+            return;
+        }
         for task in tasks {
             debug!(?task, "begun");
             let (provider, asked) = (provider.clone(), task.clone());

@@ -17,7 +17,30 @@ const LOOK: Duration = Duration::from_millis(250);
 
 /// Whether this process leads. A clone is the same leadership.
 #[derive(Clone, Debug)]
-pub(crate) struct Leadership(watch::Receiver<Option<Instant>>);
+pub(crate) struct Leadership(watch::Receiver<Option<HeldLease>>);
+
+/// The lease as this process has it.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct HeldLease {
+    /// Goes up whenever the lease is ours again after a time in which it was not.
+    term: u64,
+    /// Its end by this process's clock; renewals put it off.
+    until: Instant,
+}
+
+#[cfg(test)]
+impl HeldLease {
+    pub(crate) fn of(term: u64, until: Instant) -> Self {
+        Self { term, until }
+    }
+}
+
+/// A time in which the lease was ours without a gap. A clone is the same term.
+#[derive(Clone, Debug)]
+pub(crate) struct LeaderTerm {
+    leadership: Leadership,
+    number: u64,
+}
 
 impl Leadership {
     /// Takes part in the election until the task is aborted.
@@ -25,17 +48,28 @@ impl Leadership {
         state: Arc<S>,
         identity: String,
     ) -> (Self, JoinHandle<()>) {
-        let (until, receiver) = watch::channel(None);
-        let task = tokio::spawn(take_part(state, identity, until));
+        let (held, receiver) = watch::channel(None);
+        let task = tokio::spawn(take_part(state, identity, held));
         (Self(receiver), task)
     }
 
-    /// Whether the lease is ours now. A renewal that hangs ends it like one that is refused.
-    pub(crate) fn is_ours(&self) -> bool {
-        self.0.borrow().is_some_and(|until| Instant::now() < until)
+    /// What the test says it is.
+    #[cfg(test)]
+    pub(crate) fn of(held: watch::Receiver<Option<HeldLease>>) -> Self {
+        Self(held)
     }
 
-    /// Waits until a renewal or a look has been answered.
+    /// The term that is ours now. A renewal that hangs ends it like one that is refused.
+    pub(crate) fn term(&self) -> Option<LeaderTerm> {
+        let held = self.held()?;
+        Some(LeaderTerm { leadership: self.clone(), number: held.term })
+    }
+
+    fn held(&self) -> Option<HeldLease> {
+        self.0.borrow().filter(|held| Instant::now() < held.until)
+    }
+
+    /// Waits until another term has begun, or an answer has ended one.
     pub(crate) async fn changed(&mut self) {
         if self.0.changed().await.is_err() {
             // The task is gone only when the process is ending.
@@ -44,11 +78,40 @@ impl Leadership {
     }
 }
 
+impl LeaderTerm {
+    /// Whether the lease is still ours, and always was since the term began.
+    pub(crate) fn is_ours(&self) -> bool {
+        self.leadership.held().is_some_and(|held| held.term == self.number)
+    }
+
+    /// Waits until it is not: at the moment at which the lease is refused or runs out.
+    pub(crate) async fn ended(&self) {
+        let mut held = self.leadership.0.clone();
+        loop {
+            // What is sent after this wakes; renewals of the term are not sent, but found at its end.
+            let until = held.borrow_and_update().map(|held| held.until);
+            let Some(until) = until.filter(|_| self.is_ours()) else { return };
+            tokio::select! {
+                () = tokio::time::sleep_until(until) => {}
+                Ok(()) = held.changed() => {}
+            }
+        }
+    }
+}
+
+impl PartialEq for LeaderTerm {
+    /// Of one process.
+    fn eq(&self, other: &Self) -> bool {
+        self.number == other.number
+    }
+}
+
 async fn take_part<S: ClusterState>(
     state: Arc<S>,
     identity: String,
-    until: watch::Sender<Option<Instant>>,
+    held: watch::Sender<Option<HeldLease>>,
 ) {
+    let mut terms = 0;
     loop {
         let begin = Instant::now();
         let ours = match state.lead(&identity, SECONDS).await {
@@ -58,14 +121,19 @@ async fn take_part<S: ClusterState>(
                 false
             }
         };
-        let next = ours.then(|| begin + Duration::from_secs(SECONDS.into()));
-        if next.is_some() != until.borrow().is_some() {
+        if ours != held.borrow().is_some() {
             info!(event = "leading", leading = ours, identity, "leadership changed");
         }
-        until.send_if_modified(|before| {
-            let changed = before.is_some() != next.is_some();
-            *before = next;
-            changed
+        held.send_if_modified(|held| {
+            // A renewal that was answered too late has left a gap, in which another may have led.
+            let goes_on = held.is_some_and(|held| Instant::now() < held.until);
+            if ours && !goes_on {
+                terms += 1;
+            }
+            let until = begin + Duration::from_secs(SECONDS.into());
+            let next = ours.then_some(HeldLease { term: terms, until });
+            let before = std::mem::replace(held, next);
+            before.map(|before| before.term) != next.map(|next| next.term)
         });
         tokio::time::sleep(if ours { RENEW } else { LOOK }).await;
     }
@@ -84,10 +152,51 @@ mod tests {
 
     use super::*;
 
-    async fn until_led(leadership: &mut Leadership) {
-        while !leadership.is_ours() {
-            leadership.changed().await;
+    async fn until_led(leadership: &mut Leadership) -> LeaderTerm {
+        loop {
+            match leadership.term() {
+                Some(term) => return term,
+                None => leadership.changed().await,
+            }
         }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_term_ends_at_the_moment_at_which_the_lease_runs_out() {
+        let begin = Instant::now();
+        let second = |n: u64| begin + Duration::from_secs(n);
+        let (lease, receiver) = watch::channel(Some(HeldLease::of(1, second(4))));
+        let term = Leadership::of(receiver).term().unwrap();
+        let ended = tokio::spawn({
+            let term = term.clone();
+            async move {
+                term.ended().await;
+                Instant::now()
+            }
+        });
+        tokio::time::sleep_until(second(3)).await;
+        // As a renewal does: it tells nobody.
+        lease.send_if_modified(|held| {
+            *held = Some(HeldLease::of(1, second(7)));
+            false
+        });
+        tokio::time::sleep_until(second(6)).await;
+        assert!(!ended.is_finished() && term.is_ours(), "renewed");
+        let late = ended.await.unwrap() - second(7);
+        assert!(late <= Duration::from_millis(1), "the timer's grain: {late:?}");
+    }
+
+    #[tokio::test]
+    async fn a_lease_that_comes_back_is_another_term() {
+        let until = Instant::now() + Duration::from_secs(3600);
+        let (lease, receiver) = watch::channel(Some(HeldLease::of(1, until)));
+        let leadership = Leadership::of(receiver);
+        let first = leadership.term().unwrap();
+        lease.send_replace(Some(HeldLease::of(2, until)));
+        first.ended().await;
+        assert!(!first.is_ours());
+        let second = leadership.term().unwrap();
+        assert!(second.is_ours() && second != first);
     }
 
     #[tokio::test]
@@ -96,15 +205,15 @@ mod tests {
         DirectoryState::create(directory.path()).unwrap();
         let state = Arc::new(DirectoryState::open(directory.path()).unwrap());
         let (mut first, election) = Leadership::begin(state.clone(), "first".to_owned());
-        until_led(&mut first).await;
+        let first_term = until_led(&mut first).await;
         let other = Arc::new(DirectoryState::open(directory.path()).unwrap());
         let (mut second, _election) = Leadership::begin(other, "second".to_owned());
         tokio::time::sleep(RENEW + LOOK).await;
-        assert!(first.is_ours() && !second.is_ours(), "renewed beside whatever it does");
+        assert!(first_term.is_ours() && second.term().is_none(), "renewed beside whatever it does");
         election.abort();
         let begin = Instant::now();
-        until_led(&mut second).await;
-        assert!(!first.is_ours(), "never two");
+        let second = until_led(&mut second).await;
+        assert!(first.term().is_none() && !first_term.is_ours(), "never two");
         assert!(begin.elapsed() > Duration::from_secs(1), "its lease had to run out");
         give_up(&*state, "first").await;
         assert!(second.is_ours(), "a lease of another is not given up");

@@ -26,7 +26,7 @@ pub use args::ControllerArgs;
 pub use cloud::{CloudMetrics, CloudSet};
 
 use crate::cloud::{CloudContext, CloudTerms};
-use crate::leadership::Leadership;
+use crate::leadership::{LeaderTerm, Leadership};
 use crate::plan_turn::Turn;
 
 /// A controller that takes longer for one turn is taken for dead.
@@ -63,50 +63,58 @@ pub async fn run<S: ClusterState, C: Clock>(
     let mut turn = Turn::new(args.settings(), state.clone(), clock.clone());
     let (mut leadership, election) = Leadership::begin(state.clone(), identity.clone());
     let mut terms: Option<CloudTerms> = None;
-    let mut led = false;
+    let mut led: Option<LeaderTerm> = None;
     info!(event = "controller_started", identity, "controller started");
     loop {
         let wake = turn.wake_in();
         tokio::select! {
             () = shutdown.requested() => break,
             () = leadership.changed() => {}
+            () = term_ended(led.as_ref()) => {}
             changed = snapshots.changed() => if changed.is_err() { break },
             () = clouds_changed(terms.as_mut()) => {}
             () = tokio::time::sleep(wake) => {}
         }
         pulse.beat();
-        let leads = leadership.is_ours();
-        if leads != led {
+        let term = leadership.term();
+        if term != led {
             // What another leader has seen meanwhile is not ours to count on.
             turn.forget();
-            terms = leads.then(|| {
+            terms = term.as_ref().map(|term| {
                 let context = CloudContext {
                     state: state.clone(),
                     clock: clock.clone(),
-                    leadership: leadership.clone(),
+                    term: term.clone(),
                     interval: args.cloud_scan_interval,
                     metrics: measures.clone(),
                 };
                 CloudTerms::begin(&clouds, &Arc::new(context))
             });
-            led = leads;
+            led.clone_from(&term);
         }
         let snapshot: Option<Arc<Snapshot>> = snapshots.borrow_and_update().clone();
         if snapshot.is_some() {
             health.set_missing("snapshot", None);
         }
-        if let (true, Some(snapshot)) = (leads, snapshot)
+        if let (Some(term), Some(snapshot)) = (term, snapshot)
             && observe_clouds(&mut turn, terms.as_mut())
         {
-            turn.run(&snapshot, &leadership).await;
+            turn.run(&snapshot, &term).await;
         }
     }
     drop(terms);
     election.abort();
-    if leadership.is_ours() {
+    if leadership.term().is_some() {
         leadership::give_up(&*state, &identity).await;
     }
     info!(event = "controller_stopped", "controller stopped");
+}
+
+async fn term_ended(term: Option<&LeaderTerm>) {
+    match term {
+        Some(term) => term.ended().await,
+        None => std::future::pending().await,
+    }
 }
 
 async fn clouds_changed(terms: Option<&mut CloudTerms>) {

@@ -14,7 +14,7 @@ use tokio::time::Instant;
 use tracing::{debug, warn};
 
 use crate::events::record_event;
-use crate::leadership::Leadership;
+use crate::leadership::LeaderTerm;
 use egret_core::reason::EventReason;
 
 /// Planned again after this at the latest, even if nothing was read: absences grow by time alone.
@@ -66,7 +66,7 @@ impl<S: ClusterState, C: Clock> Turn<S, C> {
         Duration::from_millis(until).min(LONGEST_PAUSE)
     }
 
-    pub(crate) async fn run(&mut self, snapshot: &Snapshot, leadership: &Leadership) {
+    pub(crate) async fn run(&mut self, snapshot: &Snapshot, term: &LeaderTerm) {
         if !*self.state.reachable().borrow() {
             return;
         }
@@ -98,7 +98,7 @@ impl<S: ClusterState, C: Clock> Turn<S, C> {
                 debug!("planning anew in the middle of a long turn");
                 break;
             }
-            if !leadership.is_ours() {
+            if !term.is_ours() {
                 return warn!("the leader lease was lost in the middle of a turn");
             }
             let ends_turn = ends_turn(&planned.write);

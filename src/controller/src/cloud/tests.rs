@@ -1,11 +1,15 @@
+use std::net::IpAddr;
 use std::sync::atomic::{AtomicU32, Ordering};
 
+use egret_core::model::{AddressPlan, AddressStatus, ClaimRef, Epoch, Holding, NodeName, Uid};
 use egret_ports::provider::BoxFuture;
 use egret_runtime::clock::SystemClock;
 use egret_state::DirectoryState;
 
 use super::*;
+use crate::leadership::{HeldLease, Leadership};
 
+mod lost;
 mod several;
 
 /// A cloud that counts how often it was asked for a provider, and is never done making one.
@@ -40,18 +44,78 @@ async fn leader(
     directory: &std::path::Path,
     interval: Millis,
 ) -> (Arc<CloudContext<DirectoryState, SystemClock>>, tokio::task::JoinHandle<()>) {
-    let state = Arc::new(DirectoryState::open(directory).unwrap());
+    let state = opened(directory).await;
     let (mut leadership, election) = Leadership::begin(state.clone(), "first".to_owned());
-    while !leadership.is_ours() {
-        leadership.changed().await;
-    }
+    let term = loop {
+        match leadership.term() {
+            Some(term) => break term,
+            None => leadership.changed().await,
+        }
+    };
+    (context(state, term, interval), election)
+}
+
+/// The store in `directory`, once a pool there was read.
+async fn opened(directory: &std::path::Path) -> Arc<DirectoryState> {
+    let state = Arc::new(DirectoryState::open(directory).unwrap());
     let mut snapshots = state.watch();
     let read = |snapshot: &Option<Arc<Snapshot>>| {
         snapshot.as_ref().is_some_and(|snapshot| !snapshot.pools.is_empty())
     };
     snapshots.wait_for(read).await.unwrap();
+    state
+}
+
+fn context(
+    state: Arc<DirectoryState>,
+    term: LeaderTerm,
+    interval: Millis,
+) -> Arc<CloudContext<DirectoryState, SystemClock>> {
     let (clock, metrics) = (Arc::new(SystemClock), CloudMetrics::default());
-    (Arc::new(CloudContext { state, clock, leadership, interval, metrics }), election)
+    Arc::new(CloudContext { state, clock, term, interval, metrics })
+}
+
+/// Waits for something, not for ever.
+async fn until(what: &str, mut so: impl FnMut() -> bool) {
+    let wait = async {
+        while !so() {
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+    };
+    let in_time = tokio::time::timeout(Duration::from_secs(30), wait).await;
+    assert!(in_time.is_ok(), "never: {what}");
+}
+
+/// Writes an address of `kind` that `node-1` holds.
+async fn hold(state: &DirectoryState, (kind, pool, address): (ProviderKind, &str, IpAddr)) {
+    let node = NodeName::from("node-1");
+    let plan = AddressPlan {
+        claim: ClaimRef { namespace: None, name: pool.to_owned() },
+        claim_uid: Uid::new("uid"),
+        pool: pool.to_lowercase().as_str().into(),
+        provider: kind,
+        owner: Some(node.clone()),
+        standbys: Vec::new(),
+        fence: 1,
+        made_for: None,
+        lease: Millis::from_secs(2),
+        end: None,
+        preferred_node: None,
+        home: None,
+        paused: false,
+    };
+    let version = state.write(Write::AddressPlan { address, expect: None, plan }).await.unwrap();
+    let epoch = Epoch { counter: 1, node: node.clone() };
+    let holding = Some(Holding { node, epoch });
+    let status = AddressStatus { holding, ..AddressStatus::default() };
+    let write = Write::AddressStatus { address, expect: Some(version), status };
+    state.write(write).await.unwrap();
+}
+
+fn attached_by_status(state: &DirectoryState, address: IpAddr) -> Option<NodeName> {
+    let snapshot = state.watch().borrow().clone()?;
+    let stored = snapshot.addresses.get(&address)?;
+    stored.value.status.attachment.as_ref().map(|at| at.node.clone())
 }
 
 /// What the leader of a store with one pool of `provider` asks the cloud for, once a plan could be

@@ -1,9 +1,6 @@
 //! Two clouds of two kinds at once. What a kind's pools are like elsewhere is of no matter here: the
 //! kind says whose addresses a cloud is told of, and nothing else.
 
-use std::net::IpAddr;
-
-use egret_core::model::{AddressPlan, AddressStatus, ClaimRef, Epoch, Holding, NodeName, Uid};
 use egret_ports::provider::Cloud;
 use egret_provider_fake::{FakeCall, FakeCloud, FakeConnection, FakeFault};
 use prometheus_client::encoding::text::encode;
@@ -26,49 +23,6 @@ fn connected(kind: ProviderKind, address: &str) -> (FakeCloud, Arc<dyn Cloud>) {
     (cloud.clone(), Arc::new(FakeConnection { kind, cloud }))
 }
 
-/// Waits for something, not for ever.
-async fn until(what: &str, mut so: impl FnMut() -> bool) {
-    let wait = async {
-        while !so() {
-            tokio::time::sleep(Duration::from_millis(20)).await;
-        }
-    };
-    let in_time = tokio::time::timeout(Duration::from_secs(30), wait).await;
-    assert!(in_time.is_ok(), "never: {what}");
-}
-
-/// Writes an address of `kind` that `node` holds.
-async fn hold(state: &DirectoryState, (kind, pool, address): (ProviderKind, &str, &str)) {
-    let (address, node) = (ip(address), NodeName::from("node-1"));
-    let plan = AddressPlan {
-        claim: ClaimRef { namespace: None, name: pool.to_owned() },
-        claim_uid: Uid::new("uid"),
-        pool: pool.to_lowercase().as_str().into(),
-        provider: kind,
-        owner: Some(node.clone()),
-        standbys: Vec::new(),
-        fence: 1,
-        made_for: None,
-        lease: Millis::from_secs(2),
-        end: None,
-        preferred_node: None,
-        home: None,
-        paused: false,
-    };
-    let version = state.write(Write::AddressPlan { address, expect: None, plan }).await.unwrap();
-    let epoch = Epoch { counter: 1, node: node.clone() };
-    let holding = Some(Holding { node, epoch });
-    let status = AddressStatus { holding, ..AddressStatus::default() };
-    let write = Write::AddressStatus { address, expect: Some(version), status };
-    state.write(write).await.unwrap();
-}
-
-fn attached_by_status(state: &DirectoryState, address: &str) -> Option<NodeName> {
-    let snapshot = state.watch().borrow().clone()?;
-    let stored = snapshot.addresses.get(&ip(address))?;
-    stored.value.status.attachment.as_ref().map(|at| at.node.clone())
-}
-
 fn counted(metrics: &CloudMetrics) -> String {
     let (mut registry, mut text) = (Registry::default(), String::new());
     metrics.register(&mut registry);
@@ -87,8 +41,8 @@ async fn two_clouds_of_two_kinds_are_served_at_once() {
     }
     let (context, _election) = leader(directory.path(), Millis(300)).await;
     let state = &context.state;
-    hold(state, LEFT).await;
-    hold(state, RIGHT).await;
+    hold(state, (LEFT.0, LEFT.1, ip(LEFT.2))).await;
+    hold(state, (RIGHT.0, RIGHT.1, ip(RIGHT.2))).await;
     let (node, other) = (NodeName::from("node-1"), NodeName::from("node-2"));
     let (left, left_cloud) = connected(LEFT.0, LEFT.2);
     let (right, right_cloud) = connected(RIGHT.0, RIGHT.2);
@@ -98,7 +52,7 @@ async fn two_clouds_of_two_kinds_are_served_at_once() {
     let set = CloudSet::new([left_cloud, right_cloud]).unwrap();
     let mut terms = CloudTerms::begin(&set, &context);
     until("both are attached, and written down", || {
-        [LEFT, RIGHT].iter().all(|one| attached_by_status(state, one.2).as_ref() == Some(&node))
+        [LEFT, RIGHT].iter().all(|one| attached_by_status(state, ip(one.2)).as_ref() == Some(&node))
     })
     .await;
     assert_eq!(left.attached(), [(ip(LEFT.2), node.clone())].into(), "each its own alone");

@@ -106,15 +106,14 @@ impl Aws {
                 });
             }
         };
-        let fits = |address: &&IpAddr| scene.fits(**address, id, interface).is_ok();
-        let can_serve: BTreeSet<_> = asked.iter().filter(fits).copied().collect();
         let room = |v4: bool| {
             let any = asked.iter().any(|address| address.is_ipv4() == v4);
             any.then(|| scene.room(id, v4))
         };
         let free = [room(true), room(false)].into_iter().flatten().min();
         let free = free.unwrap_or_else(|| scene.room(id, true));
-        Some(NodeCapacity { free, can_serve, refused: None })
+        let why = |address| scene.fits(address, id, interface).err().map(|why| why.message);
+        Some(NodeCapacity::of(free, asked, why))
     }
 }
 

@@ -227,12 +227,9 @@ impl Model {
             let node = self.nodes.get(name)?;
             let used = attached.values().filter(|holder| *holder == name).count();
             let used = u32::try_from(used).unwrap_or(u32::MAX);
-            let fits = |address: &&IpAddr| {
-                self.addresses.get(address).is_some_and(|known| known.fits(node))
-            };
-            let can_serve = addresses.iter().filter(fits).copied().collect();
+            let why = |address| self.serves(address, name).err().map(|(_, why)| why.to_owned());
             let free = node.room.saturating_sub(used);
-            Some((name.clone(), NodeCapacity { free, can_serve, refused: None }))
+            Some((name.clone(), NodeCapacity::of(free, addresses, why)))
         });
         Observation { attachments: attachments.collect(), nodes: offers.collect() }
     }

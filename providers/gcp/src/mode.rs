@@ -56,14 +56,8 @@ pub(crate) trait DeliveryMode: fmt::Debug + Send + Sync {
                 return known.then(|| NodeCapacity { refused, ..NodeCapacity::default() });
             }
         };
-        let refusal = |address: &IpAddr| self.refusal(inputs, *address, node);
-        let can_serve =
-            asked.iter().filter(|address| refusal(address).is_none()).copied().collect();
-        let unknown = |address: &&IpAddr| !inputs.view.addresses.contains_key(*address);
-        let nothing = !asked.is_empty() && asked.iter().all(|address| unknown(&address));
-        let refused = asked.iter().filter(|_| nothing).find_map(refusal);
-        let refused = refused.map(|refusal| refusal.message);
-        Some(NodeCapacity { free: self.free(at), can_serve, refused })
+        let why = |address| self.refusal(inputs, address, node).map(|refusal| refusal.message);
+        Some(NodeCapacity::of(self.free(at), asked, why))
     }
 
     /// `node` ready for exactly `addresses`.

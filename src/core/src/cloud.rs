@@ -29,8 +29,26 @@ pub struct NodeCapacity {
     pub free: u32,
     /// The addresses asked for that its subnets or zone can serve.
     pub can_serve: BTreeSet<IpAddr>,
+    /// For each of the others that were asked for why it cannot serve it, and what to do: for people.
+    /// Empty where `refused` is the reason for all.
+    pub unserved: BTreeMap<IpAddr, String>,
     /// Why it can serve none, and what to do; `None` where nothing is wrong with it.
     pub refused: Option<String>,
+}
+
+impl NodeCapacity {
+    /// Of a node with nothing wrong with it: `why` says what keeps an address from it, `None` where it
+    /// can serve it.
+    pub fn of(free: u32, asked: &BTreeSet<IpAddr>, why: impl Fn(IpAddr) -> Option<String>) -> Self {
+        let mut capacity = Self { free, ..Self::default() };
+        for address in asked {
+            match why(*address) {
+                Some(why) => drop(capacity.unserved.insert(*address, why)),
+                None => drop(capacity.can_serve.insert(*address)),
+            }
+        }
+        capacity
+    }
 }
 
 /// What the leader knows of a cloud. Lost with its term: the next one reads it anew, and until then
@@ -79,6 +97,15 @@ impl CloudState {
         let refused = self.refused.contains_key(&(node.clone(), address));
         let offer = self.capacities.get(node);
         Some(!refused && offer.is_some_and(|offer| offer.can_serve.contains(&address)))
+    }
+
+    /// What keeps `address` from `node`, by the cloud's word; `None` where nothing does, or that is not
+    /// known (yet).
+    pub fn why_not(&self, node: &NodeName, address: IpAddr) -> Option<&str> {
+        let refused = self.refused.get(&(node.clone(), address));
+        let offer = self.capacities.get(node);
+        let by_offer = || offer?.refused.as_ref().or_else(|| offer?.unserved.get(&address));
+        refused.or_else(by_offer).map(String::as_str)
     }
 
     /// Whether `node` has the address, or is ready for it.

@@ -7,6 +7,7 @@
 mod claims;
 mod cloud;
 mod evaluation;
+mod no_gateway;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
@@ -85,7 +86,7 @@ pub fn address_statuses(view: &ConditionInputs<'_>) -> BTreeMap<IpAddr, AddressS
         let before = stored.map(|stored| stored.value.status.clone()).unwrap_or_default();
         let mut status = before.clone();
         let attached = cloud::attached(view, *address, plan, &mut status);
-        let ready = address_ready(plan, &status, &absent);
+        let ready = address_ready(view, (*address, plan), &status, &absent);
         for judged in attached.into_iter().chain([ready]) {
             let dated = judged.date(&before.conditions, 0, view.now);
             put(&mut status.conditions, dated);
@@ -106,7 +107,8 @@ fn put(conditions: &mut Vec<Condition>, condition: Condition) {
 
 /// Whether an address serves, and why not.
 pub(crate) fn address_ready(
-    plan: &AddressPlan,
+    view: &ConditionInputs<'_>,
+    (address, plan): (IpAddr, &AddressPlan),
     status: &AddressStatus,
     absent: &BTreeSet<NodeName>,
 ) -> Evaluation {
@@ -133,16 +135,7 @@ pub(crate) fn address_ready(
         return not(Reason::Conflict, conflict.message.clone());
     }
     let Some(owner) = &plan.owner else {
-        let message = match plan.facts().cloud_places() {
-            false => {
-                "no node may carry it: label a gateway with an uplink in its subnet, or uncordon one"
-            }
-            true => {
-                "no node may carry it: label a gateway in its subnet or zone that has room for it, \
-                 or uncordon one; the pool's conditions say what the cloud thinks of its gateways"
-            }
-        };
-        return not(Reason::NoGateway, message.into());
+        return not(Reason::NoGateway, no_gateway::message(view, address, plan, absent));
     };
     match status.holding.as_ref().map(|holding| &holding.node) {
         None => not(Reason::NoHolder, format!("{owner} is to hold it and does not yet")),

@@ -18,7 +18,7 @@ use crate::model::{AddressPlan, Snapshot, Timestamp};
 
 use loads::Loads;
 
-pub use gateways::{EligibleGateways, Ineligible};
+pub use gateways::{EligibleGateways, Ineligible, unfit};
 pub use rules::{FAILBACK_AFTER, MAX_STANDBYS, MoveReason};
 
 /// Puts owner, standbys and `made_for` into the plans; returns what moved and why.

@@ -186,6 +186,11 @@ async fn elastic_ips_are_found_by_tag_and_a_managed_interface_says_why_not() {
     let refused = observed.nodes[&double.node("cni")].refused.clone().unwrap();
     assert!(refused.contains("no_manage"), "{refused}");
     assert_eq!(observed.nodes[&double.node("plain")].refused, None);
+    let nowhere = IpAddr::from([203, 0, 113, 250]);
+    let observed =
+        provider.observe(&[nowhere].into(), &[double.node("plain")].into()).await.unwrap();
+    let why = &observed.nodes[&double.node("plain")].unserved[&nowhere];
+    assert!(why.contains("neither an Elastic IP of this account"), "{why}");
     let forced = double.provider(|options| options.managed_interfaces = true).await;
     let attached = attach_one(&forced, double.world.elastic[0], &double.node("cni")).await.unwrap();
     assert_eq!(attached.interface, Some(double.world.interfaces["cni"].clone()));

@@ -224,8 +224,43 @@ fn a_gateway_without_room_gets_nothing_new() {
     ideal.world.claim(mk_explicit("ns/c", "cloud", &[ADDRESS]));
     ideal.settle();
     assert_eq!(ideal.world.address(ADDRESS).plan.owner, None);
-    assert_eq!(ideal.condition("Ready").1, "NoGateway");
+    let (_, reason, message) = ideal.condition("Ready");
+    let full =
+        "it has as many addresses as the cloud, or spec.gateways.maxAddressesPerNode, allows";
+    assert_eq!(reason, "NoGateway");
+    assert_eq!(message, format!("no node may carry it: g1, g2, g3: {full}"));
     ideal.free = 1;
+    ideal.world.now = ideal.world.now + SCAN;
+    ideal.settle();
+    assert!(ideal.condition("Ready").0);
+}
+
+#[test]
+fn a_new_address_that_the_cloud_cannot_serve_says_why_and_is_served_once_it_can() {
+    let mut ideal = IdealCloud::empty();
+    ideal.unserved = Some("it is not reserved: reserve it");
+    ideal.world.claim(mk_explicit("ns/c", "cloud", &[ADDRESS]));
+    // The plan comes first: the cloud is asked for addresses in use.
+    ideal.world.step();
+    let (_, reason, message) = ideal.condition("Ready");
+    assert_eq!(reason, "NoGateway");
+    assert!(message.contains("built without the provider"), "{message}");
+    ideal.down = Some("EC2 cannot be reached");
+    ideal.work();
+    ideal.world.step();
+    let (_, _, message) = ideal.condition("Ready");
+    assert_eq!(message, "it is not known yet which node may carry it: EC2 cannot be reached");
+    ideal.down = None;
+    ideal.world.pass(11);
+    ideal.settle();
+    let (_, reason, message) = ideal.condition("Ready");
+    assert_eq!(reason, "NoGateway");
+    assert_eq!(message, "no node may carry it: g1, g2, g3: it is not reserved: reserve it");
+    let claim = &ideal.world.snapshot.claims[&crate::testing::mk_ref("ns/c")].value.1;
+    let ready = claim.conditions.iter().find(|one| one.kind.as_str() == "Ready").unwrap();
+    assert_eq!(ready.message, format!("{ADDRESS}: {message}"));
+    assert!(ideal.world.step().is_empty(), "said once");
+    ideal.unserved = None;
     ideal.world.now = ideal.world.now + SCAN;
     ideal.settle();
     assert!(ideal.condition("Ready").0);

@@ -110,7 +110,7 @@ fn ready(
         let Some(plan) = view.plans.get(address) else { continue };
         let stored = view.snapshot.addresses.get(address);
         let status = stored.map(|stored| stored.value.status.clone()).unwrap_or_default();
-        let judged = address_ready(plan, &status, absent);
+        let judged = address_ready(view, (*address, plan), &status, absent);
         if !judged.status {
             let message = format!("{address}: {}", judged.cause.message);
             return Evaluation::new(ConditionType::Ready, false, judged.cause.reason, message);

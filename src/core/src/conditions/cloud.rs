@@ -11,8 +11,8 @@ use crate::model::{
 };
 use crate::reason::{Cause, Reason};
 
-/// How many gateways a message names.
-const NAMED: usize = 3;
+/// How many gateways, or reasons, a message names.
+pub(super) const NAMED: usize = 3;
 
 fn cloud_state<'a>(view: &'a ConditionInputs<'_>, pool: &Pool) -> Option<&'a CloudState> {
     view.memory.clouds.get(&pool.provider)
@@ -72,11 +72,7 @@ pub(super) fn pool_gateways(view: &ConditionInputs<'_>, pool: &Pool) -> Option<E
     let selected = view.snapshot.nodes.values().filter(|node| pool.gateways.matches(&node.labels));
     let why = |name: &NodeName, provider_id: &str| match cloud.capacities.get(name) {
         Some(offer) => offer.refused.clone(),
-        None if provider_id.is_empty() => Some(format!(
-            "{name} has no spec.providerID: the cloud's controller manager sets it (kubelet \
-             --cloud-provider=external)"
-        )),
-        None => Some(format!("the cloud does not know {name} ({provider_id})")),
+        None => Some(unknown_node(name, provider_id)),
     };
     let refused: Vec<String> =
         selected.filter_map(|node| why(&node.name, &node.provider_id)).collect();
@@ -84,10 +80,26 @@ pub(super) fn pool_gateways(view: &ConditionInputs<'_>, pool: &Pool) -> Option<E
         let message = "the cloud can deliver to every gateway".to_owned();
         return judged(true, Reason::GatewaysUsable, message);
     }
-    let more = refused.len().saturating_sub(NAMED);
-    let named: Vec<String> = refused.into_iter().take(NAMED).collect();
-    let more = if more == 0 { String::new() } else { format!("; and {more} more") };
-    judged(false, Reason::GatewaysRefused, format!("{}{more}", named.join("; ")))
+    judged(false, Reason::GatewaysRefused, some_of(&refused, "; "))
+}
+
+/// The first ones, and how many more there are.
+pub(super) fn some_of<T: AsRef<str>>(all: &[T], separator: &str) -> String {
+    let named: Vec<&str> = all.iter().take(NAMED).map(AsRef::as_ref).collect();
+    let more = all.len().saturating_sub(NAMED);
+    let more = if more == 0 { String::new() } else { format!("{separator}and {more} more") };
+    format!("{}{more}", named.join(separator))
+}
+
+/// Why the cloud says nothing of a node.
+pub(super) fn unknown_node(name: &NodeName, provider_id: &str) -> String {
+    if provider_id.is_empty() {
+        return format!(
+            "{name} has no spec.providerID: the cloud's controller manager sets it (kubelet \
+             --cloud-provider=external)"
+        );
+    }
+    format!("the cloud does not know {name} ({provider_id})")
 }
 
 /// The statuses of addresses of which a cloud says something else than what is written, with that

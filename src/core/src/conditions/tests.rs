@@ -1,4 +1,6 @@
-use crate::cloud::CloudState;
+use std::collections::BTreeSet;
+
+use crate::cloud::{CloudState, NodeCapacity};
 use crate::model::{Condition, PodSelection, Pool, ProviderKind, Service, Timestamp};
 use crate::testing::*;
 
@@ -147,6 +149,58 @@ fn a_claim_that_loses_destinations_says_to_whom() {
     world.status("d1").overridden.clear();
     world.step();
     assert_eq!(conditions(&world).len(), 4);
+}
+
+#[test]
+fn what_keeps_an_address_from_every_gateway_is_told_the_most_common_reason_first() {
+    let mut world = quiet();
+    let address = "198.51.100.7";
+    for number in 4..=9 {
+        world.node(&format!("g{number}"), 10 + number, true, "a");
+    }
+    world.pool(Pool { provider: ProviderKind::Aws, ..mk_pool("cloud", &[(address, address)]) });
+    let asked = BTreeSet::from([ip(address)]);
+    let because = |why: &str| NodeCapacity::of(9, &asked, |_| Some(why.to_owned()));
+    let mut cloud = CloudState { observed: true, asked: asked.clone(), ..CloudState::default() };
+    for (node, why) in [
+        ("g1", "another zone"),
+        ("g2", "no subnet"),
+        ("g3", "no subnet"),
+        ("g4", "no subnet"),
+        ("g5", "no subnet"),
+        ("g6", "another zone"),
+    ] {
+        cloud.capacities.insert(node.into(), because(why));
+    }
+    let managed = Some("its interface is managed".to_owned());
+    let whole = NodeCapacity { refused: managed, ..NodeCapacity::default() };
+    cloud.capacities.insert("g7".into(), whole);
+    world.spec("g8").drain = true;
+    world.memory.clouds.insert(ProviderKind::Aws, cloud);
+    world.claim(mk_explicit("payments/cloudy", "cloud", &[address]));
+    world.step();
+    world.step();
+    let ready = |world: &Fixture| {
+        let mut conditions = world.address(address).status.conditions.iter();
+        conditions.find(|one| one.kind.as_str() == "Ready").unwrap().message.clone()
+    };
+    assert_eq!(
+        ready(&world),
+        "no node may carry it: g2, g3, g4, and 1 more: no subnet; g1, g6: another zone; g9: g9 has no \
+         spec.providerID: the cloud's controller manager sets it (kubelet \
+         --cloud-provider=external); and 2 more"
+    );
+    for node in ["g1", "g2", "g3", "g4", "g5", "g6", "g9"] {
+        world.snapshot.nodes.get_mut(&node.into()).unwrap().labels.clear();
+    }
+    world.step();
+    assert_eq!(
+        ready(&world),
+        "no node may carry it: g8: it is drained or cordoned; g7: its interface is managed"
+    );
+    world.edit_pool("cloud", |pool| pool.gateways = mk_selector("no", "such"));
+    world.step();
+    assert!(ready(&world).contains("label a gateway"), "{}", ready(&world));
 }
 
 /// Programs of people look for these.

@@ -6,7 +6,7 @@ use serde::Serialize;
 use crate::cidr::Span;
 use crate::cloud::CloudState;
 use crate::membership::liveness;
-use crate::model::{EgressNode, NodeName, Placement, Pool, PoolName, ProviderKind, Snapshot};
+use crate::model::{NodeName, Placement, Pool, PoolName, ProviderKind, Snapshot};
 use crate::rendezvous;
 
 /// Why a node cannot own or back up an address.
@@ -80,7 +80,7 @@ impl<'a> EligibleGateways<'a> {
                 name,
                 zone: zones.get(node.zone.as_str()).copied().unwrap_or(0),
                 seed: rendezvous::seed(name),
-                unfit: unfit(snapshot, &absent, name, egress),
+                unfit: unfit(snapshot, &absent, name),
                 subnets: subnets.into_iter().collect(),
             });
         }
@@ -205,12 +205,13 @@ impl<'a> EligibleGateways<'a> {
     }
 }
 
-fn unfit(
+/// Why a node can be no gateway of any pool, as things are; `None` where it can be one.
+pub fn unfit(
     snapshot: &Snapshot,
     absent: &BTreeSet<NodeName>,
     name: &NodeName,
-    egress: Option<&EgressNode>,
 ) -> Option<Ineligible> {
+    let egress = snapshot.egress_nodes.get(name).map(|stored| &stored.value);
     let agent =
         egress.is_some_and(|e| !e.status.endpoints.is_empty() && e.status.public_key.is_some());
     if absent.contains(name) {

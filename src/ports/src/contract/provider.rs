@@ -139,10 +139,13 @@ async fn capacities_are_complete<P: Provider>(case: &ProviderCase<P>) {
     for node in &case.nodes {
         let offer = case.capacity(node).await;
         assert_eq!(offer.can_serve, case.addresses.into(), "{node} can serve both");
+        assert!(offer.unserved.is_empty(), "{node} can serve both: {:?}", offer.unserved);
         assert!(offer.free >= 2, "{node} has room for {} only", offer.free);
     }
     let elsewhere = case.capacity(&case.elsewhere).await;
     assert!(!elsewhere.can_serve.contains(&case.addresses[0]), "{} cannot serve", case.elsewhere);
+    let why = elsewhere.refused.as_ref().or(elsewhere.unserved.get(&case.addresses[0]));
+    assert!(why.is_some_and(|why| !why.is_empty()), "{} does not say why not", case.elsewhere);
     if let Some(full) = &case.full {
         assert_eq!(case.capacity(full).await.free, 0, "{full} has no room");
     }
@@ -151,6 +154,10 @@ async fn capacities_are_complete<P: Provider>(case: &ProviderCase<P>) {
     let part = part.unwrap_or_else(|error| panic!("observe failed: {error}"));
     assert_eq!(part.nodes.keys().collect::<Vec<_>>(), [&case.nodes[0]], "only what was asked for");
     assert!(part.nodes.values().all(|offer| offer.can_serve.is_subset(&one)), "only asked for");
+    let one_elsewhere = case.provider.observe(&one, &[case.elsewhere.clone()].into()).await;
+    let one_elsewhere = one_elsewhere.unwrap_or_else(|error| panic!("observe failed: {error}"));
+    let mut unserved = one_elsewhere.nodes.values().flat_map(|offer| offer.unserved.keys());
+    assert!(unserved.all(|address| one.contains(address)), "only asked for");
 }
 
 async fn attaching_is_seen_and_idempotent<P: Provider>(case: &ProviderCase<P>) {

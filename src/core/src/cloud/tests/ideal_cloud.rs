@@ -10,6 +10,8 @@ pub(super) struct IdealCloud {
     pub(super) tagged: BTreeSet<IpAddr>,
     /// How many more addresses each gateway takes.
     pub(super) free: u32,
+    /// Why no gateway can serve any address.
+    pub(super) unserved: Option<&'static str>,
     /// What the cloud answers instead of doing anything.
     pub(super) down: Option<&'static str>,
     pub(super) notes: Vec<EventDraft>,
@@ -34,6 +36,7 @@ impl IdealCloud {
             attached: BTreeMap::new(),
             tagged: BTreeSet::from([ip("198.51.100.9")]),
             free: 10,
+            unserved: None,
             down: None,
             notes: Vec::new(),
             done: Vec::new(),
@@ -50,8 +53,8 @@ impl IdealCloud {
         }
         Ok(match task {
             CloudTask::Scan { addresses, nodes } => {
-                let offer =
-                    NodeCapacity { free: self.free, can_serve: addresses.clone(), refused: None };
+                let why = |_| self.unserved.map(ToOwned::to_owned);
+                let offer = NodeCapacity::of(self.free, addresses, why);
                 let at = |(address, node): (&IpAddr, &NodeName)| {
                     (*address, Attachment::at(node.clone()))
                 };

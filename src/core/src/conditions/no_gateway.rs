@@ -1,0 +1,77 @@
+//! Why no gateway can carry an address.
+
+use std::cmp::Reverse;
+use std::collections::{BTreeMap, BTreeSet};
+use std::net::IpAddr;
+
+use super::cloud::{some_of, unknown_node};
+use super::evaluation::ConditionInputs;
+use crate::cloud::CloudState;
+use crate::model::{AddressPlan, Node, NodeName};
+use crate::placement::{Ineligible, unfit};
+
+/// For people. In a cloud: what keeps the address from each of the pool's gateways, the most common
+/// reason first.
+pub(super) fn message(
+    view: &ConditionInputs<'_>,
+    address: IpAddr,
+    plan: &AddressPlan,
+    absent: &BTreeSet<NodeName>,
+) -> String {
+    if !plan.facts().cloud_places() {
+        return "no node may carry it: label a gateway with an uplink in its subnet, or uncordon one"
+            .to_owned();
+    }
+    let Some(cloud) = view.memory.cloud_of(plan) else {
+        return "no node may carry it: this controller was built without the provider of its pool"
+            .to_owned();
+    };
+    if !cloud.asked.contains(&address) {
+        let why = cloud.read_error.as_deref().unwrap_or("the cloud is being asked");
+        return format!("it is not known yet which node may carry it: {why}");
+    }
+    let mut reasons: BTreeMap<String, Vec<&str>> = BTreeMap::new();
+    for (name, node) in &view.snapshot.nodes {
+        if selected(view, plan, node) {
+            let why = match unfit(view.snapshot, absent, name) {
+                Some(why) => unfit_message(why).to_owned(),
+                None => cloud_message(cloud, address, node),
+            };
+            reasons.entry(why).or_default().push(name.as_str());
+        }
+    }
+    if reasons.is_empty() {
+        return "no node may carry it: label a gateway in its subnet or zone that has room for it"
+            .to_owned();
+    }
+    let mut reasons: Vec<_> = reasons.into_iter().collect();
+    reasons.sort_by_key(|(_, nodes)| Reverse(nodes.len()));
+    let told: Vec<String> =
+        reasons.iter().map(|(why, nodes)| format!("{}: {why}", some_of(nodes, ", "))).collect();
+    format!("no node may carry it: {}", some_of(&told, "; "))
+}
+
+fn selected(view: &ConditionInputs<'_>, plan: &AddressPlan, node: &Node) -> bool {
+    let pool = view.snapshot.pools.get(&plan.pool);
+    pool.is_some_and(|stored| stored.value.0.gateways.matches(&node.labels))
+}
+
+fn unfit_message(why: Ineligible) -> &'static str {
+    match why {
+        Ineligible::NotSelected => "the pool does not select it",
+        Ineligible::NoAgent => "its agent has not said where it listens",
+        Ineligible::Absent => "it is absent",
+        Ineligible::Drained => "it is drained or cordoned",
+        Ineligible::WrongSubnet => "it has no uplink in the subnet",
+    }
+}
+
+fn cloud_message(cloud: &CloudState, address: IpAddr, node: &Node) -> String {
+    if let Some(why) = cloud.why_not(&node.name, address) {
+        return why.to_owned();
+    }
+    if !cloud.capacities.contains_key(&node.name) {
+        return unknown_node(&node.name, &node.provider_id);
+    }
+    "it has as many addresses as the cloud, or spec.gateways.maxAddressesPerNode, allows".to_owned()
+}

@@ -57,10 +57,25 @@ pub(crate) struct PlanUpdate {
 }
 
 /// How this node would carry an address.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) struct CarryingLink {
     pub(crate) uplink: Option<UplinkLink>,
     pub(crate) wire: Option<IpAddr>,
+    /// A cloud says by which interface it delivers, or would deliver, the address to this node.
+    pub(crate) named: bool,
+}
+
+impl CarryingLink {
+    /// Whether what this node has announced by `before` may have reached nobody: it had no interface,
+    /// or another one, or the cloud, which follows only the nodes that it knows, knew nothing of it.
+    pub(crate) fn is_ready_since(&self, before: Option<&Self>) -> bool {
+        let Some(uplink) = self.uplink else { return false };
+        let same = |before: &Self| {
+            let interface = before.uplink.map(|before| (before.index, before.mac));
+            interface == Some((uplink.index, uplink.mac)) && (before.named || !self.named)
+        };
+        !before.is_some_and(same)
+    }
 }
 
 /// What the lease thread tells the main loop.
@@ -90,5 +105,41 @@ impl LeaseHandle {
         if self.commands.send(command).is_ok() {
             self.waker.wake();
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn link(interface: Option<u8>, named: bool) -> CarryingLink {
+        let uplink = interface.map(|number| UplinkLink {
+            index: u32::from(number),
+            mac: [2, 0, 0, 0, 0, number],
+            next_hop: None,
+        });
+        CarryingLink { uplink, wire: None, named }
+    }
+
+    #[test]
+    fn an_interface_that_is_there_at_last_or_that_the_cloud_names_at_last_is_ready() {
+        let ready =
+            |before: Option<CarryingLink>, now: CarryingLink| now.is_ready_since(before.as_ref());
+        assert!(ready(None, link(Some(2), false)), "its first one");
+        assert!(ready(Some(link(None, true)), link(Some(2), true)), "the link has come");
+        assert!(ready(Some(link(None, false)), link(Some(2), true)), "named and there");
+        assert!(ready(Some(link(Some(2), false)), link(Some(2), true)), "no endpoint until now");
+        assert!(ready(Some(link(Some(2), true)), link(Some(3), true)), "another one");
+        assert!(!ready(Some(link(Some(2), true)), link(Some(2), true)), "nothing new");
+        assert!(!ready(Some(link(Some(2), true)), link(Some(2), false)), "the cloud forgets it");
+        assert!(!ready(Some(link(Some(2), true)), link(None, true)), "the link has gone");
+        assert!(!ready(None, link(None, true)), "and was never there");
+        let routed = CarryingLink {
+            uplink: link(Some(2), true)
+                .uplink
+                .map(|uplink| UplinkLink { next_hop: Some([10, 0, 0, 1].into()), ..uplink }),
+            ..link(Some(2), true)
+        };
+        assert!(!ready(Some(link(Some(2), true)), routed), "a router is of no matter");
     }
 }

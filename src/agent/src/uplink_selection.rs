@@ -30,7 +30,7 @@ pub(crate) fn link_for(
             router_of(carried, at, uplink, subnet.filter(|_| in_cloud)),
         ),
     });
-    CarryingLink { uplink, wire }
+    CarryingLink { uplink, wire, named: at.is_some() }
 }
 
 /// The interface that the cloud names, and no other: what leaves by another one, the network drops.

@@ -49,8 +49,9 @@ impl<M: AddressMap, A: Announcer> KernelEffects<M, A> {
         }
     }
 
-    /// Takes note of peers, endpoints and links; entries that they change are written again.
-    pub(crate) fn adopt(&mut self, update: PlanUpdate) {
+    /// Takes note of peers, endpoints and links; entries that they change are written again. Returns the
+    /// addresses that can be announced from now on.
+    pub(crate) fn adopt(&mut self, update: PlanUpdate) -> Vec<IpAddr> {
         if let Some(cluster) = &update.view.cluster {
             for refusal in self.ports.endpoint.set_peers(&cluster.id, &update.peers) {
                 warn!(?refusal, "a peer cannot be talked to");
@@ -74,6 +75,11 @@ impl<M: AddressMap, A: Announcer> KernelEffects<M, A> {
             }
             self.entries = entries;
         }
+        let links = self.update.links.iter();
+        links
+            .filter(|(address, link)| link.is_ready_since(before.links.get(address)))
+            .map(|(address, _)| *address)
+            .collect()
     }
 
     pub(crate) fn carry_out(&mut self, effects: Vec<Effect>) -> Result<(), String> {

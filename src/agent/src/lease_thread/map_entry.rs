@@ -25,8 +25,7 @@ pub(crate) fn address_entry(
     me: &NodeName,
     update: &PlanUpdate,
 ) -> AddressEntry {
-    let link =
-        update.links.get(&address).copied().unwrap_or(CarryingLink { uplink: None, wire: None });
+    let link = update.links.get(&address).copied().unwrap_or_default();
     AddressEntry {
         state: entry.state,
         holder: entry.holder.as_ref().and_then(|holder| endpoint(holder, me, &update.endpoints)),

@@ -128,26 +128,29 @@ impl<M: AddressMap, A: Announcer> Running<M, A> {
                 // The main loop is gone without a word: claim nothing more.
                 Err(TryRecvError::Disconnected) => return Err("the main loop has ended".to_owned()),
             };
-            let input = match command {
+            let inputs = match command {
                 LeaseCommand::Update(update) => self.adopt(*update, None),
                 LeaseCommand::Consistent { began, update } => self.adopt(*update, Some(began)),
-                LeaseCommand::GrantsApplied(epoch) => Input::GrantsApplied { epoch },
-                LeaseCommand::AskGrants { address, epoch } => Input::AskGrants { address, epoch },
-                LeaseCommand::NeedHolder(address) => Input::NeedHolder { address },
-                LeaseCommand::Stop { handover } => Input::Stop { handover },
+                LeaseCommand::GrantsApplied(epoch) => vec![Input::GrantsApplied { epoch }],
+                LeaseCommand::AskGrants { address, epoch } => {
+                    vec![Input::AskGrants { address, epoch }]
+                }
+                LeaseCommand::NeedHolder(address) => vec![Input::NeedHolder { address }],
+                LeaseCommand::Stop { handover } => vec![Input::Stop { handover }],
             };
-            self.feed([input])?;
+            self.feed(inputs)?;
         }
     }
 
     /// Peers, endpoints and links first: what the machine says next is carried out with them.
-    fn adopt(&mut self, update: PlanUpdate, began: Option<Now>) -> Input {
+    fn adopt(&mut self, update: PlanUpdate, began: Option<Now>) -> Vec<Input> {
         let view = Box::new(update.view.clone());
-        self.effects.adopt(update);
-        match began {
+        let ready = self.effects.adopt(update).into_iter();
+        let view = match began {
             None => Input::View(view),
             Some(began) => Input::ConsistentRead { began, view },
-        }
+        };
+        [view].into_iter().chain(ready.map(|address| Input::LinkReady { address })).collect()
     }
 
     fn feed(&mut self, inputs: impl IntoIterator<Item = Input>) -> Result<(), String> {

@@ -108,6 +108,13 @@ impl Addresses {
         }
     }
 
+    pub(super) fn on_link_ready(&mut self, cx: &Context<'_>, address: IpAddr) {
+        let entry = self.0.get_mut(&address);
+        if let Some(holder) = entry.and_then(|entry| entry.holder.as_mut()) {
+            holder.announce_anew(cx);
+        }
+    }
+
     pub(super) fn announce(&mut self, cx: &Context<'_>, out: &mut Effects) {
         for (address, holder) in self.holders_mut() {
             if let Some(plan) = cx.plan(address).filter(|plan| plan.announces) {

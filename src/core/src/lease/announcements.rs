@@ -31,6 +31,11 @@ impl AnnouncementSchedule {
         self.next = now;
     }
 
+    /// Those that were sent have reached nobody: all are sent anew, the first one at once.
+    pub(super) fn begin_anew(&mut self, now: BootTime) {
+        (self.sent, self.next) = (0, now);
+    }
+
     /// Takes in whether the cloud is seen to deliver to this node by its own settings. Where it was
     /// and is no longer, only announcements bring packets here.
     pub(super) fn settle(&mut self, settled: bool, now: BootTime) {
@@ -111,6 +116,23 @@ mod tests {
         assert_eq!(times.last(), Some(&636), "46 + 59 × 10; 646 is later than 40 + 600");
         let forever = sent(AnnouncementForm::GarpRa, 1500, |_| false);
         assert!(forever.last() > Some(&1489), "the cloud never names it: {:?}", forever.last());
+    }
+
+    #[test]
+    fn what_reached_nobody_is_sent_anew_at_once_and_is_no_word_against_the_clouds_own() {
+        let timing = Timing::default();
+        let mut schedule = AnnouncementSchedule::new(BootTime(7));
+        let mut times = |begin: u64, until: u64, settled: bool| {
+            let at = |tenth: u64| BootTime(7) + SECOND * u32::try_from(tenth).unwrap() / 10;
+            schedule.settle(settled, at(begin));
+            schedule.begin_anew(at(begin));
+            let due = |tenth: &u64| schedule.is_due(&timing, AnnouncementForm::GarpRa, at(*tenth));
+            (begin..until).filter(due).collect::<Vec<_>>()
+        };
+        assert_eq!(times(0, 25, false), [0, 10]);
+        assert_eq!(times(25, 200, false), [25, 35, 55, 85, 185], "not after 3 s of the first ones");
+        times(200, 201, true);
+        assert!(times(6300, 6400, true).is_empty(), "Google delivers here by its own settings");
     }
 
     #[test]

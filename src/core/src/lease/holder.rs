@@ -146,6 +146,11 @@ impl Holder {
         }
     }
 
+    /// Nobody has taken in what was announced until now.
+    pub(super) fn announce_anew(&mut self, cx: &Context<'_>) {
+        self.announcements.begin_anew(cx.now.boot);
+    }
+
     /// A probe is over. Whether the address may be answered for since.
     pub(super) fn on_probed(
         &mut self,

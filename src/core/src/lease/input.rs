@@ -34,6 +34,13 @@ pub enum Input {
         /// A foreign host answered: the address is not announced, and probed again later.
         conflict: bool,
     },
+    /// This node has another interface for the address than before, or its first one; or a cloud has
+    /// only now begun to follow what it announces there. What was announced until now has reached
+    /// nobody.
+    LinkReady {
+        /// The egress address.
+        address: IpAddr,
+    },
     /// As a gateway: every port-block grant and end up to `epoch` is in this node's kernel.
     GrantsApplied {
         /// Up to this number of the grants' own counter.

@@ -138,6 +138,7 @@ impl Machine {
             Input::Probed { address, conflict } => {
                 self.proposer.addresses.on_probed(&cx, address, conflict, out);
             }
+            Input::LinkReady { address } => self.proposer.addresses.on_link_ready(&cx, address),
             Input::GrantsApplied { epoch } => {
                 self.applied_grants.on_applied(epoch, out);
                 self.directors.on_own_grants();

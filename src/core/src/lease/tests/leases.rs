@@ -84,6 +84,28 @@ fn an_address_that_was_never_probed_is_coming_until_the_probe_is_over() {
 }
 
 #[test]
+fn it_is_announced_at_once_where_its_interface_has_come_late() {
+    let mut net = TestNetwork::new();
+    let plan = net.view.addresses.get_mut(&address()).unwrap();
+    plan.announcement = AnnouncementForm::GarpRa;
+    net.publish();
+    net.run(6000);
+    let holder = net.holders()[0].clone();
+    let known = net.announced.len();
+    net.give(1, Input::LinkReady { address: address() });
+    let times = |net: &TestNetwork| -> Vec<(u64, NodeName)> {
+        net.announced[known..].iter().map(|(at, node)| (at / MS, node.clone())).collect()
+    };
+    assert_eq!(times(&net), [(6000, holder.clone())]);
+    net.run(10_000);
+    let later: Vec<u64> = times(&net).into_iter().map(|(at, _)| at).collect();
+    assert_eq!(later, [6000, 7000, 9000, 12_000], "and again, as if it had just begun to hold");
+    // Whoever does not hold it announces nothing.
+    net.give(2, Input::LinkReady { address: address() });
+    assert!(times(&net).iter().all(|(_, node)| *node == holder));
+}
+
+#[test]
 fn a_foreign_host_keeps_it_from_being_announced() {
     let mut net = TestNetwork::new();
     net.plan().probed = false;

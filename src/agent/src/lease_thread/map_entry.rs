@@ -7,7 +7,7 @@ use egret_core::lease::{AddressState, BootTime};
 use egret_core::model::NodeName;
 use egret_ports::gateway::AddressEntry;
 
-use super::{CarryingLink, PlanUpdate};
+use super::PlanUpdate;
 
 /// The last word of the machine on one address.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -159,7 +159,8 @@ pub(crate) fn address_ready(
                 [] => "nobody stands by".into(),
                 standbys => format!("standing by: {}", names(standbys.iter())),
             };
-            let message = format!("{holder} holds it; {standbys}");
+            let move_to = cloud::awaited_move(view, address, plan);
+            let message = format!("{holder} holds it; {standbys}{}", move_to.unwrap_or_default());
             Evaluation::new(ConditionType::Ready, true, Reason::Held, message)
         }
     }

@@ -1,22 +1,28 @@
 //! What the leader remembers from one plan to the next.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::net::IpAddr;
 
 use crate::cloud::CloudState;
 use crate::membership::liveness;
 use crate::model::{AddressPlan, Millis, NodeName, ProviderKind, Snapshot, Timestamp};
 
-/// What the leader remembers between plans: since when nodes are absent or back.
+/// What the leader remembers between plans: since when nodes are absent or back, and moves wait.
 ///
-/// Written by the controller alone, by [`LeaderMemory::observe`] with every snapshot. Lost with the
-/// process: a new leader counts the 5 minutes of absence and of health anew, which delays a
-/// replacement and never hastens one.
+/// Written by the controller alone, by [`LeaderMemory::observe`] with every snapshot and
+/// [`LeaderMemory::note_awaited`] with every plan. Lost with the process: a new leader counts the 5
+/// minutes of absence and of health, and the minute of a drain, anew, which delays a replacement or a
+/// move and never hastens one.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct LeaderMemory {
     /// Nodes that are absent (a majority of the voters says so, or their Node is gone), since.
     pub absent_since: BTreeMap<NodeName, Timestamp>,
     /// Nodes that are present, since.
     pub present_since: BTreeMap<NodeName, Timestamp>,
+    /// Addresses whose planned move waits for a cloud ([`Plan::awaited`]), since.
+    ///
+    /// [`Plan::awaited`]: crate::planner::Plan::awaited
+    pub awaited_since: BTreeMap<IpAddr, Timestamp>,
     /// What is known of each cloud; put here by the caller as it changes.
     pub clouds: BTreeMap<ProviderKind, CloudState>,
 }
@@ -36,6 +42,19 @@ impl LeaderMemory {
                 self.present_since.entry(node.clone()).or_insert(now);
             }
         }
+    }
+
+    /// Takes note of the moves that a plan has put off.
+    pub fn note_awaited(&mut self, awaited: &BTreeMap<IpAddr, NodeName>, now: Timestamp) {
+        self.awaited_since.retain(|address, _| awaited.contains_key(address));
+        for address in awaited.keys() {
+            self.awaited_since.entry(*address).or_insert(now);
+        }
+    }
+
+    /// Whether the planned move of `address` has waited for `length` at least.
+    pub fn awaited_for(&self, address: IpAddr, length: Millis, now: Timestamp) -> bool {
+        self.awaited_since.get(&address).is_some_and(|since| now.since(*since) >= length)
     }
 
     /// What is known of the cloud that an address is in.

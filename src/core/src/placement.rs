@@ -1,7 +1,8 @@
 //! Which gateway gets which address: an owner and ranked standbys.
 //!
 //! Always: an address stays where it is while its owner may carry it; who is found holding it
-//! after a takeover becomes its owner; a node that goes takes only its own addresses along.
+//! after a takeover becomes its owner; a node that goes takes only its own addresses along; where the
+//! network follows only gateways that a cloud has made ready, a move that is planned waits for that.
 //! Nothing here moves an address of a pool that is paused or gone, or one that is revoked.
 
 mod gateways;
@@ -14,14 +15,23 @@ use std::collections::BTreeMap;
 use std::net::IpAddr;
 
 use crate::memory::LeaderMemory;
-use crate::model::{AddressPlan, Snapshot, Timestamp};
+use crate::model::{AddressPlan, NodeName, Snapshot, Timestamp};
 
 use loads::Loads;
 
 pub use gateways::{EligibleGateways, Ineligible, unfit};
-pub use rules::{FAILBACK_AFTER, MAX_STANDBYS, MoveReason};
+pub use rules::{FAILBACK_AFTER, MAX_STANDBYS, MoveReason, READY_WITHIN};
 
-/// Puts owner, standbys and `made_for` into the plans; returns what moved and why.
+/// What placement has done.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct PlacementChanges {
+    /// What moved and why.
+    pub moved: BTreeMap<IpAddr, MoveReason>,
+    /// What moves to which node once the cloud has made it ready there; until then it is a standby.
+    pub awaited: BTreeMap<IpAddr, NodeName>,
+}
+
+/// Puts owner, standbys and `made_for` into the plans.
 ///
 /// `plans` holds every address in use, new ones without an owner. Plans that are paused or revoked
 /// stay as they are and count as load.
@@ -30,12 +40,12 @@ pub fn place(
     memory: &LeaderMemory,
     now: Timestamp,
     plans: &mut BTreeMap<IpAddr, AddressPlan>,
-) -> BTreeMap<IpAddr, MoveReason> {
+) -> PlacementChanges {
     let gateways = EligibleGateways::new(snapshot, &memory.clouds);
     let mut loads = Loads::none(gateways.len());
-    let moves = owner::choose(snapshot, memory, now, &gateways, plans, &mut loads);
+    let changes = owner::choose(snapshot, memory, now, &gateways, plans, &mut loads);
     standbys::choose(&gateways, plans, &mut loads);
-    moves
+    changes
 }
 
 #[cfg(test)]

@@ -39,6 +39,7 @@ use crate::model::{
     EgressNodeSpec, EventDraft, NodeName, NodeRole, ObjectRef, Snapshot, Stored, Timestamp, Write,
 };
 
+use crate::placement::{FAILBACK_AFTER, READY_WITHIN};
 use crate::reason::EventReason;
 use address_plan::AddressPlans;
 
@@ -60,6 +61,9 @@ pub struct Plan {
     pub waiting: Vec<UnacknowledgedEnd>,
     /// Nodes that need ports of an address that has none left.
     pub short_of_ports: BTreeSet<(NodeName, IpAddr)>,
+    /// Addresses that move to a node once their cloud has made it ready. The caller remembers since when
+    /// ([`LeaderMemory::note_awaited`]).
+    pub awaited: BTreeMap<IpAddr, NodeName>,
 }
 
 impl Plan {
@@ -113,11 +117,15 @@ pub fn plan(
     writes.extend(node_specs((snapshot, memory, now), &cluster.0, plans, drafts, &mut numbers));
     addresses.plans.retain(|address, _| !free.contains(address));
     writes.extend(address_plan::deletions(snapshot, &free));
-    let plans = &addresses.plans;
-    let view = ConditionInputs { snapshot, memory, bindings: &bindings, plans, t_max, now };
+    let AddressPlans { plans, awaited, .. } = &addresses;
+    let view =
+        ConditionInputs { snapshot, memory, bindings: &bindings, plans, awaited, t_max, now };
     writes.extend(statuses(&view));
     wake_for_failback(memory, &addresses, &mut wake);
-    Plan { writes, numbers, wake_at, waiting, short_of_ports }
+    for address in addresses.awaited.keys() {
+        wake(memory.awaited_since.get(address).copied().unwrap_or(now) + READY_WITHIN);
+    }
+    Plan { writes, numbers, wake_at, waiting, short_of_ports, awaited: addresses.awaited }
 }
 
 /// The cluster object as it should be, and its write where it is not.
@@ -297,7 +305,7 @@ fn wake_for_failback(
     for plan in addresses.plans.values() {
         let since = plan.home.as_ref().and_then(|home| memory.present_since.get(home));
         if let Some(since) = since {
-            wake(*since + crate::placement::FAILBACK_AFTER);
+            wake(*since + FAILBACK_AFTER);
         }
     }
 }

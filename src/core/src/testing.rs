@@ -271,7 +271,9 @@ impl Fixture {
 
     pub(crate) fn plan(&mut self) -> Plan {
         self.memory.observe(&self.snapshot, self.now);
-        plan(&self.snapshot, &self.memory, &self.settings, self.now)
+        let plan = plan(&self.snapshot, &self.memory, &self.settings, self.now);
+        self.memory.note_awaited(&plan.awaited, self.now);
+        plan
     }
 
     /// Plans, draws numbers and returns the writes.

@@ -6,6 +6,7 @@ use crate::testing::{Fixture, ip, mk_claim, mk_explicit, mk_pool};
 use std::collections::{BTreeMap, BTreeSet};
 
 mod ideal_cloud;
+mod planned_moves;
 
 use crate::reason::EventReason;
 use ideal_cloud::IdealCloud;

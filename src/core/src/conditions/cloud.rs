@@ -127,6 +127,19 @@ fn put(cloud: &CloudState, address: IpAddr, status: &mut AddressStatus) {
     status.prepared = cloud.prepared_for(address);
 }
 
+/// Where the address goes once the cloud has made that node ready, and what is in the way of that.
+pub(super) fn awaited_move(
+    view: &ConditionInputs<'_>,
+    address: IpAddr,
+    plan: &AddressPlan,
+) -> Option<String> {
+    let to = view.awaited.get(&address)?;
+    let cloud = view.memory.cloud_of(plan);
+    let why = cloud.and_then(|cloud| cloud.unready.get(to).or(cloud.read_error.as_ref()));
+    let why = why.map(|why| format!(" ({why})")).unwrap_or_default();
+    Some(format!("; it moves to {to} once the cloud has made that ready for it{why}"))
+}
+
 /// Puts where the cloud delivers an address into its status; says whether its holder serves it there.
 /// `None` outside clouds.
 pub(super) fn attached(

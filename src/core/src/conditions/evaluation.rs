@@ -3,7 +3,7 @@ use std::net::IpAddr;
 
 use crate::ipam::Bindings;
 use crate::memory::LeaderMemory;
-use crate::model::{AddressPlan, Condition, ConditionType, Millis, Snapshot, Timestamp};
+use crate::model::{AddressPlan, Condition, ConditionType, Millis, NodeName, Snapshot, Timestamp};
 use crate::reason::{Cause, Reason};
 
 /// A condition before it is dated.
@@ -41,6 +41,8 @@ pub struct ConditionInputs<'a> {
     pub bindings: &'a Bindings,
     /// The addresses as the plan leaves them.
     pub plans: &'a BTreeMap<IpAddr, AddressPlan>,
+    /// What moves to which node once the cloud has made it ready.
+    pub awaited: &'a BTreeMap<IpAddr, NodeName>,
     /// T_max of the cluster.
     pub t_max: Millis,
     /// Now.

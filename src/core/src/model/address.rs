@@ -217,6 +217,15 @@ impl AddressStatus {
         follows || self.is_attached_to(node)
     }
 
+    /// Whether `node` could serve the address from the moment at which it holds it. Where the holder
+    /// announces to a cloud, the cloud follows those alone that it has made ready; elsewhere every
+    /// gateway could.
+    #[must_use]
+    pub fn is_ready_at(&self, node: &NodeName, facts: ProviderFacts) -> bool {
+        let follows = facts.cloud_places() && facts.announcement().is_some();
+        !follows || self.attachment_at(node).is_some()
+    }
+
     /// How the cloud delivers, or would deliver, the address to `node`.
     #[must_use]
     pub fn attachment_at(&self, node: &NodeName) -> Option<&Attachment> {
@@ -243,6 +252,22 @@ impl Attachment {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_gateway_is_ready_where_the_cloud_follows_it_or_need_not() {
+        let at = |name: &str| Attachment::at(name.into());
+        let status = AddressStatus {
+            prepared: vec![at("b")],
+            attachment: Some(at("a")),
+            ..AddressStatus::default()
+        };
+        let ready = |kind: ProviderKind| {
+            ["a", "b", "c"].map(|name| status.is_ready_at(&name.into(), kind.facts()))
+        };
+        assert_eq!(ready(ProviderKind::Gcp), [true, true, false]);
+        assert_eq!(ready(ProviderKind::Aws), [true; 3], "it is attached when it is held");
+        assert_eq!(ready(ProviderKind::L2), [true; 3]);
+    }
 
     #[test]
     fn a_holder_serves_where_the_cloud_delivers_or_follows_it() {

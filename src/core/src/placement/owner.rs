@@ -6,9 +6,10 @@ use crate::memory::LeaderMemory;
 use crate::model::{AddressPlan, AddressStatus, Failback, Holding, NodeName, Snapshot, Timestamp};
 use crate::rendezvous;
 
+use super::PlacementChanges;
 use super::gateways::{EligibleGateways, Ineligible};
 use super::loads::Loads;
-use super::rules::{FAILBACK_AFTER, MoveReason, is_fixed};
+use super::rules::{FAILBACK_AFTER, MAX_STANDBYS, MoveReason, READY_WITHIN, is_fixed};
 
 /// Chooses owners: first what stays, so that it counts as load, then what moves or is new.
 pub(super) fn choose(
@@ -18,14 +19,14 @@ pub(super) fn choose(
     gateways: &EligibleGateways<'_>,
     plans: &mut BTreeMap<IpAddr, AddressPlan>,
     loads: &mut Loads,
-) -> BTreeMap<IpAddr, MoveReason> {
-    let mut moves = BTreeMap::new();
+) -> PlacementChanges {
+    let mut changes = PlacementChanges::default();
     let mut open = Vec::new();
     for (address, plan) in plans.iter_mut() {
         let fixed = is_fixed(gateways, plan);
         let status = snapshot.addresses.get(address).map(|stored| &stored.value.status);
         if !fixed && adopt(failback(snapshot, plan), status, plan) {
-            moves.insert(*address, MoveReason::Adopted);
+            changes.moved.insert(*address, MoveReason::Adopted);
         }
         let view = AddressContext { snapshot, memory, now, gateways, address: *address, status };
         match &plan.owner {
@@ -42,14 +43,12 @@ pub(super) fn choose(
         let Some(plan) = plans.get_mut(&address) else { continue };
         let status = snapshot.addresses.get(&address).map(|stored| &stored.value.status);
         let view = AddressContext { snapshot, memory, now, gateways, address, status };
-        if let Some(why) = view.reassign(plan, loads) {
-            moves.insert(address, why);
-        }
+        view.reassign(plan, loads, &mut changes);
         if let Some(owner) = plan.owner.as_ref().and_then(|owner| gateways.position(owner)) {
             loads.add(gateways, &plan.pool, address, owner);
         }
     }
-    moves
+    changes
 }
 
 fn failback(snapshot: &Snapshot, plan: &AddressPlan) -> Failback {
@@ -132,22 +131,51 @@ impl AddressContext<'_> {
         back.then_some(MoveReason::Failback)
     }
 
-    /// Gives the address another owner where there is one; returns why.
-    fn reassign(&self, plan: &mut AddressPlan, loads: &Loads) -> Option<MoveReason> {
-        let why = self.reason_to_move(plan)?;
+    /// Gives the address another owner where there is one, once that one is ready.
+    fn reassign(&self, plan: &mut AddressPlan, loads: &Loads, changes: &mut PlacementChanges) {
+        let Some(why) = self.reason_to_move(plan) else { return };
         let to = match why {
             MoveReason::Preferred => self.wished(plan, plan.preferred_node.as_ref(), loads),
             MoveReason::Failback => self.wished(plan, plan.home.as_ref(), loads),
             _ => self.best(plan, loads),
         };
         // With nobody else the owner stays: it holds while it lives, and comes back to it.
-        let to = to.filter(|to| plan.owner.as_ref() != Some(to))?;
+        let Some(to) = to.filter(|to| plan.owner.as_ref() != Some(to)) else { return };
+        if self.awaits(plan, why, &to) {
+            // The cloud makes ready who is in the plan.
+            if !plan.standbys.contains(&to) {
+                plan.standbys.truncate(MAX_STANDBYS - 1);
+                plan.standbys.push(to.clone());
+            }
+            changes.awaited.insert(self.address, to);
+            return;
+        }
         let before = plan.owner.replace(to.clone());
         match why {
             MoveReason::Preferred | MoveReason::Failback => plan.home = None,
             _ => leave(failback(self.snapshot, plan), before, &to, plan),
         }
-        Some(why)
+        changes.moved.insert(self.address, why);
+    }
+
+    /// Whether a move is put off until the cloud has made `to` ready: whoever can wait does. A wish
+    /// and a failback wait for as long as that takes, since nothing is wrong where the address is.
+    fn awaits(&self, plan: &AddressPlan, why: MoveReason, to: &NodeName) -> bool {
+        let held = self.status.is_some_and(|status| status.holding.is_some());
+        if !held || self.is_ready(plan, to) {
+            return false;
+        }
+        match why {
+            MoveReason::First | MoveReason::Adopted | MoveReason::Absent => false,
+            MoveReason::Preferred | MoveReason::Failback => true,
+            MoveReason::Drained | MoveReason::Ineligible => {
+                !self.memory.awaited_for(self.address, READY_WITHIN, self.now)
+            }
+        }
+    }
+
+    fn is_ready(&self, plan: &AddressPlan, node: &NodeName) -> bool {
+        self.status.is_none_or(|status| status.is_ready_at(node, plan.facts()))
     }
 
     fn wished(
@@ -160,14 +188,16 @@ impl AddressContext<'_> {
     }
 
     /// The present holder where it may go on; else home, by the failback policy; else the standbys
-    /// in order (they are ready, and take over by themselves in that order); else the gateway with
-    /// the least load.
+    /// in order (they take over by themselves in that order); of these the first that is ready. Else
+    /// the gateway with the least load.
     fn best(&self, plan: &AddressPlan, loads: &Loads) -> Option<NodeName> {
         let holder = self.status.and_then(|status| status.holding.as_ref()).map(|h| &h.node);
         let home = plan.home.as_ref().filter(|_| failback(self.snapshot, plan) != Failback::Never);
         let preferred = plan.preferred_node.as_ref();
         let known = preferred.into_iter().chain(holder).chain(home).chain(&plan.standbys);
-        if let Some(node) = known.into_iter().find(|node| self.fits(plan, node, loads)) {
+        let mut known = known.filter(|node| self.fits(plan, node, loads));
+        let ready = known.clone().find(|node| self.is_ready(plan, node));
+        if let Some(node) = ready.or_else(|| known.next()) {
             return Some(node.clone());
         }
         let seed = rendezvous::seed(self.address);

@@ -11,6 +11,10 @@ pub const MAX_STANDBYS: usize = 3;
 /// `Immediately`).
 pub const FAILBACK_AFTER: Millis = Millis::from_secs(300);
 
+/// How long an address that must leave its owner waits for a cloud that has to make its next one
+/// ready. Then it goes all the same: a drain ends.
+pub const READY_WITHIN: Millis = Millis::from_secs(60);
+
 /// Why an address gets another owner.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
 pub enum MoveReason {

@@ -37,6 +37,8 @@ pub(super) struct AddressPlans {
     /// Those whose fence is to be drawn.
     fences: BTreeSet<IpAddr>,
     notes: BTreeMap<IpAddr, Vec<EventDraft>>,
+    /// What moves to which node once the cloud has made it ready.
+    pub(super) awaited: BTreeMap<IpAddr, NodeName>,
 }
 
 impl AddressPlans {
@@ -56,8 +58,9 @@ impl AddressPlans {
         draft.follow_pools(snapshot, t_max);
         draft.end(snapshot, memory, now, bindings, wake);
         draft.begin(snapshot, t_max, bindings);
-        let moves = placement::place(snapshot, memory, now, &mut draft.plans);
-        draft.record_moves(snapshot, &moves);
+        let changes = placement::place(snapshot, memory, now, &mut draft.plans);
+        draft.record_moves(snapshot, &changes.moved);
+        draft.awaited = changes.awaited;
         draft
     }
 

@@ -10,24 +10,26 @@ use crate::model::{AddressEnd, AddressPlan, EgressAddress, NodeName, Snapshot, T
 /// The plan with which `to` becomes the owner of `address` (`egret move`).
 ///
 /// A node that the plan does not name yet may be unable to carry the address, which only a
-/// controller can tell: then the wish alone is written.
+/// controller can tell, and one that a cloud has yet to make ready could not serve it: then the wish
+/// alone is written.
 pub fn move_to(address: &EgressAddress, to: &NodeName) -> AddressPlan {
     let mut plan = address.plan.clone();
     plan.preferred_node = Some(to.clone());
-    if plan.standbys.contains(to) {
+    if plan.standbys.contains(to) && address.status.is_ready_at(to, plan.facts()) {
         promote(address, &mut plan, to);
     }
     plan
 }
 
 /// The plan with which `node` is no longer the owner of `address` (`egret drain`); `None` where it
-/// is not, or where nobody else may be.
+/// is not, or where nobody else may be. Where a cloud has yet to make others ready the leader decides.
 pub fn move_away(address: &EgressAddress, node: &NodeName) -> Option<AddressPlan> {
     let mut plan = address.plan.clone();
     if plan.paused || plan.is_revoked() || plan.owner.as_ref() != Some(node) {
         return None;
     }
-    let next = plan.standbys.first()?.clone();
+    let facts = plan.facts();
+    let next = plan.standbys.iter().find(|node| address.status.is_ready_at(node, facts))?.clone();
     promote(address, &mut plan, &next);
     Some(plan)
 }
@@ -64,6 +66,7 @@ fn promote(address: &EgressAddress, plan: &mut AddressPlan, to: &NodeName) {
 
 #[cfg(test)]
 mod tests {
+    use crate::model::{Attachment, ProviderKind};
     use crate::testing::*;
 
     use super::*;
@@ -108,6 +111,23 @@ mod tests {
         assert_eq!((plan.owner, plan.preferred_node), (Some(last.clone()), Some(last)));
         let plan = move_to(&address, &"d1".into());
         assert_eq!((&plan.owner, plan.preferred_node), (&address.plan.owner, Some("d1".into())));
+    }
+
+    #[test]
+    fn nothing_moves_to_a_gateway_that_a_cloud_has_yet_to_make_ready() {
+        let (_, mut address) = world();
+        address.plan.provider = ProviderKind::Gcp;
+        let (owner, standbys) =
+            (address.plan.owner.clone().unwrap(), address.plan.standbys.clone());
+        assert_eq!(move_away(&address, &owner), None, "the leader waits for one");
+        let plan = move_to(&address, &standbys[1]);
+        assert_eq!(
+            (plan.owner, plan.preferred_node),
+            (Some(owner.clone()), Some(standbys[1].clone()))
+        );
+        address.status.prepared = vec![Attachment::at(standbys[1].clone())];
+        assert_eq!(move_away(&address, &owner).unwrap().owner, Some(standbys[1].clone()));
+        assert_eq!(move_to(&address, &standbys[1]).owner, Some(standbys[1].clone()));
     }
 
     #[test]

@@ -80,6 +80,7 @@ fn wait_until_empty(store: &Store, node: &NodeName, seconds: u64) -> anyhow::Res
     }
     anyhow::bail!(
         "{node} still holds addresses after {seconds} s: is another gateway of the pool there \
-         (`egret what-if {node}`)?"
+         (`egret what-if {node}`)? In Google Cloud a drain waits up to a minute for one that is being \
+         made ready (`egret status`)"
     )
 }

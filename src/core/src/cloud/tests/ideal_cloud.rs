@@ -2,6 +2,7 @@ use super::*;
 
 /// A world, a leader's reconciler and the cloud behind it.
 pub(super) struct IdealCloud {
+    pub(super) kind: ProviderKind,
     pub(super) world: Fixture,
     pub(super) reconciler: Reconciler,
     /// Where the cloud has the addresses.
@@ -21,18 +22,28 @@ pub(super) struct IdealCloud {
 impl IdealCloud {
     /// A pool of EC2 with one address that is held and attached.
     pub(super) fn up() -> Self {
-        let mut ideal = Self::empty();
+        Self::up_in(ProviderKind::Aws)
+    }
+
+    /// The same in another cloud.
+    pub(super) fn up_in(kind: ProviderKind) -> Self {
+        let mut ideal = Self::empty_in(kind);
         ideal.world.claim(mk_explicit("ns/c", "cloud", &[ADDRESS]));
         ideal.settle();
         ideal
     }
 
     pub(super) fn empty() -> Self {
+        Self::empty_in(ProviderKind::Aws)
+    }
+
+    fn empty_in(kind: ProviderKind) -> Self {
         let mut world = Fixture::small();
-        world.pool(Pool { provider: ProviderKind::Aws, ..mk_pool("cloud", &[(ADDRESS, ADDRESS)]) });
+        world.pool(Pool { provider: kind, ..mk_pool("cloud", &[(ADDRESS, ADDRESS)]) });
         Self {
+            kind,
             world,
-            reconciler: Reconciler::new(ProviderKind::Aws, SCAN),
+            reconciler: Reconciler::new(kind, SCAN),
             attached: BTreeMap::new(),
             tagged: BTreeSet::from([ip("198.51.100.9")]),
             free: 10,
@@ -86,7 +97,7 @@ impl IdealCloud {
         self.done.push(task.clone());
         self.notes.extend(self.reconciler.done(task, result, self.world.now));
         let cloud_state = self.reconciler.state().clone();
-        self.world.memory.clouds.insert(ProviderKind::Aws, cloud_state);
+        self.world.memory.clouds.insert(self.kind, cloud_state);
     }
 
     /// The cloud's work alone, until there is none.

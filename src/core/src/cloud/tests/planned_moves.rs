@@ -1,0 +1,174 @@
+//! Where the network follows only gateways that the cloud has made ready, what is planned waits for one.
+
+use super::*;
+use crate::memory::LeaderMemory;
+use crate::placement::READY_WITHIN;
+use crate::planner::manual;
+
+/// An address of Google Cloud, ready at g1, g2 and g3, of which one holds it; g4 and g5 are there too.
+fn up() -> IdealCloud {
+    let mut ideal = IdealCloud::up_in(ProviderKind::Gcp);
+    for number in [4, 5] {
+        ideal.world.node(&format!("g{number}"), 10 + number, true, "a");
+    }
+    // Of the two one becomes the third standby.
+    ideal.settle();
+    ideal.world.now = ideal.world.now + SCAN;
+    ideal.settle();
+    ideal
+}
+
+/// The cloud is away, and of the gateways only these are ready.
+fn only(ideal: &mut IdealCloud, ready: &BTreeSet<NodeName>) {
+    ideal.down = Some("Compute Engine cannot be reached");
+    let cloud = ideal.world.memory.clouds.get_mut(&ProviderKind::Gcp).unwrap();
+    cloud.prepared.retain(|node, _| ready.contains(node));
+    let stored = ideal.world.snapshot.addresses.get_mut(&ip(ADDRESS)).unwrap();
+    stored.value.status.prepared.retain(|at| ready.contains(&at.node));
+}
+
+fn outsider(ideal: &IdealCloud) -> NodeName {
+    let plan = &ideal.world.address(ADDRESS).plan;
+    let named: BTreeSet<&NodeName> = plan.owner.iter().chain(&plan.standbys).collect();
+    let all = ["g1", "g2", "g3", "g4", "g5"].map(NodeName::from);
+    all.into_iter().find(|node| !named.contains(node)).unwrap()
+}
+
+fn wish(ideal: &mut IdealCloud, to: &NodeName) {
+    let plan = manual::move_to(ideal.world.address(ADDRESS), to);
+    ideal.world.edit_plan(ADDRESS, |before| *before = plan);
+}
+
+fn ready_message(ideal: &IdealCloud) -> String {
+    ideal.condition("Ready").2
+}
+
+#[test]
+fn a_drain_goes_at_once_to_the_first_standby_that_is_ready() {
+    // All subsets of the standbys.
+    for subset in 1..8 {
+        let mut ideal = up();
+        let owner = ideal.owner();
+        let standbys = ideal.world.address(ADDRESS).plan.standbys.clone();
+        assert_eq!(standbys.len(), 3);
+        let chosen = |rank: &usize| subset & (1 << rank) != 0;
+        let ready: BTreeSet<NodeName> =
+            (0..3).filter(chosen).map(|rank| standbys[rank].clone()).collect();
+        only(&mut ideal, &ready.iter().cloned().chain([owner.clone()]).collect());
+        ideal.world.spec(owner.as_str()).drain = true;
+        ideal.world.step();
+        let first = standbys.iter().find(|node| ready.contains(*node));
+        assert_eq!(Some(&ideal.owner()), first, "{ready:?} of {standbys:?}");
+        assert!(ideal.world.memory.awaited_since.is_empty());
+    }
+}
+
+#[test]
+fn a_drain_waits_for_a_gateway_that_is_made_ready_but_not_for_ever() {
+    let mut ideal = up();
+    let owner = ideal.owner();
+    let standbys = ideal.world.address(ADDRESS).plan.standbys.clone();
+    only(&mut ideal, &[owner.clone()].into());
+    ideal.world.spec(owner.as_str()).drain = true;
+    let begin = ideal.world.now;
+    let wake = ideal.world.plan().wake_at;
+    assert_eq!(wake, Some(begin + READY_WITHIN));
+    for _ in 0..READY_WITHIN.0 / 1000 {
+        ideal.world.step();
+        assert_eq!(ideal.owner(), owner, "after {}", ideal.world.now.since(begin));
+        assert!(ready_message(&ideal).contains(&format!("it moves to {} once", standbys[0])));
+        ideal.world.pass(1);
+    }
+    ideal.world.step();
+    assert_eq!(ideal.owner(), standbys[0], "the node is to be empty");
+    ideal.world.step();
+    assert!(ideal.world.memory.awaited_since.is_empty(), "the next one begins anew");
+
+    // Where it becomes ready meanwhile it goes then.
+    let mut ideal = up();
+    let owner = ideal.owner();
+    only(&mut ideal, &[owner.clone()].into());
+    ideal.world.spec(owner.as_str()).drain = true;
+    ideal.world.step();
+    assert_eq!(ideal.owner(), owner);
+    let last = ideal.world.address(ADDRESS).plan.standbys[2].clone();
+    let stored = ideal.world.snapshot.addresses.get_mut(&ip(ADDRESS)).unwrap();
+    stored.value.status.prepared.push(Attachment::at(last.clone()));
+    let cloud = ideal.world.memory.clouds.get_mut(&ProviderKind::Gcp).unwrap();
+    let there = [(ip(ADDRESS), Attachment::at(last.clone()))].into();
+    cloud.prepared.insert(last.clone(), there);
+    ideal.world.step();
+    assert_eq!(ideal.owner(), last);
+}
+
+#[test]
+fn a_new_leader_counts_a_drains_wait_anew() {
+    let mut ideal = up();
+    let owner = ideal.owner();
+    only(&mut ideal, &[owner.clone()].into());
+    ideal.world.spec(owner.as_str()).drain = true;
+    ideal.world.step();
+    ideal.world.now = ideal.world.now + READY_WITHIN;
+    let clouds = std::mem::take(&mut ideal.world.memory.clouds);
+    ideal.world.memory = LeaderMemory { clouds, ..LeaderMemory::default() };
+    ideal.world.step();
+    assert_eq!(ideal.owner(), owner);
+    ideal.world.now = ideal.world.now + READY_WITHIN;
+    ideal.world.step();
+    assert_ne!(ideal.owner(), owner);
+}
+
+#[test]
+fn a_move_to_a_gateway_outside_the_plan_makes_it_ready_first() {
+    let mut ideal = up();
+    let (owner, to) = (ideal.owner(), outsider(&ideal));
+    wish(&mut ideal, &to);
+    ideal.world.step();
+    let plan = &ideal.world.address(ADDRESS).plan;
+    assert_eq!((plan.owner.as_ref(), plan.standbys.last()), (Some(&owner), Some(&to)));
+    assert_eq!(plan.standbys.len(), 3, "in the place of the last one");
+    assert!(ideal.world.step().is_empty(), "planned once");
+    ideal.settle();
+    assert_eq!(ideal.owner(), to, "and then it moves");
+    assert!(ideal.condition("Ready").0);
+    assert!(!ready_message(&ideal).contains("it moves"), "{}", ready_message(&ideal));
+}
+
+#[test]
+fn a_wish_waits_as_long_as_the_cloud_takes_and_says_why() {
+    let mut ideal = up();
+    let (owner, to) = (ideal.owner(), outsider(&ideal));
+    ideal.down = Some("Compute Engine cannot be reached");
+    wish(&mut ideal, &to);
+    for _ in 0..5 {
+        ideal.work();
+        ideal.world.step();
+        assert_eq!(ideal.owner(), owner);
+        ideal.world.pass(600);
+    }
+    let message = ready_message(&ideal);
+    assert!(ideal.condition("Ready").0, "nothing is wrong where it is");
+    assert!(message.contains(&format!("it moves to {to} once")), "{message}");
+    assert!(message.contains("Compute Engine cannot be reached"), "{message}");
+    ideal.down = None;
+    ideal.settle();
+    assert_eq!(ideal.owner(), to);
+}
+
+#[test]
+fn a_dead_holder_and_other_clouds_wait_for_nothing() {
+    let mut ideal = up();
+    let owner = ideal.owner();
+    only(&mut ideal, &[owner.clone()].into());
+    ideal.world.absent(&[owner.as_str()]);
+    ideal.world.step();
+    assert_ne!(ideal.owner(), owner, "whoever comes is better than nobody");
+
+    let mut ideal = IdealCloud::up();
+    let owner = ideal.owner();
+    let stored = ideal.world.snapshot.addresses.get_mut(&ip(ADDRESS)).unwrap();
+    stored.value.status.prepared.clear();
+    ideal.world.spec(owner.as_str()).drain = true;
+    ideal.world.step();
+    assert_ne!(ideal.owner(), owner, "EC2 attaches it to whoever holds it");
+}

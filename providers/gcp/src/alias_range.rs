@@ -11,7 +11,7 @@ use std::net::IpAddr;
 use egret_core::model::{Attachment, NodeName, ProviderKind};
 use egret_ports::error::ErrorClass;
 
-use crate::inputs::{GceInputs, scope_of_interface, used_by_another};
+use crate::inputs::{GceInputs, used_by_another};
 use crate::mode::{DeliveryMode, ReadKinds};
 use crate::names::ResourcePath;
 use crate::refusal::GceRefusal;
@@ -59,19 +59,29 @@ impl DeliveryMode for AliasRanges {
         u32::try_from(MOST_ALIASES.saturating_sub(at.aliases.len())).unwrap_or(u32::MAX)
     }
 
-    /// There is nothing to make ready: a range is at one interface only.
+    /// There is nothing to make ready, since a range is at one interface only: but there has to be room.
     fn prepare(
         &self,
         inputs: &GceInputs<'_>,
         node: &NodeName,
         addresses: &BTreeSet<IpAddr>,
     ) -> GceStep<PreparedAddresses> {
-        let ready = |address: &IpAddr| {
-            let place = AliasPlace::find(inputs, *address, node);
-            let attachment = place.map(|at| inputs.attachment_of(node, &at.instance, *address));
-            (*address, attachment)
-        };
-        GceStep::Done(addresses.iter().map(ready).collect())
+        let mut ready = PreparedAddresses::new();
+        let mut room = None;
+        for address in addresses {
+            let result = AliasPlace::find(inputs, *address, node).and_then(|place| {
+                let room = room.get_or_insert_with(|| self.free(place.at));
+                let here =
+                    holder(inputs, *address).is_some_and(|(path, _)| *path == place.instance);
+                // What is ready takes room: else all gateways would be standbys for all addresses.
+                if !here {
+                    *room = room.checked_sub(1).ok_or_else(|| no_room(&place.instance))?;
+                }
+                Ok(inputs.attachment_of(node, &place.instance, *address))
+            });
+            ready.insert(*address, result);
+        }
+        GceStep::Done(ready)
     }
 
     fn attach(
@@ -88,6 +98,10 @@ impl DeliveryMode for AliasRanges {
         let busy = |instance: &ResourcePath| inputs.view.busy.contains(instance);
         if busy(&place.instance) || holder.is_some_and(|(instance, _)| busy(instance)) {
             return GceStep::Wait;
+        }
+        // It may be at a gateway whose zone does not answer.
+        if let Some(refusal) = inputs.unread_of(address).filter(|_| holder.is_none()) {
+            return GceStep::Refuse(refusal.clone());
         }
         if let Some((instance, _)) = holder.filter(|(instance, _)| **instance == place.instance) {
             return GceStep::Done(inputs.attachment_of(node, instance, address));
@@ -214,16 +228,14 @@ fn no_room(instance: &ResourcePath) -> GceRefusal {
 }
 
 /// No instance that was read has the address. Where the one that had it could not be read, that proves
-/// nothing.
+/// nothing; nor where a change of the node's interface is under way.
 fn unseen(inputs: &GceInputs<'_>, address: IpAddr, node: &NodeName) -> GceStep<()> {
-    let recorded = inputs.inventory.addresses.get(&address).and_then(|all| all.get(node));
-    let scope = recorded.and_then(|at| scope_of_interface(at.interface.as_deref()?));
-    let unread = match scope {
-        Some(scope) => inputs.view.unreadable.get(&scope),
-        None => inputs.view.unreadable.values().next(),
-    };
-    match unread {
-        Some(refusal) => GceStep::Refuse(refusal.clone()),
-        None => GceStep::Done(()),
+    if let Some(refusal) = inputs.unread_of(address) {
+        return GceStep::Refuse(refusal.clone());
+    }
+    let instance = inputs.instance_at(address, node);
+    match instance.is_some_and(|instance| inputs.view.busy.contains(&instance)) {
+        true => GceStep::Wait,
+        false => GceStep::Done(()),
     }
 }

@@ -5,7 +5,6 @@ mod aliases;
 mod change;
 mod lists;
 mod parse;
-mod raw;
 mod read;
 
 use std::future::Future;
@@ -20,10 +19,9 @@ use google_cloud_gax::error::Error;
 
 use crate::errors::GceFailure;
 use crate::options::GcpOptions;
+use crate::raw::RawCompute;
 
 pub(crate) use read::ReadScope;
-
-use raw::RawCompute;
 
 /// Clients of the kinds of resources that are used.
 #[derive(Debug)]

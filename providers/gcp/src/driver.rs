@@ -15,11 +15,13 @@ use crate::errors::GceFailure;
 use crate::inputs::GceInputs;
 use crate::merge::PendingAliases;
 use crate::mode::DeliveryMode;
-use crate::reads::{Seen, SharedReads};
+use crate::reads::{ReadView, SharedReads};
 use crate::step::{GceCall, GceStep};
 
 /// More changes than anything needs: somebody else changes the same at the same time.
 const MOST_CALLS: usize = 100;
+/// How often an address that something else has is asked for: where it was last it may be seen longer.
+const IN_USE_TRIES: u32 = 3;
 /// Between two reads that wait for something: the first pause, and the longest.
 const PAUSES: (Duration, Duration) = (Duration::from_millis(50), Duration::from_secs(2));
 
@@ -81,7 +83,7 @@ impl GceDriver {
             PortError::new(class, operation, failure)
         };
         let (began, mut pause, mut calls) = (Instant::now(), PAUSES.0, 0);
-        let mut last = None;
+        let (mut last, mut in_use) = (None, 0);
         loop {
             let seen = self.read().await.map_err(failed)?;
             let call = match decide(&seen.inputs()) {
@@ -99,7 +101,14 @@ impl GceDriver {
                         pause = PAUSES.0;
                         continue;
                     }
-                    Err(failure) if failure.is_stale() => last = Some(failure),
+                    Err(failure) if failure.is_in_use() && in_use + 1 >= IN_USE_TRIES => {
+                        let taken = GceFailure { class: ErrorClass::Invalid, ..failure };
+                        return Err(failed(taken));
+                    }
+                    Err(failure) if failure.is_stale() => {
+                        in_use += u32::from(failure.is_in_use());
+                        last = Some(failure);
+                    }
                     Err(failure) => return Err(failed(failure)),
                 }
             }
@@ -113,10 +122,25 @@ impl GceDriver {
         }
     }
 
+    /// Makes the next call, if there is one, and does not wait for what is in its way.
+    ///
+    /// # Errors
+    /// Those of the read and of the call.
+    pub async fn step(
+        &self,
+        decide: impl Fn(&GceInputs<'_>) -> GceStep<()>,
+    ) -> Result<(), GceFailure> {
+        let seen = self.read().await?;
+        match decide(&seen.inputs()) {
+            GceStep::Call(call) => self.make(&seen, &call, &decide).await,
+            _ => Ok(()),
+        }
+    }
+
     /// Makes a call; one on what tasks share with nobody else at it, and only if it is still the step to make.
     async fn make<T>(
         &self,
-        seen: &Seen,
+        seen: &ReadView,
         call: &GceCall,
         decide: &impl Fn(&GceInputs<'_>) -> GceStep<T>,
     ) -> Result<(), GceFailure> {
@@ -134,21 +158,25 @@ impl GceDriver {
             GceStep::Call(still) if still == *call => {}
             _ => return Ok(()),
         }
-        let merged = self.pending.merged(call);
-        match self.compute.change(&merged.call, &seen.view).await {
-            Ok(()) => merged.succeeded(),
-            // One of them that cannot be keeps no other from it.
-            Err(failure) if merged.call != *call && failure.is_of_the_change() => {
-                debug!(%failure, "several changes at once were refused");
-                let seen = self.read().await?;
-                self.compute.change(call, &seen.view).await?;
+        let mut view = seen.view;
+        loop {
+            let merged = registered.merged();
+            match self.compute.change(&merged.call, &view).await {
+                Ok(()) => {
+                    registered.succeeded(&merged);
+                    return Ok(());
+                }
+                Err(failure) if merged.is_of_several() && failure.is_of_the_change() => {
+                    debug!(%failure, "several changes at once were refused");
+                    registered.refused(&merged);
+                    view = self.read().await?.view;
+                }
+                Err(failure) => return Err(failure),
             }
-            Err(failure) => return Err(failure),
         }
-        Ok(())
     }
 
-    async fn read(&self) -> Result<Seen, GceFailure> {
+    async fn read(&self) -> Result<ReadView, GceFailure> {
         self.reads.read(&self.compute).await
     }
 }

@@ -16,6 +16,8 @@ const PERMISSION: &str = "give the controller's account the roles of terraform/g
                           in the host project too, and a node's account the scope cloud-platform";
 const CREDENTIALS: &str = "check the controller's credentials: the projected token and the identity \
                            pool's provider, the node's account, or the key file";
+const IN_USE: &str = "something that is none of this cluster's has the address: take it away there, or take \
+                      the address out of the pool";
 const LIMIT: &str = "have the quota raised, or use fewer addresses and gateways in the region";
 
 /// A call that did not succeed.
@@ -86,6 +88,11 @@ impl GceFailure {
         matches!(self.class, ErrorClass::Denied | ErrorClass::NotFound | ErrorClass::Invalid)
     }
 
+    /// Something else has the address.
+    pub fn is_in_use(&self) -> bool {
+        self.remedy == IN_USE
+    }
+
     /// What was asked for cannot be: another change may.
     pub fn is_of_the_change(&self) -> bool {
         matches!(self.class, ErrorClass::Conflict | ErrorClass::Invalid | ErrorClass::Quota)
@@ -145,8 +152,8 @@ fn by_code(code: Option<&str>) -> Option<(ErrorClass, &'static str)> {
         | "RESOURCE_IN_USE_BY_ANOTHER_RESOURCE"
         | "RESOURCE_NOT_READY"
         | "RESOURCE_OPERATION_RATE_EXCEEDED"
-        | "CONDITION_NOT_MET"
-        | "IP_IN_USE_BY_ANOTHER_RESOURCE" => (ErrorClass::Conflict, ""),
+        | "CONDITION_NOT_MET" => (ErrorClass::Conflict, ""),
+        "IP_IN_USE_BY_ANOTHER_RESOURCE" => (ErrorClass::Conflict, IN_USE),
         "PERMISSIONS_ERROR" | "FORBIDDEN" => (ErrorClass::Denied, PERMISSION),
         "RATE_LIMIT_EXCEEDED" => (THROTTLED, ""),
         "INTERNAL_ERROR" | "SERVICE_UNAVAILABLE" | "TIMEOUT" => (ErrorClass::Transient, ""),

@@ -226,15 +226,16 @@ fn detach(inputs: &GceInputs<'_>, address: IpAddr, node: &NodeName) -> GceStep<(
     let Some((path, service)) = service_of(inputs, address) else {
         return nothing_known(inputs, address);
     };
+    let rule = path.beside("forwardingRules", path.name());
+    // It may be about to lead here.
+    if inputs.view.busy.contains(path) || inputs.view.busy.contains(&rule) {
+        return GceStep::Wait;
+    }
     let leads = service.leader.as_ref().is_none_or(|leader| {
         inputs.view.gone.contains(leader) || inputs.node_of(leader).as_ref() == Some(node)
     });
     if !leads {
         return GceStep::Done(());
-    }
-    let rule = path.beside("forwardingRules", path.name());
-    if inputs.view.busy.contains(path) || inputs.view.busy.contains(&rule) {
-        return GceStep::Wait;
     }
     let own = inputs.view.rules.get(&rule).filter(|it| it.target.as_ref() == Some(path));
     if own.is_some() {

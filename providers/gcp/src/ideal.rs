@@ -245,7 +245,7 @@ pub(crate) fn refusal<T: std::fmt::Debug>(step: GceStep<T>) -> GceRefusal {
 
 /// Attaches the addresses at `first` with every number of calls made before somebody else goes on, moves
 /// them to `then`, ends them, and expects the project as it was.
-pub(crate) fn every_prefix_is_gone_on_from(
+pub(crate) fn check_every_prefix(
     mode: &dyn DeliveryMode,
     addresses: [IpAddr; 2],
     (first, then): ([&str; 2], [&str; 2]),

@@ -33,8 +33,7 @@ impl<'a> GceInputs<'a> {
                  an instance of Compute Engine, or its cloud controller manager has not said so"
             ))
         })?;
-        let scope = names::scope_of(&path);
-        if let Some(refusal) = scope.and_then(|scope| self.view.unreadable.get(&scope)) {
+        if let Some(refusal) = self.view.unread(&path) {
             return Err(refusal.clone());
         }
         if path.name().starts_with(AUTOPILOT) {
@@ -94,11 +93,30 @@ impl<'a> GceInputs<'a> {
         self.node_of(instance).is_none() && !self.view.gone.contains(instance)
     }
 
-    /// Why it is not known where an address is that was at a node: its region could not be read.
+    /// Why it is not known where an address is that was at a node: what is there could not be read. Of an
+    /// address whose status names no node only all regions together say that it is nowhere.
+    pub fn unread_of(&self, address: IpAddr) -> Option<&'a GceRefusal> {
+        let recorded = self.inventory.addresses.get(&address).filter(|all| !all.is_empty());
+        let Some(recorded) = recorded else {
+            let zones = self.view.unreadable_zones.values();
+            return self.view.unreadable.values().chain(zones).next();
+        };
+        let mut recorded = recorded.values().filter_map(|at| instance_of(at.interface.as_deref()?));
+        recorded.find_map(|instance| self.view.unread(&instance))
+    }
+
+    /// Why it is not known where any address is that was at a node.
     pub fn unread_attachment(&self) -> Option<&'a GceRefusal> {
-        let recorded = self.inventory.addresses.values().flat_map(BTreeMap::values);
-        let mut scopes = recorded.filter_map(|at| scope_of_interface(at.interface.as_deref()?));
-        scopes.find_map(|scope| self.view.unreadable.get(&scope))
+        let mut addresses = self.inventory.addresses.iter().filter(|(_, all)| !all.is_empty());
+        addresses.find_map(|(address, _)| self.unread_of(*address))
+    }
+
+    /// The instance of a node, also of one that is gone and has the address by its status.
+    pub fn instance_at(&self, address: IpAddr, node: &NodeName) -> Option<ResourcePath> {
+        let living = self.inventory.nodes.get(node);
+        let living = living.and_then(|id| names::instance_of_provider_id(id));
+        let recorded = || self.inventory.addresses.get(&address)?.get(node)?.interface.as_deref();
+        living.or_else(|| instance_of(recorded()?))
     }
 
     /// Whose instance it is: by the Nodes, else by what statuses say of nodes that are gone.
@@ -166,7 +184,7 @@ impl<'a> GceInputs<'a> {
 
 /// Nothing of the address was found: it is nowhere, unless something could not be read or is under way.
 pub(crate) fn nothing_known(inputs: &GceInputs<'_>, address: IpAddr) -> GceStep<()> {
-    if let Some(refusal) = inputs.view.unreadable.values().next() {
+    if let Some(refusal) = inputs.unread_of(address) {
         return GceStep::Refuse(refusal.clone());
     }
     let digits = names::of_address(address, &ResourcePath::new(""));
@@ -196,11 +214,6 @@ pub(crate) fn used_by_another(reserved: &StaticAddress, other: &ResourcePath) ->
 
 /// How names of nodes of GKE Autopilot begin; those of GKE Standard begin with `gke-`. [infer]
 const AUTOPILOT: &str = "gk3-";
-
-/// Where an interface is, as attachments name it.
-pub(crate) fn scope_of_interface(interface: &str) -> Option<RegionScope> {
-    names::scope_of(&instance_of(interface)?)
-}
 
 /// The instance of an interface, as attachments name it.
 fn instance_of(interface: &str) -> Option<ResourcePath> {

@@ -26,6 +26,7 @@ mod mode;
 mod names;
 mod options;
 mod provider;
+mod raw;
 mod reads;
 mod refusal;
 mod snapshot;

@@ -14,14 +14,23 @@ pub(crate) struct PendingAliases(Mutex<Waiting>);
 #[derive(Debug, Default)]
 struct Waiting {
     next: u64,
-    changes: BTreeMap<u64, (AliasChange, Arc<AtomicBool>)>,
+    changes: BTreeMap<u64, WaitingChange>,
+}
+
+#[derive(Debug)]
+struct WaitingChange {
+    change: AliasChange,
+    /// Changes of one batch are made together.
+    batch: u64,
+    made: Arc<AtomicBool>,
 }
 
 /// A change that waits; it waits no more once this is dropped.
 #[derive(Debug)]
 pub(crate) struct Registration<'a> {
     pending: &'a PendingAliases,
-    number: Option<u64>,
+    call: GceCall,
+    number: u64,
     made: Arc<AtomicBool>,
 }
 
@@ -30,13 +39,53 @@ impl Registration<'_> {
     pub fn is_made(&self) -> bool {
         self.made.load(Ordering::Acquire)
     }
+
+    /// The call with all of its batch that waits for the same interface.
+    pub fn merged(&self) -> MergedChange {
+        let GceCall::ChangeAliases(change) = &self.call else {
+            return MergedChange { call: self.call.clone(), numbers: Vec::new() };
+        };
+        let waiting = self.pending.lock();
+        let batch = waiting.changes.get(&self.number).map(|own| own.batch);
+        let (mut change, mut numbers) = (change.clone(), Vec::new());
+        for (number, other) in &waiting.changes {
+            if other.change.instance == change.instance && Some(other.batch) == batch {
+                change.add.extend(other.change.add.iter().cloned());
+                change.remove.extend(other.change.remove.iter().cloned());
+                numbers.push(*number);
+            }
+        }
+        MergedChange { call: GceCall::ChangeAliases(change), numbers }
+    }
+
+    /// Tells the tasks that wait for these changes.
+    pub fn succeeded(&self, merged: &MergedChange) {
+        let waiting = self.pending.lock();
+        for change in merged.numbers.iter().filter_map(|number| waiting.changes.get(number)) {
+            change.made.store(true, Ordering::Release);
+        }
+    }
+
+    /// They were refused together: each half of them is tried by itself, so that one that cannot be is
+    /// found in a few calls.
+    pub fn refused(&self, merged: &MergedChange) {
+        let mut waiting = self.pending.lock();
+        let half = merged.numbers.len().div_ceil(2);
+        for numbers in merged.numbers.chunks(half.max(1)) {
+            waiting.next += 1;
+            let batch = waiting.next;
+            for number in numbers {
+                if let Some(change) = waiting.changes.get_mut(number) {
+                    change.batch = batch;
+                }
+            }
+        }
+    }
 }
 
 impl Drop for Registration<'_> {
     fn drop(&mut self) {
-        if let Some(number) = self.number {
-            self.pending.lock().changes.remove(&number);
-        }
+        self.pending.lock().changes.remove(&self.number);
     }
 }
 
@@ -44,15 +93,13 @@ impl Drop for Registration<'_> {
 #[derive(Debug)]
 pub(crate) struct MergedChange {
     pub call: GceCall,
-    made: Vec<Arc<AtomicBool>>,
+    numbers: Vec<u64>,
 }
 
 impl MergedChange {
-    /// Tells the tasks that wait.
-    pub fn succeeded(&self) {
-        for made in &self.made {
-            made.store(true, Ordering::Release);
-        }
+    /// It is more than one.
+    pub fn is_of_several(&self) -> bool {
+        self.numbers.len() > 1
     }
 }
 
@@ -60,31 +107,14 @@ impl PendingAliases {
     /// Calls of other kinds are merged with nothing.
     pub fn register(&self, call: &GceCall) -> Registration<'_> {
         let made = Arc::new(AtomicBool::new(false));
-        let mut number = None;
+        let mut waiting = self.lock();
+        waiting.next += 1;
+        let number = waiting.next;
         if let GceCall::ChangeAliases(change) = call {
-            let mut waiting = self.lock();
-            waiting.next += 1;
-            number = Some(waiting.next);
-            let next = waiting.next;
-            waiting.changes.insert(next, (change.clone(), made.clone()));
+            let change = WaitingChange { change: change.clone(), batch: 0, made: made.clone() };
+            waiting.changes.insert(number, change);
         }
-        Registration { pending: self, number, made }
-    }
-
-    /// The call with all that waits for the same interface.
-    pub fn merged(&self, call: &GceCall) -> MergedChange {
-        let GceCall::ChangeAliases(change) = call else {
-            return MergedChange { call: call.clone(), made: Vec::new() };
-        };
-        let (mut change, mut all) = (change.clone(), Vec::new());
-        let waiting = self.lock();
-        let same = waiting.changes.values().filter(|(it, _)| it.instance == change.instance);
-        for (other, made) in same.cloned().collect::<Vec<_>>() {
-            change.add.extend(other.add);
-            change.remove.extend(other.remove);
-            all.push(made);
-        }
-        MergedChange { call: GceCall::ChangeAliases(change), made: all }
+        Registration { pending: self, call: call.clone(), number, made }
     }
 
     fn lock(&self) -> std::sync::MutexGuard<'_, Waiting> {
@@ -119,13 +149,40 @@ mod tests {
             pending.register(&change("a", "", "10.0.0.9")),
         ];
         let other = pending.register(&change("b", "10.0.0.10", ""));
-        let merged = pending.merged(&one);
+        let merged = registered[0].merged();
         assert_eq!(merged.call, change("a", "10.0.0.7 10.0.0.8", "10.0.0.9"));
         assert!(!registered.iter().any(Registration::is_made));
-        merged.succeeded();
+        registered[0].succeeded(&merged);
         assert!(registered.iter().all(Registration::is_made));
-        assert!(!other.is_made());
+        assert!(!other.is_made() && !other.merged().is_of_several());
         drop(registered);
-        assert_eq!(pending.merged(&one).call, one, "nothing waits any more");
+        assert_eq!(pending.register(&one).merged().call, one, "nothing waits any more");
+    }
+
+    #[test]
+    fn one_that_cannot_be_is_found_in_a_few_calls() {
+        let pending = PendingAliases::default();
+        let bad = "10.0.0.105";
+        let calls: Vec<GceCall> =
+            (100..150).map(|last| change("a", &format!("10.0.0.{last}"), "")).collect();
+        let registered: Vec<_> = calls.iter().map(|call| pending.register(call)).collect();
+        let (mut made, mut refused) = (0, 0);
+        for own in registered.iter().rev() {
+            while !own.is_made() {
+                let merged = own.merged();
+                let text = format!("{:?}", merged.call);
+                made += 1;
+                if !text.contains(&format!("{bad}/")) {
+                    own.succeeded(&merged);
+                } else if merged.is_of_several() {
+                    own.refused(&merged);
+                } else {
+                    refused += 1;
+                    break;
+                }
+            }
+        }
+        assert_eq!(refused, 1);
+        assert!(made <= 13, "{made} calls for 50 changes");
     }
 }

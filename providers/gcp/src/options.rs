@@ -20,7 +20,7 @@ impl Default for GcpOptions {
         Self {
             endpoint: None,
             call_timeout: Duration::from_secs(10),
-            poll: (Duration::from_millis(500), Duration::from_secs(3)),
+            poll: (Duration::from_millis(100), Duration::from_secs(2)),
             settle: Duration::from_secs(90),
         }
     }

@@ -54,14 +54,10 @@ impl Gcp {
         Ok(GceDriver::new(compute, self.mode, self.inventory.clone(), self.options.settle))
     }
 
-    /// Takes away what machines have left that were deleted. Where that fails, nothing depends on it.
+    /// Takes away something that a deleted machine has left. Where that fails, nothing depends on it.
     async fn sweep(&self, driver: &GceDriver) {
-        let decide = |inputs: &GceInputs<'_>| match self.mode.sweep(inputs) {
-            GceStep::Call(call) => GceStep::Call(call),
-            _ => GceStep::Done(()),
-        };
-        if let Err(error) = driver.drive("take away what deleted machines left", decide).await {
-            debug!(%error, "tried again when a gateway is made ready");
+        if let Err(failure) = driver.step(|inputs| self.mode.sweep(inputs)).await {
+            debug!(%failure, "tried again when a gateway is made ready");
         }
     }
 

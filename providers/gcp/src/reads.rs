@@ -16,12 +16,12 @@ use crate::snapshot::GceSnapshot;
 
 /// A read, and what was known of the cluster when it began.
 #[derive(Clone, Debug)]
-pub(crate) struct Seen {
+pub(crate) struct ReadView {
     pub view: Arc<GceSnapshot>,
     inventory: Arc<Inventory>,
 }
 
-impl Seen {
+impl ReadView {
     /// What decisions rest on.
     pub fn inputs(&self) -> GceInputs<'_> {
         GceInputs { view: &self.view, inventory: &self.inventory }
@@ -33,7 +33,7 @@ impl Seen {
 pub(crate) struct SharedReads {
     kinds: ReadKinds,
     inventory: watch::Receiver<Arc<Inventory>>,
-    last: Mutex<Option<(Instant, Result<Seen, GceFailure>)>>,
+    last: Mutex<Option<(Instant, Result<ReadView, GceFailure>)>>,
 }
 
 impl SharedReads {
@@ -45,7 +45,7 @@ impl SharedReads {
     ///
     /// # Errors
     /// Those of the read.
-    pub async fn read(&self, compute: &Compute) -> Result<Seen, GceFailure> {
+    pub async fn read(&self, compute: &Compute) -> Result<ReadView, GceFailure> {
         let asked = Instant::now();
         let mut last = self.last.lock().await;
         let newer = last.as_ref().filter(|(began, _)| *began > asked);
@@ -55,7 +55,7 @@ impl SharedReads {
         let inventory = self.inventory.borrow().clone();
         let began = Instant::now();
         let view = compute.read(&scope(self.kinds, &inventory)).await;
-        let result = view.map(|view| Seen { view: Arc::new(view), inventory });
+        let result = view.map(|view| ReadView { view: Arc::new(view), inventory });
         *last = Some((began, result.clone()));
         result
     }

@@ -5,7 +5,7 @@ use std::net::{IpAddr, Ipv4Addr};
 
 use ipnet::Ipv4Net;
 
-use crate::names::{RegionScope, ResourcePath};
+use crate::names::{RegionScope, ResourcePath, scope_of};
 use crate::refusal::GceRefusal;
 
 /// What one read has seen.
@@ -31,6 +31,31 @@ pub(crate) struct GceSnapshot {
     pub gone: BTreeSet<ResourcePath>,
     /// Projects and regions that could not be read, and why.
     pub unreadable: BTreeMap<RegionScope, GceRefusal>,
+    /// Projects and zones that did not answer, and why.
+    pub unreadable_zones: BTreeMap<(String, String), GceRefusal>,
+}
+
+impl GceSnapshot {
+    /// With what was read of a zone.
+    pub fn extend(&mut self, zone: Self) {
+        self.busy.extend(zone.busy);
+        self.instances.extend(zone.instances);
+        self.groups.extend(zone.groups);
+        self.targets.extend(zone.targets);
+    }
+
+    /// Why nothing is known of what is there: a regional or zonal resource.
+    pub fn unread(&self, path: &ResourcePath) -> Option<&GceRefusal> {
+        let project = path.part("projects")?.to_owned();
+        if let Some(region) = path.part("regions") {
+            let region = region.to_owned();
+            return self.unreadable.get(&RegionScope { project, region });
+        }
+        let scope = scope_of(path)?;
+        let zone = path.part("zones")?.to_owned();
+        let of_zone = || self.unreadable_zones.get(&(project, zone));
+        self.unreadable.get(&scope).or_else(of_zone)
+    }
 }
 
 /// An instance by its first interface.
@@ -75,6 +100,11 @@ impl AliasRange {
     /// Whether an address is in it.
     pub fn contains(&self, address: IpAddr) -> bool {
         matches!((self.range(), address), (Some(range), IpAddr::V4(v4)) if range.contains(&v4))
+    }
+
+    /// Whether it is the same, however it is written.
+    pub fn is_same(&self, other: &Self) -> bool {
+        self.range().map_or(*self == *other, |range| other.range() == Some(range))
     }
 
     fn range(&self) -> Option<Ipv4Net> {

@@ -37,7 +37,9 @@ impl DeliveryMode for TargetInstances {
     }
 
     fn attachment(&self, inputs: &GceInputs<'_>, address: IpAddr) -> Option<Attachment> {
-        let instance = receiver(inputs, own_rule(inputs, address)?.1)?;
+        let Receiver::Instance(instance) = receiver(inputs, own_rule(inputs, address)?.1) else {
+            return None;
+        };
         let node = inputs.node_of(instance)?;
         Some(inputs.attachment_of(&node, instance, address))
     }
@@ -122,13 +124,21 @@ impl DeliveryMode for TargetInstances {
         let Some((path, rule)) = own_rule(inputs, address) else {
             return nothing_known(inputs, address);
         };
-        let receiver = receiver(inputs, rule);
-        let here = receiver.is_none_or(|instance| {
-            inputs.view.gone.contains(instance) || inputs.node_of(instance).as_ref() == Some(node)
-        });
+        // It may be about to deliver here.
+        if inputs.view.busy.contains(path) {
+            return GceStep::Wait;
+        }
+        let here = match receiver(inputs, rule) {
+            Receiver::Instance(instance) => {
+                let gone = inputs.view.gone.contains(instance);
+                gone || inputs.node_of(instance).as_ref() == Some(node)
+            }
+            Receiver::Nobody => true,
+            Receiver::Unread(refusal) => return GceStep::Refuse(refusal.clone()),
+            Receiver::Stranger => false,
+        };
         match here {
             false => GceStep::Done(()),
-            true if inputs.view.busy.contains(path) => GceStep::Wait,
             true => GceStep::Call(GceCall::DeleteRule { rule: path.clone() }),
         }
     }
@@ -196,13 +206,32 @@ impl<'a> TargetPlace<'a> {
         if rule.description != wanted || other.is_some() {
             return Some(exists_already(&self.rule));
         }
-        let stranger = receiver(inputs, rule).filter(|instance| inputs.is_stranger(instance))?;
+        let stranger = match receiver(inputs, rule) {
+            Receiver::Instance(instance) => inputs.is_stranger(instance).then_some(instance),
+            Receiver::Stranger => rule.target.as_ref(),
+            // Where its zone does not answer it moves on, if it was ours.
+            Receiver::Unread(refusal) if !self.is_recorded(inputs, address, rule) => {
+                return Some(refusal.clone());
+            }
+            Receiver::Unread(_) | Receiver::Nobody => None,
+        };
         let held = format!(
-            "{stranger} has it by {}, and is no node of this cluster: take the address out of its pool \
-             there, or out of this one",
-            self.rule
+            "{} has it by {}, and is no node of this cluster: take the address out of its pool there, or \
+             out of this one",
+            stranger?, self.rule
         );
         Some(GceRefusal::new(ErrorClass::Invalid, held))
+    }
+
+    /// The status says that the address was at a gateway of the zone that the rule delivers to.
+    fn is_recorded(&self, inputs: &GceInputs<'_>, address: IpAddr, rule: &GceRule) -> bool {
+        let zone = rule.target.as_ref().and_then(|target| target.part("zones"));
+        let mut nodes =
+            inputs.inventory.addresses.get(&address).into_iter().flat_map(|all| all.keys());
+        nodes.any(|node| {
+            let instance = inputs.instance_at(address, node);
+            zone.is_some() && instance.as_ref().and_then(|it| it.part("zones")) == zone
+        })
     }
 }
 
@@ -246,20 +275,38 @@ fn own_targets<'a>(
     inputs.view.targets.iter().filter(own)
 }
 
-/// Egret's own rule of an address.
+/// Egret's own rule of an address, in this mode.
 fn own_rule<'a>(
     inputs: &GceInputs<'a>,
     address: IpAddr,
 ) -> Option<(&'a ResourcePath, &'a GceRule)> {
     let wanted = names::description_of_address(address);
     let own = |(_, rule): &(&ResourcePath, &GceRule)| {
-        let target = rule.target.as_ref().is_some_and(|it| inputs.view.targets.contains_key(it));
-        rule.address == Some(address) && rule.description == wanted && target
+        let target = rule.target.as_ref().and_then(|target| target.part("targetInstances"));
+        rule.address == Some(address) && rule.description == wanted && target.is_some()
     };
     inputs.view.rules.iter().find(own)
 }
 
-/// The instance that a rule delivers to.
-fn receiver<'a>(inputs: &GceInputs<'a>, rule: &GceRule) -> Option<&'a ResourcePath> {
-    inputs.view.targets.get(rule.target.as_ref()?)?.instance.as_ref()
+/// Whom a rule delivers to.
+enum Receiver<'a> {
+    Instance(&'a ResourcePath),
+    /// Its target names no instance: the machine was deleted.
+    Nobody,
+    /// Its target is none of Egret's.
+    Stranger,
+    /// The target's zone did not answer.
+    Unread(&'a GceRefusal),
+}
+
+fn receiver<'a>(inputs: &GceInputs<'a>, rule: &GceRule) -> Receiver<'a> {
+    let Some(path) = &rule.target else { return Receiver::Stranger };
+    if let Some(refusal) = inputs.view.unread(path) {
+        return Receiver::Unread(refusal);
+    }
+    match inputs.view.targets.get(path).map(|target| target.instance.as_ref()) {
+        Some(Some(instance)) => Receiver::Instance(instance),
+        Some(None) => Receiver::Nobody,
+        None => Receiver::Stranger,
+    }
 }

@@ -2,8 +2,8 @@
 
 use super::*;
 use crate::ideal::{
-    attach_to, drive, every_prefix_is_gone_on_from, home, inventory, ip, path, pods, prepare_at,
-    project, refusal,
+    attach_to, check_every_prefix, drive, home, inventory, ip, path, pods, prepare_at, project,
+    refusal,
 };
 use crate::snapshot::GceSnapshot;
 
@@ -35,7 +35,7 @@ fn an_address_is_added_behind_the_pods_and_taken_away_first() {
 #[test]
 fn every_prefix_is_gone_on_from_and_the_end_leaves_nothing() {
     let addresses = [ip("10.0.0.77"), ip("10.9.0.7")];
-    every_prefix_is_gone_on_from(&MODE, addresses, (["a1", "b1"], ["b1", "a2"]));
+    check_every_prefix(&MODE, addresses, (["a1", "b1"], ["b1", "a2"]));
 }
 
 #[test]
@@ -115,6 +115,31 @@ fn an_interface_has_room_for_150() {
     attach_to(&MODE, &mut view, ip("10.0.0.77"), "b1");
     let inputs = GceInputs { view: &view, inventory: &inventory };
     refusal(MODE.attach(&inputs, ip("10.0.0.77"), &"a1".into()));
+}
+
+#[test]
+fn no_more_is_ready_than_there_is_room_for() {
+    let (mut view, inventory) = (project(), inventory());
+    let a1 = view.instances.values_mut().find(|at| at.id == 100).unwrap();
+    let more = (0..147).map(|last| AliasRange::single([10, 9, 0, last].into(), None));
+    a1.aliases.extend(more);
+    let asked: BTreeSet<IpAddr> =
+        (70..75).map(|last| IpAddr::from([10, 0, 0, last])).chain([ip("10.9.0.7")]).collect();
+    let inputs = GceInputs { view: &view, inventory: &inventory };
+    let GceStep::Done(ready) = MODE.prepare(&inputs, &"a1".into(), &asked) else { panic!() };
+    let refused = ready.values().filter_map(|ready| ready.as_ref().err());
+    let classes: Vec<_> = refused.map(|refusal| refusal.class).collect();
+    assert_eq!(classes, [ErrorClass::Quota; 3], "two of five new ones, and the one that is here");
+    assert!(ready[&ip("10.9.0.7")].is_ok());
+}
+
+#[test]
+fn what_is_being_added_is_not_nowhere() {
+    let (mut view, inventory, address) = (project(), inventory(), ip("10.0.0.77"));
+    view.busy = view.instances.keys().filter(|path| path.name() == "a1").cloned().collect();
+    let inputs = GceInputs { view: &view, inventory: &inventory };
+    assert_eq!(MODE.detach(&inputs, address, &"a1".into()), GceStep::Wait);
+    assert_eq!(MODE.detach(&inputs, address, &"b1".into()), GceStep::Done(()));
 }
 
 #[test]

@@ -44,6 +44,6 @@ impl Compute {
 /// All ranges as they are to be: those that stay, in their order, and then the new ones.
 fn changed(at: &GceInstance, change: &AliasChange) -> Vec<AliasRange> {
     let kept = at.aliases.iter().filter(|alias| !change.remove.contains(alias));
-    let new = change.add.iter().filter(|alias| !at.aliases.contains(alias));
+    let new = change.add.iter().filter(|new| !at.aliases.iter().any(|alias| alias.is_same(new)));
     kept.chain(new).cloned().collect()
 }

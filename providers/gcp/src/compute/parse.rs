@@ -14,11 +14,17 @@ pub(super) fn path(self_link: Option<&str>) -> ResourcePath {
     ResourcePath::new(self_link.unwrap_or_default())
 }
 
-/// What an operation that has not ended is on.
+/// What an operation that has not ended is on. Of an instance only those count that change its interface:
+/// disks come and go.
 pub(super) fn target_under_way(operation: &model::Operation) -> Option<ResourcePath> {
     let done = operation.status == Some(model::operation::Status::Done);
-    operation.target_link.as_deref().filter(|_| !done).map(ResourcePath::new)
+    let target = ResourcePath::new(operation.target_link.as_deref().filter(|_| !done)?);
+    let of_interface = operation.operation_type.as_deref().is_some_and(|it| it.contains(INTERFACE));
+    (target.part("instances").is_none() || of_interface).then_some(target)
 }
+
+/// `updateNetworkInterface`, however the operation writes it.
+const INTERFACE: &str = "etworkInterface";
 
 pub(super) fn address(
     address: model::Address,

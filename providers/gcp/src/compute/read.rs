@@ -66,55 +66,83 @@ impl Compute {
         scope: &RegionScope,
         view: &mut GceSnapshot,
     ) -> Result<(), GceFailure> {
+        let kinds = what.kinds;
         let mut zones: BTreeSet<String> =
             what.zones.iter().filter_map(|it| zone_in(scope, it)).collect();
-        let mut busy = self.list_region_operations(scope).await?;
-        busy.extend(flat(
-            all(zones.iter().map(|zone| self.list_zone_operations(scope, zone)).collect()).await?,
-        ));
-        let instances: Vec<&ResourcePath> =
-            what.instances.iter().filter(|(_, at)| *at == scope).map(|(path, _)| path).collect();
-        let kinds = what.kinds;
-        let instances = async {
-            all(instances.into_iter().map(|path| self.get_instance(path, scope)).collect()).await
-        };
+        if kinds.services || kinds.rules {
+            view.busy.extend(self.list_region_operations(scope).await?);
+        }
         let services =
             async { if kinds.services { self.list_services(scope).await } else { Ok(vec![]) } };
         let rules = async { if kinds.rules { self.list_rules(scope).await } else { Ok(vec![]) } };
-        let (instances, addresses, services, rules) =
-            tokio::try_join!(instances, self.list_addresses(scope), services, rules)?;
+        let (addresses, services, rules) =
+            tokio::try_join!(self.list_addresses(scope), services, rules)?;
         let own = services.iter().filter(|(path, service)| own_address(path, service).is_some());
-        let of_groups = own.flat_map(|(_, service)| &service.groups);
-        let of_groups = of_groups.filter_map(|group| Some(group.part("zones")?.to_owned()));
-        zones.extend(of_groups);
-        let groups = async {
-            if !kinds.groups {
-                return Ok(vec![]);
-            }
-            let lists = zones.iter().map(|zone| self.list_groups(scope, zone)).collect();
-            Ok(flat(all(lists).await?))
-        };
-        let targets = async {
-            if !kinds.targets {
-                return Ok(vec![]);
-            }
-            let lists = zones.iter().map(|zone| self.list_targets(scope, zone)).collect();
-            Ok(flat(all(lists).await?))
-        };
-        let subnetworks = instances.iter().flatten().map(|(_, at)| at.subnetwork.clone()).collect();
-        let subnetworks = self.read_subnetworks(subnetworks, false);
-        let (groups, targets, subnetworks) = tokio::try_join!(groups, targets, subnetworks)?;
-        view.busy.extend(busy);
-        view.instances.extend(instances.into_iter().flatten());
-        for address in addresses {
-            view.addresses.entry(address.0).or_default().push(address.1);
+        let groups = own.flat_map(|(_, service)| &service.groups);
+        let targets = rules.iter().filter_map(|(_, rule)| rule.target.as_ref());
+        let zonal = groups.chain(targets).filter_map(|path| Some(path.part("zones")?.to_owned()));
+        zones.extend(zonal);
+        for (address, reserved) in addresses {
+            view.addresses.entry(address).or_default().push(reserved);
         }
         view.services.extend(services);
         view.rules.extend(rules);
-        view.groups.extend(groups);
-        view.targets.extend(targets);
-        view.subnetworks.extend(subnetworks);
+        self.read_zones(what, scope, &zones, view).await?;
+        let here = view.instances.values().filter(|at| at.scope == *scope);
+        let subnetworks = here.map(|at| at.subnetwork.clone()).collect();
+        view.subnetworks.extend(self.read_subnetworks(subnetworks, false).await?);
         Ok(())
+    }
+
+    /// A zone that does not answer keeps no other from being read: addresses leave it.
+    async fn read_zones(
+        &self,
+        what: &ReadScope,
+        scope: &RegionScope,
+        zones: &BTreeSet<String>,
+        view: &mut GceSnapshot,
+    ) -> Result<(), GceFailure> {
+        let read = async |zone: String| {
+            let read = self.read_zone(what, scope, &zone).await;
+            Ok((zone, read))
+        };
+        for (zone, read) in all(zones.iter().cloned().map(read).collect()).await? {
+            match read {
+                Err(failure) if failure.class == ErrorClass::Transient && zones.len() > 1 => {
+                    let refusal = GceRefusal::new(failure.class, failure.to_string());
+                    view.unreadable_zones.insert((scope.project.clone(), zone), refusal);
+                }
+                read => view.extend(read?),
+            }
+        }
+        Ok(())
+    }
+
+    async fn read_zone(
+        &self,
+        what: &ReadScope,
+        scope: &RegionScope,
+        zone: &str,
+    ) -> Result<GceSnapshot, GceFailure> {
+        let busy = self.list_zone_operations(scope, zone).await?;
+        let here = |(path, at): &(&ResourcePath, &RegionScope)| {
+            *at == scope && path.part("zones") == Some(zone)
+        };
+        let instances = what.instances.iter().filter(here);
+        let instances = instances.map(|(path, _)| self.get_instance(path, scope)).collect();
+        let kinds = what.kinds;
+        let groups =
+            async { if kinds.groups { self.list_groups(scope, zone).await } else { Ok(vec![]) } };
+        let targets =
+            async { if kinds.targets { self.list_targets(scope, zone).await } else { Ok(vec![]) } };
+        let (instances, groups, targets) = tokio::try_join!(all(instances), groups, targets)?;
+        Ok(GceSnapshot {
+            busy: busy.into_iter().collect(),
+            instances: instances.into_iter().flatten().collect(),
+            groups: groups.into_iter().collect(),
+            targets: targets.into_iter().collect(),
+            ..GceSnapshot::default()
+        })
     }
 
     /// Those that exist and, where `denied` is allowed, that this account may see.
@@ -137,8 +165,9 @@ impl Compute {
         let targets = view.targets.values().filter_map(|target| target.instance.clone());
         let named: BTreeSet<ResourcePath> = leaders.chain(targets).collect();
         let unread = named.into_iter().filter(|it| !view.instances.contains_key(it));
+        // Of one that cannot be read nothing is known: it is not gone.
         let gone = async |path: ResourcePath| match self.instance(&path).await {
-            Err(failure) if failure.class != ErrorClass::Denied => Err(failure),
+            Err(failure) if matches!(failure.class, ErrorClass::Throttled { .. }) => Err(failure),
             Ok(None) => Ok(Some(path)),
             _ => Ok(None),
         };

@@ -4,8 +4,7 @@ use egret_ports::error::ErrorClass;
 
 use super::*;
 use crate::ideal::{
-    attach_to, drive, every_prefix_is_gone_on_from, home, inventory, ip, path, prepare_at, project,
-    refusal,
+    attach_to, check_every_prefix, drive, home, inventory, ip, path, prepare_at, project, refusal,
 };
 use crate::names::{self, RegionScope};
 use crate::snapshot::GceSnapshot;
@@ -26,7 +25,7 @@ fn a_failover_to_a_gateway_that_was_made_ready_is_one_call() {
 #[test]
 fn every_prefix_is_gone_on_from_and_the_end_leaves_nothing() {
     let addresses = [ip("203.0.113.7"), ip("203.0.113.8")];
-    every_prefix_is_gone_on_from(&HaPolicy, addresses, (["a1", "b1"], ["b1", "a2"]));
+    check_every_prefix(&HaPolicy, addresses, (["a1", "b1"], ["b1", "a2"]));
 }
 
 #[test]

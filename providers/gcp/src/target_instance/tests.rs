@@ -2,8 +2,7 @@
 
 use super::*;
 use crate::ideal::{
-    apply, attach_to, drive, every_prefix_is_gone_on_from, inventory, ip, path, prepare_at,
-    project, refusal,
+    apply, attach_to, check_every_prefix, drive, inventory, ip, path, prepare_at, project, refusal,
 };
 use crate::snapshot::GceSnapshot;
 
@@ -24,7 +23,7 @@ fn a_failover_to_a_gateway_that_was_made_ready_is_one_call() {
 #[test]
 fn every_prefix_is_gone_on_from_and_the_end_leaves_nothing() {
     let addresses = [ip("203.0.113.7"), ip("203.0.113.8")];
-    every_prefix_is_gone_on_from(&MODE, addresses, (["a1", "b1"], ["b1", "a2"]));
+    check_every_prefix(&MODE, addresses, (["a1", "b1"], ["b1", "a2"]));
 }
 
 #[test]
@@ -122,4 +121,47 @@ fn a_gateway_with_addresses_keeps_its_target() {
     apply(&mut view, &call);
     prepare_at(&MODE, &mut view, "a1", &[]);
     assert_eq!(view, project());
+}
+
+#[test]
+fn a_move_that_is_under_way_is_waited_for_wherever_it_ends() {
+    let (mut view, inventory, address) = (project(), inventory(), ip("203.0.113.7"));
+    attach_to(&MODE, &mut view, address, "a1");
+    view.busy = view.rules.keys().cloned().collect();
+    let inputs = GceInputs { view: &view, inventory: &inventory };
+    for node in ["a1", "b1"] {
+        assert_eq!(MODE.detach(&inputs, address, &node.into()), GceStep::Wait, "{node}");
+    }
+}
+
+/// Of another cluster in the same project, in zones that this one has no nodes in.
+#[test]
+fn a_target_that_is_none_of_ours_is_a_strangers() {
+    let (mut view, inventory, address) = (project(), inventory(), ip("203.0.113.7"));
+    attach_to(&MODE, &mut view, address, "a1");
+    let theirs = path("projects/p/zones/r-c/targetInstances/theirs");
+    view.rules.values_mut().next().unwrap().target = Some(theirs);
+    let inputs = GceInputs { view: &view, inventory: &inventory };
+    let refused = refusal(MODE.attach(&inputs, address, &"a1".into()));
+    assert!(refused.message.contains("targetInstances/theirs has it by"), "{refused:?}");
+    assert_eq!(MODE.detach(&inputs, address, &"a1".into()), GceStep::Done(()));
+}
+
+#[test]
+fn an_address_leaves_a_zone_that_does_not_answer() {
+    let (mut view, mut inventory, address) = (project(), inventory(), ip("203.0.113.7"));
+    let (at, _) = attach_to(&MODE, &mut view, address, "b1");
+    prepare_at(&MODE, &mut view, "a1", &[address]);
+    let refused = GceRefusal::new(ErrorClass::Transient, "no answer in time");
+    view.unreadable_zones = [(("p".into(), "r-b".into()), refused.clone())].into();
+    view.instances.retain(|path, _| path.name() != "b1");
+    view.targets.retain(|path, _| path.part("zones") != Some("r-b"));
+    let inputs = GceInputs { view: &view, inventory: &inventory };
+    let unknown = refusal(MODE.attach(&inputs, address, &"a1".into()));
+    assert_eq!(unknown, refused, "it may be another cluster's");
+    inventory.addresses = [(address, [("b1".into(), at)].into())].into();
+    let inputs = GceInputs { view: &view, inventory: &inventory };
+    let step = MODE.attach(&inputs, address, &"a1".into());
+    assert!(matches!(step, GceStep::Call(GceCall::SetTarget { .. })), "{step:?}");
+    assert_eq!(MODE.detach(&inputs, address, &"b1".into()), GceStep::Refuse(refused));
 }

@@ -67,7 +67,7 @@ async fn one_that_is_in_use_keeps_no_other_from_its_gateway() {
     let attached = join_all(addresses.iter().map(|it| attach_one(&provider, *it, &a1))).await;
     let refused: Vec<_> = attached.iter().filter_map(|result| result.as_ref().err()).collect();
     assert_eq!(refused.len(), 1, "{refused:?}");
-    assert_eq!(refused[0].class, ErrorClass::Conflict, "{}", refused[0]);
+    assert_eq!(refused[0].class, ErrorClass::Invalid, "{}", refused[0]);
     assert!(refused[0].to_string().contains("10.0.0.105"), "{}", refused[0]);
     let observed = provider.observe(&addresses.iter().copied().collect(), &BTreeSet::new()).await;
     assert_eq!(observed.unwrap().attachments.len(), 19);

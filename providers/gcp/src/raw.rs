@@ -6,8 +6,8 @@ use google_cloud_compute_v1::model::{NetworkInterface, Operation};
 use google_cloud_gax::error::Error;
 use http::Extensions;
 use serde_json::json;
+use uuid::Uuid;
 
-use super::change::id;
 use crate::errors::GceFailure;
 use crate::names::ResourcePath;
 use crate::options::GcpOptions;
@@ -15,7 +15,7 @@ use crate::snapshot::GceInstance;
 
 /// Compute Engine, without a client of its own.
 #[derive(Debug)]
-pub(super) struct RawCompute {
+pub(crate) struct RawCompute {
     http: reqwest::Client,
     endpoint: String,
     credentials: Credentials,
@@ -51,7 +51,10 @@ impl RawCompute {
         let mut body = serde_json::to_value(interface).map_err(unread)?;
         body["aliasIpRanges"] = json!([]);
         let url = format!("{}/compute/v1/{path}/updateNetworkInterface", self.endpoint);
-        let query = [("networkInterface", at.interface.as_str()), ("requestId", &id())];
+        let query = [
+            ("networkInterface", at.interface.as_str()),
+            ("requestId", &Uuid::new_v4().to_string()),
+        ];
         let request = self.http.patch(url).query(&query);
         let request = request.headers(self.authorization(method).await?);
         let response = request.json(&body).send().await.map_err(lost)?;

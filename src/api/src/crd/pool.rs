@@ -29,7 +29,10 @@ pub(super) fn edit(schema: &mut JSONSchemaProps) {
         let rule = format!("!has(self.{field}) || self.provider == '{provider}'");
         CelRule::says(rule, &other).field(&format!(".{field}"))
     };
-    rules(at(schema, "spec"), [some.field(".addresses"), own("aws", "AWS"), own("gcp", "GCP")]);
+    rules(
+        at(schema, "spec"),
+        [some.field(".addresses"), own("aws", "AWS"), own("gcp", "GCP"), one_mode()],
+    );
     ranges(at(schema, "spec.addresses"));
     aws(at(schema, "spec.aws"));
     gcp(at(schema, "spec.gcp"));
@@ -51,6 +54,14 @@ pub(super) fn edit(schema: &mut JSONSchemaProps) {
     let release = at(schema, "spec.failover.releaseAfter");
     duration(release);
     defaults(release, json!("1h"));
+}
+
+/// What one mode has made for the addresses in use no other takes over.
+fn one_mode() -> CelRule {
+    let mode = |of: &str| format!("(has({of}.gcp) ? {of}.gcp.mode : 'HAPolicy')");
+    let same = format!("{} == {}", mode("self"), mode("oldSelf"));
+    let rule = format!("self.provider != oldSelf.provider || {same}");
+    CelRule::says(rule, "a pool keeps its mode: make another pool").field(".gcp.mode")
 }
 
 /// What a tag of EC2 may be, so that no pool looks for tags that no Elastic IP can have.

@@ -40,6 +40,17 @@ spec:
       publicKey: '00112233445566778899aabbccddeeff00112233445566778899aabbccddeeff'
 ";
 
+const POOL: &str = "
+apiVersion: egret.dev/v1alpha1
+kind: EgressPool
+metadata: {name: inner}
+spec:
+  provider: GCP
+  addresses: [10.0.0.64/27]
+  gcp: {mode: AliasRange}
+  gateways: {nodeSelector: {}}
+";
+
 /// A pool whose addresses are found.
 const TAGGED: &str = "provider: AWS\n  addresses:\n  aws: {elasticIPTags: {a: b}}";
 
@@ -67,13 +78,15 @@ const EDITS: &[[&str; 4]] = &[
         "10.244.1.0",
         "10.244.1.0 is an address, not a CIDR: write 10.244.1.0/32",
     ],
+    [POOL, "mode: AliasRange", "mode: TargetInstance", "a pool keeps its mode: make another pool"],
+    [POOL, "  gcp: {mode: AliasRange}\n", "", "a pool keeps its mode: make another pool"],
     [NODE, "[Gateway]", "[Witness]", "Unsupported value: \"Witness\""],
 ];
 
 #[test]
 fn edits_that_no_one_may_make_are_refused() {
     let server = server();
-    for object in [ADDRESS, NODE, CLUSTER] {
+    for object in [ADDRESS, NODE, CLUSTER, POOL] {
         server.kubectl().apply(object).unwrap();
     }
     for [object, from, to, words] in EDITS {

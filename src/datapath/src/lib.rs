@@ -13,6 +13,7 @@ pub mod conntrack;
 pub mod constants;
 pub mod host;
 pub mod link;
+pub mod local_address;
 pub mod nft;
 pub mod probe;
 pub mod repair;

@@ -3,12 +3,16 @@
 use std::io;
 use std::net::{IpAddr, Ipv4Addr};
 
+use egret_core::model::Family;
 use ipnet::IpNet;
 use netlink_packet_core::{NLM_F_CREATE, NLM_F_EXCL};
-use netlink_packet_route::address::{AddressAttribute, AddressMessage, AddressScope};
+use netlink_packet_route::address::{
+    AddressAttribute, AddressFlags, AddressHeaderFlags, AddressMessage, AddressScope,
+};
 use netlink_packet_route::{AddressFamily, RouteNetlinkMessage};
 
 use super::RouteNetlink;
+use super::rule::address_family;
 
 /// An address of a link.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -17,6 +21,11 @@ pub(crate) struct AddressRecord {
     /// The address with the length of its subnet; not truncated.
     pub(crate) address: IpNet,
     pub(crate) global: bool,
+    /// Another address of the same subnet came before: the kernel removes this one with that one,
+    /// unless it promotes it (`promote_secondaries`).
+    pub(crate) secondary: bool,
+    /// The kernel made no route to its subnet, since it was asked not to.
+    pub(crate) no_prefix_route: bool,
 }
 
 impl RouteNetlink {
@@ -46,16 +55,33 @@ impl RouteNetlink {
             other => other,
         }
     }
+
+    /// Takes an address from a link; absent is success.
+    pub(crate) fn delete_address(&mut self, index: u32, address: IpNet) -> io::Result<()> {
+        let mut message = AddressMessage::default();
+        message.header.family = address_family(Family::of(address.addr()));
+        message.header.prefix_len = address.prefix_len();
+        message.header.index = index;
+        message.attributes.push(AddressAttribute::Local(address.addr()));
+        match self.change(RouteNetlinkMessage::DelAddress(message), 0) {
+            Err(error) if error.raw_os_error() == Some(libc::EADDRNOTAVAIL) => Ok(()),
+            other => other,
+        }
+    }
 }
 
 fn record(message: &AddressMessage) -> Option<AddressRecord> {
     // On a point-to-point link IFA_ADDRESS is the peer; IFA_LOCAL is ours where it is there.
     let mut local = None;
     let mut address = None;
+    let mut no_prefix_route = false;
     for attribute in &message.attributes {
         match attribute {
             AddressAttribute::Local(ip) => local = Some(*ip),
             AddressAttribute::Address(ip) => address = Some(*ip),
+            AddressAttribute::Flags(flags) => {
+                no_prefix_route = flags.contains(AddressFlags::Noprefixroute);
+            }
             _ => {}
         }
     }
@@ -63,5 +89,7 @@ fn record(message: &AddressMessage) -> Option<AddressRecord> {
         index: message.header.index,
         address: IpNet::new(local.or(address)?, message.header.prefix_len).ok()?,
         global: message.header.scope == AddressScope::Universe,
+        secondary: message.header.flags.contains(AddressHeaderFlags::Secondary),
+        no_prefix_route,
     })
 }

@@ -1,4 +1,5 @@
 use std::fmt;
+use std::net::IpAddr;
 
 use egret_core::model::Family;
 use ipnet::IpNet;
@@ -20,8 +21,18 @@ pub enum ChangedPart {
     Rules(String),
     /// An address, a way out or a setting of another link: the uplinks may be others now.
     Uplinks,
+    /// A route makes an address this host's own (see [`crate::local_address`]).
+    LocalRoute(IpAddr),
     /// The kernel dropped notices since they were not read fast enough: anything may have changed.
     Unknown,
+}
+
+impl ChangedPart {
+    /// Whether this host may have got an address of its own by it.
+    #[must_use]
+    pub fn may_make_local(&self) -> bool {
+        matches!(self, Self::Uplinks | Self::LocalRoute(_) | Self::Unknown)
+    }
 }
 
 impl fmt::Display for ChangedPart {
@@ -34,6 +45,7 @@ impl fmt::Display for ChangedPart {
             Self::RuleRemoved(family) => write!(f, "the {family} rule was removed"),
             Self::Rules(what) => write!(f, "{what}"),
             Self::Uplinks => write!(f, "an address, route or setting of an uplink was changed"),
+            Self::LocalRoute(address) => write!(f, "a route makes {address} this host's own"),
             Self::Unknown => write!(f, "notices were lost"),
         }
     }

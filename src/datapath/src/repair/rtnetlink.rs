@@ -15,7 +15,7 @@ use super::candidates::Candidates;
 use super::changed_part::ChangedPart;
 use crate::constants::HostSettings;
 use crate::netlink::notices::{NoticeRead, NoticeSocket};
-use crate::netlink::{RouteNetlink, link, refused, route, rule, split, way};
+use crate::netlink::{RouteNetlink, link, local_route, refused, route, rule, split, way};
 use crate::rule::is_ours;
 
 // enum rtnetlink_groups, include/uapi/linux/rtnetlink.h
@@ -143,6 +143,9 @@ impl RtnetlinkWatcher {
 
     fn route(&mut self, message: RouteMessage, added: bool) -> Option<ChangedPart> {
         let ways = way::read(&message);
+        if let Some(local) = local_route::record(&message) {
+            return added.then_some(ChangedPart::LocalRoute(local.address));
+        }
         let route = route::record_any(message)?;
         if route.table == self.settings.route_table {
             // Ours are added with `proto kernel`.

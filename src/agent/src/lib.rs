@@ -16,6 +16,7 @@ mod events;
 mod golden;
 mod kernel;
 mod lease_thread;
+mod local_addresses;
 mod metrics;
 mod node_status;
 mod plan_update;

@@ -69,8 +69,9 @@ pub(crate) fn unprogrammed(
     me: &NodeName,
     problems: &BTreeMap<AgentReason, String>,
 ) -> BTreeSet<ClaimRef> {
-    // An interface is a gateway's matter: this node's pods are steered all the same.
-    if problems.keys().all(|reason| *reason == AgentReason::InterfaceNotFound) {
+    // What is a gateway's matter alone: this node's pods are steered all the same.
+    let of_gateways = [AgentReason::InterfaceNotFound, AgentReason::AddressIsLocal];
+    if problems.keys().all(|reason| of_gateways.contains(reason)) {
         return BTreeSet::new();
     }
     let pods = Selection::of_node(snapshot, me);

@@ -6,6 +6,7 @@
 
 mod health_checks;
 mod lease_events;
+mod local_addresses;
 mod pod_arrivals;
 mod store_sync;
 mod uninstall;
@@ -45,6 +46,7 @@ use crate::error::AgentError;
 use crate::events::EventRecorder;
 use crate::kernel::Kernel;
 use crate::lease_thread::{CarryingLink, LeaseCommand, LeaseEvent, LeaseHandle, PlanUpdate};
+use crate::local_addresses::{PlacedAddresses, TakeBacks, placed, placed_before};
 use crate::metrics::AgentMetrics;
 use crate::node_status;
 use crate::plan_update::{attachment, attachments, update};
@@ -116,6 +118,8 @@ pub(crate) struct LoopMemory {
     asked: BTreeMap<IpAddr, u64>,
     pressure: BTreeMap<IpAddr, u32>,
     host_network: BTreeSet<(NamespaceName, String)>,
+    placed: PlacedAddresses,
+    take_backs: TakeBacks,
     ticks: u64,
     passed: bool,
     unheld_drops: u64,
@@ -205,6 +209,7 @@ impl<S: ClusterState, C: Clock> MainLoop<S, C> {
         let snapshot = self.memory.arrivals.merge(&watched, &self.me);
         self.memory.watched = Some(watched);
         self.memory.snapshot = Some(snapshot.clone());
+        self.set_placed(placed(&snapshot, &self.me));
         self.update_lease_thread(&snapshot);
         self.status.block_needs = port_blocks::needs(&snapshot, &self.me, &self.memory.pressure);
         self.note_pods(&snapshot);
@@ -288,6 +293,7 @@ impl<S: ClusterState, C: Clock> MainLoop<S, C> {
         let Some(cached) = self.snapshot_cache.read() else { return };
         info!(event = "recalled", "going on with the snapshot of an earlier process");
         let CachedSnapshot { view, peers, endpoints, steering: config, attachments } = cached;
+        self.set_placed(placed_before(&attachments));
         let links = self.links(&view, &attachments);
         let update = PlanUpdate { view, peers, endpoints, links };
         self.lease.send(LeaseCommand::Update(Box::new(update)));
@@ -329,6 +335,9 @@ impl<S: ClusterState, C: Clock> MainLoop<S, C> {
 
     /// Somebody has changed the kernel: what is missing is put back.
     fn on_change(&mut self, change: &KernelChange) {
+        if change.what.may_make_local() {
+            self.take_back_local();
+        }
         let repaired = self.kernel.repair();
         if let Ok(true) = repaired {
             warn!(event = "repaired", what = %change.what, "a foreign change was repaired");

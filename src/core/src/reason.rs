@@ -138,6 +138,9 @@ pub enum AgentReason {
     /// down, that has no address of its own, or that carries no addresses (--uplink): the message
     /// names it.
     InterfaceNotFound,
+    /// A tool of this host makes an address that a cloud placed here the host's own, again and again, or
+    /// it cannot be taken back: the message says who probably does it, and what stops it.
+    AddressIsLocal,
     // === EgressNode DatapathBypassed ===
     /// True: traffic of pods bypasses this host's netfilter; the message says what to set.
     EbpfHostRouting,
@@ -199,6 +202,9 @@ pub enum EventReason {
     DetachFailed,
     /// Somebody has moved it in the cloud; it is moved back.
     Drifted,
+    /// A tool of the host made it an address of a node, which drops packets from it then; the message
+    /// says who probably did it, and what stops it. It is none any more.
+    TakenBack,
     // === Events of an address or a node, in a cloud ===
     /// A standby cannot be made ready: the message says why.
     NotPrepared,
@@ -294,7 +300,7 @@ mod tests {
         Reason::NotPaused,
     ];
 
-    const AGENTS: [AgentReason; 14] = [
+    const AGENTS: [AgentReason; 15] = [
         AgentReason::BlocksNotApplied,
         AgentReason::DatapathBypassed,
         AgentReason::NoMajority,
@@ -303,6 +309,7 @@ mod tests {
         AgentReason::RulesNotApplied,
         AgentReason::VoterSetConflict,
         AgentReason::InterfaceNotFound,
+        AgentReason::AddressIsLocal,
         AgentReason::EbpfHostRouting,
         AgentReason::NotSeen,
         AgentReason::Clean,
@@ -311,7 +318,7 @@ mod tests {
         AgentReason::NoForeignHost,
     ];
 
-    const EVENTS: [EventReason; 23] = [
+    const EVENTS: [EventReason; 24] = [
         EventReason::Bound,
         EventReason::Moved,
         EventReason::NoGateway,
@@ -328,6 +335,7 @@ mod tests {
         EventReason::AttachFailed,
         EventReason::DetachFailed,
         EventReason::Drifted,
+        EventReason::TakenBack,
         EventReason::NotPrepared,
         EventReason::DiscoveryFailed,
         EventReason::Repaired,

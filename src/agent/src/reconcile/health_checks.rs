@@ -23,6 +23,10 @@ use crate::node_status;
 /// The connection table is read every so many ticks: a dump of a large one takes a while.
 const CONNECTIONS_EVERY: u64 = 2;
 
+/// Addresses of the host are looked through every so many ticks: what comes back again and again is
+/// left for a while, and nothing tells when that is over.
+const LOCAL_EVERY: u64 = 5;
+
 /// Whether traffic passes our hooks is probed every so many ticks, until it has been seen to.
 const PROBE_EVERY: u64 = 10;
 
@@ -67,6 +71,9 @@ impl<S: ClusterState, C: Clock> MainLoop<S, C> {
         }
         if self.memory.ticks.is_multiple_of(CONNECTIONS_EVERY) {
             self.read_connections();
+        }
+        if self.memory.ticks.is_multiple_of(LOCAL_EVERY) {
+            self.take_back_local();
         }
         self.memory.ticks += 1;
         self.probe_bypass();

@@ -13,6 +13,7 @@ mod gcp_attach;
 mod gcp_moves;
 mod gcp_vpc;
 mod laboratory;
+mod local_addresses;
 mod nodes;
 mod one_way;
 mod repair;
@@ -102,6 +103,8 @@ pub const ALL: &[Scenario] = &[
     Scenario::beside("gcp_frozen_agent", gcp_moves::frozen).shares(VPC).takes(20),
     Scenario::beside("gcp_live_migration", gcp_moves::migrated).shares(VPC).takes(20),
     Scenario::beside("gcp_api_down_during_failover", gcp_moves::without_api).shares(VPC).takes(50),
+    Scenario::beside("aws_local_addresses", local_addresses::on_aws).shares(PAIR).takes(20),
+    Scenario::beside("gcp_local_addresses", local_addresses::on_google).shares(VPC).takes(25),
     Scenario::beside("gcp_firewall", gcp_attach::firewall).own().takes(40),
     Scenario::beside("s26_no_gateway_available", s26_no_gateway::run).own().takes(53),
     Scenario::beside("s05_director_node_death", s26_no_gateway::director_death).own().takes(31),

@@ -1,5 +1,6 @@
 //! What else is on this host: its links to the world, and others that use what Egret takes.
 
+mod cilium;
 mod nftables;
 mod others;
 mod uplinks;
@@ -11,6 +12,7 @@ use egret_ports::steering::Collision;
 
 use crate::constants::HostSettings;
 
+pub use cilium::cilium_is_chained;
 pub use uplinks::{HostUplink, NextHop, uplinks};
 
 /// Finds others that use our bit, routing table, priority, device or ports. Empty: none. Who has

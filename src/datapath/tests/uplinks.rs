@@ -42,6 +42,21 @@ fn hop(uplinks: &[HostUplink], name: &str, family: Family) -> Option<NextHop> {
     uplink.next_hops.get(&family).copied()
 }
 
+/// Names of devices are what tells.
+#[test]
+fn cilium_behind_another_plugin_is_told_by_the_devices() {
+    let ns = NetworkNamespace::new("cilium");
+    let _inside = ns.enter();
+    let chained = || host::cilium_is_chained().unwrap();
+    assert!(!chained());
+    ns.run("ip link add cilium_host type veth peer name cilium_net");
+    assert!(chained(), "no pod has a device of Cilium's");
+    ns.run("ip link add lxc0a1b2c3d4e5f type veth peer name pod1");
+    assert!(!chained());
+    ns.run("ip link add gke52d3a1c0f4b type veth peer name pod2");
+    assert!(chained());
+}
+
 #[test]
 fn default_routes_of_any_table_name_the_router() {
     let (ns, _world) = node(&["eth1", "eth2", "eth3", "eth4"]);

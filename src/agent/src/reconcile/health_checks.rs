@@ -9,6 +9,7 @@ use egret_core::model::{ObjectRef, Snapshot};
 use egret_core::node_config::granted_blocks;
 use egret_core::port_blocks;
 use egret_core::reason::{AgentReason, EventReason};
+use egret_datapath::host;
 use egret_datapath::probe::ProbeResult;
 use egret_ports::clock::Clock;
 use egret_ports::cluster_state::ClusterState;
@@ -26,6 +27,9 @@ const CONNECTIONS_EVERY: u64 = 2;
 /// Addresses of the host are looked through every so many ticks: what comes back again and again is
 /// left for a while, and nothing tells when that is over.
 const LOCAL_EVERY: u64 = 5;
+
+/// Whose devices are here is looked at every so many ticks: Cilium may start after this agent.
+const CILIUM_EVERY: u64 = 10;
 
 /// Whether traffic passes our hooks is probed every so many ticks, until it has been seen to.
 const PROBE_EVERY: u64 = 10;
@@ -75,8 +79,18 @@ impl<S: ClusterState, C: Clock> MainLoop<S, C> {
         if self.memory.ticks.is_multiple_of(LOCAL_EVERY) {
             self.take_back_local();
         }
+        if self.memory.ticks.is_multiple_of(CILIUM_EVERY) {
+            self.look_for_cilium();
+        }
         self.memory.ticks += 1;
         self.probe_bypass();
+    }
+
+    fn look_for_cilium(&mut self) {
+        match host::cilium_is_chained() {
+            Ok(chained) => self.status.cilium_chained = chained,
+            Err(error) => warn!(%error, "cannot tell whose devices are here"),
+        }
     }
 
     /// docs/leases.md rule 10: traffic for an address that nobody is known to hold.

@@ -133,6 +133,10 @@ pub struct EgressNodeStatus {
     pub overridden: BTreeMap<ClaimRef, BTreeSet<ClaimRef>>,
     /// Ready, DatapathBypassed and others.
     pub conditions: Vec<Condition>,
+    // With GKE's labels of the node it tells Dataplane V2.
+    /// Cilium runs on this node, and the pods' devices are another CNI plugin's.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pub cilium_chained: bool,
 }
 
 /// An X25519 public key, as 64 hexadecimal digits in text.

@@ -121,6 +121,7 @@ fn nodes() {
         acknowledged_blocks: 17,
         idle_addresses: [address].into(),
         conditions: conditions(),
+        cilium_chained: true,
     };
     assert_eq!(written_and_read(&status), status);
 }

@@ -127,6 +127,10 @@ pub struct GcpPool {
     /// values at most 63, and neither has capital letters.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub address_labels: Option<BTreeMap<String, String>>,
+    /// While true, nodes of GKE with Dataplane V2 may be gateways. Google supports no eBPF programs of
+    /// others beside it, so they are refused without this.
+    #[serde(default)]
+    pub accept_unsupported_dataplane: bool,
 }
 
 /// How Google's network delivers the addresses of a pool.

@@ -5,6 +5,7 @@
 //! network follows only gateways that a cloud has made ready, a move that is planned waits for that.
 //! Nothing here moves an address of a pool that is paused or gone, or one that is revoked.
 
+mod dataplane;
 mod gateways;
 mod loads;
 mod owner;
@@ -19,6 +20,7 @@ use crate::model::{AddressPlan, NodeName, Snapshot, Timestamp};
 
 use loads::Loads;
 
+pub(crate) use dataplane::{UNSUPPORTED, is_unsupported};
 pub use gateways::{EligibleGateways, Ineligible, unfit};
 pub use rules::{FAILBACK_AFTER, MAX_STANDBYS, MoveReason, READY_WITHIN};
 

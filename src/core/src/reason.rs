@@ -85,6 +85,8 @@ pub enum Reason {
     GatewaysUsable,
     /// The cloud cannot deliver to some gateways.
     GatewaysRefused,
+    /// Some gateways have a dataplane beside which Google supports no other programs.
+    UnsupportedDataplane,
     // === Ready (pool) ===
     /// The cloud does not say which addresses the pool has.
     DiscoveryFailed,
@@ -254,7 +256,7 @@ impl Cause {
 mod tests {
     use super::*;
 
-    const ALL: [Reason; 43] = [
+    const ALL: [Reason; 44] = [
         Reason::Accepted,
         Reason::PoolNotFound,
         Reason::PoolNotReady,
@@ -290,6 +292,7 @@ mod tests {
         Reason::ProviderMissing,
         Reason::GatewaysUsable,
         Reason::GatewaysRefused,
+        Reason::UnsupportedDataplane,
         Reason::DiscoveryFailed,
         Reason::NothingFound,
         Reason::OverlapsPool,

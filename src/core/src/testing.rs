@@ -55,6 +55,7 @@ pub(crate) fn mk_pool(name: &str, ranges: &[(&str, &str)]) -> Pool {
             release_after: Millis::from_secs(3600),
         },
         paused: false,
+        accepts_unsupported_dataplane: false,
     }
 }
 

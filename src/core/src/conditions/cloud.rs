@@ -9,6 +9,7 @@ use crate::memory::LeaderMemory;
 use crate::model::{
     AddressPlan, AddressStatus, ConditionType, NodeName, Pool, PoolStatus, Snapshot,
 };
+use crate::placement::{UNSUPPORTED, is_unsupported};
 use crate::reason::{Cause, Reason};
 
 /// How many gateways, or reasons, a message names.
@@ -61,15 +62,21 @@ pub(super) fn pool_trouble(view: &ConditionInputs<'_>, pool: &Pool) -> Option<Ca
 /// Whether the cloud can deliver to the gateways of a pool; `None` outside clouds and before it was
 /// read.
 pub(super) fn pool_gateways(view: &ConditionInputs<'_>, pool: &Pool) -> Option<Evaluation> {
-    let cloud =
-        cloud_state(view, pool).filter(|cloud| cloud.observed || cloud.read_error.is_some())?;
     let judged = |status, reason, message: String| {
         Some(Evaluation::new(ConditionType::GatewaysUsable, status, reason, message))
     };
+    let selected = view.snapshot.nodes.values().filter(|node| pool.gateways.matches(&node.labels));
+    let unsupported = selected.clone().filter(|node| is_unsupported(view.snapshot, pool, node));
+    let unsupported: Vec<&str> = unsupported.map(|node| node.name.as_str()).collect();
+    if !unsupported.is_empty() {
+        let message = format!("{}: {UNSUPPORTED}", some_of(&unsupported, ", "));
+        return judged(false, Reason::UnsupportedDataplane, message);
+    }
+    let cloud =
+        cloud_state(view, pool).filter(|cloud| cloud.observed || cloud.read_error.is_some())?;
     if let Some(why) = &cloud.read_error {
         return judged(false, Reason::GatewaysRefused, why.clone());
     }
-    let selected = view.snapshot.nodes.values().filter(|node| pool.gateways.matches(&node.labels));
     let why = |name: &NodeName, provider_id: &str| match cloud.capacities.get(name) {
         Some(offer) => offer.refused.clone(),
         None => Some(unknown_node(name, provider_id)),

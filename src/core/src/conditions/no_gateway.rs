@@ -7,8 +7,8 @@ use std::net::IpAddr;
 use super::cloud::{some_of, unknown_node};
 use super::evaluation::ConditionInputs;
 use crate::cloud::CloudState;
-use crate::model::{AddressPlan, Node, NodeName};
-use crate::placement::{Ineligible, unfit};
+use crate::model::{AddressPlan, Node, NodeName, Pool};
+use crate::placement::{Ineligible, UNSUPPORTED, is_unsupported, unfit};
 
 /// For people. In a cloud: what keeps the address from each of the pool's gateways, the most common
 /// reason first.
@@ -32,9 +32,10 @@ pub(super) fn message(
     }
     let mut reasons: BTreeMap<String, Vec<&str>> = BTreeMap::new();
     for (name, node) in &view.snapshot.nodes {
-        if selected(view, plan, node) {
+        if let Some(pool) = selecting(view, plan, node) {
             let why = match unfit(view.snapshot, absent, name) {
                 Some(why) => unfit_message(why).to_owned(),
+                None if is_unsupported(view.snapshot, pool, node) => UNSUPPORTED.to_owned(),
                 None => cloud_message(cloud, address, node),
             };
             reasons.entry(why).or_default().push(name.as_str());
@@ -51,9 +52,10 @@ pub(super) fn message(
     format!("no node may carry it: {}", some_of(&told, "; "))
 }
 
-fn selected(view: &ConditionInputs<'_>, plan: &AddressPlan, node: &Node) -> bool {
-    let pool = view.snapshot.pools.get(&plan.pool);
-    pool.is_some_and(|stored| stored.value.0.gateways.matches(&node.labels))
+/// The address's pool, where it selects the node.
+fn selecting<'a>(view: &ConditionInputs<'a>, plan: &AddressPlan, node: &Node) -> Option<&'a Pool> {
+    let pool = &view.snapshot.pools.get(&plan.pool)?.value.0;
+    pool.gateways.matches(&node.labels).then_some(pool)
 }
 
 fn unfit_message(why: Ineligible) -> &'static str {
@@ -63,6 +65,7 @@ fn unfit_message(why: Ineligible) -> &'static str {
         Ineligible::Absent => "it is absent",
         Ineligible::Drained => "it is drained or cordoned",
         Ineligible::WrongSubnet => "it has no uplink in the subnet",
+        Ineligible::UnsupportedDataplane => UNSUPPORTED,
     }
 }
 

@@ -203,6 +203,92 @@ fn what_keeps_an_address_from_every_gateway_is_told_the_most_common_reason_first
     assert!(ready(&world).contains("label a gateway"), "{}", ready(&world));
 }
 
+/// A pool of Google's, whose gateways the cloud can all deliver to, and a claim of its one address.
+fn google(address: &str) -> Fixture {
+    let mut world = quiet();
+    world.pool(Pool { provider: ProviderKind::Gcp, ..mk_pool("cloud", &[(address, address)]) });
+    let offer =
+        NodeCapacity { free: 10, can_serve: [ip(address)].into(), ..NodeCapacity::default() };
+    let cloud = CloudState {
+        observed: true,
+        asked: [ip(address)].into(),
+        capacities: ["g1", "g2", "g3"].map(|node| (node.into(), offer.clone())).into(),
+        ..CloudState::default()
+    };
+    world.memory.clouds.insert(ProviderKind::Gcp, cloud);
+    world.claim(mk_explicit("payments/cloudy", "cloud", &[address]));
+    world
+}
+
+fn label(world: &mut Fixture, node: &str, key: &str, value: &str) {
+    let labels = &mut world.snapshot.nodes.get_mut(&node.into()).unwrap().labels;
+    labels.insert(key.to_owned(), value.to_owned());
+}
+
+const READY: &str = "cloud.google.com/gke-dpv2-ready";
+const TOLD: [&str; 2] = ["it runs GKE Dataplane V2", "spec.gcp.acceptUnsupportedDataplane: true"];
+
+/// Status, reason and message of the pool's condition.
+fn gateways_usable(world: &Fixture) -> (bool, String, String) {
+    let (_, status) = &world.snapshot.pools[&"cloud".into()].value;
+    let found = status.conditions.iter().find(|known| known.kind.as_str() == "GatewaysUsable");
+    let found = found.unwrap();
+    (found.status, found.reason.clone(), found.message.clone())
+}
+
+fn carried<'a>(world: &'a Fixture, address: &str) -> Vec<&'a str> {
+    let plan = &world.address(address).plan;
+    plan.owner.iter().chain(&plan.standbys).map(|node| node.as_str()).collect()
+}
+
+#[test]
+fn a_node_with_dataplane_v2_is_no_gateway_of_google() {
+    let address = "198.51.100.7";
+    let mut world = google(address);
+    label(&mut world, "g1", "cloud.google.com/gke-nodepool", "gateways");
+    world.status("g1").cilium_chained = true;
+    world.settle();
+    let (status, reason, message) = gateways_usable(&world);
+    assert_eq!((status, reason.as_str()), (false, "UnsupportedDataplane"));
+    assert!(TOLD.iter().all(|part| message.contains(part)), "{message}");
+    assert!(message.starts_with("g1: "), "{message}");
+    let nodes = carried(&world, address);
+    assert!(nodes.len() == 2 && !nodes.contains(&"g1"), "{nodes:?}");
+    // What serves is not cut off for it.
+    let owner = nodes[0].to_owned();
+    for node in ["g2", "g3"] {
+        label(&mut world, node, READY, "true");
+    }
+    world.settle();
+    assert_eq!(carried(&world, address), [owner]);
+}
+
+#[test]
+fn a_pool_may_accept_nodes_with_dataplane_v2() {
+    let address = "198.51.100.7";
+    let mut world = google(address);
+    for node in ["g1", "g2", "g3"] {
+        label(&mut world, node, READY, "true");
+    }
+    world.settle();
+    assert_eq!(carried(&world, address), [""; 0]);
+    let ready = |world: &Fixture| {
+        let (_, status) = &world.snapshot.claims[&mk_ref("payments/cloudy")].value;
+        let found = status.conditions.iter().find(|known| known.kind.as_str() == "Ready").unwrap();
+        (found.reason.clone(), found.message.clone())
+    };
+    let (reason, message) = ready(&world);
+    assert_eq!(reason, "NoGateway");
+    assert!(message.contains("no node may carry it: g1, g2, g3: "), "{message}");
+    assert!(TOLD.iter().all(|part| message.contains(part)), "{message}");
+    assert!(condition(&world, "Ready").status, "another provider's pool takes them");
+    world.edit_pool("cloud", |pool| pool.accepts_unsupported_dataplane = true);
+    world.settle();
+    assert_eq!(gateways_usable(&world).1, "GatewaysUsable");
+    assert_eq!(carried(&world, address).len(), 3);
+    assert!(!ready(&world).1.contains("Dataplane"), "{:?}", ready(&world));
+}
+
 /// Programs of people look for these.
 #[test]
 fn conditions_are_spelled_as_they_were() {

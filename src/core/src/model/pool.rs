@@ -40,6 +40,8 @@ pub struct Pool {
     pub failover: Failover,
     /// A paused pool moves nothing and fences nothing.
     pub paused: bool,
+    /// Nodes may be gateways whose dataplane Google supports beside no other programs.
+    pub accepts_unsupported_dataplane: bool,
 }
 
 impl Pool {

@@ -3,6 +3,7 @@ use std::net::IpAddr;
 
 use serde::Serialize;
 
+use super::dataplane::is_unsupported;
 use crate::cidr::Span;
 use crate::cloud::CloudState;
 use crate::membership::liveness;
@@ -23,6 +24,8 @@ pub enum Ineligible {
     /// None of its uplinks is in the address's subnet; in a cloud: its subnet or zone cannot serve
     /// the address, or the cloud refuses it there.
     WrongSubnet,
+    /// Google supports no other programs beside its dataplane, and the pool does not accept that.
+    UnsupportedDataplane,
 }
 
 /// A node, looked at once: names are compared for 5,000 addresses and more.
@@ -40,6 +43,8 @@ pub(super) struct Gateway<'a> {
 #[derive(Default)]
 struct Group {
     selected: Vec<bool>,
+    /// Whose dataplane the pool does not accept.
+    refused: Vec<bool>,
     /// Subnets, each with the gateways in it that may carry addresses, in order of name.
     subnets: BTreeMap<Span, Vec<usize>>,
     most: usize,
@@ -94,14 +99,17 @@ impl<'a> EligibleGateways<'a> {
     fn group(&self, snapshot: &Snapshot, pool: &Pool) -> Group {
         let mut group = Group {
             selected: snapshot.nodes.values().map(|n| pool.gateways.matches(&n.labels)).collect(),
+            refused: snapshot.nodes.values().map(|n| is_unsupported(snapshot, pool, n)).collect(),
             subnets: BTreeMap::new(),
             most: usize::try_from(pool.max_addresses_per_node).unwrap_or(usize::MAX),
             provider: pool.provider,
             placement: pool.facts().placement,
             fit: Vec::new(),
         };
-        for (position, (gateway, selected)) in self.nodes.iter().zip(&group.selected).enumerate() {
-            if *selected && gateway.unfit.is_none() {
+        for (position, gateway) in self.nodes.iter().enumerate() {
+            let has = |list: &[bool]| list.get(position) == Some(&true);
+            let taken = has(&group.selected) && !has(&group.refused);
+            if taken && gateway.unfit.is_none() {
                 group.fit.push(position);
                 for span in &gateway.subnets {
                     group.subnets.entry(*span).or_default().push(position);
@@ -181,7 +189,11 @@ impl<'a> EligibleGateways<'a> {
             // Such an address lives in a subnet of an uplink: elsewhere nobody would ask for it.
             _ => gateway.subnets.iter().any(|span| span.contains(address)),
         };
-        gateway.unfit.or((!serves).then_some(Ineligible::WrongSubnet))
+        let refused = group.is_some_and(|group| group.refused.get(position) == Some(&true));
+        gateway
+            .unfit
+            .or(refused.then_some(Ineligible::UnsupportedDataplane))
+            .or((!serves).then_some(Ineligible::WrongSubnet))
     }
 
     fn cloud_serves(&self, group: &Group, position: usize, address: IpAddr) -> Option<bool> {

@@ -1,7 +1,7 @@
 use std::collections::BTreeSet;
 
 use super::*;
-use crate::model::{NodeName, Uplink};
+use crate::model::{NodeName, ProviderKind, Uplink};
 use crate::testing::{Fixture, ip, mk_claim, mk_pool, net};
 
 /// `count` gateways over `zones` zones and a claim of `addresses` addresses.
@@ -116,6 +116,26 @@ fn who_may_carry_an_address_and_why_not() {
     let plan = &world.address("192.0.2.100").plan;
     assert_eq!(plan.owner, Some("g6".into()));
     assert!(plan.standbys.is_empty());
+}
+
+#[test]
+fn a_dataplane_that_the_pool_does_not_accept_is_a_reason_of_its_own() {
+    let mut world = world(2, 1, 1);
+    let label = ("cloud.google.com/gke-dpv2-ready".to_owned(), "true".to_owned());
+    world.snapshot.nodes.get_mut(&"g1".into()).unwrap().labels.extend([label]);
+    let fabrics = BTreeMap::new();
+    let why = |world: &Fixture, node: &str| {
+        let gateways = EligibleGateways::new(&world.snapshot, &fabrics);
+        gateways.ineligible(&"partners".into(), ip("192.0.2.100"), &node.into())
+    };
+    assert_eq!(why(&world, "g1"), None, "only Google's pools ask");
+    for mode in [ProviderKind::Gcp, ProviderKind::GcpTargetInstance, ProviderKind::GcpAliasRange] {
+        world.edit_pool("partners", |pool| pool.provider = mode);
+        let both = ["g1", "g2"].map(|node| why(&world, node));
+        assert_eq!(both, [Some(Ineligible::UnsupportedDataplane), None], "{mode:?}");
+    }
+    world.edit_pool("partners", |pool| pool.accepts_unsupported_dataplane = true);
+    assert_eq!(why(&world, "g1"), None);
 }
 
 #[test]

@@ -63,6 +63,10 @@ pub fn pool_from_api(name: &str, spec: &api::EgressPoolSpec) -> Result<Pool, Vec
         ports_per_node: u16::try_from(ports).unwrap_or(u16::MAX),
         failover,
         paused: spec.paused,
+        accepts_unsupported_dataplane: spec
+            .gcp
+            .as_ref()
+            .is_some_and(|gcp| gcp.accept_unsupported_dataplane),
     };
     faults.finish(Some(pool))
 }

@@ -89,7 +89,7 @@ fn pool(pool: &Pool) -> String {
     let ranges = pool.ranges.iter().map(|range| format!("{}-{}", range.first(), range.last()));
     format!(
         "pool {} uid {} generation {} created {} provider {} ranges [{}] tags {} reserved [{}] gateways {} \
-         most {} namespaces {} ports {} lease {} failback {} release after {} paused {}",
+         most {} namespaces {} ports {} lease {} failback {} release after {} paused {}{}",
         pool.name,
         pool.uid,
         pool.generation,
@@ -106,6 +106,7 @@ fn pool(pool: &Pool) -> String {
         json(&pool.failover.failback),
         pool.failover.release_after,
         pool.paused,
+        if pool.accepts_unsupported_dataplane { " dataplane unsupported" } else { "" },
     )
 }
 

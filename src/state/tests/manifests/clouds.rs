@@ -1,5 +1,7 @@
 //! Pools that find their addresses in a cloud.
 
+use egret_state::manifest::{ManifestObject, parse};
+
 use super::refused::{POOL, POOL_REST, faults, refused};
 
 const AWS: &[(&str, &str)] = &[
@@ -38,6 +40,10 @@ const GCP: &[(&str, &str)] = &[
     ),
     ("{addressLabels: {'': b}}", "spec.gcp.addressLabels: name the label's key"),
     (
+        "{addressLabels: {a: b}, acceptUnsupportedDataplane: maybe}",
+        "spec.gcp.acceptUnsupportedDataplane: the value is no boolean: write one",
+    ),
+    (
         "{addressLabels: {Pool: b}}",
         "spec.gcp.addressLabels: Pool has capital letters: labels of Google Cloud have none",
     ),
@@ -63,6 +69,21 @@ fn modes_of_pools() {
     let sentence =
         "spec.gcp.mode: Alias is none of HAPolicy, TargetInstance, AliasRange: write one of them";
     assert_eq!((wrong.len(), &*wrong[0].message), (1, sentence));
+}
+
+#[test]
+fn a_dataplane_is_accepted_by_a_word_of_the_pool_alone() {
+    for (gcp, accepted) in [
+        ("{}", false),
+        ("{mode: AliasRange}", false),
+        ("{acceptUnsupportedDataplane: false}", false),
+        ("{acceptUnsupportedDataplane: true}", true),
+    ] {
+        let rest = "  provider: GCP\n  addresses: [10.0.0.64/27]\n  gateways: {nodeSelector: {}}\n";
+        let parsed = parse(&format!("{POOL}  gcp: {gcp}\n{rest}"));
+        let [(_, ManifestObject::Pool(_, pool))] = &parsed.objects[..] else { panic!("{gcp}") };
+        assert_eq!(pool.accepts_unsupported_dataplane, accepted, "{gcp}");
+    }
 }
 
 #[test]

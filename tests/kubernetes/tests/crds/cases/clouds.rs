@@ -59,6 +59,8 @@ pub const GOOD_CLOUDS: &[(Kind, &str)] = &[
     (Pool, "provider: GCP\n  addresses: [10.0.0.64/27]\n  gcp: {}"),
     (Pool, "provider: GCP\n  addresses:\n  gcp: {mode: TargetInstance, addressLabels: {a: b}}"),
     (Pool, "provider: GCP\n  gcp: {mode: HAPolicy}"),
+    (Pool, "provider: GCP\n  gcp: {acceptUnsupportedDataplane: true}"),
+    (Pool, "provider: GCP\n  gcp: {mode: AliasRange, acceptUnsupportedDataplane: false}"),
     (
         Pool,
         labelled!(concat!(
@@ -132,6 +134,21 @@ pub const CLOUDS: &[CrdCase] = &[
         "spec.gcp.mode",
         "Alias is none of HAPolicy, TargetInstance, AliasRange: write one of them",
         Schema("Unsupported value: \"Alias\""),
+    ),
+    (Pool, "gcp: {acceptUnsupportedDataplane: true}", "spec.gcp", OTHER_THAN_GCP, Same),
+    (
+        Pool,
+        "provider: GCP\n  addresses:\n  gcp: {acceptUnsupportedDataplane: true}",
+        "spec.addresses",
+        NONE,
+        Same,
+    ),
+    (
+        Pool,
+        "provider: GCP\n  gcp: {acceptUnsupportedDataplane: maybe}",
+        "spec.gcp.acceptUnsupportedDataplane",
+        "the value is no boolean: write one",
+        Schema("must be of type boolean"),
     ),
     (Pool, labelled!(""), "spec.gcp.addressLabels", ALL_STATIC, Same),
     (Pool, labelled!("a: b, '': c"), "spec.gcp.addressLabels", "name the label's key", Same),

@@ -113,7 +113,8 @@ impl DoubleApi {
             TcpStream::connect(self.address)?
         };
         stream.set_read_timeout(Some(PATIENCE))?;
-        let body = if method == "GET" { String::new() } else { body.to_string() };
+        let bare = ["GET", "DELETE"].contains(&method);
+        let body = if bare { String::new() } else { body.to_string() };
         let head = "HTTP/1.0\r\nContent-Type: application/json";
         let length = body.len();
         write!(stream, "{method} {path} {head}\r\nContent-Length: {length}\r\n\r\n{body}")?;

@@ -7,10 +7,11 @@
 //!  gateway-3, director-2 (europe-west3-b) ────────────┘
 //! ```
 //!
-//! Every node is an instance with one network interface that has a /32, and reaches all by the router,
-//! 10.0.0.1, which answers every ARP request. The router follows announcements (`delivery`), drops what has
-//! a source that is not the instance's, and is the firewall of every instance: stateful, and it knows only
-//! what that instance has seen. Private addresses leave and are reached as they are, as over a VPN.
+//! Every node is an instance with one network interface that has a /32 and its pods' range as an alias, and
+//! reaches all by the router, 10.0.0.1, which answers every ARP request. The router follows announcements,
+//! rules of target instances and aliases (`delivery`), drops what has a source that is not the instance's,
+//! and is the firewall of every instance: stateful, and it knows only what that instance has seen. Private
+//! addresses leave and are reached as they are: the outside is a peer network as well, as over a VPN.
 //!
 //! What it leaves out: IPv6, egress rules of the firewall, and connections of its own between instances,
 //! which rules must allow in both directions.
@@ -133,6 +134,39 @@ impl LabVpc {
     pub fn announcements(&self, since: WallTime) -> Vec<HeardAnnouncement> {
         let network = self.router.network();
         network.heard.iter().filter(|heard| heard.at >= since).cloned().collect()
+    }
+
+    /// The alias ranges of a node's interface, in order, as Compute Engine has them now.
+    ///
+    /// # Errors
+    /// Where there is no such node, or the double does not answer.
+    pub fn aliases(&self, node: &str) -> Result<Vec<String>> {
+        let path = project::instance_path(self.instance(node)?.zone, node);
+        let instance = project::call(self.double.api(), "GET", &path, &Value::Null)?;
+        let nic = &instance["networkInterfaces"][0];
+        let aliases = nic["aliasIpRanges"].as_array().into_iter().flatten();
+        aliases.map(|alias| json::text(alias, "ipCidrRange")).collect()
+    }
+
+    /// The pods' range of a node, which is its first alias range from the beginning.
+    ///
+    /// # Errors
+    /// Where there is no such node.
+    pub fn pods(&self, node: &str) -> Result<&str> {
+        Ok(&self.instance(node)?.pods)
+    }
+
+    /// The names of the target instances of both zones.
+    ///
+    /// # Errors
+    /// Where the double does not answer.
+    pub fn target_instances(&self) -> Result<Vec<String>> {
+        let path = "aggregated/targetInstances";
+        let answer = project::call(self.double.api(), "GET", path, &Value::Null)?;
+        let scopes = answer["items"].as_object().into_iter().flat_map(|scopes| scopes.values());
+        let all =
+            scopes.flat_map(|scope| scope["targetInstances"].as_array().into_iter().flatten());
+        all.map(|one| json::text(one, "name")).collect()
     }
 
     /// The names of the project's resources of a kind: `forwarding_rules`, `backend_services`, …

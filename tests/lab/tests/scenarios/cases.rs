@@ -12,6 +12,7 @@ mod aws_vpc;
 mod gcp_attach;
 mod gcp_moves;
 mod gcp_vpc;
+mod gcp_vpc_fixed;
 mod laboratory;
 mod local_addresses;
 mod nodes;

@@ -1,7 +1,8 @@
-//! Where Google's network delivers what is for a forwarding rule's address: pure functions of what the
-//! project says, of the announcements, and of the time.
+//! Where Google's network delivers what is for a forwarding rule's address or for an alias: pure functions
+//! of what the project says, of the announcements, and of the time.
 //!
-//! What `haPolicy.fastIPMove: GARP_RA` promises is in the API's discovery document and in
+//! A rule of a backend service with `fastIPMove` follows announcements. A rule of a target instance and an
+//! alias are where the project says, whoever announces. What `haPolicy.fastIPMove: GARP_RA` promises is in the API's discovery document and in
 //! <https://cloud.google.com/load-balancing/docs/garp-ra-packet-spec>. What it leaves open (two nodes
 //! that announce at the same time) is a setting here, so that a scenario can try both.
 
@@ -46,6 +47,10 @@ pub struct MovableService {
 /// All services by name.
 pub type MovableServices = BTreeMap<String, MovableService>;
 
+/// Addresses that are at one instance each, whoever announces: those of the rules of target instances
+/// (untranslated, as these have `natPolicy` `NO_NAT`), and aliases of a single address.
+pub type FixedAddresses = BTreeMap<IpAddr, String>;
+
 /// An announcement that is followed.
 #[derive(Clone, Debug, PartialEq, Eq)]
 struct FollowedAnnouncement {
@@ -61,18 +66,19 @@ pub struct VpcDelivery {
     /// How long an announcement counts: [`OVERRIDES`], or less where a test has no time.
     overrides: Duration,
     services: MovableServices,
+    fixed: FixedAddresses,
     followed: BTreeMap<String, FollowedAnnouncement>,
 }
 
 impl VpcDelivery {
-    /// Without a service.
+    /// Without an address.
     #[must_use]
     pub fn new(contest: Contest, overrides: Duration) -> Self {
-        let (services, followed) = (MovableServices::new(), BTreeMap::new());
-        Self { contest, overrides, services, followed }
+        let (services, fixed) = (MovableServices::new(), FixedAddresses::new());
+        Self { contest, overrides, services, fixed, followed: BTreeMap::new() }
     }
 
-    /// Takes in what the project says now. An instance that is no endpoint any more has announced
+    /// Takes in what the project says now of services. An instance that is no endpoint any more has announced
     /// nothing, and a service that is gone is forgotten.
     pub fn update(&mut self, services: MovableServices) {
         self.followed.retain(|name, followed| {
@@ -80,6 +86,11 @@ impl VpcDelivery {
             service.is_some_and(|service| service.endpoints.contains(&followed.instance))
         });
         self.services = services;
+    }
+
+    /// Takes in what the project says now of the addresses that are at one instance.
+    pub fn fix(&mut self, fixed: FixedAddresses) {
+        self.fixed = fixed;
     }
 
     /// An instance says that an address is at it. Returns whether that is followed.
@@ -101,25 +112,30 @@ impl VpcDelivery {
     /// The instance that an address is delivered to.
     #[must_use]
     pub fn target(&self, address: IpAddr, now: WallTime) -> Option<&str> {
-        let (name, service) = self.service_of(address)?;
+        let Some((name, service)) = self.service_of(address) else {
+            return self.fixed.get(&address).map(String::as_str);
+        };
         let followed = self.followed.get(name);
         let followed = followed.filter(|followed| now.since(followed.last) < self.overrides);
         followed.map(|followed| followed.instance.as_str()).or(service.leader.as_deref())
     }
 
-    /// Every address of a rule, with the instance that it is delivered to.
+    /// Every address of a rule and every alias, with the instance that it is delivered to.
     #[must_use]
     pub fn targets(&self, now: WallTime) -> BTreeMap<IpAddr, Option<String>> {
         let addresses = self.services.values().flat_map(|service| &service.addresses);
+        let addresses = addresses.chain(self.fixed.keys());
         addresses.map(|address| (*address, self.target(*address, now).map(str::to_owned))).collect()
     }
 
-    /// The instances that may send with an address: all endpoints of its service. ("VMs can send
-    /// packets whose source IP addresses match the forwarding rule's IP address":
-    /// <https://cloud.google.com/load-balancing/docs/protocol-forwarding>.)
+    /// The instances that may send with an address: all endpoints of its service, or the one instance
+    /// that it is at. ("VMs can send packets whose source IP addresses match the forwarding rule's IP
+    /// address": <https://cloud.google.com/load-balancing/docs/protocol-forwarding>.)
     pub fn senders(&self, address: IpAddr) -> impl Iterator<Item = &str> {
         let service = self.service_of(address).map(|(_, service)| service);
-        service.into_iter().flat_map(|service| service.endpoints.iter().map(String::as_str))
+        let fixed = self.fixed.get(&address).filter(|_| service.is_none());
+        let endpoints = service.into_iter().flat_map(|service| &service.endpoints);
+        endpoints.chain(fixed).map(String::as_str)
     }
 
     /// The service that has an address.

@@ -23,4 +23,6 @@ pub struct VpcInstance {
     pub mac: Mac,
     /// Where it is.
     pub zone: GceZone,
+    /// Its pods' range: its first alias from the beginning.
+    pub pods: String,
 }

@@ -11,13 +11,17 @@ use super::delivery::{Contest, OVERRIDES};
 use super::instance::{VpcHost, VpcInstance};
 use super::json::{list, text};
 use super::zone::{self, GceZone, REGION, SUBNETWORK};
-use crate::address::parse_mac;
+use crate::address::{POD_RANGES, parse_mac, pod_cidrs};
 use crate::cloud::double::DoubleApi;
 use crate::role::LabNodeRole;
 
 const PROJECT: &str = "egret";
 /// What links begin with, whatever the endpoint.
 const ORIGIN: &str = "https://www.googleapis.com";
+/// The secondary range of the subnetwork that pods have.
+const PODS: &str = "pods";
+/// The method that changes the aliases of an instance's interface, under the instance.
+const UPDATE_NIC: &str = "updateNetworkInterface?networkInterface=nic0";
 /// The network tag of gateways.
 const TAG: &str = "egret-gateway";
 /// The label of the pool whose addresses the project has from the beginning.
@@ -66,6 +70,11 @@ impl GceRegion {
     }
 }
 
+/// Where an instance is, under the project.
+pub(super) fn instance_path(zone: GceZone, name: &str) -> String {
+    format!("zones/{}/instances/{name}", zone.name())
+}
+
 /// Asks Compute Engine's API, and waits for the end of the operation where it begins one. `path`
 /// follows that of the project.
 pub(super) fn call(api: &DoubleApi, verb: &str, path: &str, body: &Value) -> Result<Value> {
@@ -98,22 +107,27 @@ pub(super) fn build(
             "project": PROJECT,
             "region": REGION,
             "zones": GceZone::BOTH.map(GceZone::name),
-            "subnetworks": [{"name": "nodes", "cidr": SUBNETWORK}],
+            "subnetworks": [{
+                "name": "nodes", "cidr": SUBNETWORK, "secondary": {PODS: POD_RANGES[0]},
+            }],
             "nodes": nodes,
             "external": (0..region.external).map(address).collect::<Vec<_>>(),
         }),
     )?;
-    // Nodes must reach each other; the world reaches gateways where it may.
-    firewall(api, "internal", SUBNETWORK, None)?;
+    // Nodes and pods must reach each other; the world reaches gateways where it may.
+    firewall(api, "internal", &[SUBNETWORK, POD_RANGES[0]], None)?;
     if region.open {
         open(api)?;
     }
     let mut instances = BTreeMap::new();
     for (host, node) in hosts.iter().zip(list(&made, "nodes")?) {
         let mac = parse_mac(&text(node, "mac")?).context("a hardware address")?;
-        let provider_id = text(node, "provider_id")?;
-        instances.insert(host.name.clone(), VpcInstance { provider_id, mac, zone: host.zone });
+        let (provider_id, pods) = (text(node, "provider_id")?, give_pods(api, host)?);
+        let instance = VpcInstance { provider_id, mac, zone: host.zone, pods };
+        instances.insert(host.name.clone(), instance);
     }
+    // From here on calls are Egret's, and a scenario's own.
+    api.ask("POST", "/egret/calls/reset", &json!({}))?;
     let addresses = list(&made, "external")?.iter();
     let addresses = addresses.map(|one| Ok(text(one, "address")?.parse()?));
     Ok((instances, addresses.collect::<Result<_>>()?))
@@ -122,19 +136,32 @@ pub(super) fn build(
 fn node(host: &VpcHost) -> Value {
     let tags: &[&str] = if host.gateway { &[TAG] } else { &[] };
     let ip = zone::node(host.number).to_string();
-    json!({"name": host.name, "zone": host.zone.name(), "ip": ip, "tags": tags})
+    json!({"name": host.name, "zone": host.zone.name(), "ip": ip, "tags": tags, "pods": ""})
+}
+
+/// Gives an instance its pods' range as its first alias, as GKE's nodes have it; returns the range.
+fn give_pods(api: &DoubleApi, host: &VpcHost) -> Result<String> {
+    let path = instance_path(host.zone, &host.name);
+    let instance = call(api, "GET", &path, &Value::Null)?;
+    let [range, _] = pod_cidrs(host.number);
+    let change = json!({
+        "fingerprint": instance["networkInterfaces"][0]["fingerprint"],
+        "aliasIpRanges": [{"ipCidrRange": range, "subnetworkRangeName": PODS}],
+    });
+    call(api, "PATCH", &format!("{path}/{UPDATE_NIC}"), &change)?;
+    Ok(range)
 }
 
 /// Lets everybody send to gateways.
 pub(super) fn open(api: &DoubleApi) -> Result<()> {
-    firewall(api, "egress", "0.0.0.0/0", Some(TAG))
+    firewall(api, "egress", &["0.0.0.0/0"], Some(TAG))
 }
 
-fn firewall(api: &DoubleApi, name: &str, source: &str, tag: Option<&str>) -> Result<()> {
+fn firewall(api: &DoubleApi, name: &str, sources: &[&str], tag: Option<&str>) -> Result<()> {
     let mut rule = json!({
         "name": name,
         "network": "global/networks/net",
-        "sourceRanges": [source],
+        "sourceRanges": sources,
         "allowed": [{"IPProtocol": "all"}],
     });
     if let Some(tag) = tag {

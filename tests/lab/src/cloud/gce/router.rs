@@ -53,6 +53,14 @@ pub(super) struct VpcNetwork {
 }
 
 impl VpcNetwork {
+    /// Takes in what Compute Engine says now.
+    fn learn(&mut self, state: VpcState) -> Result<()> {
+        self.delivery.update(state.services.clone());
+        self.delivery.fix(state.fixed.clone());
+        self.state = state;
+        self.apply()
+    }
+
     /// Puts what is known now in force.
     fn apply(&mut self) -> Result<()> {
         let targets = self.delivery.targets(WallTime::now());
@@ -109,9 +117,7 @@ impl VpcRouter {
             ports,
             applied: String::new(),
         };
-        network.state = read(api, None)?;
-        network.delivery.update(network.state.services.clone());
-        network.apply()?;
+        network.learn(read(api, None)?)?;
         let network = Arc::new(Mutex::new(network));
         let stop = Arc::new(AtomicBool::new(false));
         let tap = {
@@ -162,12 +168,7 @@ fn read(api: &DoubleApi, seen: Option<u64>) -> Result<VpcState> {
 fn follow(api: &DoubleApi, network: &Mutex<VpcNetwork>, stop: &AtomicBool) {
     while !stop.load(Ordering::Relaxed) {
         let seen = lock(network).state.number;
-        let next = read(api, Some(seen)).and_then(|next| {
-            let mut network = lock(network);
-            network.delivery.update(next.services.clone());
-            network.state = next;
-            network.apply()
-        });
+        let next = read(api, Some(seen)).and_then(|next| lock(network).learn(next));
         match next {
             Err(_) if stop.load(Ordering::Relaxed) => return,
             Err(error) => panic!("the VPC's router: {error:#}"),

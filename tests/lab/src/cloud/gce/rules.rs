@@ -13,7 +13,7 @@ use super::delivery::VpcDelivery;
 use super::firewall;
 use super::state::VpcState;
 use super::zone::{GATEWAY, SUBNETWORK};
-use crate::address::mac_text;
+use crate::address::{POD_RANGES, mac_text};
 use crate::cloud::ruleset::fill;
 use crate::wire::Mac;
 
@@ -49,7 +49,7 @@ table ip vpc {
     ip daddr GATEWAY accept
     meta mark set ip daddr map @delivery
     meta mark != 0 ct zone set meta mark map { TO } accept
-    ip daddr { SUBNETWORK, PUBLIC } counter name undelivered drop
+    ip daddr { SUBNETWORK, PODS, PUBLIC } counter name undelivered drop
     iifname \"lan0\" ct zone set ether saddr map { FROM }
   }
   chain self { type filter hook output priority raw; policy accept;
@@ -85,10 +85,12 @@ pub(super) fn prepare(router: &NetworkNamespace, ports: &VpcPorts) {
     for scope in ["all", "lan0"] {
         router.sysctl(&format!("net/ipv4/conf/{scope}/send_redirects"), "0");
     }
+    let pods = POD_RANGES[0];
     router.batch(&format!(
         "addr add {GATEWAY}/32 dev lan0\n\
          neigh add 169.254.0.1 lladdr {NOBODY} dev lan0 nud permanent\n\
          route add {SUBNETWORK} via 169.254.0.1 dev lan0 onlink\n\
+         route add {pods} via 169.254.0.1 dev lan0 onlink\n\
          route add {PUBLIC} via 169.254.0.1 dev lan0 onlink\n"
     ));
     let list =
@@ -96,6 +98,7 @@ pub(super) fn prepare(router: &NetworkNamespace, ports: &VpcPorts) {
     let table = TABLE
         .replace("GATEWAY", &GATEWAY.to_string())
         .replace("SUBNETWORK", SUBNETWORK)
+        .replace("PODS", pods)
         .replace("PUBLIC", PUBLIC)
         .replace("NOBODY", NOBODY)
         .replace("TO", &list(&|port| format!("{0} : {0}", port.number)))
@@ -138,4 +141,43 @@ pub(super) fn render(
         text += &format!("add rule ip vpc ingress {line}\n");
     }
     text
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeSet;
+
+    use super::*;
+    use crate::cloud::gce::delivery::{Contest, FixedAddresses, OVERRIDES};
+
+    #[test]
+    fn a_fixed_address_and_a_pods_range_go_to_their_instance_which_alone_may_send_with_them() {
+        let port = |number: u8| VpcPort { number: number.into(), mac: [2, 0, 0, 0, 0, number] };
+        let ports = VpcPorts::from([("a".to_owned(), port(1)), ("b".to_owned(), port(2))]);
+        let ranges = |all: [&str; 2]| BTreeSet::from(all.map(str::to_owned));
+        let state = VpcState {
+            instances: BTreeMap::from([
+                ("a".to_owned(), ranges(["10.0.0.101", "10.244.1.0/24"])),
+                ("b".to_owned(), ranges(["10.0.0.102", "10.244.2.0/24"])),
+            ]),
+            ..VpcState::default()
+        };
+        let fixed = [([10, 0, 0, 50], "a"), ([203, 0, 113, 17], "b"), ([203, 0, 113, 18], "gone")];
+        let fixed = fixed.map(|(address, at)| (IpAddr::from(address), at.to_owned()));
+        let mut delivery = VpcDelivery::new(Contest::Newer, OVERRIDES);
+        delivery.fix(FixedAddresses::from(fixed));
+        let targets = delivery.targets(crate::WallTime(0));
+        assert_eq!(
+            render(&state, (&delivery, &targets), &ports),
+            "flush map ip vpc delivery
+add element ip vpc delivery { 10.0.0.101 : 1, 10.244.1.0/24 : 1, 10.0.0.102 : 2, 10.244.2.0/24 : 2, \
+             10.0.0.50 : 1, 203.0.113.17 : 2 }
+flush set ip vpc own
+add element ip vpc own { 02:00:00:00:00:01 . 10.0.0.101, 02:00:00:00:00:01 . 10.244.1.0/24, \
+             02:00:00:00:00:02 . 10.0.0.102, 02:00:00:00:00:02 . 10.244.2.0/24, \
+             02:00:00:00:00:01 . 10.0.0.50, 02:00:00:00:00:02 . 203.0.113.17 }
+flush chain ip vpc ingress
+"
+        );
+    }
 }

@@ -10,13 +10,13 @@ use egret_lab::wire::{Mac, arp_request, gratuitous_arp};
 use egret_lab::{FrameTap, Lab, wait_until};
 use serde_json::{Value, json};
 
+use crate::cases::gcp_vpc_fixed;
 use crate::datagrams::{exchange, seen, socket};
 
 const LIMIT: Duration = Duration::from_secs(5);
 /// How long an announcement counts here.
 const OVERRIDES: Duration = Duration::from_secs(4);
 const OUT: Ipv4Addr = Ipv4Addr::new(198, 51, 100, 20);
-const ALIAS: Ipv4Addr = Ipv4Addr::new(10, 0, 0, 50);
 const GROUP: &str = "zones/europe-west3-a/networkEndpointGroups";
 
 pub fn as_google(_: &mut Bench) -> Result<()> {
@@ -29,7 +29,8 @@ pub fn as_google(_: &mut Bench) -> Result<()> {
     sources(&lab, address)?;
     announcements(&lab, address)?;
     contests(&lab, address)?;
-    aliases(&lab)
+    gcp_vpc_fixed::targets(&lab)?;
+    gcp_vpc_fixed::aliases(&lab)
 }
 
 /// A service with gateway-1 and gateway-2, led by gateway-1, and its rule.
@@ -190,26 +191,6 @@ fn contests(lab: &Lab, address: Ipv4Addr) -> Result<()> {
         await_at(vpc, address.into(), Some(winner))?;
         await_at(vpc, address.into(), Some("gateway-1"))?;
     }
-    Ok(())
-}
-
-/// An alias range reaches its interface, and is a source of its own there.
-fn aliases(lab: &Lab) -> Result<()> {
-    let vpc = lab.vpc()?;
-    let three = "zones/europe-west3-b/instances/gateway-3";
-    let zone = vpc.instance("gateway-3")?.zone.name();
-    let path = three.replace("europe-west3-b", zone);
-    let instance = vpc.by_hand("GET", &path, &Value::Null)?;
-    let fingerprint = &instance["networkInterfaces"][0]["fingerprint"];
-    let patch = json!({
-        "fingerprint": fingerprint, "aliasIpRanges": [{"ipCidrRange": format!("{ALIAS}/32")}],
-    });
-    vpc.by_hand("PATCH", &format!("{path}/updateNetworkInterface?networkInterface=nic0"), &patch)?;
-    let node = lab.node("gateway-3")?;
-    node.shell(&format!("ip addr add {ALIAS}/32 dev eth0"))?;
-    let there = || seen(node.net().ok()?, (&lab.out, OUT), ALIAS).ok().flatten();
-    let source = wait_until("the alias range at its interface", LIMIT, there)?;
-    ensure!(source == IpAddr::from(ALIAS), "seen as {source}");
     Ok(())
 }
 

@@ -105,3 +105,33 @@ fn every_endpoint_may_send_and_nobody_else() {
     assert_eq!(delivery.senders(bank()).collect::<Vec<_>>(), ["a", "b"]);
     assert_eq!(delivery.senders(IpAddr::from([203, 0, 113, 18])).count(), 0);
 }
+
+#[test]
+fn a_fixed_address_is_at_its_instance_whoever_announces() {
+    let (rule, alias) = (IpAddr::from([203, 0, 113, 18]), IpAddr::from([10, 0, 0, 50]));
+    let mut delivery = delivery(Contest::Newer);
+    let fixed =
+        |rule_at: &str| FixedAddresses::from([(rule, rule_at.to_owned()), (alias, "b".to_owned())]);
+    delivery.fix(fixed("a"));
+    assert!(!delivery.announce(rule, "b", START));
+    assert_eq!(delivery.target(rule, START), Some("a"));
+    assert_eq!(delivery.target(alias, START), Some("b"));
+    assert_eq!(delivery.targets(START).len(), 3, "the service's address is there too");
+    assert_eq!(delivery.senders(rule).collect::<Vec<_>>(), ["a"]);
+    assert_eq!(delivery.senders(alias).collect::<Vec<_>>(), ["b"]);
+
+    delivery.fix(fixed("c"));
+    assert_eq!(delivery.target(rule, START), Some("c"), "at once");
+    assert_eq!(delivery.senders(rule).collect::<Vec<_>>(), ["c"]);
+    delivery.fix(FixedAddresses::new());
+    assert_eq!(delivery.target(rule, START), None);
+    assert_eq!(delivery.senders(alias).count(), 0);
+}
+
+#[test]
+fn a_service_has_its_address_even_where_that_is_fixed_too() {
+    let mut delivery = delivery(Contest::Newer);
+    delivery.fix(FixedAddresses::from([(bank(), "c".to_owned())]));
+    assert_eq!(delivery.target(bank(), START), Some("a"));
+    assert_eq!(delivery.senders(bank()).collect::<Vec<_>>(), ["a", "b"]);
+}

@@ -79,6 +79,11 @@ impl DeliveryMode for TargetInstances {
         if let Some(step) = step {
             return step;
         }
+        if addresses.is_empty()
+            && let Some(refusal) = still_delivers(inputs, &instance, &target_of(at))
+        {
+            return GceStep::Refuse(refusal);
+        }
         let ready = |(address, place): (IpAddr, Result<TargetPlace<'_>, GceRefusal>)| {
             (address, place.map(|_| inputs.attachment_of(node, &instance, address)))
         };
@@ -264,6 +269,20 @@ fn unmade<T>(inputs: &GceInputs<'_>, path: &ResourcePath) -> Option<GceStep<T>> 
     own.find(|(target, _)| *target == path)?;
     let used = inputs.view.rules.values().any(|rule| rule.target.as_ref() == Some(path));
     (!used).then(|| GceStep::Call(GceCall::DeleteTarget { target: path.clone() }))
+}
+
+/// A rule delivers to an instance that is to be ready for nothing any more. Told at once, and not waited
+/// for: the address is not detached while its gateways are made ready.
+fn still_delivers(
+    inputs: &GceInputs<'_>,
+    instance: &ResourcePath,
+    target: &ResourcePath,
+) -> Option<GceRefusal> {
+    own_targets(inputs).find(|(own, _)| *own == target)?;
+    let mut rules = inputs.view.rules.iter();
+    let (rule, _) = rules.find(|(_, rule)| rule.target.as_ref() == Some(target))?;
+    let message = format!("{rule} delivers to {instance} still: it is asked again");
+    Some(GceRefusal::new(ErrorClass::Transient, message))
 }
 
 /// Targets that Egret made: by name and description.

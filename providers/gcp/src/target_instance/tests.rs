@@ -111,12 +111,12 @@ fn internal_addresses_are_for_other_modes() {
 }
 
 #[test]
-fn a_gateway_with_addresses_keeps_its_target() {
+fn a_gateway_with_addresses_keeps_its_target_and_is_asked_again() {
     let (mut view, inventory, address) = (project(), inventory(), ip("203.0.113.7"));
     attach_to(&MODE, &mut view, address, "a1");
     let inputs = GceInputs { view: &view, inventory: &inventory };
-    let step = MODE.prepare(&inputs, &"a1".into(), &BTreeSet::new());
-    assert_eq!(step, GceStep::Done(PreparedAddresses::new()));
+    let refused = refusal(MODE.prepare(&inputs, &"a1".into(), &BTreeSet::new()));
+    assert_eq!(refused.class, ErrorClass::Transient, "else its target would stay: {refused:?}");
     let GceStep::Call(call) = MODE.detach(&inputs, address, &"a1".into()) else { panic!() };
     apply(&mut view, &call);
     prepare_at(&MODE, &mut view, "a1", &[]);

@@ -10,6 +10,7 @@ mod aws_faults;
 mod aws_moves;
 mod aws_vpc;
 mod gcp_attach;
+mod gcp_fabric;
 mod gcp_moves;
 mod gcp_vpc;
 mod gcp_vpc_fixed;
@@ -34,6 +35,7 @@ use std::time::Duration;
 use egret_lab::bench::Scenario;
 use egret_lab::scenarios;
 
+use crate::fabric::{ALIASES, TARGETS};
 use crate::google::VPC;
 use crate::region::{PAIR, TRIO};
 
@@ -106,6 +108,22 @@ pub const ALL: &[Scenario] = &[
     Scenario::beside("gcp_api_down_during_failover", gcp_moves::without_api).shares(VPC).takes(50),
     Scenario::beside("aws_local_addresses", local_addresses::on_aws).shares(PAIR).takes(20),
     Scenario::beside("gcp_local_addresses", local_addresses::on_google).shares(VPC).takes(25),
+    Scenario::beside("gcp_target_attach", gcp_fabric::target_attach).shares(TARGETS).takes(5),
+    Scenario::beside("gcp_target_holder_dies", gcp_fabric::target_holder_dies)
+        .shares(TARGETS)
+        .takes(8),
+    Scenario::beside("gcp_target_drain", gcp_fabric::target_drain).shares(TARGETS).takes(8),
+    Scenario::beside("gcp_target_api_down_during_failover", gcp_fabric::target_without_api)
+        .shares(TARGETS)
+        .takes(25),
+    Scenario::beside("gcp_alias_attach", gcp_fabric::alias_attach).shares(ALIASES).takes(5),
+    Scenario::beside("gcp_alias_holder_dies", gcp_fabric::alias_holder_dies)
+        .shares(ALIASES)
+        .takes(8),
+    Scenario::beside("gcp_alias_drain", gcp_fabric::alias_drain).shares(ALIASES).takes(8),
+    Scenario::beside("gcp_alias_api_down_during_failover", gcp_fabric::alias_without_api)
+        .shares(ALIASES)
+        .takes(25),
     Scenario::beside("gcp_firewall", gcp_attach::firewall).own().takes(40),
     Scenario::beside("s26_no_gateway_available", s26_no_gateway::run).own().takes(53),
     Scenario::beside("s05_director_node_death", s26_no_gateway::director_death).own().takes(31),

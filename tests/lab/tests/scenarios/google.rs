@@ -36,6 +36,9 @@ spec:
     )
 }
 
+/// The file of the one claim.
+pub const CLAIM: &str = "bank.yaml";
+
 fn claim(address: IpAddr) -> String {
     format!(
         "apiVersion: egret.dev/v1alpha1
@@ -57,26 +60,38 @@ pub const VPC: &str = "a VPC of Google";
 /// The VPC [`VPC`], as a new one would be.
 pub fn shared(bench: &mut Bench) -> Result<&mut LabFixture> {
     let fixture = bench.shared(VPC, || serve(GceRegion::default()))?;
-    fixture.lab.vpc()?.clear()?;
     fixture.lab.vpc()?.let_win(Contest::Newer);
-    let all = fixture.lab.nodes().iter();
-    let off: Vec<_> = all.filter(|node| !node.is_on()).map(|node| node.name.clone()).collect();
-    for name in off {
-        back(fixture, &name)?;
-    }
+    restore(fixture)?;
     settle(fixture)?;
     Ok(fixture)
 }
 
+/// No fault, and power for all.
+pub fn restore(fixture: &mut LabFixture) -> Result<()> {
+    fixture.lab.vpc()?.clear()?;
+    let all = fixture.lab.nodes().iter();
+    let off: Vec<_> = all.filter(|node| !node.is_on()).map(|node| node.name.clone()).collect();
+    off.iter().try_for_each(|name| back(fixture, name))
+}
+
 /// A claim for an external address that is found by its label; attached, and seen outside.
 pub fn serve(region: GceRegion) -> Result<LabFixture> {
-    let mut lab: Lab = usual().google(region).build()?;
+    let lab = usual().google(region).build()?;
     let address = *lab.vpc()?.addresses().first().context("an external address")?;
+    serve_in(lab, (&pool(), address), settle)
+}
+
+/// The claim [`CLAIM`] for an address of a pool, seen outside, and whatever else it takes.
+pub fn serve_in(
+    mut lab: Lab,
+    (pool, address): (&str, IpAddr),
+    settle: impl FnOnce(&LabFixture) -> Result<()>,
+) -> Result<LabFixture> {
     lab.start_egret()?;
     lab.write_namespace("payments", &[("egress", "partners")])?;
-    lab.write_manifest("pool.yaml", &pool())?;
+    lab.write_manifest("pool.yaml", pool)?;
     let mut fixture = LabFixture::new(lab, &[address])?;
-    fixture.lab.write_manifest("bank.yaml", &claim(address))?;
+    fixture.lab.write_manifest(CLAIM, &claim(address))?;
     let served = fixture.await_held(PATIENCE).and_then(|()| {
         ["settle-1", "settle-2"].iter().try_for_each(|pod| await_source(&mut fixture, pod, address))
     });
@@ -116,8 +131,22 @@ pub fn announced(vpc: &LabVpc, from: &str, since: WallTime) -> Vec<HeardAnnounce
     vpc.announcements(since).into_iter().filter(|heard| heard.from == from).collect()
 }
 
-/// Every connection goes on; says how long it stood still, and what happened meanwhile.
+/// Every connection goes on, and nobody sends with a source that is not its own; says how long it stood
+/// still, and what happened meanwhile.
 pub fn goes_on(
+    fixture: &LabFixture,
+    load: &Load,
+    since: WallTime,
+    what: &str,
+) -> Result<LoadReport> {
+    let report = lives_on(fixture, load, since, what)?;
+    let foreign = fixture.lab.vpc()?.foreign()?;
+    ensure!(foreign.is_empty(), "the VPC dropped packets with a foreign source: {foreign:?}");
+    Ok(report)
+}
+
+/// The same, whatever the VPC has dropped.
+pub fn lives_on(
     fixture: &LabFixture,
     load: &Load,
     since: WallTime,
@@ -145,7 +174,5 @@ pub fn goes_on(
     for (at, line) in lines {
         egret_lab::note!("    {:>8.0} ms   {line}", at.millis_after(since));
     }
-    let foreign = vpc.foreign()?;
-    ensure!(foreign.is_empty(), "the VPC dropped packets with a foreign source: {foreign:?}");
     Ok(report)
 }

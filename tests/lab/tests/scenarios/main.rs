@@ -7,6 +7,7 @@
 
 mod cases;
 mod datagrams;
+mod fabric;
 mod fixtures;
 mod google;
 mod region;

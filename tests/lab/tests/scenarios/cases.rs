@@ -103,6 +103,7 @@ pub const ALL: &[Scenario] = &[
         .shares(VPC)
         .takes(60),
     Scenario::beside("gcp_planned_moves", gcp_moves::planned).shares(VPC).takes(60),
+    Scenario::beside("gcp_move_to_a_new_gateway", gcp_moves::to_new_gateway).shares(VPC).takes(15),
     Scenario::beside("gcp_frozen_agent", gcp_moves::frozen).shares(VPC).takes(20),
     Scenario::beside("gcp_live_migration", gcp_moves::migrated).shares(VPC).takes(20),
     Scenario::beside("gcp_api_down_during_failover", gcp_moves::without_api).shares(VPC).takes(50),

@@ -21,6 +21,8 @@ const TAKEOVER: Duration = Duration::from_secs(2);
 /// How long an older announcement can be in its way beyond that: with the next announcement of the
 /// newer one, which come after 1, 3 and 6 s.
 const IN_THE_WAY: Duration = Duration::from_millis(3500);
+/// How long each of Google's operations takes where that matters.
+const SLOW: Duration = Duration::from_secs(2);
 /// How long a machine stands still while it is migrated.
 const MIGRATION: Duration = Duration::from_secs(5);
 
@@ -101,6 +103,35 @@ pub fn planned(bench: &mut Bench) -> Result<()> {
             ensure!(stall <= BOUND, "{what}: a connection stalled for {stall:?}");
         }
     }
+    Ok(())
+}
+
+/// `egret move` to a gateway that is no endpoint of the service yet: nothing moves before it is one, however long
+/// Google takes.
+pub fn to_new_gateway(bench: &mut Bench) -> Result<()> {
+    let fixture = shared(bench)?;
+    let load = load(fixture, "gcp-new")?;
+    let (own, from) = (address(fixture)?, holder(fixture)?);
+    let gateways = fixture.lab.gateways();
+    let to = gateways.into_iter().find(|name| *name != from).context("another gateway")?;
+    fixture.lab.run_egret(&["drain", &to])?;
+    let vpc = fixture.lab.vpc()?;
+    let out = || {
+        let objects = fixture.lab.objects("EgressAddress").ok()?;
+        let prepared = objects.first()?["status"]["prepared"].to_string();
+        (!vpc.endpoints(own).contains(&to) && !prepared.contains(&to)).then_some(())
+    };
+    wait_until(&format!("{to} is no endpoint"), LEADS, out)?;
+    let millis = u64::try_from(SLOW.as_millis())?;
+    vpc.inject_fault("latency", &json!({"milliseconds": millis}))?;
+    let begun = WallTime::now();
+    fixture.lab.run_egret(&["uncordon", &to])?;
+    fixture.lab.run_egret(&["move", &own.to_string(), "--to", &to])?;
+    let there = || (holder(fixture).ok()? == to).then_some(());
+    wait_until(&format!("the address at {to}"), LEADS, there)?;
+    run_for(1000);
+    let stall = goes_on(fixture, &load, begun, &format!("moved from {from} to {to}"))?.stall;
+    ensure!(stall < SLOW, "a connection waited for Google: {stall:?}");
     Ok(())
 }
 

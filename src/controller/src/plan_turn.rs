@@ -129,7 +129,7 @@ impl<S: ClusterState, C: Clock> Turn<S, C> {
         let now = self.clock.now();
         self.memory.observe(snapshot, now);
         let plan = planner::plan(snapshot, &self.memory, &self.settings, now);
-        self.memory.note_awaited(&plan.awaited, now);
+        self.memory.note_awaited(&plan.timed, now);
         self.wake_at = plan.wake_at;
         plan
     }

@@ -19,9 +19,9 @@ pub struct LeaderMemory {
     pub absent_since: BTreeMap<NodeName, Timestamp>,
     /// Nodes that are present, since.
     pub present_since: BTreeMap<NodeName, Timestamp>,
-    /// Addresses whose planned move waits for a cloud ([`Plan::awaited`]), since.
+    /// Addresses that must leave an owner for a gateway that is not ready ([`Plan::timed`]), since.
     ///
-    /// [`Plan::awaited`]: crate::planner::Plan::awaited
+    /// [`Plan::timed`]: crate::planner::Plan::timed
     pub awaited_since: BTreeMap<IpAddr, Timestamp>,
     /// What is known of each cloud; put here by the caller as it changes.
     pub clouds: BTreeMap<ProviderKind, CloudState>,
@@ -44,10 +44,14 @@ impl LeaderMemory {
         }
     }
 
-    /// Takes note of the moves that a plan has put off.
-    pub fn note_awaited(&mut self, awaited: &BTreeMap<IpAddr, NodeName>, now: Timestamp) {
-        self.awaited_since.retain(|address, _| awaited.contains_key(address));
-        for address in awaited.keys() {
+    /// Takes note of the moves that a plan puts off for a limited time, or no longer
+    /// ([`Plan::timed`]). A wait is forgotten when what was read shows that it is over, not when a plan
+    /// ends it: that plan may be made again, or its write refused.
+    ///
+    /// [`Plan::timed`]: crate::planner::Plan::timed
+    pub fn note_awaited(&mut self, timed: &BTreeSet<IpAddr>, now: Timestamp) {
+        self.awaited_since.retain(|address, _| timed.contains(address));
+        for address in timed {
             self.awaited_since.entry(*address).or_insert(now);
         }
     }

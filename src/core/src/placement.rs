@@ -12,7 +12,7 @@ mod owner;
 mod rules;
 mod standbys;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
 
 use crate::memory::LeaderMemory;
@@ -31,6 +31,9 @@ pub struct PlacementChanges {
     pub moved: BTreeMap<IpAddr, MoveReason>,
     /// What moves to which node once the cloud has made it ready there; until then it is a standby.
     pub awaited: BTreeMap<IpAddr, NodeName>,
+    /// What must leave an owner for a gateway that is not ready: whether it still waits for that, as
+    /// most do for [`READY_WITHIN`], or moves since the wait is over.
+    pub timed: BTreeSet<IpAddr>,
 }
 
 /// Puts owner, standbys and `made_for` into the plans.

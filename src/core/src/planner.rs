@@ -61,9 +61,10 @@ pub struct Plan {
     pub waiting: Vec<UnacknowledgedEnd>,
     /// Nodes that need ports of an address that has none left.
     pub short_of_ports: BTreeSet<(NodeName, IpAddr)>,
-    /// Addresses that move to a node once their cloud has made it ready. The caller remembers since when
+    /// Addresses that must leave an owner for a gateway that their cloud has not made ready, whether
+    /// they wait or move in this plan since the wait is over. The caller remembers since when
     /// ([`LeaderMemory::note_awaited`]).
-    pub awaited: BTreeMap<IpAddr, NodeName>,
+    pub timed: BTreeSet<IpAddr>,
 }
 
 impl Plan {
@@ -122,10 +123,10 @@ pub fn plan(
         ConditionInputs { snapshot, memory, bindings: &bindings, plans, awaited, t_max, now };
     writes.extend(statuses(&view));
     wake_for_failback(memory, &addresses, &mut wake);
-    for address in addresses.awaited.keys() {
+    for address in &addresses.timed {
         wake(memory.awaited_since.get(address).copied().unwrap_or(now) + READY_WITHIN);
     }
-    Plan { writes, numbers, wake_at, waiting, short_of_ports, awaited: addresses.awaited }
+    Plan { writes, numbers, wake_at, waiting, short_of_ports, timed: addresses.timed }
 }
 
 /// The cluster object as it should be, and its write where it is not.

@@ -273,7 +273,7 @@ impl Fixture {
     pub(crate) fn plan(&mut self) -> Plan {
         self.memory.observe(&self.snapshot, self.now);
         let plan = plan(&self.snapshot, &self.memory, &self.settings, self.now);
-        self.memory.note_awaited(&plan.awaited, self.now);
+        self.memory.note_awaited(&plan.timed, self.now);
         plan
     }
 

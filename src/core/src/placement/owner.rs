@@ -87,6 +87,14 @@ fn leave(failback: Failback, before: Option<NodeName>, to: &NodeName, plan: &mut
     }
 }
 
+/// How long a move waits for a gateway to be made ready.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Wait {
+    /// For [`READY_WITHIN`].
+    Limited,
+    Unlimited,
+}
+
 /// One address, with all that its owner depends on.
 struct AddressContext<'a> {
     snapshot: &'a Snapshot,
@@ -141,7 +149,11 @@ impl AddressContext<'_> {
         };
         // With nobody else the owner stays: it holds while it lives, and comes back to it.
         let Some(to) = to.filter(|to| plan.owner.as_ref() != Some(to)) else { return };
-        if self.awaits(plan, why, &to) {
+        let wait = self.wait(plan, why, &to);
+        if wait == Some(Wait::Limited) {
+            changes.timed.insert(self.address);
+        }
+        if wait.is_some_and(|wait| self.goes_on(wait)) {
             // The cloud makes ready who is in the plan.
             if !plan.standbys.contains(&to) {
                 plan.standbys.truncate(MAX_STANDBYS - 1);
@@ -158,19 +170,24 @@ impl AddressContext<'_> {
         changes.moved.insert(self.address, why);
     }
 
-    /// Whether a move is put off until the cloud has made `to` ready: whoever can wait does. A wish
-    /// and a failback wait for as long as that takes, since nothing is wrong where the address is.
-    fn awaits(&self, plan: &AddressPlan, why: MoveReason, to: &NodeName) -> bool {
+    /// How a move waits for a cloud that has yet to make `to` ready: whoever can wait does. A wish and
+    /// a failback wait for as long as that takes, since nothing is wrong where the address is.
+    fn wait(&self, plan: &AddressPlan, why: MoveReason, to: &NodeName) -> Option<Wait> {
         let held = self.status.is_some_and(|status| status.holding.is_some());
         if !held || self.is_ready(plan, to) {
-            return false;
+            return None;
         }
         match why {
-            MoveReason::First | MoveReason::Adopted | MoveReason::Absent => false,
-            MoveReason::Preferred | MoveReason::Failback => true,
-            MoveReason::Drained | MoveReason::Ineligible => {
-                !self.memory.awaited_for(self.address, READY_WITHIN, self.now)
-            }
+            MoveReason::First | MoveReason::Adopted | MoveReason::Absent => None,
+            MoveReason::Preferred | MoveReason::Failback => Some(Wait::Unlimited),
+            MoveReason::Drained | MoveReason::Ineligible => Some(Wait::Limited),
+        }
+    }
+
+    fn goes_on(&self, wait: Wait) -> bool {
+        match wait {
+            Wait::Unlimited => true,
+            Wait::Limited => !self.memory.awaited_for(self.address, READY_WITHIN, self.now),
         }
     }
 

@@ -39,6 +39,8 @@ pub(super) struct AddressPlans {
     notes: BTreeMap<IpAddr, Vec<EventDraft>>,
     /// What moves to which node once the cloud has made it ready.
     pub(super) awaited: BTreeMap<IpAddr, NodeName>,
+    /// What must leave an owner for a gateway that is not ready.
+    pub(super) timed: BTreeSet<IpAddr>,
 }
 
 impl AddressPlans {
@@ -60,7 +62,7 @@ impl AddressPlans {
         draft.begin(snapshot, t_max, bindings);
         let changes = placement::place(snapshot, memory, now, &mut draft.plans);
         draft.record_moves(snapshot, &changes.moved);
-        draft.awaited = changes.awaited;
+        (draft.awaited, draft.timed) = (changes.awaited, changes.timed);
         draft
     }
 

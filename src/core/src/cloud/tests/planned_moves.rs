@@ -3,7 +3,7 @@
 use super::*;
 use crate::memory::LeaderMemory;
 use crate::placement::READY_WITHIN;
-use crate::planner::manual;
+use crate::planner::{apply, manual};
 
 /// An address of Google Cloud, ready at g1, g2 and g3, of which one holds it; g4 and g5 are there too.
 fn up() -> IdealCloud {
@@ -99,6 +99,53 @@ fn a_drain_waits_for_a_gateway_that_is_made_ready_but_not_for_ever() {
     cloud.prepared.insert(last.clone(), there);
     ideal.world.step();
     assert_eq!(ideal.owner(), last);
+}
+
+/// A turn of the controller: it plans by what it watches, then by what it reads, and writes that.
+fn turn(ideal: &mut IdealCloud, refused: bool) {
+    ideal.world.plan();
+    let writes = ideal.world.writes();
+    if !refused {
+        writes.iter().for_each(|planned| apply(&mut ideal.world.snapshot, &planned.write));
+    }
+}
+
+#[test]
+fn a_drains_wait_is_over_for_every_plan_until_it_is_read_that_the_address_has_moved() {
+    let mut ideal = up();
+    let owner = ideal.owner();
+    only(&mut ideal, &[owner.clone()].into());
+    ideal.world.spec(owner.as_str()).drain = true;
+    turn(&mut ideal, false);
+    ideal.world.now = ideal.world.now + READY_WITHIN;
+    turn(&mut ideal, true);
+    assert_eq!(ideal.owner(), owner, "somebody wrote first");
+    ideal.world.pass(1);
+    turn(&mut ideal, false);
+    assert_ne!(ideal.owner(), owner);
+    assert!(!ideal.world.memory.awaited_since.is_empty(), "nobody has read it yet");
+    turn(&mut ideal, false);
+    assert!(ideal.world.memory.awaited_since.is_empty());
+}
+
+#[test]
+fn a_drain_after_a_wish_that_waited_waits_for_its_own_time() {
+    let mut ideal = up();
+    let (owner, to) = (ideal.owner(), outsider(&ideal));
+    only(&mut ideal, &[owner.clone()].into());
+    wish(&mut ideal, &to);
+    turn(&mut ideal, false);
+    ideal.world.now = ideal.world.now + READY_WITHIN;
+    turn(&mut ideal, false);
+    assert_eq!(ideal.owner(), owner);
+    ideal.world.spec(owner.as_str()).drain = true;
+    for _ in 0..READY_WITHIN.0 / 1000 {
+        turn(&mut ideal, false);
+        assert_eq!(ideal.owner(), owner);
+        ideal.world.pass(1);
+    }
+    turn(&mut ideal, false);
+    assert_eq!(ideal.owner(), to, "still the one that was asked for");
 }
 
 #[test]

@@ -69,7 +69,7 @@ impl Leadership {
         self.0.borrow().filter(|held| Instant::now() < held.until)
     }
 
-    /// Waits until another term has begun, or an answer has ended one.
+    /// Waits until another term has begun, or has been seen to have ended.
     pub(crate) async fn changed(&mut self) {
         if self.0.changed().await.is_err() {
             // The task is gone only when the process is ending.
@@ -114,28 +114,43 @@ async fn take_part<S: ClusterState>(
     let mut terms = 0;
     loop {
         let begin = Instant::now();
-        let ours = match state.lead(&identity, SECONDS).await {
-            Ok(ours) => ours,
-            Err(error) => {
-                warn!(%error, "cannot renew the leader lease");
-                false
-            }
-        };
-        if ours != held.borrow().is_some() {
-            info!(event = "leading", leading = ours, identity, "leadership changed");
+        let answer = state.lead(&identity, SECONDS).await;
+        if let Err(error) = &answer {
+            warn!(%error, "cannot renew the leader lease");
+        }
+        let answer = answer.ok();
+        let before = *held.borrow();
+        let next = answered(before, terms, answer, (begin, Instant::now()));
+        terms = next.map_or(terms, |next| next.term);
+        if next.is_some() != before.is_some() {
+            info!(event = "leading", leading = next.is_some(), identity, "leadership changed");
         }
         held.send_if_modified(|held| {
-            // A renewal that was answered too late has left a gap, in which another may have led.
-            let goes_on = held.is_some_and(|held| Instant::now() < held.until);
-            if ours && !goes_on {
-                terms += 1;
-            }
-            let until = begin + Duration::from_secs(SECONDS.into());
-            let next = ours.then_some(HeldLease { term: terms, until });
-            let before = std::mem::replace(held, next);
+            *held = next;
             before.map(|before| before.term) != next.map(|next| next.term)
         });
-        tokio::time::sleep(if ours { RENEW } else { LOOK }).await;
+        tokio::time::sleep(if answer == Some(true) { RENEW } else { LOOK }).await;
+    }
+}
+
+/// The lease after an answer (`None`: an error) to a request that was made and answered at these moments;
+/// `terms` is the number of the newest term.
+fn answered(
+    held: Option<HeldLease>,
+    terms: u64,
+    answer: Option<bool>,
+    (asked, now): (Instant, Instant),
+) -> Option<HeldLease> {
+    let held = held.filter(|held| now < held.until);
+    match answer {
+        Some(true) => {
+            // A renewal that was answered too late has left a gap, in which another may have led.
+            let term = held.map_or(terms + 1, |held| held.term);
+            Some(HeldLease { term, until: asked + Duration::from_secs(SECONDS.into()) })
+        }
+        Some(false) => None,
+        // Nobody else gets it before it has run out; until then it is asked for again.
+        None => held,
     }
 }
 
@@ -159,6 +174,22 @@ mod tests {
                 None => leadership.changed().await,
             }
         }
+    }
+
+    #[test]
+    fn a_renewal_that_fails_ends_no_term_before_the_lease_runs_out() {
+        let begin = Instant::now();
+        let at = |seconds: f32| begin + Duration::from_secs_f32(seconds);
+        let led = answered(None, 0, Some(true), (begin, at(0.1))).unwrap();
+        assert_eq!((led.term, led.until), (1, at(4.0)));
+        let failed = answered(Some(led), 1, None, (at(2.1), at(2.2)));
+        assert_eq!(failed.map(|held| (held.term, held.until)), Some((1, at(4.0))), "not longer");
+        let renewed = answered(failed, 1, Some(true), (at(2.5), at(2.6))).unwrap();
+        assert_eq!((renewed.term, renewed.until), (1, at(6.5)), "the same term");
+        assert!(answered(Some(led), 1, None, (at(3.9), at(4.0))).is_none(), "it has run out");
+        assert!(answered(Some(led), 1, Some(false), (at(2.1), at(2.2))).is_none(), "refused");
+        let again = answered(Some(led), 1, Some(true), (at(3.9), at(4.0))).unwrap();
+        assert_eq!(again.term, 2, "answered too late");
     }
 
     #[tokio::test(start_paused = true)]

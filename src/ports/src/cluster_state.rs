@@ -45,7 +45,8 @@ pub trait ClusterState: Send + Sync + 'static {
     fn draw_fences(&self, count: u64) -> impl Future<Output = Result<u64, PortError>> + Send;
 
     /// Takes or renews the leader lease for `holder`, a name that no other process uses; true where
-    /// it is ours for `for_seconds` from the call. Who sees false or an error must not write plans.
+    /// it is ours for `for_seconds` from the call. Who sees false must not write plans; an error
+    /// lengthens nothing, and what an earlier call has taken is ours until that runs out.
     /// 0 seconds give it up, so that another takes it at once; the answer is false.
     ///
     /// Another's lease is taken when this process has seen it unchanged for as long as it says: no

@@ -173,14 +173,18 @@ impl AddressContext<'_> {
     /// How a move waits for a cloud that has yet to make `to` ready: whoever can wait does. A wish and
     /// a failback wait for as long as that takes, since nothing is wrong where the address is.
     fn wait(&self, plan: &AddressPlan, why: MoveReason, to: &NodeName) -> Option<Wait> {
-        let held = self.status.is_some_and(|status| status.holding.is_some());
-        if !held || self.is_ready(plan, to) {
+        let holder = self.status.and_then(|status| status.holding.as_ref()).map(|h| &h.node)?;
+        if self.is_ready(plan, to) {
             return None;
         }
         match why {
-            MoveReason::First | MoveReason::Adopted | MoveReason::Absent => None,
+            MoveReason::First | MoveReason::Adopted => None,
+            // Where its holder is another than this owner it may well be served.
+            MoveReason::Absent if self.ineligible(plan, holder) == Some(Ineligible::Absent) => None,
             MoveReason::Preferred | MoveReason::Failback => Some(Wait::Unlimited),
-            MoveReason::Drained | MoveReason::Ineligible => Some(Wait::Limited),
+            MoveReason::Absent | MoveReason::Drained | MoveReason::Ineligible => {
+                Some(Wait::Limited)
+            }
         }
     }
 

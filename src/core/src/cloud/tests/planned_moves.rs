@@ -129,6 +129,30 @@ fn a_drains_wait_is_over_for_every_plan_until_it_is_read_that_the_address_has_mo
 }
 
 #[test]
+fn a_drained_holder_whose_successor_dies_before_it_holds_waits_for_another() {
+    let mut ideal = up();
+    let holder = ideal.owner();
+    let to = ideal.world.address(ADDRESS).plan.standbys[0].clone();
+    only(&mut ideal, &[holder.clone(), to.clone()].into());
+    ideal.world.spec(holder.as_str()).drain = true;
+    turn(&mut ideal, false);
+    assert_eq!(ideal.owner(), to);
+    ideal.world.absent(&[to.as_str()]);
+    turn(&mut ideal, false);
+    assert_eq!(ideal.owner(), to, "{holder} serves it, and no other gateway is ready");
+    ideal.world.now = ideal.world.now + READY_WITHIN;
+    turn(&mut ideal, false);
+    let third = ideal.owner();
+    assert!(third != to && third != holder, "{third}");
+
+    ideal.world.edit_plan(ADDRESS, |plan| plan.owner = Some(to.clone()));
+    ideal.world.absent(&[holder.as_str(), to.as_str()]);
+    ideal.world.memory.awaited_since.clear();
+    turn(&mut ideal, false);
+    assert_ne!(ideal.owner(), to, "nobody serves it");
+}
+
+#[test]
 fn a_drain_after_a_wish_that_waited_waits_for_its_own_time() {
     let mut ideal = up();
     let (owner, to) = (ideal.owner(), outsider(&ideal));

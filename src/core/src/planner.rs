@@ -118,9 +118,9 @@ pub fn plan(
     writes.extend(node_specs((snapshot, memory, now), &cluster.0, plans, drafts, &mut numbers));
     addresses.plans.retain(|address, _| !free.contains(address));
     writes.extend(address_plan::deletions(snapshot, &free));
-    let AddressPlans { plans, awaited, .. } = &addresses;
-    let view =
-        ConditionInputs { snapshot, memory, bindings: &bindings, plans, awaited, t_max, now };
+    let AddressPlans { plans, awaited, timed, .. } = &addresses;
+    let bindings = &bindings;
+    let view = ConditionInputs { snapshot, memory, bindings, plans, awaited, timed, t_max, now };
     writes.extend(statuses(&view));
     wake_for_failback(memory, &addresses, &mut wake);
     for address in &addresses.timed {

@@ -9,7 +9,7 @@ use crate::memory::LeaderMemory;
 use crate::model::{
     AddressPlan, AddressStatus, ConditionType, NodeName, Pool, PoolStatus, Snapshot,
 };
-use crate::placement::{UNSUPPORTED, is_unsupported};
+use crate::placement::{READY_WITHIN, UNSUPPORTED, is_unsupported};
 use crate::reason::{Cause, Reason};
 
 /// How many gateways, or reasons, a message names.
@@ -134,17 +134,27 @@ fn put(cloud: &CloudState, address: IpAddr, status: &mut AddressStatus) {
     status.prepared = cloud.prepared_for(address);
 }
 
-/// Where the address goes once the cloud has made that node ready, and what is in the way of that.
+/// Where the address goes once the cloud has made that node ready, and what is in the way of that; or
+/// why it does not go where somebody has asked for it.
 pub(super) fn awaited_move(
     view: &ConditionInputs<'_>,
     address: IpAddr,
     plan: &AddressPlan,
 ) -> Option<String> {
-    let to = view.awaited.get(&address)?;
     let cloud = view.memory.cloud_of(plan);
+    let Some(to) = view.awaited.get(&address) else {
+        let wish =
+            plan.preferred_node.as_ref().filter(|wish| plan.owner.as_ref() != Some(*wish))?;
+        let why = cloud?.why_not(wish, address)?;
+        return Some(format!("; it does not move to {wish}, as asked: {why}"));
+    };
     let why = cloud.and_then(|cloud| cloud.unready.get(to).or(cloud.read_error.as_ref()));
     let why = why.map(|why| format!(" ({why})")).unwrap_or_default();
-    Some(format!("; it moves to {to} once the cloud has made that ready for it{why}"))
+    let limit = match view.timed.contains(&address) {
+        true => format!(", at the latest when it has waited for {READY_WITHIN}"),
+        false => String::new(),
+    };
+    Some(format!("; it moves to {to} once the cloud has made that ready for it{limit}{why}"))
 }
 
 /// Puts where the cloud delivers an address into its status; says whether its holder serves it there.

@@ -1,4 +1,4 @@
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
 
 use crate::ipam::Bindings;
@@ -43,6 +43,8 @@ pub struct ConditionInputs<'a> {
     pub plans: &'a BTreeMap<IpAddr, AddressPlan>,
     /// What moves to which node once the cloud has made it ready.
     pub awaited: &'a BTreeMap<IpAddr, NodeName>,
+    /// What must leave its owner, and so waits for a limited time.
+    pub timed: &'a BTreeSet<IpAddr>,
     /// T_max of the cluster.
     pub t_max: Millis,
     /// Now.

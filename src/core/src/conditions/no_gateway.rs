@@ -10,7 +10,7 @@ use crate::cloud::CloudState;
 use crate::model::{AddressPlan, Node, NodeName, Pool};
 use crate::placement::{Ineligible, UNSUPPORTED, is_unsupported, unfit};
 
-/// For people. In a cloud: what keeps the address from each of the pool's gateways, the most common
+/// For people. Of a paused pool: that. In a cloud: what keeps the address from each of the pool's gateways, the most common
 /// reason first.
 pub(super) fn message(
     view: &ConditionInputs<'_>,
@@ -18,6 +18,10 @@ pub(super) fn message(
     plan: &AddressPlan,
     absent: &BTreeSet<NodeName>,
 ) -> String {
+    if plan.paused {
+        return "its pool is paused: no node is chosen for it before spec.paused is unset"
+            .to_owned();
+    }
     if !plan.facts().cloud_places() {
         return "no node may carry it: label a gateway with an uplink in its subnet, or uncordon one"
             .to_owned();
@@ -49,7 +53,9 @@ pub(super) fn message(
     reasons.sort_by_key(|(_, nodes)| Reverse(nodes.len()));
     let told: Vec<String> =
         reasons.iter().map(|(why, nodes)| format!("{}: {why}", some_of(nodes, ", "))).collect();
-    format!("no node may carry it: {}", some_of(&told, "; "))
+    // Then all this is as it was when the cloud was last read.
+    let unread = cloud.read_error.as_deref().map(|why| format!(" (as last read: {why})"));
+    format!("no node may carry it: {}{}", some_of(&told, "; "), unread.unwrap_or_default())
 }
 
 /// The address's pool, where it selects the node.

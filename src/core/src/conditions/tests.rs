@@ -190,6 +190,15 @@ fn what_keeps_an_address_from_every_gateway_is_told_the_most_common_reason_first
          spec.providerID: the cloud's controller manager sets it (kubelet \
          --cloud-provider=external); and 2 more"
     );
+    let cloud = world.memory.clouds.get_mut(&ProviderKind::Aws).unwrap();
+    cloud.read_error = Some("EC2 cannot be reached".to_owned());
+    world.step();
+    assert!(ready(&world).ends_with("; and 2 more (as last read: EC2 cannot be reached)"));
+    world.memory.clouds.get_mut(&ProviderKind::Aws).unwrap().read_error = None;
+    world.edit_pool("cloud", |pool| pool.paused = true);
+    world.step();
+    assert!(ready(&world).starts_with("its pool is paused"), "{}", ready(&world));
+    world.edit_pool("cloud", |pool| pool.paused = false);
     for node in ["g1", "g2", "g3", "g4", "g5", "g6", "g9"] {
         world.snapshot.nodes.get_mut(&node.into()).unwrap().labels.clear();
     }

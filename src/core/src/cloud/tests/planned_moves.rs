@@ -76,7 +76,9 @@ fn a_drain_waits_for_a_gateway_that_is_made_ready_but_not_for_ever() {
     for _ in 0..READY_WITHIN.0 / 1000 {
         ideal.world.step();
         assert_eq!(ideal.owner(), owner, "after {}", ideal.world.now.since(begin));
-        assert!(ready_message(&ideal).contains(&format!("it moves to {} once", standbys[0])));
+        let message = ready_message(&ideal);
+        assert!(message.contains(&format!("it moves to {} once", standbys[0])), "{message}");
+        assert!(message.contains("when it has waited for 1m"), "{message}");
         ideal.world.pass(1);
     }
     ideal.world.step();
@@ -221,9 +223,27 @@ fn a_wish_waits_as_long_as_the_cloud_takes_and_says_why() {
     assert!(ideal.condition("Ready").0, "nothing is wrong where it is");
     assert!(message.contains(&format!("it moves to {to} once")), "{message}");
     assert!(message.contains("Compute Engine cannot be reached"), "{message}");
+    assert!(!message.contains("has waited"), "it waits without end: {message}");
     ideal.down = None;
     ideal.settle();
     assert_eq!(ideal.owner(), to);
+}
+
+#[test]
+fn a_wish_that_the_cloud_refuses_says_why() {
+    let mut ideal = up();
+    let (owner, to) = (ideal.owner(), outsider(&ideal));
+    wish(&mut ideal, &to);
+    let cloud = ideal.world.memory.clouds.get_mut(&ProviderKind::Gcp).unwrap();
+    cloud.refused.insert((to.clone(), ip(ADDRESS)), "its group is full".to_owned());
+    ideal.world.step();
+    ideal.world.step();
+    assert_eq!(ideal.owner(), owner);
+    let message = ready_message(&ideal);
+    assert!(
+        message.ends_with(&format!("not move to {to}, as asked: its group is full")),
+        "{message}"
+    );
 }
 
 #[test]

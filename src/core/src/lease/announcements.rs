@@ -60,11 +60,13 @@ impl AnnouncementSchedule {
             return false;
         }
         let quiet = form == AnnouncementForm::GarpRa && self.is_quiet(timing, now);
-        if !quiet {
-            self.sent = self.sent.saturating_add(1);
+        if quiet {
+            self.next = now + timing.garp_again;
+            return false;
         }
+        self.sent = self.sent.saturating_add(1);
         self.next = now + self.pause(timing, form);
-        !quiet
+        true
     }
 
     /// An announcement overrides the cloud's own settings for about 20 minutes, and one shortly before
@@ -132,7 +134,8 @@ mod tests {
         assert_eq!(times(0, 25, false), [0, 10]);
         assert_eq!(times(25, 200, false), [25, 35, 55, 85, 185], "not after 3 s of the first ones");
         times(200, 201, true);
-        assert!(times(6300, 6400, true).is_empty(), "Google delivers here by its own settings");
+        assert!(times(6300, 6350, true).is_empty(), "Google delivers here by its own settings");
+        assert_eq!(schedule.next(), BootTime(7) + SECOND * 640, "and it is looked at every 10 s");
     }
 
     #[test]

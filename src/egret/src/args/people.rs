@@ -132,8 +132,9 @@ pub(crate) struct NodeArgs {
     /// The node's name.
     #[arg(value_name = "NODE")]
     pub(crate) node: String,
-    /// Wait until the node holds nothing (drain), at most this many seconds; 0 does not wait.
-    #[arg(long, default_value_t = 30, value_name = "SECONDS")]
+    /// Wait until the node holds nothing (drain), at most this many seconds; 0 does not wait. In a
+    /// cloud an address may wait for 60 s until another gateway is ready.
+    #[arg(long, default_value_t = 90, value_name = "SECONDS")]
     pub(crate) wait: u64,
     #[command(flatten)]
     pub(crate) store: StoreArgs,

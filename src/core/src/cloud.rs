@@ -15,6 +15,7 @@ mod task;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
+use std::sync::Arc;
 
 use crate::model::{Attachment, NodeName, PoolName};
 
@@ -30,8 +31,9 @@ pub struct NodeCapacity {
     /// The addresses asked for that its subnets or zone can serve.
     pub can_serve: BTreeSet<IpAddr>,
     /// For each of the others that were asked for why it cannot serve it, and what to do: for people.
-    /// Empty where `refused` is the reason for all.
-    pub unserved: BTreeMap<IpAddr, String>,
+    /// Empty where `refused` is the reason for all. Shared: thousands may have the same one, and a cloud's
+    /// state is cloned as it changes.
+    pub unserved: BTreeMap<IpAddr, Arc<str>>,
     /// Why it can serve none, and what to do; `None` where nothing is wrong with it.
     pub refused: Option<String>,
 }
@@ -41,9 +43,15 @@ impl NodeCapacity {
     /// can serve it.
     pub fn of(free: u32, asked: &BTreeSet<IpAddr>, why: impl Fn(IpAddr) -> Option<String>) -> Self {
         let mut capacity = Self { free, ..Self::default() };
+        let mut reasons: BTreeSet<Arc<str>> = BTreeSet::new();
         for address in asked {
             match why(*address) {
-                Some(why) => drop(capacity.unserved.insert(*address, why)),
+                Some(why) => {
+                    let known = reasons.get(why.as_str()).cloned();
+                    let why = known.unwrap_or_else(|| Arc::from(why));
+                    reasons.insert(why.clone());
+                    capacity.unserved.insert(*address, why);
+                }
                 None => drop(capacity.can_serve.insert(*address)),
             }
         }
@@ -102,10 +110,10 @@ impl CloudState {
     /// What keeps `address` from `node`, by the cloud's word; `None` where nothing does, or that is not
     /// known (yet).
     pub fn why_not(&self, node: &NodeName, address: IpAddr) -> Option<&str> {
-        let refused = self.refused.get(&(node.clone(), address));
+        let refused = self.refused.get(&(node.clone(), address)).map(String::as_str);
         let offer = self.capacities.get(node);
-        let by_offer = || offer?.refused.as_ref().or_else(|| offer?.unserved.get(&address));
-        refused.or_else(by_offer).map(String::as_str)
+        let unserved = || offer?.unserved.get(&address).map(AsRef::as_ref);
+        refused.or_else(|| offer?.refused.as_deref()).or_else(unserved)
     }
 
     /// Whether `node` has the address, or is ready for it.

@@ -113,7 +113,7 @@ fn limits_are_refused_with_the_remedy() {
     let asked = [address, ip("203.0.113.8")].into();
     let capacity = HaPolicy.capacity(&inputs, &"b1".into(), &asked).unwrap();
     assert_eq!((capacity.free, capacity.can_serve), (u32::MAX, [address].into()));
-    assert_eq!(capacity.unserved, [(ip("203.0.113.8"), refused.message)].into());
+    assert_eq!(capacity.unserved, [(ip("203.0.113.8"), refused.message.into())].into());
     // One that is there already may move on.
     let step = attach(&inputs, address, &"a2".into());
     assert!(matches!(step, GceStep::Call(GceCall::AttachEndpoint { .. })), "{step:?}");
@@ -194,7 +194,7 @@ fn an_address_of_another_network_or_region_cannot_be_there() {
         let refused = refusal(attach(&inputs, ip(address), &"a1".into()));
         assert_eq!(refused.class, class, "{address}: {refused:?}");
         let capacity = HaPolicy.capacity(&inputs, &"a1".into(), &[ip(address)].into()).unwrap();
-        assert_eq!(capacity.unserved, [(ip(address), refused.message)].into());
+        assert_eq!(capacity.unserved, [(ip(address), refused.message.into())].into());
         assert_eq!(capacity.refused, None, "{address}: nothing is wrong with the node");
         let ready = prepare(&inputs, &"a1".into(), &[ip(address)].into());
         let GceStep::Done(ready) = ready else { panic!("{ready:?}") };

@@ -309,3 +309,13 @@ fn without_a_provider_the_pool_says_so() {
     assert_eq!(ready.reason, "ProviderMissing");
     assert_eq!(ready.last_transition, Timestamp(1_000_000));
 }
+
+#[test]
+fn equal_reasons_of_a_node_are_one() {
+    let asked = [ip("198.51.100.7"), ip("198.51.100.8"), ip("198.51.100.9")].into();
+    let why = |address| (address != ip("198.51.100.9")).then(|| "its group is full".to_owned());
+    let capacity = NodeCapacity::of(9, &asked, why);
+    let reasons: Vec<_> = capacity.unserved.values().collect();
+    assert_eq!((reasons.len(), &**reasons[0]), (2, "its group is full"));
+    assert!(std::sync::Arc::ptr_eq(reasons[0], reasons[1]));
+}

@@ -144,7 +144,8 @@ async fn capacities_are_complete<P: Provider>(case: &ProviderCase<P>) {
     }
     let elsewhere = case.capacity(&case.elsewhere).await;
     assert!(!elsewhere.can_serve.contains(&case.addresses[0]), "{} cannot serve", case.elsewhere);
-    let why = elsewhere.refused.as_ref().or(elsewhere.unserved.get(&case.addresses[0]));
+    let unserved = elsewhere.unserved.get(&case.addresses[0]).map(AsRef::as_ref);
+    let why = elsewhere.refused.as_deref().or(unserved);
     assert!(why.is_some_and(|why| !why.is_empty()), "{} does not say why not", case.elsewhere);
     if let Some(full) = &case.full {
         assert_eq!(case.capacity(full).await.free, 0, "{full} has no room");

@@ -12,12 +12,12 @@ use crate::inputs::{GceInputs, nothing_known};
 use crate::mode::{DeliveryMode, ReadKinds};
 use crate::names::ResourcePath;
 use crate::refusal::GceRefusal;
-use crate::snapshot::{GceInstance, HaService, StaticAddress};
+use crate::snapshot::{GceInstance, StaticAddress};
 use crate::step::{
     GceCall, GceStep, NewRule, NewService, PreparedAddresses, RuleTarget, ServiceSettings,
 };
 use endpoints::{endpoint, leave, sweep, too_many_endpoints};
-use place::{HaPlace, service_of};
+use place::{HaPlace, patch, service_of};
 
 mod endpoints;
 mod place;
@@ -154,11 +154,6 @@ fn insert_rule(place: &HaPlace<'_>, address: IpAddr) -> GceCall {
         network: place.at.network.clone(),
         standard_tier: place.address.standard_tier,
     })
-}
-
-fn patch<T>(path: &ResourcePath, service: &HaService, settings: ServiceSettings) -> GceStep<T> {
-    let fingerprint = service.fingerprint.clone();
-    GceStep::Call(GceCall::PatchService { service: path.clone(), settings, fingerprint })
 }
 
 fn busy<T>(inputs: &GceInputs<'_>, place: &HaPlace<'_>) -> Option<GceStep<T>> {

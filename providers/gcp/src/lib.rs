@@ -18,8 +18,6 @@ mod connect;
 mod driver;
 mod errors;
 mod ha_policy;
-#[cfg(test)]
-mod ideal;
 mod inputs;
 mod merge;
 mod mode;

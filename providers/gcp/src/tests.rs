@@ -3,6 +3,7 @@
 mod aliases;
 mod contract;
 mod double;
+pub(crate) mod ideal;
 mod identity;
 mod permissions;
 mod scenarios;

@@ -5,6 +5,7 @@
 //! network follows only gateways that a cloud has made ready, a move that is planned waits for that.
 //! Nothing here moves an address of a pool that is paused or gone, or one that is revoked.
 
+mod changes;
 mod dataplane;
 mod gateways;
 mod loads;
@@ -12,29 +13,18 @@ mod owner;
 mod rules;
 mod standbys;
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::net::IpAddr;
 
 use crate::memory::LeaderMemory;
-use crate::model::{AddressPlan, NodeName, Snapshot, Timestamp};
+use crate::model::{AddressPlan, Snapshot, Timestamp};
 
 use loads::Loads;
 
+pub use changes::PlacementChanges;
 pub(crate) use dataplane::{UNSUPPORTED, is_unsupported};
 pub use gateways::{EligibleGateways, Ineligible, unfit};
 pub use rules::{FAILBACK_AFTER, MAX_STANDBYS, MoveReason, READY_WITHIN};
-
-/// What placement has done.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct PlacementChanges {
-    /// What moved and why.
-    pub moved: BTreeMap<IpAddr, MoveReason>,
-    /// What moves to which node once the cloud has made it ready there; until then it is a standby.
-    pub awaited: BTreeMap<IpAddr, NodeName>,
-    /// What must leave an owner for a gateway that is not ready: whether it still waits for that, as
-    /// most do for [`READY_WITHIN`], or moves since the wait is over.
-    pub timed: BTreeSet<IpAddr>,
-}
 
 /// Puts owner, standbys and `made_for` into the plans.
 ///

@@ -1,11 +1,11 @@
 //! Decisions against an ideal Compute Engine.
 
 use super::*;
-use crate::ideal::{
+use crate::snapshot::GceSnapshot;
+use crate::tests::ideal::{
     attach_to, check_every_prefix, drive, home, inventory, ip, path, pods, prepare_at, project,
     refusal,
 };
-use crate::snapshot::GceSnapshot;
 
 const MODE: AliasRanges = AliasRanges;
 

@@ -4,8 +4,7 @@ use std::collections::BTreeSet;
 
 use egret_ports::error::ErrorClass;
 
-use super::patch;
-use super::place::{group_of, own_address};
+use super::place::{group_of, own_address, patch};
 use crate::inputs::{GceInputs, exists_already};
 use crate::names::{self, ResourcePath};
 use crate::refusal::GceRefusal;

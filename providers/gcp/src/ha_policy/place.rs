@@ -9,6 +9,7 @@ use crate::inputs::{GceInputs, exists_already, used_by_another};
 use crate::names::{self, ResourcePath};
 use crate::refusal::GceRefusal;
 use crate::snapshot::{GceInstance, GceRule, HaService, StaticAddress};
+use crate::step::{GceCall, GceStep, ServiceSettings};
 
 /// Backend services with `fastIPMove` of one network and region.
 const MOST_SERVICES: usize = 64;
@@ -120,4 +121,14 @@ pub(crate) fn own_address(path: &ResourcePath, service: &HaService) -> Option<Ip
 /// The group of an instance's zone and subnetwork.
 pub(super) fn group_of(at: &GceInstance) -> ResourcePath {
     at.scope.zonal(&at.zone, "networkEndpointGroups", &names::of_group(&at.subnetwork))
+}
+
+/// A service with other settings, unless somebody has changed it meanwhile.
+pub(super) fn patch<T>(
+    path: &ResourcePath,
+    service: &HaService,
+    settings: ServiceSettings,
+) -> GceStep<T> {
+    let fingerprint = service.fingerprint.clone();
+    GceStep::Call(GceCall::PatchService { service: path.clone(), settings, fingerprint })
 }

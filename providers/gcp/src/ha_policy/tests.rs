@@ -3,11 +3,11 @@
 use egret_ports::error::ErrorClass;
 
 use super::*;
-use crate::ideal::{
-    attach_to, check_every_prefix, drive, home, inventory, ip, path, prepare_at, project, refusal,
-};
 use crate::names::{self, RegionScope};
 use crate::snapshot::GceSnapshot;
+use crate::tests::ideal::{
+    attach_to, check_every_prefix, drive, home, inventory, ip, path, prepare_at, project, refusal,
+};
 
 #[test]
 fn a_failover_to_a_gateway_that_was_made_ready_is_one_call() {

@@ -1,10 +1,10 @@
 //! Decisions against an ideal Compute Engine.
 
 use super::*;
-use crate::ideal::{
+use crate::snapshot::GceSnapshot;
+use crate::tests::ideal::{
     apply, attach_to, check_every_prefix, drive, inventory, ip, path, prepare_at, project, refusal,
 };
-use crate::snapshot::GceSnapshot;
 
 const MODE: TargetInstances = TargetInstances;
 

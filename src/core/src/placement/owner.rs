@@ -6,7 +6,7 @@ use crate::memory::LeaderMemory;
 use crate::model::{AddressPlan, AddressStatus, Failback, Holding, NodeName, Snapshot, Timestamp};
 use crate::rendezvous;
 
-use super::PlacementChanges;
+use super::changes::PlacementChanges;
 use super::gateways::{EligibleGateways, Ineligible};
 use super::loads::Loads;
 use super::rules::{FAILBACK_AFTER, MAX_STANDBYS, MoveReason, READY_WITHIN, is_fixed};

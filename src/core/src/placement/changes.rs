@@ -1,0 +1,17 @@
+use std::collections::{BTreeMap, BTreeSet};
+use std::net::IpAddr;
+
+use super::rules::MoveReason;
+use crate::model::NodeName;
+
+/// What placement has done.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct PlacementChanges {
+    /// What moved and why.
+    pub moved: BTreeMap<IpAddr, MoveReason>,
+    /// What moves to which node once the cloud has made it ready there; until then it is a standby.
+    pub awaited: BTreeMap<IpAddr, NodeName>,
+    /// What must leave an owner for a gateway that is not ready: whether it still waits for that, as
+    /// most do for [`READY_WITHIN`](super::READY_WITHIN), or moves since the wait is over.
+    pub timed: BTreeSet<IpAddr>,
+}

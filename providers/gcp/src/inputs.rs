@@ -203,6 +203,14 @@ pub(crate) fn exists_already(path: &ResourcePath) -> GceRefusal {
     GceRefusal::new(ErrorClass::Invalid, taken)
 }
 
+/// An address's rule of another mode.
+pub(crate) fn another_mode(rule: &ResourcePath, target: &ResourcePath) -> GceRefusal {
+    let held = format!(
+        "{rule} delivers to {target}: the pool had another mode; end its claims, and make them anew"
+    );
+    GceRefusal::new(ErrorClass::Invalid, held)
+}
+
 /// A reserved address has another use.
 pub(crate) fn used_by_another(reserved: &StaticAddress, other: &ResourcePath) -> GceRefusal {
     let used = format!(

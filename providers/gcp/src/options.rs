@@ -5,7 +5,7 @@ use std::time::Duration;
 /// Options of the provider; `Options::default()` suits Compute Engine.
 #[derive(Clone, Debug, PartialEq)]
 pub struct GcpOptions {
-    /// The endpoint, such as that of Private HaService Connect; `None`: Google's.
+    /// The endpoint, such as that of Private Service Connect; `None`: Google's.
     pub endpoint: Option<String>,
     /// For one call.
     pub call_timeout: Duration,

@@ -9,7 +9,7 @@ use std::net::IpAddr;
 use egret_core::model::{Attachment, NodeName, ProviderKind};
 use egret_ports::error::ErrorClass;
 
-use crate::inputs::{GceInputs, exists_already, nothing_known, used_by_another};
+use crate::inputs::{GceInputs, another_mode, exists_already, nothing_known, used_by_another};
 use crate::mode::{DeliveryMode, ReadKinds};
 use crate::names::{self, ResourcePath};
 use crate::refusal::GceRefusal;
@@ -202,11 +202,7 @@ impl<'a> TargetPlace<'a> {
         let wanted = names::description_of_address(address);
         let other = rule.target.as_ref().filter(|path| path.part("targetInstances").is_none());
         if let Some(other) = other.filter(|_| rule.description == wanted) {
-            let held = format!(
-                "{} delivers to {other}: the pool had another mode; end its claims, and make them anew",
-                self.rule
-            );
-            return Some(GceRefusal::new(ErrorClass::Invalid, held));
+            return Some(another_mode(&self.rule, other));
         }
         if rule.description != wanted || other.is_some() {
             return Some(exists_already(&self.rule));

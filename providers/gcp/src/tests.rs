@@ -3,6 +3,7 @@
 mod aliases;
 mod contract;
 mod double;
+mod drift;
 pub(crate) mod ideal;
 mod identity;
 mod permissions;

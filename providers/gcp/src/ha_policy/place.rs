@@ -5,10 +5,10 @@ use std::net::IpAddr;
 use egret_core::model::NodeName;
 use egret_ports::error::ErrorClass;
 
-use crate::inputs::{GceInputs, exists_already, used_by_another};
+use crate::inputs::{GceInputs, another_mode, exists_already, used_by_another};
 use crate::names::{self, ResourcePath};
 use crate::refusal::GceRefusal;
-use crate::snapshot::{GceInstance, GceRule, HaService, StaticAddress};
+use crate::snapshot::{GceInstance, HaService, StaticAddress};
 use crate::step::{GceCall, GceStep, ServiceSettings};
 
 /// Backend services with `fastIPMove` of one network and region.
@@ -51,11 +51,14 @@ impl<'a> HaPlace<'a> {
         if service.is_some_and(|service| service.description != wanted) {
             return Some(exists_already(&self.service));
         }
-        let own = |rule: &GceRule| {
-            rule.description == wanted && rule.target.as_ref() == Some(&self.service)
-        };
-        if inputs.view.rules.get(&self.rule).is_some_and(|rule| !own(rule)) {
-            return Some(exists_already(&self.rule));
+        if let Some(rule) = inputs.view.rules.get(&self.rule) {
+            let other = rule.target.as_ref().filter(|path| path.part("targetInstances").is_some());
+            if let Some(other) = other.filter(|_| rule.description == wanted) {
+                return Some(another_mode(&self.rule, other));
+            }
+            if rule.description != wanted || rule.target.as_ref() != Some(&self.service) {
+                return Some(exists_already(&self.rule));
+            }
         }
         let leader = service?.leader.as_ref()?;
         inputs.is_stranger(leader).then(|| {

@@ -4,7 +4,7 @@ use egret_ports::error::ErrorClass;
 
 use super::*;
 use crate::names::{self, RegionScope};
-use crate::snapshot::GceSnapshot;
+use crate::snapshot::{GceSnapshot, HaService};
 use crate::tests::ideal::{
     attach_to, check_every_prefix, drive, home, inventory, ip, path, prepare_at, project, refusal,
 };
@@ -91,6 +91,10 @@ fn what_others_made_is_refused_and_kept() {
     assert!(asked(&view).contains("is no node of this cluster"));
     let inputs = GceInputs { view: &view, inventory: &inventory };
     assert_eq!(detach(&inputs, address, &"a1".into()), GceStep::Done(()));
+    view = whole.clone();
+    let target = path("projects/p/zones/r-a/targetInstances/egret-100");
+    view.rules.values_mut().next().unwrap().target = Some(target);
+    assert!(asked(&view).contains("the pool had another mode"));
     view = whole;
     let user = home().path("forwardingRules", "theirs");
     view.addresses.get_mut(&address).unwrap()[0].users = [user].into();
@@ -200,4 +204,18 @@ fn an_address_of_another_network_or_region_cannot_be_there() {
         let GceStep::Done(ready) = ready else { panic!("{ready:?}") };
         assert_eq!(ready[&ip(address)].clone().unwrap_err().class, class);
     }
+}
+
+#[test]
+fn nodes_of_autopilot_are_refused_by_name() {
+    let (mut view, mut inventory, address) = (project(), inventory(), ip("203.0.113.7"));
+    let a1 = view.instances.keys().find(|path| path.name() == "a1").unwrap().clone();
+    let at = view.instances.remove(&a1).unwrap();
+    view.instances.insert(path("projects/p/zones/r-a/instances/gk3-pool-1"), at);
+    inventory.nodes.insert("a1".into(), "gce://p/r-a/gk3-pool-1".to_owned());
+    let inputs = GceInputs { view: &view, inventory: &inventory };
+    let refused = refusal(attach(&inputs, address, &"a1".into()));
+    assert!(refused.message.contains("GKE Autopilot"), "{refused:?}");
+    let capacity = HaPolicy.capacity(&inputs, &"a1".into(), &[address].into()).unwrap();
+    assert_eq!(capacity.refused, Some(refused.message), "the pool's condition says so");
 }

@@ -54,6 +54,9 @@ fn storm(double: &GceDouble) {
         ("compute.*.delete", json!({"code": 500, "operation": true, "every": 5})),
         ("compute.*.setTarget", json!({"after": true, "cut": true, "every": 4})),
         ("compute.*.updateNetworkInterface", json!({"code": 503, "after": true, "every": 3})),
+        ("compute.regionBackendServices.patch", json!({"code": 412, "every": 4})),
+        ("compute.instances.updateNetworkInterface", json!({"code": 412, "every": 4})),
+        ("*", json!({"code": 429, "every": 200})),
         ("compute.*NetworkEndpoints", json!({"code": 412, "every": 7})),
         ("compute.*.list", json!({"code": 503, "every": 200})),
     ] {

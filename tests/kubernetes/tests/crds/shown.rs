@@ -25,7 +25,7 @@ fn defaults_are_filled_in() {
 #[test]
 fn the_examples_are_accepted() {
     let server = server();
-    for folder in ["deploy/examples", "deploy/examples/aws"] {
+    for folder in ["deploy/examples", "deploy/examples/aws", "deploy/examples/gcp"] {
         server.kubectl().apply_path(&repository().join(folder)).unwrap();
     }
 }

@@ -14,6 +14,7 @@ pub(super) struct IngressRule {
     /// Instances with one of these tags; empty: all.
     targets: BTreeSet<String>,
     sources: BTreeSet<String>,
+    destinations: BTreeSet<String>,
     /// What it is about, as nftables writes it; an empty one: everything.
     matches: Vec<String>,
 }
@@ -37,6 +38,7 @@ impl IngressRule {
             allows: !allowed.is_empty(),
             targets: texts(&rule["target_tags"]),
             sources: texts(&rule["source_ranges"]),
+            destinations: texts(&rule["destination_ranges"]),
             matches: matches.with_context(|| format!("firewall {name}"))?,
         }))
     }
@@ -46,10 +48,13 @@ impl IngressRule {
         let marks = numbers.iter().map(u32::to_string).collect::<Vec<_>>().join(", ");
         let verdict = if self.allows { "accept" } else { "goto refuse" };
         // The whole range is no set of its own in old versions of nft.
-        let any = self.sources.contains("0.0.0.0/0");
-        let from =
-            if any { String::new() } else { format!("ip saddr {{ {} }} ", all(&self.sources)) };
-        let line = |matched: &String| format!("meta mark {{ {marks} }} {from}{matched}{verdict}");
+        let within = |field: &str, ranges: &BTreeSet<String>| match ranges.contains("0.0.0.0/0") {
+            true => String::new(),
+            false => format!("ip {field} {{ {} }} ", all(ranges)),
+        };
+        let (from, to) = (within("saddr", &self.sources), within("daddr", &self.destinations));
+        let line =
+            |matched: &String| format!("meta mark {{ {marks} }} {from}{to}{matched}{verdict}");
         self.matches.iter().map(line).collect()
     }
 }
@@ -102,6 +107,7 @@ mod tests {
         let mut rule = json!({
             "name": name, "direction": "INGRESS", "priority": 1000, "disabled": false,
             "allowed": [], "denied": [], "source_ranges": ["0.0.0.0/0"], "source_tags": [],
+            "destination_ranges": ["0.0.0.0/0"],
             "target_tags": [],
         });
         for (field, value) in change.as_object().unwrap() {
@@ -126,6 +132,7 @@ mod tests {
                 &json!({
                     "denied": [{"IPProtocol": "udp"}, {"IPProtocol": "47"}],
                     "source_ranges": ["192.0.2.0/24", "198.51.100.0/24"],
+                    "destination_ranges": ["203.0.113.7/32"],
                 }),
             ),
             rule("nobody", &json!({"allowed": [{"IPProtocol": "all"}], "target_tags": ["other"]})),
@@ -137,8 +144,8 @@ mod tests {
         assert_eq!(
             render(&rules, &instances),
             [
-                "meta mark { 1, 2 } ip saddr { 192.0.2.0/24, 198.51.100.0/24 } ip protocol udp goto refuse",
-                "meta mark { 1, 2 } ip saddr { 192.0.2.0/24, 198.51.100.0/24 } ip protocol 47 goto refuse",
+                "meta mark { 1, 2 } ip saddr { 192.0.2.0/24, 198.51.100.0/24 } ip daddr { 203.0.113.7/32 } ip protocol udp goto refuse",
+                "meta mark { 1, 2 } ip saddr { 192.0.2.0/24, 198.51.100.0/24 } ip daddr { 203.0.113.7/32 } ip protocol 47 goto refuse",
                 "meta mark { 1 } ip protocol tcp th dport { 1024-2047, 80 } accept",
                 "meta mark { 1, 2 } accept",
             ]

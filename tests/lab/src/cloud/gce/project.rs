@@ -22,6 +22,8 @@ const ORIGIN: &str = "https://www.googleapis.com";
 const PODS: &str = "pods";
 /// The method that changes the aliases of an instance's interface, under the instance.
 const UPDATE_NIC: &str = "updateNetworkInterface?networkInterface=nic0";
+/// Where egress addresses are from: external ones, and those of alias ranges.
+const EGRESS: [&str; 2] = ["203.0.113.0/24", "10.0.0.64/28"];
 /// The network tag of gateways.
 const TAG: &str = "egret-gateway";
 /// The label of the pool whose addresses the project has from the beginning.
@@ -114,8 +116,7 @@ pub(super) fn build(
             "external": (0..region.external).map(address).collect::<Vec<_>>(),
         }),
     )?;
-    // Nodes and pods must reach each other; the world reaches gateways where it may.
-    firewall(api, "internal", &[SUBNETWORK, POD_RANGES[0]], None)?;
+    open_inside(api)?;
     if region.open {
         open(api)?;
     }
@@ -152,20 +153,35 @@ fn give_pods(api: &DoubleApi, host: &VpcHost) -> Result<String> {
     Ok(range)
 }
 
-/// Lets everybody send to gateways.
+/// Lets everybody send to the egress addresses on gateways: what `terraform/gcp` makes.
 pub(super) fn open(api: &DoubleApi) -> Result<()> {
-    firewall(api, "egress", &["0.0.0.0/0"], Some(TAG))
+    let allowed = ["tcp", "udp", "icmp"].map(|protocol| json!({"IPProtocol": protocol}));
+    firewall(
+        api,
+        &json!({
+            "name": "egress",
+            "sourceRanges": ["0.0.0.0/0"],
+            "destinationRanges": EGRESS,
+            "allowed": allowed,
+            "targetTags": [TAG],
+        }),
+    )
 }
 
-fn firewall(api: &DoubleApi, name: &str, sources: &[&str], tag: Option<&str>) -> Result<()> {
-    let mut rule = json!({
-        "name": name,
-        "network": "global/networks/net",
-        "sourceRanges": sources,
-        "allowed": [{"IPProtocol": "all"}],
-    });
-    if let Some(tag) = tag {
-        rule["targetTags"] = json!([tag]);
-    }
+/// Lets nodes and pods reach each other.
+fn open_inside(api: &DoubleApi) -> Result<()> {
+    firewall(
+        api,
+        &json!({
+            "name": "internal",
+            "sourceRanges": [SUBNETWORK, POD_RANGES[0]],
+            "allowed": [{"IPProtocol": "all"}],
+        }),
+    )
+}
+
+fn firewall(api: &DoubleApi, rule: &Value) -> Result<()> {
+    let mut rule = rule.clone();
+    rule["network"] = json!("global/networks/net");
     call(api, "POST", "global/firewalls", &rule).map(drop)
 }

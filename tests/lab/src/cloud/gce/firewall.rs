@@ -48,7 +48,9 @@ impl IngressRule {
         let marks = numbers.iter().map(u32::to_string).collect::<Vec<_>>().join(", ");
         let verdict = if self.allows { "accept" } else { "goto refuse" };
         // The whole range is no set of its own in old versions of nft.
-        let within = |field: &str, ranges: &BTreeSet<String>| match ranges.contains("0.0.0.0/0") {
+        // None is all, too.
+        let any = |ranges: &BTreeSet<String>| ranges.is_empty() || ranges.contains("0.0.0.0/0");
+        let within = |field: &str, ranges: &BTreeSet<String>| match any(ranges) {
             true => String::new(),
             false => format!("ip {field} {{ {} }} ", all(ranges)),
         };
@@ -107,7 +109,7 @@ mod tests {
         let mut rule = json!({
             "name": name, "direction": "INGRESS", "priority": 1000, "disabled": false,
             "allowed": [], "denied": [], "source_ranges": ["0.0.0.0/0"], "source_tags": [],
-            "destination_ranges": ["0.0.0.0/0"],
+            "destination_ranges": [],
             "target_tags": [],
         });
         for (field, value) in change.as_object().unwrap() {

@@ -65,7 +65,10 @@ pub fn aliases(lab: &Lab) -> Result<()> {
     set_aliases(vpc, "gateway-2", &own[..1])?;
     let pod = Ipv4Addr::new(10, 244, 2, 10);
     lab.node("gateway-2")?.shell(&format!("ip addr add {pod}/32 dev lo"))?;
-    lab.node("gateway-1")?.shell(&format!("ping -c 1 -W 2 {pod}")).map(drop)
+    let one = lab.node("gateway-1")?;
+    // The router may be taking in the change of the ranges.
+    let reached = || one.shell(&format!("ping -c 1 -W 1 {pod}")).ok();
+    wait_until("a pod's address in the VPC", LIMIT, reached).map(drop)
 }
 
 /// All aliases of an instance's interface, by the fingerprint that it has now.

@@ -5,13 +5,14 @@
 
 cargo runs test programs one after another, and most of ours wait: for a kernel, a clock, an API server. (cargo-nextest
 does the same and takes longer to compile than it saves on a fresh machine.) What a program printed is shown where it
-failed; each has a line in EGRET_TIMES where that names a file. Documentation tests run at the end, by cargo, where the
+failed; each has a line in EGRET_TIMES (tests/parts.sh says what that is) where that names a file. Documentation tests run at the end, by cargo, where the
 arguments choose no program.
 """
 
 import concurrent.futures
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -81,7 +82,15 @@ def report(result: tuple[str, float, bool, str]) -> None:
     times = os.environ.get("EGRET_TIMES")
     if times:
         with open(times, "a", encoding="utf-8") as file:
-            file.write(f"tests\t{program}\t{seconds:.1f}\t1\t{'ok' if passed else 'FAILED'}\n")
+            file.write(f"tests\t{program}\t{seconds:.1f}\t1\t{'ok' if passed else 'FAILED'}\t{why(said)}\n")
+
+
+def why(said: str) -> str:
+    """The tests that failed and what the first of them said, in one line."""
+    names = re.findall(r"^test (.+?)(?: - should panic)? \.\.\. FAILED$", said, re.MULTILINE)
+    panic = re.search(r"^thread '.*' .*panicked at .*\n(.*)$", said, re.MULTILINE)
+    words = [*names, panic.group(1)] if panic else names
+    return "; ".join(words).replace("\t", " ")
 
 
 def documentation(arguments: list[str]) -> bool:

@@ -1,11 +1,12 @@
 #!/usr/bin/env bash
 # Runs targets of make one after another, stops at the first that fails, and says at the end what each took, with the
-# longest steps and scenarios, and every scenario that ran more than once.
+# longest steps and scenarios, every scenario that ran more than once, and last what failed: who reads only the end of a
+# long log has the reason.
 #
 #   tests/parts.sh check unit lab
 #
 # Each part, step and scenario is a line of EGRET_TIMES (default target/times.tsv), made anew: kind, name, seconds, how often
-# it ran, outcome.
+# it ran, outcome, why it failed.
 set -uo pipefail
 cd "$(dirname "$0")/.."
 export EGRET_TIMES=${EGRET_TIMES:-$PWD/target/times.tsv}
@@ -15,7 +16,8 @@ table() {
   awk -F '\t' -v longest="$longest" -v all="$1" '
     function line(name, seconds, note) { printf "  %-60s %6d s  %s\n", substr(name, 1, 60), seconds, note }
     $1 == "part" { parts[++count] = $0; total += $3; if ($5 != "ok") failed++; next }
-    { others[++rest] = sprintf("%012.3f\t%s", $3, $0); if ($4 > 1) again[++repeated] = $0 }
+    { others[++rest] = sprintf("%012.3f\t%s", $3, $0); if ($4 > 1) again[++repeated] = $0
+      if ($5 != "ok") bad[++wrong] = $0 }
     END {
       print "\nWhat each part took"
       for (i = 1; i <= count; i++) { split(parts[i], f, "\t"); line(f[2], f[3], f[5] == "ok" ? "" : f[5]) }
@@ -34,6 +36,10 @@ table() {
         split(again[i], f, "\t"); line(f[1] ": " f[2], f[3], f[4] " times, " f[5])
       }
       if (count < all) printf "\nNot run after that: %d of %d parts\n", all - count, all
+      if (wrong) print "\nFailed"
+      for (i = 1; i <= wrong; i++) {
+        split(bad[i], f, "\t"); printf "  %s: %s: %s\n", f[1], f[2], f[6] == "" ? "its output is above" : substr(f[6], 1, 400)
+      }
       printf "\nparts: %d passed, %d failed\n", count - failed, failed
     }' "$EGRET_TIMES"
 }

@@ -5,7 +5,7 @@ use std::fs::OpenOptions;
 use std::io::Write as _;
 
 /// Names a file to which a line is appended for every scenario: part, scenario, seconds, tries, outcome,
-/// separated by tabs.
+/// why it failed, separated by tabs.
 const TIMES: &str = "EGRET_TIMES";
 /// How many scenarios the table at the end has.
 const LONGEST: usize = 10;
@@ -52,7 +52,9 @@ impl FinishedScenario {
 
     fn line(&self, part: &str) -> String {
         let outcome = if self.error.is_none() { "ok" } else { "FAILED" };
-        format!("{part}\t{}\t{:.1}\t{}\t{outcome}\n", self.name, self.seconds, self.tries())
+        let why = self.error.as_deref().unwrap_or_default();
+        let why = why.split_whitespace().collect::<Vec<_>>().join(" ");
+        format!("{part}\t{}\t{:.1}\t{}\t{outcome}\t{why}\n", self.name, self.seconds, self.tries())
     }
 }
 
@@ -109,12 +111,13 @@ mod tests {
     }
 
     #[test]
-    fn a_line_of_times_has_five_fields() {
+    fn a_line_of_times_has_six_fields() {
         let mut scenario = done("s01_x", 12.34);
-        assert_eq!(scenario.line("laboratory"), "laboratory\ts01_x\t12.3\t1\tok\n");
+        assert_eq!(scenario.line("laboratory"), "laboratory\ts01_x\t12.3\t1\tok\t\n");
         scenario.again.push("a stall".to_owned());
-        scenario.error = Some("no holder".to_owned());
-        assert_eq!(scenario.line("cluster"), "cluster\ts01_x\t12.3\t2\tFAILED\n");
+        scenario.error = Some("no holder:\n\tthree asked".to_owned());
+        let line = "cluster\ts01_x\t12.3\t2\tFAILED\tno holder: three asked\n";
+        assert_eq!(scenario.line("cluster"), line);
     }
 
     #[test]

@@ -51,6 +51,12 @@ pub trait TestBed {
     /// The hardware address of a node's uplink.
     fn mac_of(&self, name: &str) -> Option<Mac>;
 
+    /// Whether what surrounds the nodes lets one gateway alone send for an address. What others send is
+    /// then dropped there, and does no harm (docs/design.md decision 9).
+    fn fabric_fences(&self, _address: IpAddr) -> bool {
+        false
+    }
+
     /// What Egret's processes have said.
     fn journal(&self) -> &LabJournal;
 

@@ -110,6 +110,12 @@ impl LabVpc {
         self.router.network().delivered.get(&address)?.clone()
     }
 
+    /// Whether the router lets one node alone send with an address.
+    #[must_use]
+    pub fn fences(&self, address: IpAddr) -> bool {
+        self.router.network().delivery.is_fixed(address)
+    }
+
     /// The node that the service of an address names as its leader.
     #[must_use]
     pub fn leader(&self, address: IpAddr) -> Option<String> {

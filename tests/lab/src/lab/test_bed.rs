@@ -56,6 +56,10 @@ impl TestBed for Lab {
         self.node(name).map(LabNode::mac).ok()
     }
 
+    fn fabric_fences(&self, address: IpAddr) -> bool {
+        self.vpc.as_ref().is_some_and(|vpc| vpc.fences(address))
+    }
+
     fn journal(&self) -> &LabJournal {
         &self.journal
     }

@@ -1,6 +1,7 @@
 //! Single datagrams, for what a network does with them.
 
-use std::net::{IpAddr, Ipv4Addr, UdpSocket};
+use std::io::ErrorKind;
+use std::net::{IpAddr, Ipv4Addr, SocketAddr, UdpSocket};
 use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
@@ -17,14 +18,27 @@ pub fn socket(net: &NetworkNamespace, own: Ipv4Addr, port: u16) -> Result<UdpSoc
     Ok(socket)
 }
 
+/// What comes next; `None` where that is nothing.
+pub fn receive(socket: &UdpSocket) -> Result<Option<(Vec<u8>, SocketAddr)>> {
+    let mut bytes = [0; 16];
+    loop {
+        match socket.recv_from(&mut bytes) {
+            Ok((length, from)) => return Ok(Some((bytes[..length].to_vec(), from))),
+            // A signal ends a wait that has a limit (signal(7)).
+            Err(error) if error.kind() == ErrorKind::Interrupted => {}
+            Err(error) if error.kind() == ErrorKind::WouldBlock => return Ok(None),
+            Err(error) => return Err(error.into()),
+        }
+    }
+}
+
 /// The source that the outside sees of a datagram from `inside`, where it comes and its answer too.
 pub fn exchange(inside: &UdpSocket, outside: &UdpSocket) -> Result<Option<IpAddr>> {
-    let mut bytes = [0; 16];
     inside.send_to(b"hello", outside.local_addr()?)?;
-    let Ok((length, from)) = outside.recv_from(&mut bytes) else { return Ok(None) };
-    outside.send_to(&bytes[..length], from)?;
-    let answered = inside.recv(&mut bytes).with_context(|| format!("no answer through {from}"))?;
-    ensure!(answered == length, "another datagram");
+    let Some((bytes, from)) = receive(outside)? else { return Ok(None) };
+    outside.send_to(&bytes, from)?;
+    let (answer, _) = receive(inside)?.with_context(|| format!("no answer through {from}"))?;
+    ensure!(answer == bytes, "another datagram");
     Ok(Some(from.ip()))
 }
 

@@ -138,6 +138,12 @@ impl VpcDelivery {
         endpoints.chain(fixed).map(String::as_str)
     }
 
+    /// Whether the address is at one instance, which alone may send with it.
+    #[must_use]
+    pub fn is_fixed(&self, address: IpAddr) -> bool {
+        self.service_of(address).is_none() && self.fixed.contains_key(&address)
+    }
+
     /// The service that has an address.
     #[must_use]
     pub fn service_of(&self, address: IpAddr) -> Option<(&str, &MovableService)> {

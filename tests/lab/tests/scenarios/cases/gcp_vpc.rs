@@ -11,7 +11,7 @@ use egret_lab::{FrameTap, Lab, wait_until};
 use serde_json::{Value, json};
 
 use crate::cases::gcp_vpc_fixed;
-use crate::datagrams::{exchange, seen, socket};
+use crate::datagrams::{exchange, receive, seen, socket};
 
 const LIMIT: Duration = Duration::from_secs(5);
 /// How long an announcement counts here.
@@ -125,17 +125,16 @@ fn firewall(lab: &Lab, address: Ipv4Addr) -> Result<()> {
     let at = |name: &str| socket(lab.node(name)?.net()?, address, 5000);
     let (one, two) = (at("gateway-1")?, at("gateway-2")?);
     let to = SocketAddr::new(address.into(), 5000);
-    let mut bytes = [0; 16];
     outside.send_to(b"hello", to)?;
-    ensure!(one.recv(&mut bytes).is_err(), "the firewall is open");
+    ensure!(receive(&one)?.is_none(), "the firewall is open");
     ensure!(vpc.refused()? == 1, "{} refused", vpc.refused()?);
     ensure!(exchange(&one, &outside)? == Some(address.into()), "no answer comes in");
     outside.send_to(b"hello", to)?;
-    ensure!(one.recv(&mut bytes).is_ok(), "what belongs to a connection is refused");
+    ensure!(receive(&one)?.is_some(), "what belongs to a connection is refused");
     announce(lab, "gateway-2", (2, address))?;
     await_at(vpc, address.into(), Some("gateway-2"))?;
     outside.send_to(b"hello", to)?;
-    ensure!(two.recv(&mut bytes).is_err(), "gateway-2 knows gateway-1's connection");
+    ensure!(receive(&two)?.is_none(), "gateway-2 knows gateway-1's connection");
     ensure!(vpc.refused()? == 2, "{} refused", vpc.refused()?);
     ensure!(exchange(&two, &outside)? == Some(address.into()), "it knows its own");
     await_at(vpc, address.into(), Some("gateway-1"))
@@ -148,11 +147,10 @@ fn sources(lab: &Lab, address: Ipv4Addr) -> Result<()> {
         Ok(vpc.foreign()?.get(&("gateway-3".to_owned(), address)).copied().unwrap_or(0))
     };
     let outside = socket(&lab.out, OUT, 5004)?;
-    let mut bytes = [0; 16];
     for (name, comes) in [("gateway-1", true), ("gateway-2", true), ("gateway-3", false)] {
         let inside = socket(lab.node(name)?.net()?, address, 0)?;
         inside.send_to(b"hello", outside.local_addr()?)?;
-        ensure!(outside.recv_from(&mut bytes).is_ok() == comes, "from {name}: not {comes}");
+        ensure!(receive(&outside)?.is_some() == comes, "from {name}: not {comes}");
     }
     ensure!(foreign()? == 1, "{:?}", vpc.foreign()?);
     Ok(())

@@ -22,8 +22,8 @@ use egret_core::model::{
     Attachment, EgressNodeStatus, NamespaceName, NodeName, ObjectRef, Snapshot, VoterSet,
 };
 use egret_core::node_config::{
-    SteeringConfig, gateways_of, granted_blocks, is_gateway, newest_block_number, overridden,
-    planned_for, steering_config,
+    AddressAvailability, SteeringConfig, gateways_of, granted_blocks, is_gateway,
+    newest_block_number, overridden, planned_for, steering_config,
 };
 use egret_core::port_blocks;
 use egret_core::reason::{AgentReason, EventReason};
@@ -113,6 +113,7 @@ pub(crate) struct LoopMemory {
     unavailable: BTreeSet<IpAddr>,
     without_block: BTreeMap<IpAddr, Instant>,
     unavailable_applied: BTreeSet<IpAddr>,
+    undelivered: BTreeSet<IpAddr>,
     newer_set: Option<VoterSet>,
     problems: BTreeMap<AgentReason, String>,
     asked: BTreeMap<IpAddr, u64>,
@@ -243,9 +244,13 @@ impl<S: ClusterState, C: Clock> MainLoop<S, C> {
         let used = self.status.block_needs.keys().copied();
         self.memory.without_block =
             without_block(&self.memory.without_block, used, &open, Instant::now());
-        let unavailable = self.unavailable();
-        let config = steering_config(snapshot, &self.me, &open, &unavailable);
-        self.memory.unavailable_applied = unavailable;
+        let availability = AddressAvailability {
+            open_blocks: open,
+            unavailable: self.unavailable(),
+            undelivered: self.memory.undelivered.clone(),
+        };
+        let config = steering_config(snapshot, &self.me, &availability);
+        self.memory.unavailable_applied = availability.unavailable;
         self.status.overridden = overridden(snapshot, &self.me);
         self.cache_snapshot(snapshot, &config);
         let applied = self.kernel.apply(config);
@@ -258,20 +263,6 @@ impl<S: ClusterState, C: Clock> MainLoop<S, C> {
         let failed = applied.as_ref().err().map(ToString::to_string);
         self.health.set_missing("steering", failed);
         self.record(AgentReason::RulesNotApplied, applied.map(|_| ()));
-    }
-
-    /// The addresses that claims with `whenUnavailable: Node` do without: nobody holds them, or
-    /// this node has had no block of them for 5 s.
-    fn unavailable(&self) -> BTreeSet<IpAddr> {
-        let without_block = self.memory.without_block.iter();
-        let without_block =
-            without_block.filter(|(_, since)| since.elapsed() >= LONGEST_BLOCK_WAIT);
-        self.memory
-            .unavailable
-            .iter()
-            .chain(without_block.map(|(address, _)| address))
-            .copied()
-            .collect()
     }
 
     fn cache_snapshot(&mut self, snapshot: &Snapshot, config: &SteeringConfig) {

@@ -1,6 +1,6 @@
 //! Answers for people at a prompt: which claim wins and why, and what happens if a node dies.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
 
 use ipnet::IpNet;
@@ -9,10 +9,11 @@ use serde::Serialize;
 use crate::ipam::ranges;
 use crate::membership::liveness;
 use crate::model::{
-    Claim, ClaimRef, Family, Holding, NamespaceName, NodeName, PortRange, Snapshot,
+    Claim, ClaimRef, EgressAddress, Family, Holding, NamespaceName, NodeName, PortRange, Snapshot,
+    Stored,
 };
 use crate::node_config::flow_decision::{FlowDecider, FlowDecision};
-use crate::node_config::{FlowAction, granted_blocks};
+use crate::node_config::{AddressAvailability, FlowAction, granted_blocks};
 use crate::selection::selects;
 
 /// How a new connection of a pod to a destination leaves.
@@ -94,8 +95,12 @@ pub fn explain(
         .map(|stored| &stored.value.0)
         .filter(|claim| selects(snapshot, claim, pod))
         .collect();
-    let unavailable = BTreeSet::new();
-    let decider = FlowDecider::new(snapshot, &pod.node, &unavailable);
+    let availability = AddressAvailability {
+        open_blocks: blocks_of(snapshot, &pod.node),
+        undelivered: undelivered(snapshot),
+        ..AddressAvailability::default()
+    };
+    let decider = FlowDecider::new(snapshot, &pod.node, &availability);
     let entries = decider.entries(&claims, Family::of(destination));
     let mut hits =
         entries.iter().filter(|entry| entry.spans.iter().any(|span| span.contains(destination)));
@@ -111,6 +116,23 @@ pub fn explain(
         .collect();
     follow(snapshot, winner.decision, &mut explanation);
     Some(explanation)
+}
+
+/// The granted blocks, as if each were open.
+fn blocks_of(snapshot: &Snapshot, node: &NodeName) -> BTreeMap<IpAddr, BTreeSet<PortRange>> {
+    let granted = granted_blocks(snapshot, node).into_iter();
+    granted.map(|(address, blocks)| (address, blocks.into_keys().collect())).collect()
+}
+
+/// The addresses that wait for the cloud, by their statuses. Directors have it from the holder.
+fn undelivered(snapshot: &Snapshot) -> BTreeSet<IpAddr> {
+    let waits = |(address, stored): (&IpAddr, &Stored<EgressAddress>)| {
+        let EgressAddress { plan, status, .. } = &stored.value;
+        let holder = &status.holding.as_ref()?.node;
+        let waits = plan.facts().fabric_fences() && !status.is_served_at(holder, plan.facts());
+        waits.then_some(*address)
+    };
+    snapshot.addresses.iter().filter_map(waits).collect()
 }
 
 fn follow(snapshot: &Snapshot, decision: FlowDecision, explanation: &mut Explanation) {

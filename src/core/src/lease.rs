@@ -43,6 +43,7 @@ mod set_assembly;
 mod tests;
 mod timers;
 mod timing;
+mod undelivered;
 mod voter;
 
 pub use clock::{BootTime, Now, RawTime};

@@ -19,6 +19,20 @@ pub use gateway::{
 };
 pub use steering::{overridden, steering_config};
 
+/// What a director knows of addresses beside the snapshot.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct AddressAvailability {
+    /// The blocks that may be used now: granted, and acknowledged by the address's holder.
+    pub open_blocks: BTreeMap<IpAddr, BTreeSet<PortRange>>,
+    /// The addresses for which `whenUnavailable: Node` applies now: nobody has held them, or a
+    /// block has been missing, for 5 s, and no takeover runs.
+    pub unavailable: BTreeSet<IpAddr>,
+    /// The addresses whose holder has taken over from a silent one and waits for the cloud to
+    /// deliver them to it. New connections leave with another address of the claim meanwhile, where
+    /// there is one that is delivered and has an open block here (docs/design.md decision 15).
+    pub undelivered: BTreeSet<IpAddr>,
+}
+
 /// The director's part of a node: which flows of its own pods are steered, and into which ports.
 ///
 /// Guarantees: no two [`Flow`]s of a steering config overlap in source *and* destination, and none

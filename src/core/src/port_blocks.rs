@@ -11,6 +11,7 @@ mod grant;
 mod quarantine;
 mod space;
 
+use std::cmp::Reverse;
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
 
@@ -53,21 +54,36 @@ pub fn default_size(nodes: usize, per_node: u16) -> u16 {
     u16::try_from(size).unwrap_or(MIN_SIZE)
 }
 
-/// Which of a claim's addresses of one family a node uses, by rendezvous hash: the same answer on
-/// the node and in the controller.
+/// A claim's addresses of one family in the order in which a node uses them, by rendezvous hash: the
+/// same answer on the node and in the controller.
 ///
 /// Guarantee: an address that goes moves only the nodes that used it.
-pub fn choose<'a>(
+pub fn ranked<'a>(
     addresses: impl IntoIterator<Item = &'a IpAddr>,
     node: &NodeName,
     family: Family,
-) -> Option<IpAddr> {
+) -> Vec<IpAddr> {
     let seed = rendezvous::seed(node);
-    addresses
-        .into_iter()
-        .filter(|address| Family::of(**address) == family)
-        .max_by_key(|address| (rendezvous::weight(seed, rendezvous::seed(address)), **address))
-        .copied()
+    let of_family = |address: &&IpAddr| Family::of(**address) == family;
+    let mut ranked: Vec<IpAddr> = addresses.into_iter().filter(of_family).copied().collect();
+    ranked.sort_by_cached_key(|address| {
+        Reverse((rendezvous::weight(seed, rendezvous::seed(address)), *address))
+    });
+    ranked
+}
+
+/// The addresses of which a node has blocks before it needs them: the one that it uses, and one more
+/// where the cloud's fabric fences the first. A failover waits there for the cloud's API, and new
+/// connections go on with the second address (docs/design.md decision 15).
+pub fn kept_ready<'a>(
+    addresses: impl IntoIterator<Item = &'a IpAddr>,
+    node: &NodeName,
+    family: Family,
+    fabric_fences: impl Fn(IpAddr) -> bool,
+) -> impl Iterator<Item = IpAddr> {
+    let ranked = ranked(addresses, node, family);
+    let count = 1 + usize::from(ranked.first().is_some_and(|first| fabric_fences(*first)));
+    ranked.into_iter().take(count)
 }
 
 /// The grants that end when a node that has `grants` (live ones of one address) needs only `need`
@@ -81,7 +97,7 @@ pub fn surplus(grants: &[BlockGrant], need: u32) -> Vec<BlockGrant> {
 
 /// How many blocks `me` needs of each address: what it writes into its status.
 ///
-/// One of the address that it uses of every claim with pods here, and of a growing address what
+/// One of each address that is [`kept_ready`] of every claim with pods here, and of a growing address what
 /// `pressure` says: how many blocks its present use asks for (of an address with open connections
 /// at least 1).
 pub fn needs(
@@ -101,7 +117,11 @@ pub fn needs(
             continue;
         }
         for family in [Family::IPv4, Family::IPv6] {
-            if let Some(address) = choose(&addresses, me, family) {
+            let fabric_fences = |address| {
+                let stored = snapshot.addresses.get(&address);
+                stored.is_some_and(|stored| stored.value.plan.facts().fabric_fences())
+            };
+            for address in kept_ready(&addresses, me, family, fabric_fences) {
                 needs.entry(address).or_insert(1);
             }
         }

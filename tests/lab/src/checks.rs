@@ -172,10 +172,22 @@ pub fn await_source(
     pod: &str,
     wanted: IpAddr,
 ) -> Result<()> {
-    let family = AddressFamily::of(wanted);
-    wait_until(&format!("{pod} leaves as {wanted}"), Duration::from_secs(20), || {
+    await_any_source(fixture, pod, &[wanted])
+}
+
+/// Waits until the outside sees `pod` with one of these addresses, all of one family.
+///
+/// # Errors
+/// Where it does not within 20 s.
+pub fn await_any_source(
+    fixture: &mut LabFixture<impl TestBed>,
+    pod: &str,
+    wanted: &[IpAddr],
+) -> Result<()> {
+    let family = AddressFamily::of(*wanted.first().context("an address is wanted")?);
+    wait_until(&format!("{pod} leaves as {wanted:?}"), Duration::from_secs(20), || {
         let seen = source_seen(&mut fixture.lab, pod, family).ok();
-        (seen == Some(wanted)).then_some(())
+        seen.filter(|seen| wanted.contains(seen)).map(|_| ())
     })
 }
 

@@ -1,3 +1,4 @@
+use std::collections::BTreeSet;
 use std::net::IpAddr;
 
 use egret_core::lease::Report;
@@ -7,7 +8,7 @@ use egret_ports::clock::Clock;
 use egret_ports::cluster_state::ClusterState;
 use tracing::{error, info, warn};
 
-use super::{Completion, MainLoop};
+use super::{Completion, LONGEST_BLOCK_WAIT, MainLoop};
 use crate::address_status::{HeldAddress, mac_text};
 use crate::error::AgentError;
 use crate::lease_thread::LeaseEvent;
@@ -66,6 +67,7 @@ impl<S: ClusterState, C: Clock> MainLoop<S, C> {
             Report::GrantAcknowledged { address, epoch } => self.on_grant(address, epoch),
             Report::Unavailable { address } => self.on_available(address, false),
             Report::AvailableAgain { address } => self.on_available(address, true),
+            Report::Undelivered { addresses } => self.on_undelivered(addresses),
             Report::Stopped => self.memory.stopped = true,
             other => self.on_protocol(&other),
         }
@@ -178,6 +180,34 @@ impl<S: ClusterState, C: Clock> MainLoop<S, C> {
             info!(event = "available", %address, available, "availability has changed");
             self.apply_steering(&snapshot);
         }
+    }
+
+    fn on_undelivered(&mut self, addresses: BTreeSet<IpAddr>) {
+        let list: Vec<String> = addresses.iter().map(IpAddr::to_string).collect();
+        info!(
+            event = "undelivered",
+            addresses = list.join(" "),
+            "what waits for the cloud after a takeover has changed: new connections use another \
+             address of the claim, where there is one"
+        );
+        self.memory.undelivered = addresses;
+        if let Some(snapshot) = self.memory.snapshot.clone() {
+            self.apply_steering(&snapshot);
+        }
+    }
+
+    /// The addresses that claims with `whenUnavailable: Node` do without: nobody holds them, or
+    /// this node has had no block of them for 5 s.
+    pub(super) fn unavailable(&self) -> BTreeSet<IpAddr> {
+        let without_block = self.memory.without_block.iter();
+        let without_block =
+            without_block.filter(|(_, since)| since.elapsed() >= LONGEST_BLOCK_WAIT);
+        self.memory
+            .unavailable
+            .iter()
+            .chain(without_block.map(|(address, _)| address))
+            .copied()
+            .collect()
     }
 
     fn record_event(

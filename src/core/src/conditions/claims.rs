@@ -4,8 +4,8 @@ use std::net::IpAddr;
 use crate::ipam::ClaimBinding;
 use crate::membership::liveness;
 use crate::model::{
-    Claim, ClaimRef, ClaimStatus, Condition, ConditionType, EgressNode, NamespaceName, NodeName,
-    PodSelection,
+    Claim, ClaimRef, ClaimStatus, Condition, ConditionType, EgressNode, Family, NamespaceName,
+    NodeName, PodSelection,
 };
 use crate::reason::Reason;
 use crate::selection::{resolve, selector};
@@ -106,15 +106,25 @@ fn ready(
     if let Some((judged, reason)) = unmet {
         return Evaluation::new(ConditionType::Ready, false, reason, judged.cause.message.clone());
     }
-    for address in addresses {
-        let Some(plan) = view.plans.get(address) else { continue };
+    let judged = |address: &IpAddr| {
+        let plan = view.plans.get(address)?;
         let stored = view.snapshot.addresses.get(address);
         let status = stored.map(|stored| stored.value.status.clone()).unwrap_or_default();
-        let judged = address_ready(view, (*address, plan), &status, absent);
-        if !judged.status {
-            let message = format!("{address}: {}", judged.cause.message);
-            return Evaluation::new(ConditionType::Ready, false, judged.cause.reason, message);
-        }
+        Some((*address, plan, address_ready(view, (*address, plan), &status, absent)))
+    };
+    let judged: Vec<_> = addresses.iter().filter_map(judged).collect();
+    if let Some((address, plan, bad)) = judged.iter().find(|(_, _, judged)| !judged.status) {
+        let others = judged.iter().filter(|(other, _, judged)| {
+            judged.status && Family::of(*other) == Family::of(*address)
+        });
+        let others: Vec<String> = others.map(|(other, ..)| other.to_string()).collect();
+        // Directors have a block of one more address there (docs/design.md decision 15).
+        let meanwhile = match others.is_empty() || !plan.facts().fabric_fences() {
+            true => String::new(),
+            false => format!("; new connections leave with {} meanwhile", others.join(" or ")),
+        };
+        let message = format!("{address}: {}{meanwhile}", bad.cause.message);
+        return Evaluation::new(ConditionType::Ready, false, bad.cause.reason, message);
     }
     Evaluation::new(
         ConditionType::Ready,

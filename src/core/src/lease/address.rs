@@ -36,6 +36,9 @@ pub(super) struct AddressLease {
     pub adopted_until: Option<BootTime>,
     /// What this process has written; `None`: nothing yet.
     written: Option<WrittenEntry>,
+    /// This node took it over since the one before was silent, and the fabric was not yet seen to
+    /// deliver here.
+    pub silent_predecessor: bool,
 }
 
 impl AddressLease {
@@ -51,6 +54,7 @@ impl AddressLease {
             known_holder: None,
             adopted_until: held.then(|| cx.now.boot + cx.lease(address)),
             written: None,
+            silent_predecessor: false,
         }
     }
 
@@ -201,6 +205,13 @@ impl AddressLease {
         let previous = self.known_holder.replace(holding(me, epoch)).map(|known| known.node);
         let heard = self.candidate.last_renewal;
         let moved = self.handover.hold();
+        let silent_for = heard.map(|heard| cx.now.boot.since(heard));
+        // Who handed it over, in time or too late, has not been silent: its path may be in use.
+        let silent = !moved && silent_for.is_some_and(|silent| silent >= cx.lease(address));
+        self.silent_predecessor = match &previous {
+            Some(node) if node != me => silent,
+            _ => self.silent_predecessor,
+        };
         self.adopted_until = None;
         self.candidate.stop();
         durable.hold(address, epoch);
@@ -208,7 +219,7 @@ impl AddressLease {
         self.write_entry(cx, out);
         if !moved {
             let previous = previous.filter(|node| node != me);
-            let silent_for = heard.map(|heard| nanoseconds(cx.now.boot.since(heard)));
+            let silent_for = silent_for.map(nanoseconds);
             out.report(Report::TookOver { address, previous, silent_for });
         }
         self.report_held(cx, out);
@@ -222,6 +233,14 @@ impl AddressLease {
         if let Some(holder) = &self.holder {
             holder.report(cx, self.address, out);
         }
+    }
+
+    /// The epoch, where this node has taken the address over from a silent one and waits for the cloud
+    /// to deliver it here.
+    pub(super) fn undelivered_epoch(&self, cx: &Context<'_>) -> Option<u64> {
+        let plan = cx.plan(self.address).filter(|plan| !plan.may_announce(&cx.config.me))?;
+        let waits = self.silent_predecessor && !plan.paused;
+        self.holder.as_ref().filter(|_| waits).map(|holder| holder.epoch)
     }
 
     /// Somebody knows an epoch that is not below ours: takes a new one in a new round, without

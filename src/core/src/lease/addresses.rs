@@ -9,7 +9,7 @@ use super::context::Context;
 use super::durable::DurableState;
 use super::effect::Effects;
 use super::holder::Holder;
-use super::{AddressView, Ask, BootTime, Effect, Message, encoding};
+use super::{AddressView, Ask, BootTime, Effect, Message, NoticeAnswer, encoding};
 use crate::model::NodeName;
 
 /// By address.
@@ -63,6 +63,11 @@ impl Addresses {
         self.holders().map(|(address, holder)| (address, holder.epoch)).collect()
     }
 
+    /// What this node holds and the cloud does not deliver to it yet, after a takeover; with epochs.
+    pub(super) fn undelivered(&self, cx: &Context<'_>) -> impl Iterator<Item = (IpAddr, u64)> {
+        self.iter().filter_map(|(address, entry)| Some((address, entry.undelivered_epoch(cx)?)))
+    }
+
     /// Whether any is held, asked for, or was lately asked for in vain.
     pub(super) fn are_asked_for(&self, cx: &Context<'_>) -> bool {
         let recent = cx.now.boot - cx.config.timing.majority_lost;
@@ -82,6 +87,25 @@ impl Addresses {
         let due =
             |(address, holder): (IpAddr, &mut Holder)| holder.notice_due(cx).then_some(address);
         self.holders_mut().filter_map(due).collect()
+    }
+
+    /// An answer to a notice of this node's; whether it acknowledges the present epoch.
+    pub(super) fn on_notice_answer(
+        &mut self,
+        cx: &Context<'_>,
+        durable: &mut DurableState,
+        answer: &NoticeAnswer,
+        out: &mut Effects,
+    ) -> bool {
+        let Some(entry) = self.0.get_mut(&answer.address) else { return false };
+        let Some(epoch) = entry.holder.as_ref().map(|holder| holder.epoch) else { return false };
+        match &answer.greater {
+            Some(greater) if greater.counter >= epoch => {
+                entry.raise_epoch(cx, durable, greater.counter, out);
+                false
+            }
+            greater => greater.is_none() && answer.epoch == epoch,
+        }
     }
 
     /// One round for all addresses that are due, or soon will be (rule 7); `None` where none is.

@@ -9,7 +9,7 @@ use super::context::Context;
 use super::durable::DurableState;
 use super::effect::Effects;
 use super::holder::holding;
-use super::{BootTime, Holds, Message, Now, Report};
+use super::{BootTime, Holds, Message, Now, Report, encoding};
 use crate::model::{Holding, NodeName};
 
 #[cfg(test)]
@@ -186,6 +186,26 @@ impl Directors {
                 out.send(known, Message::Ping(*address));
             }
         }
+    }
+
+    /// Asks the voters; where this node is one of them, returns its own answer.
+    pub(super) fn ask_who_holds(
+        cx: &Context<'_>,
+        durable: &DurableState,
+        addresses: &BTreeSet<IpAddr>,
+        out: &mut Effects,
+    ) -> Option<Vec<Holds>> {
+        let mut own = None;
+        for voter in durable.voters() {
+            if voter == cx.config.me {
+                own = Some(durable.holds(cx, &Vec::from_iter(addresses.iter().copied())));
+                continue;
+            }
+            for piece in encoding::pieces(addresses.iter().copied()) {
+                out.send(&voter, Message::WhoHolds(piece));
+            }
+        }
+        own
     }
 
     /// A voter's word. One voter may have granted to a candidate that will find no majority: only

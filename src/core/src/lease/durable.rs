@@ -8,8 +8,8 @@ use super::config::injected;
 use super::context::Context;
 use super::effect::Effects;
 use super::{
-    ClusterView, Effect, Holds, KnownFence, LeaseConfig, Now, PersistedLease, PlanView, SetId,
-    Successor, VoterGrant,
+    ClusterView, Effect, Holds, KnownFence, LeaseConfig, Message, Now, PersistedLease, PlanView,
+    SetId, Successor, VoterGrant, encoding,
 };
 use crate::model::NodeName;
 
@@ -140,6 +140,19 @@ impl DurableState {
             Holds { address: *address, holder }
         };
         addresses.iter().map(one).collect()
+    }
+
+    /// Says who holds these addresses, as far as this voter knows.
+    pub(super) fn answer_who_holds(
+        &self,
+        cx: &Context<'_>,
+        asker: &NodeName,
+        addresses: &[IpAddr],
+        out: &mut Effects,
+    ) {
+        for piece in encoding::pieces(self.holds(cx, addresses)) {
+            out.send(asker, Message::Holds(piece));
+        }
     }
 
     /// Remembers the greatest epoch of an address.

@@ -16,6 +16,7 @@ use super::notices::Notices;
 use super::proposer::Proposer;
 use super::set_assembly::SetAssembly;
 use super::timers::{self, Timer};
+use super::undelivered::Undelivered;
 use super::voter::{VoterState, send_set};
 use super::{
     BootTime, Effect, Holds, Input, LeaseConfig, Message, NoticeAnswer, NoticedAddress, Now,
@@ -41,6 +42,7 @@ pub struct Machine {
     moves: Moves,
     notices: Notices,
     directors: Directors,
+    undelivered: Undelivered,
     applied_grants: AppliedGrants,
     heartbeats: Heartbeats,
 }
@@ -59,6 +61,7 @@ impl Machine {
             moves: Moves::default(),
             notices: Notices::default(),
             directors: Directors::default(),
+            undelivered: Undelivered::default(),
             applied_grants: AppliedGrants::default(),
             heartbeats: Heartbeats::new(now),
             config,
@@ -185,9 +188,7 @@ impl Machine {
             Message::Notice(noticed) => self.on_notice(from, &noticed, out),
             Message::NoticeAnswer(answers) => self.on_notice_answer(from, &answers, out),
             Message::WhoHolds(addresses) => {
-                for piece in encoding::pieces(self.durable.holds(&cx, &addresses)) {
-                    out.send(from, Message::Holds(piece));
-                }
+                self.durable.answer_who_holds(&cx, from, &addresses, out);
             }
             Message::Holds(holds) => self.on_holds(from, holds, out),
             Message::Ping(address) => {
@@ -209,6 +210,9 @@ impl Machine {
                 moves.on_step(&mut call, proposer, from, step);
             }
             Message::Wait(addresses) => self.proposer.addresses.on_wait(&cx, from, &addresses),
+            Message::Undelivered(noticed) => {
+                self.undelivered.on_message(&cx, &self.proposer.addresses, from, &noticed, out);
+            }
         }
     }
 
@@ -233,6 +237,7 @@ impl Machine {
                 let again = proposer.addresses.holders().map(|(_, holder)| holder.next_notice);
                 again.chain(self.notices.deadline(held)).min()
             }
+            Timer::Undelivered => self.undelivered.deadline(&cx, &proposer.addresses),
             Timer::Directors => self.directors.deadline(&cx),
             Timer::Heartbeats => self.heartbeats.deadline(),
             Timer::Resends => proposer.resends.deadline(),
@@ -254,6 +259,10 @@ impl Machine {
                 let held = proposer.addresses.held_epochs();
                 let cx = Context::new(&self.config, self.view.as_deref(), self.now);
                 self.notices.advance(&cx, &due, &held, out);
+            }
+            Timer::Undelivered => {
+                let cx = Context::new(&self.config, self.view.as_deref(), self.now);
+                self.undelivered.advance(&cx, &self.proposer.addresses, out);
             }
             Timer::Directors => self.advance_directors(out),
             Timer::Heartbeats => {
@@ -285,6 +294,7 @@ impl Machine {
         proposer.read_plans(&mut call, moves.as_planned());
         let cx = Context::new(&self.config, self.view.as_deref(), now);
         self.directors.read_plans(&cx);
+        self.undelivered.read_plans(&cx, out);
         for (address, _) in self.proposer.addresses.holders() {
             self.notices.read_plan(&cx, before.as_deref(), address);
         }
@@ -328,27 +338,23 @@ impl Machine {
             let greater = entry.and_then(|entry| entry.greater_than(&new));
             if greater.is_none() {
                 self.learn_of_holder(one.address, &new, out);
+                let cx = Context::new(&self.config, self.view.as_deref(), self.now);
+                self.undelivered.serves(&cx, one.address, &new);
             }
             answers.push(NoticeAnswer { address: one.address, epoch: one.epoch, greater });
         }
+        self.undelivered.report(out);
         for piece in encoding::pieces(answers) {
             out.send(from, Message::NoticeAnswer(piece));
         }
     }
 
     fn on_notice_answer(&mut self, from: &NodeName, answers: &[NoticeAnswer], out: &mut Effects) {
+        let cx = Context::new(&self.config, self.view.as_deref(), self.now);
         for answer in answers {
-            let cx = Context::new(&self.config, self.view.as_deref(), self.now);
-            let Some(entry) = self.proposer.addresses.get_mut(answer.address) else { continue };
-            let Some(epoch) = entry.holder.as_ref().map(|holder| holder.epoch) else { continue };
-            match &answer.greater {
-                Some(greater) if greater.counter >= epoch => {
-                    entry.raise_epoch(&cx, &mut self.durable, greater.counter, out);
-                }
-                None if answer.epoch == epoch => {
-                    self.notices.on_acknowledged(from, answer.address);
-                }
-                _ => {}
+            let addresses = &mut self.proposer.addresses;
+            if addresses.on_notice_answer(&cx, &mut self.durable, answer, out) {
+                self.notices.on_acknowledged(from, answer.address);
             }
         }
     }
@@ -371,17 +377,10 @@ impl Machine {
 
     /// Asks the voters, of which this node may be one.
     fn ask_who_holds(&mut self, addresses: &BTreeSet<IpAddr>, out: &mut Effects) {
-        let (me, addresses) = (self.config.me.clone(), Vec::from_iter(addresses.iter().copied()));
-        for voter in self.durable.voters() {
-            if voter == me {
-                let cx = Context::new(&self.config, self.view.as_deref(), self.now);
-                let own = self.durable.holds(&cx, &addresses);
-                self.on_holds(&me, own, out);
-                continue;
-            }
-            for piece in encoding::pieces(addresses.iter().copied()) {
-                out.send(&voter, Message::WhoHolds(piece));
-            }
+        let cx = Context::new(&self.config, self.view.as_deref(), self.now);
+        if let Some(own) = Directors::ask_who_holds(&cx, &self.durable, addresses, out) {
+            let me = self.config.me.clone();
+            self.on_holds(&me, own, out);
         }
     }
 

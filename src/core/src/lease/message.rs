@@ -113,6 +113,10 @@ pub enum Message {
     Move(HandoverStep),
     /// The sender restarts and asks its standbys to wait for it (clouds; a hint).
     Wait(Vec<IpAddr>),
+    // Agents before this one drop it, and count it as not understood.
+    /// The sender has taken these addresses over from silent holders, and waits for the cloud to
+    /// deliver them to it; to directors, again and again, without an answer.
+    Undelivered(Vec<NoticedAddress>),
 }
 
 /// One datagram of a round.

@@ -98,6 +98,12 @@ pub enum Report {
         /// The egress address.
         address: IpAddr,
     },
+    /// As a director: the addresses whose holder has taken over from a silent one and waits for the
+    /// cloud have changed; these are all.
+    Undelivered {
+        /// All of them.
+        addresses: BTreeSet<IpAddr>,
+    },
     /// A foreign host has the address: it is not announced.
     Conflict {
         /// The egress address.

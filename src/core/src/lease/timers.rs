@@ -21,6 +21,8 @@ pub(super) enum Timer {
     Candidates,
     /// Notices to directors and gateways (rule 10).
     Notices,
+    /// What waits for the cloud after a takeover (docs/design.md decision 15).
+    Undelivered,
     /// Questions of directors (rule 10).
     Directors,
     /// Heartbeats, absence, the voters' majority.
@@ -33,13 +35,14 @@ pub(super) enum Timer {
 
 impl Timer {
     /// All of them, in their order.
-    pub(super) const ALL: [Self; 10] = [
+    pub(super) const ALL: [Self; 11] = [
         Self::Voter,
         Self::Rounds,
         Self::Holders,
         Self::Handovers,
         Self::Candidates,
         Self::Notices,
+        Self::Undelivered,
         Self::Directors,
         Self::Heartbeats,
         Self::Resends,

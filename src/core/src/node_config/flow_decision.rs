@@ -9,7 +9,7 @@ use crate::ipam::ranges;
 use crate::model::{Claim, ClaimRef, Family, NodeName, Snapshot, Timestamp, WhenUnavailable};
 use crate::port_blocks;
 
-use super::FlowAction;
+use super::{AddressAvailability, FlowAction};
 
 /// What new connections to a destination meet.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -28,7 +28,7 @@ pub(crate) enum FlowDecision {
 pub(crate) struct FlowDecider<'a> {
     me: &'a NodeName,
     bound: BTreeMap<&'a ClaimRef, BTreeSet<IpAddr>>,
-    unavailable: &'a BTreeSet<IpAddr>,
+    availability: &'a AddressAvailability,
     pub(crate) cluster: BTreeSet<Family>,
     /// Some pod's address is in no known range.
     outside: bool,
@@ -56,12 +56,12 @@ impl<'a> FlowDecider<'a> {
     pub(crate) fn new(
         snapshot: &'a Snapshot,
         me: &'a NodeName,
-        unavailable: &'a BTreeSet<IpAddr>,
+        availability: &'a AddressAvailability,
     ) -> Self {
         Self {
             me,
             bound: port_blocks::bound(snapshot),
-            unavailable,
+            availability,
             cluster: ranges::families(snapshot, &ranges::written(snapshot)),
             outside: !ranges::pods_outside(snapshot, me).is_empty(),
         }
@@ -71,10 +71,10 @@ impl<'a> FlowDecider<'a> {
     fn decide(&self, claim: &Claim, family: Family) -> FlowDecision {
         let none = BTreeSet::new();
         let addresses = self.bound.get(&claim.reference).unwrap_or(&none);
-        match port_blocks::choose(addresses, self.me, family) {
+        match self.choose(addresses, family) {
             Some(address)
                 if claim.when_unavailable == WhenUnavailable::Node
-                    && self.unavailable.contains(&address) =>
+                    && self.availability.unavailable.contains(&address) =>
             {
                 FlowDecision::Node { address }
             }
@@ -84,6 +84,20 @@ impl<'a> FlowDecider<'a> {
             }
             None => FlowDecision::Flow(FlowAction::DropFamilyWithoutAddress),
         }
+    }
+
+    /// The address of a new connection: the first in rank, but not one that the cloud delivers to
+    /// nobody while another would work.
+    fn choose(&self, addresses: &BTreeSet<IpAddr>, family: Family) -> Option<IpAddr> {
+        let ranked = port_blocks::ranked(addresses, self.me, family);
+        let AddressAvailability { open_blocks, undelivered, .. } = self.availability;
+        let works = |address: &&IpAddr| {
+            !undelivered.contains(address)
+                && open_blocks.get(address).is_some_and(|blocks| !blocks.is_empty())
+        };
+        let first = ranked.first()?;
+        let other = ranked.iter().find(works).filter(|_| undelivered.contains(first));
+        Some(*other.unwrap_or(first))
     }
 
     /// The destinations of `claims` in one family, in the order in which they win.

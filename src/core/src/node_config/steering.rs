@@ -5,29 +5,24 @@ use ipnet::IpNet;
 
 use crate::cidr::{self, Span};
 use crate::ipam::ranges;
-use crate::model::{Claim, ClaimRef, Family, NodeName, Pod, PortRange, Snapshot};
+use crate::model::{Claim, ClaimRef, Family, NodeName, Pod, Snapshot};
 use crate::selection::Selection;
 
 use super::flow_decision::{FlowDecider, FlowDecision, flatten};
 use super::unknown_pods::unknown_pods;
-use super::{Flow, FlowAction, SteeringConfig, UnknownPods};
+use super::{AddressAvailability, Flow, FlowAction, SteeringConfig, UnknownPods};
 
 /// The director's part of node `me`.
-///
-/// `open_blocks` are the blocks that may be used now (granted, and acknowledged by the address's
-/// holder). `unavailable` are the addresses for which `whenUnavailable: Node` applies now: nobody
-/// has held them, or a block has been missing, for 5 s, and no takeover runs.
 ///
 /// Guarantee: before the cluster object exists there is no flow. What is the cluster's own is not
 /// known then, and a default destination would take the pods' traffic to each other and to DNS.
 pub fn steering_config(
     snapshot: &Snapshot,
     me: &NodeName,
-    open_blocks: &BTreeMap<IpAddr, BTreeSet<PortRange>>,
-    unavailable: &BTreeSet<IpAddr>,
+    availability: &AddressAvailability,
 ) -> SteeringConfig {
     let never_steered = ranges::never_steered(&ranges::written(snapshot));
-    let decider = FlowDecider::new(snapshot, me, unavailable);
+    let decider = FlowDecider::new(snapshot, me, availability);
     let mut flows = Vec::new();
     let groups = if snapshot.cluster.is_some() { groups(snapshot, me) } else { BTreeMap::new() };
     for (claims, pods) in groups {
@@ -56,14 +51,14 @@ pub fn steering_config(
         never_steered,
         peers: peers(snapshot),
         flows,
-        blocks: open_blocks.clone(),
+        blocks: availability.open_blocks.clone(),
         unknown,
     }
 }
 
 /// Claims that lose destinations of pods on `me` to others, and to whom: for conditions.
 pub fn overridden(snapshot: &Snapshot, me: &NodeName) -> BTreeMap<ClaimRef, BTreeSet<ClaimRef>> {
-    let none = BTreeSet::new();
+    let none = AddressAvailability::default();
     let decider = FlowDecider::new(snapshot, me, &none);
     let mut all: BTreeMap<ClaimRef, BTreeSet<ClaimRef>> = BTreeMap::new();
     for claims in groups(snapshot, me).into_keys().filter(|claims| claims.len() > 1) {

@@ -4,8 +4,13 @@ use proptest::prelude::*;
 use super::*;
 use crate::cidr::Span;
 use crate::explain::{ConnectionOutcome, explain};
-use crate::model::{Claim, ClusterRanges, Destination, Family, Timestamp, WhenUnavailable};
+use crate::model::{
+    Attachment, Claim, ClusterRanges, Destination, Family, NamespaceName, NodeName, PortRange,
+    ProviderKind, Timestamp, WhenUnavailable,
+};
 use crate::testing::*;
+
+mod undelivered;
 
 /// A quiet world with `claims`, and pods `bank` (10.244.4.7) on d1.
 fn world(claims: Vec<Claim>) -> Fixture {
@@ -20,7 +25,8 @@ fn world(claims: Vec<Claim>) -> Fixture {
 
 fn config_of(world: &Fixture, unavailable: &[&str]) -> SteeringConfig {
     let unavailable = unavailable.iter().map(|text| ip(text)).collect();
-    steering_config(&world.snapshot, &"d1".into(), &BTreeMap::new(), &unavailable)
+    let availability = AddressAvailability { unavailable, ..AddressAvailability::default() };
+    steering_config(&world.snapshot, &"d1".into(), &availability)
 }
 
 fn bank(destinations: &[(&str, &[&str])]) -> Claim {

@@ -6,7 +6,7 @@ use crate::model::{
     AddressPlan, BlockGrant, ClaimRef, EgressNode, Family, NodeName, PortRange, Snapshot,
 };
 
-use super::{AHEAD_NODES, DraftGrant, NodeBlocksDraft, PortSpace, choose, default_size};
+use super::{AHEAD_NODES, DraftGrant, NodeBlocksDraft, PortSpace, default_size, kept_ready};
 
 /// Grants what nodes need and do not have. Returns what could not be had: (node, address).
 ///
@@ -28,7 +28,7 @@ pub fn grant(
         if absent.contains(name) || stored.value.deleting || !reachable(&stored.value) {
             continue;
         }
-        for (address, need) in needs(&stored.value, &ahead) {
+        for (address, need) in needs(&stored.value, &ahead, plans) {
             let Some(plan) = plans.get(&address).filter(|plan| plan.end.is_none()) else {
                 continue;
             };
@@ -62,12 +62,18 @@ fn claimed(plans: &BTreeMap<IpAddr, AddressPlan>) -> BTreeMap<&ClaimRef, Vec<IpA
     claimed
 }
 
-/// What a node asked for, and one block ahead of the address of every claim that it would use.
-fn needs(node: &EgressNode, ahead: &BTreeMap<&ClaimRef, Vec<IpAddr>>) -> BTreeMap<IpAddr, u32> {
+/// What a node asked for, and one block ahead of each address of every claim that it would keep ready.
+fn needs(
+    node: &EgressNode,
+    ahead: &BTreeMap<&ClaimRef, Vec<IpAddr>>,
+    plans: &BTreeMap<IpAddr, AddressPlan>,
+) -> BTreeMap<IpAddr, u32> {
     let mut needs = node.status.block_needs.clone();
+    let fabric_fences =
+        |address| plans.get(&address).is_some_and(|plan| plan.facts().fabric_fences());
     for addresses in ahead.values() {
         for family in [Family::IPv4, Family::IPv6] {
-            if let Some(address) = choose(addresses, &node.name, family) {
+            for address in kept_ready(addresses, &node.name, family, fabric_fences) {
                 let need = needs.entry(address).or_default();
                 *need = (*need).max(1);
             }

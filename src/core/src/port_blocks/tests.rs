@@ -194,11 +194,17 @@ fn a_node_uses_one_address_of_a_claim_and_keeps_it() {
     let nodes: Vec<NodeName> = (0..200).map(|n| NodeName::new(format!("n{n}"))).collect();
     let mut used: BTreeMap<IpAddr, usize> = BTreeMap::new();
     for node in &nodes {
-        let all = choose(&addresses, node, Family::IPv4).unwrap();
-        *used.entry(all).or_default() += 1;
-        let fewer = choose(&addresses[1..], node, Family::IPv4).unwrap();
-        assert!(all == addresses[0] || all == fewer, "one that did not use it has moved");
-        assert_eq!(choose(&addresses, node, Family::IPv6), None);
+        let all = ranked(&addresses, node, Family::IPv4);
+        *used.entry(all[0]).or_default() += 1;
+        let fewer = ranked(&addresses[1..], node, Family::IPv4);
+        assert!(all[0] == addresses[0] || all[0] == fewer[0], "one that did not use it has moved");
+        assert!(ranked(&addresses, node, Family::IPv6).is_empty());
+        let ready = |fenced| kept_ready(&addresses, node, Family::IPv4, move |_| fenced);
+        assert!(ready(false).eq(all[..1].iter().copied()));
+        assert!(
+            ready(true).eq(all[..2].iter().copied()),
+            "the second is ready where a fabric fences"
+        );
     }
     assert_eq!(used.len(), 8);
     assert!(used.values().all(|count| (10..=45).contains(count)), "{used:?}");

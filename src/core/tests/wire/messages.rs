@@ -135,5 +135,7 @@ pub(crate) fn all() -> Vec<(&'static str, Message)> {
     ]);
     all.extend(moves());
     all.push(("Wait", Message::Wait(vec![v4(), v6()])));
+    let waiting = vec![NoticedAddress { address: v4(), epoch: 705 }];
+    all.push(("Undelivered", Message::Undelivered(waiting)));
     all
 }

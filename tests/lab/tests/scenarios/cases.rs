@@ -8,6 +8,7 @@ mod agents;
 mod aws_attach;
 mod aws_faults;
 mod aws_moves;
+mod aws_second_address;
 mod aws_vpc;
 mod gcp_attach;
 mod gcp_fabric;
@@ -97,6 +98,12 @@ pub const ALL: &[Scenario] = &[
         .takes(30),
     Scenario::beside("s22_cloud_eventual_consistency", aws_faults::stale).shares(PAIR).takes(30),
     Scenario::beside("s23_cloud_api_down_during_failover", aws_faults::away).shares(PAIR).takes(20),
+    Scenario::beside(
+        "aws_second_address_without_ec2_and_api_server",
+        aws_second_address::without_ec2_and_api_server,
+    )
+    .own()
+    .takes(25),
     Scenario::beside("gcp_attach", gcp_attach::attach).own().takes(60),
     Scenario::beside("gcp_holder_dies", gcp_moves::death).shares(VPC).takes(30),
     Scenario::beside("gcp_holder_dies_after_its_announcement", gcp_moves::contested_death)

@@ -4,8 +4,8 @@ use std::net::IpAddr;
 
 use anyhow::{Context, Result};
 pub use egret_lab::checks::{
-    PATIENCE, alive, await_source, back, holder, holders, load, moved, nothing_moved, run_for,
-    settles,
+    PATIENCE, alive, await_any_source, await_source, back, holder, holders, load, moved,
+    nothing_moved, run_for, settles,
 };
 use egret_lab::{Lab, LabBuilder, LabFixture, PodOptions, TestBed};
 

@@ -11,7 +11,7 @@ use egret_lab::cloud::{Outside, Region, Zone};
 use egret_lab::load::Load;
 use egret_lab::{Lab, LabFixture, WallTime, scenarios, wait_until};
 
-use crate::fixtures::{PATIENCE, await_source, usual};
+use crate::fixtures::{PATIENCE, await_any_source, usual};
 
 pub const ASSIGN: &str = "AssignPrivateIpAddresses";
 pub const ASSOCIATE: &str = "AssociateAddress";
@@ -23,6 +23,7 @@ pub const BELIEVED: Duration = Duration::from_secs(60);
 
 /// A private address that a gateway of zone A can have.
 pub const PRIVATE: &str = "10.0.1.66";
+const SECOND: &str = "10.0.1.67";
 
 const PUBLIC_POOL: &str = "aws: {elasticIPTags: {egret.dev/pool: public}}";
 const PRIVATE_POOL: &str = "addresses: ['10.0.1.64/28']";
@@ -45,14 +46,16 @@ spec:
     )
 }
 
-fn claim(address: IpAddr) -> String {
+fn claim(addresses: &[IpAddr]) -> String {
+    let addresses: Vec<_> = addresses.iter().map(|address| format!("'{address}'")).collect();
+    let addresses = addresses.join(", ");
     format!(
         "apiVersion: egret.dev/v1alpha1
 kind: StaticEgressIP
 metadata: {{name: bank, namespace: payments}}
 spec:
   poolRef: {{name: partners}}
-  addresses: ['{address}']
+  addresses: [{addresses}]
   podSelector: {{matchLabels: {{app: settle}}}}
   destinations: [{{cidr: 198.51.100.0/24}}]
   whenUnavailable: Drop
@@ -101,22 +104,29 @@ fn restore(fixture: &mut LabFixture) -> Result<()> {
 pub fn public(gateways: &[Zone]) -> Result<LabFixture> {
     let lab = build(gateways, Outside::Internet)?;
     let address = *lab.cloud()?.elastic().first().context("an Elastic IP")?;
-    serve(lab, &pool(PUBLIC_POOL), address)
+    serve(lab, &pool(PUBLIC_POOL), &[address])
 }
 
 /// A claim for a private address of zone A, the same.
 pub fn private(gateways: &[Zone]) -> Result<LabFixture> {
-    serve(build(gateways, Outside::Vpn)?, &pool(PRIVATE_POOL), PRIVATE.parse()?)
+    serve(build(gateways, Outside::Vpn)?, &pool(PRIVATE_POOL), &[PRIVATE.parse()?])
 }
 
-fn serve(mut lab: Lab, pool: &str, address: IpAddr) -> Result<LabFixture> {
+/// A claim for two private addresses of zone A, the same; pods leave with either.
+pub fn two_private(gateways: &[Zone]) -> Result<LabFixture> {
+    let addresses = [PRIVATE.parse()?, SECOND.parse()?];
+    serve(build(gateways, Outside::Vpn)?, &pool(PRIVATE_POOL), &addresses)
+}
+
+fn serve(mut lab: Lab, pool: &str, addresses: &[IpAddr]) -> Result<LabFixture> {
     lab.start_egret()?;
     lab.write_namespace("payments", &[("egress", "partners")])?;
     lab.write_manifest("pool.yaml", pool)?;
-    let mut fixture = LabFixture::new(lab, &[address])?;
-    fixture.lab.write_manifest("bank.yaml", &claim(address))?;
+    let mut fixture = LabFixture::new(lab, addresses)?;
+    fixture.lab.write_manifest("bank.yaml", &claim(addresses))?;
     let served = fixture.await_held(PATIENCE).and_then(|()| {
-        ["settle-1", "settle-2"].iter().try_for_each(|pod| await_source(&mut fixture, pod, address))
+        let mut pods = ["settle-1", "settle-2"].iter();
+        pods.try_for_each(|pod| await_any_source(&mut fixture, pod, addresses))
     });
     let voting = served.and_then(|()| await_voters(&fixture));
     voting.inspect_err(|_| egret_lab::bench::explain(&fixture.lab))?;

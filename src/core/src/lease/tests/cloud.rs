@@ -94,3 +94,34 @@ fn standbys_wait_for_a_holder_that_restarts_and_not_for_ever() {
     net.run(9000);
     assert!(took_over(&net));
 }
+
+/// What the director n4 has said of addresses that wait for the cloud, in order.
+fn waiting(net: &TestNetwork) -> Vec<usize> {
+    let said = net.reports.iter().filter_map(|(node, report)| match report {
+        Report::Undelivered { addresses } if *node == name(4) => Some(addresses.len()),
+        _ => None,
+    });
+    said.collect()
+}
+
+#[test]
+fn directors_hear_of_a_takeover_that_waits_for_the_cloud_and_of_its_end() {
+    let mut net = cloud();
+    net.stop(1);
+    net.run(3000);
+    assert_eq!(waiting(&net), [1]);
+    attach(&mut net, 2);
+    net.run(1000);
+    assert_eq!(waiting(&net), [1, 0]);
+}
+
+#[test]
+fn a_planned_move_waits_for_the_cloud_in_silence() {
+    let mut net = cloud();
+    net.plan().owner = Some(name(3));
+    net.plan().standbys = vec![name(1), name(2)];
+    net.publish();
+    net.run(3000);
+    assert_eq!(adopted(&mut net), name(3));
+    assert!(waiting(&net).is_empty(), "the old way is in use");
+}

@@ -2,12 +2,14 @@ use std::collections::BTreeMap;
 use std::net::IpAddr;
 
 use super::gateways::EligibleGateways;
-use crate::model::PoolName;
+use crate::model::{AddressPlan, ClaimRef, Family, PoolName};
 
 /// How many addresses nodes own, by position among the gateways.
 pub(super) struct Loads {
     total: Vec<usize>,
     by_pool: BTreeMap<PoolName, Vec<usize>>,
+    /// How many of a claim's addresses of one family each node owns.
+    of_claim: BTreeMap<(ClaimRef, Family), BTreeMap<usize, usize>>,
     /// Addresses that a cloud has yet to bring to the node, as owner or standby.
     arriving: Vec<usize>,
 }
@@ -15,17 +17,21 @@ pub(super) struct Loads {
 impl Loads {
     /// So many nodes, none of which owns anything.
     pub(super) fn none(nodes: usize) -> Self {
-        Self { total: vec![0; nodes], by_pool: BTreeMap::new(), arriving: vec![0; nodes] }
+        let (by_pool, of_claim) = (BTreeMap::new(), BTreeMap::new());
+        Self { total: vec![0; nodes], by_pool, of_claim, arriving: vec![0; nodes] }
     }
 
     pub(super) fn add(
         &mut self,
         gateways: &EligibleGateways<'_>,
-        pool: &PoolName,
+        plan: &AddressPlan,
         address: IpAddr,
         node: usize,
     ) {
+        let pool = &plan.pool;
         self.reserve(gateways, pool, address, node);
+        let claim = (plan.claim.clone(), Family::of(address));
+        *self.of_claim.entry(claim).or_default().entry(node).or_default() += 1;
         let nodes = self.total.len();
         if let Some(total) = self.total.get_mut(node) {
             *total += 1;
@@ -54,6 +60,12 @@ impl Loads {
 
     pub(super) fn total(&self, node: usize) -> usize {
         self.total.get(node).copied().unwrap_or(0)
+    }
+
+    /// How many addresses of the same claim and family a node owns.
+    pub(super) fn of_claim(&self, plan: &AddressPlan, address: IpAddr) -> impl Fn(usize) -> usize {
+        let owners = self.of_claim.get(&(plan.claim.clone(), Family::of(address)));
+        move |node| owners.and_then(|owners| owners.get(&node)).copied().unwrap_or(0)
     }
 
     /// Whether the node may own one more address of the pool, and its cloud has room for it.

@@ -32,7 +32,7 @@ pub(super) fn choose(
         match &plan.owner {
             Some(owner) if fixed || view.reason_to_move(plan).is_none() => {
                 if let Some(owner) = gateways.position(owner) {
-                    loads.add(gateways, &plan.pool, *address, owner);
+                    loads.add(gateways, plan, *address, owner);
                 }
             }
             _ if fixed => {}
@@ -45,7 +45,7 @@ pub(super) fn choose(
         let view = AddressContext { snapshot, memory, now, gateways, address, status };
         view.reassign(plan, loads, &mut changes);
         if let Some(owner) = plan.owner.as_ref().and_then(|owner| gateways.position(owner)) {
-            loads.add(gateways, &plan.pool, address, owner);
+            loads.add(gateways, plan, address, owner);
         }
     }
     changes
@@ -210,7 +210,8 @@ impl AddressContext<'_> {
 
     /// The present holder where it may go on; else home, by the failback policy; else the standbys
     /// in order (they take over by themselves in that order); of these the first that is ready. Else
-    /// the gateway with the least load.
+    /// the gateway with the fewest addresses of the same claim, so that one death does not take all of
+    /// them, and of these the one with the least load.
     fn best(&self, plan: &AddressPlan, loads: &Loads) -> Option<NodeName> {
         let holder = self.status.and_then(|status| status.holding.as_ref()).map(|h| &h.node);
         let home = plan.home.as_ref().filter(|_| failback(self.snapshot, plan) != Failback::Never);
@@ -222,13 +223,14 @@ impl AddressContext<'_> {
             return Some(node.clone());
         }
         let seed = rendezvous::seed(self.address);
+        let of_claim = loads.of_claim(plan, self.address);
         let positions = self.gateways.serving(&plan.pool, self.address).into_iter();
         positions
             .filter(|at| loads.has_room(self.gateways, &plan.pool, self.address, *at))
             .filter_map(|position| Some((position, self.gateways.get(position)?)))
             .min_by_key(|(position, gateway)| {
                 let weight = rendezvous::weight(seed, gateway.seed);
-                (loads.total(*position), Reverse(weight), *position)
+                (of_claim(*position), loads.total(*position), Reverse(weight), *position)
             })
             .map(|(_, gateway)| gateway.name.clone())
     }

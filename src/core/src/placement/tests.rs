@@ -39,6 +39,21 @@ fn addresses_are_spread_evenly_and_a_newcomer_moves_nothing() {
 }
 
 #[test]
+fn the_addresses_of_a_claim_are_apart_also_where_one_gateway_is_empty() {
+    let mut world = world(3, 3, 9);
+    world.settle();
+    world.node("g9", 9, true, "z9");
+    let mut pair = mk_claim("ns/pair", "partners");
+    pair.count = 2;
+    world.claim(pair);
+    world.settle();
+    let pair = world.snapshot.addresses.values().map(|stored| &stored.value.plan);
+    let pair = pair.filter(|plan| plan.claim.to_string() == "ns/pair");
+    let owners: BTreeSet<_> = pair.filter_map(|plan| plan.owner.clone()).collect();
+    assert_eq!(owners.len(), 2, "{owners:?}");
+}
+
+#[test]
 fn the_addresses_of_a_dead_gateway_go_to_its_standbys_which_are_spread() {
     let mut world = world(4, 4, 24);
     world.settle();

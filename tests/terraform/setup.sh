@@ -48,6 +48,16 @@ if [ ! -x "$folder/bin/tofu" ] || [ "$(cat "$folder/bin/.pins" 2>/dev/null)" != 
   echo "$pins" >"$folder/bin/.pins"
 fi
 
+# Stands in for the clouds' providers. Its modules are of the versions that OpenTofu has: what they have in common is
+# compiled once.
+plugin=tests/terraform/plugin
+pins=$(cat "$plugin"/*.go "$plugin/go.mod" "$plugin/go.sum" | sha256sum)
+if [ ! -x "$folder/bin/plugin" ] || [ "$(cat "$folder/bin/.plugin-pins" 2>/dev/null)" != "$pins" ]; then
+  tests/step.sh "build tests/terraform/plugin" go build -C "$plugin" -trimpath -ldflags '-s -w' \
+    -o "$PWD/$folder/bin/plugin" .
+  echo "$pins" >"$folder/bin/.plugin-pins"
+fi
+
 stamp=$(cat tests/terraform/requirements*.txt | sha256sum)
 if [ "$(cat "$folder/venv/stamp" 2>/dev/null)" != "$stamp" ]; then
   rm -rf "$folder/venv"

@@ -3,7 +3,7 @@
 import sys
 import time
 
-from . import CHART, CRDS, ROOT, documentation, hcl, modules, names, objects, references, render
+from . import CHART, CRDS, ROOT, documentation, hcl, modules, names, objects, provider, references, render
 from .description import Description
 from .schema import Schema
 
@@ -14,6 +14,8 @@ def checks(description: Description):
     folders = [folder, *sorted(path for path in (folder / "examples").iterdir() if path.is_dir())]
     parsed = [hcl.load(path, ROOT) for path in folders]
     schema, known = Schema(description.package), objects.kinds(CRDS)
+    # At once: each reading goes through the whole package.
+    schema.read(provider.keys_of(parsed, schema))
 
     def rendered():
         problems = []
@@ -36,7 +38,10 @@ def checks(description: Description):
 
     yield "terraform fmt", lambda: render.format_problems(folder)
     yield "names of the provider's schema", all_of(lambda module: names.check(module, schema))
+    if description.refused:
+        yield "refused texts", all_of(lambda module: names.refused_texts(module, description.refused))
     yield "references", all_of(lambda module: references.check(module, schema))
+    yield "tofu validate and tofu test", lambda: provider.problems(folder, schema, description.package.provider)
     yield "rights and calls", lambda: description.rights(parsed[0])
     yield "rights, values and pools as terraform renders them", rendered
     yield "variables and outputs", all_of(documentation.check)

@@ -14,6 +14,7 @@ PACKAGE = Package(
     version="25.7.0",
     integrity="E/nhu0yVZE4mXMgIPuI8tEFt1BExLkA7ARjihdG+/HmfDfzLr+OEF3dkFRvI6glRt30lrrBWQLwXqCJBxcmyUg==",
     prefix="aws",
+    provider="6.66.0",
 )
 
 STAND_IN = """
@@ -67,4 +68,5 @@ MODULE = Description(
     rendered_rights=rendered_rights,
     section="aws",
     served=True,
+    refused={"arn:aws:": "of one partition only: say arn:${data.aws_partition.current.partition}:"},
 )

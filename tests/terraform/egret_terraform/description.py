@@ -1,7 +1,7 @@
 """What the checks need to know of one module: its provider, what OpenTofu can render of it, whose rights it gives."""
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from . import MODULES, WORK
@@ -16,6 +16,7 @@ class Package:
     version: str
     integrity: str  # base64 of the SHA-512, as npm says it
     prefix: str  # of the provider's types: aws in aws_eip
+    provider: str  # the version of the provider that the bindings are of
 
     @property
     def archive(self) -> Path:
@@ -41,6 +42,8 @@ class Description:
     section: str
     # Whether the chart and the CRDs have it yet.
     served: bool
+    # Texts that no file may have, and what to say in place of each.
+    refused: dict[str, str] = field(default_factory=dict)
 
     @property
     def folder(self) -> Path:

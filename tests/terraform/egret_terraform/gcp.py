@@ -16,6 +16,7 @@ PACKAGE = Package(
     version="16.12.1",
     integrity="KqNA/5RiFT07r0PSZ6/07cJ2zESUgbj1JchVj21iBFBZVUbD+578xA/k8eq/r0cbyEgLmg9eYWeVslaYah4DCQ==",
     prefix="google",
+    provider="6.50.0",
 )
 
 # tests/terraform/setup.sh fetches it; only the discovery document of compute v1 is read.

@@ -11,6 +11,17 @@ def near(name: str, names) -> str:
     return f"; did you mean {found[0]}?" if found else ""
 
 
+def refused_texts(module: Module, refused: dict[str, str]) -> list[str]:
+    """Texts such as the ARNs of one partition, in the files as they are written, comments aside."""
+    return [
+        f"{path.relative_to(module.folder.parent)}:{number}: {text} is {sentence}"
+        for path in sorted(module.folder.glob("*.tf"))
+        for number, line in enumerate(path.read_text().splitlines(), 1)
+        for text, sentence in refused.items()
+        if text in line.split("# ")[0]
+    ]
+
+
 def key_of(block: Block) -> str:
     return ("data." if block.kind == "data" else "") + block.type
 

@@ -15,10 +15,12 @@ from .description import Description
 TOFU = WORK / "bin" / "tofu"
 
 
-def tofu(folder: Path, *arguments: str) -> str:
+def tofu(folder: Path, *arguments: str, environment: dict | None = None) -> str:
     command = [str(TOFU), *arguments, "-no-color"]
     try:
-        done = subprocess.run(command, cwd=folder, capture_output=True, text=True, timeout=120, check=False)
+        done = subprocess.run(
+            command, cwd=folder, env=environment, capture_output=True, text=True, timeout=120, check=False
+        )
     except FileNotFoundError:
         raise Missing(f"{TOFU} is missing: run tests/setup.sh terraform, which builds it with Go") from None
     if done.returncode != 0:

@@ -2,7 +2,7 @@
 
 import pytest
 
-from egret_terraform import hcl, names
+from egret_terraform import aws, hcl, names
 
 EIP = 'resource "aws_eip" "x" {\n  %s\n}\n'
 INTERFACE = 'resource "aws_network_interface" "x" {\n  subnet_id = "subnet-1"\n  %s\n}\n'
@@ -71,6 +71,14 @@ def test_a_file_that_is_no_hcl_is_named(tmp_path):
     (tmp_path / "broken.tf").write_text('resource "aws_eip" {{\n')
     with pytest.raises(hcl.Malformed, match="broken.tf: not HCL"):
         hcl.load(tmp_path)
+
+
+def test_a_text_that_no_file_may_have(module, tmp_path):
+    made = module('locals {\n  # arn:aws: in a comment\n  role = "arn:aws:iam::aws:policy/X"\n}\n')
+    found = names.refused_texts(made, aws.MODULE.refused)
+    assert found == [
+        f"{tmp_path.name}/main.tf:3: arn:aws: is of one partition only: say arn:${{data.aws_partition.current.partition}}:"
+    ]
 
 
 FIREWALL = 'resource "google_compute_firewall" "x" {\n  name = "x"\n  network = "n"\n  %s\n}\n'

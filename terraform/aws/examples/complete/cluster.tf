@@ -1,3 +1,6 @@
+# ARNs begin otherwise in GovCloud and in China.
+data "aws_partition" "current" {}
+
 resource "aws_iam_role" "cluster" {
   name = "${var.name}-cluster"
   assume_role_policy = jsonencode({
@@ -12,7 +15,7 @@ resource "aws_iam_role" "cluster" {
 
 resource "aws_iam_role_policy_attachment" "cluster" {
   role       = aws_iam_role.cluster.name
-  policy_arn = "arn:aws:iam::aws:policy/AmazonEKSClusterPolicy"
+  policy_arn = "arn:${data.aws_partition.current.partition}:iam::aws:policy/AmazonEKSClusterPolicy"
 }
 
 resource "aws_eks_cluster" "this" {
@@ -62,7 +65,7 @@ resource "aws_iam_role_policy_attachment" "node" {
   }
 
   role       = aws_iam_role.node[each.value[0]].name
-  policy_arn = "arn:aws:iam::aws:policy/${each.value[1]}"
+  policy_arn = "arn:${data.aws_partition.current.partition}:iam::aws:policy/${each.value[1]}"
 }
 
 # The agent of Pod Identity is what gives the controller the module's role.

@@ -16,5 +16,9 @@ locals {
     cluster = {
       podCIDRs = var.pod_cidrs
     }
+    network = {
+      tunnelPort = var.tunnel_port
+      peersPort  = var.peers_port
+    }
   }
 }

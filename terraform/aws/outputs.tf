@@ -1,6 +1,6 @@
 output "policy_arn" {
-  description = "The policy of the controller, to attach to a role of your own."
-  value       = aws_iam_policy.controller.arn
+  description = "The policy of the controller, to attach to a role of your own; null without create."
+  value       = one(aws_iam_policy.controller[*].arn)
 }
 
 output "policy_json" {
@@ -19,14 +19,22 @@ output "pod_identity_role_arn" {
 }
 
 output "elastic_ips" {
-  description = "Public address and allocation of every Elastic IP, by pool: what partners put on their lists."
+  description = "Public address and allocation of every Elastic IP, by pool, those that were there already after the module's own: what partners put on their lists."
   value = {
-    for name in keys(var.pools) : name => [
-      for key, address in local.elastic_ips : {
-        public_ip     = aws_eip.pool[key].public_ip
-        allocation_id = aws_eip.pool[key].allocation_id
-      } if address.pool == name
-    ]
+    for name in keys(var.pools) : name => concat(
+      [
+        for key, address in local.elastic_ips : {
+          public_ip     = local.created_addresses[key].public_ip
+          allocation_id = local.created_addresses[key].allocation_id
+        } if address.pool == name
+      ],
+      [
+        for key, address in local.existing_addresses : {
+          public_ip     = data.aws_eip.existing[key].public_ip
+          allocation_id = address.id
+        } if address.pool == name
+      ],
+    )
   }
 }
 
@@ -49,6 +57,31 @@ output "gateway_interfaces" {
       private_ip  = interface.private_ip
     }
   }
+}
+
+output "gateway_security_group_id" {
+  description = "The security group of the interfaces that carry addresses; null without create_gateway_security_group."
+  value       = one(local.gateway_security_group_ids)
+}
+
+output "gateway_launch_templates" {
+  description = "The launch templates of gateway_groups: id and latest version of each."
+  value = {
+    for key, template in aws_launch_template.gateway : key => {
+      id      = template.id
+      version = template.latest_version
+    }
+  }
+}
+
+output "gateway_autoscaling_groups" {
+  description = "Names of the groups of Auto Scaling."
+  value       = { for key, group in aws_autoscaling_group.gateway : key => group.name }
+}
+
+output "gateway_max_pods" {
+  description = "How many pods a gateway of each of gateway_groups takes."
+  value       = local.gateway_max_pods
 }
 
 output "subnet_cidr_reservation_ids" {

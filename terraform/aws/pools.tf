@@ -4,8 +4,16 @@ locals {
   # pool-0, pool-1 …: more of them are appended, fewer release the last ones.
   elastic_ips = merge([
     for name, pool in var.pools : {
-      for index in range(pool.elastic_ips) : "${name}-${index}" => merge(pool, { pool = name })
-    }
+      for index in range(pool.elastic_ips) : "${name}-${index}" => {
+        pool                 = name
+        public_ipv4_pool     = pool.public_ipv4_pool
+        network_border_group = pool.network_border_group
+        tags = merge(var.tags, local.elastic_ip_tags, {
+          Name             = "${local.name}-${name}-${index}"
+          "egret.dev/pool" = name
+        })
+      }
+    } if var.create
   ]...)
 
   egress_pools = {

@@ -32,6 +32,12 @@ variable "tags" {
   }
 }
 
+variable "create" {
+  description = "false creates nothing, and what there was is destroyed (Elastic IPs only without protect_addresses)."
+  type        = bool
+  default     = true
+}
+
 # Whose rights they are
 
 variable "namespace" {
@@ -72,7 +78,7 @@ variable "irsa_oidc_provider_arn" {
 
   validation {
     condition     = var.irsa_oidc_provider_arn == null || can(regex("^arn:[^:]+:iam::[0-9]{12}:oidc-provider/.+$", var.irsa_oidc_provider_arn))
-    error_message = "irsa_oidc_provider_arn: give the ARN of the IAM OIDC provider, arn:aws:iam::ACCOUNT:oidc-provider/ISSUER, not the URL of the issuer."
+    error_message = "irsa_oidc_provider_arn: give the ARN of the IAM OIDC provider, arn:PARTITION:iam::ACCOUNT:oidc-provider/ISSUER, not the URL of the issuer."
   }
 
   validation {
@@ -101,22 +107,24 @@ variable "interface_scope" {
 }
 
 variable "vpc_id" {
-  description = "The VPC of the gateways. Needed with interface_scope = Vpc only."
+  description = "The VPC of the gateways. Needed with interface_scope = Vpc and with create_gateway_security_group."
   type        = string
   default     = null
 
   validation {
-    condition     = (var.interface_scope == "Vpc") == (var.vpc_id != null)
-    error_message = "vpc_id: give it with interface_scope = \"Vpc\", and only then; with Tags the policy does not look at the VPC."
+    condition     = (var.interface_scope == "Vpc" || var.create_gateway_security_group) == (var.vpc_id != null)
+    error_message = "vpc_id: give it with interface_scope = \"Vpc\" or create_gateway_security_group = true, and only then."
   }
 }
 
 # Addresses
 
 variable "pools" {
-  description = "Elastic IPs by EgressPool. elastic_ips: how many to allocate (an account has 5 in a region until its quota is raised). public_ipv4_pool: from an address pool of your own. network_border_group: of a Local Zone. allowed_namespace_labels: whom the manifest of the pool admits; {} admits all namespaces, null none."
+  description = "Elastic IPs by EgressPool. elastic_ips: how many to allocate (an account has 5 in a region until its quota is raised). public_ipv4_pool: from an address pool of your own. network_border_group: of a Local Zone. existing_allocation_ids, existing_tags: Elastic IPs that are there already, by id or by all of these tags; the pool has them too, and the module tags them. allowed_namespace_labels: whom the manifest of the pool admits; {} admits all namespaces, null none."
   type = map(object({
-    elastic_ips              = number
+    elastic_ips              = optional(number, 0)
+    existing_allocation_ids  = optional(list(string), [])
+    existing_tags            = optional(map(string))
     public_ipv4_pool         = optional(string)
     network_border_group     = optional(string)
     allowed_namespace_labels = optional(map(string))
@@ -129,9 +137,31 @@ variable "pools" {
   }
 
   validation {
-    condition     = alltrue([for pool in values(var.pools) : pool.elastic_ips >= 1 && pool.elastic_ips <= 1000 && floor(pool.elastic_ips) == pool.elastic_ips])
-    error_message = "pools: elastic_ips is a whole number from 1 to 1000. For addresses that exist already take the pool out and tag them (output elastic_ip_tags)."
+    condition     = alltrue([for pool in values(var.pools) : pool.elastic_ips >= 0 && pool.elastic_ips <= 1000 && floor(pool.elastic_ips) == pool.elastic_ips])
+    error_message = "pools: elastic_ips is a whole number from 0 to 1000."
   }
+
+  validation {
+    condition     = alltrue([for pool in values(var.pools) : pool.elastic_ips > 0 || length(pool.existing_allocation_ids) > 0 || pool.existing_tags != null])
+    error_message = "pools: give each one elastic_ips, existing_allocation_ids or existing_tags; without them it has no address."
+  }
+
+  validation {
+    condition     = alltrue(flatten([for pool in values(var.pools) : [for id in pool.existing_allocation_ids : can(regex("^eipalloc-[0-9a-f]+$", id))]]))
+    error_message = "pools: existing_allocation_ids has allocations such as eipalloc-0123456789abcdef0, not addresses."
+  }
+
+  # The module's own addresses have tags of Egret, and would be found.
+  validation {
+    condition     = alltrue([for pool in values(var.pools) : length(coalesce(pool.existing_tags, { a = "" })) > 0 && alltrue([for key in keys(coalesce(pool.existing_tags, {})) : !startswith(key, "egret.dev/")])])
+    error_message = "pools: existing_tags has at least one tag, and none that begins with egret.dev/: those the module sets."
+  }
+}
+
+variable "protect_addresses" {
+  description = "Terraform refuses a plan that would release one of the module's Elastic IPs (prevent_destroy): an address that is released is gone for good. To change it later, move the addresses in the state: see Protected addresses."
+  type        = bool
+  default     = true
 }
 
 variable "subnet_cidr_reservations" {
@@ -149,34 +179,7 @@ variable "subnet_cidr_reservations" {
   }
 }
 
-# Gateways
-
-variable "gateway_interfaces" {
-  description = "Network interfaces that carry addresses, beside the first one of each gateway. instance_id attaches one at device_index; without it attaching is yours. An interface outlives its instance, and with it its addresses."
-  type = map(object({
-    subnet_id          = string
-    security_group_ids = list(string)
-    instance_id        = optional(string)
-    device_index       = optional(number, 1)
-  }))
-  default = {}
-
-  validation {
-    condition     = alltrue([for interface in values(var.gateway_interfaces) : length(interface.security_group_ids) > 0])
-    error_message = "gateway_interfaces: name at least one of security_group_ids; the VPC's default group lets no packet of a connection in after its address has moved."
-  }
-
-  validation {
-    condition     = alltrue([for interface in values(var.gateway_interfaces) : interface.device_index >= 1])
-    error_message = "gateway_interfaces: device_index is 1 or more; 0 is the instance's first interface, which is there already."
-  }
-}
-
-variable "gateway_node_labels" {
-  description = "Labels of the nodes that are gateways, for the manifests of the pools."
-  type        = map(string)
-  default     = { "egret.dev/gateway" = "true" }
-}
+# The cluster
 
 variable "pod_cidrs" {
   description = "Ranges of the pods' addresses, for the Helm values. With the VPC CNI pods have addresses of the VPC: give the VPC's ranges. Leave it empty for CNIs that Egret asks by itself."

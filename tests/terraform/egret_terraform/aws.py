@@ -39,6 +39,7 @@ SETTINGS = {
         "pools": {
             "own": {"elastic_ips": 1, "allowed_namespace_labels": {"egress": "public"}},
             "public": {"elastic_ips": 2, "allowed_namespace_labels": {}},
+            "existing": {"existing_allocation_ids": ["eipalloc-0a"]},
             "unclaimed": {"elastic_ips": 1},
         }
     },
@@ -60,7 +61,7 @@ def rendered_rights(_variables: dict, values: dict) -> list[str]:
 MODULE = Description(
     name="aws",
     package=PACKAGE,
-    rendered=("variables.tf", "policy.tf", "pools.tf", "helm.tf"),
+    rendered=("variables.tf", "variables_gateways.tf", "policy.tf", "pools.tf", "helm.tf"),
     stand_in=STAND_IN,
     needed={"cluster_name": "prod"},
     settings=SETTINGS,

@@ -1,5 +1,7 @@
 """OpenTofu with the schema of the real provider: what it finds beyond names, and that a test of a module can fail."""
 
+import shutil
+
 import pytest
 
 from egret_terraform import aws, bindings, provider, render
@@ -56,6 +58,27 @@ TEST = 'run "a" {\n  command = plan\n  assert {\n    condition = aws_eip.x.domai
 def test_a_test_of_a_module(domain, sentence, tmp_path, schema):
     problems = found(tmp_path, 'resource "aws_eip" "x" {\n  domain = "vpc"\n}\n', schema, TEST % domain)
     assert [sentence in problem for problem in problems] == ([True] if sentence else [])
+
+
+@pytest.mark.parametrize(
+    "change", ['pools = { public = { elastic_ips = 1 } }', "protect_addresses = false", "create = false"]
+)
+def test_no_plan_releases_a_protected_address(change, tmp_path, schema):
+    """Fewer of them, no protection all at once, no module: `tofu test` has no word for a refusal by prevent_destroy."""
+    folder = tmp_path / "aws"
+    shutil.copytree(aws.MODULE.folder, folder, ignore=shutil.ignore_patterns("tests", "examples"))
+    (folder / "tests").mkdir()
+    (folder / "tests" / "a.tftest.hcl").write_text(
+        'mock_provider "aws" {}\n'
+        'variables {\n  cluster_name = "prod"\n  pools = { public = { elastic_ips = 2 } }\n}\n'
+        'run "before" {}\n'
+        f'run "after" {{\n  command = plan\n  variables {{\n    {change}\n  }}\n}}\n'
+    )
+    (problem,) = provider.problems(folder, schema, VERSION)
+    assert 'run "before"... pass' in problem, problem
+    # The test's own cleaning up is refused as well.
+    planned, _, _ = problem.partition("OpenTofu encountered an error destroying")
+    assert "Instance cannot be destroyed" in planned and "aws_eip.pool" in planned, problem
 
 
 def test_the_plugin_is_missing(tmp_path, schema, monkeypatch):

@@ -9,6 +9,14 @@ from egret_terraform import CHART, aws, objects, render
 
 OIDC = "arn:aws:iam::111122223333:oidc-provider/oidc.eks.eu-central-1.amazonaws.com/id/ABC"
 INTERFACE = {"subnet_id": "subnet-1", "security_group_ids": ["sg-1"]}
+ATTACHED = INTERFACE | {"instance_id": "i-1"}
+GROUP = INTERFACE | {
+    "egress_security_group_ids": ["sg-2"],
+    "image_id": "ami-1",
+    "instance_profile_name": "gateway",
+    "user_data": "#!/bin/sh",
+}
+POOL = {"existing_allocation_ids": ["eipalloc-0a"]}
 RANGE = {"subnet_id": "subnet-1", "cidr_block": "10.0.0.64/27"}
 
 REFUSED = {
@@ -24,13 +32,25 @@ REFUSED = {
     ),
     "a scope": ({"interface_scope": "vpc"}, "interface_scope: say Tags or Vpc"),
     "a scope without its VPC": ({"interface_scope": "Vpc"}, 'vpc_id: give it with interface_scope = "Vpc"'),
+    "a security group without its VPC": ({"create_gateway_security_group": True}, "or create_gateway_security_group"),
     "a VPC without its scope": ({"vpc_id": "vpc-1"}, 'vpc_id: give it with interface_scope = "Vpc"'),
     "a pool's name": ({"pools": {"Public": {"elastic_ips": 1}}}, "pools: each key is the name of an EgressPool"),
-    "no addresses": ({"pools": {"public": {"elastic_ips": 0}}}, "pools: elastic_ips is a whole number from 1 to 1000"),
+    "no addresses": ({"pools": {"public": {}}}, "pools: give each one elastic_ips, existing_allocation_ids or"),
     "half an address": (
         {"pools": {"public": {"elastic_ips": 1.5}}},
-        "pools: elastic_ips is a whole number from 1 to 1000",
+        "pools: elastic_ips is a whole number from 0 to 1000",
     ),
+    "an address for its id": (
+        {"pools": {"public": {"existing_allocation_ids": ["203.0.113.9"]}}},
+        "pools: existing_allocation_ids has allocations such as",
+    ),
+    "every Elastic IP": ({"pools": {"public": POOL | {"existing_tags": {}}}}, "pools: existing_tags has at least one"),
+    "Elastic IPs of Egret": (
+        {"pools": {"public": POOL | {"existing_tags": {"egret.dev/pool": "x"}}}},
+        "none that begins with egret.dev/",
+    ),
+    "a port": ({"tunnel_port": 0}, "tunnel_port: give a port, 1 to 65535"),
+    "one port for both": ({"peers_port": 5480}, "peers_port: give a port, 1 to 65535, other than tunnel_port"),
     "a range": (
         {"subnet_cidr_reservations": {"a": RANGE | {"cidr_block": "10.0.0.64"}}},
         "cidr_block is a range such as 10.0.0.64/27",
@@ -43,6 +63,22 @@ REFUSED = {
         {"gateway_interfaces": {"a": INTERFACE | {"device_index": 0}}},
         "device_index is 1 or more",
     ),
+    "no device index": ({"gateway_interfaces": {"a": ATTACHED}}, "give its instance_type, of which the last"),
+    "a group's name": ({"gateway_groups": {"a b": GROUP}}, "gateway_groups: each key is a part of names"),
+    "a group without security groups": (
+        {"gateway_groups": {"a": GROUP | {"security_group_ids": []}}},
+        "gateway_groups: name at least one of security_group_ids",
+    ),
+    "a group's second interface without them": (
+        {"gateway_groups": {"a": GROUP | {"egress_security_group_ids": []}}},
+        "gateway_groups: name at least one of security_group_ids, and of egress_security_group_ids",
+    ),
+    "an empty group": ({"gateway_groups": {"a": GROUP | {"size": 0}}}, "gateway_groups: size is a whole number from 1"),
+    "a group of no cluster": (
+        {"gateway_groups": {"a": GROUP | {"user_data": None}}},
+        "gateway_groups: give eks_cluster, or to each group the user_data",
+    ),
+    "no label": ({"gateway_node_labels": {}}, "gateway_node_labels: give at least one"),
     "a pods' range": ({"pod_cidrs": ["10.0.0.0"]}, "pod_cidrs: give ranges such as 10.0.0.0/16"),
 }
 
@@ -148,6 +184,12 @@ def test_the_elastic_ips_of_pools():
         "own-0": ("own", "ipv4pool-ec2-1"),
     }
     assert made({})["elastic_ips"] == {}
+
+
+def test_the_ports_are_the_charts():
+    chart = yaml.safe_load((CHART / "values.yaml").read_text())["network"]
+    network = yaml.safe_load(made({})["helm_values"])["network"]
+    assert network == {"tunnelPort": chart["tunnelPort"], "peersPort": chart["peersPort"]}
 
 
 def test_a_file_that_is_not_formatted(tmp_path):

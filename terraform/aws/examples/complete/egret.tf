@@ -11,11 +11,19 @@ module "egret" {
     }
   }
 
+  # An example goes away again. Leave this out where partners know the addresses.
+  protect_addresses = false
+
+  # All nodes have the cluster's own security group, which lets itself in: the tunnel needs no rules here
+  # (node_security_groups).
+  vpc_id                        = aws_vpc.this.id
+  create_gateway_security_group = true
+
   gateway_interfaces = {
     for zone, subnet in aws_subnet.public : zone => {
-      subnet_id          = subnet.id
-      security_group_ids = [aws_security_group.gateway.id]
-      instance_id        = aws_instance.gateway[zone].id
+      subnet_id     = subnet.id
+      instance_id   = aws_instance.gateway[zone].id
+      instance_type = var.gateway_instance_type
     }
   }
 

@@ -1,8 +1,17 @@
-# Gateways are instances of their own, one in each zone, since each has an interface that its node group could not give
-# it: no launch template tags its second interface alone.
+# Gateways by hand: an instance in each zone, launched with one interface, so that it gets a public address; the module
+# attaches the second one. ../autoscaling has them by launch template, in private subnets.
 
 data "aws_ssm_parameter" "image" {
   name = "/aws/service/eks/optimized-ami/${var.kubernetes_version}/amazon-linux-2023/x86_64/standard/recommended/image_id"
+}
+
+data "aws_ec2_instance_type" "gateway" {
+  instance_type = var.gateway_instance_type
+}
+
+locals {
+  # The VPC CNI has one interface less than EKS counts on, and two pods are on the host's network.
+  gateway_max_pods = (data.aws_ec2_instance_type.gateway.maximum_network_interfaces - 1) * (data.aws_ec2_instance_type.gateway.maximum_ipv4_addresses_per_interface - 1) + 2
 }
 
 resource "aws_eks_access_entry" "gateway" {
@@ -49,6 +58,8 @@ resource "aws_instance" "gateway" {
         certificateAuthority: ${aws_eks_cluster.this.certificate_authority[0].data}
         cidr: ${aws_eks_cluster.this.kubernetes_network_config[0].service_ipv4_cidr}
       kubelet:
+        config:
+          maxPods: ${local.gateway_max_pods}
         flags:
         - --node-labels=egret.dev/gateway=true
 
@@ -72,38 +83,4 @@ resource "aws_instance" "gateway" {
     aws_route.internet,
     aws_route_table_association.public,
   ]
-}
-
-resource "aws_security_group" "gateway" {
-  name        = "${var.name}-gateway"
-  description = "The interfaces that carry addresses"
-  vpc_id      = aws_vpc.this.id
-}
-
-resource "aws_vpc_security_group_egress_rule" "gateway" {
-  security_group_id = aws_security_group.gateway.id
-  ip_protocol       = "-1"
-  cidr_ipv4         = "0.0.0.0/0"
-}
-
-# A security group lets answers in by what it has seen leave. The interface that an address has moved to has seen
-# nothing: these rules are what its connections need. Egret's ports begin at 1024; what no connection of a claim waits
-# for is dropped by Egret (docs/operations.md, no_block and not_established).
-resource "aws_vpc_security_group_ingress_rule" "answers" {
-  for_each = toset(["tcp", "udp"])
-
-  security_group_id = aws_security_group.gateway.id
-  ip_protocol       = each.value
-  from_port         = 1024
-  to_port           = 65535
-  cidr_ipv4         = "0.0.0.0/0"
-}
-
-# Destination unreachable, with it "fragmentation needed".
-resource "aws_vpc_security_group_ingress_rule" "unreachable" {
-  security_group_id = aws_security_group.gateway.id
-  ip_protocol       = "icmp"
-  from_port         = 3
-  to_port           = -1
-  cidr_ipv4         = "0.0.0.0/0"
 }

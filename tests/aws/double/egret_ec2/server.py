@@ -25,6 +25,7 @@ from .corrections import elastic_addresses
 from .faults import Fault, Faults
 from .requests import Request
 from .snapshot import Snapshot
+from .tokens import Tokens
 
 log = logging.getLogger("egret_ec2")
 DEFAULT_SEED = 1
@@ -53,6 +54,7 @@ class Server:
         mock_random.seed(seed)
         self.seed = seed
         self.faults = Faults(seed)
+        self.tokens = Tokens()
         elastic_addresses.quota = elastic_addresses.DEFAULT_QUOTA
         self.calls: list[dict[str, Any]] = []
         self.began = time.monotonic()
@@ -117,9 +119,10 @@ class Server:
             return _failed(fault)
         try:
             requests.check(request)
+            earlier = self.tokens.earlier(request)
         except EC2ClientError as error:
             return _refusal(error.code, error.message), error.code
-        answer, result = self._carry_out(request, environ)
+        answer, result = (earlier, "OK") if earlier else self._carry_out(request, environ)
         # A call that was refused had no effect to fail after.
         fault = self.faults.fault(request.action, after=True) if result == "OK" else None
         return _failed(fault) if fault else (answer, result)
@@ -135,6 +138,7 @@ class Server:
         before = Snapshot(backend)
         answer, result = self._ask(request, environ)
         if result == "OK":
+            self.tokens.keep(request, answer)
             self.faults.changed(before, time.monotonic())
             self.changed()
         else:

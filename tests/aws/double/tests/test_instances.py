@@ -159,6 +159,22 @@ def test_launch_gives_every_address_of_a_specification(net):
     assert len(net.described(primary(instance))["Ipv6Addresses"]) == 1
 
 
+def test_interfaces_of_a_launch_get_the_tags_that_are_theirs(net):
+    spec = [
+        {"ResourceType": kind, "Tags": [{"Key": "kind", "Value": kind}]}
+        for kind in ("instance", "network-interface")
+    ]
+    launched = net.instance(TagSpecifications=spec)
+    assert [tag["Value"] for tag in launched["Tags"]] == ["instance"]
+    eni = launched["NetworkInterfaces"][0]["NetworkInterfaceId"]
+    assert [tag["Value"] for tag in net.described(eni)["TagSet"]] == ["network-interface"]
+    # One that was there before keeps its own.
+    there = net.ec2.create_network_interface(SubnetId=net.subnet_a)["NetworkInterface"]["NetworkInterfaceId"]
+    given = [{"DeviceIndex": 0, "NetworkInterfaceId": there}]
+    net.instance(NetworkInterfaces=given, TagSpecifications=spec)
+    assert net.described(there)["TagSet"] == []
+
+
 def test_launch_with_more_addresses_than_the_type_has_is_refused(net):
     many = [{"PrivateIpAddress": f"10.0.1.{n}", "Primary": n == 80} for n in range(80, 83)]
     with refused("InvalidInterface.IpAddressLimitExceeded"):

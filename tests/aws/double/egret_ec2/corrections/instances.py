@@ -40,6 +40,7 @@ def run(
             "InvalidParameterCombination", "A network interface with device index 0 is missing"
         )
     _check_existing(self, specs)
+    tags = (kwargs.get("tags") or {}).get("network-interface", {})
     reservation = _run(self, image_id, count, user_data, security_group_names, **kwargs)
     existing = {int(s["DeviceIndex"]) for s in specs if s.get("NetworkInterfaceId")}
     kept = {
@@ -52,6 +53,9 @@ def run(
             if not spec.get("NetworkInterfaceId"):
                 _add_secondaries(instance.nics[int(spec["DeviceIndex"])], spec)
         for index, eni in instance.nics.items():
+            if index not in existing:
+                # moto tags instances and volumes only.
+                eni.add_tags(tags)
             eni.delete_on_termination = index not in existing | kept
             ledger.check_limits(instance.instance_type, eni)
     return reservation

@@ -121,8 +121,9 @@ setup-aws: ## install the EC2 that the AWS provider is tested against
 	@tests/setup.sh aws
 
 .PHONY: aws-double
-aws-double: setup-aws ## tests of that EC2 itself
+aws-double: setup-aws ## tests of that EC2 itself, and what an account would be asked
 	@target/aws/venv/bin/python -m pytest -q tests/aws/double
+	@target/aws/venv/bin/python -m pytest -q tests/aws/conformance
 
 .PHONY: setup-gcp
 setup-gcp: ## install the Compute Engine that the GCP provider is tested against

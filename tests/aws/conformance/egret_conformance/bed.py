@@ -1,5 +1,6 @@
 """What the steps work on: a VPC of its own, two instances with a second interface, two Elastic IPs."""
 
+import ipaddress
 import time
 from dataclasses import dataclass, field
 from typing import Any, Callable
@@ -46,7 +47,8 @@ class Bed:
     vpc: str = ""
     subnets: list[str] = field(default_factory=list)
     zones: list[str] = field(default_factory=list)
-    ipv6: str = ""
+    # The IPv6 ranges of the subnets.
+    sixes_of: list[Any] = field(default_factory=list)
     group: str = ""
     closed_group: str = ""
     image: str = ""
@@ -74,6 +76,17 @@ class Bed:
                 raise TimeoutError(f"{what}: not within {seconds:.0f} s")
             time.sleep(pause)
             pause = min(pause * 1.5, 5.0)
+
+    def sure(self, call: Callable[..., Any], **parameters: Any) -> Any:
+        """Makes a call about something that was just made, which EC2 may not know yet."""
+        deadline = time.monotonic() + (30 if self.account else 0)
+        while True:
+            try:
+                return call(**parameters)
+            except self.ec2.exceptions.ClientError as error:
+                if not error.response["Error"]["Code"].endswith(".NotFound") or time.monotonic() > deadline:
+                    raise
+            time.sleep(1)
 
     # What is where, as EC2 says.
 
@@ -142,7 +155,7 @@ class Bed:
 
     def six(self, number: int) -> str:
         """An IPv6 address of the first subnet."""
-        return f"{self.ipv6}01::{number:x}"
+        return str(self.sixes_of[0][number])
 
     def clear(self) -> None:
         """As before the step: no secondary address, no association, no interface of its own."""
@@ -197,22 +210,24 @@ class Bed:
         ec2 = self.ec2
         self.zones = self._two_zones()
         self.vpc = ec2.create_vpc(CidrBlock=CIDR, AmazonProvidedIpv6CidrBlock=True, **self.tags("vpc"))["Vpc"]["VpcId"]
-        self.ipv6 = self.wait("the VPC's IPv6 range", self._range).removesuffix("00::/56")
+        ranges = ipaddress.ip_network(self.wait("the VPC's IPv6 range", self._range)).subnets(new_prefix=64)
+        self.sixes_of = [next(ranges) for _ in range(3)]
         for number, zone in enumerate([self.zones[0], self.zones[1], self.zones[0]], 1):
-            made = ec2.create_subnet(
+            made = self.sure(
+                ec2.create_subnet,
                 VpcId=self.vpc,
                 CidrBlock=f"10.83.{number}.0/24",
-                Ipv6CidrBlock=f"{self.ipv6}0{number}::/64",
+                Ipv6CidrBlock=str(self.sixes_of[number - 1]),
                 AvailabilityZone=zone,
                 **self.tags("subnet"),
             )
             self.subnets.append(made["Subnet"]["SubnetId"])
         gateway = ec2.create_internet_gateway(**self.tags("internet-gateway"))["InternetGateway"]["InternetGatewayId"]
-        ec2.attach_internet_gateway(InternetGatewayId=gateway, VpcId=self.vpc)
+        self.sure(ec2.attach_internet_gateway, InternetGatewayId=gateway, VpcId=self.vpc)
         table = ec2.create_route_table(VpcId=self.vpc, **self.tags("route-table"))["RouteTable"]["RouteTableId"]
-        ec2.create_route(RouteTableId=table, DestinationCidrBlock="0.0.0.0/0", GatewayId=gateway)
+        self.sure(ec2.create_route, RouteTableId=table, DestinationCidrBlock="0.0.0.0/0", GatewayId=gateway)
         for subnet in self.subnets:
-            ec2.associate_route_table(RouteTableId=table, SubnetId=subnet)
+            self.sure(ec2.associate_route_table, RouteTableId=table, SubnetId=subnet)
 
     def _two_zones(self) -> list[str]:
         found = self.ec2.describe_availability_zones(Filters=[{"Name": "zone-type", "Values": ["availability-zone"]}])
@@ -226,9 +241,10 @@ class Bed:
         return zones[:2]
 
     def _range(self) -> str:
-        vpc = self.ec2.describe_vpcs(VpcIds=[self.vpc])["Vpcs"][0]
+        found = self.ec2.describe_vpcs(Filters=[{"Name": "vpc-id", "Values": [self.vpc]}])["Vpcs"]
         ranges = [
             item["Ipv6CidrBlock"]
+            for vpc in found
             for item in vpc.get("Ipv6CidrBlockAssociationSet", [])
             if item["Ipv6CidrBlockState"]["State"] == "associated"
         ]
@@ -247,8 +263,10 @@ class Bed:
 
         self.group, self.closed_group = made("open"), made("closed")
         anywhere = [{"CidrIp": "0.0.0.0/0"}]
-        self.ec2.authorize_security_group_ingress(
-            GroupId=self.group, IpPermissions=[{"IpProtocol": "-1", "IpRanges": anywhere}]
+        self.sure(
+            self.ec2.authorize_security_group_ingress,
+            GroupId=self.group,
+            IpPermissions=[{"IpProtocol": "-1", "IpRanges": anywhere}],
         )
 
     def _newest_image(self) -> str:
@@ -264,7 +282,8 @@ class Bed:
 
     def _gateway(self, name: str) -> Gateway:
         """Its first interface is in the third subnet, so that packets to the second one are routed."""
-        second = self.ec2.create_network_interface(
+        second = self.sure(
+            self.ec2.create_network_interface,
             SubnetId=self.subnets[0],
             PrivateIpAddress=_SECOND[name],
             Groups=[self.group],
@@ -295,19 +314,22 @@ class Bed:
                 {
                     "DeviceIndex": 0,
                     "SubnetId": self.subnets[2],
-                    "Groups": [self.group],
+                    "Groups": [self.closed_group],
                     "PrivateIpAddress": _FIRST[name],
                     "AssociatePublicIpAddress": name == "left",
                 }
             ],
             **self.tags("instance", "network-interface", "volume"),
         }
-        made = self.ec2.run_instances(**request)["Instances"][0]
+        made = self.sure(self.ec2.run_instances, **request)["Instances"][0]
         self.launch[name] = request
         self.wait(f"{made['InstanceId']} runs", lambda: self.state(made["InstanceId"]) == "running")
         interface = second["NetworkInterfaceId"]
-        self.ec2.attach_network_interface(
-            NetworkInterfaceId=interface, InstanceId=made["InstanceId"], DeviceIndex=1
+        self.sure(
+            self.ec2.attach_network_interface,
+            NetworkInterfaceId=interface,
+            InstanceId=made["InstanceId"],
+            DeviceIndex=1,
         )
         self.wait(f"{interface} is attached", lambda: (self.described(interface) or {}).get("Attachment"))
         return Gateway(made["InstanceId"], made["NetworkInterfaces"][0]["NetworkInterfaceId"], interface)

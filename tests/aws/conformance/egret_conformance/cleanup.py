@@ -124,6 +124,5 @@ def sweep(ec2: Any, run: str | None, seconds: float) -> list[str]:
         final = [text for text in trouble if not any(code in text for code in _LATER)]
         if time.monotonic() > deadline or (final and time.monotonic() > deadline - seconds / 2):
             return [*left, *trouble]
-        if trouble or not found.vpcs:
-            time.sleep(pause)
-            pause = min(pause * 2, 10)
+        time.sleep(pause)
+        pause = min(pause * 2, 10)

@@ -1,4 +1,4 @@
-"""Asks EC2, or a double of it, some fifty questions about addresses, and compares the answers with what Egret expects.
+"""Asks EC2, or a double of it, some sixty questions about addresses, and compares the answers with what Egret expects.
 
   conformance.py --list                        the questions, what is expected, and which page says so
   conformance.py --double                      ask the double of tests/aws/double, started for this run

@@ -223,6 +223,24 @@ def instance_with_two_interfaces(bed, check):
 
 
 @step(
+    "associate-two-targets",
+    "an instance and an interface in one request are refused, and so are an allocation and a public address",
+    "AssociateAddress",
+    inferred="the codes (InvalidParameterCombination)",
+)
+def two_targets(bed, check):
+    elastic = bed.elastic[0]
+    for what, more in (("instance", {"InstanceId": bed.right.instance}), ("address", {"PublicIp": elastic.public})):
+        check.refused(
+            f"{what} too",
+            "InvalidParameterCombination",
+            bed.ec2.associate_address,
+            **onto(elastic, bed.left.interface, **more),
+        )
+    check.stays("Elastic IP", None, lambda: bed.target(elastic))
+
+
+@step(
     "disassociate-twice",
     "the second time the association's id is InvalidAssociationID.NotFound",
     "DisassociateAddress",

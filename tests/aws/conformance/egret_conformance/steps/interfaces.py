@@ -81,6 +81,26 @@ def delete_on_termination(bed, check):
 
 
 @step(
+    "attachment-unknown",
+    "DeleteOnTermination is not changed by an attachment that is not the interface's: InvalidAttachmentID.NotFound",
+    "Error codes",
+)
+def unknown_attachment(bed, check):
+    check.refused(
+        "change it",
+        "InvalidAttachmentID.NotFound",
+        bed.ec2.modify_network_interface_attribute,
+        NetworkInterfaceId=bed.left.interface,
+        Attachment={"AttachmentId": "eni-attach-0123456789abcdef0", "DeleteOnTermination": True},
+    )
+    check.stays(
+        "DeleteOnTermination",
+        False,
+        lambda: bed.described(bed.left.interface)["Attachment"]["DeleteOnTermination"],
+    )
+
+
+@step(
     "attach-elsewhere",
     "an interface of another zone is not attached, nor at a device index that is taken, nor one that is in use",
     "AttachNetworkInterface",
@@ -192,6 +212,30 @@ def filters(bed, check):
 def unknown_filter(bed, check):
     for call in (bed.ec2.describe_network_interfaces, bed.ec2.describe_addresses, bed.ec2.describe_instances):
         check.refused(call.__name__, "InvalidParameterValue", call, Filters=[{"Name": "colour", "Values": ["x"]}])
+
+
+@step(
+    "filter-limit",
+    "201 values of a filter are refused: FilterLimitExceeded",
+    "Error codes",
+)
+def filter_limit(bed, check):
+    values = [f"10.83.1.{number}" for number in range(201)]
+    for call in (bed.ec2.describe_network_interfaces, bed.ec2.describe_addresses):
+        check.refused(
+            call.__name__, "FilterLimitExceeded", call, Filters=[{"Name": "private-ip-address", "Values": values}]
+        )
+
+
+@step(
+    "next-token",
+    "a token that no page gave is refused: InvalidNextToken",
+    "Error codes",
+    inferred="that every action that has pages answers so; the provider begins again",
+)
+def next_token(bed, check):
+    for call in (bed.ec2.describe_network_interfaces, bed.ec2.describe_instances, bed.ec2.describe_subnets):
+        check.refused(call.__name__, "InvalidNextToken", call, MaxResults=5, NextToken="none")
 
 
 @step(

@@ -128,6 +128,21 @@ def again(bed, check):
 
 
 @step(
+    "assign-twice",
+    "an address that a request names twice is assigned once",
+    "AssignPrivateIpAddresses",
+    inferred="all of it",
+)
+def twice_in_one_request(bed, check):
+    answer = check.answered(
+        "assign it", bed.ec2.assign_private_ip_addresses, **assign(bed.left.interface, ONE, ONE)
+    )
+    listed = [item["PrivateIpAddress"] for item in answer.get("AssignedPrivateIpAddresses", [])]
+    check.equal("addresses in the answer", [ONE], listed)
+    check.shows("the interface has", [ONE], lambda: bed.secondaries(bed.left.interface))
+
+
+@step(
     "assign-primary",
     "the primary address of another interface never moves",
     "AssignPrivateIpAddresses",

@@ -1,12 +1,13 @@
 """The front: arguments, questions before an account is used, exit codes; and what a check can say."""
 
+import base64
 import subprocess
 import sys
 
 import pytest
 from botocore.exceptions import ClientError, EndpointConnectionError
 from conftest import SCRIPT, script
-from egret_conformance import cli, run
+from egret_conformance import bed, cli, run
 from egret_conformance.check import Check, Pointless, Unanswered
 from egret_conformance.run import Outcome
 from egret_conformance.step import CATALOGUE
@@ -63,6 +64,29 @@ def test_an_account_is_not_used_before_somebody_says_yes(monkeypatch, answer):
     assert report.status == 2
     for text in ("123456789012", "eu-central-1", "two instances", "USD", "45 minutes", "egret.dev/conformance"):
         assert text in report.out, text
+
+
+def test_an_account_is_asked_and_left_as_it_was(monkeypatch, double):
+    """The double stands for the account; only the image of Amazon has another name there."""
+    ec2 = double.ec2()
+    monkeypatch.setattr(cli, "client", lambda given, endpoint, service="ec2": Account() if service == "sts" else ec2)
+    monkeypatch.setattr(bed, "_IMAGE", "egret-*")
+    launched = []
+    ec2.meta.events.register("provide-client-params.ec2.RunInstances", lambda params, **_: launched.append(params))
+    report = script("--account", "--region", "eu-central-1", "--yes", "--only", "assign-moves", "--only", "quota")
+    assert report.status == 0, report.out + report.err
+    assert report.results == {"assign-moves": "ok", "quota": "not asked"}
+    assert "would hinder others" in report.out
+    for request in launched:
+        # Should this script die, they end all the same.
+        assert request["InstanceInitiatedShutdownBehavior"] == "terminate"
+        user_data = base64.b64decode(request["UserData"]).decode()
+        assert '["shutdown", "-P"' in user_data and "\nSETTINGS = {" in user_data
+        assert "KeyName" not in request
+    assert len(launched) == 2
+    states = [one["Instances"][0]["State"]["Name"] for one in ec2.describe_instances()["Reservations"]]
+    assert states == ["terminated", "terminated"]
+    assert ec2.describe_addresses()["Addresses"] == []
 
 
 def test_a_double_gets_no_credentials(monkeypatch):

@@ -53,6 +53,7 @@ check_values() {
     agent.cni.chained.enabled=true agent.cni.chained.remove=true,agent.cni.chained.keepPlugin=true \
     'controller.extraArgs={--log=debug},controller.affinity.nodeAffinity.x=y' \
     'controller.extraEnv[0].name=A,controller.extraEnv[0].valueFrom.secretKeyRef.name=a,controller.extraEnv[0].valueFrom.secretKeyRef.key=a' \
+    controller.avoidNodeLabels=null 'controller.avoidNodeLabels.node-role\.kubernetes\.io/egress=' \
     'controller.serviceAccount.annotations.eks\.amazonaws\.com/role-arn=arn:aws:iam::111122223333:role/egret' \
     'controller.aws.region=eu-central-1,controller.aws.endpoint=https://ec2.example,controller.aws.interfaceTags.Egret\ role=a=b' \
     'controller.aws.allowManagedInterfaces=true,controller.aws.maxCallsPerSecond=5,controller.cloudScanInterval=30s' \
@@ -79,6 +80,7 @@ network.tunnelPort=70000|'/network/tunnelPort'
 cluster.podCIDRs={10.0.0.0}|'/cluster/podCIDRs/0'
 cluster.maxLease=10|'/cluster/maxLease'
 controller.replicas=0|'/controller/replicas'
+controller.avoidNodeLabels=a|'/controller/avoidNodeLabels'
 controller.cloudScanInterval=5|'/controller/cloudScanInterval'
 controller.aws.region=EU|'/controller/aws/region'
 controller.aws.endpoint=ec2.example|'/controller/aws/endpoint'
@@ -136,6 +138,24 @@ CREDENTIALS
   if grep -q GOOGLE_APPLICATION_CREDENTIALS "$work/rendered.yaml"; then fail "there are credentials by default"; fi
 }
 
+# Leader and holder do not die together where that can be helped: gateways are avoided, not forbidden.
+check_placement() {
+  local set said
+  while IFS='|' read -r set said; do
+    render --set "$set" --show-only templates/controller-deployment.yaml >"$work/rendered.yaml"
+    grep -qF -- "$said" "$work/rendered.yaml" || fail "$set: the controllers' placement lacks $said"
+    if grep -q requiredDuringScheduling "$work/rendered.yaml"; then fail "$set: a node is forbidden to controllers"; fi
+  done <<'PLACEMENT'
+controller.replicas=2|- {key: "egret.dev/gateway", operator: NotIn, values: ["true"]}
+controller.avoidNodeLabels.role=egress|- {key: "role", operator: NotIn, values: ["egress"]}
+controller.avoidNodeLabels=null|topologyKey: kubernetes.io/hostname
+PLACEMENT
+  for set in controller.avoidNodeLabels=null controller.affinity.podAffinity.x=y; do
+    render --set "$set" --show-only templates/controller-deployment.yaml >"$work/rendered.yaml"
+    if grep -q 'operator: NotIn' "$work/rendered.yaml"; then fail "$set: gateways are avoided all the same"; fi
+  done
+}
+
 check_kustomize() {
   mkdir "$work/base"
   generate "$work/base"
@@ -154,8 +174,9 @@ check_values
 check_refusals
 check_contents
 check_credentials
+check_placement
 check_kustomize
-echo "chart: lint, values, refusals, contents, credentials, kustomize: ok"
+echo "chart: lint, values, refusals, contents, credentials, placement, kustomize: ok"
 if [ "${1:-}" != files ]; then
   if [ "${1:-}" != files ]; then
   cargo test --locked -p egret-kubernetes --test chart

@@ -98,6 +98,7 @@ fn address_view(
         directors: directors_of(snapshot, address.address),
         gateways: pools.get(&plan.pool).cloned().unwrap_or_default(),
         announcement: facts.announcement().unwrap_or_default(),
+        accepted: address.status.accepted.as_ref().map(|at| at.node.clone()),
     }
 }
 

@@ -35,7 +35,7 @@ pub struct Refused {
 }
 
 /// All models.
-pub const SOUND: [Sound; 16] = [
+pub const SOUND: [Sound; 17] = [
     Sound { make: models::leases, short: 1, long: 2 },
     Sound { make: models::releases, short: 0, long: 1 },
     Sound { make: models::lengths, short: 1, long: 2 },
@@ -52,6 +52,7 @@ pub const SOUND: [Sound; 16] = [
     Sound { make: models::moves_of_three, short: 0, long: 1 },
     Sound { make: models::move_restarts, short: 0, long: 1 },
     Sound { make: models::stops, short: 0, long: 1 },
+    Sound { make: models::cloud_moves, short: 1, long: 2 },
 ];
 
 /// All mistakes.
@@ -100,5 +101,6 @@ pub fn refused() -> Vec<Refused> {
         machine("released beside a successor", models::moves, M::ReleasesBesideSuccessor, 0, 10),
         machine("answered before it is kept", models::restarts, M::AnswersBeforeKeeping, 0, 6),
         machine("a restart loses a promise", models::move_restarts, M::RestartLosesPromise, 0, 12),
+        machine("a move follows at accepted", models::cloud_moves, M::FollowsMoveAtAccepted, 0, 10),
     ]
 }

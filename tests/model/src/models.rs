@@ -317,6 +317,58 @@ pub fn move_restarts(broken: &BrokenRules, horizon: u64) -> ModelScenario {
     ModelScenario { name: "move restarts", budget, crashing: &[1, 2], ..moves(broken, horizon) }
 }
 
+const ACCEPTED_AT_2: ControllerAct = ControllerAct {
+    name: "the cloud accepts to deliver to 2",
+    when: |world| world.held_by(2).is_some(),
+    does: |world| {
+        let holding = world.held_by(2);
+        world.publish(|view| {
+            for plan in view.addresses.values_mut() {
+                (plan.holding, plan.accepted) = (holding.clone(), Some(name(2)));
+            }
+        });
+    },
+};
+const DELIVERED_TO_2: ControllerAct =
+    ControllerAct { name: "it does", when: |_| true, does: |world| world.fabric = Some(2) };
+const OBSERVED_AT_2: ControllerAct = ControllerAct {
+    name: "it is seen to",
+    when: |_| true,
+    does: |world| {
+        world.publish(|view| {
+            for plan in view.addresses.values_mut() {
+                (plan.attached, plan.accepted) = (Some(name(2)), None);
+            }
+        });
+    },
+};
+
+/// A planned move where the cloud is the fence and takes its time; node 3 is the director. The old
+/// holder may be silent instead, or hand over too late.
+pub fn cloud_moves(broken: &BrokenRules, horizon: u64) -> ModelScenario {
+    let mut view = store(&set(1, &[1, 2, 3]), &[1, 2], lease(2), lease(2));
+    for plan in view.addresses.values_mut() {
+        (plan.no_deadline, plan.attached) = (true, Some(name(1)));
+        plan.directors = [name(3)].into();
+    }
+    let nodes = [(1, TRUE), (2, TRUE), (3, TRUE)];
+    let mut start = ModelWorld::new(view, &nodes, broken.mistakes(), 50);
+    start.fabric = Some(1);
+    let mut start = start.past_silence(4, Some(1)).held_with(3);
+    if let Some(holding) = start.held_by(1) {
+        start.publish(|view| {
+            for plan in view.addresses.values_mut() {
+                moved(plan, &holding);
+                plan.holding = Some(holding.clone());
+            }
+        });
+    }
+    start.look(2, 1, 1, None);
+    start.look(1, 1, 1, None);
+    let acts = vec![ACCEPTED_AT_2, DELIVERED_TO_2, OBSERVED_AT_2];
+    ModelScenario { acts, ..scenario("cloud moves", start, horizon) }
+}
+
 /// The holder is told to stop, with two standbys, and its thread may stop anywhere.
 pub fn stops(broken: &BrokenRules, horizon: u64) -> ModelScenario {
     let start = begin(&[1, 2, 3], &[1, 2, 3], 2, 2, broken).held_with(3);

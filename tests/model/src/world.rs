@@ -102,6 +102,11 @@ pub struct ModelWorld {
     pub acts: usize,
     /// The controller has given the address to somebody outside Egret.
     pub freed: bool,
+    /// In a cloud: the node that it delivers to, whoever has seen that.
+    pub fabric: Option<u8>,
+    /// A node that told directors to come before the cloud delivered to it, from one that had let go
+    /// in good order.
+    pub astray: Option<u8>,
     /// Used up so far: restarts, reboots, stalls, duplicates, stops.
     pub spent: Spent,
     /// Rules that the machines break.
@@ -256,6 +261,7 @@ impl ModelWorld {
                         request.asks.iter().map(|ask| ask.address).collect();
                     willing.push((self::number(&to), request.round, addresses));
                 }
+                Effect::Send { message: Message::Notice(_), .. } => self.notice(number),
                 Effect::Send { to, message } if relevant(&message) => {
                     self.send(number, self::number(&to), message);
                 }
@@ -288,6 +294,15 @@ impl ModelWorld {
         }
     }
 
+    /// `number` tells directors that it has the address.
+    fn notice(&mut self, number: u8) {
+        let elsewhere = self.fabric.filter(|fabric| *fabric != number);
+        let before = elsewhere.and_then(|fabric| self.nodes.get(&fabric));
+        if before.is_some_and(|before| before.left) {
+            self.astray = Some(number);
+        }
+    }
+
     fn send(&mut self, from: u8, to: u8, message: Message) {
         if self.nodes.contains_key(&to) && from != to {
             let sent = self.now;
@@ -316,6 +331,7 @@ impl ModelWorld {
     pub fn fingerprint(&self) -> u64 {
         let mut state = Quick::default();
         (self.now, self.store.len(), self.acts, self.freed, self.spent).hash(&mut state);
+        (self.fabric, self.astray).hash(&mut state);
         for node in self.nodes.values() {
             node.hash.hash(&mut state);
         }
@@ -334,6 +350,13 @@ impl ModelWorld {
 
     /// What must never be so.
     pub fn violation(&self) -> Option<String> {
+        if let Some(node) = self.astray {
+            return Some(format!("packets go astray: {node} was told to too early"));
+        }
+        if self.fabric.is_some() {
+            // The fabric is the fence: entries have no deadline, and are open at will.
+            return None;
+        }
         let open: Vec<(u8, AddressState)> =
             self.numbers().into_iter().filter_map(|n| Some((n, self.open(n)?))).collect();
         let held = open.iter().filter(|(_, state)| *state == AddressState::Held).count();
@@ -349,6 +372,11 @@ impl ModelWorld {
     pub fn holding(&self) -> Option<Holding> {
         let holder =
             self.numbers().into_iter().find(|n| self.open(*n) == Some(AddressState::Held))?;
+        self.held_by(holder)
+    }
+
+    /// What `holder` writes into the status.
+    pub fn held_by(&self, holder: u8) -> Option<Holding> {
         let epoch = *self.nodes.get(&holder)?.kept.as_ref()?.held.get(&ADDRESS)?;
         let node = name(holder);
         let epoch = egret_core::model::Epoch { counter: epoch, node: node.clone() };

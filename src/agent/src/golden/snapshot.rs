@@ -63,6 +63,7 @@ fn view() -> PlanView {
         directors: [node(9), node(10)].into(),
         gateways: [node(11), node(12)].into(),
         announcement: AnnouncementForm::GarpRa,
+        accepted: Some(node(13)),
     };
     let bare = AddressView {
         owner: None,
@@ -80,6 +81,7 @@ fn view() -> PlanView {
         directors: [].into(),
         gateways: [].into(),
         announcement: AnnouncementForm::ArpNdp,
+        accepted: None,
     };
     let more = AddressView {
         probed: false,

@@ -28,6 +28,7 @@ pub(super) fn egress_address(schema: &mut JSONSchemaProps) {
     prepared.max_items = Some(64);
     attachment(at(prepared, "[]"));
     attachment(at(schema, "status.attachment"));
+    attachment(at(schema, "status.accepted"));
 }
 
 fn attachment(schema: &mut JSONSchemaProps) {

@@ -209,7 +209,7 @@ impl AddressLease {
         // Who handed it over, in time or too late, has not been silent: its path may be in use.
         let silent = !moved && silent_for.is_some_and(|silent| silent >= cx.lease(address));
         self.silent_predecessor = match &previous {
-            Some(node) if node != me => silent,
+            Some(node) if node != me => silent || injected!(cx.config, FollowsMoveAtAccepted),
             _ => self.silent_predecessor,
         };
         self.adopted_until = None;
@@ -236,11 +236,24 @@ impl AddressLease {
     }
 
     /// The epoch, where this node has taken the address over from a silent one and waits for the cloud
-    /// to deliver it here.
+    /// to accept, or to be seen, to deliver it here.
     pub(super) fn undelivered_epoch(&self, cx: &Context<'_>) -> Option<u64> {
-        let plan = cx.plan(self.address).filter(|plan| !plan.may_announce(&cx.config.me))?;
+        let plan = cx.plan(self.address).filter(|_| !self.may_announce(cx))?;
         let waits = self.silent_predecessor && !plan.paused;
         self.holder.as_ref().filter(|_| waits).map(|holder| holder.epoch)
+    }
+
+    /// Whether directors may be told that this node holds it.
+    pub(super) fn may_announce(&self, cx: &Context<'_>) -> bool {
+        let (me, silent) = (&cx.config.me, self.silent_predecessor);
+        cx.plan(self.address).is_none_or(|plan| plan.may_announce(me, silent))
+    }
+
+    /// Once the fabric delivers here, whatever comes later is no takeover's end: a drift's repair
+    /// waits until that is seen.
+    pub(super) fn end_early_following(&mut self, cx: &Context<'_>) {
+        let seen = cx.plan(self.address).is_some_and(|plan| plan.delivers_to(&cx.config.me));
+        self.silent_predecessor &= !seen;
     }
 
     /// Somebody knows an epoch that is not below ours: takes a new one in a new round, without
@@ -358,5 +371,6 @@ impl AddressLease {
         let holder = |its: &Holder| (its.fence, its.lease, its.deadline, its.next_renewal);
         self.holder.as_ref().map(holder).hash(state);
         (&self.handover, self.adopted_until, &self.written, self.known_node()).hash(state);
+        self.silent_predecessor.hash(state);
     }
 }

@@ -84,9 +84,22 @@ impl Addresses {
 
     /// The addresses whose holder is to be told to everybody again.
     pub(super) fn notices_due(&mut self, cx: &Context<'_>) -> Vec<IpAddr> {
-        let due =
-            |(address, holder): (IpAddr, &mut Holder)| holder.notice_due(cx).then_some(address);
-        self.holders_mut().filter_map(due).collect()
+        let due = |(address, entry): (&IpAddr, &mut AddressLease)| {
+            let due = entry.holder.as_mut().is_some_and(|holder| holder.notice_due(cx));
+            (due && entry.may_announce(cx)).then_some(*address)
+        };
+        self.0.iter_mut().filter_map(due).collect()
+    }
+
+    /// Calls `told` for each address that is held, with whether who had it before was silent; that
+    /// is over where the plan has the fabric deliver here.
+    pub(super) fn each_held(&mut self, cx: &Context<'_>, mut told: impl FnMut(IpAddr, bool)) {
+        for (address, entry) in &mut self.0 {
+            if entry.holder.is_some() {
+                told(*address, entry.silent_predecessor);
+            }
+            entry.end_early_following(cx);
+        }
     }
 
     /// An answer to a notice of this node's; whether it acknowledges the present epoch.

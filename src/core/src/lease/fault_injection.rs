@@ -56,4 +56,7 @@ pub enum InjectedFault {
     RestartLosesPromise,
     /// A voter answers before its grant is kept (rule 3).
     AnswersBeforeKeeping,
+    /// Directors follow a planned move as soon as the cloud has accepted it (docs/leases.md, "In a
+    /// cloud").
+    FollowsMoveAtAccepted,
 }

@@ -295,9 +295,9 @@ impl Machine {
         let cx = Context::new(&self.config, self.view.as_deref(), now);
         self.directors.read_plans(&cx);
         self.undelivered.read_plans(&cx, out);
-        for (address, _) in self.proposer.addresses.holders() {
-            self.notices.read_plan(&cx, before.as_deref(), address);
-        }
+        self.proposer.addresses.each_held(&cx, |address, silent| {
+            self.notices.read_plan(&cx, before.as_deref(), address, silent);
+        });
         let set = self.view.as_ref().and_then(|view| view.cluster.as_ref()?.set.clone());
         if let Some(set) = set {
             let me = self.config.me.clone();

@@ -31,9 +31,6 @@ impl Notices {
         receivers: impl IntoIterator<Item = NodeName>,
     ) {
         let me = &cx.config.me;
-        if cx.plan(address).is_some_and(|plan| !plan.may_announce(me)) {
-            return;
-        }
         for node in receivers.into_iter().filter(|node| node != me) {
             let notices = self.0.entry(node).or_default();
             notices.pending.insert(address);
@@ -42,16 +39,20 @@ impl Notices {
         }
     }
 
-    /// Those whom the plan names since `before` are to be told.
+    /// Those whom the plan names since `before` are to be told. `silent`: who had it before is silent.
     pub(super) fn read_plan(
         &mut self,
         cx: &Context<'_>,
         before: Option<&PlanView>,
         address: IpAddr,
+        silent: bool,
     ) {
+        let may_announce = |plan: &&AddressView| plan.may_announce(&cx.config.me, silent);
+        if !cx.plan(address).as_ref().is_some_and(may_announce) {
+            return;
+        }
         // What was not to be announced has been told to nobody.
-        let before = before.and_then(|view| view.addresses.get(&address));
-        let before = before.filter(|plan| plan.may_announce(&cx.config.me));
+        let before = before.and_then(|view| view.addresses.get(&address)).filter(may_announce);
         let old: BTreeSet<&NodeName> = before.into_iter().flat_map(receivers).collect();
         let new = cx.plan(address).into_iter().flat_map(receivers);
         self.notify(cx, address, new.filter(|node| !old.contains(node)).cloned());
@@ -77,7 +78,7 @@ impl Notices {
         self.0.values().map(due).min()
     }
 
-    /// Tells the receivers whose time has come. `due`: of which all are to be told again; `held`:
+    /// Tells the receivers whose time has come. `due`: of which all are to be told (again); `held`:
     /// the epochs of what this node holds.
     pub(super) fn advance(
         &mut self,
@@ -158,9 +159,9 @@ mod tests {
         new.addresses.get_mut(&address()).unwrap().directors.insert(name(5));
         let cx = Context::new(&config, Some(&new), at(0));
         let mut notices = Notices::default();
-        notices.read_plan(&cx, Some(&old), address());
+        notices.read_plan(&cx, Some(&old), address(), false);
         assert_eq!(notices.0.keys().collect::<Vec<_>>(), [&name(5)]);
-        notices.read_plan(&cx, None, address());
+        notices.read_plan(&cx, None, address(), false);
         assert_eq!(notices.0.len(), 4, "n2 to n5");
     }
 }

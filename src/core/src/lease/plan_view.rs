@@ -71,6 +71,10 @@ pub struct AddressView {
     /// How the holder announces it; without meaning where it does not.
     #[serde(default)]
     pub announcement: AnnouncementForm,
+    // Agents before this field wait until `attached` names the node.
+    /// The node that the fabric has been told to deliver to, and was not seen to yet.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub accepted: Option<NodeName>,
 }
 
 impl AddressView {
@@ -94,8 +98,10 @@ impl AddressView {
         self.no_deadline && self.is_attached_to(node)
     }
 
-    /// Whether directors may be told that `node` holds it.
-    pub(super) fn may_announce(&self, node: &NodeName) -> bool {
-        !self.no_deadline || self.delivers_to(node)
+    /// Whether directors may be told that `node` holds it. `silent`: who had it before has been silent
+    /// for a lease's length, so that little is lost by going too early.
+    pub(super) fn may_announce(&self, node: &NodeName, silent: bool) -> bool {
+        let accepted = silent && self.accepted.as_ref() == Some(node);
+        !self.no_deadline || accepted || self.delivers_to(node)
     }
 }

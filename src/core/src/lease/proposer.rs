@@ -308,7 +308,7 @@ impl Proposer {
             return;
         }
         match &plan.holding {
-            Some(holding) if plan.may_announce(&holding.node) => {
+            Some(holding) if plan.may_announce(&holding.node, false) => {
                 self.learn_holder(call, address, holding);
             }
             Some(holding) => call.durable.know_epoch(address, holding.epoch.counter),

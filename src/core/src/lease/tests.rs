@@ -76,6 +76,7 @@ pub(super) fn view() -> PlanView {
         directors: BTreeSet::from([name(4)]),
         gateways: BTreeSet::from([name(1), name(2), name(3)]),
         announcement: AnnouncementForm::ArpNdp,
+        accepted: None,
     };
     let cluster =
         ClusterView { id: "c".into(), set: Some(voter_set(1, &[1, 2, 3])), t_max: Millis(1000) };

@@ -157,6 +157,11 @@ pub struct AddressStatus {
     pub prepared: Vec<Attachment>,
     /// Ready, Conflict and others.
     pub conditions: Vec<Condition>,
+    // A holder that took over from a silent one tells directors then. Controllers before this field
+    // leave it out, and agents before it wait for `attachment`.
+    /// Where the cloud has accepted to deliver it to its holder, while that is not seen yet.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub accepted: Option<Attachment>,
 }
 
 /// Where a cloud delivers an address, or would.
@@ -229,7 +234,8 @@ impl AddressStatus {
     /// How the cloud delivers, or would deliver, the address to `node`.
     #[must_use]
     pub fn attachment_at(&self, node: &NodeName) -> Option<&Attachment> {
-        self.attachment.iter().chain(&self.prepared).find(|at| at.node == *node)
+        let known = self.attachment.iter().chain(&self.accepted).chain(&self.prepared);
+        known.into_iter().find(|at| at.node == *node)
     }
 }
 

@@ -58,6 +58,7 @@ fn addresses() {
         }),
         prepared: vec![Attachment::at("node-1".into()), Attachment::at("node-3".into())],
         conditions: conditions(),
+        accepted: Some(Attachment::at("node-5".into())),
     };
     let (since, until) = (Timestamp(5_000), Timestamp(6_001));
     for end in

@@ -129,11 +129,13 @@ pub(crate) fn what_the_plan_gives_it_only(fixture: &ChartFixture) {
     said(&write(&one, &holding("node-1", 6, "")));
     refused(&write(&one, &holding("node-2", 7, "")), own);
     refused(&write(&one, r#"{"holding":null}"#), own);
-    let cloud = "status.attachment and status.prepared are the controller's";
+    let cloud = "status.attachment, status.prepared and status.accepted are the controller's";
     let attached = r#","attachment":{"node":"node-1"}"#;
     refused(&write(&one, &holding("node-1", 7, attached)), cloud);
     let ready = r#","prepared":[{"node":"node-1","wireAddress":"10.0.0.9"}]"#;
     refused(&write(&one, &holding("node-1", 7, ready)), cloud);
+    let accepted = r#","accepted":{"node":"node-1"}"#;
+    refused(&write(&one, &holding("node-1", 7, accepted)), cloud);
     refused(
         &patch(&one, "egressaddress", "203.0.113.17", r#"{"spec":{"owner":"node-2"}}"#),
         "cannot patch",
@@ -147,12 +149,17 @@ pub(crate) fn what_the_plan_gives_it_only(fixture: &ChartFixture) {
     refused(&write(&one, &holding("node-1", 6, "")), late);
     // Epochs are ordered by their counter, then by the node's name.
     refused(&write(&one, &holding("node-1", 7, "")), late);
-    let attached = r#"{"attachment":{"node":"node-2"},"prepared":[{"node":"node-2"}]}"#;
+    let attached = r#"{"attachment":{"node":"node-2"},"prepared":[{"node":"node-2"}],
+        "accepted":{"node":"node-2"}}"#;
     said(&patch_status(fixture.admin(), "egressaddress", "203.0.113.17", attached));
+    let other = r#","accepted":{"node":"node-2","wireAddress":"10.0.0.9"}"#;
+    refused(&write(&two, &holding("node-2", 7, other)), cloud);
     said(&write(&two, &holding("node-2", 7, r#","probed":true"#)));
     for taken in [r#","attachment":null"#, r#","prepared":[]"#, r#","prepared":null"#] {
         refused(&write(&two, &holding("node-2", 7, taken)), cloud);
     }
+    // Agents before this field leave it out of what they write.
+    said(&write(&two, &holding("node-2", 7, r#","accepted":null"#)));
 }
 
 #[test]

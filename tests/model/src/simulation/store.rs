@@ -79,6 +79,7 @@ fn first(setup: &Setup) -> PlanView {
             directors: all.iter().cloned().collect(),
             gateways: all.iter().cloned().collect(),
             announcement: AnnouncementForm::ArpNdp,
+            accepted: None,
         };
         let last = u8::try_from(place).unwrap_or(u8::MAX);
         addresses.insert(IpAddr::V4(Ipv4Addr::new(203, 0, 113, last)), plan);

@@ -40,6 +40,7 @@ pub fn store(voters: &VoterSet, ranks: &[u8], lease: Millis, t_max: Millis) -> P
         directors: BTreeSet::new(),
         gateways: BTreeSet::new(),
         announcement: AnnouncementForm::ArpNdp,
+        accepted: None,
     };
     let cluster = ClusterView { id: "c".into(), set: Some(voters.clone()), t_max };
     PlanView {
@@ -95,6 +96,8 @@ impl ModelWorld {
             store: vec![Arc::new(view)],
             acts: 0,
             freed: false,
+            fabric: None,
+            astray: None,
             spent: Spent::default(),
             epochs: mistakes.0.contains(&InjectedFault::RevokedByEpoch),
             mistakes,

@@ -124,3 +124,43 @@ fn a_fence_or_a_revocation_takes_it_away() {
     });
     assert_eq!(closed, [kernel(AddressState::Leaving, Some(3), Some(0))]);
 }
+
+/// n1 was heard at `heard`, and n2 is granted at `taken`; n2 sees the cloud accept.
+fn accepted_after(heard: u64, taken: u64) -> Node {
+    let mut node = Node::new();
+    let plan = node.view.addresses.get_mut(&address()).unwrap();
+    (plan.no_deadline, plan.accepted) = (true, Some(name(2)));
+    node.entry.candidate.last_renewal = Some(at(heard).boot);
+    node.at(heard, |entry, cx, _, out| entry.learn_holder(cx, &holding(&name(1), 1), out));
+    node.granted(taken - 5, taken, 1);
+    node
+}
+
+fn may_announce(node: &mut Node, ms: u64) -> bool {
+    let mut may = false;
+    node.at(ms, |entry, cx, _, _| may = entry.may_announce(cx));
+    may
+}
+
+#[test]
+fn directors_may_follow_at_accepted_from_a_holder_that_was_silent_for_a_lease() {
+    assert!(may_announce(&mut accepted_after(100, 550), 550));
+    assert!(!may_announce(&mut accepted_after(101, 550), 550), "handed over too late to be a move");
+    let mut again = accepted_after(100, 550);
+    again.at(1000, |entry, cx, durable, out| entry.end_lease(cx, durable, out));
+    again.granted(1045, 1050, 1);
+    assert!(may_announce(&mut again, 1050), "its own lease lapsed for a moment");
+}
+
+#[test]
+fn a_drift_is_followed_when_its_repair_is_seen() {
+    let mut node = accepted_after(100, 550);
+    let read = |attached: usize, node: &mut Node| {
+        node.view.addresses.get_mut(&address()).unwrap().attached = Some(name(attached));
+        node.at(560, |entry, cx, _, _| entry.end_early_following(cx));
+        may_announce(node, 560)
+    };
+    assert!(read(1, &mut node), "the old one still has it");
+    assert!(read(2, &mut node));
+    assert!(!read(3, &mut node), "somebody moved it, and it was accepted to move back");
+}

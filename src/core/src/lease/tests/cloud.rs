@@ -44,6 +44,63 @@ fn directors_follow_a_takeover_once_the_fabric_has() {
     assert_eq!(net.kernel[&name(4)].1, Some(name(2)));
 }
 
+/// The cloud has accepted to deliver to a node; who holds it reads of that, and nobody else.
+fn accept(net: &mut TestNetwork, node: usize) {
+    net.plan().accepted = Some(name(node));
+    net.give(node, Input::View(Box::new(net.view.clone())));
+    net.run(10);
+}
+
+#[test]
+fn directors_follow_a_takeover_from_a_silent_holder_as_soon_as_the_cloud_accepts() {
+    let mut net = cloud();
+    net.stop(1);
+    net.run(3000);
+    assert_eq!(adopted(&mut net), name(2));
+    accept(&mut net, 3);
+    assert_eq!(net.kernel[&name(4)].1, Some(name(1)), "accepted for another");
+    accept(&mut net, 2);
+    assert_eq!(net.kernel[&name(4)].1, Some(name(2)));
+    assert_eq!(net.kernel[&name(2)], (HELD, Some(name(2)), None));
+}
+
+#[test]
+fn a_planned_move_waits_until_the_fabric_is_seen_to_deliver() {
+    let mut net = cloud();
+    net.plan().owner = Some(name(3));
+    net.plan().standbys = vec![name(1), name(2)];
+    net.publish();
+    net.run(500);
+    assert_eq!(adopted(&mut net), name(3));
+    accept(&mut net, 3);
+    net.publish();
+    net.run(3000);
+    assert_eq!(net.kernel[&name(4)].1, Some(name(1)));
+    assert_eq!(net.kernel[&name(1)], (HELD, Some(name(1)), None), "it still forwards");
+    net.plan().accepted = None;
+    attach(&mut net, 3);
+    net.run(10);
+    assert_eq!(net.kernel[&name(4)].1, Some(name(3)));
+}
+
+#[test]
+fn an_old_holder_that_was_only_cut_off_forwards_until_the_fabric_is_seen_to_have_moved() {
+    let mut net = cloud();
+    net.cut.insert(name(1));
+    net.run(3000);
+    assert_eq!(adopted(&mut net), name(2));
+    net.cut.clear();
+    accept(&mut net, 2);
+    net.publish();
+    net.run(100);
+    assert_eq!(net.kernel[&name(4)].1, Some(name(2)));
+    assert_eq!(net.kernel[&name(1)], (HELD, Some(name(1)), None), "what still reaches it");
+    attach(&mut net, 2);
+    net.run(10);
+    assert_eq!(net.kernel[&name(1)].0, AddressState::Standby);
+    assert_eq!(net.kernel[&name(1)].1, Some(name(2)));
+}
+
 #[test]
 fn the_old_holder_forwards_while_the_fabric_delivers_to_it() {
     let mut net = cloud();

@@ -63,6 +63,7 @@ fn first_plan() -> PlanView {
         directors: all().collect(),
         gateways: all().collect(),
         announcement: AnnouncementForm::GarpRa,
+        accepted: None,
     };
     let set = VoterSet { number: 1, members: all().map(voter).collect() };
     let cluster = ClusterView { id: "simulated".into(), set: Some(set), t_max: Millis(1000) };

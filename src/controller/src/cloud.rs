@@ -13,7 +13,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use egret_core::cloud::{CloudState, CloudTask, Reconciler, TaskFailure, TaskOutcome};
-use egret_core::model::{Attachment, Millis, ProviderKind, Snapshot};
+use egret_core::model::{Millis, ProviderKind, Snapshot};
 use egret_ports::backoff::Backoff;
 use egret_ports::clock::Clock;
 use egret_ports::cluster_state::{ClusterState, Write};
@@ -246,9 +246,10 @@ impl<S: ClusterState, C: Clock> CloudController<S, C> {
         let Some(task) = self.tasks.remove(&id) else { return };
         self.context.metrics.count(&task, result.as_ref().err().map(|error| error.class));
         let result = self.judge(&task, result);
-        if let (CloudTask::Attach { address, .. }, Ok(TaskOutcome::Attached(at))) = (&task, &result)
+        if let CloudTask::Attach { address, .. } | CloudTask::Observe { address, .. } = &task
+            && let Ok(outcome) = &result
         {
-            self.write_attachment(*address, at, snapshot.as_deref()).await;
+            self.write_attachment(*address, outcome, snapshot.as_deref()).await;
         }
         let now = self.context.clock.now();
         let notes = self.reconciler.done(task, result, now);
@@ -283,16 +284,24 @@ impl<S: ClusterState, C: Clock> CloudController<S, C> {
     async fn write_attachment(
         &self,
         address: std::net::IpAddr,
-        at: &Attachment,
+        outcome: &TaskOutcome,
         snapshot: Option<&Snapshot>,
     ) {
         let stored = snapshot.and_then(|snapshot| snapshot.addresses.get(&address));
         let Some(stored) = stored else { return };
         let mut status = stored.value.status.clone();
-        if status.attachment.as_ref() == Some(at) {
+        match outcome {
+            TaskOutcome::Attached(at) => {
+                (status.attachment, status.accepted) = (Some(at.clone()), None);
+            }
+            TaskOutcome::Accepted(at) if stored.value.plan.facts().fabric_fences() => {
+                status.accepted = Some(at.clone());
+            }
+            _ => return,
+        }
+        if status == stored.value.status {
             return;
         }
-        status.attachment = Some(at.clone());
         let expect = Some(stored.version.clone());
         let written =
             self.context.state.write(Write::AddressStatus { address, expect, status }).await;

@@ -36,6 +36,9 @@ pub struct NodeCapacity {
     pub unserved: BTreeMap<IpAddr, Arc<str>>,
     /// Why it can serve none, and what to do; `None` where nothing is wrong with it.
     pub refused: Option<String>,
+    /// The cloud's names of the subnets that its addresses are in. Empty where an address moves within a
+    /// subnet no sooner than to another one.
+    pub subnets: BTreeSet<String>,
 }
 
 impl NodeCapacity {
@@ -69,6 +72,8 @@ pub struct CloudState {
     pub asked: BTreeSet<IpAddr>,
     /// Where it delivers each address.
     pub attached: BTreeMap<IpAddr, Attachment>,
+    /// Where it has accepted to deliver an address in this term, and is not seen to do so yet.
+    pub accepted: BTreeMap<IpAddr, Attachment>,
     /// What is ready at each gateway.
     pub prepared: BTreeMap<NodeName, BTreeMap<IpAddr, Attachment>>,
     /// What each gateway can serve; one that the cloud does not know is absent.

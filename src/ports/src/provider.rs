@@ -79,7 +79,8 @@ pub trait Provider: Send + Sync + 'static {
 
     /// Attaches `addresses` to `node`, moving each there in the shortest sequence where it is
     /// attached elsewhere. Returns once the cloud has *accepted* all that it takes, with a result of
-    /// each address: one that cannot be there keeps no other from it. The node that an address comes
+    /// each address: one that cannot be there keeps no other from it. What is accepted takes effect
+    /// though nobody calls `await_attached`: directors may already follow. The node that an address comes
     /// from may stay ready for it: `detach` and `prepare` there end that.
     fn attach(
         &self,

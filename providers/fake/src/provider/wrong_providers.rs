@@ -25,6 +25,7 @@ enum WrongBehaviour {
     KeepsRoomForACutOffDetach,
     EndsTheListAtTheFirstThatCannotBe,
     LosesOneOfTwoAtOnce,
+    AcceptsBeforeItCalls,
 }
 
 #[derive(Debug)]
@@ -75,6 +76,10 @@ impl WrongProvider {
                     return Ok(seen(Attachment::at(node.clone())));
                 };
                 self.fake.order(address, node).await
+            }
+            WrongBehaviour::AcceptsBeforeItCalls => {
+                let attachment = self.cloud.ready(address, node).await?;
+                Ok(Accepted { observed: holder.as_ref() == Some(node), attachment })
             }
             _ => self.fake.order(address, node).await,
         }
@@ -139,6 +144,11 @@ impl Provider for WrongProvider {
         addresses: &BTreeSet<IpAddr>,
         node: &NodeName,
     ) -> Result<ByAddress<Attachment>, PortError> {
+        if self.mistake == WrongBehaviour::AcceptsBeforeItCalls {
+            for address in addresses {
+                self.cloud.assign(*address, node).await?;
+            }
+        }
         let result = self.fake.await_attached(addresses, node).await;
         if self.mistake == WrongBehaviour::NeverSettlesAfterACutOff {
             self.cut_off.store(false, Relaxed);
@@ -177,6 +187,7 @@ fn the_suite_finds_each_mistake_and_nothing_where_there_is_none() {
         WrongBehaviour::KeepsRoomForACutOffDetach,
         WrongBehaviour::EndsTheListAtTheFirstThatCannotBe,
         WrongBehaviour::LosesOneOfTwoAtOnce,
+        WrongBehaviour::AcceptsBeforeItCalls,
     ] {
         let cloud = cloud();
         cloud.set_latency(Duration::from_millis(40));

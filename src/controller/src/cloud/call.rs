@@ -5,7 +5,7 @@ use std::time::Duration;
 use egret_core::cloud::{CloudTask, Reconciler, TaskOutcome};
 use egret_core::model::{Attachment, NodeName, Snapshot};
 use egret_ports::error::{ErrorClass, PortError};
-use egret_ports::provider::{DynProvider, Inventory, attach_one};
+use egret_ports::provider::{ByAddress, DynProvider, Inventory};
 
 /// A task that takes longer is given up and begun anew: providers end their own calls long before.
 const LONGEST_TASK: Duration = Duration::from_secs(180);
@@ -27,7 +27,16 @@ pub(super) async fn make(
                 Ok(TaskOutcome::Found { addresses, nothing })
             }
             CloudTask::Attach { address, node } => {
-                Ok(TaskOutcome::Attached(attach_one(provider, *address, node).await?))
+                let accepted = provider.attach(&[*address].into(), node).await?;
+                let accepted = word_on(*address, accepted, task)?;
+                Ok(match accepted.observed {
+                    true => TaskOutcome::Attached(accepted.attachment),
+                    false => TaskOutcome::Accepted(accepted.attachment),
+                })
+            }
+            CloudTask::Observe { address, node } => {
+                let seen = provider.await_attached(&[*address].into(), node).await?;
+                Ok(TaskOutcome::Attached(word_on(*address, seen, task)?))
             }
             CloudTask::Detach { address, node } => match provider.detach(*address, node).await {
                 // The cloud knows nothing of the node (any more): nothing of it is there.
@@ -49,6 +58,14 @@ pub(super) async fn make(
     }
 }
 
+/// What a provider has to say of the one address that it was asked about.
+fn word_on<T>(address: IpAddr, mut said: ByAddress<T>, task: &CloudTask) -> Result<T, PortError> {
+    said.remove(&address).unwrap_or_else(|| {
+        let nothing = "the provider says nothing of it";
+        Err(PortError::new(ErrorClass::Transient, task.subject(), nothing))
+    })
+}
+
 /// What the provider must know: the statuses' word, and what this term knows beyond it.
 pub(super) fn inventory(reconciler: &Reconciler, snapshot: &Snapshot) -> Inventory {
     let wanted = reconciler.desired();
@@ -56,10 +73,13 @@ pub(super) fn inventory(reconciler: &Reconciler, snapshot: &Snapshot) -> Invento
     for address in &wanted.addresses {
         let known = addresses.entry(*address).or_default();
         let status = snapshot.addresses.get(address).map(|stored| &stored.value.status);
-        let written = status.into_iter().flat_map(|s| s.prepared.iter().chain(&s.attachment));
+        let written = status.into_iter();
+        let written =
+            written.flat_map(|s| s.prepared.iter().chain(&s.accepted).chain(&s.attachment));
         let cloud_state = reconciler.state();
         let prepared = cloud_state.prepared_for(*address);
-        let own = prepared.iter().chain(cloud_state.attached.get(address));
+        let accepted = cloud_state.accepted.get(address);
+        let own = prepared.iter().chain(accepted).chain(cloud_state.attached.get(address));
         for at in written.chain(own) {
             known.insert(at.node.clone(), at.clone());
         }

@@ -66,7 +66,8 @@ impl DesiredState {
         let holder = status.holding.as_ref().map(|holding| &holding.node);
         let planned: BTreeSet<&NodeName> =
             plan.owner.iter().chain(&plan.standbys).chain(holder).collect();
-        let known = status.attachment.iter().chain(&status.prepared).map(|at| &at.node);
+        let known = status.attachment.iter().chain(&status.accepted).chain(&status.prepared);
+        let known = known.map(|at| &at.node);
         let named: BTreeSet<&NodeName> = known.chain(planned.iter().copied()).collect();
         for name in &named {
             if let Some(node) = snapshot.nodes.get(*name) {

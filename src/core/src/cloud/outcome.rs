@@ -22,13 +22,16 @@ impl Reconciler {
         let basis = self.under_way.remove(&key).unwrap_or_default();
         match result {
             Ok(outcome) => {
-                self.pauses.remove(&key);
+                // What was accepted in vain until now is tried again in ever longer pauses.
+                if !matches!(outcome, TaskOutcome::Accepted(_)) {
+                    self.pauses.remove(&key);
+                }
                 self.succeeded(task, outcome, basis, now)
             }
             Err(failure) => {
                 let failures = self.failures(&task).saturating_add(1);
                 let until = now + failure.wait;
-                self.pauses.insert(key, Pause { task: task.clone(), until, failures });
+                self.pauses.insert(key, Pause { task: task.retried(), until, failures });
                 self.failed(&task, failure.message)
             }
         }
@@ -60,8 +63,17 @@ impl Reconciler {
                 self.state.found.insert(pool, addresses);
                 Vec::new()
             }
-            (CloudTask::Attach { address, .. }, TaskOutcome::Attached(attachment)) => {
+            (CloudTask::Attach { address, .. }, TaskOutcome::Accepted(attachment)) => {
                 self.touched.insert(address);
+                self.state.accepted.insert(address, attachment);
+                Vec::new()
+            }
+            (
+                CloudTask::Attach { address, .. } | CloudTask::Observe { address, .. },
+                TaskOutcome::Attached(attachment),
+            ) => {
+                self.touched.insert(address);
+                self.state.accepted.remove(&address);
                 self.state.faults.remove(&address);
                 let note = note(address, EventReason::Attached, attached_message(&attachment));
                 self.state.attached.insert(address, attachment);
@@ -110,6 +122,7 @@ impl Reconciler {
 
     fn detached_from(&mut self, address: IpAddr, node: NodeName) {
         self.touched.insert(address);
+        self.state.accepted.remove(&address);
         self.state.faults.remove(&address);
         if self.state.attached.get(&address).is_some_and(|at| at.node == node) {
             self.state.attached.remove(&address);
@@ -156,6 +169,9 @@ impl Reconciler {
     /// Told once for each reason.
     fn failed(&mut self, task: &CloudTask, message: String) -> Vec<EventDraft> {
         let why = message.clone();
+        if let CloudTask::Attach { address, .. } | CloudTask::Observe { address, .. } = task {
+            self.state.accepted.remove(address);
+        }
         let CloudState { read_error: unread, not_found, unready, faults, .. } = &mut self.state;
         let (before, about, reason) = match task {
             CloudTask::Scan { .. } => {
@@ -172,7 +188,7 @@ impl Reconciler {
                 ObjectRef::egress_node(node),
                 EventReason::NotPrepared,
             ),
-            CloudTask::Attach { address, .. } => (
+            CloudTask::Attach { address, .. } | CloudTask::Observe { address, .. } => (
                 faults.insert(*address, why),
                 ObjectRef::address(*address),
                 EventReason::AttachFailed,

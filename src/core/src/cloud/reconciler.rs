@@ -3,7 +3,9 @@ use std::net::IpAddr;
 
 use super::task::{CloudTask, TaskKey};
 use super::{CloudState, DesiredState};
-use crate::model::{Labels, Millis, NodeName, PoolName, ProviderKind, Snapshot, Timestamp};
+use crate::model::{
+    Attachment, Labels, Millis, NodeName, PoolName, ProviderKind, Snapshot, Timestamp,
+};
 
 /// How long a gateway that could not be made ready for an address is taken to stay so.
 const REFUSED_FOR: Millis = Millis::from_secs(600);
@@ -108,6 +110,9 @@ impl Reconciler {
                 self.touched.insert(*address);
                 self.detached.remove(address);
             }
+            CloudTask::Observe { address, .. } => {
+                self.touched.insert(*address);
+            }
             CloudTask::Detach { address, .. } => {
                 self.touched.insert(*address);
             }
@@ -168,6 +173,9 @@ impl Reconciler {
         let Self { desired: wanted, state: cloud_state, .. } = self;
         let used = |address: &IpAddr| wanted.addresses.contains(address);
         cloud_state.attached.retain(|address, _| used(address));
+        // Another holder's is void, and so is what is to be nowhere.
+        let to = |address: &IpAddr, at: &mut Attachment| wanted.at.get(address) == Some(&at.node);
+        cloud_state.accepted.retain(to);
         cloud_state.faults.retain(|address, _| used(address));
         cloud_state.gone.retain(|address| wanted.nowhere.contains_key(address));
         for ready in cloud_state.prepared.values_mut() {
@@ -201,9 +209,15 @@ impl Reconciler {
     fn attachments(&self) -> Vec<CloudTask> {
         let mut tasks = Vec::new();
         for (address, node) in &self.desired.at {
-            if self.state.attached.get(address).is_none_or(|at| at.node != *node) {
-                tasks.push(CloudTask::Attach { address: *address, node: node.clone() });
+            let (address, node) = (*address, node.clone());
+            let is_there = |at: &Attachment| at.node == node;
+            if self.state.attached.get(&address).is_some_and(is_there) {
+                continue;
             }
+            tasks.push(match self.state.accepted.get(&address).is_some_and(is_there) {
+                true => CloudTask::Observe { address, node },
+                false => CloudTask::Attach { address, node },
+            });
         }
         for (address, nodes) in &self.desired.nowhere {
             // A gateway that is being made ready may still get something for it.

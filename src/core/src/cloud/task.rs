@@ -28,6 +28,13 @@ pub enum CloudTask {
         /// To whom.
         node: NodeName,
     },
+    /// Wait until the cloud is seen to deliver an address where it has accepted to.
+    Observe {
+        /// The egress address.
+        address: IpAddr,
+        /// Its holder.
+        node: NodeName,
+    },
     /// Take an address off a node.
     Detach {
         /// The egress address.
@@ -61,7 +68,9 @@ pub enum TaskOutcome {
         /// Where nothing has: what to tell people.
         nothing: Option<String>,
     },
-    /// Of an attachment.
+    /// Of an attachment that the cloud has accepted; it was not seen yet.
+    Accepted(Attachment),
+    /// Of an attachment that was seen.
     Attached(Attachment),
     /// Of a detachment: it is not there.
     Detached,
@@ -94,8 +103,19 @@ impl CloudTask {
             Self::Scan { .. } => "scan",
             Self::Discover { .. } => "discover",
             Self::Attach { .. } => "attach",
+            Self::Observe { .. } => "observe",
             Self::Detach { .. } => "detach",
             Self::Prepare { .. } => "prepare",
+        }
+    }
+
+    /// What is tried again where it fails: a call that was accepted and has no effect is made anew.
+    pub(super) fn retried(&self) -> Self {
+        match self {
+            Self::Observe { address, node } => {
+                Self::Attach { address: *address, node: node.clone() }
+            }
+            task => task.clone(),
         }
     }
 
@@ -104,7 +124,9 @@ impl CloudTask {
         match self {
             Self::Scan { .. } => "scan".to_owned(),
             Self::Discover { pool, .. } => format!("find the addresses of pool {pool}"),
-            Self::Attach { address, node } => format!("attach {address} to {node}"),
+            Self::Attach { address, node } | Self::Observe { address, node } => {
+                format!("attach {address} to {node}")
+            }
             Self::Detach { address, node } => format!("detach {address} from {node}"),
             Self::Prepare { node, .. } => format!("make {node} ready"),
         }
@@ -114,9 +136,9 @@ impl CloudTask {
         match self {
             Self::Scan { .. } => TaskKey::Scan,
             Self::Discover { pool, .. } => TaskKey::Pool(pool.clone()),
-            Self::Attach { address, .. } | Self::Detach { address, .. } => {
-                TaskKey::Address(*address)
-            }
+            Self::Attach { address, .. }
+            | Self::Observe { address, .. }
+            | Self::Detach { address, .. } => TaskKey::Address(*address),
             Self::Prepare { node, .. } => TaskKey::Node(node.clone()),
         }
     }

@@ -5,6 +5,7 @@ use crate::model::{Attachment, EventDraft, Millis, NodeName, Pool, ProviderKind,
 use crate::testing::{Fixture, ip, mk_claim, mk_explicit, mk_pool};
 use std::collections::{BTreeMap, BTreeSet};
 
+mod accepted;
 mod ideal_cloud;
 mod planned_moves;
 

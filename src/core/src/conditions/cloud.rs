@@ -7,7 +7,7 @@ use super::evaluation::{ConditionInputs, Evaluation};
 use crate::cloud::{CloudState, attached_message};
 use crate::memory::LeaderMemory;
 use crate::model::{
-    AddressPlan, AddressStatus, ConditionType, NodeName, Pool, PoolStatus, Snapshot,
+    AddressPlan, AddressStatus, ConditionType, NodeName, Pool, PoolStatus, ProviderFacts, Snapshot,
 };
 use crate::placement::{READY_WITHIN, UNSUPPORTED, is_unsupported};
 use crate::reason::{Cause, Reason};
@@ -121,7 +121,7 @@ pub fn released_by_clouds(
         let cloud = memory.cloud_of(plan).filter(|_| plan.facts().cloud_places());
         let Some(cloud) = cloud else { continue };
         let mut status = stored.value.status.clone();
-        put(cloud, *address, &mut status);
+        put(cloud, *address, plan.facts(), &mut status);
         if status != stored.value.status {
             statuses.insert(*address, status);
         }
@@ -129,8 +129,10 @@ pub fn released_by_clouds(
     statuses
 }
 
-fn put(cloud: &CloudState, address: IpAddr, status: &mut AddressStatus) {
+fn put(cloud: &CloudState, address: IpAddr, facts: ProviderFacts, status: &mut AddressStatus) {
     status.attachment = cloud.attached.get(&address).cloned();
+    // Nobody waits for it where the cloud is no fence.
+    status.accepted = cloud.accepted.get(&address).filter(|_| facts.fabric_fences()).cloned();
     status.prepared = cloud.prepared_for(address);
 }
 
@@ -168,7 +170,7 @@ pub(super) fn attached(
     let facts = plan.facts();
     let cloud = view.memory.cloud_of(plan).filter(|_| facts.cloud_places());
     if let Some(cloud) = cloud {
-        put(cloud, address, status);
+        put(cloud, address, facts, status);
     }
     if !facts.cloud_places() {
         return None;
@@ -202,7 +204,13 @@ pub(super) fn attached(
                 Some(at) => attached_message(at),
                 None => "attached to no gateway".to_owned(),
             };
+            let accepted = cloud.accepted.get(&address).map(|at| &at.node);
             let holder = match holder {
+                Some(holder) if accepted == Some(holder) => {
+                    format!(
+                        "{holder} holds it; the cloud has accepted it there, and shows it {place}"
+                    )
+                }
                 Some(holder) => format!("{holder} holds it; it is {place}"),
                 None => format!("nobody holds it; it is {place}"),
             };

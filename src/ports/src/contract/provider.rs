@@ -53,6 +53,7 @@ pub async fn run<P: Provider>(case: &ProviderCase<P>) {
     capacities_are_complete(case).await;
     attaching_is_seen_and_idempotent(case).await;
     moving_leaves_one(case).await;
+    what_is_accepted_takes_effect(case).await;
     what_is_prepared_is_what_attach_returns(case).await;
     detaching_takes_only_what_the_node_has(case).await;
     what_cannot_be_is_refused_and_changes_nothing(case).await;
@@ -190,6 +191,28 @@ async fn moving_leaves_one<P: Provider>(case: &ProviderCase<P>) {
         Room::Unlimited => room,
     };
     assert_eq!(after, expected, "the old node keeps it");
+}
+
+/// Directors follow a holder that succeeds a silent one as soon as its attachment is accepted: nothing
+/// may be left to do then but to wait.
+async fn what_is_accepted_takes_effect<P: Provider>(case: &ProviderCase<P>) {
+    let ([from, to], [address, _]) = (&case.nodes, case.addresses);
+    case.attach(address, from).await;
+    let accepted = case.provider.attach(&[address].into(), to).await;
+    let accepted = accepted.ok().and_then(|mut accepted| accepted.remove(&address));
+    let Some(Ok(Accepted { attachment, .. })) = accepted else {
+        panic!("{address} is not accepted at {to}: {accepted:?}");
+    };
+    let mut shown = case.holder(address).await;
+    for _ in 0..case.lagging_reads {
+        shown = case.holder(address).await;
+    }
+    assert_eq!(shown.as_ref(), Some(to), "accepted without effect");
+    let seen = case.provider.await_attached(&[address].into(), to).await;
+    let seen = seen.ok().and_then(|mut seen| seen.remove(&address)).and_then(Result::ok);
+    assert_eq!(seen, Some(attachment), "what is seen is not what was accepted");
+    case.detach(address, from).await;
+    case.expect_at(address, Some(to)).await;
 }
 
 async fn what_is_prepared_is_what_attach_returns<P: Provider>(case: &ProviderCase<P>) {

@@ -13,6 +13,7 @@ fn names_and_labels_are_as_they_were() {
         CloudTask::Scan { addresses: BTreeSet::new(), nodes: BTreeSet::new() },
         CloudTask::Discover { pool: "cloud".into(), tags: Default::default() },
         CloudTask::Attach { address, node: node() },
+        CloudTask::Observe { address, node: node() },
         CloudTask::Detach { address, node: node() },
         CloudTask::Prepare { node: node(), addresses: BTreeSet::new() },
     ];

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeSet;
 
+use egret_core::model::Attachment;
 use egret_ports::provider::{Accepted, ByAddress, Observation, Provider};
 use tokio::sync::Notify;
 use tokio::time::Instant;

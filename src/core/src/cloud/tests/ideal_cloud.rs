@@ -13,6 +13,10 @@ pub(super) struct IdealCloud {
     pub(super) free: u32,
     /// Why no gateway can serve any address.
     pub(super) unserved: Option<&'static str>,
+    /// The subnet of each gateway, where the cloud names it.
+    pub(super) subnets: BTreeMap<NodeName, &'static str>,
+    /// A read shows later what was accepted.
+    pub(super) shows_late: bool,
     /// What the cloud answers instead of doing anything.
     pub(super) down: Option<&'static str>,
     pub(super) notes: Vec<EventDraft>,
@@ -48,6 +52,8 @@ impl IdealCloud {
             tagged: BTreeSet::from([ip("198.51.100.9")]),
             free: 10,
             unserved: None,
+            subnets: BTreeMap::new(),
+            shows_late: false,
             down: None,
             notes: Vec::new(),
             done: Vec::new(),
@@ -56,6 +62,11 @@ impl IdealCloud {
 
     pub(super) fn tasks(&mut self) -> Vec<CloudTask> {
         self.reconciler.tasks(&self.world.snapshot, self.world.now)
+    }
+
+    fn at(&self, node: &NodeName, offer: &NodeCapacity) -> NodeCapacity {
+        let subnets = self.subnets.get(node).map(|name| (*name).to_owned()).into_iter().collect();
+        NodeCapacity { subnets, ..offer.clone() }
     }
 
     pub(super) fn make(&mut self, task: &CloudTask) -> Result<TaskOutcome, TaskFailure> {
@@ -71,7 +82,10 @@ impl IdealCloud {
                 };
                 TaskOutcome::Seen {
                     attached: self.attached.iter().map(at).collect(),
-                    capacities: nodes.iter().map(|node| (node.clone(), offer.clone())).collect(),
+                    capacities: nodes
+                        .iter()
+                        .map(|node| (node.clone(), self.at(node, &offer)))
+                        .collect(),
                 }
             }
             CloudTask::Discover { .. } => {
@@ -79,8 +93,18 @@ impl IdealCloud {
             }
             CloudTask::Attach { address, node } => {
                 self.attached.insert(*address, node.clone());
-                TaskOutcome::Attached(Attachment::at(node.clone()))
+                match self.shows_late {
+                    true => TaskOutcome::Accepted(Attachment::at(node.clone())),
+                    false => TaskOutcome::Attached(Attachment::at(node.clone())),
+                }
             }
+            CloudTask::Observe { address, node } => match self.attached.get(address) {
+                Some(at) if at == node => TaskOutcome::Attached(Attachment::at(node.clone())),
+                _ => {
+                    let message = "EC2 does not show it yet".to_owned();
+                    return Err(TaskFailure { wait: Millis::from_secs(10), message });
+                }
+            },
             CloudTask::Detach { address, node } => {
                 self.attached.retain(|at, by| at != address || by != node);
                 TaskOutcome::Detached

@@ -113,7 +113,9 @@ impl Aws {
         let free = [room(true), room(false)].into_iter().flatten().min();
         let free = free.unwrap_or_else(|| scene.room(id, true));
         let why = |address| scene.fits(address, id, interface).err().map(|why| why.message);
-        Some(NodeCapacity::of(free, asked, why))
+        // Within a subnet one call moves an address, and its Elastic IP follows.
+        let subnets = [interface.subnet.clone()].into();
+        Some(NodeCapacity { subnets, ..NodeCapacity::of(free, asked, why) })
     }
 }
 

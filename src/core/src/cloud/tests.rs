@@ -7,6 +7,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 mod accepted;
 mod ideal_cloud;
+mod neighbours;
 mod planned_moves;
 
 use crate::reason::EventReason;

@@ -52,6 +52,8 @@ struct Group {
     placement: Placement,
     /// In order of name: whom a cloud may be asked for.
     fit: Vec<usize>,
+    /// The subnets of each gateway, by number, where the cloud moves an address sooner within one.
+    neighbourhoods: Vec<BTreeSet<usize>>,
 }
 
 /// The gateways of every pool, by subnet: who may carry which address.
@@ -105,6 +107,7 @@ impl<'a> EligibleGateways<'a> {
             provider: pool.provider,
             placement: pool.facts().placement,
             fit: Vec::new(),
+            neighbourhoods: self.neighbourhoods(pool.provider),
         };
         for (position, gateway) in self.nodes.iter().enumerate() {
             let has = |list: &[bool]| list.get(position) == Some(&true);
@@ -117,6 +120,26 @@ impl<'a> EligibleGateways<'a> {
             }
         }
         group
+    }
+
+    fn neighbourhoods(&self, provider: ProviderKind) -> Vec<BTreeSet<usize>> {
+        let Some(fabric) = self.clouds.get(&provider) else { return Vec::new() };
+        let names: BTreeSet<&String> =
+            fabric.capacities.values().flat_map(|capacity| &capacity.subnets).collect();
+        let numbers: BTreeMap<&String, usize> = names.into_iter().zip(0..).collect();
+        let of_node = |gateway: &Gateway<'_>| {
+            let capacity = fabric.capacities.get(gateway.name);
+            let subnets = capacity.into_iter().flat_map(|capacity| &capacity.subnets);
+            subnets.filter_map(|subnet| numbers.get(subnet).copied()).collect()
+        };
+        self.nodes.iter().map(of_node).collect()
+    }
+
+    /// Whether the pool's cloud moves an address sooner between these two than to others.
+    pub(super) fn are_neighbours(&self, pool: &PoolName, one: usize, other: usize) -> bool {
+        let subnets = |at: usize| self.groups.get(pool)?.neighbourhoods.get(at);
+        let (one, other) = (subnets(one), subnets(other));
+        one.zip(other).is_some_and(|(one, other)| !one.is_disjoint(other))
     }
 
     /// How many nodes there are: positions are below it.

@@ -2,7 +2,7 @@ use std::cmp::Reverse;
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::net::IpAddr;
 
-use crate::model::AddressPlan;
+use crate::model::{AddressPlan, NodeName};
 use crate::rendezvous;
 
 use super::gateways::EligibleGateways;
@@ -35,7 +35,8 @@ impl Backing {
 
 /// Chooses standbys: those that may stay, in their order, then others: another zone first, then
 /// the one that backs up the fewest addresses (for the first rank: of this owner, so that what a
-/// dead owner leaves is spread).
+/// dead owner leaves is spread). Where a cloud moves an address sooner between neighbours, the owner's
+/// come first, and one is there where that can be: for it the last of the others goes.
 pub(super) fn choose(
     gateways: &EligibleGateways<'_>,
     plans: &mut BTreeMap<IpAddr, AddressPlan>,
@@ -44,6 +45,7 @@ pub(super) fn choose(
     let mut backing = Backing { total: vec![0; gateways.len()], first: HashMap::new() };
     for (address, plan) in plans.iter_mut().filter(|(_, plan)| !is_fixed(gateways, plan)) {
         keep(gateways, *address, plan, loads);
+        make_room_for_neighbour(gateways, *address, plan, loads);
         let owner = plan.owner.as_ref().and_then(|owner| gateways.position(owner));
         for (rank, node) in plan.standbys.iter().enumerate() {
             if let Some(node) = gateways.position(node) {
@@ -55,6 +57,7 @@ pub(super) fn choose(
     for (address, plan) in plans.iter_mut().filter(|(_, plan)| !is_fixed(gateways, plan)) {
         if plan.standbys.len() < MAX_STANDBYS {
             fill(gateways, *address, plan, loads, &mut backing);
+            sort(gateways, plan);
         }
     }
 }
@@ -69,6 +72,40 @@ fn keep(gateways: &EligibleGateways<'_>, address: IpAddr, plan: &mut AddressPlan
     standbys.truncate(MAX_STANDBYS);
 }
 
+/// The owner's neighbours first, each group in its order. Whether there is one.
+fn sort(gateways: &EligibleGateways<'_>, plan: &mut AddressPlan) -> bool {
+    let AddressPlan { owner, pool, standbys, .. } = plan;
+    let owner = owner.as_ref().and_then(|owner| gateways.position(owner));
+    let is_near = |node: &NodeName| {
+        let both = owner.zip(gateways.position(node));
+        both.is_some_and(|(owner, at)| gateways.are_neighbours(pool, owner, at))
+    };
+    standbys.sort_by_key(|node| !is_near(node));
+    standbys.first().is_some_and(is_near)
+}
+
+fn make_room_for_neighbour(
+    gateways: &EligibleGateways<'_>,
+    address: IpAddr,
+    plan: &mut AddressPlan,
+    loads: &Loads,
+) {
+    if sort(gateways, plan) || plan.standbys.len() < MAX_STANDBYS {
+        return;
+    }
+    let Some(owner) = plan.owner.as_ref().and_then(|owner| gateways.position(owner)) else {
+        return;
+    };
+    let fits = |at: &usize| {
+        *at != owner
+            && gateways.are_neighbours(&plan.pool, owner, *at)
+            && loads.has_room(gateways, &plan.pool, address, *at)
+    };
+    if gateways.serving(&plan.pool, address).iter().any(fits) {
+        plan.standbys.pop();
+    }
+}
+
 fn fill(
     gateways: &EligibleGateways<'_>,
     address: IpAddr,
@@ -80,18 +117,23 @@ fn fill(
     let owner = plan.owner.as_ref().and_then(|owner| gateways.position(owner));
     let mut ranks: Vec<usize> = owner.into_iter().collect();
     ranks.extend(plan.standbys.iter().filter_map(|node| gateways.position(node)));
+    let near = |at: usize| owner.is_some_and(|own| gateways.are_neighbours(&plan.pool, own, at));
+    // They are first already.
+    let mut has_neighbour = ranks.get(1).is_some_and(|first| near(*first));
     let zone = |position: usize| gateways.get(position).map(|gateway| gateway.zone);
     let mut zones: BTreeSet<usize> = ranks.iter().filter_map(|position| zone(*position)).collect();
     let mut left = gateways.serving(&plan.pool, address);
     left.retain(|at| !ranks.contains(at) && loads.has_room(gateways, &plan.pool, address, *at));
     while plan.standbys.len() < MAX_STANDBYS {
+        let is_near = |at: usize| !has_neighbour && near(at);
         let first = plan.standbys.is_empty();
         // Positions are in order of name: the last tie-break.
         let best = left.iter().enumerate().min_by_key(|(_, position)| {
             let gateway = gateways.get(**position);
             (
+                !is_near(**position),
                 gateway.is_some_and(|gateway| zones.contains(&gateway.zone)),
-                backing.load(owner, **position, first),
+                backing.load(owner, **position, first || is_near(**position)),
                 Reverse(gateway.map(|gateway| rendezvous::weight(seed, gateway.seed))),
                 **position,
             )
@@ -99,7 +141,8 @@ fn fill(
         let Some((at, position)) = best.map(|(at, position)| (at, *position)) else { return };
         let Some(gateway) = gateways.get(position) else { return };
         plan.standbys.push(gateway.name.clone());
-        backing.add(owner, position, first);
+        backing.add(owner, position, first || is_near(position));
+        has_neighbour |= near(position);
         loads.reserve(gateways, &plan.pool, address, position);
         zones.insert(gateway.zone);
         left.remove(at);

@@ -177,10 +177,12 @@ demo-kubernetes: setup-kubernetes ## the demonstration on a real Kubernetes clus
 .PHONY: soak
 soak: cluster-image setup-oldest ## the long scenarios, failovers by the dozen, the oldest API server, the long model check
 	@target/debug/egret-lab soak
+	@EGRET_SOAK=1 cargo test $(CARGO_FLAGS) $(TESTED) --test scenarios -- aws_slow_
 	@EGRET_SOAK=1 cargo test $(CARGO_FLAGS) $(TESTED) --test cluster -- s11_ s24_first_packet_of
 	@cargo test $(CARGO_FLAGS) $(TESTED) --test api_server --test chart --test crds -- --ignored
 	@target/debug/egret-kubernetes figures
 	@env -u RUSTC_WORKSPACE_WRAPPER cargo run $(CARGO_FLAGS) --release -p egret-model -- check --long
+	@env -u RUSTC_WORKSPACE_WRAPPER cargo run $(CARGO_FLAGS) --release -p egret-model -- cloud-leases
 
 .PHONY: advisories
 advisories: ## known vulnerabilities of dependencies (needs the advisory database)

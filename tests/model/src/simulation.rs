@@ -21,7 +21,7 @@ use egret_core::lease::{AddressState, Effect, Input, Message, Report};
 use egret_core::model::NodeName;
 
 pub use cost::{Cost, cost};
-pub use experiments::{disorder, failover};
+pub use experiments::{Rest, cloud_stalls, disorder, failover, rest};
 use fault::{RandomFaults, SimulatedFault};
 use network::SimulatedNetwork;
 use node::Agent;
@@ -82,8 +82,8 @@ impl Simulation {
     }
 
     fn stall_length(&mut self) -> u64 {
-        let longest = self.setup.longest_stall;
-        (50 + self.random.below(longest.saturating_sub(50) + 1)) * MS
+        let Setup { shortest_stall: least, longest_stall: most, .. } = self.setup;
+        (least + self.random.below(most.saturating_sub(least) + 1)) * MS
     }
 
     /// Lets things go wrong at random; in the end all is healed and everything starts again.

@@ -2,9 +2,9 @@
 
 use egret_core::lease::InjectedFaults;
 
-use super::Simulation;
 use super::fault::{RandomFaults, SimulatedFault};
 use super::setup::{MS, Setup};
+use super::{Simulation, counts};
 
 /// From the hard death of the holder to the next one's lease, in nanoseconds; `None` where nobody
 /// took over within 10 s.
@@ -54,5 +54,49 @@ pub fn disorder(seed: u64, mistakes: InjectedFaults) -> Result<u64, String> {
     match simulation.violations.into_iter().next() {
         Some(violation) => Err(violation),
         None => Ok(waited),
+    }
+}
+
+/// What came of a time without a death.
+#[derive(Clone, Debug, Default)]
+pub struct Rest {
+    /// How often an address was taken from a holder that had only stalled, or was cut off by loss.
+    pub takeovers: u64,
+    /// How often a lease ended against its holder's will.
+    pub lost: u64,
+    /// Datagrams a second, of all nodes.
+    pub datagrams: f64,
+}
+
+/// Lets everything run for so many seconds, after 10 s in which it settles.
+///
+/// # Errors
+/// The moment in which two nodes held an address.
+pub fn rest(setup: Setup, seconds: u64) -> Result<Rest, String> {
+    let mut simulation = Simulation::new(setup);
+    simulation.run(10_000 * MS);
+    let before = (simulation.reports.len(), simulation.datagrams);
+    simulation.run(seconds * 1000 * MS);
+    let counts = counts(&simulation.reports[before.0..]);
+    let count = |kind: &str| counts.get(kind).copied().unwrap_or(0);
+    let datagrams = (simulation.datagrams - before.1) as f64 / seconds as f64;
+    match simulation.violations.into_iter().next() {
+        Some(violation) => Err(violation),
+        None => Ok(Rest { takeovers: count("takeovers"), lost: count("leases lost"), datagrams }),
+    }
+}
+
+/// An address of a cloud whose nodes stall for 0.1 to 1.5 s, `stalls` times an hour each, over a network
+/// that loses 5 %. What the default of a lease there rests on (docs/leases.md, "Lengths of time").
+pub fn cloud_stalls(lease: u64, stalls: u64) -> Setup {
+    Setup {
+        lease,
+        t_max: 10_000,
+        loss: 50,
+        stalls,
+        shortest_stall: 100,
+        longest_stall: 1500,
+        cloud: true,
+        ..Setup::default()
     }
 }

@@ -20,10 +20,14 @@ pub struct Setup {
     pub t_max: u64,
     /// Lost datagrams in a thousand.
     pub loss: u64,
-    /// A node's stalls in an hour, each of 50 to `longest_stall` milliseconds.
+    /// A node's stalls in an hour, each of `shortest_stall` to `longest_stall` milliseconds.
     pub stalls: u64,
     /// Milliseconds.
+    pub shortest_stall: u64,
+    /// Milliseconds.
     pub longest_stall: u64,
+    /// The addresses are a cloud's, which is the fence.
+    pub cloud: bool,
     /// The clocks of the nodes run apart: CLOCK_BOOTTIME by up to 8.3 %.
     pub bent_clocks: bool,
     /// Rules that the machines break: the simulation must notice.
@@ -41,7 +45,9 @@ impl Default for Setup {
             t_max: 1000,
             loss: 0,
             stalls: 0,
+            shortest_stall: 50,
             longest_stall: 350,
+            cloud: false,
             bent_clocks: false,
             mistakes: InjectedFaults::default(),
         }

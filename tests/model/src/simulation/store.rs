@@ -46,6 +46,9 @@ impl SimulatedStore {
         plan.standbys = others;
         plan.holding = Some(holding.clone());
         plan.made_for = Some(holding.clone());
+        if plan.no_deadline {
+            plan.attached = Some(holding.node.clone());
+        }
         true
     }
 }
@@ -73,9 +76,9 @@ fn first(setup: &Setup) -> PlanView {
             probed: true,
             revoked: false,
             paused: false,
-            no_deadline: false,
+            no_deadline: setup.cloud,
             attached: None,
-            announces: true,
+            announces: !setup.cloud,
             directors: all.iter().cloned().collect(),
             gateways: all.iter().cloned().collect(),
             announcement: AnnouncementForm::ArpNdp,

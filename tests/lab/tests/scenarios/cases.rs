@@ -9,6 +9,7 @@ mod aws_attach;
 mod aws_faults;
 mod aws_moves;
 mod aws_second_address;
+mod aws_slow;
 mod aws_vpc;
 mod gcp_attach;
 mod gcp_fabric;
@@ -91,6 +92,8 @@ pub const ALL: &[Scenario] = &[
     Scenario::beside("aws_holder_dies_across_zones", aws_moves::death_across_zones).own().takes(28),
     Scenario::beside("aws_planned_moves", aws_moves::planned).shares(TRIO).takes(25),
     Scenario::beside("aws_frozen_agent", aws_moves::frozen).shares(TRIO).takes(15),
+    Scenario::beside("aws_slow_within_subnet", aws_slow::within_subnet).own().takes(25),
+    Scenario::beside("aws_slow_across_zones", aws_slow::across_zones).own().takes(25),
     Scenario::beside("aws_drift", aws_attach::drift).shares(PAIR).takes(75),
     Scenario::beside("s20_cloud_throttle", aws_faults::throttled).shares(PAIR).takes(29),
     Scenario::beside("s21_cloud_fails_after_its_effect", aws_faults::fails_after)

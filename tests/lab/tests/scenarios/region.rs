@@ -28,8 +28,9 @@ const SECOND: &str = "10.0.1.67";
 const PUBLIC_POOL: &str = "aws: {elasticIPTags: {egret.dev/pool: public}}";
 const PRIVATE_POOL: &str = "addresses: ['10.0.1.64/28']";
 
-/// A pool of the cloud; its leases are what they are by default there.
-fn pool(addresses: &str) -> String {
+/// A pool of the cloud; its leases are what they are by default there, or last so long.
+fn pool(addresses: &str, lease: Option<&str>) -> String {
+    let lease = lease.map(|lease| format!("lease: {lease}, ")).unwrap_or_default();
     format!(
         "apiVersion: egret.dev/v1alpha1
 kind: EgressPool
@@ -41,7 +42,7 @@ spec:
     nodeSelector: {{matchLabels: {{egret.dev/gateway: \"true\"}}}}
   allowedNamespaces: {{matchLabels: {{egress: partners}}}}
   ports: {{perNode: 1024}}
-  failover: {{failback: Never, releaseAfter: 2s}}
+  failover: {{{lease}failback: Never, releaseAfter: 2s}}
 "
     )
 }
@@ -102,20 +103,25 @@ fn restore(fixture: &mut LabFixture) -> Result<()> {
 
 /// A claim for an Elastic IP that is found by its tag; attached, and seen outside.
 pub fn public(gateways: &[Zone]) -> Result<LabFixture> {
+    public_with(gateways, None)
+}
+
+/// The same with leases of this length.
+pub fn public_with(gateways: &[Zone], lease: Option<&str>) -> Result<LabFixture> {
     let lab = build(gateways, Outside::Internet)?;
     let address = *lab.cloud()?.elastic().first().context("an Elastic IP")?;
-    serve(lab, &pool(PUBLIC_POOL), &[address])
+    serve(lab, &pool(PUBLIC_POOL, lease), &[address])
 }
 
 /// A claim for a private address of zone A, the same.
 pub fn private(gateways: &[Zone]) -> Result<LabFixture> {
-    serve(build(gateways, Outside::Vpn)?, &pool(PRIVATE_POOL), &[PRIVATE.parse()?])
+    serve(build(gateways, Outside::Vpn)?, &pool(PRIVATE_POOL, None), &[PRIVATE.parse()?])
 }
 
 /// A claim for two private addresses of zone A, the same; pods leave with either.
 pub fn two_private(gateways: &[Zone]) -> Result<LabFixture> {
     let addresses = [PRIVATE.parse()?, SECOND.parse()?];
-    serve(build(gateways, Outside::Vpn)?, &pool(PRIVATE_POOL), &addresses)
+    serve(build(gateways, Outside::Vpn)?, &pool(PRIVATE_POOL, None), &addresses)
 }
 
 fn serve(mut lab: Lab, pool: &str, addresses: &[IpAddr]) -> Result<LabFixture> {

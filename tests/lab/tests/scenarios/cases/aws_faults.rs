@@ -76,16 +76,20 @@ pub fn fails_after(bench: &mut Bench) -> Result<()> {
     Ok(())
 }
 
-/// S22: descriptions show what was 5 s ago: nothing goes to and fro.
+/// How late reads are.
+const LATE: Duration = Duration::from_secs(5);
+
+/// S22: descriptions show what was 5 s ago: nothing goes to and fro, and directors do not wait for them.
 pub fn stale(bench: &mut Bench) -> Result<()> {
     let fixture = pair(bench)?;
     let load = load(fixture, "s22")?;
-    fixture.lab.cloud()?.inject_fault("lag", &json!({"seconds": 5}))?;
+    fixture.lab.cloud()?.inject_fault("lag", &json!({"seconds": LATE.as_secs()}))?;
     let (_, new, off) = holder_dies(fixture, &load)?;
     run_for(15_000);
     ensure!(holder(fixture)? == new, "it went on from {new}");
     changed(fixture, off, &[ASSIGN])?;
     let report = lived(fixture, &load, off)?;
     egret_lab::note!("    afterwards: longest stall {} ms", report.stall.as_millis());
+    ensure!(report.udp_gap < LATE, "silent for {:?}: until reads showed it", report.udp_gap);
     tell(fixture, &load, off)
 }

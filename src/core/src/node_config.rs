@@ -24,12 +24,13 @@ pub use steering::{overridden, steering_config};
 pub struct AddressAvailability {
     /// The blocks that may be used now: granted, and acknowledged by the address's holder.
     pub open_blocks: BTreeMap<IpAddr, BTreeSet<PortRange>>,
-    /// The addresses for which `whenUnavailable: Node` applies now: nobody has held them, or a
-    /// block has been missing, for 5 s, and no takeover runs.
+    /// The addresses that nobody has held, or of which a block has been missing, for 5 s, while no
+    /// takeover runs: `whenUnavailable: Node` applies where no other address of the claim works.
     pub unavailable: BTreeSet<IpAddr>,
     /// The addresses whose holder has taken over from a silent one and waits for the cloud to
-    /// deliver them to it. New connections leave with another address of the claim meanwhile, where
-    /// there is one that is delivered and has an open block here (docs/design.md decision 15).
+    /// deliver them to it. Of these and of the unavailable ones new connections leave with another
+    /// address of the claim, where there is one that is served and has an open block here
+    /// (docs/design.md decision 15).
     pub undelivered: BTreeSet<IpAddr>,
 }
 

@@ -72,20 +72,6 @@ pub fn ranked<'a>(
     ranked
 }
 
-/// The addresses of which a node has blocks before it needs them: the one that it uses, and one more
-/// where the cloud's fabric fences the first. A failover waits there for the cloud's API, and new
-/// connections go on with the second address (docs/design.md decision 15).
-pub fn kept_ready<'a>(
-    addresses: impl IntoIterator<Item = &'a IpAddr>,
-    node: &NodeName,
-    family: Family,
-    fabric_fences: impl Fn(IpAddr) -> bool,
-) -> impl Iterator<Item = IpAddr> {
-    let ranked = ranked(addresses, node, family);
-    let count = 1 + usize::from(ranked.first().is_some_and(|first| fabric_fences(*first)));
-    ranked.into_iter().take(count)
-}
-
 /// The grants that end when a node that has `grants` (live ones of one address) needs only `need`
 /// of them: the newest first. The node closes and empties the same ones before it asks for less.
 pub fn surplus(grants: &[BlockGrant], need: u32) -> Vec<BlockGrant> {
@@ -97,7 +83,7 @@ pub fn surplus(grants: &[BlockGrant], need: u32) -> Vec<BlockGrant> {
 
 /// How many blocks `me` needs of each address: what it writes into its status.
 ///
-/// One of each address that is [`kept_ready`] of every claim with pods here, and of a growing address what
+/// One of the address that it uses of every claim with pods here, and of a growing address what
 /// `pressure` says: how many blocks its present use asks for (of an address with open connections
 /// at least 1).
 pub fn needs(
@@ -117,12 +103,8 @@ pub fn needs(
             continue;
         }
         for family in [Family::IPv4, Family::IPv6] {
-            let fabric_fences = |address| {
-                let stored = snapshot.addresses.get(&address);
-                stored.is_some_and(|stored| stored.value.plan.facts().fabric_fences())
-            };
-            for address in kept_ready(&addresses, me, family, fabric_fences) {
-                needs.entry(address).or_insert(1);
+            if let Some(address) = ranked(&addresses, me, family).first() {
+                needs.entry(*address).or_insert(1);
             }
         }
     }

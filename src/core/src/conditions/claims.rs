@@ -118,10 +118,10 @@ fn ready(
             judged.status && Family::of(*other) == Family::of(*address)
         });
         let others: Vec<String> = others.map(|(other, ..)| other.to_string()).collect();
-        // Directors have a block of one more address there (docs/design.md decision 15).
+        // Where a director has heard of it and has a block (docs/design.md decision 15).
         let meanwhile = match others.is_empty() || !plan.facts().fabric_fences() {
             true => String::new(),
-            false => format!("; new connections leave with {} meanwhile", others.join(" or ")),
+            false => format!("; new connections may leave with {} meanwhile", others.join(" or ")),
         };
         let message = format!("{address}: {}{meanwhile}", bad.cause.message);
         return Evaluation::new(ConditionType::Ready, false, bad.cause.reason, message);

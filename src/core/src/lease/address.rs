@@ -18,6 +18,9 @@ use crate::model::{Epoch, Holding, NodeName};
 #[cfg(test)]
 mod tests;
 
+/// How long a holder that was handed the address waits for the cloud in silence.
+const DELIVERY_PATIENCE: Duration = Duration::from_secs(10);
+
 /// The last map entry written.
 type WrittenEntry = (AddressState, Option<NodeName>, Option<BootTime>);
 
@@ -39,6 +42,9 @@ pub(super) struct AddressLease {
     /// This node took it over since the one before was silent, and the fabric was not yet seen to
     /// deliver here.
     pub silent_predecessor: bool,
+    /// From then on directors hear that the cloud does not deliver it here; `None`: it does, or nobody
+    /// waits for a cloud.
+    undelivered_from: Option<BootTime>,
 }
 
 impl AddressLease {
@@ -55,6 +61,7 @@ impl AddressLease {
             adopted_until: held.then(|| cx.now.boot + cx.lease(address)),
             written: None,
             silent_predecessor: false,
+            undelivered_from: None,
         }
     }
 
@@ -216,6 +223,7 @@ impl AddressLease {
         self.candidate.stop();
         durable.hold(address, epoch);
         self.holder = Some(holder);
+        self.note_delivery(cx);
         self.write_entry(cx, out);
         if !moved {
             let previous = previous.filter(|node| node != me);
@@ -235,12 +243,21 @@ impl AddressLease {
         }
     }
 
-    /// The epoch, where this node has taken the address over from a silent one and waits for the cloud
-    /// to accept, or to be seen, to deliver it here.
-    pub(super) fn undelivered_epoch(&self, cx: &Context<'_>) -> Option<u64> {
-        let plan = cx.plan(self.address).filter(|_| !self.may_announce(cx))?;
-        let waits = self.silent_predecessor && !plan.paused;
-        self.holder.as_ref().filter(|_| waits).map(|holder| holder.epoch)
+    /// Where the cloud does not deliver what this node holds: since when directors hear of it, and the
+    /// epoch.
+    pub(super) fn undelivered(&self) -> Option<(BootTime, u64)> {
+        Some((self.undelivered_from?, self.holder.as_ref()?.epoch))
+    }
+
+    /// Notes whether the cloud delivers what this node holds. After a takeover directors hear at once
+    /// that it does not. Else the old path may be in use; but a move that takes so long, or a restart of
+    /// this process meanwhile, is not told from an outage.
+    fn note_delivery(&mut self, cx: &Context<'_>) {
+        let waits = self.holder.is_some() && !self.may_announce(cx);
+        let patience = if self.silent_predecessor { Duration::ZERO } else { DELIVERY_PATIENCE };
+        let from = cx.now.boot + patience;
+        self.undelivered_from =
+            waits.then(|| self.undelivered_from.map_or(from, |before| before.min(from)));
     }
 
     /// Whether directors may be told that this node holds it.
@@ -254,6 +271,7 @@ impl AddressLease {
     pub(super) fn end_early_following(&mut self, cx: &Context<'_>) {
         let seen = cx.plan(self.address).is_some_and(|plan| plan.delivers_to(&cx.config.me));
         self.silent_predecessor &= !seen;
+        self.note_delivery(cx);
     }
 
     /// Somebody knows an epoch that is not below ours: takes a new one in a new round, without

@@ -63,9 +63,13 @@ impl Addresses {
         self.holders().map(|(address, holder)| (address, holder.epoch)).collect()
     }
 
-    /// What this node holds and the cloud does not deliver to it yet, after a takeover; with epochs.
-    pub(super) fn undelivered(&self, cx: &Context<'_>) -> impl Iterator<Item = (IpAddr, u64)> {
-        self.iter().filter_map(|(address, entry)| Some((address, entry.undelivered_epoch(cx)?)))
+    /// What this node holds and the cloud does not deliver to it: since when directors hear of it, and
+    /// the epoch.
+    pub(super) fn undelivered(&self) -> impl Iterator<Item = (IpAddr, BootTime, u64)> {
+        self.iter().filter_map(|(address, entry)| {
+            let (from, epoch) = entry.undelivered()?;
+            Some((address, from, epoch))
+        })
     }
 
     /// Whether any is held, asked for, or was lately asked for in vain.

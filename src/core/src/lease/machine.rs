@@ -237,7 +237,7 @@ impl Machine {
                 let again = proposer.addresses.holders().map(|(_, holder)| holder.next_notice);
                 again.chain(self.notices.deadline(held)).min()
             }
-            Timer::Undelivered => self.undelivered.deadline(&cx, &proposer.addresses),
+            Timer::Undelivered => self.undelivered.deadline(&proposer.addresses),
             Timer::Directors => self.directors.deadline(&cx),
             Timer::Heartbeats => self.heartbeats.deadline(),
             Timer::Resends => proposer.resends.deadline(),
@@ -287,6 +287,7 @@ impl Machine {
             self.voter = VoterState { set_seen: now.raw, ..VoterState::default() };
             self.notices.clear();
             self.directors.clear();
+            self.undelivered.clear(out);
         }
         self.durable.read_fences(&view);
         let before = self.view.replace(Arc::from(view));
@@ -294,10 +295,10 @@ impl Machine {
         proposer.read_plans(&mut call, moves.as_planned());
         let cx = Context::new(&self.config, self.view.as_deref(), now);
         self.directors.read_plans(&cx);
-        self.undelivered.read_plans(&cx, out);
         self.proposer.addresses.each_held(&cx, |address, silent| {
             self.notices.read_plan(&cx, before.as_deref(), address, silent);
         });
+        self.undelivered.read_plans(&cx, &self.proposer.addresses, out);
         let set = self.view.as_ref().and_then(|view| view.cluster.as_ref()?.set.clone());
         if let Some(set) = set {
             let me = self.config.me.clone();

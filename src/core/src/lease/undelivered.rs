@@ -13,15 +13,21 @@ use super::holder::holding;
 use super::{BootTime, Message, NoticedAddress, Report, encoding};
 use crate::model::{Holding, NodeName};
 
-/// How long a holder waits before it says it again. Nobody answers: what is lost comes again.
-const REPEAT: Duration = Duration::from_millis(500);
+/// How long a holder waits before it says it again: at first, and at most. Nobody answers: what is lost
+/// comes again.
+const PAUSES: (Duration, Duration) = (Duration::from_millis(500), Duration::from_secs(4));
 
 /// Both sides of it.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
 pub(super) struct Undelivered {
-    /// When this node says again what it waits for.
+    /// When this node says again what it waits for, and how long it waits behind that.
     next: BootTime,
-    /// As a director: who waits.
+    pause: Duration,
+    /// What it said last.
+    said: BTreeSet<IpAddr>,
+    /// As a director: what this node waits for itself.
+    own: BTreeSet<IpAddr>,
+    /// As a director: which other nodes wait.
     waiting: BTreeMap<IpAddr, Holding>,
     /// As a director: who has served the address last, by its own notice. A word of it that comes
     /// late does not count.
@@ -32,37 +38,31 @@ pub(super) struct Undelivered {
 
 impl Undelivered {
     /// When this node next says what it waits for; `None` where that is nothing.
-    pub(super) fn deadline(&self, cx: &Context<'_>, addresses: &Addresses) -> Option<BootTime> {
-        addresses.undelivered(cx).next().map(|_| self.next)
+    pub(super) fn deadline(&self, addresses: &Addresses) -> Option<BootTime> {
+        addresses.undelivered().map(|(_, from, _)| from.max(self.next)).min()
     }
 
     /// Tells the directors what this node holds and waits for, with its epochs.
     pub(super) fn advance(&mut self, cx: &Context<'_>, addresses: &Addresses, out: &mut Effects) {
-        self.tell(cx, addresses.undelivered(cx), out);
-    }
-
-    fn tell(
-        &mut self,
-        cx: &Context<'_>,
-        waiting: impl Iterator<Item = (IpAddr, u64)>,
-        out: &mut Effects,
-    ) {
-        self.next = cx.now.boot + REPEAT;
+        let due = addresses.undelivered().filter(|(_, from, _)| *from <= cx.now.boot);
+        let due: BTreeMap<IpAddr, u64> = due.map(|(address, _, epoch)| (address, epoch)).collect();
+        let more = due.keys().any(|address| !self.said.contains(address));
+        self.pause = if more { PAUSES.0 } else { self.pause.saturating_mul(2).min(PAUSES.1) };
+        self.next = cx.now.boot + self.pause;
+        self.said = due.keys().copied().collect();
         let mut told: BTreeMap<&NodeName, Vec<NoticedAddress>> = BTreeMap::new();
-        for (address, epoch) in waiting {
+        for (address, epoch) in due {
             let directors = cx.plan(address).into_iter().flat_map(|plan| &plan.directors);
             for node in directors.filter(|node| **node != cx.config.me) {
                 told.entry(node).or_default().push(NoticedAddress { address, epoch });
             }
-            // No datagram to itself.
-            self.hear(cx, address, &holding(&cx.config.me, epoch));
         }
         for (node, noticed) in told {
             for piece in encoding::pieces(noticed) {
                 out.send(node, Message::Undelivered(piece));
             }
         }
-        self.report(out);
+        self.read_plans(cx, addresses, out);
     }
 
     /// As a director: `from` has taken addresses over and waits for the cloud.
@@ -98,32 +98,44 @@ impl Undelivered {
         }
     }
 
-    /// As a director: `holding` serves the address.
+    /// As a director: `holding` serves the address, by a notice that nothing known contradicts.
     pub(super) fn serves(&mut self, cx: &Context<'_>, address: IpAddr, holding: &Holding) {
+        self.waiting.remove(&address);
         let fenced = cx.plan(address).is_some_and(|plan| plan.no_deadline);
         let known = self.serving.get(&address);
         if fenced && known.is_none_or(|known| holding.epoch.counter >= known.epoch.counter) {
             self.serving.insert(address, holding.clone());
         }
-        let waiting = self.waiting.get(&address);
-        if waiting.is_some_and(|waiting| holding.epoch.counter >= waiting.epoch.counter) {
-            self.waiting.remove(&address);
-        }
     }
 
-    /// Forgets the addresses that this node has no port block of.
-    pub(super) fn read_plans(&mut self, cx: &Context<'_>, out: &mut Effects) {
+    /// Forgets the addresses that this node has no port block of, and what others said of those that it
+    /// holds by now: it hears no notice of its own.
+    pub(super) fn read_plans(
+        &mut self,
+        cx: &Context<'_>,
+        addresses: &Addresses,
+        out: &mut Effects,
+    ) {
         let me = &cx.config.me;
         let directed =
             |address: &IpAddr| cx.plan(*address).is_some_and(|plan| plan.directors.contains(me));
-        self.waiting.retain(|address, _| directed(address));
+        let held = |address: &IpAddr| addresses.held_epoch(*address).is_some();
+        self.waiting.retain(|address, _| directed(address) && !held(address));
         self.serving.retain(|address, _| directed(address));
+        let own = addresses.undelivered().filter(|(_, from, _)| *from <= cx.now.boot);
+        self.own = own.map(|(address, ..)| address).filter(directed).collect();
+        self.report(out);
+    }
+
+    /// Forgets everything: the epochs of another cluster are no longer comparable.
+    pub(super) fn clear(&mut self, out: &mut Effects) {
+        *self = Self { reported: std::mem::take(&mut self.reported), ..Self::default() };
         self.report(out);
     }
 
     /// Says which addresses wait, where those have changed.
     pub(super) fn report(&mut self, out: &mut Effects) {
-        let addresses: BTreeSet<IpAddr> = self.waiting.keys().copied().collect();
+        let addresses: BTreeSet<IpAddr> = self.waiting.keys().chain(&self.own).copied().collect();
         if addresses != self.reported {
             self.reported.clone_from(&addresses);
             out.report(Report::Undelivered { addresses });
@@ -141,28 +153,6 @@ mod tests {
         let mut view = view();
         view.addresses.get_mut(&address()).unwrap().no_deadline = true;
         view
-    }
-
-    #[test]
-    fn a_holder_says_it_to_the_directors_every_half_second() {
-        let (config, view) = (LeaseConfig::new(name(2), "boot"), fenced_by_a_fabric());
-        let mut undelivered = Undelivered::default();
-        let said = |undelivered: &mut Undelivered, ms| {
-            let cx = Context::new(&config, Some(&view), at(ms));
-            let mut out = Effects::default();
-            if undelivered.next <= cx.now.boot {
-                undelivered.tell(&cx, [(address(), 7)].into_iter(), &mut out);
-            }
-            out.0
-        };
-        let noticed = vec![NoticedAddress { address: address(), epoch: 7 }];
-        let message = Message::Undelivered(noticed);
-        assert_eq!(said(&mut undelivered, 20), [Effect::Send { to: name(4), message }]);
-        let times: Vec<u64> =
-            (21..1200).filter(|ms| !said(&mut undelivered, *ms).is_empty()).collect();
-        assert_eq!(times, [520, 1020]);
-        let cx = Context::new(&config, Some(&view), at(0));
-        assert_eq!(undelivered.deadline(&cx, &Addresses::default()), None);
     }
 
     #[test]
@@ -186,11 +176,6 @@ mod tests {
             "no gateway"
         );
         assert_eq!(reported(&|it| it.hear(&cx, address(), &holding(&two, 5))), Some(1));
-        assert_eq!(
-            reported(&|it| it.serves(&cx, address(), &holding(&name(1), 4))),
-            None,
-            "of old"
-        );
         assert_eq!(reported(&|it| it.serves(&cx, address(), &holding(&two, 5))), Some(0));
         assert_eq!(reported(&|it| it.hear(&cx, address(), &holding(&two, 5))), None, "late");
         assert_eq!(reported(&|it| it.hear(&cx, address(), &holding(&three, 6))), Some(1));
@@ -198,7 +183,7 @@ mod tests {
         none.addresses.clear();
         let cx = Context::new(&config, Some(&none), at(0));
         let mut out = Effects::default();
-        undelivered.read_plans(&cx, &mut out);
+        undelivered.read_plans(&cx, &Addresses::default(), &mut out);
         assert_eq!(out.0, [Effect::Report(Report::Undelivered { addresses: BTreeSet::new() })]);
     }
 

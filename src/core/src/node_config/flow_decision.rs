@@ -86,17 +86,18 @@ impl<'a> FlowDecider<'a> {
         }
     }
 
-    /// The address of a new connection: the first in rank, but not one that the cloud delivers to
-    /// nobody while another would work.
+    /// The address of a new connection: the first in rank, but not one that nobody serves while
+    /// another would work.
     fn choose(&self, addresses: &BTreeSet<IpAddr>, family: Family) -> Option<IpAddr> {
         let ranked = port_blocks::ranked(addresses, self.me, family);
-        let AddressAvailability { open_blocks, undelivered, .. } = self.availability;
+        let AddressAvailability { open_blocks, undelivered, unavailable } = self.availability;
+        let is_served =
+            |address: &IpAddr| !undelivered.contains(address) && !unavailable.contains(address);
         let works = |address: &&IpAddr| {
-            !undelivered.contains(address)
-                && open_blocks.get(address).is_some_and(|blocks| !blocks.is_empty())
+            is_served(address) && open_blocks.get(address).is_some_and(|blocks| !blocks.is_empty())
         };
         let first = ranked.first()?;
-        let other = ranked.iter().find(works).filter(|_| undelivered.contains(first));
+        let other = ranked.iter().find(works).filter(|_| !is_served(first));
         Some(*other.unwrap_or(first))
     }
 

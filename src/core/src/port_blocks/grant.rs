@@ -6,7 +6,7 @@ use crate::model::{
     AddressPlan, BlockGrant, ClaimRef, EgressNode, Family, NodeName, PortRange, Snapshot,
 };
 
-use super::{AHEAD_NODES, DraftGrant, NodeBlocksDraft, PortSpace, default_size, kept_ready};
+use super::{AHEAD_NODES, DraftGrant, NodeBlocksDraft, PORTS, PortSpace, default_size, ranked};
 
 /// Grants what nodes need and do not have. Returns what could not be had: (node, address).
 ///
@@ -21,26 +21,52 @@ pub fn grant(
     let absent = liveness::absent(snapshot);
     let reachable = |node: &EgressNode| !node.status.endpoints.is_empty();
     let nodes = snapshot.egress_nodes.values().filter(|node| reachable(&node.value)).count();
-    let ahead = if nodes <= AHEAD_NODES { claimed(plans) } else { BTreeMap::new() };
+    let claimed = claimed(plans);
+    let size = |plan: &AddressPlan| {
+        let pool = snapshot.pools.get(&plan.pool).map(|stored| &stored.value.0);
+        default_size(nodes, pool.map_or(1024, |pool| pool.ports_per_node))
+    };
     let mut short = BTreeSet::new();
+    let mut spares = Vec::new();
     for (name, stored) in &snapshot.egress_nodes {
         let Some(draft) = drafts.get_mut(name) else { continue };
         if absent.contains(name) || stored.value.deleting || !reachable(&stored.value) {
             continue;
         }
-        for (address, need) in needs(&stored.value, &ahead, plans) {
+        for (address, need) in needs(&stored.value, &claimed, nodes <= AHEAD_NODES) {
             let Some(plan) = plans.get(&address).filter(|plan| plan.end.is_none()) else {
                 continue;
             };
-            let pool = snapshot.pools.get(&plan.pool).map(|stored| &stored.value.0);
-            let size = default_size(nodes, pool.map_or(1024, |pool| pool.ports_per_node));
             let space = spaces.entry(address).or_default();
-            if !fill(draft, space, address, need, size) {
+            if !fill(draft, space, address, need, size(plan)) {
                 short.insert((name.clone(), address));
             }
+            spares.extend(spare(&claimed, name, address, plan).map(|spare| (name, spare, plan)));
+        }
+    }
+    // Behind what any node needs, and never of the last half.
+    for (name, address, plan) in spares {
+        let space = spaces.entry(address).or_default();
+        if let Some(draft) = drafts.get_mut(name).filter(|_| space.taken() < PORTS / 2) {
+            fill(draft, space, address, 1, size(plan));
         }
     }
     short
+}
+
+/// The address of the claim that a node would use instead of `address`, the one that it uses: while
+/// the cloud's API is away, new connections go on with it (docs/design.md decision 15).
+fn spare(
+    claimed: &BTreeMap<&ClaimRef, Vec<IpAddr>>,
+    node: &NodeName,
+    address: IpAddr,
+    plan: &AddressPlan,
+) -> Option<IpAddr> {
+    let addresses = claimed.get(&plan.claim).filter(|_| plan.facts().fabric_fences())?;
+    match ranked(addresses, node, Family::of(address))[..] {
+        [first, second, ..] if first == address => Some(second),
+        _ => None,
+    }
 }
 
 /// What is taken, by address.
@@ -62,19 +88,17 @@ fn claimed(plans: &BTreeMap<IpAddr, AddressPlan>) -> BTreeMap<&ClaimRef, Vec<IpA
     claimed
 }
 
-/// What a node asked for, and one block ahead of each address of every claim that it would keep ready.
+/// What a node asked for; `ahead`, also one block of the address of every claim that it would use.
 fn needs(
     node: &EgressNode,
-    ahead: &BTreeMap<&ClaimRef, Vec<IpAddr>>,
-    plans: &BTreeMap<IpAddr, AddressPlan>,
+    claimed: &BTreeMap<&ClaimRef, Vec<IpAddr>>,
+    ahead: bool,
 ) -> BTreeMap<IpAddr, u32> {
     let mut needs = node.status.block_needs.clone();
-    let fabric_fences =
-        |address| plans.get(&address).is_some_and(|plan| plan.facts().fabric_fences());
-    for addresses in ahead.values() {
+    for addresses in claimed.values().filter(|_| ahead) {
         for family in [Family::IPv4, Family::IPv6] {
-            for address in kept_ready(addresses, &node.name, family, fabric_fences) {
-                let need = needs.entry(address).or_default();
+            if let Some(address) = ranked(addresses, &node.name, family).first() {
+                let need = needs.entry(*address).or_default();
                 *need = (*need).max(1);
             }
         }

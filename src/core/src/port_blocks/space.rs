@@ -17,6 +17,11 @@ impl PortSpace {
         self.taken.insert(ports.first(), ports.last());
     }
 
+    /// How many ports are in use.
+    pub(super) fn taken(&self) -> u32 {
+        self.taken.iter().map(|(first, last)| u32::from(last - first) + 1).sum()
+    }
+
     /// A free block for a node whose live blocks are `mine`, of `size` ports (a power of two) or,
     /// where there is none, of half as many, down to 128.
     ///

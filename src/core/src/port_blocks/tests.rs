@@ -1,8 +1,9 @@
 use proptest::prelude::*;
 
 use super::*;
+use crate::model::ProviderKind;
 use crate::model::{PortRange, Timestamp};
-use crate::testing::{Fixture, ip, mk_claim, mk_pod, mk_ref};
+use crate::testing::{Fixture, ip, mk_claim, mk_explicit, mk_pod, mk_ref};
 
 fn ports(first: u16, last: u16) -> PortRange {
     PortRange::new(first, last).unwrap()
@@ -199,15 +200,44 @@ fn a_node_uses_one_address_of_a_claim_and_keeps_it() {
         let fewer = ranked(&addresses[1..], node, Family::IPv4);
         assert!(all[0] == addresses[0] || all[0] == fewer[0], "one that did not use it has moved");
         assert!(ranked(&addresses, node, Family::IPv6).is_empty());
-        let ready = |fenced| kept_ready(&addresses, node, Family::IPv4, move |_| fenced);
-        assert!(ready(false).eq(all[..1].iter().copied()));
-        assert!(
-            ready(true).eq(all[..2].iter().copied()),
-            "the second is ready where a fabric fences"
-        );
     }
     assert_eq!(used.len(), 8);
     assert!(used.values().all(|count| (10..=45).contains(count)), "{used:?}");
+}
+
+#[test]
+fn where_a_fabric_fences_each_node_has_a_spare_block_while_half_of_the_ports_are_free() {
+    let both = ["192.0.2.101", "192.0.2.102"];
+    let mut world = Fixture::small();
+    world.claim(mk_explicit("payments/bank", "partners", &both));
+    world.settle();
+    let of_d1 = |world: &Fixture| {
+        let mine = grants(world, "d1");
+        both.map(|address| mine.iter().filter(|grant| grant.address == ip(address)).count())
+    };
+    let ranked = ranked(&both.map(ip), &"d1".into(), Family::IPv4);
+    let only_first = both.map(|address| usize::from(ip(address) == ranked[0]));
+    assert_eq!(of_d1(&world), only_first);
+    for address in both {
+        world.edit_plan(address, |plan| plan.provider = ProviderKind::Aws);
+    }
+    let crowded = BlockGrant {
+        address: ranked[1],
+        ports: ports(32_768, 65_535),
+        epoch: 1,
+        ended: None,
+        quarantined_since: None::<Timestamp>,
+    };
+    world.spec("d2").blocks.retain(|grant| grant.address != ranked[1]);
+    world.spec("d2").blocks.push(crowded);
+    world.step();
+    assert_eq!(of_d1(&world), only_first, "half of the ports are for what nodes need");
+    world.spec("d2").blocks.retain(|grant| grant.address != ranked[1]);
+    world.step();
+    assert_eq!(of_d1(&world), [1, 1]);
+    world.status("d1").block_needs = BTreeMap::from([(ranked[0], 1)]);
+    world.settle();
+    assert_eq!(of_d1(&world), [1, 1], "a node does not name its spare, and keeps it");
 }
 
 #[test]

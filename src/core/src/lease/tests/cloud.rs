@@ -152,10 +152,10 @@ fn standbys_wait_for_a_holder_that_restarts_and_not_for_ever() {
     assert!(took_over(&net));
 }
 
-/// What the director n4 has said of addresses that wait for the cloud, in order.
-fn waiting(net: &TestNetwork) -> Vec<usize> {
+/// What a director has said of addresses that wait for the cloud, in order.
+fn waiting(net: &TestNetwork, director: usize) -> Vec<usize> {
     let said = net.reports.iter().filter_map(|(node, report)| match report {
-        Report::Undelivered { addresses } if *node == name(4) => Some(addresses.len()),
+        Report::Undelivered { addresses } if *node == name(director) => Some(addresses.len()),
         _ => None,
     });
     said.collect()
@@ -164,12 +164,30 @@ fn waiting(net: &TestNetwork) -> Vec<usize> {
 #[test]
 fn directors_hear_of_a_takeover_that_waits_for_the_cloud_and_of_its_end() {
     let mut net = cloud();
+    // The new holder has pods of its own.
+    net.plan().directors.insert(name(2));
+    net.publish();
     net.stop(1);
     net.run(3000);
-    assert_eq!(waiting(&net), [1]);
+    assert_eq!([2, 4].map(|director| waiting(&net, director)), [[1], [1]]);
     attach(&mut net, 2);
     net.run(1000);
-    assert_eq!(waiting(&net), [1, 0]);
+    assert_eq!([2, 4].map(|director| waiting(&net, director)), [[1, 0], [1, 0]]);
+}
+
+#[test]
+fn directors_hear_it_again_from_a_holder_that_has_restarted() {
+    let mut net = cloud();
+    net.stop(1);
+    net.run(3000);
+    net.stop(2);
+    net.start(2, "boot");
+    net.stop(4);
+    net.start(4, "boot");
+    net.run(9000);
+    assert_eq!(waiting(&net, 4), [1], "it may have been handed the address");
+    net.run(3000);
+    assert_eq!(waiting(&net, 4), [1, 1]);
 }
 
 #[test]
@@ -180,5 +198,7 @@ fn a_planned_move_waits_for_the_cloud_in_silence() {
     net.publish();
     net.run(3000);
     assert_eq!(adopted(&mut net), name(3));
-    assert!(waiting(&net).is_empty(), "the old way is in use");
+    assert!(waiting(&net, 4).is_empty(), "the old way is in use");
+    net.run(9000);
+    assert_eq!(waiting(&net, 4), [1], "no move takes so long");
 }

@@ -32,6 +32,29 @@ fn new_connections_use_a_delivered_address_while_the_first_waits_for_the_cloud()
 }
 
 #[test]
+fn an_address_without_a_holder_is_left_for_another_before_the_node_s_address_is_used() {
+    let both = ["192.0.2.101", "192.0.2.102"];
+    let mut claim = mk_explicit("payments/bank", "partners", &both);
+    claim.when_unavailable = WhenUnavailable::Node;
+    let world = world(vec![claim]);
+    let ranked = crate::port_blocks::ranked(&both.map(ip), &"d1".into(), Family::IPv4);
+    let block = BTreeSet::from([PortRange::new(1024, 2047).unwrap()]);
+    let used = |unavailable: &[IpAddr]| {
+        let availability = AddressAvailability {
+            open_blocks: ranked.iter().map(|address| (*address, block.clone())).collect(),
+            unavailable: unavailable.iter().copied().collect(),
+            ..AddressAvailability::default()
+        };
+        let config = steering_config(&world.snapshot, &"d1".into(), &availability);
+        config.flows.first().map(|flow| flow.action)
+    };
+    let steered = |address| Some(FlowAction::Steer { address });
+    assert_eq!(used(&ranked[..1]), steered(ranked[1]));
+    assert_eq!(used(&ranked[1..]), steered(ranked[0]));
+    assert_eq!(used(&ranked), None, "the node's address");
+}
+
+#[test]
 fn a_fabric_that_does_not_deliver_shows_in_explain() {
     let both = ["192.0.2.101", "192.0.2.102"];
     let mut world = world(vec![mk_explicit("payments/bank", "partners", &both)]);
@@ -39,10 +62,7 @@ fn a_fabric_that_does_not_deliver_shows_in_explain() {
         world.edit_plan(address, |plan| plan.provider = ProviderKind::Aws);
     }
     let d1 = NodeName::from("d1");
-    let needs = crate::port_blocks::needs(&world.snapshot, &d1, &BTreeMap::new());
-    assert_eq!(needs, both.map(|address| (ip(address), 1)).into(), "a block of each beforehand");
-    world.status("d1").block_needs = needs;
-    world.settle();
+    world.step();
     let ranked = crate::port_blocks::ranked(&both.map(ip), &d1, Family::IPv4);
     let at = |world: &Fixture| {
         let pod = (&NamespaceName::new("payments"), "p");

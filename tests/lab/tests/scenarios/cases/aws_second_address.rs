@@ -14,7 +14,7 @@ use crate::region::two_private;
 
 const POD: &str = "settle-1";
 
-/// EC2 and the API server are both away when the holder of a pod's address dies: new connections leave with
+/// EC2 and the API server are both away when the holder of a pod's address dies: new connections may leave with
 /// the claim's other address, without a call. The claim says so once it can be asked, and its first address is
 /// used again once EC2 is back.
 pub fn without_ec2_and_api_server(bench: &mut Bench) -> Result<()> {
@@ -44,7 +44,8 @@ pub fn without_ec2_and_api_server(bench: &mut Bench) -> Result<()> {
     );
     ensure!(fixture.lab.cloud()?.changes(off)?.is_empty(), "EC2 was called");
     fixture.lab.start_control_plane()?;
-    let said = await_unready(fixture, &format!("; new connections leave with {other} meanwhile"))?;
+    let said =
+        await_unready(fixture, &format!("; new connections may leave with {other} meanwhile"))?;
     egret_lab::note!("    meanwhile: {said}");
     let back = WallTime::now();
     fixture.lab.cloud()?.clear()?;

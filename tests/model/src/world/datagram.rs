@@ -33,7 +33,8 @@ pub(super) fn relevant(message: &Message) -> bool {
         | Message::Pong(..)
         | Message::AskGrants { .. }
         | Message::GrantsApplied { .. }
-        | Message::Wait(_) => false,
+        | Message::Wait(_)
+        | Message::Undelivered(_) => false,
     }
 }
 

@@ -51,6 +51,7 @@ pub struct EgressAddressSpec(pub AddressSpec);
     derive = "PartialEq",
     doc = "What Egret knows of one node: port blocks leased to it and drain (spec, written by the controller), and what its agent says (status).",
     printcolumn(name = "Drain", type_ = "boolean", json_path = ".spec.drain"),
+    printcolumn(name = "Leaving", type_ = "string", json_path = ".spec.leaving"),
     printcolumn(
         name = "Ready",
         type_ = "string",

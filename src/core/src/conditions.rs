@@ -12,7 +12,7 @@ mod no_gateway;
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
 
-use crate::membership::liveness;
+use crate::membership::departure;
 use crate::model::{
     AddressEnd, AddressPlan, AddressStatus, ClaimRef, ClaimStatus, Condition, ConditionType,
     NodeName, Pool, PoolName, PoolStatus,
@@ -79,7 +79,7 @@ fn pool_paused(pool: &Pool) -> Evaluation {
 /// The statuses of addresses whose `Ready` condition, or what a cloud says of them, differs from
 /// what is written. All else of a status belongs to the holder and stays.
 pub fn address_statuses(view: &ConditionInputs<'_>) -> BTreeMap<IpAddr, AddressStatus> {
-    let absent = liveness::absent(view.snapshot);
+    let absent = departure::gone(view.snapshot);
     let mut statuses = BTreeMap::new();
     for (address, plan) in view.plans {
         let stored = view.snapshot.addresses.get(address);
@@ -160,7 +160,10 @@ pub(crate) fn address_ready(
                 standbys => format!("standing by: {}", names(standbys.iter())),
             };
             let move_to = cloud::awaited_move(view, address, plan);
-            let message = format!("{holder} holds it; {standbys}{}", move_to.unwrap_or_default());
+            let leaves = departure::drain_reason(view.snapshot, holder);
+            let leaves = leaves.map(|why| format!(" and {why}")).unwrap_or_default();
+            let move_to = move_to.unwrap_or_default();
+            let message = format!("{holder} holds it{leaves}; {standbys}{move_to}");
             Evaluation::new(ConditionType::Ready, true, Reason::Held, message)
         }
     }

@@ -7,7 +7,7 @@ use ipnet::IpNet;
 use serde::Serialize;
 
 use crate::ipam::ranges;
-use crate::membership::liveness;
+use crate::membership::departure;
 use crate::model::{
     Claim, ClaimRef, EgressAddress, Family, Holding, NamespaceName, NodeName, PortRange, Snapshot,
     Stored,
@@ -38,6 +38,8 @@ pub struct Explanation {
     pub holding: Option<Holding>,
     /// Who takes over, in order.
     pub standbys: Vec<NodeName>,
+    /// Why the holder is to hand the address over, for people, after its name; `None` where it is not.
+    pub holder_drain: Option<String>,
 }
 
 /// What happens to a new connection.
@@ -76,6 +78,7 @@ pub fn explain(
         blocks: Vec::new(),
         holding: None,
         standbys: Vec::new(),
+        holder_drain: None,
     };
     let never = ranges::never_steered(&ranges::written(snapshot));
     if pod.host_network {
@@ -159,6 +162,9 @@ fn follow(snapshot: &Snapshot, decision: FlowDecision, explanation: &mut Explana
     explanation.blocks = granted.remove(&address).unwrap_or_default().into_keys().collect();
     if let Some(stored) = snapshot.addresses.get(&address) {
         explanation.holding = stored.value.status.holding.clone();
+        let holder = explanation.holding.as_ref().map(|holding| &holding.node);
+        let drain = holder.and_then(|holder| departure::drain_reason(snapshot, holder));
+        explanation.holder_drain = drain.map(|why| why.to_string());
         explanation.standbys = stored.value.plan.standbys.clone();
     }
 }
@@ -180,7 +186,7 @@ pub struct WhatIf {
 /// What happens to the addresses of `node` if it dies now: each goes to its first standby that is
 /// there.
 pub fn what_if(snapshot: &Snapshot, node: &NodeName) -> Vec<WhatIf> {
-    let absent = liveness::absent(snapshot);
+    let absent = departure::gone(snapshot);
     let mut outcomes = Vec::new();
     for (address, stored) in &snapshot.addresses {
         let (plan, status) = (&stored.value.plan, &stored.value.status);

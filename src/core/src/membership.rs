@@ -1,4 +1,5 @@
-//! Which nodes are there, and which of them vote.
+//! Which nodes are there, which leave, and which of them vote.
 
+pub mod departure;
 pub mod liveness;
 pub mod voter_set;

@@ -44,5 +44,5 @@ pub use settings::ControllerSettings;
 pub use snapshot::{InvalidObject, ResourceVersion, Snapshot, SnapshotScope, Stored};
 pub use text::Text;
 pub use time::{BadDuration, Millis, Timestamp};
-pub use workload::{Namespace, Node, Pod, STARTUP_TAINT, Service};
+pub use workload::{LeavingReason, Namespace, Node, Pod, STARTUP_TAINT, Service};
 pub use write::Write;

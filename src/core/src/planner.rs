@@ -31,6 +31,7 @@ use ipnet::IpNet;
 
 use crate::conditions::{self, ConditionInputs};
 use crate::ipam::ranges;
+use crate::membership::departure;
 use crate::membership::liveness;
 use crate::membership::voter_set::{self, VoterSetChange};
 use crate::memory::LeaderMemory;
@@ -211,6 +212,7 @@ fn node_specs(
             drain: before.drain,
             roles: roles(snapshot, cluster, plans, &node),
             pod_cidrs: pod_cidrs(snapshot, &node),
+            leaving: departure::said_by_node(snapshot, &node),
         };
         if !draws.is_empty() || spec != *before {
             let write = Write::NodeSpec { node, expect, spec };

@@ -153,6 +153,7 @@ impl Fixture {
             zone: zone.into(),
             provider_id: String::new(),
             awaits_agent: false,
+            leaving: None,
         };
         self.snapshot.nodes.insert(name.into(), node);
         let status = EgressNodeStatus {

@@ -7,6 +7,7 @@ use std::net::IpAddr;
 use super::cloud::{some_of, unknown_node};
 use super::evaluation::ConditionInputs;
 use crate::cloud::CloudState;
+use crate::membership::departure;
 use crate::model::{AddressPlan, Node, NodeName, Pool};
 use crate::placement::{Ineligible, UNSUPPORTED, is_unsupported, unfit};
 
@@ -38,6 +39,7 @@ pub(super) fn message(
     for (name, node) in &view.snapshot.nodes {
         if let Some(pool) = selecting(view, plan, node) {
             let why = match unfit(view.snapshot, absent, name) {
+                Some(Ineligible::Drained) => drained_message(view, name),
                 Some(why) => unfit_message(why).to_owned(),
                 None if is_unsupported(view.snapshot, pool, node) => UNSUPPORTED.to_owned(),
                 None => cloud_message(cloud, address, node),
@@ -62,6 +64,11 @@ pub(super) fn message(
 fn selecting<'a>(view: &ConditionInputs<'a>, plan: &AddressPlan, node: &Node) -> Option<&'a Pool> {
     let pool = &view.snapshot.pools.get(&plan.pool)?.value.0;
     pool.gateways.matches(&node.labels).then_some(pool)
+}
+
+fn drained_message(view: &ConditionInputs<'_>, node: &NodeName) -> String {
+    let why = departure::drain_reason(view.snapshot, node);
+    why.map_or_else(|| unfit_message(Ineligible::Drained).to_owned(), |why| format!("it {why}"))
 }
 
 fn unfit_message(why: Ineligible) -> &'static str {

@@ -205,7 +205,7 @@ fn what_keeps_an_address_from_every_gateway_is_told_the_most_common_reason_first
     world.step();
     assert_eq!(
         ready(&world),
-        "no node may carry it: g8: it is drained or cordoned; g7: its interface is managed"
+        "no node may carry it: g8: it is drained; g7: its interface is managed"
     );
     world.edit_pool("cloud", |pool| pool.gateways = mk_selector("no", "such"));
     world.step();

@@ -1,4 +1,4 @@
-//! Who is there: absence by the word of the voters, drain, cordon.
+//! Who is there: absence by the word of the voters.
 //!
 //! A Node that is NotReady alone means nothing; a node is absent when a majority of the voters
 //! has not heard it for 10 s (docs/design.md decision 8), or when its Node object is gone.
@@ -47,10 +47,4 @@ pub fn known(snapshot: &Snapshot) -> BTreeSet<&NodeName> {
 /// How many of `members` voters are a majority.
 pub fn majority(members: usize) -> usize {
     members / 2 + 1
-}
-
-/// Whether `node` is to hand over what it holds: `spec.drain`, or its Node is cordoned.
-pub fn drained(snapshot: &Snapshot, node: &NodeName) -> bool {
-    snapshot.egress_nodes.get(node).is_some_and(|egress| egress.value.spec.drain)
-        || snapshot.nodes.get(node).is_some_and(|node| node.cordoned)
 }

@@ -6,7 +6,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use crate::membership::liveness;
+use crate::membership::{departure, liveness};
 use crate::memory::LeaderMemory;
 use crate::model::{Millis, NodeName, Snapshot, Timestamp, Voter, VoterSet};
 use crate::rendezvous;
@@ -115,7 +115,7 @@ fn change(
     let next = next?;
     let add = if set.members.len() == wanted {
         // One that is to go is replaced by its successor first; a dead sole voter cannot be asked.
-        set.members.iter().any(|voter| liveness::drained(snapshot, &voter.node))
+        set.members.iter().any(|voter| departure::drained(snapshot, &voter.node))
     } else {
         // Two voters are worse than one: begin only what the nodes that are there can finish.
         let present = set.members.iter().filter(|v| !candidates.absent.contains(&v.node)).count();
@@ -156,7 +156,7 @@ fn surplus(
     if let Some(dead) = dead {
         return Some(without(members, &dead.node, "absent for 5 min"));
     }
-    if let Some(voter) = members.iter().find(|v| liveness::drained(snapshot, &v.node)) {
+    if let Some(voter) = members.iter().find(|v| departure::drained(snapshot, &v.node)) {
         return Some(without(members, &voter.node, "drained"));
     }
     let goes = members.iter().max_by_key(|voter| {
@@ -204,7 +204,7 @@ impl<'a> Candidates<'a> {
             .filter(|(name, node)| {
                 node.value.status.may_vote.is_some()
                     && !absent.contains(*name)
-                    && !liveness::drained(snapshot, name)
+                    && !departure::drained(snapshot, name)
             })
             .filter_map(|(name, _)| voter(snapshot, name))
             .collect();

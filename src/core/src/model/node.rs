@@ -38,6 +38,11 @@ pub struct EgressNodeSpec {
     #[serde(rename = "podCIDRs", with = "text::set")]
     #[cfg_attr(feature = "schema", schemars(with = "BTreeSet<String>"))]
     pub pod_cidrs: BTreeSet<IpNet>,
+    // An agent reads no Node.
+    /// Why the node is to hand over what it holds, as its Node says it: a taint with which others say
+    /// that the node goes, its deletion, or its cordon.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub leaving: Option<String>,
 }
 
 /// Why every agent knows a node.
@@ -137,6 +142,9 @@ pub struct EgressNodeStatus {
     /// Cilium runs on this node, and the pods' devices are another CNI plugin's.
     #[serde(skip_serializing_if = "std::ops::Not::not")]
     pub cilium_chained: bool,
+    /// The host is being shut down: the node is to hand over what it holds.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pub stopping: bool,
 }
 
 /// An X25519 public key, as 64 hexadecimal digits in text.

@@ -1,4 +1,5 @@
 use std::collections::BTreeSet;
+use std::fmt;
 use std::net::IpAddr;
 
 use ipnet::IpNet;
@@ -24,6 +25,26 @@ pub struct Node {
     pub provider_id: String,
     /// It has the taint [`STARTUP_TAINT`].
     pub awaits_agent: bool,
+    /// Why it goes; `None` where nothing says so.
+    pub leaving: Option<LeavingReason>,
+}
+
+/// What says that a node goes.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum LeavingReason {
+    /// A taint with this key.
+    Taint(String),
+    /// Its `metadata.deletionTimestamp`.
+    Deleted,
+}
+
+impl fmt::Display for LeavingReason {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Taint(key) => write!(f, "taint {key}"),
+            Self::Deleted => f.write_str("its Node is being deleted"),
+        }
+    }
 }
 
 /// The taint that keeps pods off a node until its agent is ready, where a cluster asks for it.

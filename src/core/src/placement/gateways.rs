@@ -6,7 +6,7 @@ use serde::Serialize;
 use super::dataplane::is_unsupported;
 use crate::cidr::Span;
 use crate::cloud::CloudState;
-use crate::membership::liveness;
+use crate::membership::departure;
 use crate::model::{NodeName, Placement, Pool, PoolName, ProviderKind, Snapshot};
 use crate::rendezvous;
 
@@ -17,9 +17,9 @@ pub enum Ineligible {
     NotSelected,
     /// Its agent has not said where it listens, or its key.
     NoAgent,
-    /// A majority of the voters does not hear it.
+    /// A majority of the voters does not hear it, or a taint says that it is off.
     Absent,
-    /// It is drained or cordoned.
+    /// It is drained or cordoned, or leaves.
     Drained,
     /// None of its uplinks is in the address's subnet; in a cloud: its subnet or zone cannot serve
     /// the address, or the cloud refuses it there.
@@ -67,7 +67,7 @@ pub struct EligibleGateways<'a> {
 impl<'a> EligibleGateways<'a> {
     /// Looks at every node once, and once more for every pool.
     pub fn new(snapshot: &'a Snapshot, fabrics: &'a BTreeMap<ProviderKind, CloudState>) -> Self {
-        let absent = liveness::absent(snapshot);
+        let absent = departure::gone(snapshot);
         let zones: BTreeSet<&str> =
             snapshot.nodes.values().map(|node| node.zone.as_str()).collect();
         let zones: BTreeMap<&str, usize> = zones.into_iter().zip(0..).collect();
@@ -254,6 +254,6 @@ pub fn unfit(
     } else if !agent {
         Some(Ineligible::NoAgent)
     } else {
-        liveness::drained(snapshot, name).then_some(Ineligible::Drained)
+        departure::drained(snapshot, name).then_some(Ineligible::Drained)
     }
 }

@@ -26,9 +26,9 @@ pub enum MoveReason {
     Preferred,
     /// It goes back to the node that it failed over from.
     Failback,
-    /// Its owner is drained or cordoned.
+    /// Its owner is drained or cordoned, or leaves.
     Drained,
-    /// Its owner is absent.
+    /// Its owner is absent, or off.
     Absent,
     /// Its owner may not carry it any more: selector, subnet, endpoint or key.
     Ineligible,

@@ -3,6 +3,7 @@ use std::net::IpAddr;
 
 use crate::cloud::CloudState;
 use crate::ipam::Bindings;
+use crate::membership::departure::{self, DrainReason};
 use crate::membership::liveness;
 use crate::model::{
     AddressEnd, AddressPlan, ClaimRef, Millis, NodeName, Pool, PoolName, ProviderKind, Snapshot,
@@ -162,7 +163,9 @@ impl AddressPlans {
         for (address, why) in moves {
             let Some(plan) = self.plans.get(address) else { continue };
             let before = snapshot.addresses.get(address).and_then(|s| s.value.plan.owner.as_ref());
-            if let Some(note) = moved(*address, &plan.claim, before, plan.owner.as_ref(), *why) {
+            let drain = before.and_then(|node| departure::drain_reason(snapshot, node));
+            let why = (*why, drain);
+            if let Some(note) = moved(*address, &plan.claim, before, plan.owner.as_ref(), why) {
                 self.notes.entry(*address).or_default().push(note);
             }
         }
@@ -316,7 +319,7 @@ fn moved(
     claim: &ClaimRef,
     from: Option<&NodeName>,
     to: Option<&NodeName>,
-    why: MoveReason,
+    (why, drain): (MoveReason, Option<DrainReason>),
 ) -> Option<EventDraft> {
     let to = to?;
     let name = from.map_or("its owner", NodeName::as_str);
@@ -325,8 +328,16 @@ fn moved(
         MoveReason::Adopted => format!("{address} is with {to} since it took over from {name}"),
         MoveReason::Preferred => format!("{address} moves from {name} to {to}, as asked"),
         MoveReason::Failback => format!("{address} goes back from {name} to {to}"),
-        MoveReason::Drained => format!("{address} moves from {name} to {to}: {name} is drained"),
-        MoveReason::Absent => format!("{address} goes from {name} to {to}: {name} is absent"),
+        MoveReason::Drained => {
+            let why = drain.unwrap_or(DrainReason::ByHand);
+            format!("{address} moves from {name} to {to}: {name} {why}")
+        }
+        MoveReason::Absent => match drain {
+            Some(why @ DrainReason::Leaves(_)) => {
+                format!("{address} goes from {name} to {to}: {name} {why}")
+            }
+            _ => format!("{address} goes from {name} to {to}: {name} is absent"),
+        },
         MoveReason::Ineligible => {
             format!("{address} moves from {name} to {to}: {name} may not carry it any more")
         }

@@ -1,4 +1,4 @@
-use crate::model::{Failback, Millis};
+use crate::model::{Failback, LeavingReason, Millis};
 use crate::testing::{Fixture, ip, mk_claim, mk_explicit, mk_pool, mk_ref, render};
 
 mod crashes;
@@ -91,6 +91,31 @@ fn a_cordoned_node_counts_as_drained_and_a_lone_gateway_keeps_what_it_has() {
     world.snapshot.nodes.get_mut(&other.into()).unwrap().cordoned = false;
     world.step();
     assert_eq!(owner(&world), other);
+}
+
+#[test]
+fn a_taint_is_a_drain_as_long_as_it_is_there() {
+    let mut world = quiet();
+    let (old, new) = (owner(&world), standbys(&world)[0].clone());
+    let leaving = |world: &mut Fixture, why: Option<LeavingReason>| {
+        world.snapshot.nodes.get_mut(&old.as_str().into()).unwrap().leaving = why;
+    };
+    let taint = "karpenter.sh/disrupted";
+    leaving(&mut world, Some(LeavingReason::Taint(taint.to_owned())));
+    let writes = world.step();
+    let notes: Vec<String> =
+        writes.iter().flat_map(|write| &write.notes).map(|note| note.message.clone()).collect();
+    let said = format!("{BANK} moves from {old} to {new}: {old} leaves (taint {taint})");
+    assert!(notes.contains(&said), "{notes:?}");
+    assert_eq!(owner(&world), new);
+    assert!(!standbys(&world).contains(&old), "it takes nothing");
+    assert_eq!(world.spec(&old).leaving, Some(format!("taint {taint}")), "its agent reads it");
+    world.settle();
+    leaving(&mut world, None);
+    world.settle();
+    assert_eq!(world.spec(&old).leaving, None);
+    assert_eq!(owner(&world), new, "nothing moves back");
+    assert!(standbys(&world).contains(&old), "it may take over again");
 }
 
 #[test]

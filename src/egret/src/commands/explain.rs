@@ -6,6 +6,7 @@ mod metrics;
 use std::net::IpAddr;
 
 use egret_core::explain::{ConnectionOutcome, Explanation, explain, what_if as what_if_dies};
+use egret_core::membership::departure::drain_reason;
 use egret_core::model::{
     Claim, ClaimRef, ClaimStatus, NamespaceName, NodeName, PortRange, Snapshot,
 };
@@ -115,7 +116,8 @@ fn lines(explanation: &Explanation) -> Vec<(&'static str, String)> {
     lines.push(("leaves as", format!("{address}   ports {ports} of {}", explanation.node)));
     let holder = explanation.holding.as_ref();
     let name = holder.map_or("nobody: dropped".to_owned(), |holding| holding.node.to_string());
-    lines.push(("holder", name));
+    let drain = explanation.holder_drain.as_ref().map(|why| format!(", which {why}"));
+    lines.push(("holder", name + &drain.unwrap_or_default()));
     let standbys: Vec<&str> = explanation.standbys.iter().map(NodeName::as_str).collect();
     let next = if standbys.is_empty() { "nobody".to_owned() } else { standbys.join(", then ") };
     lines.push(("if it dies", next));
@@ -166,6 +168,9 @@ pub(crate) fn what_if(args: &WhatIfArgs) -> anyhow::Result<()> {
             println!("{node} holds no address: nothing moves");
         } else {
             table.print();
+        }
+        if let Some(why) = drain_reason(&snapshot, &node) {
+            println!("{node} {why}: what it holds moves now, and it is given nothing new");
         }
     })
 }

@@ -3,6 +3,7 @@
 use std::net::IpAddr;
 use std::time::{Duration, Instant};
 
+use egret_core::membership::departure::drain_reason;
 use egret_core::model::{NodeName, Snapshot};
 use egret_core::planner::manual;
 use egret_ports::cluster_state::Write;
@@ -26,8 +27,12 @@ pub(crate) fn drain(args: &NodeArgs) -> anyhow::Result<()> {
 
 pub(crate) fn uncordon(args: &NodeArgs) -> anyhow::Result<()> {
     let node = name(args);
-    set_drain(&args.store.store()?, &node, false)?;
-    println!("{node} is taken back: it may hold addresses again");
+    let store = args.store.store()?;
+    set_drain(&store, &node, false)?;
+    match drain_reason(&store.read()?, &node) {
+        None => println!("{node} is taken back: it may hold addresses again"),
+        Some(why) => println!("{node} is drained no longer, but it {why}: it is given nothing"),
+    }
     Ok(())
 }
 

@@ -3,6 +3,7 @@
 use std::net::IpAddr;
 use std::time::Duration;
 
+use egret_core::membership::departure::drain_reason;
 use egret_core::model::{
     ClaimRef, ConditionType, EgressAddress, InvalidObject, NodeName, PoolName, Snapshot, Timestamp,
 };
@@ -130,6 +131,10 @@ fn claims(snapshot: &Snapshot) -> Vec<ClaimAnswer> {
 fn troubles(snapshot: &Snapshot) -> Vec<InvalidObject> {
     let mut troubles = snapshot.invalid_objects.clone();
     for (name, node) in &snapshot.egress_nodes {
+        if let Some(why) = drain_reason(snapshot, name) {
+            let message = format!("it {why}: what it holds moves, and it is given nothing new");
+            troubles.push(InvalidObject { place: format!("node {name}"), message });
+        }
         let conditions = node.value.status.conditions.iter();
         let bad = conditions
             .filter(|condition| condition.status == (condition.kind != ConditionType::Ready));

@@ -1,6 +1,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
 
+use egret_core::membership::departure::leaving;
 use egret_core::model::{
     LabelSelector, Labels, Namespace, NamespaceName, Node, NodeName, Pod, STARTUP_TAINT, Service,
 };
@@ -105,6 +106,7 @@ pub fn node(manifest: CoreObject<NodeSpec, NodeStatus>) -> Result<Node, FieldErr
         (None, Some(one)) => cidrs("spec.podCIDR", &[one])?,
         (None, None) => Vec::new(),
     };
+    let taints = || spec.taints.iter().flatten().map(|taint| taint.key.as_str());
     Ok(Node {
         name: NodeName::new(name),
         zone: labels.get(ZONE_LABEL).cloned().unwrap_or_default(),
@@ -113,7 +115,8 @@ pub fn node(manifest: CoreObject<NodeSpec, NodeStatus>) -> Result<Node, FieldErr
         addresses,
         pod_cidrs,
         provider_id: spec.provider_id.unwrap_or_default(),
-        awaits_agent: spec.taints.iter().flatten().any(|taint| taint.key == STARTUP_TAINT),
+        awaits_agent: taints().any(|key| key == STARTUP_TAINT),
+        leaving: leaving(taints(), manifest.metadata.deletion_timestamp.is_some()),
     })
 }
 
@@ -188,4 +191,22 @@ fn cidrs(field: &str, texts: &[String]) -> Result<Vec<IpNet>, FieldError> {
 
 fn field_error<T>(field: impl Into<String>, result: Result<T, String>) -> Result<T, FieldError> {
     result.map_err(|message| FieldError::new(field, message))
+}
+
+#[cfg(test)]
+mod tests {
+    use egret_core::model::LeavingReason;
+
+    use super::*;
+
+    #[test]
+    fn a_node_that_is_being_deleted_leaves() {
+        let read = |metadata: &str| {
+            let text = format!(r#"{{"metadata": {{"name": "a"{metadata}}}}}"#);
+            node(serde_json::from_str(&text).unwrap()).unwrap().leaving
+        };
+        assert_eq!(read(""), None);
+        let deleted = read(r#", "deletionTimestamp": "2026-01-01T00:00:00Z""#);
+        assert_eq!(deleted, Some(LeavingReason::Deleted));
+    }
 }

@@ -52,7 +52,7 @@ pub fn everything(snapshot: &Snapshot) -> String {
 
 fn node(node: &Node) -> String {
     format!(
-        "node {} labels {} cordoned {} addresses [{}] pods [{}] zone {:?} provider {:?} awaits {}",
+        "node {} labels {} cordoned {} addresses [{}] pods [{}] zone {:?} provider {:?} awaits {} leaving {:?}",
         node.name,
         json(&node.labels),
         node.cordoned,
@@ -61,6 +61,7 @@ fn node(node: &Node) -> String {
         node.zone,
         node.provider_id,
         node.awaits_agent,
+        node.leaving,
     )
 }
 

@@ -93,6 +93,7 @@ fn nodes() {
         drain: true,
         roles: [NodeRole::Gateway, NodeRole::Voter].into(),
         pod_cidrs: ["10.244.3.0/24".parse().unwrap()].into(),
+        leaving: Some("taint karpenter.sh/disrupted".to_owned()),
     };
     assert_eq!(written_and_read(&spec), spec);
     let address = "203.0.113.17".parse().unwrap();
@@ -123,6 +124,7 @@ fn nodes() {
         idle_addresses: [address].into(),
         conditions: conditions(),
         cilium_chained: true,
+        stopping: true,
     };
     assert_eq!(written_and_read(&status), status);
 }

@@ -103,6 +103,21 @@ fn a_drain_waits_for_a_gateway_that_is_made_ready_but_not_for_ever() {
     assert_eq!(ideal.owner(), last);
 }
 
+#[test]
+fn a_node_that_is_off_is_left_at_once() {
+    for (taint, waits) in
+        [("karpenter.sh/disrupted", true), ("node.cloudprovider.kubernetes.io/shutdown", false)]
+    {
+        let mut ideal = up();
+        let owner = ideal.owner();
+        only(&mut ideal, &[owner.clone()].into());
+        let node = ideal.world.snapshot.nodes.get_mut(&owner).unwrap();
+        node.leaving = crate::membership::departure::leaving([taint], false);
+        ideal.world.step();
+        assert_eq!(ideal.owner() == owner, waits, "{taint}");
+    }
+}
+
 /// A turn of the controller: it plans by what it watches, then by what it reads, and writes that.
 fn turn(ideal: &mut IdealCloud, refused: bool) {
     ideal.world.plan();

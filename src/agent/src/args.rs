@@ -37,6 +37,11 @@ pub struct AgentArgs {
     /// Where the BPF file system is mounted.
     #[arg(long, value_name = "DIR", env = "EGRET_BPFFS", default_value = "/sys/fs/bpf")]
     pub bpffs: PathBuf,
+    /// The socket of the host's system bus, where systemd says whether the host is being shut down.
+    /// Then everything is handed over as by `egret drain`; where nobody answers there, an agent that is
+    /// told to stop is taken to come back.
+    #[arg(long, value_name = "FILE", default_value = "/run/dbus/system_bus_socket")]
+    pub system_bus: PathBuf,
     /// UDP port of the tunnel; the same on every node.
     #[arg(long, value_name = "PORT", default_value_t = HostSettings::default().tunnel_port)]
     pub tunnel_port: u16,

@@ -17,7 +17,7 @@ use std::collections::BTreeMap;
 use std::net::IpAddr;
 use std::sync::mpsc;
 
-use egret_core::lease::{Now, PlanView, Report};
+use egret_core::lease::{Now, PlanView, Report, StopMode};
 use egret_core::model::NodeName;
 use egret_peers::{Peer, Waker};
 use egret_ports::gateway::UplinkLink;
@@ -41,7 +41,7 @@ pub(crate) enum LeaseCommand {
     /// There is traffic for an address of which no holder is known.
     NeedHolder(IpAddr),
     /// The process is to end.
-    Stop { handover: bool },
+    Stop(StopMode),
 }
 
 /// The store's word, as far as the lease thread needs it.

@@ -14,6 +14,7 @@ mod error;
 mod events;
 #[cfg(test)]
 mod golden;
+mod host_shutdown;
 mod kernel;
 mod lease_thread;
 mod local_addresses;
@@ -23,6 +24,7 @@ mod plan_update;
 mod reconcile;
 mod snapshot_cache;
 mod startup;
+mod system_bus;
 mod teardown;
 #[cfg(test)]
 mod testing;

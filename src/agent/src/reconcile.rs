@@ -8,6 +8,7 @@ mod health_checks;
 mod lease_events;
 mod local_addresses;
 mod pod_arrivals;
+mod stop;
 mod store_sync;
 mod uninstall;
 
@@ -56,9 +57,6 @@ use crate::uplink_selection::{interfaces_found, link_for};
 const TICK: Duration = Duration::from_secs(1);
 /// Longest wait for a block before `whenUnavailable: Node` applies.
 const LONGEST_BLOCK_WAIT: Duration = Duration::from_secs(5);
-/// How long a hand-over may take before the process ends all the same.
-const LONGEST_STOP: Duration = Duration::from_secs(5);
-
 /// What came back from something that was not waited for.
 pub(crate) enum Completion {
     /// A consistent read.
@@ -75,6 +73,7 @@ pub(crate) struct LoopInputs {
     pub(crate) changes: Receiver<KernelChange>,
     pub(crate) arrivals: Receiver<PodArrival>,
     pub(crate) chained: Receiver<Result<(), PluginInstallError>>,
+    pub(crate) host_stops: Receiver<bool>,
     pub(crate) shutdown: Shutdown,
 }
 
@@ -92,6 +91,7 @@ pub(crate) struct MainLoop<S, C> {
     pub(crate) completions: UnboundedSender<Completion>,
     pub(crate) health: Health,
     pub(crate) pulse: Pulse,
+    pub(crate) system_bus: PathBuf,
     pub(crate) bpffs: PathBuf,
     pub(crate) run_dir: PathBuf,
     pub(crate) settings: HostSettings,
@@ -124,6 +124,8 @@ pub(crate) struct LoopMemory {
     ticks: u64,
     passed: bool,
     unheld_drops: u64,
+    /// When this process ends although not everything has left this node, which goes.
+    leave_by: Option<tokio::time::Instant>,
     syncing: bool,
     stopped: bool,
     uninstalling: bool,
@@ -143,7 +145,13 @@ impl<S: ClusterState, C: Clock> MainLoop<S, C> {
         tick.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
         loop {
             tokio::select! {
-                () = inputs.shutdown.requested() => break,
+                () = inputs.shutdown.requested(), if self.memory.leave_by.is_none() => {
+                    match self.why_it_leaves().await {
+                        Some(why) => self.begin_to_leave(&why),
+                        None => break,
+                    }
+                }
+                Some(stops) = inputs.host_stops.recv() => self.on_host_stops(stops),
                 Some(event) = inputs.lease_events.recv() => self.on_lease_event(event)?,
                 changed = snapshots.changed() => {
                     if changed.is_err() {
@@ -163,43 +171,15 @@ impl<S: ClusterState, C: Clock> MainLoop<S, C> {
                 _ = tick.tick() => self.on_tick(),
             }
             self.pulse.beat();
+            if self.has_left() {
+                return Ok(());
+            }
             if self.memory.uninstalling {
                 return self.uninstall(inputs.lease_events, inputs.shutdown).await;
             }
             self.sync();
         }
         self.stop(inputs.lease_events).await
-    }
-
-    /// Hands over what is held, then ends. The kernel keeps what it has.
-    async fn stop(
-        mut self,
-        mut lease_events: UnboundedReceiver<LeaseEvent>,
-    ) -> Result<(), AgentError> {
-        info!(event = "stopping", "handing over");
-        self.lease.send(LeaseCommand::Stop { handover: true });
-        self.wait_for_stop(&mut lease_events).await?;
-        info!(event = "stopped", "agent stopped");
-        Ok(())
-    }
-
-    /// Waits until the lease thread has let go of everything.
-    async fn wait_for_stop(
-        &mut self,
-        lease_events: &mut UnboundedReceiver<LeaseEvent>,
-    ) -> Result<(), AgentError> {
-        let deadline = tokio::time::Instant::now() + LONGEST_STOP;
-        while !self.memory.stopped {
-            match tokio::time::timeout_at(deadline, lease_events.recv()).await {
-                Ok(Some(event)) => self.on_lease_event(event)?,
-                Ok(None) => break,
-                Err(_) => {
-                    warn!("letting go took too long: leases end by their deadlines");
-                    break;
-                }
-            }
-        }
-        Ok(())
     }
 
     pub(crate) fn on_snapshot(&mut self, watched: Arc<Snapshot>) {

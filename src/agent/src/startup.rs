@@ -20,6 +20,7 @@ use crate::blocks::AcknowledgedGrants;
 use crate::cni::{self, InstalledPlugin, PodArrival};
 use crate::error::AgentError;
 use crate::events::EventRecorder;
+use crate::host_shutdown;
 use crate::kernel::Kernel;
 use crate::lease_thread::{self, LeasePorts, PersistedLeaseFile};
 use crate::metrics::AgentMetrics;
@@ -75,6 +76,7 @@ pub async fn run<S: ClusterState, C: Clock>(
     let arrivals = arrivals(args.cni_socket.as_deref())?;
     let (plugin, chained) = InstalledPlugin::install(&args)?;
     let (completions, completion_receiver) = mpsc::unbounded_channel();
+    let host_stops = host_shutdown::watch(args.system_bus.clone());
     info!(event = "agent_started", node = %me, "agent started");
     let main_loop = MainLoop {
         acknowledged: AcknowledgedGrants::read(&args.run_dir),
@@ -90,14 +92,15 @@ pub async fn run<S: ClusterState, C: Clock>(
         completions,
         pulse: health.pulse("main loop", LONGEST_MAIN_LOOP_TURN),
         health,
+        system_bus: args.system_bus,
         bpffs: args.bpffs,
         run_dir: args.run_dir,
         settings,
         plugin,
         measures,
     };
-    let inputs =
-        LoopInputs { lease_events: lease_event_receiver, changes, arrivals, chained, shutdown };
+    let lease_events = lease_event_receiver;
+    let inputs = LoopInputs { lease_events, changes, arrivals, chained, host_stops, shutdown };
     main_loop.run(inputs, completion_receiver).await
 }
 

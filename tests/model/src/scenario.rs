@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use egret_core::lease::Input;
+use egret_core::lease::{Input, StopMode};
 
 use crate::search::Model;
 use crate::world::{Datagram, ModelWorld, STEP, Spent, name};
@@ -206,7 +206,7 @@ impl ModelScenario {
             }
             ModelStep::Stop(number, stall) => {
                 world.spent.stops += 1;
-                (world.input(*number, Input::Stop { handover: true }, *stall), *stall)
+                (world.input(*number, Input::Stop(StopMode::Restart), *stall), *stall)
             }
             _ => return None,
         })

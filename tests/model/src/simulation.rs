@@ -17,7 +17,7 @@ mod store;
 use std::collections::BTreeMap;
 use std::net::IpAddr;
 
-use egret_core::lease::{AddressState, Effect, Input, Message, Report};
+use egret_core::lease::{AddressState, Effect, Input, Message, Report, StopMode};
 use egret_core::model::NodeName;
 
 pub use cost::{Cost, cost};
@@ -294,7 +294,7 @@ impl Simulation {
             SimulatedFault::Heal => self.network.heal(),
             SimulatedFault::Loss(loss) => self.network.loss = loss,
             SimulatedFault::Stop(node, again) => {
-                self.input(node, Input::Stop { handover: true });
+                self.input(node, Input::Stop(StopMode::Restart));
                 let kill = SimulatedFault::Kill(node, 20 * MS);
                 self.schedule.plan(again, SimulationEvent::Fault(kill));
             }

@@ -136,7 +136,7 @@ impl<M: AddressMap, A: Announcer> Running<M, A> {
                     vec![Input::AskGrants { address, epoch }]
                 }
                 LeaseCommand::NeedHolder(address) => vec![Input::NeedHolder { address }],
-                LeaseCommand::Stop { handover } => vec![Input::Stop { handover }],
+                LeaseCommand::Stop(mode) => vec![Input::Stop(mode)],
             };
             self.feed(inputs)?;
         }

@@ -1,5 +1,6 @@
 use std::time::Duration;
 
+use egret_core::lease::StopMode;
 use egret_core::model::{Condition, ConditionType};
 use egret_core::reason::AgentReason;
 use egret_ports::clock::Clock;
@@ -25,7 +26,7 @@ impl<S: ClusterState, C: Clock> MainLoop<S, C> {
     ) -> Result<(), AgentError> {
         info!(event = "uninstalling", "Egret is being uninstalled: cleaning this node's kernel");
         let plugin = self.plugin.take().map(|plugin| plugin.remove());
-        self.lease.send(LeaseCommand::Stop { handover: false });
+        self.lease.send(LeaseCommand::Stop(StopMode::AtOnce));
         self.wait_for_stop(&mut lease_events).await?;
         let Self { me, state, clock, kernel, mut status, bpffs, run_dir, settings, .. } = self;
         // Attached programs live as long as a descriptor of theirs.

@@ -93,12 +93,9 @@ impl HandoverState {
         }
     }
 
-    /// When who stops asks a standby, or the next one; at once where it has asked none. What is
-    /// paused or in a cloud stays.
-    pub(super) fn next_standby_due(&self, plan: &AddressView) -> Option<BootTime> {
-        let last = self.outgoing.as_ref();
-        let due = last.map_or(Some(BootTime(0)), |last| last.give_up);
-        due.filter(|_| !plan.paused && !plan.no_deadline)
+    /// When who stops asks a standby, or the next one; at once where it has asked none.
+    pub(super) fn next_standby_due(&self) -> Option<BootTime> {
+        self.outgoing.as_ref().map_or(Some(BootTime(0)), |last| last.give_up)
     }
 
     /// Asks the next standby in rank; false where none is left.

@@ -62,9 +62,19 @@ pub enum Input {
         address: IpAddr,
     },
     /// The process is to end; answered by [`Report::Stopped`].
-    Stop {
-        /// True: hand every held address over to its first living standby, then stop. False: stop
-        /// at once and release nothing: the kernel entries go on to their deadlines.
-        handover: bool,
-    },
+    Stop(StopMode),
+}
+
+/// How a process ends.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum StopMode {
+    /// At once, and releases nothing: the kernel entries go on to their deadlines.
+    AtOnce,
+    /// Another process follows on this node. Every held address is handed over to its first living
+    /// standby first; where the fabric is the fence it stays, and its standbys are asked to wait.
+    Restart,
+    /// The node goes. Every held address is handed over first, wherever it is; where the fabric is the
+    /// fence, the end comes when it delivers nothing to this node any more. That may be never: the
+    /// caller ends the wait.
+    Leave,
 }

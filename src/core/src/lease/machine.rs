@@ -154,9 +154,9 @@ impl Machine {
                 let known = self.proposer.addresses.known_node(address);
                 self.directors.need_holder(&cx, address, known, out);
             }
-            Input::Stop { handover } => {
+            Input::Stop(mode) => {
                 let (mut call, proposer, moves) = self.asking(out);
-                moves.stop(&mut call, proposer, handover);
+                moves.stop(&mut call, proposer, mode);
             }
         }
     }

@@ -9,7 +9,9 @@ use super::context::Context;
 use super::handover::ReleasedToSuccessor;
 use super::invocation::Invocation;
 use super::proposer::Proposer;
-use super::{BootTime, HandoverStep, Message, Report, RequestKind, RoundId, Successor};
+use super::{
+    AddressView, BootTime, HandoverStep, Message, Report, RequestKind, RoundId, StopMode, Successor,
+};
 use crate::model::NodeName;
 
 #[cfg(test)]
@@ -23,6 +25,8 @@ pub(super) enum Moves {
     AsPlanned,
     /// Hands over what it holds, and asks for nothing.
     Stopping,
+    /// The same, and what the fabric delivers here too.
+    Leaving,
     /// It has ended.
     Stopped,
 }
@@ -124,14 +128,17 @@ impl Moves {
         &mut self,
         call: &mut Invocation<'_>,
         proposer: &mut Proposer,
-        handover: bool,
+        mode: StopMode,
     ) {
         if !self.as_planned() {
             return;
         }
-        *self = Self::Stopping;
-        proposer.addresses.ask_to_wait(&call.cx, call.out);
-        if !handover {
+        let leaves = mode == StopMode::Leave;
+        *self = if leaves { Self::Leaving } else { Self::Stopping };
+        if !leaves {
+            proposer.addresses.ask_to_wait(&call.cx, call.out);
+        }
+        if mode == StopMode::AtOnce {
             return self.finish_stop(call);
         }
         let asked = proposer.addresses.which(|entry| entry.candidate.asks_in_earnest());
@@ -151,9 +158,9 @@ impl Moves {
         address: IpAddr,
         entry: &AddressLease,
     ) -> Option<BootTime> {
-        let holds = self == Self::Stopping && entry.holder.is_some();
-        let plan = cx.plan(address).filter(|_| holds)?;
-        entry.handover.next_standby_due(plan)
+        let holds = self.hands_over() && entry.holder.is_some();
+        cx.plan(address).filter(|plan| holds && !self.keeps(plan))?;
+        entry.handover.next_standby_due()
     }
 
     /// Who stops asks one standby after the other, in rank, and releases where none comes.
@@ -171,15 +178,31 @@ impl Moves {
         proposer.leave(call, &alone);
     }
 
-    /// Whether an orderly stop is over: every repetition has been sent, and nothing is held but
-    /// what is paused or in a cloud: that is neither handed over nor released, and ends with its
-    /// kernel deadline or with the fabric.
+    fn hands_over(self) -> bool {
+        matches!(self, Self::Stopping | Self::Leaving)
+    }
+
+    /// Who stops neither hands over nor releases it: it ends with its kernel deadline or with the
+    /// fabric.
+    fn keeps(self, plan: &AddressView) -> bool {
+        plan.paused || (plan.no_deadline && self != Self::Leaving)
+    }
+
+    /// Whether an orderly stop is over: every repetition has been sent, and nothing is held but what
+    /// stays. Who leaves goes on relaying until the fabric has followed, where anybody else may have
+    /// the address.
     pub(super) fn may_finish_stop(self, cx: &Context<'_>, proposer: &Proposer) -> bool {
-        let stays = |address| cx.plan(address).is_some_and(|plan| plan.paused || plan.no_deadline);
+        let me = &cx.config.me;
+        let keeps = |address| cx.plan(address).is_some_and(|plan| self.keeps(plan));
+        let awaits_fabric = |plan: &AddressView| {
+            let others = plan.ranks().any(|node| node != me);
+            others && plan.delivers_to(me) && !plan.revoked && !self.keeps(plan)
+        };
         let mut held = proposer.addresses.holders();
-        self == Self::Stopping
+        self.hands_over()
             && proposer.resends.is_empty()
-            && held.all(|(address, _)| stays(address))
+            && held.all(|(address, _)| keeps(address))
+            && !(self == Self::Leaving && cx.plans().any(|(_, plan)| awaits_fabric(plan)))
     }
 
     pub(super) fn finish_stop(&mut self, call: &mut Invocation<'_>) {

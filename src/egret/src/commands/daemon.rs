@@ -28,7 +28,7 @@ pub(crate) use controller::controller;
 pub(crate) use standalone::standalone;
 
 /// How long a daemon may take to hand over before the process ends all the same.
-const GRACE: Duration = Duration::from_secs(8);
+const GRACE: Duration = Duration::from_secs(14);
 
 fn open(directory: &Path) -> anyhow::Result<Arc<DirectoryState>> {
     let state = DirectoryState::open(directory)

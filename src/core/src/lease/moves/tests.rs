@@ -21,7 +21,7 @@ fn is_kernel(effect: &Effect, wanted: AddressState) -> bool {
 #[test]
 fn a_move_is_made_before_it_is_broken() {
     let (mut old, mut new, address) = (holder(), AskingNode::new(2, true), address());
-    old.at(5, |call, proposer, moves| moves.stop(call, proposer, true));
+    old.at(5, |call, proposer, moves| moves.stop(call, proposer, StopMode::Restart));
     let come = old.at(5, |call, proposer, moves| moves.advance(call, proposer));
     assert_eq!(sent(&come), [(name(2), Message::Move(HandoverStep::Come(address)))]);
     let mut said = HandoverStep::Come(address);
@@ -45,7 +45,7 @@ fn a_move_is_made_before_it_is_broken() {
 #[test]
 fn who_stops_releases_where_no_standby_comes_and_then_ends() {
     let mut node = holder();
-    node.at(5, |call, proposer, moves| moves.stop(call, proposer, true));
+    node.at(5, |call, proposer, moves| moves.stop(call, proposer, StopMode::Restart));
     for ms in [5, 155] {
         node.at(ms, |call, proposer, moves| moves.advance(call, proposer));
         assert!(node.holds());
@@ -58,10 +58,22 @@ fn who_stops_releases_where_no_standby_comes_and_then_ends() {
 }
 
 #[test]
+fn who_stops_or_leaves_keeps_what_is_paused() {
+    for mode in [StopMode::Restart, StopMode::Leave] {
+        let mut node = holder();
+        node.view.addresses.values_mut().for_each(|plan| plan.paused = true);
+        node.at(5, |call, proposer, moves| moves.stop(call, proposer, mode));
+        node.at(305, |call, proposer, moves| moves.advance(call, proposer));
+        assert!(node.holds());
+        node.at(305, |call, proposer, moves| assert!(moves.may_finish_stop(&call.cx, proposer)));
+    }
+}
+
+#[test]
 fn who_stops_at_once_hands_nothing_over_and_comes_to_nothing() {
     let mut node = AskingNode::new(2, true);
     let stop = |node: &mut AskingNode| {
-        node.at(1, |call, proposer, moves| moves.stop(call, proposer, false))
+        node.at(1, |call, proposer, moves| moves.stop(call, proposer, StopMode::AtOnce))
     };
     assert_eq!(stop(&mut node), [Effect::Report(Report::Stopped)]);
     assert_eq!(stop(&mut node), []);

@@ -135,7 +135,7 @@ fn standbys_wait_for_a_holder_that_restarts_and_not_for_ever() {
     let took_over = |net: &TestNetwork| {
         net.has_report(|node, report| *node == name(2) && matches!(report, Report::TookOver { .. }))
     };
-    net.give(1, Input::Stop { handover: true });
+    net.give(1, Input::Stop(StopMode::Restart));
     assert!(net.has_report(|_, report| matches!(report, Report::Stopped)));
     assert_eq!(net.kernel[&name(1)].0, HELD, "its kernel goes on");
     net.run(10);
@@ -145,7 +145,7 @@ fn standbys_wait_for_a_holder_that_restarts_and_not_for_ever() {
     net.start(1, "boot");
     net.run(4000);
     assert!(!took_over(&net), "it is back");
-    net.give(1, Input::Stop { handover: true });
+    net.give(1, Input::Stop(StopMode::Restart));
     net.run(10);
     net.stop(1);
     net.run(9000);
@@ -201,4 +201,33 @@ fn a_planned_move_waits_for_the_cloud_in_silence() {
     assert!(waiting(&net, 4).is_empty(), "the old way is in use");
     net.run(9000);
     assert_eq!(waiting(&net, 4), [1], "no move takes so long");
+}
+
+#[test]
+fn who_leaves_hands_over_and_goes_when_the_fabric_has_followed() {
+    let mut net = cloud();
+    net.give(1, Input::Stop(StopMode::Leave));
+    net.run(500);
+    let stopped = |net: &TestNetwork| {
+        net.has_report(|node, report| *node == name(1) && *report == Report::Stopped)
+    };
+    assert_eq!(adopted(&mut net), name(2), "nobody has waited for it");
+    assert!(!stopped(&net));
+    assert_eq!(net.kernel[&name(1)], (HELD, Some(name(1)), None), "it forwards as before");
+    attach(&mut net, 2);
+    net.run(10);
+    assert_eq!(net.kernel[&name(1)].1, Some(name(2)), "it relays");
+    assert!(stopped(&net));
+}
+
+#[test]
+fn who_leaves_and_has_no_standby_waits_for_nobody() {
+    let mut net = cloud();
+    net.plan().standbys.clear();
+    net.publish();
+    net.run(10);
+    net.give(1, Input::Stop(StopMode::Leave));
+    net.run(100);
+    assert!(net.has_report(|node, report| *node == name(1) && *report == Report::Stopped));
+    assert_eq!(net.kernel[&name(1)].0, HELD, "its kernel goes on");
 }

@@ -56,7 +56,7 @@ fn who_stops_hands_over_to_its_first_living_standby() {
     net.cut.insert(name(2));
     net.run(600);
     assert_eq!(net.holders(), [name(1)]);
-    net.give(1, Input::Stop { handover: true });
+    net.give(1, Input::Stop(StopMode::Restart));
     run_until_moved(&mut net, 3, 200);
     net.run(100);
     assert!(net.has_report(|node, report| *node == name(1) && *report == Report::Stopped));
@@ -68,7 +68,7 @@ fn who_stops_alone_releases() {
     net.plan().standbys.clear();
     net.publish();
     net.run_until_held(2000);
-    net.give(1, Input::Stop { handover: true });
+    net.give(1, Input::Stop(StopMode::Restart));
     net.run(100);
     assert!(net.holders().is_empty());
     assert!(net.has_report(|_, report| *report == Report::Stopped));

@@ -127,6 +127,15 @@ impl Lab {
         Ok(())
     }
 
+    /// A node's systemd begins to shut the host down, and says so. It stops nothing by itself.
+    ///
+    /// # Errors
+    /// While the node is off.
+    pub fn shut_down(&self, name: &str) -> Result<()> {
+        self.node(name)?.machine()?.shut_down();
+        Ok(())
+    }
+
     /// Stops a node's agent with SIGTERM and waits for its end.
     ///
     /// # Errors

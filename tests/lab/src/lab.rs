@@ -12,7 +12,7 @@ use crate::cloud::gce::{GceRegion, LabVpc};
 use crate::cloud::{LabCloud, Region, Site};
 use crate::journal::LabJournal;
 use crate::machine::NodeMachine;
-use crate::manifest::{namespace_manifest, node_manifest, pod_manifest};
+use crate::manifest::{NodeMarks, namespace_manifest, node_manifest, pod_manifest};
 use crate::network::LabNetwork;
 use crate::node::{LabNode, PODS};
 use crate::pod::{LabPod, PodOptions};
@@ -350,13 +350,21 @@ impl Lab {
     /// # Errors
     /// Where there is no such node.
     pub fn write_node(&self, name: &str) -> Result<()> {
+        self.write_node_as(name, &NodeMarks::default())
+    }
+
+    /// The same, of one that goes.
+    ///
+    /// # Errors
+    /// Where there is no such node.
+    pub fn write_node_as(&self, name: &str, marks: &NodeMarks<'_>) -> Result<()> {
         let node = self.node(name)?;
         let instance = match node.site {
             Site::Lan => None,
             Site::Ec2(zone) => Some((zone.name(), self.cloud()?.instance(name)?.provider_id())),
             Site::Gce(zone) => Some((zone.name(), self.vpc()?.instance(name)?.provider_id.clone())),
         };
-        let text = node_manifest(node, instance);
+        let text = node_manifest(node, instance, marks);
         self.write_manifest(&format!("node-{name}.yaml"), &text)
     }
 

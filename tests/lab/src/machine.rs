@@ -6,6 +6,8 @@ use std::process::{Child, Command, Stdio};
 use anyhow::{Context, Result, bail};
 use egret_netns::NetworkNamespace;
 
+use crate::host_bus::HostBus;
+
 /// Where every machine sees the store.
 pub(crate) const STORE: &str = "/run/egret-store";
 
@@ -18,6 +20,8 @@ pub(crate) const STORE: &str = "/run/egret-store";
 pub(crate) struct NodeMachine {
     pub(crate) net: NetworkNamespace,
     holder: Child,
+    /// `None` only while it ends.
+    host: Option<HostBus>,
 }
 
 impl NodeMachine {
@@ -29,7 +33,7 @@ impl NodeMachine {
 mount -t sysfs sysfs /sys
 mount -t bpf bpf /sys/fs/bpf
 mount -t tmpfs -o mode=755 tmpfs /run
-mkdir -p /run/egret {STORE}
+mkdir -p /run/egret /run/dbus {STORE}
 mount --bind '{store}' {STORE}
 mount -t tmpfs -o mode=755 tmpfs /var/lib
 mkdir /var/lib/egret
@@ -56,7 +60,8 @@ exec cat >/dev/null",
             let _ = holder.wait();
             bail!("cannot make the mounts of {name}: needs root, bpffs and sysfs in the kernel");
         }
-        Ok(Self { net, holder })
+        let host = HostBus::start(&format!("/proc/{}/root/run", holder.id()))?;
+        Ok(Self { net, holder, host: Some(host) })
     }
 
     /// A command that will run on this machine.
@@ -69,6 +74,13 @@ exec cat >/dev/null",
             .arg("--")
             .arg(program);
         command
+    }
+
+    /// systemd begins to shut the machine down. It stops nothing by itself.
+    pub(crate) fn shut_down(&self) {
+        if let Some(host) = &self.host {
+            host.shut_down();
+        }
     }
 
     /// Runs a shell line here; an error carries what it printed.
@@ -99,6 +111,8 @@ exec cat >/dev/null",
 
 impl Drop for NodeMachine {
     fn drop(&mut self) {
+        // Its socket lies in the mount namespace.
+        self.host = None;
         let _ = self.holder.kill();
         let _ = self.holder.wait();
     }

@@ -26,8 +26,23 @@ pub fn pod_manifest(
     )
 }
 
+/// What a Node says of its end.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct NodeMarks<'a> {
+    /// Keys of taints.
+    pub taints: &'a [&'a str],
+    /// `spec.unschedulable`.
+    pub cordoned: bool,
+    /// It has a `deletionTimestamp`.
+    pub deleting: bool,
+}
+
 /// A `v1` Node; in a cloud with the name of its zone and its `spec.providerID`.
-pub(crate) fn node_manifest(node: &LabNode, instance: Option<(&str, String)>) -> String {
+pub(crate) fn node_manifest(
+    node: &LabNode,
+    instance: Option<(&str, String)>,
+    marks: &NodeMarks<'_>,
+) -> String {
     let name = &node.name;
     let [pods4, pods6] = address::pod_cidrs(node.number);
     let mut labels = Labels::from([("kubernetes.io/hostname".into(), name.clone())]);
@@ -39,10 +54,17 @@ pub(crate) fn node_manifest(node: &LabNode, instance: Option<(&str, String)>) ->
         labels.insert("topology.kubernetes.io/zone".into(), zone.into());
         provider = format!("  providerID: {provider_id}\n");
     }
+    let taint = |key: &&str| format!("{{key: {key}, effect: NoSchedule}}");
+    let taints: Vec<String> = marks.taints.iter().map(taint).collect();
+    let deletion =
+        if marks.deleting { "  deletionTimestamp: '2026-01-01T00:00:00Z'\n" } else { "" };
     let mut text = format!(
-        "apiVersion: v1\nkind: Node\nmetadata:\n  name: {name}\n{}\
-         spec:\n  podCIDRs: ['{pods4}', '{pods6}']\n{provider}status:\n  addresses:\n",
+        "apiVersion: v1\nkind: Node\nmetadata:\n  name: {name}\n{deletion}{}\
+         spec:\n  podCIDRs: ['{pods4}', '{pods6}']\n  unschedulable: {}\n  taints: [{}]\n\
+         {provider}status:\n  addresses:\n",
         label_lines(&labels),
+        marks.cordoned,
+        taints.join(", "),
     );
     for address in node.internal_addresses() {
         let _ = writeln!(text, "  - {{type: InternalIP, address: '{address}'}}");

@@ -7,6 +7,7 @@
 mod agents;
 mod aws_attach;
 mod aws_faults;
+mod aws_leaving;
 mod aws_moves;
 mod aws_second_address;
 mod aws_slow;
@@ -91,6 +92,7 @@ pub const ALL: &[Scenario] = &[
         .takes(15),
     Scenario::beside("aws_holder_dies_across_zones", aws_moves::death_across_zones).own().takes(28),
     Scenario::beside("aws_planned_moves", aws_moves::planned).shares(TRIO).takes(25),
+    Scenario::beside("aws_node_leaves", aws_leaving::run).shares(TRIO).takes(30),
     Scenario::beside("aws_frozen_agent", aws_moves::frozen).shares(TRIO).takes(15),
     Scenario::beside("aws_slow_within_subnet", aws_slow::within_subnet).own().takes(25),
     Scenario::beside("aws_slow_across_zones", aws_slow::across_zones).own().takes(25),

@@ -149,10 +149,12 @@ fn promotes_secondaries(interface: &str) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::netlink::address::AddressOwnership;
 
     fn record(index: u32, address: &str, secondary: bool) -> AddressRecord {
         let address = address.parse().unwrap();
-        AddressRecord { index, address, global: true, secondary, no_prefix_route: false }
+        let ownership = AddressOwnership::Foreign;
+        AddressRecord { index, address, global: true, secondary, no_prefix_route: false, ownership }
     }
 
     #[test]

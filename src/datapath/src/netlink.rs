@@ -4,6 +4,7 @@
 pub(crate) mod address;
 pub(crate) mod link;
 pub(crate) mod local_route;
+pub(crate) mod neighbour;
 pub(crate) mod notices;
 pub(crate) mod route;
 pub(crate) mod rule;

@@ -5,7 +5,7 @@ use std::fmt;
 use egret_ports::error::PortError;
 
 use crate::constants::HostSettings;
-use crate::{conntrack, link, route, rule, snat_backend};
+use crate::{conntrack, interface, link, route, rule, snat_backend};
 
 /// What could not be removed; the rest was.
 #[derive(Debug)]
@@ -27,7 +27,7 @@ impl fmt::Display for TeardownError {
 
 impl std::error::Error for TeardownError {}
 
-/// Removes our rules, routes, device, steered connections and rule set, the guard last: until the
+/// Removes our rules, routes, device, addresses of interfaces, steered connections and rule set, the guard last: until the
 /// end, what is steered is dropped and does not leave with another source. Idempotent; goes on
 /// after a failure.
 ///
@@ -35,10 +35,11 @@ impl std::error::Error for TeardownError {}
 /// All failures, after everything else was removed.
 pub fn all(settings: &HostSettings) -> Result<(), TeardownError> {
     type Step = fn(&HostSettings) -> Result<(), PortError>;
-    let steps: [(&str, Step); 5] = [
+    let steps: [(&str, Step); 6] = [
         ("rules", rule::remove),
         ("routes", route::remove),
         ("device", link::remove),
+        ("addresses of interfaces", |_| interface::restore()),
         ("connections", |settings| conntrack::forget_all(settings).map(drop)),
         ("guard", |settings| snat_backend::choose(settings).teardown()),
     ];

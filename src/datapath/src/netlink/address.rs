@@ -4,7 +4,7 @@ use std::io;
 use std::net::{IpAddr, Ipv4Addr};
 
 use egret_core::model::Family;
-use ipnet::IpNet;
+use ipnet::{IpNet, Ipv4Net};
 use netlink_packet_core::{NLM_F_CREATE, NLM_F_EXCL};
 use netlink_packet_route::address::{
     AddressAttribute, AddressFlags, AddressHeaderFlags, AddressMessage, AddressScope,
@@ -26,6 +26,39 @@ pub(crate) struct AddressRecord {
     pub(crate) secondary: bool,
     /// The kernel made no route to its subnet, since it was asked not to.
     pub(crate) no_prefix_route: bool,
+    /// Its label says that it is Egret's.
+    pub(crate) ownership: AddressOwnership,
+}
+
+/// Whose an address of a link is: an IPv4 address has a label for it, which the kernel keeps as long
+/// as the address. It shows in `ip address`.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) enum AddressOwnership {
+    #[default]
+    Foreign,
+    /// Egret gave it to the link.
+    Ours,
+    /// Egret gave it to the link, and brought that up.
+    OursWithLink,
+}
+
+/// IFNAMSIZ without the byte that ends it (linux/if.h).
+const LONGEST_LABEL: usize = 15;
+
+impl AddressOwnership {
+    const ALL_OURS: [(Self, &str); 2] = [(Self::Ours, ":egret"), (Self::OursWithLink, ":egret-up")];
+
+    fn read(label: &str) -> Self {
+        let of = |(_, end): &&(Self, &str)| label.ends_with(end);
+        Self::ALL_OURS.iter().find(of).map_or(Self::Foreign, |(ownership, _)| *ownership)
+    }
+
+    /// The label of a link's address. Tools expect it to begin with the link's name.
+    fn label(self, link: &str) -> Option<String> {
+        let (_, end) = Self::ALL_OURS.iter().find(|(ownership, _)| *ownership == self)?;
+        let begin: String = link.chars().take(LONGEST_LABEL - end.len()).collect();
+        Some(format!("{begin}{end}"))
+    }
 }
 
 impl RouteNetlink {
@@ -56,6 +89,28 @@ impl RouteNetlink {
         }
     }
 
+    /// Gives a link an IPv4 address of global scope, with no route to its subnet; already so is success.
+    pub(crate) fn give_address(
+        &mut self,
+        (index, name): (u32, &str),
+        address: Ipv4Net,
+        ownership: AddressOwnership,
+    ) -> io::Result<()> {
+        let mut message = AddressMessage::default();
+        message.header.family = AddressFamily::Inet;
+        message.header.prefix_len = address.prefix_len();
+        message.header.scope = AddressScope::Universe;
+        message.header.index = index;
+        message.attributes.push(AddressAttribute::Local(IpAddr::V4(address.addr())));
+        message.attributes.push(AddressAttribute::Address(IpAddr::V4(address.addr())));
+        message.attributes.push(AddressAttribute::Flags(AddressFlags::Noprefixroute));
+        message.attributes.extend(ownership.label(name).map(AddressAttribute::Label));
+        match self.change(RouteNetlinkMessage::NewAddress(message), NLM_F_CREATE | NLM_F_EXCL) {
+            Err(error) if error.raw_os_error() == Some(libc::EEXIST) => Ok(()),
+            other => other,
+        }
+    }
+
     /// Takes an address from a link; absent is success.
     pub(crate) fn delete_address(&mut self, index: u32, address: IpNet) -> io::Result<()> {
         let mut message = AddressMessage::default();
@@ -75,6 +130,7 @@ fn record(message: &AddressMessage) -> Option<AddressRecord> {
     let mut local = None;
     let mut address = None;
     let mut no_prefix_route = false;
+    let mut ownership = AddressOwnership::Foreign;
     for attribute in &message.attributes {
         match attribute {
             AddressAttribute::Local(ip) => local = Some(*ip),
@@ -82,6 +138,7 @@ fn record(message: &AddressMessage) -> Option<AddressRecord> {
             AddressAttribute::Flags(flags) => {
                 no_prefix_route = flags.contains(AddressFlags::Noprefixroute);
             }
+            AddressAttribute::Label(label) => ownership = AddressOwnership::read(label),
             _ => {}
         }
     }
@@ -91,5 +148,25 @@ fn record(message: &AddressMessage) -> Option<AddressRecord> {
         global: message.header.scope == AddressScope::Universe,
         secondary: message.header.flags.contains(AddressHeaderFlags::Secondary),
         no_prefix_route,
+        ownership,
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_label_says_whose_an_address_is_whatever_the_links_name() {
+        use AddressOwnership::{Foreign, Ours, OursWithLink};
+        for link in ["eth1", "ens5", "enp0s31f6", "a-name-that-is-"] {
+            for ownership in [Ours, OursWithLink] {
+                let label = ownership.label(link).unwrap();
+                assert!(label.len() <= LONGEST_LABEL && label.starts_with(&link[..4]), "{label}");
+                assert_eq!(AddressOwnership::read(&label), ownership);
+            }
+        }
+        assert_eq!(Foreign.label("eth1"), None);
+        assert_eq!(["eth1", "eth1:1", "egret"].map(AddressOwnership::read), [Foreign; 3]);
+    }
 }

@@ -110,6 +110,15 @@ impl RouteNetlink {
         self.change(RouteNetlinkMessage::SetLink(link), 0)
     }
 
+    /// Sets a link up or down, and nothing else of it.
+    pub(crate) fn set_flag_up(&mut self, index: u32, up: bool) -> io::Result<()> {
+        let mut link = LinkMessage::default();
+        link.header.index = index;
+        link.header.flags = if up { LinkFlags::Up } else { LinkFlags::empty() };
+        link.header.change_mask = LinkFlags::Up;
+        self.change(RouteNetlinkMessage::SetLink(link), 0)
+    }
+
     /// Removes a link.
     pub(crate) fn delete_link(&mut self, index: u32) -> io::Result<()> {
         let mut link = LinkMessage::default();

@@ -15,7 +15,7 @@ use std::net::IpAddr;
 use crate::membership::departure;
 use crate::model::{
     AddressEnd, AddressPlan, AddressStatus, ClaimRef, ClaimStatus, Condition, ConditionType,
-    NodeName, Pool, PoolName, PoolStatus,
+    NodeName, Pool, PoolName, PoolStatus, Snapshot,
 };
 use crate::reason::Reason;
 
@@ -155,6 +155,9 @@ pub(crate) fn address_ready(
             not(Reason::NotAttached, message)
         }
         Some(holder) => {
+            if let Some(why) = unusable_interface(view.snapshot, address, holder) {
+                return not(Reason::InterfaceUnusable, format!("{holder} holds it; {why}"));
+            }
             let standbys = match plan.standbys.as_slice() {
                 [] => "nobody stands by".into(),
                 standbys => format!("standing by: {}", names(standbys.iter())),
@@ -167,6 +170,19 @@ pub(crate) fn address_ready(
             Evaluation::new(ConditionType::Ready, true, Reason::Held, message)
         }
     }
+}
+
+/// Why a cloud's interface of `node` cannot carry the address, as its agent says.
+fn unusable_interface<'a>(
+    snapshot: &'a Snapshot,
+    address: IpAddr,
+    node: &NodeName,
+) -> Option<&'a str> {
+    let stored = snapshot.addresses.get(&address).map(|stored| &stored.value);
+    let places = stored?.plan.facts().cloud_places();
+    let at = stored?.status.attachment_at(node);
+    let status = &snapshot.egress_nodes.get(node)?.value.status;
+    status.unusable_for(at).filter(|_| places)
 }
 
 /// The cloud places the address, and does not let its holder serve it.

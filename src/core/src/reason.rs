@@ -69,6 +69,8 @@ pub enum Reason {
     Conflict,
     /// The cloud does not deliver the address to its holder (yet).
     NotAttached,
+    /// The network interface of its holder cannot carry it: the message says why.
+    InterfaceUnusable,
     /// The claim has ended; open connections are served until they end.
     Released,
     /// The claim has ended and the voters are asked to let go of the address.
@@ -136,13 +138,18 @@ pub enum AgentReason {
     RulesNotApplied,
     /// Two voter sets have the same number: one was written by hand.
     VoterSetConflict,
-    /// A cloud delivers an address to a network interface that this node does not have or that is
-    /// down, that has no address of its own, or that carries no addresses (--uplink): the message
-    /// names it.
+    /// A cloud delivers, or would deliver, an address to a network interface that this node does not
+    /// have, or that carries no addresses (--uplink): the message names it.
     InterfaceNotFound,
     /// A tool of this host makes an address that a cloud placed here the host's own, again and again, or
     /// it cannot be taken back: the message says who probably does it, and what stops it.
     AddressIsLocal,
+    /// A network interface by which a cloud delivers, or would deliver, addresses is down or has no
+    /// address of its own, and Egret leaves it alone: the message says who configures it, and what to
+    /// do.
+    InterfaceUnusable,
+    /// The router of such an interface has not answered for 10 s: what leaves there is lost.
+    RouterSilent,
     // === EgressNode DatapathBypassed ===
     /// True: traffic of pods bypasses this host's netfilter; the message says what to set.
     EbpfHostRouting,
@@ -256,7 +263,7 @@ impl Cause {
 mod tests {
     use super::*;
 
-    const ALL: [Reason; 44] = [
+    const ALL: [Reason; 45] = [
         Reason::Accepted,
         Reason::PoolNotFound,
         Reason::PoolNotReady,
@@ -285,6 +292,7 @@ mod tests {
         Reason::NoGateway,
         Reason::Conflict,
         Reason::NotAttached,
+        Reason::InterfaceUnusable,
         Reason::Released,
         Reason::Revoked,
         Reason::Attached,
@@ -303,7 +311,7 @@ mod tests {
         Reason::NotPaused,
     ];
 
-    const AGENTS: [AgentReason; 15] = [
+    const AGENTS: [AgentReason; 17] = [
         AgentReason::BlocksNotApplied,
         AgentReason::DatapathBypassed,
         AgentReason::NoMajority,
@@ -313,6 +321,8 @@ mod tests {
         AgentReason::VoterSetConflict,
         AgentReason::InterfaceNotFound,
         AgentReason::AddressIsLocal,
+        AgentReason::InterfaceUnusable,
+        AgentReason::RouterSilent,
         AgentReason::EbpfHostRouting,
         AgentReason::NotSeen,
         AgentReason::Clean,

@@ -55,6 +55,7 @@ pub(super) fn egress_node(schema: &mut JSONSchemaProps) {
     at(schema, "status.uplinks").max_items = Some(64);
     list(schema, "status.uplinks[].subnets", 64, cidr);
     list(schema, "status.idleAddresses", 4096, address);
+    at(schema, "status.unusableInterfaces").max_properties = Some(64);
     for map in ["status.acknowledgedFences", "status.blockNeeds"] {
         let map = at(schema, map);
         map.max_properties = Some(4096);

@@ -42,7 +42,10 @@ pub(super) fn message(
                 Some(Ineligible::Drained) => drained_message(view, name),
                 Some(why) => unfit_message(why).to_owned(),
                 None if is_unsupported(view.snapshot, pool, node) => UNSUPPORTED.to_owned(),
-                None => cloud_message(cloud, address, node),
+                None => match super::unusable_interface(view.snapshot, address, name) {
+                    Some(why) => why.to_owned(),
+                    None => cloud_message(cloud, address, node),
+                },
             };
             reasons.entry(why).or_default().push(name.as_str());
         }
@@ -79,6 +82,7 @@ fn unfit_message(why: Ineligible) -> &'static str {
         Ineligible::Drained => "it is drained or cordoned",
         Ineligible::WrongSubnet => "it has no uplink in the subnet",
         Ineligible::UnsupportedDataplane => UNSUPPORTED,
+        Ineligible::InterfaceUnusable => "its network interface cannot carry it",
     }
 }
 

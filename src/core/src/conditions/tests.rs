@@ -212,6 +212,22 @@ fn what_keeps_an_address_from_every_gateway_is_told_the_most_common_reason_first
     assert!(ready(&world).contains("label a gateway"), "{}", ready(&world));
 }
 
+#[test]
+fn an_interface_that_cannot_carry_an_address_of_a_cloud_makes_it_not_ready() {
+    let mut world = quiet();
+    let address = "192.0.2.100";
+    let holder = world.address(address).plan.owner.clone().unwrap();
+    let why = "eni-0a1b2c is down: bring it up";
+    let mac = "02:00:00:00:00:0a".to_owned();
+    world.status(holder.as_str()).unusable_interfaces.insert(mac, why.to_owned());
+    let told = |world: &Fixture| {
+        super::unusable_interface(&world.snapshot, ip(address), &holder).map(str::to_owned)
+    };
+    assert_eq!(told(&world), None, "no cloud delivers it");
+    world.edit_plan(address, |plan| plan.provider = ProviderKind::Aws);
+    assert_eq!(told(&world).as_deref(), Some(why));
+}
+
 /// A pool of Google's, whose gateways the cloud can all deliver to, and a claim of its one address.
 fn google(address: &str) -> Fixture {
     let mut world = quiet();

@@ -4,7 +4,7 @@ use std::net::IpAddr;
 use ipnet::IpNet;
 use serde::{Deserialize, Serialize};
 
-use super::{ClaimRef, Condition, NodeName, PortRange, Timestamp, text};
+use super::{Attachment, ClaimRef, Condition, NodeName, PortRange, Timestamp, text};
 
 // What people read of these types in `kubectl explain` are their comments here.
 
@@ -145,6 +145,25 @@ pub struct EgressNodeStatus {
     /// The host is being shut down: the node is to hand over what it holds.
     #[serde(skip_serializing_if = "std::ops::Not::not")]
     pub stopping: bool,
+    // By hardware address, as attachments name them. Placement keeps off them.
+    /// Network interfaces by which a cloud would deliver addresses to this node, and which cannot carry
+    /// any for a while now: by hardware address, with the reason.
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    pub unusable_interfaces: BTreeMap<String, String>,
+}
+
+impl EgressNodeStatus {
+    /// Why the node cannot carry an address that a cloud delivers, or would deliver, to it as `at` says;
+    /// `None` where it can. Where nobody says by which interface, each of its interfaces may be meant.
+    #[must_use]
+    pub fn unusable_for(&self, at: Option<&Attachment>) -> Option<&str> {
+        let mut unusable = self.unusable_interfaces.iter();
+        let found = match at.and_then(|at| at.mac.as_deref()) {
+            Some(mac) => unusable.find(|(other, _)| other.eq_ignore_ascii_case(mac)),
+            None => unusable.next(),
+        };
+        found.map(|(_, why)| why.as_str())
+    }
 }
 
 /// An X25519 public key, as 64 hexadecimal digits in text.
@@ -189,4 +208,28 @@ pub struct Uplink {
     #[serde(with = "text::list")]
     #[cfg_attr(feature = "schema", schemars(with = "Vec<String>"))]
     pub subnets: Vec<IpNet>,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_interface_that_is_unusable_counts_for_what_is_delivered_there() {
+        let at = |mac: Option<&str>| Attachment {
+            mac: mac.map(str::to_owned),
+            ..Attachment::at("g1".into())
+        };
+        let mut status = EgressNodeStatus::default();
+        assert_eq!(status.unusable_for(None), None);
+        status.unusable_interfaces.insert("02:00:00:00:00:0a".into(), "it is down".into());
+        for (mac, why) in [
+            (Some("02:00:00:00:00:0A"), Some("it is down")),
+            (Some("02:00:00:00:00:0b"), None),
+            (None, Some("it is down")),
+        ] {
+            assert_eq!(status.unusable_for(Some(&at(mac))), why, "{mac:?}");
+        }
+        assert_eq!(status.unusable_for(None), Some("it is down"), "not delivered yet");
+    }
 }

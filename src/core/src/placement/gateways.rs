@@ -26,6 +26,8 @@ pub enum Ineligible {
     WrongSubnet,
     /// Google supports no other programs beside its dataplane, and the pool does not accept that.
     UnsupportedDataplane,
+    /// Its agent says that the network interface by which the cloud would deliver cannot carry it.
+    InterfaceUnusable,
 }
 
 /// A node, looked at once: names are compared for 5,000 addresses and more.
@@ -62,6 +64,7 @@ pub struct EligibleGateways<'a> {
     positions: HashMap<&'a NodeName, usize>,
     groups: BTreeMap<&'a PoolName, Group>,
     clouds: &'a BTreeMap<ProviderKind, CloudState>,
+    snapshot: &'a Snapshot,
 }
 
 impl<'a> EligibleGateways<'a> {
@@ -76,6 +79,7 @@ impl<'a> EligibleGateways<'a> {
             positions: HashMap::new(),
             groups: BTreeMap::new(),
             clouds: fabrics,
+            snapshot,
         };
         for (name, node) in &snapshot.nodes {
             let egress = snapshot.egress_nodes.get(name).map(|stored| &stored.value);
@@ -169,7 +173,10 @@ impl<'a> EligibleGateways<'a> {
     pub(super) fn serving(&self, pool: &PoolName, address: IpAddr) -> Vec<usize> {
         let Some(group) = self.groups.get(pool) else { return Vec::new() };
         if group.placement == Placement::Cloud {
-            let serves = |at: &&usize| self.cloud_serves(group, **at, address) == Some(true);
+            let serves = |at: &&usize| {
+                self.cloud_serves(group, **at, address) == Some(true)
+                    && !self.is_unusable(group, **at, address)
+            };
             return group.fit.iter().filter(serves).copied().collect();
         }
         let found = group.subnets.iter().filter(|(span, _)| span.contains(address));
@@ -217,6 +224,22 @@ impl<'a> EligibleGateways<'a> {
             .unfit
             .or(refused.then_some(Ineligible::UnsupportedDataplane))
             .or((!serves).then_some(Ineligible::WrongSubnet))
+            .or_else(|| {
+                let unusable = group.is_some_and(|at| self.is_unusable(at, position, address));
+                unusable.then_some(Ineligible::InterfaceUnusable)
+            })
+    }
+
+    fn is_unusable(&self, group: &Group, position: usize, address: IpAddr) -> bool {
+        let Some(gateway) = self.nodes.get(position) else { return false };
+        let stored = self.snapshot.egress_nodes.get(gateway.name);
+        let status = stored.map(|stored| &stored.value.status);
+        let Some(status) = status.filter(|status| !status.unusable_interfaces.is_empty()) else {
+            return false;
+        };
+        let address = self.snapshot.addresses.get(&address).map(|stored| &stored.value.status);
+        let at = address.and_then(|address| address.attachment_at(gateway.name));
+        group.placement == Placement::Cloud && status.unusable_for(at).is_some()
     }
 
     fn cloud_serves(&self, group: &Group, position: usize, address: IpAddr) -> Option<bool> {

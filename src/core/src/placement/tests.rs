@@ -1,7 +1,7 @@
 use std::collections::BTreeSet;
 
 use super::*;
-use crate::model::{NodeName, ProviderKind, Uplink};
+use crate::model::{Attachment, NodeName, ProviderKind, Uplink};
 use crate::testing::{Fixture, ip, mk_claim, mk_pool, net};
 
 /// `count` gateways over `zones` zones and a claim of `addresses` addresses.
@@ -151,6 +151,31 @@ fn a_dataplane_that_the_pool_does_not_accept_is_a_reason_of_its_own() {
     }
     world.edit_pool("partners", |pool| pool.accepts_unsupported_dataplane = true);
     assert_eq!(why(&world, "g1"), None);
+}
+
+#[test]
+fn a_cloud_s_address_keeps_off_an_interface_that_cannot_carry_it() {
+    let mut world = world(3, 1, 1);
+    world.settle();
+    let why = |world: &Fixture, node: &str| {
+        let fabrics = BTreeMap::new();
+        let gateways = EligibleGateways::new(&world.snapshot, &fabrics);
+        gateways.ineligible(&"partners".into(), ip("192.0.2.100"), &node.into())
+    };
+    let unusable = Some(Ineligible::InterfaceUnusable);
+    let mac = "02:00:00:00:00:01".to_owned();
+    world.status("g1").unusable_interfaces.insert(mac.clone(), "it is down".into());
+    assert_eq!(why(&world, "g1"), None, "no cloud delivers there");
+    world.edit_pool("partners", |pool| pool.provider = ProviderKind::Aws);
+    assert_eq!(["g1", "g2"].map(|node| why(&world, node)), [unusable, None]);
+    // It is delivered by an interface that is in order.
+    let stored = world.snapshot.addresses.get_mut(&ip("192.0.2.100")).unwrap();
+    let at = |mac: &str| Attachment { mac: Some(mac.to_owned()), ..Attachment::at("g1".into()) };
+    stored.value.status.prepared = vec![at("02:00:00:00:00:02")];
+    assert_eq!(why(&world, "g1"), None);
+    let stored = world.snapshot.addresses.get_mut(&ip("192.0.2.100")).unwrap();
+    stored.value.status.prepared = vec![at(&mac)];
+    assert_eq!(why(&world, "g1"), unusable);
 }
 
 #[test]

@@ -125,6 +125,7 @@ fn nodes() {
         conditions: conditions(),
         cilium_chained: true,
         stopping: true,
+        unusable_interfaces: [("02:00:5e:10:00:01".to_owned(), "it is down".to_owned())].into(),
     };
     assert_eq!(written_and_read(&status), status);
 }

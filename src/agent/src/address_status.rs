@@ -67,3 +67,25 @@ fn conflict_condition(held: &HeldAddress, now: Timestamp) -> Condition {
 pub(crate) fn mac_text(mac: [u8; 6]) -> String {
     mac.map(|byte| format!("{byte:02x}")).join(":")
 }
+
+/// Reads what [`mac_text`] writes, in either case; `None` for anything else.
+pub(crate) fn parse_mac(text: &str) -> Option<[u8; 6]> {
+    let byte = |digits: &str| (digits.len() == 2).then(|| u8::from_str_radix(digits, 16).ok())?;
+    let bytes: Vec<u8> = text.split(':').map(byte).collect::<Option<_>>()?;
+    bytes.try_into().ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_hardware_address_is_read_as_it_is_written() {
+        let mac = [0x02, 0, 0x5e, 0x10, 0, 0xff];
+        assert_eq!(parse_mac(&mac_text(mac)), Some(mac));
+        assert_eq!(parse_mac("02:00:5E:10:00:FF"), Some(mac));
+        for text in ["", "02:00:5e:10:00", "02:00:5e:10:00:ff:00", "2:0:5e:10:0:ff", "02-00-5e"] {
+            assert_eq!(parse_mac(text), None, "{text}");
+        }
+    }
+}

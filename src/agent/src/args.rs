@@ -13,7 +13,8 @@ pub struct AgentArgs {
     #[arg(long, value_name = "NAME", env = "EGRET_NODE")]
     pub node: Option<String>,
     /// A link to the world that addresses may be carried on. May be repeated; by default every link
-    /// with a default route, in whichever routing table, and those that `--next-hop` names.
+    /// with a default route, in whichever routing table, those that `--next-hop` names, and those by
+    /// which a cloud delivers.
     #[arg(long, value_name = "LINK")]
     pub uplink: Vec<String>,
     /// The router by which addresses carried on a link leave, such as eth1=10.0.1.1. May be

@@ -16,6 +16,7 @@ use egret_datapath::bpf::{
 };
 use egret_datapath::conntrack::AddressUsage;
 use egret_datapath::host::{self, HostUplink};
+use egret_datapath::interface;
 use egret_datapath::link::Tunnel;
 use egret_datapath::probe::ProbeResult;
 use egret_datapath::repair::KernelChange;
@@ -42,6 +43,8 @@ const PROBE_WINDOW: Duration = Duration::from_secs(5);
 struct WantedUplinks {
     uplinks: Vec<String>,
     next_hops: Vec<(String, IpAddr)>,
+    /// The hardware addresses of those by which a cloud delivers.
+    named: BTreeSet<[u8; 6]>,
 }
 
 pub(crate) struct Kernel {
@@ -56,6 +59,9 @@ pub(crate) struct Kernel {
 struct NodePath {
     settings: HostSettings,
     uplinks: Vec<HostUplink>,
+    /// Those by which a cloud delivers, uplinks or not: they run the programs before they come up, so
+    /// that the stack forwards nothing that arrives there.
+    named: Vec<String>,
     endpoints: Vec<IpAddr>,
     programs: Loaded,
 }
@@ -73,8 +79,11 @@ impl Kernel {
             let all: Vec<String> = collisions.iter().map(ToString::to_string).collect();
             return Err(AgentError::Collision(all.join("; ")));
         }
-        let wanted =
-            WantedUplinks { uplinks: args.uplink.clone(), next_hops: args.next_hop.clone() };
+        let wanted = WantedUplinks {
+            uplinks: args.uplink.clone(),
+            next_hops: args.next_hop.clone(),
+            named: BTreeSet::new(),
+        };
         let uplinks = choose_uplinks(&settings, &wanted)?;
         uplink_selection::misfit(&uplinks, &wanted.uplinks, &wanted.next_hops)?;
         let endpoints = endpoints(&args.endpoint, &uplinks)?;
@@ -86,11 +95,11 @@ impl Kernel {
             layout: bpf::LAYOUT,
             attach: AttachMode::Auto,
             vni: settings.tunnel_vni,
-            links: node_links(&settings, &uplinks, &endpoints, mtu),
+            links: node_links(&settings, (&uplinks, &[]), &endpoints, mtu),
         })?;
         let tables = programs.gateway_tables()?;
         rule::ensure(&settings)?;
-        let path = NodePath { settings, uplinks, endpoints, programs };
+        let path = NodePath { settings, uplinks, named: Vec::new(), endpoints, programs };
         let steering = SteeringWriter::new(steering);
         Ok(Self { wanted, new_uplinks: false, path, tables, steering })
     }
@@ -106,6 +115,19 @@ impl Kernel {
 
     pub(crate) fn endpoints(&self) -> &[IpAddr] {
         &self.path.endpoints
+    }
+
+    /// Has links with these hardware addresses carry addresses also where no default route leaves
+    /// there, unless links were chosen by hand (`--uplink`): a cloud delivers by them.
+    ///
+    /// # Errors
+    /// As [`Self::repair`].
+    pub(crate) fn name_uplinks(&mut self, macs: BTreeSet<[u8; 6]>) -> Result<(), PortError> {
+        if self.wanted.named == macs {
+            return Ok(());
+        }
+        self.wanted.named = macs;
+        self.repair().map(drop)
     }
 
     /// Whether [`Self::repair`] has found other uplinks since the last call.
@@ -128,13 +150,14 @@ impl Kernel {
     pub(crate) fn repair(&mut self) -> Result<bool, PortError> {
         let uplinks = choose_uplinks(&self.path.settings, &self.wanted)?;
         if uplinks != self.path.uplinks {
-            let WantedUplinks { uplinks: names, next_hops } = &self.wanted;
+            let WantedUplinks { uplinks: names, next_hops, .. } = &self.wanted;
             if let Err(error) = uplink_selection::misfit(&uplinks, names, next_hops) {
                 warn!(%error, "a next hop that was given is left out");
             }
             self.new_uplinks = true;
             self.path.uplinks = uplinks;
         }
+        self.path.named = interface::names(&self.wanted.named)?;
         self.steering.repair(&mut self.path)
     }
 
@@ -202,7 +225,8 @@ impl SteeredPath for NodePath {
         never_steered: &BTreeSet<IpNet>,
     ) -> Result<bool, PortError> {
         let mtu = underlay_mtu(&self.uplinks, &self.endpoints);
-        let links = node_links(&self.settings, &self.uplinks, &self.endpoints, mtu);
+        let uplinks = (self.uplinks.as_slice(), self.named.as_slice());
+        let links = node_links(&self.settings, uplinks, &self.endpoints, mtu);
         let attached =
             self.programs.ensure(&links).map_err(|error| error.into_port("attach BPF programs"))?;
         let rules = rule::ensure(&self.settings)?;
@@ -221,9 +245,12 @@ fn choose_uplinks(
 ) -> Result<Vec<HostUplink>, PortError> {
     let mut all = host::uplinks(settings)?;
     uplink_selection::give(&mut all, &wanted.next_hops);
+    let named = &wanted.named;
     let wanted = &wanted.uplinks;
     if wanted.is_empty() {
-        return Ok(all.into_iter().filter(HostUplink::leads_to_the_world).collect());
+        let carries =
+            |uplink: &HostUplink| uplink.leads_to_the_world() || named.contains(&uplink.mac);
+        return Ok(all.into_iter().filter(carries).collect());
     }
     let known: Vec<String> = all.iter().map(|uplink| uplink.name.clone()).collect();
     let chosen: Vec<HostUplink> =
@@ -262,13 +289,14 @@ fn underlay_mtu(uplinks: &[HostUplink], endpoints: &[IpAddr]) -> u32 {
 
 fn node_links(
     settings: &HostSettings,
-    uplinks: &[HostUplink],
+    (uplinks, named): (&[HostUplink], &[String]),
     endpoints: &[IpAddr],
     underlay_mtu: u32,
 ) -> NodeLinks {
+    let names: BTreeSet<&String> = uplinks.iter().map(|uplink| &uplink.name).chain(named).collect();
     NodeLinks {
         tunnel: settings.device.clone(),
-        uplinks: uplinks.iter().map(|uplink| uplink.name.clone()).collect(),
+        uplinks: names.into_iter().cloned().collect(),
         endpoints: endpoints.to_vec(),
         underlay_mtu,
     }

@@ -15,6 +15,8 @@ mod events;
 #[cfg(test)]
 mod golden;
 mod host_shutdown;
+mod interface_config;
+mod interface_health;
 mod kernel;
 mod lease_thread;
 mod local_addresses;

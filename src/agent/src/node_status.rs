@@ -70,7 +70,12 @@ pub(crate) fn unprogrammed(
     problems: &BTreeMap<AgentReason, String>,
 ) -> BTreeSet<ClaimRef> {
     // What is a gateway's matter alone: this node's pods are steered all the same.
-    let of_gateways = [AgentReason::InterfaceNotFound, AgentReason::AddressIsLocal];
+    let of_gateways = [
+        AgentReason::InterfaceNotFound,
+        AgentReason::AddressIsLocal,
+        AgentReason::InterfaceUnusable,
+        AgentReason::RouterSilent,
+    ];
     if problems.keys().all(|reason| of_gateways.contains(reason)) {
         return BTreeSet::new();
     }

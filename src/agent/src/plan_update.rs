@@ -50,14 +50,13 @@ pub(crate) fn attachment<'a>(
     snapshot.addresses.get(&address)?.value.status.attachment_at(me)
 }
 
-/// Everything that a cloud delivers to this node.
+/// Everything that a cloud delivers, or would deliver, to this node.
 pub(crate) fn attachments<'a>(
     snapshot: &'a Snapshot,
     me: &'a NodeName,
 ) -> impl Iterator<Item = (IpAddr, &'a Attachment)> {
     let all = snapshot.addresses.iter();
-    all.filter_map(|(address, stored)| Some((*address, stored.value.status.attachment.as_ref()?)))
-        .filter(|(_, at)| at.node == *me)
+    all.filter_map(|(address, stored)| Some((*address, stored.value.status.attachment_at(me)?)))
 }
 
 fn view(snapshot: &Snapshot) -> PlanView {

@@ -5,6 +5,7 @@
 //! hangs delays no repair of the kernel.
 
 mod health_checks;
+mod interfaces;
 mod lease_events;
 mod local_addresses;
 mod pod_arrivals;
@@ -45,6 +46,7 @@ use crate::blocks::{AcknowledgedGrants, without_block};
 use crate::cni::{InstalledPlugin, PluginInstallError, PodArrival, PodArrivals};
 use crate::error::AgentError;
 use crate::events::EventRecorder;
+use crate::interface_config::named_interfaces;
 use crate::kernel::Kernel;
 use crate::lease_thread::{CarryingLink, LeaseCommand, LeaseEvent, LeaseHandle, PlanUpdate};
 use crate::local_addresses::{PlacedAddresses, TakeBacks, placed, placed_before};
@@ -52,7 +54,8 @@ use crate::metrics::AgentMetrics;
 use crate::node_status;
 use crate::plan_update::{attachment, attachments, update};
 use crate::snapshot_cache::{CachedSnapshot, SnapshotCache};
-use crate::uplink_selection::{interfaces_found, link_for};
+use crate::uplink_selection::link_for;
+use interfaces::InterfaceMemory;
 
 const TICK: Duration = Duration::from_secs(1);
 /// Longest wait for a block before `whenUnavailable: Node` applies.
@@ -121,6 +124,7 @@ pub(crate) struct LoopMemory {
     host_network: BTreeSet<(NamespaceName, String)>,
     placed: PlacedAddresses,
     take_backs: TakeBacks,
+    interfaces: InterfaceMemory,
     ticks: u64,
     passed: bool,
     unheld_drops: u64,
@@ -191,6 +195,7 @@ impl<S: ClusterState, C: Clock> MainLoop<S, C> {
         self.memory.watched = Some(watched);
         self.memory.snapshot = Some(snapshot.clone());
         self.set_placed(placed(&snapshot, &self.me));
+        self.set_named(named_interfaces(attachments(&snapshot, &self.me)));
         self.update_lease_thread(&snapshot);
         self.status.block_needs = port_blocks::needs(&snapshot, &self.me, &self.memory.pressure);
         self.note_pods(&snapshot);
@@ -202,8 +207,6 @@ impl<S: ClusterState, C: Clock> MainLoop<S, C> {
     }
 
     fn update_lease_thread(&mut self, snapshot: &Snapshot) {
-        let found = interfaces_found(attachments(snapshot, &self.me), self.kernel.uplinks());
-        self.record(AgentReason::InterfaceNotFound, found);
         let newer = self.memory.newer_set.as_ref();
         let update = update(snapshot, &self.me, self.kernel.uplinks(), newer);
         if update != self.memory.update {
@@ -265,6 +268,7 @@ impl<S: ClusterState, C: Clock> MainLoop<S, C> {
         info!(event = "recalled", "going on with the snapshot of an earlier process");
         let CachedSnapshot { view, peers, endpoints, steering: config, attachments } = cached;
         self.set_placed(placed_before(&attachments));
+        self.set_named(named_interfaces(attachments.iter().map(|(address, at)| (*address, at))));
         let links = self.links(&view, &attachments);
         let update = PlanUpdate { view, peers, endpoints, links };
         self.lease.send(LeaseCommand::Update(Box::new(update)));
@@ -321,11 +325,9 @@ impl<S: ClusterState, C: Clock> MainLoop<S, C> {
             );
             self.events.add(true, about, EventReason::Repaired, message, self.clock.now());
         }
-        if self.kernel.take_new_uplinks()
-            && let Some(watched) = self.memory.watched.clone()
-        {
-            self.publish_uplinks();
-            self.on_snapshot(watched);
+        self.adopt_uplinks();
+        if change.what.may_make_local() {
+            self.tend_interfaces();
         }
         self.record(AgentReason::RulesNotApplied, repaired.map(|_| ()));
     }
@@ -362,9 +364,5 @@ impl<S: ClusterState, C: Clock> MainLoop<S, C> {
                 self.memory.problems.insert(reason, message);
             }
         }
-    }
-
-    pub(crate) fn publish_uplinks(&mut self) {
-        self.status.uplinks = crate::uplink_selection::published(self.kernel.uplinks());
     }
 }

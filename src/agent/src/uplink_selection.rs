@@ -21,7 +21,7 @@ pub(crate) fn link_for(
 ) -> CarryingLink {
     let wire = at.and_then(|at| at.wire);
     let carried = wire.unwrap_or(address);
-    let uplink = serving(carried, at, uplinks).map(|(uplink, subnet)| UplinkLink {
+    let uplink = serving(carried, at, in_cloud, uplinks).map(|(uplink, subnet)| UplinkLink {
         index: uplink.index,
         mac: uplink.mac,
         next_hop: next_hop(
@@ -33,15 +33,19 @@ pub(crate) fn link_for(
     CarryingLink { uplink, wire, named: at.is_some() }
 }
 
-/// The interface that the cloud names, and no other: what leaves by another one, the network drops.
-/// Where nobody names one, that of the smallest subnet that has the address on the wire; of several
+/// The interface that the cloud names, and no other: what leaves by another one, the network drops; none
+/// before it delivers anything here. Where nobody names one (older controllers did not), that of the smallest subnet that has the address on the wire; of several
 /// equal ones the first uplink's. With that subnet, which a cloud's interface may not have. `None`
 /// where this node cannot carry the address.
 fn serving<'a>(
     carried: IpAddr,
     at: Option<&Attachment>,
+    in_cloud: bool,
     uplinks: &'a [HostUplink],
 ) -> Option<(&'a HostUplink, Option<IpNet>)> {
+    if in_cloud && at.is_none() {
+        return None;
+    }
     let subnet = |uplink: &HostUplink| {
         let subnets = uplink.subnets().into_iter().filter(|subnet| subnet.contains(&carried));
         subnets.max_by_key(IpNet::prefix_len)
@@ -64,29 +68,6 @@ fn named<'a>(at: &Attachment, uplinks: &'a [HostUplink]) -> Option<&'a HostUplin
     uplinks.iter().find(by_mac).or_else(|| uplinks.iter().find(by_address))
 }
 
-/// Whether every interface that a cloud names for this node is there to carry what it is named for.
-///
-/// # Errors
-/// `NotFound` with the first that is not, and the remedy.
-pub(crate) fn interfaces_found<'a>(
-    attachments: impl IntoIterator<Item = (IpAddr, &'a Attachment)>,
-    uplinks: &[HostUplink],
-) -> Result<(), PortError> {
-    for (address, at) in attachments {
-        let Some(mac) = at.mac.as_deref().filter(|_| named(at, uplinks).is_none()) else {
-            continue;
-        };
-        let interface = at.interface.as_deref().unwrap_or("the interface");
-        let remedy = format!(
-            "{interface} ({mac}) is not there, is down, or has no address of its own: bring it up and \
-             give it its address ({}); or it leads nowhere: add --uplink or --next-hop for it",
-            at.primary_address.map_or_else(|| "see the cloud".to_owned(), |own| own.to_string()),
-        );
-        return Err(PortError::new(ErrorClass::NotFound, format!("carry {address}"), remedy));
-    }
-    Ok(())
-}
-
 /// The router that the cloud names; `subnet` where one may be guessed from it.
 fn router_of(
     carried: IpAddr,
@@ -104,7 +85,11 @@ fn router_of(
 }
 
 /// `None` leaves it to the routing tables; `router` is the one that the cloud names.
-fn next_hop(uplink: &HostUplink, family: Family, router: Option<IpAddr>) -> Option<IpAddr> {
+pub(crate) fn next_hop(
+    uplink: &HostUplink,
+    family: Family,
+    router: Option<IpAddr>,
+) -> Option<IpAddr> {
     match uplink.next_hops.get(&family) {
         Some(NextHop::Given(router)) => Some(*router),
         _ if uplink.is_primary_for(family) => None,
@@ -262,28 +247,9 @@ mod tests {
         assert_eq!(index("02:00:00:00:00:03"), Some(3));
         assert_eq!(index("02:00:00:00:00:02"), Some(2));
         assert_eq!(index("02:00:00:00:00:99"), None, "never by another one");
-    }
-
-    #[test]
-    fn an_interface_that_is_not_there_is_named_with_a_remedy() {
-        let at = |mac: &str, own: &str| Attachment {
-            mac: Some(mac.to_owned()),
-            interface: Some("eni-0a1b2c".to_owned()),
-            primary_address: Some(own.parse().unwrap()),
-            ..Attachment::at("node-1".into())
-        };
-        let own =
-            |mac: &str, own: &str| interfaces_found([(ip("203.0.113.17"), &at(mac, own))], &node());
-        own("02:00:00:00:00:03", "10.0.2.99/24").unwrap();
-        own("02:00:00:00:00:99", "10.0.2.20/24").unwrap();
-        interfaces_found([(ip("203.0.113.17"), &Attachment::at("node-1".into()))], &node())
-            .unwrap();
-        let error = own("02:00:00:00:00:99", "10.0.2.99/24").unwrap_err();
-        assert_eq!(error.class, ErrorClass::NotFound);
-        let text = error.to_string();
-        for part in ["203.0.113.17", "eni-0a1b2c (02:00:00:00:00:99)", "(10.0.2.99/24)"] {
-            assert!(text.contains(part), "{text}");
-        }
+        let without = |in_cloud| link_for(ip("10.0.1.77"), None, in_cloud, &node).uplink;
+        assert_eq!(without(true), None, "it is delivered nowhere");
+        assert_eq!(without(false).map(|uplink| uplink.index), Some(2));
     }
 
     #[test]

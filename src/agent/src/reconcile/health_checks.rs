@@ -79,6 +79,9 @@ impl<S: ClusterState, C: Clock> MainLoop<S, C> {
         if self.memory.ticks.is_multiple_of(LOCAL_EVERY) {
             self.take_back_local();
         }
+        if self.memory.interfaces.is_restless() || self.memory.ticks.is_multiple_of(LOCAL_EVERY) {
+            self.tend_interfaces();
+        }
         if self.memory.ticks.is_multiple_of(CILIUM_EVERY) {
             self.look_for_cilium();
         }

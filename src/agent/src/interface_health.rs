@@ -1,0 +1,98 @@
+//! Since when a network interface has been able to carry addresses, or not: what is said of that
+//! decides where addresses go, so a moment changes nothing.
+
+use std::collections::BTreeMap;
+use std::time::{Duration, Instant};
+
+/// So long it can carry nothing before that is said.
+const UNUSABLE_FOR: Duration = Duration::from_secs(10);
+/// So long it can before it is no longer said.
+const USABLE_FOR: Duration = Duration::from_secs(30);
+
+/// Interfaces by hardware address.
+#[derive(Debug, Default)]
+pub(crate) struct InterfaceHealth(BTreeMap<[u8; 6], SeenHealth>);
+
+#[derive(Debug)]
+struct SeenHealth {
+    usable: bool,
+    /// Since when it is as it is.
+    since: Instant,
+    said: Option<String>,
+}
+
+impl InterfaceHealth {
+    /// Takes note of one look; `why` it cannot carry addresses, `None` where it can.
+    pub(crate) fn note(&mut self, mac: [u8; 6], why: Option<&str>, now: Instant) {
+        let usable = why.is_none();
+        let new = SeenHealth { usable, since: now, said: None };
+        let seen = self.0.entry(mac).or_insert(new);
+        if seen.usable != usable {
+            (seen.usable, seen.since) = (usable, now);
+        }
+        let lasts = now.duration_since(seen.since);
+        match why {
+            Some(why) if lasts >= UNUSABLE_FOR || seen.said.is_some() => {
+                seen.said = Some(why.to_owned());
+            }
+            None if lasts >= USABLE_FOR => seen.said = None,
+            _ => {}
+        }
+    }
+
+    /// Why it has not been able to carry addresses for a while; `None` where it has.
+    pub(crate) fn said(&self, mac: &[u8; 6]) -> Option<&str> {
+        self.0.get(mac)?.said.as_deref()
+    }
+
+    /// All of which that is said.
+    pub(crate) fn all_said(&self) -> impl Iterator<Item = (&[u8; 6], &str)> {
+        self.0.iter().filter_map(|(mac, seen)| Some((mac, seen.said.as_deref()?)))
+    }
+
+    /// Whether something may have to be said, or no longer, before long.
+    pub(crate) fn changes(&self) -> bool {
+        self.0.values().any(|seen| !seen.usable || seen.said.is_some())
+    }
+
+    /// Forgets all others.
+    pub(crate) fn keep(&mut self, wanted: impl Fn(&[u8; 6]) -> bool) {
+        self.0.retain(|mac, _| wanted(mac));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const MAC: [u8; 6] = [2, 0, 0, 0, 0, 3];
+
+    /// What is said after each look: so many seconds after the first, and what was seen.
+    fn said(looks: &[(u64, Option<&str>)]) -> Vec<Option<String>> {
+        let (begun, mut health) = (Instant::now(), InterfaceHealth::default());
+        let mut said = Vec::new();
+        for (at, why) in looks {
+            health.note(MAC, *why, begun + Duration::from_secs(*at));
+            said.push(health.said(&MAC).map(str::to_owned));
+        }
+        said
+    }
+
+    #[test]
+    fn trouble_is_said_when_it_lasts_and_until_it_has_been_gone_for_long() {
+        let down = Some("it is down");
+        let said = said(&[(0, down), (9, down), (10, down), (11, None), (40, None), (41, None)]);
+        let told = Some("it is down".to_owned());
+        assert_eq!(said, [None, None, told.clone(), told.clone(), told, None]);
+    }
+
+    #[test]
+    fn what_comes_and_goes_is_neither_said_nor_taken_back() {
+        let down = Some("it is down");
+        let blinks = [(0, None), (5, down), (9, None), (10, down), (19, down), (20, None)];
+        assert_eq!(said(&blinks), vec![None; 6]);
+        let told = Some("it is down".to_owned());
+        let looks = [(0, down), (10, down), (20, None), (45, down), (50, None), (79, None)];
+        assert_eq!(said(&looks)[1..], vec![told; 5]);
+    }
+}

@@ -1,0 +1,228 @@
+//! Network interfaces that a cloud delivers to: configured where nobody does it, and looked at.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::net::IpAddr;
+use std::path::Path;
+use std::time::{Duration, Instant};
+
+use egret_core::model::{Family, ObjectRef};
+use egret_core::reason::{AgentReason, EventReason};
+use egret_datapath::interface::{self, FoundInterface};
+use egret_datapath::neighbour;
+use egret_ports::clock::Clock;
+use egret_ports::cluster_state::ClusterState;
+use egret_ports::error::{ErrorClass, PortError};
+use tracing::{info, warn};
+
+use super::MainLoop;
+use crate::address_status::mac_text;
+use crate::interface_config::{
+    InterfaceDecision, NamedInterface, NamedInterfaces, decide, silent_router,
+};
+use crate::interface_health::InterfaceHealth;
+
+/// The host's, also in the chart's containers.
+const RUN: &str = "/run";
+/// So long an interface is left to others after it was first seen: udev renames it, and a manager of
+/// networks takes it.
+const SETTLED: Duration = Duration::from_secs(3);
+/// What may be wrong with one.
+const REASONS: [AgentReason; 3] =
+    [AgentReason::InterfaceNotFound, AgentReason::InterfaceUnusable, AgentReason::RouterSilent];
+
+/// What is remembered of interfaces.
+#[derive(Debug, Default)]
+pub(crate) struct InterfaceMemory {
+    named: NamedInterfaces,
+    /// When each was first seen, by index.
+    seen: BTreeMap<u32, Instant>,
+    /// Those that are there.
+    present: BTreeSet<[u8; 6]>,
+    /// Those that were found as they should be, or made so, and have been there since.
+    configured: BTreeSet<[u8; 6]>,
+    health: InterfaceHealth,
+    restless: bool,
+}
+
+impl InterfaceMemory {
+    /// Whether it is worth another look soon.
+    pub(super) fn is_restless(&self) -> bool {
+        self.restless || self.health.changes()
+    }
+
+    /// What the cloud names now, and what it named while that cannot carry addresses: else its trouble
+    /// would be over as soon as nothing is to be delivered there any more, and addresses come back. One
+    /// that is gone is forgotten when the cloud names another.
+    fn with_unusable(&self, mut named: NamedInterfaces) -> NamedInterfaces {
+        let others = !named.is_empty();
+        let kept = self.health.all_said().map(|(mac, _)| mac);
+        for mac in kept.filter(|mac| !others || self.present.contains(*mac)) {
+            if let Some(interface) = self.named.get(mac) {
+                named.entry(*mac).or_insert_with(|| interface.clone());
+            }
+        }
+        named
+    }
+}
+
+impl<S: ClusterState, C: Clock> MainLoop<S, C> {
+    /// Takes note of the interfaces by which a cloud delivers, or would deliver, to this node.
+    pub(super) fn set_named(&mut self, named: NamedInterfaces) {
+        let named = self.memory.interfaces.with_unusable(named);
+        if self.memory.interfaces.named == named {
+            return;
+        }
+        let macs = named.keys().copied().collect();
+        self.memory.interfaces.health.keep(|mac| named.contains_key(mac));
+        self.memory.interfaces.named = named;
+        if let Err(error) = self.kernel.name_uplinks(macs) {
+            warn!(%error, "cannot look for uplinks");
+        }
+        if self.kernel.take_new_uplinks() {
+            self.publish_uplinks();
+        }
+        self.tend_interfaces();
+    }
+
+    /// Carries addresses on the uplinks that the last repair has found, where they are others.
+    pub(super) fn adopt_uplinks(&mut self) {
+        if self.kernel.take_new_uplinks()
+            && let Some(watched) = self.memory.watched.clone()
+        {
+            self.publish_uplinks();
+            self.on_snapshot(watched);
+        }
+    }
+
+    fn publish_uplinks(&mut self) {
+        self.status.uplinks = crate::uplink_selection::published(self.kernel.uplinks());
+    }
+
+    /// Looks at them, configures those that nobody does, and says what cannot carry addresses.
+    pub(super) fn tend_interfaces(&mut self) {
+        let now = Instant::now();
+        let named = self.memory.interfaces.named.clone();
+        let wanted = |mac: [u8; 6]| named.contains_key(&mac);
+        let found =
+            if named.is_empty() { Ok(Vec::new()) } else { interface::find(wanted, Path::new(RUN)) };
+        let found = match found {
+            Ok(found) => found,
+            Err(error) => return warn!(%error, "cannot look at interfaces"),
+        };
+        self.note_seen(&found, now);
+        let mut troubles: BTreeMap<AgentReason, Vec<String>> = BTreeMap::new();
+        self.memory.interfaces.restless = false;
+        for (mac, interface) in &named {
+            let found = found.iter().find(|found| found.mac == *mac);
+            let decision = self.tend((mac, interface), found, now);
+            let why = match &decision {
+                InterfaceDecision::Usable => None,
+                InterfaceDecision::Unusable { message, .. } => Some(message.as_str()),
+                InterfaceDecision::Wait | InterfaceDecision::Configure(_) => {
+                    self.memory.interfaces.restless = true;
+                    continue;
+                }
+            };
+            self.memory.interfaces.health.note(*mac, why, now);
+            if let InterfaceDecision::Unusable { reason, message } = decision {
+                // A first question to a router has no answer yet.
+                let said = self.memory.interfaces.health.said(mac).is_some();
+                if said || reason != AgentReason::RouterSilent {
+                    troubles.entry(reason).or_default().push(message);
+                }
+            }
+        }
+        for reason in REASONS {
+            let result = match troubles.remove(&reason) {
+                None => Ok(()),
+                Some(messages) => Err(PortError::new(
+                    ErrorClass::NotFound,
+                    "use the network interface that a cloud delivers to",
+                    messages.join("; "),
+                )),
+            };
+            self.record(reason, result);
+        }
+        let said = self.memory.interfaces.health.all_said();
+        self.status.unusable_interfaces =
+            said.map(|(mac, why)| (mac_text(*mac), why.to_owned())).collect();
+    }
+
+    fn note_seen(&mut self, found: &[FoundInterface], now: Instant) {
+        let InterfaceMemory { seen, present, configured, .. } = &mut self.memory.interfaces;
+        seen.retain(|index, _| found.iter().any(|found| found.index == *index));
+        *present = found.iter().map(|found| found.mac).collect();
+        configured.retain(|mac| present.contains(mac));
+        for found in found {
+            seen.entry(found.index).or_insert(now);
+        }
+    }
+
+    /// Does what is to be done about one, and says how it is.
+    fn tend(
+        &mut self,
+        (mac, named): (&[u8; 6], &NamedInterface),
+        found: Option<&FoundInterface>,
+        now: Instant,
+    ) -> InterfaceDecision {
+        let memory = &self.memory.interfaces;
+        let since = found.and_then(|found| memory.seen.get(&found.index));
+        // What has been in order before is repaired at once.
+        let settled = memory.configured.contains(mac)
+            || since.is_some_and(|since| now.duration_since(*since) >= SETTLED);
+        let (uplinks, placed) = (self.kernel.uplinks(), &self.memory.placed);
+        let decision = decide((mac, named), found, uplinks, placed, settled);
+        match (&decision, found) {
+            (InterfaceDecision::Usable, Some(found)) => {
+                self.memory.interfaces.configured.insert(*mac);
+                match self.router_of(named, found) {
+                    Some(router) if !answers(found, router) => silent_router((mac, named), router),
+                    _ => decision,
+                }
+            }
+            (InterfaceDecision::Configure(own), Some(found)) => {
+                let quiet = !named.carries_v6;
+                // It runs the programs before it comes up.
+                let configured =
+                    self.kernel.repair().and_then(|_| interface::configure(found, *own, quiet));
+                match configured {
+                    Ok(()) => self.note_configured(mac, found, &own.to_string()),
+                    Err(error) => {
+                        let (reason, message) = (AgentReason::InterfaceUnusable, error.to_string());
+                        return InterfaceDecision::Unusable { reason, message };
+                    }
+                }
+                decision
+            }
+            _ => decision,
+        }
+    }
+
+    /// The router that what leaves there needs. Where the main table has a default route, that is the
+    /// node's own way too, and no matter of one interface.
+    fn router_of(&self, named: &NamedInterface, found: &FoundInterface) -> Option<IpAddr> {
+        let mut uplinks = self.kernel.uplinks().iter();
+        let uplink = uplinks.find(|uplink| uplink.index == found.index)?;
+        if uplink.is_primary_for(Family::IPv4) {
+            return None;
+        }
+        crate::uplink_selection::next_hop(uplink, Family::IPv4, named.router)
+    }
+
+    fn note_configured(&mut self, mac: &[u8; 6], found: &FoundInterface, own: &str) {
+        let name = &found.name;
+        info!(event = "interface_configured", interface = %name, address = own, "an interface is up");
+        if self.memory.interfaces.configured.contains(mac) {
+            let message = format!("{name} was down or without its address {own}: repaired");
+            let about = ObjectRef::egress_node(&self.me);
+            self.events.add(true, about, EventReason::Repaired, message, self.clock.now());
+        }
+    }
+}
+
+fn answers(found: &FoundInterface, router: IpAddr) -> bool {
+    neighbour::answers(found.index, router).unwrap_or_else(|error| {
+        warn!(%error, interface = %found.name, "cannot ask for a router");
+        false
+    })
+}

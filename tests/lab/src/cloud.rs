@@ -7,7 +7,8 @@
 //!  gateway-3, director-2 ───────────── br1, 10.0.2.0/24, eu-central-1b ──┘
 //! ```
 //!
-//! Every node is an instance with one network interface. The router answers every question for an
+//! Every node is an instance with one network interface, or with a second one that addresses are for
+//! ([`Region::seconds`]). The router answers every question for an
 //! address of a subnet, so that all packets pass it; it drops what does not come from an address of
 //! its interface, delivers by what EC2 says and never by ARP, and maps Elastic IPs without state.
 //! What has none is not let out, unless the outside is reached by a VPN. IPv4 only.
@@ -54,6 +55,9 @@ pub struct Region {
     pub gateways: Vec<Zone>,
     /// The zones of the directors in turn.
     pub directors: Vec<Zone>,
+    /// The subnets of the gateways' second interfaces, which alone are tagged then; none has one past
+    /// the end.
+    pub seconds: Vec<Zone>,
     /// How many Elastic IPs of the pool [`POOL_TAG`] there are.
     pub elastic: u8,
     /// How the outside is reached.
@@ -67,6 +71,7 @@ impl Default for Region {
         Self {
             gateways: vec![Zone::A, Zone::A, Zone::B],
             directors: vec![Zone::A, Zone::B],
+            seconds: Vec::new(),
             elastic: 2,
             outside: Outside::Internet,
         }
@@ -109,6 +114,8 @@ pub struct LabInstance {
     pub mac: Mac,
     /// Where it is.
     pub zone: Zone,
+    /// Its other network interface: the hardware address, and the subnet.
+    pub second: Option<(Mac, Zone)>,
 }
 
 impl LabInstance {
@@ -144,20 +151,25 @@ impl LabCloud {
         log: &Path,
     ) -> Result<Self> {
         let double = DoubleProcess::start(&EC2, api, log)?;
+        let mut seconds = region.seconds.iter().copied();
+        let second = |host: &Host| if host.gateway { seconds.next() } else { None };
+        let seconds: Vec<Option<Zone>> = hosts.iter().map(second).collect();
+        let hosts: Vec<(Host, Option<Zone>)> = hosts.iter().cloned().zip(seconds).collect();
         let wanted: Vec<_> = hosts
             .iter()
-            .map(|host| {
+            .map(|(host, second)| {
                 let (zone, primary) = (host.zone, host.zone.node(host.number));
+                let second = second.map(|at| json!([at.cidr(), at.second(host.number)]));
                 json!({
                     "name": host.name, "zone": zone.name(), "cidr": zone.cidr(), "address": primary,
-                    "gateway": host.gateway,
+                    "gateway": host.gateway, "second": second,
                 })
             })
             .collect();
         let (wanted, elastic) = (Value::from(wanted).to_string(), region.elastic.to_string());
         let made = double.api().by_hand(&["build", &wanted, &elastic])?;
         let (mut instances, mut ports) = (BTreeMap::new(), RouterPorts::new());
-        for Host { name, number, zone, .. } in hosts.iter().cloned() {
+        for (Host { name, number, zone, .. }, second) in hosts {
             let ids = &made["nodes"][&name];
             let id = |kind: &str| ids[kind].as_str().map(str::to_owned).context("an id");
             let (instance, interface) = (id("instance")?, id("interface")?);
@@ -165,7 +177,16 @@ impl LabCloud {
             if let IpAddr::V4(primary) = zone.node(number) {
                 ports.insert(primary, RouterPort { name: name.clone(), mac, zone });
             }
-            instances.insert(name, LabInstance { instance, interface, mac, zone });
+            let second = match second {
+                None => None,
+                Some(at) => {
+                    let mac = parse_mac(&id("second")?).context("a hardware address")?;
+                    let port = RouterPort { name: name.clone(), mac, zone: at };
+                    ports.insert(at.second(number), port);
+                    Some((mac, at))
+                }
+            };
+            instances.insert(name, LabInstance { instance, interface, mac, zone, second });
         }
         let elastic = made["elastic"].as_array().into_iter().flatten();
         let elastic = elastic.filter_map(|address| address.as_str()?.parse().ok()).collect();
@@ -225,8 +246,8 @@ impl LabCloud {
     pub fn secondaries(&self, node: &str) -> Vec<Ipv4Addr> {
         let StateVersion { interfaces, .. } = self.router.present();
         let named = |primary| self.ports.get(primary).is_some_and(|port| port.name == node);
-        let of = interfaces.iter().find(|interface| named(&interface.primary));
-        let private = of.into_iter().flat_map(|of| of.private.keys().map(|a| (*a, of.primary)));
+        let of = interfaces.iter().filter(|interface| named(&interface.primary));
+        let private = of.flat_map(|of| of.private.keys().map(|a| (*a, of.primary)));
         private
             .filter(|(address, primary)| address != primary)
             .map(|(address, _)| address)
@@ -290,6 +311,17 @@ impl LabCloud {
         self.counted("foreign")
     }
 
+    /// Those that a node sent by its first interface, by source.
+    ///
+    /// # Errors
+    /// Where nft fails, or there is no such node.
+    pub fn foreign_by_first(&self, node: &str) -> Result<BTreeMap<Ipv4Addr, u64>> {
+        let first = mac_text(self.instance(node)?.mac);
+        let counted = self.router.counted("foreign")?.into_iter();
+        let of = |((mac, source), count)| (mac == first).then_some((source, count));
+        Ok(counted.filter_map(of).collect())
+    }
+
     /// Packets that the Internet gateway did not let out since their source has no Elastic IP, the
     /// same.
     ///
@@ -322,6 +354,16 @@ impl LabCloud {
 /// Plugs a node in: whatever it sends reaches the router alone, as a VPC has no switch.
 pub fn plug_in(network: &LabNetwork, zone: Zone, node: (&str, Mac), net: &NetworkNamespace) {
     network.plug_isolated(zone.bridge(), node, net);
+}
+
+/// The same for its second interface, which stays down.
+pub(crate) fn plug_second(
+    network: &LabNetwork,
+    (mac, zone): (Mac, Zone),
+    node: &str,
+    net: &NetworkNamespace,
+) {
+    network.plug_second(zone.bridge(), (node, mac), net);
 }
 
 /// Lines of `ip -batch` that give node `number` its primary address and its way out.

@@ -120,8 +120,10 @@ impl Lab {
     pub fn start_agent_of(&mut self, name: &str, egret: &std::path::Path) -> Result<()> {
         let node = self.node_mut(name)?;
         let mut command = node.machine()?.command(egret);
-        command.args(["agent", "--node", name, "--manifests", STORE, "--uplink", "eth0"]);
-        command.args(["--log-format", "json"]);
+        command.args(["agent", "--node", name, "--manifests", STORE, "--log-format", "json"]);
+        if node.second.is_none() {
+            command.args(["--uplink", "eth0"]);
+        }
         let log = node.log.clone();
         node.agent = Some(Daemon::start(command, &log)?);
         Ok(())

@@ -32,13 +32,14 @@ impl LabNetwork {
         network
     }
 
-    /// The same with the VPC of a cloud in the LAN's place: a switch `br0` and `br1` for the subnet
-    /// of each zone, whose only way is the router's `lan0` and `lan1`. Nobody watches there: a VPC
-    /// has no broadcast.
+    /// The same with the VPC of a cloud in the LAN's place: a switch `br0`, `br1`, `br2` for each
+    /// subnet, whose only way is the router's `lan0`, `lan1`, `lan2`. Nobody watches there: a VPC has
+    /// no broadcast.
     #[must_use]
     pub fn plug_vpc(outside: Outside) -> Self {
         let network = Self::bare();
         network.add_switch("br1", "r-lan1", "lan1");
+        network.add_switch("br2", "r-lan2", "lan2");
         prepare_router(&network.router, outside);
         network
     }
@@ -99,6 +100,19 @@ impl LabNetwork {
         self.lan.batch(&format!("link set p-{name} type bridge_slave isolated on\n"));
         // So that checksums are whole on the wire, and a wrong rewrite of one is a packet lost.
         net.run("ethtool -K eth0 tx off");
+    }
+
+    /// Plugs in a second interface of a namespace, `eth1` there and `q-NAME` at the switch; it is down,
+    /// as one is that appears while the machine runs.
+    pub(crate) fn plug_second(&self, bridge: &str, node: (&str, Mac), net: &NetworkNamespace) {
+        let (name, mac) = (node.0, address::mac_text(node.1));
+        self.lan.batch(&format!(
+            "link add q-{name} type veth peer name eth1 address {mac} netns {net}\n\
+             link set q-{name} master {bridge} up\n\
+             link set q-{name} type bridge_slave isolated on\n",
+            net = net.name()
+        ));
+        net.run("ethtool -K eth1 tx off");
     }
 
     /// Ten ports of the outside server that no other load uses: what arrives there belongs to the

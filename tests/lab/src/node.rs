@@ -8,7 +8,7 @@ use egret_netns::NetworkNamespace;
 
 use crate::address::{self, POD_RANGES, ROUTER, SERVICE_RANGES};
 use crate::cloud::gce::{self, VpcHost};
-use crate::cloud::{Host, Site};
+use crate::cloud::{Host, Site, Zone};
 use crate::machine::NodeMachine;
 use crate::network::LabNetwork;
 use crate::pod::{LabPod, PodOptions};
@@ -31,6 +31,7 @@ pub struct LabNode {
     /// Where it is.
     pub site: Site,
     pub(crate) mac: Mac,
+    pub(crate) second: Option<(Mac, Zone)>,
     pub(crate) machine: Option<NodeMachine>,
     pub(crate) agent: Option<Daemon>,
     pub(crate) pods: Vec<LabPod>,
@@ -53,8 +54,22 @@ impl LabNode {
         std::fs::create_dir_all(&state)?;
         let log = dir.join("logs").join(format!("{name}.log"));
         let (machine, agent, pods) = (None, None, Vec::new());
-        let (next_pod, late, mac) = (0, false, address::node_mac(number));
-        Ok(Self { name, number, role, site, mac, machine, agent, pods, next_pod, late, state, log })
+        let (next_pod, late, mac, second) = (0, false, address::node_mac(number), None);
+        Ok(Self {
+            name,
+            number,
+            role,
+            site,
+            mac,
+            second,
+            machine,
+            agent,
+            pods,
+            next_pod,
+            late,
+            state,
+            log,
+        })
     }
 
     /// The node as an instance that EC2 is to have.
@@ -165,6 +180,9 @@ impl LabNode {
             Site::Ec2(zone) => {
                 crate::cloud::plug_in(network, zone, (name, mac), &machine.net);
                 machine.net.batch(&crate::cloud::addressing(zone, self.number));
+                if let Some(second) = self.second {
+                    crate::cloud::plug_second(network, second, name, &machine.net);
+                }
             }
             Site::Gce(_) => {
                 network.plug_isolated("br0", (name, mac), &machine.net);

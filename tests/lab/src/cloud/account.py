@@ -1,7 +1,7 @@
 """The account that the laboratory's cloud begins with, and what people do to it by hand; boto3.
 
 Every verb prints JSON. `build NODES ADDRESSES`: NODES is a list of {name, zone, cidr, address,
-gateway}.
+gateway, second}, where `second` is null or the range of a subnet and an address there.
 """
 
 import json
@@ -10,18 +10,35 @@ import sys
 import boto3
 
 
+GATEWAY = [{"Key": "egret.dev/gateway", "Value": "true"}]
+
+
+def _second(ec2, instance, subnet, address):
+    """Attached while the instance runs, as launch templates do not."""
+    eni = ec2.create_network_interface(SubnetId=subnet, PrivateIpAddress=address)
+    eni = eni["NetworkInterface"]
+    ec2.attach_network_interface(
+        NetworkInterfaceId=eni["NetworkInterfaceId"], InstanceId=instance, DeviceIndex=1
+    )
+    ec2.create_tags(Resources=[eni["NetworkInterfaceId"]], Tags=GATEWAY)
+    return eni["MacAddress"]
+
+
 def build(ec2, nodes, addresses):
     vpc = ec2.create_vpc(CidrBlock="10.0.0.0/16")["Vpc"]["VpcId"]
     image = ec2.describe_images()["Images"][0]["ImageId"]
     subnets, made = {}, {}
+
+    def subnet_of(cidr, zone):
+        if cidr not in subnets:
+            subnet = ec2.create_subnet(VpcId=vpc, CidrBlock=cidr, AvailabilityZone=zone)
+            subnets[cidr] = subnet["Subnet"]["SubnetId"]
+        return subnets[cidr]
+
     for node in json.loads(nodes):
-        zone = node["zone"]
-        if zone not in subnets:
-            subnet = ec2.create_subnet(VpcId=vpc, CidrBlock=node["cidr"], AvailabilityZone=zone)
-            subnets[zone] = subnet["Subnet"]["SubnetId"]
         interface = {
             "DeviceIndex": 0,
-            "SubnetId": subnets[zone],
+            "SubnetId": subnet_of(node["cidr"], node["zone"]),
             "PrivateIpAddress": node["address"],
         }
         instance = ec2.run_instances(
@@ -33,14 +50,18 @@ def build(ec2, nodes, addresses):
         )["Instances"][0]
         attached = instance["NetworkInterfaces"][0]
         eni = attached["NetworkInterfaceId"]
-        if node["gateway"]:
-            ec2.create_tags(
-                Resources=[eni], Tags=[{"Key": "egret.dev/gateway", "Value": "true"}]
-            )
+        second = None
+        if node["second"]:
+            cidr, address = node["second"]
+            subnet = subnet_of(cidr, node["zone"])
+            second = _second(ec2, instance["InstanceId"], subnet, address)
+        elif node["gateway"]:
+            ec2.create_tags(Resources=[eni], Tags=GATEWAY)
         made[node["name"]] = {
             "instance": instance["InstanceId"],
             "interface": eni,
             "mac": attached["MacAddress"],
+            "second": second,
         }
     tags = [{"Key": "egret.dev/pool", "Value": "public"}]
     elastic = [

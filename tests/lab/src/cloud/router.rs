@@ -57,7 +57,7 @@ pub(super) struct StateVersion {
 pub(crate) fn prepare_router(router: &NetworkNamespace, outside: Outside) {
     let mut lines = String::new();
     let mut tables = String::from(TABLE);
-    for zone in Zone::BOTH {
+    for zone in Zone::ALL {
         let (device, host) = (zone.device(), zone.host(1));
         for (key, value) in [("rp_filter", "0"), ("proxy_arp", "1"), ("proxy_arp_pvlan", "1")] {
             router.sysctl(&format!("net/ipv4/conf/{device}/{key}"), value);
@@ -85,7 +85,7 @@ pub(crate) fn prepare_router(router: &NetworkNamespace, outside: Outside) {
     }
     // A redirect would tell nodes of one subnet to talk past the router. The kernel sends one where
     // either the device or `all` says so.
-    for scope in ["all", "lan0", "lan1"] {
+    for scope in ["all", "lan0", "lan1", "lan2"] {
         router.sysctl(&format!("net/ipv4/conf/{scope}/send_redirects"), "0");
     }
     router.batch(&lines);
@@ -128,7 +128,7 @@ pub(super) fn render(
     ports: &RouterPorts,
 ) -> String {
     let (mut inbound, mut outbound, mut own) = (Vec::new(), Vec::new(), Vec::new());
-    let mut delivery = BTreeMap::from(Zone::BOTH.map(|zone| (zone, Vec::new())));
+    let mut delivery = BTreeMap::from(Zone::ALL.map(|zone| (zone, Vec::new())));
     for interface in &version.interfaces {
         let Some(port) = ports.get(&interface.primary) else { continue };
         let mac = mac_text(port.mac);
@@ -205,7 +205,7 @@ impl Router {
     /// want of a private address that has the Elastic IP.
     pub(super) fn lost(&self) -> Result<(u64, u64)> {
         let mut undelivered = 0;
-        for zone in Zone::BOTH {
+        for zone in Zone::ALL {
             undelivered +=
                 self.rules.counter(&format!("netdev vpc-{} undelivered", zone.device()))?;
         }
@@ -289,6 +289,7 @@ add element ip vpc elastic { 203.0.113.17 }
 flush map netdev vpc-lan0 delivery
 add element netdev vpc-lan0 delivery { 10.0.1.50 : 02:00:00:00:00:01, 10.0.1.101 : 02:00:00:00:00:01 }
 flush map netdev vpc-lan1 delivery
+flush map netdev vpc-lan2 delivery
 "
         );
     }

@@ -12,24 +12,26 @@ pub enum Outside {
     Vpn,
 }
 
-/// A zone of the laboratory's region, with the one subnet there.
+/// A subnet of the laboratory's region, by its zone.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Zone {
     /// `eu-central-1a`, 10.0.1.0/24.
     A,
     /// `eu-central-1b`, 10.0.2.0/24.
     B,
+    /// A second subnet of `eu-central-1a`, 10.0.3.0/24, for second interfaces.
+    A2,
 }
 
 impl Zone {
-    /// Both.
-    pub const BOTH: [Self; 2] = [Self::A, Self::B];
+    /// All of them.
+    pub(crate) const ALL: [Self; 3] = [Self::A, Self::B, Self::A2];
 
     /// What the cloud calls it.
     #[must_use]
     pub fn name(self) -> &'static str {
         match self {
-            Self::A => "eu-central-1a",
+            Self::A | Self::A2 => "eu-central-1a",
             Self::B => "eu-central-1b",
         }
     }
@@ -40,6 +42,7 @@ impl Zone {
         match self {
             Self::A => "10.0.1.0/24",
             Self::B => "10.0.2.0/24",
+            Self::A2 => "10.0.3.0/24",
         }
     }
 
@@ -51,6 +54,7 @@ impl Zone {
         match self {
             Self::A => Ipv4Addr::new(10, 0, 1, host),
             Self::B => Ipv4Addr::new(10, 0, 2, host),
+            Self::A2 => Ipv4Addr::new(10, 0, 3, host),
         }
     }
 
@@ -60,11 +64,18 @@ impl Zone {
         self.host(100 + number).into()
     }
 
+    /// The primary address of a second interface of node `number` in this subnet.
+    #[must_use]
+    pub fn second(self, number: u8) -> Ipv4Addr {
+        self.host(200 + number)
+    }
+
     /// The switch that its nodes are plugged into.
     pub(crate) fn bridge(self) -> &'static str {
         match self {
             Self::A => "br0",
             Self::B => "br1",
+            Self::A2 => "br2",
         }
     }
 
@@ -73,6 +84,7 @@ impl Zone {
         match self {
             Self::A => "lan0",
             Self::B => "lan1",
+            Self::A2 => "lan2",
         }
     }
 }

@@ -49,7 +49,8 @@ impl CloudChoice {
                 let hosts: Vec<_> = nodes.iter().filter_map(LabNode::host).collect();
                 let cloud = LabCloud::start(region, at, &hosts, &dir.join("ec2.log"))?;
                 for node in nodes {
-                    node.mac = cloud.instance(&node.name)?.mac;
+                    let instance = cloud.instance(&node.name)?;
+                    (node.mac, node.second) = (instance.mac, instance.second);
                 }
                 Ok((Some(cloud), None))
             }

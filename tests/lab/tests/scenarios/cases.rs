@@ -7,6 +7,7 @@
 mod agents;
 mod aws_attach;
 mod aws_faults;
+mod aws_interfaces;
 mod aws_leaving;
 mod aws_moves;
 mod aws_second_address;
@@ -97,6 +98,7 @@ pub const ALL: &[Scenario] = &[
     Scenario::beside("aws_slow_within_subnet", aws_slow::within_subnet).own().takes(25),
     Scenario::beside("aws_slow_across_zones", aws_slow::across_zones).own().takes(25),
     Scenario::beside("aws_drift", aws_attach::drift).shares(PAIR).takes(75),
+    Scenario::beside("aws_second_interfaces", aws_interfaces::second).own().takes(60),
     Scenario::beside("s20_cloud_throttle", aws_faults::throttled).shares(PAIR).takes(29),
     Scenario::beside("s21_cloud_fails_after_its_effect", aws_faults::fails_after)
         .shares(PAIR)

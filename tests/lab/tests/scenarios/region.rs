@@ -108,9 +108,7 @@ pub fn public(gateways: &[Zone]) -> Result<LabFixture> {
 
 /// The same with leases of this length.
 pub fn public_with(gateways: &[Zone], lease: Option<&str>) -> Result<LabFixture> {
-    let lab = build(gateways, Outside::Internet)?;
-    let address = *lab.cloud()?.elastic().first().context("an Elastic IP")?;
-    serve(lab, &pool(PUBLIC_POOL, lease), &[address])
+    serve_public(build(gateways, Outside::Internet)?, lease)
 }
 
 /// A claim for a private address of zone A, the same.
@@ -122,6 +120,12 @@ pub fn private(gateways: &[Zone]) -> Result<LabFixture> {
 pub fn two_private(gateways: &[Zone]) -> Result<LabFixture> {
     let addresses = [PRIVATE.parse()?, SECOND.parse()?];
     serve(build(gateways, Outside::Vpn)?, &pool(PRIVATE_POOL, None), &addresses)
+}
+
+/// The same in a laboratory that was made ready, with leases of this length.
+pub fn serve_public(lab: Lab, lease: Option<&str>) -> Result<LabFixture> {
+    let address = *lab.cloud()?.elastic().first().context("an Elastic IP")?;
+    serve(lab, &pool(PUBLIC_POOL, lease), &[address])
 }
 
 fn serve(mut lab: Lab, pool: &str, addresses: &[IpAddr]) -> Result<LabFixture> {

@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use egret_ports::error::{ErrorClass, PortError};
 use egret_ports::locks::Locks;
+use egret_ports::merge::PendingChanges;
 use egret_ports::provider::Inventory;
 use tokio::sync::watch;
 use tokio::time::Instant;
@@ -13,7 +14,6 @@ use tracing::debug;
 use crate::compute::Compute;
 use crate::errors::GceFailure;
 use crate::inputs::GceInputs;
-use crate::merge::PendingAliases;
 use crate::mode::DeliveryMode;
 use crate::reads::{ReadView, SharedReads};
 use crate::step::{GceCall, GceStep};
@@ -33,7 +33,8 @@ pub(crate) struct GceDriver {
     settle: Duration,
     /// Of calls on what several tasks share: endpoint groups, target instances, interfaces.
     shared: Locks,
-    pending: PendingAliases,
+    /// Of alias ranges of one interface: each change ends the fingerprint of the others.
+    pending: PendingChanges<GceCall, ()>,
 }
 
 impl GceDriver {
@@ -49,7 +50,7 @@ impl GceDriver {
             reads,
             settle,
             shared: Locks::default(),
-            pending: PendingAliases::default(),
+            pending: PendingChanges::default(),
         }
     }
 
@@ -150,7 +151,7 @@ impl GceDriver {
         }
         let registered = self.pending.register(call);
         let _alone = self.shared.lock(call.target().as_str()).await;
-        if registered.is_made() {
+        if registered.outcome().is_some() {
             return Ok(());
         }
         let seen = self.read().await?;
@@ -163,12 +164,12 @@ impl GceDriver {
             let merged = registered.merged();
             match self.compute.change(&merged.call, &view).await {
                 Ok(()) => {
-                    registered.succeeded(&merged);
+                    registered.settle(&merged, &Ok(()));
                     return Ok(());
                 }
                 Err(failure) if merged.is_of_several() && failure.is_of_the_change() => {
                     debug!(%failure, "several changes at once were refused");
-                    registered.refused(&merged);
+                    registered.split(&merged);
                     view = self.read().await?.view;
                 }
                 Err(failure) => return Err(failure),

@@ -19,7 +19,6 @@ mod driver;
 mod errors;
 mod ha_policy;
 mod inputs;
-mod merge;
 mod mode;
 mod names;
 mod options;

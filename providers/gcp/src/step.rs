@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
 
 use egret_core::model::Attachment;
+use egret_ports::merge::MergeableChange;
 
 use crate::names::ResourcePath;
 use crate::refusal::GceRefusal;
@@ -53,6 +54,22 @@ pub(crate) enum GceCall {
     SetTarget { rule: ResourcePath, target: ResourcePath },
     DeleteRule { rule: ResourcePath },
     ChangeAliases(AliasChange),
+}
+
+impl MergeableChange for GceCall {
+    fn key(&self) -> Option<String> {
+        match self {
+            Self::ChangeAliases(change) => Some(change.instance.as_str().to_owned()),
+            _ => None,
+        }
+    }
+
+    fn absorb(&mut self, other: &Self) {
+        if let (Self::ChangeAliases(own), Self::ChangeAliases(other)) = (self, other) {
+            own.add.extend(other.add.iter().cloned());
+            own.remove.extend(other.remove.iter().cloned());
+        }
+    }
 }
 
 /// A backend service to be made.
@@ -128,5 +145,30 @@ impl GceCall {
         ["networkEndpointGroups", "targetInstances", "instances"]
             .iter()
             .any(|collection| target.part(collection).is_some())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn change(instance: &str, add: &str, remove: &str) -> GceCall {
+        let ranges = |text: &str| -> BTreeSet<AliasRange> {
+            let addresses = text.split_whitespace().map(|address| address.parse().unwrap());
+            addresses.map(|address| AliasRange::single(address, None)).collect()
+        };
+        let instance = ResourcePath::new(&format!("projects/p/zones/z/instances/{instance}"));
+        GceCall::ChangeAliases(AliasChange { instance, add: ranges(add), remove: ranges(remove) })
+    }
+
+    #[test]
+    fn alias_changes_of_one_instance_are_one_and_no_other_call_is() {
+        let mut merged = change("a", "10.0.0.7", "");
+        assert_eq!(merged.key(), change("a", "", "10.0.0.9").key());
+        assert_ne!(merged.key(), change("b", "10.0.0.7", "").key());
+        merged.absorb(&change("a", "10.0.0.8", "10.0.0.9"));
+        assert_eq!(merged, change("a", "10.0.0.7 10.0.0.8", "10.0.0.9"));
+        let group = ResourcePath::new("projects/p/zones/z/networkEndpointGroups/g");
+        assert_eq!(GceCall::DeleteGroup { group }.key(), None);
     }
 }

@@ -2,7 +2,7 @@
 //!
 //! State: none. Every trait takes and returns values of `egret-core`; no SDK, Kubernetes or
 //! netlink type appears. Beside them is how errors of all of them are met (by class, with a wait
-//! that grows), and locks by name for providers. Behind the feature `contract` are the suites that every implementation
+//! that grows), and for providers locks by name and changes that become one call. Behind the feature `contract` are the suites that every implementation
 //! of a trait runs as its own test.
 #![forbid(unsafe_code)]
 
@@ -13,6 +13,7 @@ pub mod cluster_state;
 pub mod error;
 pub mod gateway;
 pub mod locks;
+pub mod merge;
 pub mod provider;
 pub mod steering;
 

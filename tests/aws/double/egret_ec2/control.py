@@ -8,7 +8,7 @@ from urllib.parse import parse_qs
 
 from . import state
 from .corrections import elastic_addresses
-from .faults import Delay, Fault, Faults, Lag, Throttle
+from .faults import Buckets, Delay, Fault, Faults, Lag, Throttle
 
 if TYPE_CHECKING:
     from .server import Answer, Server
@@ -76,6 +76,13 @@ class Control:
         )
         fields.finish()
         self._server.faults.throttles.append(throttle)
+
+    def _post_buckets(self, fields: "_Fields") -> None:
+        scale = fields.number("scale", 1)
+        fields.finish()
+        if scale < 0:
+            raise BadRequest("scale: must be 0 (no limits) or more")
+        self._server.faults.buckets = Buckets(scale) if scale else None
 
     def _post_fail(self, fields: "_Fields") -> None:
         fault = Fault(

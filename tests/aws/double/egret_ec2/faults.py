@@ -6,6 +6,7 @@ https://docs.aws.amazon.com/ec2/latest/devguide/ec2-api-throttling.html
 
 import fnmatch
 import random
+import time
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -24,6 +25,34 @@ class Throttle:
     left: int
     code: str
     actions: list[str]
+
+
+# Actions with a bucket of their own: tokens that it holds, tokens added a second.
+_UNCATEGORIZED = {
+    "AssignIpv6Addresses": (100, 5),
+    "AssignPrivateIpAddresses": (100, 5),
+    "UnassignPrivateIpAddresses": (100, 5),
+}
+_NON_MUTATING = (100, 20)
+_MUTATING = (50, 5)
+
+
+class Buckets:
+    """A bucket of tokens for each action, `scale` times what the page documents; full at first."""
+
+    def __init__(self, scale: float) -> None:
+        self.scale = scale
+        self.levels: dict[str, tuple[float, float]] = {}
+
+    def take(self, action: str, now: float) -> bool:
+        """Whether there was a token for this call."""
+        usual = _NON_MUTATING if action.startswith("Describe") else _MUTATING
+        most, refill = (self.scale * number for number in _UNCATEGORIZED.get(action, usual))
+        level, since = self.levels.get(action, (most, now))
+        level = min(most, level + (now - since) * refill)
+        taken = level >= 1
+        self.levels[action] = (level - taken, now)
+        return taken
 
 
 @dataclass
@@ -92,6 +121,8 @@ class Faults:
         self.lag = Lag()
         self.changes: list[Change] = []
         self.throttles: list[Throttle] = []
+        # None: nothing is limited.
+        self.buckets: Buckets | None = None
         self.faults: list[Fault] = []
         self.delays: list[Delay] = []
         # Patterns like "ec2:Describe*"; None: everything is allowed.
@@ -106,6 +137,8 @@ class Faults:
             if throttle.left > 0 and _applies(throttle.actions, action):
                 throttle.left -= 1
                 return throttle.code
+        if self.buckets is not None and not self.buckets.take(action, time.monotonic()):
+            return "RequestLimitExceeded"
         return None
 
     def fault(self, action: str, after: bool) -> Fault | None:
@@ -158,6 +191,7 @@ class Faults:
     def shown(self) -> dict[str, Any]:
         return {
             "lag": vars(self.lag),
+            "buckets": self.buckets and {"scale": self.buckets.scale},
             "throttles": [vars(one) for one in self.throttles if one.left],
             "faults": [vars(one) for one in self.faults if one.left],
             "delays": [vars(one) for one in self.delays if one.left != 0],

@@ -243,3 +243,22 @@ def test_unknown_code_of_a_fault_is_passed_on(ec2, double):
     double.post("fail", action="*", code="SomethingNew", message="a < b & c")
     with pytest.raises(ClientError, match="a < b & c"):
         ec2.describe_vpcs()
+
+
+def test_each_action_has_a_bucket_that_refills(net, double):
+    double.post("buckets", scale=0.04)
+    for _ in range(4):
+        net.ec2.describe_addresses()
+    with refused("RequestLimitExceeded"):
+        net.ec2.describe_addresses()
+    net.ec2.describe_vpcs()
+    deadline = time.monotonic() + 20
+    while True:
+        try:
+            net.ec2.describe_addresses()
+            break
+        except ClientError:
+            assert time.monotonic() < deadline, "it never refills"
+    double.post("buckets", scale=0)
+    for _ in range(8):
+        net.ec2.describe_addresses()

@@ -1,13 +1,14 @@
 //! The loop around the pure functions: read, decide, make one call, read again until it shows.
 
 use std::collections::BTreeSet;
-use std::net::{IpAddr, Ipv4Addr};
+use std::net::IpAddr;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use egret_core::model::NodeName;
 use egret_ports::error::{ErrorClass, PortError};
 use egret_ports::locks::Locks;
+use egret_ports::merge::PendingChanges;
 use egret_ports::provider::Inventory;
 use tokio::sync::watch;
 use tokio::time::Instant;
@@ -15,12 +16,14 @@ use tokio::time::Instant;
 use crate::call::Ec2Call;
 use crate::ec2::Ec2;
 use crate::errors::CallFailure;
-use crate::journal::{Doubt, Journal};
+use crate::journal::{Journal, Slot};
 use crate::options::AwsOptions;
 use crate::place::{InterfaceRules, PlacementInputs};
 use crate::plan::Step;
 use crate::scan::{Scan, ScanScope, Scanner};
-use crate::snapshot::{CallEffect, Ec2Snapshot};
+use crate::snapshot::Ec2Snapshot;
+
+mod make;
 
 /// Between reads that wait for something; grows to the second one.
 const PAUSES: (Duration, Duration) = (Duration::from_millis(100), Duration::from_secs(2));
@@ -55,11 +58,15 @@ pub(crate) struct CallDriver {
     scanner: Scanner,
     /// How long what hardly changes is believed.
     cache: Duration,
+    /// How long a change that can be made with others waits for them, and a read for who needs it too.
+    collect: Duration,
     /// How long a change is waited for to be seen.
     settle: Duration,
     journal: Mutex<Journal>,
     /// Of interfaces alone: that several addresses share one is known to nobody else.
     locks: Locks,
+    /// Changes that wait for such a lock: what one call can do is one.
+    pending: PendingChanges<Ec2Call, CallFailure>,
     /// Every address that this process was ever asked about.
     asked: Mutex<BTreeSet<IpAddr>>,
 }
@@ -73,11 +80,13 @@ impl CallDriver {
                 managed: options.managed_interfaces,
             },
             inventory,
-            scanner: Scanner::default(),
+            scanner: Scanner::new(options.collect),
             cache: options.cache,
+            collect: options.collect,
             settle: options.settle,
             journal: Mutex::new(Journal::new(options.horizon)),
             locks: Locks::default(),
+            pending: PendingChanges::default(),
             asked: Mutex::default(),
         }
     }
@@ -96,9 +105,14 @@ impl CallDriver {
     }
 
     /// What a scan that began at `since` or later read.
-    async fn read(&self, inventory: &Inventory, since: Instant) -> Result<Arc<Scan>, CallFailure> {
+    async fn read(
+        &self,
+        inventory: &Inventory,
+        since: Instant,
+        cache: Duration,
+    ) -> Result<Arc<Scan>, CallFailure> {
         let scope = ScanScope::new(inventory, &self.asked());
-        self.scanner.read(&self.ec2, &scope, since, self.cache).await
+        self.scanner.read(&self.ec2, &scope, since, cache).await
     }
 
     /// What `look` finds in a read that begins now, with what that may not show yet.
@@ -107,18 +121,20 @@ impl CallDriver {
         look: impl FnOnce(&PlacementInputs<'_>) -> T,
     ) -> Result<T, CallFailure> {
         let inventory = self.inventory.borrow().clone();
-        let read = self.read(&inventory, Instant::now()).await?;
+        let read = self.read(&inventory, Instant::now(), self.cache).await?;
         let mut journal = self.journal();
         let view = journal.replay(read.began, &read.view);
-        Ok(self.look(&journal, &inventory, (read.began, &view), look))
+        Ok(self.look(&journal, &inventory, (read.began, &view), &BTreeSet::new(), look))
     }
 
-    /// Decides by `view`, of a read that began at `began`, and what is known beside it.
+    /// Decides by `view`, of a read that began at `began`, and what is known beside it; `own` are slots that
+    /// whoever asks has reserved.
     fn look<T>(
         &self,
         journal: &Journal,
         inventory: &Inventory,
         (began, view): (Instant, &Ec2Snapshot),
+        own: &BTreeSet<Slot>,
         decide: impl FnOnce(&PlacementInputs<'_>) -> T,
     ) -> T {
         let scene = PlacementInputs {
@@ -129,6 +145,7 @@ impl CallDriver {
             full: &journal.full(),
             pending: &journal.pending(began),
             in_flight: journal.in_flight(),
+            reserved: &journal.reserved(own, view),
             asked: &self.asked(),
             rules: &self.rules,
         };
@@ -148,9 +165,12 @@ impl CallDriver {
         let began = Instant::now();
         let (mut pause, mut calls) = (PAUSES.0, 0);
         let (mut waiting, mut last) = (None, None);
-        let mut read = self.read(&inventory, began).await.map_err(|it| failed(aim, it))?;
+        let mut slots = ReservedSlots::none(&self.journal);
+        // What hardly changes is read again by scans: nobody waits for those.
+        let cache = if aim.until == Until::Accepted { Duration::MAX } else { self.cache };
+        let mut read = self.read(&inventory, began, cache).await.map_err(|it| failed(aim, it))?;
         loop {
-            let step = self.decide(&inventory, &read, aim, &decide, &settled);
+            let step = self.decide(&inventory, &read, aim, (&decide, &settled), &mut slots.own);
             let call = match step {
                 Step::Done((value, seen)) if seen || aim.until == Until::Accepted => {
                     return Ok((value, seen));
@@ -168,7 +188,8 @@ impl CallDriver {
             if let Some(call) = call {
                 waiting = None;
                 calls += 1;
-                match self.make(&inventory, &read, aim, &call).await {
+                let still = || self.is_still(&inventory, &read, &decide, &slots.own, &call);
+                match Box::pin(self.make(&inventory, &read, aim, &call, still)).await {
                     // What it has changed is known by its answer.
                     Ok(()) => {
                         pause = Duration::ZERO;
@@ -186,7 +207,7 @@ impl CallDriver {
             }
             tokio::time::sleep(pause).await;
             pause = (pause * 2).clamp(PAUSES.0, PAUSES.1);
-            let read_anew = self.read(&inventory, Instant::now()).await;
+            let read_anew = self.read(&inventory, Instant::now(), cache).await;
             read = read_anew.map_err(|it| failed(aim, it))?;
         }
     }
@@ -197,14 +218,20 @@ impl CallDriver {
         inventory: &Inventory,
         read: &Scan,
         aim: CallContext<'_>,
-        decide: &impl Fn(&PlacementInputs<'_>) -> Step<T>,
-        settled: &impl Fn(&T, &Ec2Snapshot, &mut Journal),
+        (decide, settled): (
+            &impl Fn(&PlacementInputs<'_>) -> Step<T>,
+            &impl Fn(&T, &Ec2Snapshot, &mut Journal),
+        ),
+        own: &mut BTreeSet<Slot>,
     ) -> Step<(T, bool)> {
         let mut journal = self.journal();
         let view = journal.replay(read.began, &read.view);
-        match self.look(&journal, inventory, (read.began, &view), decide) {
+        let step = self.look(&journal, inventory, (read.began, &view), own, decide);
+        journal.release(own);
+        own.clear();
+        match step {
             Step::Done(value) => {
-                let raw = self.look(&journal, inventory, (read.began, &read.view), decide);
+                let raw = self.look(&journal, inventory, (read.began, &read.view), own, decide);
                 let seen = matches!(&raw, Step::Done(shown) if *shown == value);
                 if seen {
                     settled(&value, &read.view, &mut journal);
@@ -212,6 +239,8 @@ impl CallDriver {
                 Step::Done((value, seen))
             }
             Step::Call(call) => {
+                *own = call.slots();
+                journal.reserve(own.clone());
                 match &call {
                     Ec2Call::Associate { public, private, .. } => {
                         journal.claim(*public, aim.node, *private);
@@ -232,115 +261,37 @@ impl CallDriver {
         }
     }
 
-    /// Makes a call, one at a time on each interface, and notes what became of it.
-    async fn make(
+    /// Whether `call` is still the next step, by what this process has done since the read.
+    fn is_still<T>(
         &self,
         inventory: &Inventory,
         read: &Scan,
-        aim: CallContext<'_>,
+        decide: &impl Fn(&PlacementInputs<'_>) -> Step<T>,
+        own: &BTreeSet<Slot>,
         call: &Ec2Call,
-    ) -> Result<(), CallFailure> {
-        let interface = call.interface();
-        let _alone = self.locks.lock(interface).await;
-        let doubts = call.doubts();
-        let (before, begun) = {
-            let mut journal = self.journal();
-            let before: Vec<_> = doubts.iter().map(|(of, _)| (*of, journal.doubt(*of))).collect();
-            for (address, doubt) in &doubts {
-                journal.begin(*address, *doubt);
-            }
-            let any = matches!(call, Ec2Call::AssignAny { .. });
-            (before, any.then(|| journal.begin_any(interface)))
-        };
-        let mut flight =
-            Flight { journal: &self.journal, interface, begun, doubts, answered: false };
-        let answer = self.ec2.change(call).await;
-        if let Ok(effects) = &answer {
-            claim(&mut self.journal(), inventory, &read.view, aim, call, effects);
-        }
-        flight.answered = answer.as_ref().err().is_none_or(|failure| failure.refused);
-        drop(flight);
+    ) -> bool {
         let mut journal = self.journal();
-        match answer {
-            Ok(effects) => {
-                tracing::info!(?call, node = %aim.node, "EC2: {}", aim.operation);
-                for effect in effects {
-                    journal.note(effect);
-                }
-                Ok(())
-            }
-            Err(failure) => {
-                if failure.refused {
-                    for (address, doubt) in before {
-                        journal.refused(address, doubt);
-                    }
-                }
-                let full = failure.code.as_deref() == Some("PrivateIpAddressLimitExceeded");
-                if full && matches!(call, Ec2Call::AssignPrivate { .. } | Ec2Call::AssignAny { .. })
-                {
-                    let view = journal.replay(read.began, &read.view);
-                    let used = view.interfaces.get(interface).map(|it| it.used(true));
-                    journal.mark_full(interface, used.unwrap_or_default());
-                }
-                Err(failure)
-            }
-        }
+        let view = journal.replay(read.began, &read.view);
+        let step = self.look(&journal, inventory, (read.began, &view), own, decide);
+        matches!(step, Step::Call(next) | Step::Wait(Some(next)) if next == *call)
     }
 }
 
-/// A call, until it has an answer or nobody waits for one any more: without an answer it may have
-/// been carried out as late as then.
-struct Flight<'a> {
+/// The slots that one task has reserved, for as long.
+struct ReservedSlots<'a> {
     journal: &'a Mutex<Journal>,
-    interface: &'a str,
-    /// Of a call for addresses of EC2's choice.
-    begun: Option<Instant>,
-    doubts: Vec<(IpAddr, Doubt)>,
-    answered: bool,
+    own: BTreeSet<Slot>,
 }
 
-impl Drop for Flight<'_> {
-    fn drop(&mut self) {
-        let mut journal = self.journal.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(begun) = self.begun {
-            journal.end_any(self.interface, begun, self.answered);
-        }
-        if !self.answered {
-            for (address, doubt) in &self.doubts {
-                journal.begin(*address, *doubt);
-            }
-        }
+impl<'a> ReservedSlots<'a> {
+    fn none(journal: &'a Mutex<Journal>) -> Self {
+        Self { journal, own: BTreeSet::new() }
     }
 }
 
-/// Secondary addresses that a call has got for Elastic IPs are theirs.
-fn claim(
-    journal: &mut Journal,
-    inventory: &Inventory,
-    read: &Ec2Snapshot,
-    aim: CallContext<'_>,
-    call: &Ec2Call,
-    effects: &[CallEffect],
-) {
-    let got = effects.iter().filter_map(|effect| match effect {
-        CallEffect::At { address: IpAddr::V4(address), .. } => Some(*address),
-        _ => None,
-    });
-    let wanted: Vec<Ipv4Addr> = match call {
-        Ec2Call::AssignAny { wanted, .. } => wanted.iter().copied().collect(),
-        Ec2Call::AssignPrivate { address, .. }
-            if !inventory.addresses.contains_key(&IpAddr::from(*address)) =>
-        {
-            let carried = |public: &&Ipv4Addr| {
-                let at = read.elastic.get(public).and_then(|elastic| elastic.association.as_ref());
-                at.is_some_and(|at| at.private == *address)
-            };
-            read.elastic.keys().filter(carried).copied().collect()
-        }
-        _ => Vec::new(),
-    };
-    for (public, wire) in wanted.into_iter().zip(got) {
-        journal.claim(public, aim.node, wire);
+impl Drop for ReservedSlots<'_> {
+    fn drop(&mut self) {
+        self.journal.lock().unwrap_or_else(PoisonError::into_inner).release(&self.own);
     }
 }
 

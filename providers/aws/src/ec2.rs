@@ -19,7 +19,7 @@ use crate::call::Ec2Call;
 use crate::errors::{CallFailure, classify, refused, with_pause};
 use crate::metrics::CallMetrics;
 use crate::options::AwsOptions;
-use crate::rate::Limiter;
+use crate::rate::{Limiter, Urgency};
 use crate::snapshot::{Association, CallEffect};
 
 mod describe;
@@ -56,15 +56,20 @@ impl Ec2 {
             // Of EC2 alone: the credentials' own services keep theirs.
             config.set_endpoint_url(Some(endpoint.clone()));
         }
-        let limiter = Limiter::new(options.max_calls_per_second);
+        let limiter = Limiter::new(options.max_calls_per_second, options.limits);
         Self { client: Client::from_conf(config.build()), limiter, calls }
     }
 
     /// Makes a change; returns what is so by its answer.
-    pub async fn change(&self, call: &Ec2Call) -> Result<Vec<CallEffect>, CallFailure> {
+    pub async fn change(
+        &self,
+        call: &Ec2Call,
+        urgency: Urgency,
+    ) -> Result<Vec<CallEffect>, CallFailure> {
+        self.limiter.admit(call.action(), urgency).await;
         match call {
-            Ec2Call::AssignPrivate { interface, address, take } => {
-                self.assign_private(interface, *address, *take).await
+            Ec2Call::AssignPrivate { interface, addresses, take } => {
+                self.assign_private(interface, addresses, *take).await
             }
             Ec2Call::AssignAny { interface, wanted } => {
                 self.assign_any(interface, wanted.len()).await
@@ -102,11 +107,12 @@ impl Ec2 {
     async fn assign_private(
         &self,
         interface: &str,
-        address: Ipv4Addr,
+        addresses: &BTreeSet<Ipv4Addr>,
         take: bool,
     ) -> Result<Vec<CallEffect>, CallFailure> {
         let request = self.client.assign_private_ip_addresses().network_interface_id(interface);
-        let request = request.private_ip_addresses(address.to_string()).allow_reassignment(take);
+        let texts = addresses.iter().map(ToString::to_string).collect();
+        let request = request.set_private_ip_addresses(Some(texts)).allow_reassignment(take);
         let answer = self.call("AssignPrivateIpAddresses", request.send()).await;
         let answer = answer.map_err(|failure| match failure.code.as_deref() {
             // The address lies in the interface's subnet: somebody else has it.
@@ -119,7 +125,11 @@ impl Ec2 {
             _ => failure,
         });
         answer?;
-        Ok(vec![CallEffect::At { interface: interface.into(), address: address.into() }])
+        let at = |address: &Ipv4Addr| CallEffect::At {
+            interface: interface.into(),
+            address: IpAddr::from(*address),
+        };
+        Ok(addresses.iter().map(at).collect())
     }
 
     async fn assign_any(
@@ -172,7 +182,7 @@ impl Ec2 {
         Ok(vec![CallEffect::Associated { public, association }])
     }
 
-    /// Makes one call: when it may be made, counted, its error classified.
+    /// Makes one call: counted, its error classified. Changes have been admitted, by their urgency.
     async fn call<T, E>(
         &self,
         operation: &'static str,
@@ -182,7 +192,9 @@ impl Ec2 {
         E: ProvideErrorMetadata + std::error::Error + 'static,
         SdkError<E>: RequestId,
     {
-        self.limiter.admit().await;
+        if operation.starts_with("Describe") {
+            self.limiter.admit(operation, Urgency::Failover).await;
+        }
         match sent.await {
             Ok(answer) => {
                 self.calls.count(operation, "ok");
@@ -212,7 +224,7 @@ impl Ec2 {
         };
         let sent = unsent.is_none();
         let class = match class {
-            ErrorClass::Throttled { .. } => with_pause(class, self.limiter.pause()),
+            ErrorClass::Throttled { .. } => with_pause(class, self.limiter.pause(operation)),
             other => other,
         };
         let words = match answer.and_then(|answer| answer.message()) {

@@ -147,7 +147,7 @@ pub(crate) const CODES: &[KnownCode] = &[
 ];
 
 /// A call that did not succeed.
-#[derive(Debug, thiserror::Error)]
+#[derive(Clone, Debug, thiserror::Error)]
 #[error("{operation}: {message}{}", hint(remedy))]
 pub(crate) struct CallFailure {
     /// The EC2 action.

@@ -43,7 +43,12 @@ pub(crate) struct Journal {
     in_flight: BTreeSet<String>,
     /// Interfaces that EC2 called full, with the slots in use then.
     full: BTreeMap<String, u32>,
+    /// What calls are about to fill, so that not all choose the interface that has room for one.
+    reserved: BTreeSet<Slot>,
 }
+
+/// Room for an address on an interface: with the address that it is for.
+pub(crate) type Slot = (String, IpAddr);
 
 impl Journal {
     pub fn new(horizon: Duration) -> Self {
@@ -55,6 +60,7 @@ impl Journal {
             pending: BTreeMap::new(),
             in_flight: BTreeSet::new(),
             full: BTreeMap::new(),
+            reserved: BTreeSet::new(),
         }
     }
 
@@ -187,6 +193,28 @@ impl Journal {
     /// EC2 says that the interface has no room, with so many slots in use.
     pub fn mark_full(&mut self, interface: &str, used: u32) {
         self.full.insert(interface.into(), used);
+    }
+
+    /// A call is about to fill these.
+    pub fn reserve(&mut self, slots: BTreeSet<Slot>) {
+        self.reserved.extend(slots);
+    }
+
+    /// It has filled them, or will not.
+    pub fn release(&mut self, slots: &BTreeSet<Slot>) {
+        self.reserved.retain(|slot| !slots.contains(slot));
+    }
+
+    /// How many slots of each interface are about to be filled by others than who has reserved `own`, beside
+    /// what `view` shows there.
+    pub fn reserved(&self, own: &BTreeSet<Slot>, view: &Ec2Snapshot) -> BTreeMap<String, u32> {
+        let mut count = BTreeMap::new();
+        for (id, address) in self.reserved.difference(own) {
+            if !view.interfaces.get(id).is_some_and(|interface| interface.has(*address)) {
+                *count.entry(id.clone()).or_default() += 1;
+            }
+        }
+        count
     }
 
     /// Whether EC2 has said so, and no read has shown room since.

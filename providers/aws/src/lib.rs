@@ -11,6 +11,7 @@
 
 mod call;
 mod call_driver;
+mod cni;
 mod connect;
 mod ec2;
 mod errors;

@@ -21,6 +21,11 @@ pub struct AwsOptions {
     pub attempts: u32,
     /// Calls a second in the long run, of all kinds; above 0.
     pub max_calls_per_second: f64,
+    /// Of the limits that EC2 documents for each action, how much this process may use; above 0. 1: all; more
+    /// where AWS has raised them for the account.
+    pub limits: f64,
+    /// How long a call waits for others with which it can be one.
+    pub collect: Duration,
     /// How long a change is waited for to be seen; then the call fails as transient.
     pub settle: Duration,
     /// How long after a change a read may still show what was before it; longer than a call takes.
@@ -44,6 +49,8 @@ impl Default for AwsOptions {
             call_timeout: Duration::from_secs(30),
             attempts: 3,
             max_calls_per_second: 20.0,
+            limits: 1.0,
+            collect: Duration::from_millis(20),
             settle: Duration::from_secs(20),
             horizon: Duration::from_secs(60),
             cache: Duration::from_secs(900),

@@ -8,15 +8,12 @@ use egret_ports::error::ErrorClass;
 use egret_ports::provider::Inventory;
 use ipnet::{IpNet, Ipv4Net};
 
+use crate::cni::{self, CniSigns, refuse_managed};
 use crate::journal::Doubt;
 use crate::snapshot::{Ec2Snapshot, Interface};
 
-/// An interface with this tag is not managed by the VPC CNI (Amazon EKS best practices, "VPC CNI").
-const NO_MANAGE: &str = "node.k8s.amazonaws.com/no_manage";
-/// The VPC CNI puts this tag on the interfaces that it creates.
-const CNI_INSTANCE: &str = "node.k8s.amazonaws.com/instance_id";
-/// So the descriptions of its interfaces begin.
-const CNI_DESCRIPTION: &str = "aws-K8S-";
+/// An interface of a node, with its id.
+pub(crate) type Target<'a> = (&'a String, &'a Interface);
 
 /// Wire addresses by egress address and node.
 pub(crate) type Wires = BTreeMap<(IpAddr, NodeName), BTreeSet<Ipv4Addr>>;
@@ -35,6 +32,8 @@ pub(crate) struct PlacementInputs<'a> {
     pub pending: &'a BTreeSet<String>,
     /// Interfaces at which addresses appear that somebody waits for.
     pub in_flight: &'a BTreeSet<String>,
+    /// Slots that calls of other tasks are about to fill, by interface.
+    pub reserved: &'a BTreeMap<String, u32>,
     /// Egress addresses that were asked for: a private one is nobody's wire address.
     pub asked: &'a BTreeSet<IpAddr>,
     pub rules: &'a InterfaceRules,
@@ -73,8 +72,10 @@ pub(crate) fn instance_id(provider_id: &str) -> Option<&str> {
 }
 
 impl<'a> PlacementInputs<'a> {
-    /// The interface of a node that has, or may have, addresses.
-    pub fn target(&self, node: &NodeName) -> Result<(&'a String, &'a Interface), Unplaceable> {
+    /// The interfaces of a node that have, or may have, addresses: all tagged ones, in order of their
+    /// device index; the primary one only where no other is tagged (a launch template tags all).
+    /// Those that a CNI manages are left out; never empty.
+    pub fn targets(&self, node: &NodeName) -> Result<Vec<Target<'a>>, Unplaceable> {
         let missing = |what: String| Unplaceable::new(ErrorClass::NotFound, what);
         let provider_id = self.inventory.nodes.get(node);
         let provider_id = provider_id.ok_or_else(|| missing(format!("there is no node {node}")))?;
@@ -91,15 +92,18 @@ impl<'a> PlacementInputs<'a> {
             .filter(|(_, interface)| interface.instance.as_deref() == Some(instance))
             .collect();
         attached.sort_by_key(|(id, interface)| (interface.device, *id));
-        let own = attached.iter().find(|(_, interface)| self.is_own(interface));
-        let Some(found) = own.or_else(|| attached.iter().find(|(_, it)| it.device == 0)) else {
+        let tagged = |target: &&Target<'a>| target.1.device != 0 && self.is_own(target.1);
+        let mut chosen: Vec<_> = attached.iter().filter(tagged).copied().collect();
+        if chosen.is_empty() {
+            chosen.extend(attached.iter().find(|(_, interface)| interface.device == 0));
+        }
+        if chosen.is_empty() {
             return Err(missing(format!(
                 "there is no instance {instance} (node {node}) with a network interface in this \
                  account and region"
             )));
-        };
-        self.refuse_managed(found.0, found.1, &attached, instance)?;
-        Ok(*found)
+        }
+        self.without_managed(chosen, &attached, instance)
     }
 
     /// Whether every secondary address there is Egret's: so the tag says.
@@ -108,37 +112,31 @@ impl<'a> PlacementInputs<'a> {
         !self.rules.tags.is_empty() && self.rules.tags.iter().all(has)
     }
 
-    /// The VPC CNI hands out every address of an interface that it manages, Egret's too
-    /// (aws/amazon-vpc-cni-k8s issue 1466).
-    fn refuse_managed(
+    /// Those of `chosen`, of one instance, that no CNI manages.
+    fn without_managed(
         &self,
-        id: &str,
-        interface: &Interface,
-        all: &[(&String, &Interface)],
+        chosen: Vec<Target<'a>>,
+        attached: &[Target<'a>],
         instance: &str,
-    ) -> Result<(), Unplaceable> {
-        let by_cni = |interface: &Interface| {
-            interface.description.starts_with(CNI_DESCRIPTION)
-                || interface.tags.contains_key(CNI_INSTANCE)
-        };
-        let eks = self.view.instances.get(instance).is_some_and(|instance| instance.eks);
-        let cni_runs = eks || all.iter().any(|(_, interface)| by_cni(interface));
-        let managed = by_cni(interface) || (cni_runs && interface.device == 0);
-        // The CNI manages the primary interface whatever its tags (aws/amazon-vpc-cni-k8s issue 1510).
-        let tagged = interface.tags.get(NO_MANAGE).is_some_and(|value| value == "true");
-        let released = tagged && interface.device != 0;
-        if !managed || released || self.rules.managed {
-            return Ok(());
+    ) -> Result<Vec<Target<'a>>, Unplaceable> {
+        if self.rules.managed {
+            return Ok(chosen);
         }
-        Err(Unplaceable::new(
-            ErrorClass::Invalid,
-            format!(
-                "interface {id} of instance {instance} is managed by the VPC CNI, which would give \
-                 an egress address to a pod: attach an interface tagged {NO_MANAGE}=true and {}, or \
-                 allow managed interfaces where another CNI runs",
-                tags(&self.rules.tags)
-            ),
-        ))
+        let all = self.view.interfaces.values().filter(|it| it.instance.is_some());
+        let signs = CniSigns {
+            seen: all.filter_map(cni::maker).collect(),
+            here: attached.iter().filter_map(|(_, it)| cni::maker(it)).collect(),
+            instance: self.view.instances.get(instance).cloned().unwrap_or_default(),
+        };
+        let manager = |it: &Interface| signs.manager(it, self.is_own(it));
+        let free = chosen.iter().filter(|(_, it)| manager(it).is_none());
+        let free: Vec<_> = free.copied().collect();
+        match chosen.iter().find_map(|(id, it)| Some((*id, manager(it)?))) {
+            Some((id, owner)) if free.is_empty() => {
+                Err(refuse_managed(id, instance, owner, &self.rules.tags))
+            }
+            _ => Ok(free),
+        }
     }
 
     /// The node that an interface belongs to: by its instance, or, where the node is gone, as a
@@ -166,6 +164,26 @@ impl<'a> PlacementInputs<'a> {
         named.map(|(node, _)| node)
     }
 
+    /// Those of `targets` that can have `address`, where they have room; else why none can.
+    pub fn fitting(
+        &self,
+        address: IpAddr,
+        targets: &[Target<'a>],
+    ) -> Result<Vec<Target<'a>>, Unplaceable> {
+        let mut refusal = None;
+        let mut fitting = Vec::new();
+        for (id, interface) in targets {
+            match self.fits(address, id, interface) {
+                Ok(()) => fitting.push((*id, *interface)),
+                Err(why) => drop(refusal.get_or_insert(why)),
+            }
+        }
+        match refusal {
+            Some(why) if fitting.is_empty() => Err(why),
+            _ => Ok(fitting),
+        }
+    }
+
     /// How many more addresses of a family an interface can take.
     pub fn room(&self, id: &str, v4: bool) -> u32 {
         if v4 && self.full.contains(id) {
@@ -176,7 +194,8 @@ impl<'a> PlacementInputs<'a> {
         let limits = instance.and_then(|instance| self.view.limits.get(&instance.kind));
         let Some(limits) = limits else { return 0 };
         let most = if v4 { limits.v4 } else { limits.v6 };
-        most.saturating_sub(interface.used(v4))
+        let reserved = self.reserved.get(id).copied().filter(|_| v4).unwrap_or_default();
+        most.saturating_sub(interface.used(v4)).saturating_sub(reserved)
     }
 
     /// Whether an interface can have `address` (where it has room), and if not why.
@@ -189,6 +208,9 @@ impl<'a> PlacementInputs<'a> {
         if let IpAddr::V4(public) = address
             && let Some(elastic) = self.view.elastic.get(&public)
         {
+            if let Some(why) = elastic.kind.refusal() {
+                return Err(Unplaceable::new(ErrorClass::Invalid, why));
+            }
             let group = border_group(&interface.zone);
             return if elastic.border_group.is_empty() || elastic.border_group == group {
                 Ok(())
@@ -287,11 +309,6 @@ pub(crate) fn private_attachment(node: NodeName, interface: &str) -> Attachment 
 /// `us-west-2-lax-1a` (EC2 user guide, "Elastic IP addresses" and "Local Zones").
 fn border_group(zone: &str) -> &str {
     zone.trim_end_matches(|letter: char| letter.is_ascii_lowercase())
-}
-
-fn tags(tags: &BTreeMap<String, String>) -> String {
-    let tags: Vec<_> = tags.iter().map(|(key, value)| format!("{key}={value}")).collect();
-    tags.join(",")
 }
 
 #[cfg(test)]

@@ -11,7 +11,7 @@ use egret_ports::error::ErrorClass;
 
 use crate::call::Ec2Call;
 use crate::journal::Doubt;
-use crate::place::{PlacementInputs, Unplaceable, elastic_attachment, private_attachment};
+use crate::place::{PlacementInputs, Target, Unplaceable, elastic_attachment, private_attachment};
 use crate::snapshot::{Association, Elastic, Interface};
 
 mod prepare;
@@ -57,68 +57,101 @@ pub(crate) fn attach(
     address: IpAddr,
     node: &NodeName,
 ) -> Step<Attachment> {
-    let (id, target) = match scene.target(node) {
-        Ok(found) => found,
+    let targets = scene.targets(node).and_then(|targets| scene.fitting(address, &targets));
+    let targets = match targets {
+        Ok(fitting) => fitting,
         Err(refusal) => return refusal.into(),
     };
-    if let Err(refusal) = scene.fits(address, id, target) {
-        return refusal.into();
-    }
     match address {
         IpAddr::V4(public) => match scene.view.elastic.get(&public) {
-            Some(elastic) => attach_elastic(scene, (public, elastic), node, (id, target)),
-            None => attach_private(scene, public, node, id),
+            Some(elastic) => attach_elastic(scene, (public, elastic), node, &targets),
+            None => attach_private(scene, public, node, &targets),
         },
-        IpAddr::V6(address) => attach_ipv6(scene, address, node, id),
+        IpAddr::V6(address) => attach_ipv6(scene, address, node, &targets),
     }
+}
+
+/// Why `address` cannot come to a node although that has room for `free` more: the interfaces that `fit` it
+/// have none, and it is at none of them.
+pub(crate) fn crowded(
+    scene: &PlacementInputs<'_>,
+    address: IpAddr,
+    fit: &[Target<'_>],
+    free: u32,
+) -> Option<Unplaceable> {
+    let mapped = match address {
+        IpAddr::V4(public) => scene.view.elastic.get(&public),
+        IpAddr::V6(_) => None,
+    };
+    // An Elastic IP can have another wire address on any interface.
+    if free == 0 || mapped.is_some() {
+        return None;
+    }
+    let holder = scene.view.holder(address).map(|(id, _)| id);
+    choose(scene, holder, fit, address.is_ipv4()).err()
+}
+
+/// Where an address of these goes: it stays where it is, and else to the first one with room.
+fn choose<'a>(
+    scene: &PlacementInputs<'_>,
+    holder: Option<&String>,
+    targets: &[Target<'a>],
+    v4: bool,
+) -> Result<&'a String, Unplaceable> {
+    let here = targets.iter().find(|(id, _)| Some(*id) == holder);
+    let chosen = here.or_else(|| targets.iter().find(|(id, _)| scene.room(id, v4) > 0));
+    chosen.map(|(id, _)| *id).ok_or_else(|| no_room(targets))
 }
 
 fn attach_private(
     scene: &PlacementInputs<'_>,
     address: Ipv4Addr,
     node: &NodeName,
-    id: &str,
+    targets: &[Target<'_>],
 ) -> Step<Attachment> {
     let doubted = scene.doubts.contains_key(&address.into());
     let holder = scene.view.holder(address.into());
-    if let Some(refusal) = holder.and_then(|(at, it)| foreign(scene, at, it, address.into(), id)) {
+    if let Some(refusal) =
+        holder.and_then(|(at, it)| foreign(scene, at, it, address.into(), targets))
+    {
         return refusal.into();
     }
-    match holder {
-        Some((at, _)) if at == id && !doubted => {
-            return Step::Done(private_attachment(node.clone(), id));
-        }
-        Some((at, _)) if at == id => {}
-        _ if scene.room(id, true) == 0 => return no_room(id).into(),
-        _ => {}
+    let id = match choose(scene, holder.map(|(at, _)| at), targets, true) {
+        Ok(id) => id,
+        Err(refusal) => return refusal.into(),
+    };
+    if holder.is_some_and(|(at, _)| at == id) && !doubted {
+        return Step::Done(private_attachment(node.clone(), id));
     }
     // Refused unless nobody has it, except where a node is known to have it, or may by an earlier
     // call of ours: so an address that somebody else uses is not taken away.
     let take = holder.is_some() || doubted;
-    Step::Call(Ec2Call::AssignPrivate { interface: id.into(), address, take })
+    Step::Call(Ec2Call::AssignPrivate { interface: id.into(), addresses: [address].into(), take })
 }
 
 fn attach_ipv6(
     scene: &PlacementInputs<'_>,
     address: Ipv6Addr,
     node: &NodeName,
-    id: &str,
+    targets: &[Target<'_>],
 ) -> Step<Attachment> {
     let doubted = scene.doubts.contains_key(&address.into());
     let holder = scene.view.holder(address.into());
-    if let Some(refusal) = holder.and_then(|(at, it)| foreign(scene, at, it, address.into(), id)) {
+    if let Some(refusal) =
+        holder.and_then(|(at, it)| foreign(scene, at, it, address.into(), targets))
+    {
         return refusal.into();
     }
+    let id = match choose(scene, holder.map(|(at, _)| at), targets, false) {
+        Ok(id) => id,
+        Err(refusal) => return refusal.into(),
+    };
     match holder {
         Some((at, _)) if at == id && !doubted => Step::Done(private_attachment(node.clone(), id)),
         // There is no reassignment of IPv6 addresses.
         Some((at, _)) if at != id => {
-            if scene.room(id, false) == 0 {
-                return no_room(id).into();
-            }
             Step::Call(Ec2Call::UnassignIpv6 { interface: at.clone(), address })
         }
-        None if scene.room(id, false) == 0 => no_room(id).into(),
         _ => Step::Call(Ec2Call::AssignIpv6 { interface: id.into(), address }),
     }
 }
@@ -127,17 +160,21 @@ fn attach_elastic(
     scene: &PlacementInputs<'_>,
     (public, elastic): (Ipv4Addr, &Elastic),
     node: &NodeName,
-    (id, target): (&str, &Interface),
+    targets: &[Target<'_>],
 ) -> Step<Attachment> {
     let association = elastic.association.as_ref();
-    let route = Route::of(scene, public, association, target);
+    let route = Route::of(scene, public, association);
     if let Some(at) = association {
-        if at.interface == id && is_secondary(target, at.private) && route.certain {
-            let attached = elastic_attachment(node.clone(), at.private, id, &elastic.allocation);
-            return Step::Done(attached);
-        }
-        let moving = is_secondary(target, at.private) && at.interface != id;
-        if moving && route.certain {
+        let here = targets.iter().find(|(_, target)| is_secondary(target, at.private));
+        if let Some((id, _)) = here
+            && route.certain
+        {
+            if at.interface == **id {
+                let id = id.as_str();
+                let attached =
+                    elastic_attachment(node.clone(), at.private, id, &elastic.allocation);
+                return Step::Done(attached);
+            }
             // The private address has arrived, and its Elastic IP follows by itself.
             return Step::Wait(Some(associate((public, elastic), id, at.private, true)));
         }
@@ -145,36 +182,55 @@ fn attach_elastic(
             return elsewhere(&at.interface).into();
         }
     }
-    let (own, mut spare) = wires::at(scene, &[public].into(), node, target);
-    if scene.in_flight.contains(id) {
-        // It may be what another call is about to get.
-        spare.clear();
+    let to = |id: &str, wire| Step::Call(associate((public, elastic), id, wire, route.certain));
+    let mapped = association.filter(|at| !scene.doubts.contains_key(&at.private.into()));
+    let mapped = mapped.and_then(|at| {
+        let there =
+            |(id, target): &&Target<'_>| at.interface == **id && is_secondary(target, at.private);
+        targets.iter().find(there).map(|(id, _)| (*id, at.private))
+    });
+    if let Some((id, wire)) = mapped {
+        return to(id, wire);
     }
-    let here = route.moves.is_some_and(|address| is_secondary(target, address));
-    let room = scene.room(id, true) > 0 || here;
-    let to = |wire| Step::Call(associate((public, elastic), id, wire, route.certain));
-    let mapped = association.filter(|at| at.interface == id && is_secondary(target, at.private));
-    let mapped = mapped.map(|at| at.private);
-    let mapped = mapped.filter(|wire| !scene.doubts.contains_key(&(*wire).into()));
-    match (mapped, route.moves, own.get(&public).or(spare.first())) {
-        (Some(wire), _, _) => to(wire),
-        (None, Some(address), _) if room => {
-            Step::Call(Ec2Call::AssignPrivate { interface: id.into(), address, take: true })
-        }
-        (None, _, Some(wire)) => to(*wire),
-        _ if room => {
-            Step::Call(Ec2Call::AssignAny { interface: id.into(), wanted: [public].into() })
-        }
-        _ => no_room(id).into(),
+    if let Some((id, address)) = route.target(scene, targets) {
+        let (interface, addresses) = (id.to_owned(), [address].into());
+        return Step::Call(Ec2Call::AssignPrivate { interface, addresses, take: true });
+    }
+    if let Some((id, wire)) = ready_wire(scene, public, node, targets) {
+        return to(id, wire);
+    }
+    match choose(scene, None, targets, true) {
+        Ok(id) => Step::Call(Ec2Call::AssignAny { interface: id.into(), wanted: [public].into() }),
+        Err(refusal) => refusal.into(),
     }
 }
 
-/// How an Elastic IP can get to an interface.
+/// A secondary address of a node that waits for an Elastic IP: its own on any interface, else a spare one.
+fn ready_wire<'a>(
+    scene: &PlacementInputs<'_>,
+    public: Ipv4Addr,
+    node: &NodeName,
+    targets: &[Target<'a>],
+) -> Option<(&'a String, Ipv4Addr)> {
+    let found = targets.iter().map(|(id, target)| {
+        let (own, mut spare) = wires::at(scene, &[public].into(), node, target);
+        if scene.in_flight.contains(*id) {
+            // It may be what another call is about to get.
+            spare.clear();
+        }
+        (*id, own.get(&public).copied(), spare.first().copied())
+    });
+    let found: Vec<_> = found.collect();
+    let own = found.iter().find_map(|(id, own, _)| Some((*id, (*own)?)));
+    own.or_else(|| found.iter().find_map(|(id, _, spare)| Some((*id, (*spare)?))))
+}
+
+/// How an Elastic IP can get to another interface.
 struct Route {
     /// Where it is seen is where it is.
     certain: bool,
-    /// The private address that takes it along: it is in the interface's subnet.
-    moves: Option<Ipv4Addr>,
+    /// The private address that takes it along, within this subnet.
+    moves: Option<(Ipv4Addr, String)>,
 }
 
 impl Route {
@@ -182,7 +238,6 @@ impl Route {
         scene: &PlacementInputs<'_>,
         public: Ipv4Addr,
         association: Option<&Association>,
-        target: &Interface,
     ) -> Self {
         let mapped = !scene.doubts.contains_key(&public.into());
         let Some(at) = association else { return Self { certain: mapped, moves: None } };
@@ -190,9 +245,21 @@ impl Route {
         // Given back or not: it may be anybody's by now.
         let kept = mapped && doubt != Some(&Doubt::Gone);
         let from = scene.view.interfaces.values().find(|it| is_secondary(it, at.private));
-        let same_subnet = from.is_some_and(|from| from.subnet == target.subnet);
-        let moves = (kept && same_subnet).then_some(at.private);
+        let moves = from.filter(|_| kept).map(|from| (at.private, from.subnet.clone()));
         Self { certain: kept && doubt.is_none(), moves }
+    }
+
+    /// The interface that the private address can go to, or is at already.
+    fn target<'a>(
+        &self,
+        scene: &PlacementInputs<'_>,
+        targets: &[Target<'a>],
+    ) -> Option<(&'a String, Ipv4Addr)> {
+        let (address, subnet) = self.moves.as_ref()?;
+        let near = || targets.iter().filter(|(_, target)| target.subnet == *subnet);
+        let here = near().find(|(_, target)| is_secondary(target, *address));
+        let chosen = here.or_else(|| near().find(|(id, _)| scene.room(id, true) > 0));
+        chosen.map(|(id, _)| (*id, *address))
     }
 }
 
@@ -285,12 +352,12 @@ fn is_secondary(interface: &Interface, address: Ipv4Addr) -> bool {
 /// What must not be taken from where it is.
 fn foreign(
     scene: &PlacementInputs<'_>,
-    at: &str,
+    at: &String,
     interface: &Interface,
     address: IpAddr,
-    target: &str,
+    targets: &[Target<'_>],
 ) -> Option<Unplaceable> {
-    if at != target && !scene.is_ours(at) {
+    if !targets.iter().any(|(id, _)| *id == at) && !scene.is_ours(at) {
         return Some(elsewhere(at));
     }
     interface.is_primary_address(address).then(|| {
@@ -310,10 +377,13 @@ fn elsewhere(interface: &str) -> Unplaceable {
     Unplaceable::new(ErrorClass::Conflict, held)
 }
 
-fn no_room(interface: &str) -> Unplaceable {
+fn no_room(targets: &[Target<'_>]) -> Unplaceable {
+    let ids: Vec<_> = targets.iter().map(|(id, _)| id.as_str()).collect();
+    let (noun, verb) = if ids.len() == 1 { ("interface", "has") } else { ("interfaces", "have") };
     let full = format!(
-        "interface {interface} has no room for another address: use a larger instance type, more \
-         gateways, or fewer delegated prefixes there"
+        "{noun} {} {verb} no room for another address: attach another interface with Egret's tags, \
+         use a larger instance type, more gateways, or fewer delegated prefixes there",
+        ids.join(", ")
     );
     Unplaceable::new(ErrorClass::Quota, full)
 }

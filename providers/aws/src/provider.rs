@@ -96,7 +96,7 @@ impl Aws {
         node: &NodeName,
         asked: &BTreeSet<IpAddr>,
     ) -> Option<NodeCapacity> {
-        let (id, interface) = match scene.target(node) {
+        let targets = match scene.targets(node) {
             Ok(found) => found,
             Err(refusal) if refusal.class == ErrorClass::NotFound => return None,
             Err(refusal) => {
@@ -106,15 +106,20 @@ impl Aws {
                 });
             }
         };
-        let room = |v4: bool| {
+        // Each interface has addresses of its own: what they can take adds up.
+        let total = |v4| targets.iter().map(|(id, _)| scene.room(id, v4)).sum();
+        let room = |v4: bool| -> Option<u32> {
             let any = asked.iter().any(|address| address.is_ipv4() == v4);
-            any.then(|| scene.room(id, v4))
+            any.then(|| total(v4))
         };
         let free = [room(true), room(false)].into_iter().flatten().min();
-        let free = free.unwrap_or_else(|| scene.room(id, true));
-        let why = |address| scene.fits(address, id, interface).err().map(|why| why.message);
+        let free = free.unwrap_or_else(|| total(true));
+        let why = |address| match scene.fitting(address, &targets) {
+            Err(why) => Some(why.message),
+            Ok(fitting) => plan::crowded(scene, address, &fitting, free).map(|why| why.message),
+        };
         // Within a subnet one call moves an address, and its Elastic IP follows.
-        let subnets = [interface.subnet.clone()].into();
+        let subnets = targets.iter().map(|(_, interface)| interface.subnet.clone()).collect();
         Some(NodeCapacity { subnets, ..NodeCapacity::of(free, asked, why) })
     }
 }

@@ -21,8 +21,12 @@ use crate::snapshot::{Ec2Snapshot, Instance, InterfaceLimits, Subnet};
 const MISSING: Duration = Duration::from_secs(10);
 
 /// Reads, and what it remembers of them. Written by the reader that holds the lock.
-#[derive(Debug, Default)]
-pub(crate) struct Scanner(Mutex<State>);
+#[derive(Debug)]
+pub(crate) struct Scanner {
+    /// How long a read waits for others who need it.
+    collect: Duration,
+    state: Mutex<State>,
+}
 
 #[derive(Debug, Default)]
 struct State {
@@ -70,6 +74,10 @@ impl ScanScope {
 }
 
 impl Scanner {
+    pub fn new(collect: Duration) -> Self {
+        Self { collect, state: Mutex::default() }
+    }
+
     /// What a scan that began at `since` or later read of `scope`.
     pub async fn read(
         &self,
@@ -78,13 +86,15 @@ impl Scanner {
         since: Instant,
         cache: Duration,
     ) -> Result<Arc<Scan>, CallFailure> {
-        let mut state = self.0.lock().await;
+        let mut state = self.state.lock().await;
         if let Some(scan) = &state.latest
             && scan.began >= since
             && scope.within(&scan.scope)
         {
             return Ok(scan.clone());
         }
+        // Who asks within this time shares the read: the tasks of a failover begin together.
+        tokio::time::sleep(self.collect).await;
         let began = Instant::now();
         let view = state.scan(ec2, scope, cache).await?;
         let scan = Arc::new(Scan { began, scope: scope.clone(), view });
@@ -101,9 +111,15 @@ impl State {
         cache: Duration,
     ) -> Result<Ec2Snapshot, CallFailure> {
         let mut view = Ec2Snapshot::default();
-        if !scope.instances.is_empty() {
-            view.interfaces = ec2.interfaces("attachment.instance-id", &scope.instances).await?;
-        }
+        // Beside each other, where it is known already which addresses are public.
+        let public = self.public(scope);
+        let beside = if self.subnets.is_empty() { BTreeSet::new() } else { public };
+        // The SDK's futures are large: not on the stack of whoever waits.
+        let (interfaces, elastic) = tokio::try_join!(
+            Box::pin(ec2.interfaces("attachment.instance-id", &scope.instances)),
+            Box::pin(ec2.elastic(&beside)),
+        )?;
+        view.interfaces = interfaces;
         let known = |id: &&String| !view.interfaces.contains_key(*id);
         let lost: BTreeSet<_> = scope.interfaces.iter().filter(known).cloned().collect();
         if !lost.is_empty() {
@@ -119,15 +135,24 @@ impl State {
             .collect();
         view.subnets = self.subnets.iter().map(|(id, (_, it))| (id.clone(), it.clone())).collect();
         view.limits = self.limits.clone();
-        let public = scope.addresses.iter().filter_map(|address| match address {
-            IpAddr::V4(public) if !view.in_a_subnet(*address) => Some(*public),
-            _ => None,
-        });
-        let public: BTreeSet<Ipv4Addr> = public.collect();
-        if !public.is_empty() {
-            view.elastic = ec2.elastic(&public).await?;
+        let public = self.public(scope);
+        view.elastic = elastic;
+        view.elastic.retain(|address, _| public.contains(address));
+        let missing: BTreeSet<Ipv4Addr> = public.difference(&beside).copied().collect();
+        if !missing.is_empty() {
+            view.elastic.extend(ec2.elastic(&missing).await?);
         }
         Ok(view)
+    }
+
+    /// The addresses of a scope that lie in no subnet that is known.
+    fn public(&self, scope: &ScanScope) -> BTreeSet<Ipv4Addr> {
+        let private = |address| self.subnets.values().any(|(_, subnet)| subnet.contains(address));
+        let public = scope.addresses.iter().filter_map(|address| match address {
+            IpAddr::V4(public) if !private(*address) => Some(*public),
+            _ => None,
+        });
+        public.collect()
     }
 
     async fn learn_instances(

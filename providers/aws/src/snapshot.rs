@@ -25,8 +25,10 @@ pub(crate) struct Ec2Snapshot {
 pub(crate) struct Instance {
     /// Such as `m5.large`.
     pub kind: String,
-    /// A managed node group of EKS made it.
+    /// It is of an EKS cluster, by the tags of who launched it.
     pub eks: bool,
+    /// It is of a Kubernetes cluster, by the tag that self-managed nodes have too.
+    pub in_cluster: bool,
 }
 
 /// A network interface.
@@ -64,6 +66,36 @@ pub(crate) struct Elastic {
     /// The zones that it can be used in.
     pub border_group: String,
     pub association: Option<Association>,
+    pub kind: ElasticKind,
+}
+
+/// What an allocated address is: not all of them can be used.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) enum ElasticKind {
+    /// An Elastic IP: of the Region or of a Local Zone.
+    #[default]
+    Public,
+    /// Of the carrier of a Wavelength Zone.
+    Carrier,
+    /// Customer-owned, of an Outpost.
+    CustomerOwned,
+}
+
+impl ElasticKind {
+    /// Why an address of this kind cannot be an egress address, with the remedy.
+    pub fn refusal(self) -> Option<&'static str> {
+        match self {
+            Self::Public => None,
+            Self::Carrier => Some(
+                "it is a carrier IP address of a Wavelength Zone, which Egret does not move: take it \
+                 out of the pool, or allocate an Elastic IP of the Region or a Local Zone",
+            ),
+            Self::CustomerOwned => Some(
+                "it is a customer-owned IP address of an Outpost (CoIP), which Egret does not move: \
+                 take it out of the pool, or allocate an Elastic IP of the Region",
+            ),
+        }
+    }
 }
 
 /// An Elastic IP's association; each association has an id of its own.

@@ -2,5 +2,6 @@
 
 mod contract;
 mod double;
+mod many;
 mod reach;
 mod scenarios;

@@ -6,16 +6,21 @@ use std::net::Ipv4Addr;
 use aws_sdk_ec2::types;
 
 use crate::snapshot::{
-    Association, Elastic, Instance, Interface, InterfaceLimits, Private, Subnet,
+    Association, Elastic, ElasticKind, Instance, Interface, InterfaceLimits, Private, Subnet,
 };
 
-/// Amazon EKS puts this tag on the instances of managed node groups.
-const EKS: &str = "eks:cluster-name";
+/// Instances of an EKS cluster have one of these tags: those of managed node groups, of Karpenter, of
+/// eksctl's own groups.
+const EKS: [&str; 3] = ["eks:cluster-name", "eks:eks-cluster-name", "alpha.eksctl.io/cluster-name"];
+/// So the tag of every node of a cluster begins (the cluster's name follows).
+const CLUSTER: &str = "kubernetes.io/cluster/";
 
 pub(super) fn instance(found: &types::Instance) -> Option<(String, Instance)> {
     let kind = found.instance_type()?.as_str().to_owned();
-    let eks = found.tags().iter().any(|tag| tag.key() == Some(EKS));
-    Some((found.instance_id()?.to_owned(), Instance { kind, eks }))
+    let eks = found.tags().iter().any(|tag| tag.key().is_some_and(|key| EKS.contains(&key)));
+    let of_cluster = |key: &str| key.starts_with(CLUSTER);
+    let in_cluster = found.tags().iter().any(|tag| tag.key().is_some_and(of_cluster));
+    Some((found.instance_id()?.to_owned(), Instance { kind, eks, in_cluster }))
 }
 
 pub(super) fn interface(found: &types::NetworkInterface) -> Option<(String, Interface)> {
@@ -72,12 +77,21 @@ pub(super) fn elastic(found: &types::Address) -> Option<(Ipv4Addr, Elastic)> {
             private: found.private_ip_address()?.parse().ok()?,
         })
     };
+    // A carrier or customer-owned address stands in a field of its own: it is refused by name.
+    let kinds = [
+        (found.carrier_ip(), ElasticKind::Carrier),
+        (found.customer_owned_ip(), ElasticKind::CustomerOwned),
+        (found.public_ip(), ElasticKind::Public),
+    ];
+    let filled = |(address, kind): (Option<&str>, _)| Some((address?.parse().ok()?, kind));
+    let (address, kind) = kinds.into_iter().find_map(filled)?;
     let elastic = Elastic {
         allocation: found.allocation_id()?.to_owned(),
         border_group: found.network_border_group().unwrap_or_default().to_owned(),
         association: association(),
+        kind,
     };
-    Some((found.public_ip()?.parse().ok()?, elastic))
+    Some((address, elastic))
 }
 
 fn tags(found: &[types::Tag]) -> BTreeMap<String, String> {
@@ -89,4 +103,46 @@ fn tags(found: &[types::Tag]) -> BTreeMap<String, String> {
 
 fn count(len: usize) -> u32 {
     u32::try_from(len).unwrap_or(u32::MAX)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_address_that_is_no_elastic_ip_is_known_by_the_field_that_it_stands_in() {
+        let address = || types::Address::builder().allocation_id("eipalloc-1");
+        let carrier =
+            address().carrier_ip("155.146.10.111").network_border_group("us-east-1-wl1-bos-wlz-1");
+        let owned =
+            address().customer_owned_ip("198.51.100.7").customer_owned_ipv4_pool("ipv4pool-coip-1");
+        for (found, expected, kind) in [
+            (address().public_ip("203.0.113.1"), "203.0.113.1", ElasticKind::Public),
+            (carrier, "155.146.10.111", ElasticKind::Carrier),
+            (owned, "198.51.100.7", ElasticKind::CustomerOwned),
+        ] {
+            let (address, elastic) = elastic(&found.build()).unwrap();
+            assert_eq!((address.to_string(), elastic.kind), (expected.to_owned(), kind));
+            assert_eq!(kind.refusal().is_none(), kind == ElasticKind::Public);
+        }
+        assert_eq!(elastic(&address().build()), None);
+    }
+
+    #[test]
+    fn instances_of_eks_are_known_by_the_tags_of_those_who_launch_them() {
+        for (key, eks, in_cluster) in [
+            ("eks:cluster-name", true, false),
+            ("eks:eks-cluster-name", true, false),
+            ("alpha.eksctl.io/cluster-name", true, false),
+            ("kubernetes.io/cluster/shop", false, true),
+            ("Name", false, false),
+        ] {
+            let tag = types::Tag::builder().key(key).value("x").build();
+            let found = types::Instance::builder().instance_id("i-1").tags(tag);
+            let found = found.instance_type(types::InstanceType::M5Large).build();
+            let kind = "m5.large".to_owned();
+            let expected = Instance { kind, eks, in_cluster };
+            assert_eq!(instance(&found), Some(("i-1".to_owned(), expected)), "{key}");
+        }
+    }
 }

@@ -7,8 +7,7 @@ use egret_core::model::{Attachment, NodeName};
 
 use super::{Route, Step, is_secondary, no_room, wires};
 use crate::call::Ec2Call;
-use crate::place::{PlacementInputs, Unplaceable, elastic_attachment, private_attachment};
-use crate::snapshot::Interface;
+use crate::place::{PlacementInputs, Target, Unplaceable, elastic_attachment, private_attachment};
 
 /// What `prepare` made of each address.
 pub(crate) type Ready = BTreeMap<IpAddr, Result<Attachment, Unplaceable>>;
@@ -19,71 +18,158 @@ pub(crate) fn prepare(
     node: &NodeName,
     addresses: &BTreeSet<IpAddr>,
 ) -> Step<Ready> {
-    let (id, target) = match scene.target(node) {
+    let targets = match scene.targets(node) {
         Ok(found) => found,
         Err(refusal) => return refusal.into(),
     };
-    if scene.pending.contains(id) {
+    if targets.iter().any(|(id, _)| scene.pending.contains(*id)) {
         // What is about to appear there is somebody's, or is left over.
         return Step::Wait(None);
     }
-    let mut ready = BTreeMap::new();
+    let mut room = Room::of(scene, &targets);
+    let mut ready = Ready::new();
     let mut warm = BTreeSet::new();
     for address in addresses {
-        match (scene.fits(*address, id, target), address) {
-            (Err(refusal), _) => drop(ready.insert(*address, Err(refusal))),
-            (Ok(()), IpAddr::V4(public)) if scene.view.elastic.contains_key(public) => {
-                match carried(scene, *public, (id, target)) {
-                    Some(wire) => drop(ready.insert(*address, Ok(Some(wire)))),
-                    None => drop(warm.insert(*public)),
-                }
+        let fitting = match scene.fitting(*address, &targets) {
+            Ok(fitting) => fitting,
+            Err(refusal) => {
+                ready.insert(*address, Err(refusal));
+                continue;
             }
-            (Ok(()), _) => drop(ready.insert(*address, Ok(None))),
+        };
+        let place = match address {
+            IpAddr::V4(public) if scene.view.elastic.contains_key(public) => {
+                let Some((id, wire)) = carried(scene, *public, &fitting, &mut room) else {
+                    warm.insert(*public);
+                    continue;
+                };
+                Some((id, Some(wire)))
+            }
+            _ => likely(scene, *address, &fitting, &mut room).map(|id| (id, None)),
+        };
+        if let Some((id, wire)) = place {
+            ready.insert(*address, Ok(ready_at(scene, *address, wire, node, id)));
         }
     }
-    let (mut kept, mut spare) = wires::at(scene, &warm, node, target);
-    for public in &warm {
-        if !kept.contains_key(public)
-            && let Some(wire) = spare.pop_first()
-        {
-            kept.insert(*public, wire);
-        }
-    }
-    let room = usize::try_from(scene.room(id, true)).unwrap_or(usize::MAX);
-    let missing = warm.iter().filter(|public| !kept.contains_key(public));
-    let missing: BTreeSet<_> = missing.take(room).copied().collect();
-    if !missing.is_empty() {
-        return Step::Call(Ec2Call::AssignAny { interface: id.clone(), wanted: missing });
-    }
-    let mut surplus = spare;
-    surplus.extend(wires::unwanted(scene, node, &warm, target));
-    surplus.retain(|wire| !kept.values().any(|kept| kept == wire));
-    if !surplus.is_empty() {
-        let (interface, addresses) = (id.clone(), surplus);
-        return Step::Call(Ec2Call::UnassignPrivate { interface, addresses });
-    }
-    for public in warm {
-        let wire = kept.get(&public).copied().ok_or_else(|| no_room(id));
-        ready.insert(public.into(), wire.map(Some));
-    }
-    let attachment = |(address, wire): (IpAddr, Result<Option<Ipv4Addr>, Unplaceable>)| {
-        (address, wire.map(|wire| ready_at(scene, address, wire, node, id)))
+    let kept = match keep(scene, node, &targets, &warm, &mut room) {
+        Ok(kept) => kept,
+        Err(call) => return Step::Call(call),
     };
-    Step::Done(ready.into_iter().map(attachment).collect())
+    for public in warm {
+        let ready_there = kept.get(&public).ok_or_else(|| no_room(&targets));
+        let address = public.into();
+        let attachment =
+            ready_there.map(|(id, wire)| ready_at(scene, address, Some(*wire), node, id));
+        ready.insert(address, attachment);
+    }
+    Step::Done(ready)
 }
 
-/// The wire address that an Elastic IP has already, or brings along from its subnet.
-fn carried(
+/// What each interface of a node can still take, while addresses are thought to be there.
+struct Room<'a>(BTreeMap<&'a str, u32>);
+
+impl<'a> Room<'a> {
+    fn of(scene: &PlacementInputs<'_>, targets: &[Target<'a>]) -> Self {
+        Self(targets.iter().map(|(id, _)| (id.as_str(), scene.room(id, true))).collect())
+    }
+
+    fn is_left(&self, id: &str) -> bool {
+        self.0.get(id).is_some_and(|room| *room > 0)
+    }
+
+    fn take(&mut self, id: &str) {
+        if let Some(room) = self.0.get_mut(id) {
+            *room = room.saturating_sub(1);
+        }
+    }
+}
+
+/// The wire address that an Elastic IP has already, or brings along from its subnet, with its interface.
+fn carried<'a>(
     scene: &PlacementInputs<'_>,
     public: Ipv4Addr,
-    (id, target): (&str, &Interface),
-) -> Option<Ipv4Addr> {
+    targets: &[Target<'a>],
+    room: &mut Room<'_>,
+) -> Option<(&'a String, Ipv4Addr)> {
     let elastic = scene.view.elastic.get(&public)?;
     let at = elastic.association.as_ref()?;
-    let route = Route::of(scene, public, Some(at), target);
-    let here = at.interface == id && is_secondary(target, at.private);
-    let moves = route.moves.is_some() && scene.room(id, true) > 0;
-    (here || moves).then_some(at.private)
+    let here = |(id, it): &&Target<'_>| at.interface == **id && is_secondary(it, at.private);
+    if let Some((id, _)) = targets.iter().find(here) {
+        return Some((*id, at.private));
+    }
+    let (address, subnet) = Route::of(scene, public, Some(at)).moves?;
+    let near = |(id, it): &&Target<'_>| it.subnet == subnet && room.is_left(id);
+    let (id, _) = *targets.iter().find(near)?;
+    room.take(id);
+    Some((id, address))
+}
+
+/// Where a private address would go.
+fn likely<'a>(
+    scene: &PlacementInputs<'_>,
+    address: IpAddr,
+    fitting: &[Target<'a>],
+    room: &mut Room<'_>,
+) -> Option<&'a String> {
+    let holder = scene.view.holder(address).map(|(id, _)| id);
+    let here = fitting.iter().find(|(id, _)| Some(*id) == holder);
+    if here.is_none() && address.is_ipv4() {
+        let (id, _) = fitting.iter().find(|(id, _)| room.is_left(id)).or(fitting.first())?;
+        room.take(id);
+        return Some(*id);
+    }
+    here.or(fitting.first()).map(|(id, _)| *id)
+}
+
+/// The wire addresses that wait for `warm`, by Elastic IP, with their interfaces; or the call that
+/// assigns what is missing, or that takes away what is too much.
+fn keep<'a>(
+    scene: &PlacementInputs<'_>,
+    node: &NodeName,
+    targets: &[Target<'a>],
+    warm: &BTreeSet<Ipv4Addr>,
+    room: &mut Room<'_>,
+) -> Result<BTreeMap<Ipv4Addr, (&'a String, Ipv4Addr)>, Ec2Call> {
+    let mut kept = BTreeMap::new();
+    let mut spares = Vec::new();
+    for (id, target) in targets {
+        let (own, spare) = wires::at(scene, warm, node, target);
+        for (public, wire) in own {
+            kept.entry(public).or_insert((*id, wire));
+        }
+        spares.push((*id, *target, spare));
+    }
+    let unkept = |kept: &BTreeMap<Ipv4Addr, _>| -> BTreeSet<Ipv4Addr> {
+        warm.iter().filter(|public| !kept.contains_key(*public)).copied().collect()
+    };
+    for public in unkept(&kept) {
+        let unused = spares.iter_mut().find_map(|(id, _, spare)| Some((*id, spare.pop_first()?)));
+        let Some(found) = unused else { break };
+        kept.insert(public, found);
+    }
+    let mut missing = unkept(&kept);
+    for (id, _) in targets {
+        let mut wanted = BTreeSet::new();
+        while room.is_left(id)
+            && let Some(public) = missing.pop_first()
+        {
+            room.take(id);
+            wanted.insert(public);
+        }
+        if !wanted.is_empty() {
+            return Err(Ec2Call::AssignAny { interface: (*id).clone(), wanted });
+        }
+    }
+    for (id, target, spare) in spares {
+        let mut surplus = spare;
+        surplus.extend(wires::unwanted(scene, node, warm, target));
+        surplus.retain(|wire| !kept.values().any(|(_, kept)| kept == wire));
+        if !surplus.is_empty() {
+            let (interface, addresses) = (id.clone(), surplus);
+            return Err(Ec2Call::UnassignPrivate { interface, addresses });
+        }
+    }
+    Ok(kept)
 }
 
 fn ready_at(

@@ -6,9 +6,12 @@ use egret_ports::provider::Inventory;
 
 use super::*;
 use crate::place::{InterfaceRules, Wires};
-use crate::snapshot::{CallEffect, Ec2Snapshot, Instance, InterfaceLimits, Private, Subnet};
+use crate::snapshot::{
+    CallEffect, Ec2Snapshot, ElasticKind, Instance, InterfaceLimits, Private, Subnet,
+};
 
 mod elastic;
+mod interfaces;
 mod laws;
 mod private;
 
@@ -22,6 +25,7 @@ pub(super) struct Account {
     pub full: BTreeSet<String>,
     pub pending: BTreeSet<String>,
     pub in_flight: BTreeSet<String>,
+    pub reserved: BTreeMap<String, u32>,
     pub rules: InterfaceRules,
 }
 
@@ -41,6 +45,7 @@ impl Account {
             full: BTreeSet::new(),
             pending: BTreeSet::new(),
             in_flight: BTreeSet::new(),
+            reserved: BTreeMap::new(),
             rules: InterfaceRules { tags: tags(&[("egret.dev/gateway", "true")]), managed: false },
         };
         for (subnet, v4, v6) in [
@@ -63,7 +68,7 @@ impl Account {
         let number = u32::from(ip(primary));
         let instance = format!("i-{number:x}");
         self.inventory.nodes.insert(name.into(), format!("aws:///zone/{instance}"));
-        let kind = Instance { kind: "m5.large".into(), eks: false };
+        let kind = Instance { kind: "m5.large".into(), eks: false, in_cluster: false };
         self.view.instances.insert(instance.clone(), kind);
         let private = Private { primary: true, public: None };
         let interface = Interface {
@@ -90,7 +95,8 @@ impl Account {
             private.public = Some(ip(public));
         }
         let allocation = format!("eipalloc-{public}");
-        let elastic = Elastic { allocation, border_group: "eu-central-1".into(), association };
+        let border_group = "eu-central-1".into();
+        let elastic = Elastic { allocation, border_group, association, ..Elastic::default() };
         self.view.elastic.insert(ip(public), elastic);
     }
 
@@ -111,6 +117,7 @@ impl Account {
             full: &self.full,
             pending: &self.pending,
             in_flight: &self.in_flight,
+            reserved: &self.reserved,
             asked: &BTreeSet::new(),
             rules: &self.rules,
         })

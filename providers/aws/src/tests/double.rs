@@ -86,6 +86,8 @@ impl Ec2Double {
             region: Some("eu-central-1".into()),
             endpoint: Some(format!("http://{}", self.address)),
             max_calls_per_second: 1_000.0,
+            limits: 1_000.0,
+            collect: Duration::from_millis(2),
             horizon: Duration::from_secs(1),
             settle: Duration::from_secs(30),
             ..AwsOptions::default()
@@ -112,8 +114,22 @@ impl Ec2Double {
         boto3(&self.address, &["read"])
     }
 
-    pub fn by_hand(&self, arguments: &[&str]) {
-        boto3(&self.address, arguments);
+    pub fn by_hand(&self, arguments: &[&str]) -> Value {
+        boto3(&self.address, arguments)
+    }
+
+    /// Adds gateways `l1`, `l2` and `l3`, and so many Elastic IPs, which it returns.
+    pub fn enlarge(&mut self, addresses: usize) -> Vec<IpAddr> {
+        self.set("quota", json!({"addresses": addresses + 10}));
+        let made = self.by_hand(&["large", &addresses.to_string()]);
+        let nodes = texts(&made["nodes"]).into_iter();
+        self.world.nodes.extend(nodes.map(|(name, id)| (NodeName::new(name), id)));
+        self.world.interfaces.extend(texts(&made["interfaces"]));
+        let nodes = self.world.nodes.clone();
+        let inventory = Inventory { nodes, addresses: BTreeMap::new() };
+        self.inventory.send_replace(Arc::new(inventory));
+        self.take_calls();
+        self::addresses(&made["elastic"])
     }
 
     /// The number of each action since the last time, without faults' retries told apart.

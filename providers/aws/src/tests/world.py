@@ -136,13 +136,51 @@ def steal(ec2, public, interface):
     )
 
 
+def assign(ec2, interface, address):
+    ec2.assign_private_ip_addresses(NetworkInterfaceId=interface, PrivateIpAddresses=[address])
+
+
+def large(ec2, addresses):
+    """Gateways l1 and l2 in one subnet, l3 in another zone: two tagged interfaces beside the primary one, each for 30
+    addresses; and so many more Elastic IPs."""
+    image = ec2.describe_images()["Images"][0]["ImageId"]
+    own = {"egret.dev/gateway": "true"}
+    found = {}
+    for subnet in ec2.describe_subnets()["Subnets"]:
+        found[subnet["CidrBlock"]] = subnet
+    nodes, interfaces = {}, {}
+    for name, block in (("l1", "10.0.1.0/24"), ("l2", "10.0.1.0/24"), ("l3", "10.0.2.0/24")):
+        subnet = found[block]["SubnetId"]
+        made = ec2.run_instances(
+            ImageId=image,
+            InstanceType="m5.4xlarge",
+            MinCount=1,
+            MaxCount=1,
+            NetworkInterfaces=[{"DeviceIndex": 0, "SubnetId": subnet}],
+        )["Instances"][0]
+        nodes[name] = f"aws:///{found[block]['AvailabilityZone']}/{made['InstanceId']}"
+        primary = made["NetworkInterfaces"][0]["NetworkInterfaceId"]
+        # As a launch template does.
+        ec2.create_tags(Resources=[primary], Tags=[{"Key": k, "Value": v} for k, v in own.items()])
+        for device in (1, 2):
+            second = ec2.create_network_interface(
+                SubnetId=subnet, TagSpecifications=tagged("network-interface", own)
+            )["NetworkInterface"]["NetworkInterfaceId"]
+            ec2.attach_network_interface(
+                NetworkInterfaceId=second, InstanceId=made["InstanceId"], DeviceIndex=device
+            )
+            interfaces[f"{name}-{device}"] = second
+    elastic = [ec2.allocate_address(Domain="vpc")["PublicIp"] for _ in range(int(addresses))]
+    return {"nodes": nodes, "interfaces": interfaces, "elastic": elastic}
+
+
 def terminate(ec2, instance):
     ec2.terminate_instances(InstanceIds=[instance])
 
 
 def main():
     endpoint, verb, *rest = sys.argv[1:]
-    verbs = {"build": build, "read": read, "steal": steal, "terminate": terminate}
+    verbs = {one.__name__: one for one in (build, read, steal, assign, large, terminate)}
     print(json.dumps(verbs[verb](client(endpoint), *rest)))
 
 

@@ -70,8 +70,8 @@ fn an_answer_that_moved_the_private_address_moves_the_elastic_ip_in_an_older_rea
 fn within_a_subnet_one_call_moves_the_private_address_and_the_elastic_ip_follows() {
     let mut account = Account::new();
     account.elastic(PUBLIC, Some(("eni-a", "10.0.1.77")));
-    let (interface, address) = ("eni-b".into(), ip("10.0.1.77"));
-    let moved = Ec2Call::AssignPrivate { interface, address, take: true };
+    let (interface, addresses) = ("eni-b".into(), [ip("10.0.1.77")].into());
+    let moved = Ec2Call::AssignPrivate { interface, addresses, take: true };
     assert_eq!(account.attach(PUBLIC, "b"), Step::Call(moved));
     // It has arrived, the mapping is not shown yet.
     account.interface("eni-a").v4.remove(&ip("10.0.1.77"));
@@ -165,7 +165,7 @@ fn in_doubt_it_is_mapped_anew_and_never_by_an_address_that_may_be_anybody_s() {
     assert_eq!(account.attach(PUBLIC, "b"), Step::Call(any("eni-b", &[PUBLIC])));
     // A move that may have happened is made again.
     account.doubts = [(ip("10.0.1.77").into(), Doubt::Moved)].into();
-    let (interface, address) = ("eni-a".into(), ip("10.0.1.77"));
-    let again = Ec2Call::AssignPrivate { interface, address, take: true };
+    let (interface, addresses) = ("eni-a".into(), [ip("10.0.1.77")].into());
+    let again = Ec2Call::AssignPrivate { interface, addresses, take: true };
     assert_eq!(account.attach(PUBLIC, "a"), Step::Call(again));
 }

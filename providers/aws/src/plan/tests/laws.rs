@@ -12,7 +12,8 @@ const OTHER: &str = "203.0.113.9";
 fn carry_out(account: &mut Account, call: &Ec2Call, number: &mut u32) {
     let mut effects = Vec::new();
     match call {
-        Ec2Call::AssignPrivate { interface, address, take } => {
+        Ec2Call::AssignPrivate { interface, addresses, take } => {
+            let address = addresses.first().expect("a plan moves one address");
             let follows = account.view.elastic.iter().find_map(|(public, elastic)| {
                 let at = elastic.association.clone()?;
                 (at.private == *address).then_some((*public, at))

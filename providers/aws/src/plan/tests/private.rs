@@ -1,8 +1,8 @@
 use super::*;
 
 fn assign(interface: &str, address: &str, take: bool) -> Step<Attachment> {
-    let (interface, address) = (interface.into(), ip(address));
-    Step::Call(Ec2Call::AssignPrivate { interface, address, take })
+    let (interface, addresses) = (interface.into(), [ip(address)].into());
+    Step::Call(Ec2Call::AssignPrivate { interface, addresses, take })
 }
 
 #[test]

@@ -1,0 +1,184 @@
+//! One call, with all that waits for the same interface, and what is known by its answer.
+
+use std::net::IpAddr;
+use std::sync::{Mutex, PoisonError};
+
+use egret_ports::error::ErrorClass;
+use egret_ports::merge::MergeableChange;
+use egret_ports::provider::Inventory;
+use tokio::time::Instant;
+
+use super::{CallContext, CallDriver, Until};
+use crate::call::Ec2Call;
+use crate::errors::CallFailure;
+use crate::journal::{Doubt, Journal};
+use crate::rate::Urgency;
+use crate::scan::Scan;
+use crate::snapshot::{CallEffect, Ec2Snapshot};
+
+impl CallDriver {
+    /// Makes a call, one at a time on each interface, and with it what others wait for there. What was
+    /// refused together is tried in halves: EC2 does all of a list or nothing. Nothing is done where the
+    /// call is `still` not the step to make once it is its turn.
+    pub(super) async fn make(
+        &self,
+        inventory: &Inventory,
+        read: &Scan,
+        aim: CallContext<'_>,
+        call: &Ec2Call,
+        still: impl Fn() -> bool,
+    ) -> Result<(), CallFailure> {
+        let registered = self.pending.register(call);
+        if call.key().is_some() {
+            tokio::time::sleep(self.collect).await;
+        }
+        let _alone = self.locks.lock(call.interface()).await;
+        if let Some(outcome) = registered.outcome() {
+            return outcome;
+        }
+        if call.key().is_some() && !still() {
+            return Ok(());
+        }
+        loop {
+            let merged = registered.merged();
+            let several = merged.is_of_several();
+            let outcome = Box::pin(self.send(inventory, read, aim, &merged.call, several)).await;
+            match &outcome {
+                Err(failure) if several && is_of_one(failure) => {
+                    tracing::debug!(%failure, "several addresses at once were refused");
+                    registered.split(&merged);
+                }
+                _ => {
+                    registered.settle(&merged, &outcome);
+                    return outcome;
+                }
+            }
+        }
+    }
+
+    /// Sends it and notes what became of it.
+    async fn send(
+        &self,
+        inventory: &Inventory,
+        read: &Scan,
+        aim: CallContext<'_>,
+        call: &Ec2Call,
+        several: bool,
+    ) -> Result<(), CallFailure> {
+        let interface = call.interface();
+        let doubts = call.doubts();
+        let (before, begun) = {
+            let mut journal = self.journal();
+            let before: Vec<_> = doubts.iter().map(|(of, _)| (*of, journal.doubt(*of))).collect();
+            for (address, doubt) in &doubts {
+                journal.begin(*address, *doubt);
+            }
+            let any = matches!(call, Ec2Call::AssignAny { .. });
+            (before, any.then(|| journal.begin_any(interface)))
+        };
+        let mut flight =
+            Flight { journal: &self.journal, interface, begun, doubts, answered: false };
+        let urgency = match aim.until {
+            Until::Accepted => Urgency::Failover,
+            Until::Observed => Urgency::Ordinary,
+        };
+        let answer = self.ec2.change(call, urgency).await;
+        if let Ok(effects) = &answer {
+            claim(&mut self.journal(), inventory, &read.view, aim, call, effects);
+        }
+        flight.answered = answer.as_ref().err().is_none_or(|failure| failure.refused);
+        drop(flight);
+        let mut journal = self.journal();
+        match answer {
+            Ok(effects) => {
+                tracing::info!(?call, node = %aim.node, "EC2: {}", aim.operation);
+                for effect in effects {
+                    journal.note(effect);
+                }
+                journal.release(&call.slots());
+                Ok(())
+            }
+            Err(failure) => {
+                if failure.refused {
+                    for (address, doubt) in before {
+                        journal.refused(address, doubt);
+                    }
+                }
+                let full = failure.code.as_deref() == Some("PrivateIpAddressLimitExceeded");
+                if full
+                    && !several
+                    && matches!(call, Ec2Call::AssignPrivate { .. } | Ec2Call::AssignAny { .. })
+                {
+                    let view = journal.replay(read.began, &read.view);
+                    let used = view.interfaces.get(interface).map(|it| it.used(true));
+                    journal.mark_full(interface, used.unwrap_or_default());
+                }
+                Err(failure)
+            }
+        }
+    }
+}
+
+/// Whether such a refusal is about some of the addresses of a list, not about the interface, the account or EC2.
+fn is_of_one(failure: &CallFailure) -> bool {
+    let classes =
+        matches!(failure.class, ErrorClass::Invalid | ErrorClass::Conflict | ErrorClass::Quota);
+    failure.refused && classes
+}
+
+/// A call, until it has an answer or nobody waits for one any more: without an answer it may have
+/// been carried out as late as then.
+struct Flight<'a> {
+    journal: &'a Mutex<Journal>,
+    interface: &'a str,
+    /// Of a call for addresses of EC2's choice.
+    begun: Option<Instant>,
+    doubts: Vec<(IpAddr, Doubt)>,
+    answered: bool,
+}
+
+impl Drop for Flight<'_> {
+    fn drop(&mut self) {
+        let mut journal = self.journal.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(begun) = self.begun {
+            journal.end_any(self.interface, begun, self.answered);
+        }
+        if !self.answered {
+            for (address, doubt) in &self.doubts {
+                journal.begin(*address, *doubt);
+            }
+        }
+    }
+}
+
+/// Secondary addresses that a call has got for Elastic IPs are theirs.
+fn claim(
+    journal: &mut Journal,
+    inventory: &Inventory,
+    read: &Ec2Snapshot,
+    aim: CallContext<'_>,
+    call: &Ec2Call,
+    effects: &[CallEffect],
+) {
+    let got = effects.iter().filter_map(|effect| match effect {
+        CallEffect::At { address: IpAddr::V4(address), .. } => Some(*address),
+        _ => None,
+    });
+    match call {
+        Ec2Call::AssignAny { wanted, .. } => {
+            for (public, wire) in wanted.iter().zip(got) {
+                journal.claim(*public, aim.node, wire);
+            }
+        }
+        Ec2Call::AssignPrivate { addresses, .. } => {
+            for (public, elastic) in &read.elastic {
+                let Some(at) = &elastic.association else { continue };
+                let moved = addresses.contains(&at.private);
+                if moved && !inventory.addresses.contains_key(&IpAddr::from(at.private)) {
+                    journal.claim(*public, aim.node, at.private);
+                }
+            }
+        }
+        _ => {}
+    }
+}

@@ -15,7 +15,7 @@ use egret_datapath::bpf::{
     self, AddressTable, AttachMode, GatewayTables, LoadConfig, Loaded, NodeLinks,
 };
 use egret_datapath::conntrack::AddressUsage;
-use egret_datapath::host::{self, HostUplink};
+use egret_datapath::host::{self, HostUplink, ReroutedPods};
 use egret_datapath::interface;
 use egret_datapath::link::Tunnel;
 use egret_datapath::probe::ProbeResult;
@@ -128,6 +128,11 @@ impl Kernel {
         }
         self.wanted.named = macs;
         self.repair().map(drop)
+    }
+
+    /// Pods here that another rule takes before ours.
+    pub(crate) fn rerouted_pods(&self) -> Result<ReroutedPods, PortError> {
+        host::rerouted_pods(&self.path.settings)
     }
 
     /// Whether [`Self::repair`] has found other uplinks since the last call.

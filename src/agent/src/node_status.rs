@@ -5,11 +5,13 @@ use std::net::IpAddr;
 
 use egret_core::lease::Report;
 use egret_core::model::{
-    ClaimRef, Condition, ConditionType, EgressNodeStatus, NamespaceName, NodeName, Snapshot,
+    ClaimRef, Condition, ConditionType, EgressNodeStatus, NamespaceName, NodeName, Pod, Snapshot,
     Timestamp,
 };
 use egret_core::reason::AgentReason;
 use egret_core::selection::Selection;
+use egret_datapath::host::ReroutedPods;
+use egret_ports::error::{ErrorClass, PortError};
 
 /// Takes a report of the lease machine into the status; true where it changes.
 pub(crate) fn note(status: &mut EgressNodeStatus, report: &Report) -> bool {
@@ -63,23 +65,42 @@ fn bypassed(problems: &BTreeMap<AgentReason, String>, now: Timestamp) -> Conditi
     }
 }
 
+/// That another rule takes pods' traffic, with the remedy.
+pub(crate) fn rerouted(rerouted: &ReroutedPods) -> Result<(), PortError> {
+    if rerouted.devices.is_empty() {
+        return Ok(());
+    }
+    let devices: Vec<&str> = rerouted.devices.iter().map(String::as_str).collect();
+    let message = format!(
+        "security groups for pods in strict mode take the traffic of pods past Egret's rule ({}): it leaves \
+         with the pod's own address; set POD_SECURITY_GROUP_ENFORCING_MODE=standard on the DaemonSet \
+         aws-node, and start those pods anew",
+        devices.join(", ")
+    );
+    Err(PortError::new(ErrorClass::Invalid, "steer the pods of this node", message))
+}
+
 /// Claims with pods on `me`, where something keeps it from programming them.
 pub(crate) fn unprogrammed(
     snapshot: &Snapshot,
     me: &NodeName,
     problems: &BTreeMap<AgentReason, String>,
+    rerouted: &ReroutedPods,
 ) -> BTreeSet<ClaimRef> {
-    // What is a gateway's matter alone: this node's pods are steered all the same.
-    let of_gateways = [
+    // What is a gateway's matter, or that of some pods: the others of this node are steered all the same.
+    let not_of_all = [
         AgentReason::InterfaceNotFound,
         AgentReason::AddressIsLocal,
         AgentReason::InterfaceUnusable,
         AgentReason::RouterSilent,
+        AgentReason::PodsRerouted,
     ];
-    if problems.keys().all(|reason| of_gateways.contains(reason)) {
+    let all = problems.keys().any(|reason| !not_of_all.contains(reason));
+    if !all && rerouted.addresses.is_empty() {
         return BTreeSet::new();
     }
-    let pods = Selection::of_node(snapshot, me);
+    let affected = |pod: &Pod| all || !pod.sources.is_disjoint(&rerouted.addresses);
+    let pods = Selection::of_pods(snapshot, |pod| pod.node == *me && affected(pod));
     let claims = snapshot.claims.values().map(|stored| &stored.value.0);
     claims
         .filter(|claim| pods.of(claim).any(|pod| !pod.host_network))

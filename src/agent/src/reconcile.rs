@@ -125,6 +125,7 @@ pub(crate) struct LoopMemory {
     placed: PlacedAddresses,
     take_backs: TakeBacks,
     interfaces: InterfaceMemory,
+    rerouted: egret_datapath::host::ReroutedPods,
     ticks: u64,
     passed: bool,
     unheld_drops: u64,

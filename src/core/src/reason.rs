@@ -150,6 +150,10 @@ pub enum AgentReason {
     InterfaceUnusable,
     /// The router of such an interface has not answered for 10 s: what leaves there is lost.
     RouterSilent,
+    /// Security groups for pods in strict mode take the traffic of pods here past Egret's rule: it leaves with the
+    /// pod's own address. Set `POD_SECURITY_GROUP_ENFORCING_MODE=standard` on the DaemonSet aws-node and start those pods
+    /// anew; the message names their devices.
+    PodsRerouted,
     // === EgressNode DatapathBypassed ===
     /// True: traffic of pods bypasses this host's netfilter; the message says what to set.
     EbpfHostRouting,
@@ -311,7 +315,7 @@ mod tests {
         Reason::NotPaused,
     ];
 
-    const AGENTS: [AgentReason; 17] = [
+    const AGENTS: [AgentReason; 18] = [
         AgentReason::BlocksNotApplied,
         AgentReason::DatapathBypassed,
         AgentReason::NoMajority,
@@ -323,6 +327,7 @@ mod tests {
         AgentReason::AddressIsLocal,
         AgentReason::InterfaceUnusable,
         AgentReason::RouterSilent,
+        AgentReason::PodsRerouted,
         AgentReason::EbpfHostRouting,
         AgentReason::NotSeen,
         AgentReason::Clean,

@@ -3,6 +3,7 @@
 mod cilium;
 mod nftables;
 mod others;
+mod rerouted;
 mod uplinks;
 
 use std::collections::BTreeSet;
@@ -13,6 +14,7 @@ use egret_ports::steering::Collision;
 use crate::constants::HostSettings;
 
 pub use cilium::cilium_is_chained;
+pub use rerouted::{ReroutedPods, rerouted_pods};
 pub use uplinks::{HostUplink, NextHop, uplinks};
 
 /// Finds others that use our bit, routing table, priority, device or ports. Empty: none. Who has

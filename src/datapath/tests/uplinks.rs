@@ -42,6 +42,36 @@ fn hop(uplinks: &[HostUplink], name: &str, family: Family) -> Option<NextHop> {
     uplink.next_hops.get(&family).copied()
 }
 
+/// As the VPC CNI sets it up for a pod with a security group of its own.
+#[test]
+fn pods_that_strict_mode_takes_past_our_rule_are_found_by_their_addresses() {
+    let ns = NetworkNamespace::new("strict");
+    let pod = NetworkNamespace::new("pod");
+    let settings = HostSettings::default();
+    let _inside = ns.enter();
+    let found = || host::rerouted_pods(&settings).unwrap();
+    assert_eq!(found(), host::ReroutedPods::default());
+    let set_up = |device: &str, branch: &str, address: &str, end: &str| {
+        veth(&ns, device, &pod, end);
+        ns.run(&format!("ip link add {branch} type dummy"));
+        ns.run(&format!("ip link set {branch} up"));
+        ns.run(&format!("ip route add default dev {branch} table 101"));
+        ns.run(&format!("ip route add {address}/32 dev {device} scope link table 101"));
+        ns.run(&format!("ip rule add iif {branch} lookup 101 priority 10"));
+    };
+    // In standard mode only what comes from outside has such a rule.
+    set_up("eni5f3c1d2e4a6", "vlan.eth.1", "10.0.1.77", "end0");
+    assert_eq!(found(), host::ReroutedPods::default());
+    ns.run("ip route flush table 101");
+    ns.run("ip link del vlan.eth.1");
+    ns.run("ip rule del iif vlan.eth.1 lookup 101 priority 10");
+    set_up("vlan5f3c1d2e4a6", "vlan.eth.1", "10.0.1.78", "end1");
+    ns.run("ip rule add iif vlan5f3c1d2e4a6 lookup 101 priority 10");
+    let strict = found();
+    assert_eq!(strict.devices, ["vlan5f3c1d2e4a6".to_owned()].into());
+    assert_eq!(strict.addresses, ["10.0.1.78/32".parse().unwrap()].into());
+}
+
 /// Names of devices are what tells.
 #[test]
 fn cilium_behind_another_plugin_is_told_by_the_devices() {

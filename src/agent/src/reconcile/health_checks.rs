@@ -28,7 +28,7 @@ const CONNECTIONS_EVERY: u64 = 2;
 /// left for a while, and nothing tells when that is over.
 const LOCAL_EVERY: u64 = 5;
 
-/// Whose devices are here is looked at every so many ticks: Cilium may start after this agent.
+/// Whose devices and rules are here is looked at every so many ticks: Cilium may start after this agent.
 const CILIUM_EVERY: u64 = 10;
 
 /// Whether traffic passes our hooks is probed every so many ticks, until it has been seen to.
@@ -84,6 +84,7 @@ impl<S: ClusterState, C: Clock> MainLoop<S, C> {
         }
         if self.memory.ticks.is_multiple_of(CILIUM_EVERY) {
             self.look_for_cilium();
+            self.look_for_rerouted();
         }
         self.memory.ticks += 1;
         self.probe_bypass();
@@ -93,6 +94,18 @@ impl<S: ClusterState, C: Clock> MainLoop<S, C> {
         match host::cilium_is_chained() {
             Ok(chained) => self.status.cilium_chained = chained,
             Err(error) => warn!(%error, "cannot tell whose devices are here"),
+        }
+    }
+
+    /// Security groups for pods may be turned on at any time, and rules come with each pod.
+    fn look_for_rerouted(&mut self) {
+        match self.kernel.rerouted_pods() {
+            Ok(rerouted) => {
+                let result = node_status::rerouted(&rerouted);
+                self.memory.rerouted = rerouted;
+                self.record(AgentReason::PodsRerouted, result);
+            }
+            Err(error) => warn!(%error, "cannot tell whether another rule takes pods' traffic"),
         }
     }
 

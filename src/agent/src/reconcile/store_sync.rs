@@ -23,8 +23,12 @@ impl<S: ClusterState, C: Clock> MainLoop<S, C> {
         for condition in node_status::conditions(&self.memory.problems, now) {
             condition.put_into(&mut self.status.conditions);
         }
-        self.status.unprogrammed =
-            node_status::unprogrammed(&snapshot, &self.me, &self.memory.problems);
+        self.status.unprogrammed = node_status::unprogrammed(
+            &snapshot,
+            &self.me,
+            &self.memory.problems,
+            &self.memory.rerouted,
+        );
         let mut writes = self.node_status_write(&snapshot);
         writes.extend(address_status::missing(&snapshot, &self.me, &self.memory.held, now));
         if writes.is_empty() && self.events.is_empty() {

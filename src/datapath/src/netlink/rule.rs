@@ -18,6 +18,8 @@ pub(crate) struct RuleRecord {
     pub(crate) table: u32,
     pub(crate) mark: u32,
     pub(crate) mask: u32,
+    /// Only what comes in by this device.
+    pub(crate) incoming: Option<String>,
     /// `proto kernel`.
     pub(crate) kernel: bool,
     /// It looks up a table and has no selector but the mark.
@@ -96,6 +98,7 @@ fn record(family: Family, message: RuleMessage) -> RuleRecord {
         table: u32::from(message.header.table),
         mark: 0,
         mask: 0,
+        incoming: None,
         kernel: false,
         plain: message.header.action == RuleAction::ToTable
             && message.header.dst_len == 0
@@ -112,6 +115,10 @@ fn record(family: Family, message: RuleMessage) -> RuleRecord {
             RuleAttribute::FwMask(mask) => record.mask = *mask,
             RuleAttribute::Protocol(protocol) => {
                 record.kernel = *protocol == RouteProtocol::Kernel;
+            }
+            RuleAttribute::Iifname(name) => {
+                record.incoming = Some(name.clone());
+                record.plain = false;
             }
             // The kernel reports "no suppression" as all ones in every rule.
             RuleAttribute::SuppressPrefixLen(u32::MAX)

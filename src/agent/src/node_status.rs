@@ -130,6 +130,11 @@ pub(crate) fn host_network_pods(
 
 #[cfg(test)]
 mod tests {
+    use egret_core::model::{
+        Claim, ClaimStatus, LabelSelector, PodSelection, ResourceVersion, Stored, Uid,
+        WhenUnavailable,
+    };
+
     use super::*;
 
     #[test]
@@ -138,6 +143,70 @@ mod tests {
         assert!(note(&mut status, &Report::AcknowledgedSet(3)));
         assert!(!note(&mut status, &Report::AcknowledgedSet(2)));
         assert!(!note(&mut status, &Report::MajorityBack));
+    }
+
+    fn pod(name: &str, labels: &[(&str, &str)], address: &str) -> ((NamespaceName, String), Pod) {
+        let labels = labels.iter().map(|(key, value)| ((*key).into(), (*value).into())).collect();
+        let pod = Pod {
+            namespace: "shop".into(),
+            name: name.into(),
+            labels,
+            node: "me".into(),
+            host_network: false,
+            sources: [address.parse().unwrap()].into(),
+        };
+        ((pod.namespace.clone(), name.into()), pod)
+    }
+
+    fn claim(name: &str, app: &str) -> Claim {
+        let selector = LabelSelector {
+            match_labels: [("app".into(), app.into())].into(),
+            ..LabelSelector::default()
+        };
+        Claim {
+            reference: ClaimRef { namespace: Some("shop".into()), name: name.into() },
+            uid: Uid::new(name),
+            generation: 1,
+            created: Timestamp(0),
+            pool: "pool".into(),
+            addresses: Vec::new(),
+            count: 1,
+            families: None,
+            pods: PodSelection::Labels(selector),
+            namespaces: None,
+            destinations: None,
+            when_unavailable: WhenUnavailable::Drop,
+        }
+    }
+
+    #[test]
+    fn only_claims_of_the_pods_that_strict_mode_takes_are_not_programmed() {
+        let mut snapshot = Snapshot::default();
+        snapshot.pods.extend([
+            pod("bank-1", &[("app", "bank")], "10.0.1.77/32"),
+            pod("mail-1", &[("app", "mail")], "10.0.1.78/32"),
+        ]);
+        for claim in [claim("bank", "bank"), claim("mail", "mail")] {
+            let version = ResourceVersion("1".into());
+            let stored = Stored { version, value: (claim.clone(), ClaimStatus::default()) };
+            snapshot.claims.insert(claim.reference, stored);
+        }
+        let none = ReroutedPods::default();
+        let strict = ReroutedPods {
+            devices: ["vlan5f3c1d2e4a6".to_owned()].into(),
+            addresses: ["10.0.1.77/32".parse().unwrap()].into(),
+        };
+        assert!(rerouted(&none).is_ok());
+        let message = rerouted(&strict).unwrap_err().to_string();
+        assert!(message.contains("vlan5f3c1d2e4a6") && message.contains("=standard"), "{message}");
+        let of = |reasons: &[AgentReason], rerouted: &ReroutedPods| -> Vec<String> {
+            let problems = reasons.iter().map(|reason| (*reason, message.clone())).collect();
+            let found = unprogrammed(&snapshot, &"me".into(), &problems, rerouted);
+            found.into_iter().map(|claim| claim.name.to_string()).collect()
+        };
+        assert!(of(&[], &none).is_empty());
+        assert_eq!(of(&[AgentReason::PodsRerouted], &strict), ["bank"]);
+        assert_eq!(of(&[AgentReason::RulesNotApplied], &none), ["bank", "mail"]);
     }
 
     /// Programs of people look for these; the reasons of problems are in docs/reference-api.md.

@@ -53,8 +53,7 @@ fn pods_that_strict_mode_takes_past_our_rule_are_found_by_their_addresses() {
     assert_eq!(found(), host::ReroutedPods::default());
     let set_up = |device: &str, branch: &str, address: &str, end: &str| {
         veth(&ns, device, &pod, end);
-        ns.run(&format!("ip link add {branch} type dummy"));
-        ns.run(&format!("ip link set {branch} up"));
+        veth(&ns, branch, &pod, &format!("trunk-{end}"));
         ns.run(&format!("ip route add default dev {branch} table 101"));
         ns.run(&format!("ip route add {address}/32 dev {device} scope link table 101"));
         ns.run(&format!("ip rule add iif {branch} lookup 101 priority 10"));

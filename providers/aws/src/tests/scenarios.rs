@@ -234,9 +234,9 @@ async fn calls_are_counted_by_action_and_result() {
     assert!(text.lines().any(|shown| shown == line), "{text}");
 }
 
-/// Many addresses fail over at once: the reads are shared.
+/// Many addresses fail over at once: they share their reads and the call.
 #[tokio::test]
-async fn addresses_that_move_together_share_their_reads() {
+async fn addresses_that_move_together_share_their_calls() {
     let double = Ec2Double::start();
     let provider = double.provider(|_| {}).await;
     let (b1, b2) = (double.node("b1"), double.node("b2"));
@@ -255,7 +255,7 @@ async fn addresses_that_move_together_share_their_reads() {
         assert_eq!(moved.unwrap().node, b2);
     }
     let calls = double.take_calls();
-    assert_eq!(calls["AssignPrivateIpAddresses"], 4, "{calls:?}");
+    assert!(calls["AssignPrivateIpAddresses"] <= 2, "each for himself: {calls:?}");
     assert!(calls["DescribeAddresses"] < 8, "each for himself: {calls:?}");
 }
 

@@ -2,9 +2,6 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use egret_ports::error::ErrorClass;
-
-use crate::place::Unplaceable;
 use crate::snapshot::{Instance, Interface};
 
 /// An interface with this tag is not managed by the VPC CNI (Amazon EKS best practices, "VPC CNI").
@@ -76,16 +73,16 @@ impl CniSigns {
     }
 }
 
-/// The refusal of a gateway of which every interface is managed, with the remedy.
-pub(crate) fn refuse_managed(
+/// Why a gateway is refused of which every interface is managed, with the remedy.
+pub(crate) fn managed_message(
     id: &str,
     instance: &str,
     owner: InterfaceOwner,
     tags: &BTreeMap<String, String>,
-) -> Unplaceable {
+) -> String {
     let tags: Vec<_> = tags.iter().map(|(key, value)| format!("{key}={value}")).collect();
     let tags = tags.join(",");
-    let message = match owner {
+    match owner {
         InterfaceOwner::VpcCni => format!(
             "interface {id} of instance {instance} is managed by the VPC CNI, which would give \
              an egress address to a pod: attach an interface tagged {NO_MANAGE}=true and {tags}, or \
@@ -96,8 +93,7 @@ pub(crate) fn refuse_managed(
              an egress address away: attach an interface tagged {tags}, and name that tag in Cilium's \
              eni-exclude-interface-tags before"
         ),
-    };
-    Unplaceable::new(ErrorClass::Invalid, message)
+    }
 }
 
 #[cfg(test)]
@@ -160,7 +156,7 @@ mod tests {
         assert_eq!(signs.manager(&released("aws-K8S-i-1"), true), None);
         let cilium = signs.manager(&released("Cilium-CNI (i-1)"), true);
         assert_eq!(cilium, Some(InterfaceOwner::Cilium));
-        let refused = refuse_managed("eni-1", "i-1", InterfaceOwner::Cilium, &BTreeMap::new());
-        assert!(refused.message.contains("eni-exclude-interface-tags"), "{}", refused.message);
+        let refused = managed_message("eni-1", "i-1", InterfaceOwner::Cilium, &BTreeMap::new());
+        assert!(refused.contains("eni-exclude-interface-tags"), "{refused}");
     }
 }

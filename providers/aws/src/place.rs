@@ -8,7 +8,7 @@ use egret_ports::error::ErrorClass;
 use egret_ports::provider::Inventory;
 use ipnet::{IpNet, Ipv4Net};
 
-use crate::cni::{self, CniSigns, refuse_managed};
+use crate::cni::{self, CniSigns, managed_message};
 use crate::journal::Doubt;
 use crate::snapshot::{Ec2Snapshot, Interface};
 
@@ -133,7 +133,8 @@ impl<'a> PlacementInputs<'a> {
         let free: Vec<_> = free.copied().collect();
         match chosen.iter().find_map(|(id, it)| Some((*id, manager(it)?))) {
             Some((id, owner)) if free.is_empty() => {
-                Err(refuse_managed(id, instance, owner, &self.rules.tags))
+                let message = managed_message(id, instance, owner, &self.rules.tags);
+                Err(Unplaceable::new(ErrorClass::Invalid, message))
             }
             _ => Ok(free),
         }

@@ -1,13 +1,13 @@
-# Gateways by launch template, and by Auto Scaling. Both interfaces are there when the instance is launched.
+# Gateways by launch template, and by Auto Scaling. All interfaces are there when the instance is launched.
 
 locals {
   gateway_groups = { for key, group in var.gateway_groups : key => group if var.create }
 
-  # EKS counts the addresses of all interfaces; the VPC CNI leaves the second one alone (no_manage). Two pods are on the
+  # EKS counts the addresses of all interfaces; the VPC CNI leaves the egress interfaces alone (no_manage). Two pods are on the
   # host's network: https://github.com/awslabs/amazon-eks-ami, eni-max-pods.
   gateway_max_pods = {
     for key, group in local.gateway_groups : key => group.max_pods != null ? group.max_pods :
-    (local.interface_limits[group.instance_type] - 1) * (data.aws_ec2_instance_type.gateway[group.instance_type].maximum_ipv4_addresses_per_interface - 1) + 2
+    (local.interface_limits[group.instance_type] - group.egress_interfaces) * (data.aws_ec2_instance_type.gateway[group.instance_type].maximum_ipv4_addresses_per_interface - 1) + 2
   }
 
   # https://awslabs.github.io/amazon-eks-ami/nodeadm
@@ -59,7 +59,7 @@ resource "aws_launch_template" "gateway" {
     http_put_response_hop_limit = 1
   }
 
-  # Neither says associate_public_ip_address: with two interfaces EC2 refuses it.
+  # None says associate_public_ip_address: with more than one EC2 refuses it.
   network_interfaces {
     description           = "Node of ${var.cluster_name}"
     device_index          = 0
@@ -68,16 +68,20 @@ resource "aws_launch_template" "gateway" {
     delete_on_termination = true
   }
 
-  network_interfaces {
-    description           = "Egret gateway ${each.key} of ${var.cluster_name}"
-    device_index          = 1
-    subnet_id             = each.value.egress_subnet_id != null ? each.value.egress_subnet_id : each.value.subnet_id
-    security_groups       = length(each.value.egress_security_group_ids) > 0 ? each.value.egress_security_group_ids : local.gateway_security_group_ids
-    delete_on_termination = true
+  dynamic "network_interfaces" {
+    for_each = range(1, each.value.egress_interfaces + 1)
+
+    content {
+      description           = "Egret gateway ${each.key} of ${var.cluster_name}"
+      device_index          = network_interfaces.value
+      subnet_id             = each.value.egress_subnet_id != null ? each.value.egress_subnet_id : each.value.subnet_id
+      security_groups       = length(each.value.egress_security_group_ids) > 0 ? each.value.egress_security_group_ids : local.gateway_security_group_ids
+      delete_on_termination = true
+    }
   }
 
-  # A launch template tags all interfaces of an instance alike. The controller takes one that is not the first, and so
-  # does no_manage leave the first one to the VPC CNI.
+  # A launch template tags all interfaces of an instance alike. The controller takes those that are not the first,
+  # and no_manage leaves the first one to the VPC CNI.
   tag_specifications {
     resource_type = "network-interface"
     tags          = merge(var.tags, local.gateway_interface_tags, { Name = "${local.name}-gateway-${each.key}" })
@@ -93,6 +97,13 @@ resource "aws_launch_template" "gateway" {
   }
 
   tags = var.tags
+
+  lifecycle {
+    precondition {
+      condition     = each.value.egress_interfaces < local.interface_limits[each.value.instance_type]
+      error_message = "gateway_groups: ${each.value.instance_type} takes ${local.interface_limits[each.value.instance_type]} interfaces, the node's own among them: ask ${each.key} for fewer egress_interfaces, or choose a larger type."
+    }
+  }
 }
 
 resource "aws_autoscaling_group" "gateway" {

@@ -37,7 +37,7 @@ variable "create_gateway_security_group" {
 }
 
 variable "gateway_interfaces" {
-  description = "Network interfaces that carry addresses, beside the first one of each gateway. security_group_ids: default is the module's group. instance_id attaches one; without it attaching is yours. device_index: where; null: the last one that instance_type has, since the VPC CNI takes the lowest free one. An interface outlives its instance, and with it its addresses."
+  description = "Network interfaces that carry addresses, beside the first one of each gateway. security_group_ids: default is the module's group. instance_id attaches one; without it attaching is yours. device_index: where; null: the last one that instance_type has, since the VPC CNI takes the lowest free one. A gateway with several gets the room of all of them: give all but one a device_index. An interface outlives its instance, and with it its addresses."
   type = map(object({
     subnet_id          = string
     security_group_ids = optional(list(string), [])
@@ -61,10 +61,17 @@ variable "gateway_interfaces" {
     condition     = alltrue([for interface in values(var.gateway_interfaces) : interface.instance_id == null || interface.device_index != null || interface.instance_type != null])
     error_message = "gateway_interfaces: with instance_id give its instance_type, of which the last device index is taken, or a device_index."
   }
+
+  validation {
+    condition = length(distinct([
+      for interface in values(var.gateway_interfaces) : "${interface.instance_id} ${interface.device_index == null ? "last" : interface.device_index}" if interface.instance_id != null
+    ])) == length([for interface in values(var.gateway_interfaces) : interface if interface.instance_id != null])
+    error_message = "gateway_interfaces: two interfaces of one instance have the same device index: give each another device_index, or all but one."
+  }
 }
 
 variable "gateway_groups" {
-  description = "Gateways by launch template, and by a group of Auto Scaling from it unless autoscaling = false; each in one zone. subnet_id: of the first interface, a private subnet with a way out such as a NAT gateway (an instance with two interfaces gets no public address at launch). egress_subnet_id: of the interface that carries addresses, in the same zone; for Elastic IPs its default route is an internet gateway; null: subnet_id. security_group_ids: of the first interface, the nodes'. egress_security_group_ids: default is the module's group. user_data: plain text; null: that of an Amazon Linux 2023 image of EKS for eks_cluster. max_pods: null: what instance_type has without the second interface; give it with prefix delegation."
+  description = "Gateways by launch template, and by a group of Auto Scaling from it unless autoscaling = false; each in one zone. subnet_id: of the first interface, a private subnet with a way out such as a NAT gateway (an instance with two interfaces gets no public address at launch). egress_subnet_id: of the interface that carries addresses, in the same zone; for Elastic IPs its default route is an internet gateway; null: subnet_id. security_group_ids: of the first interface, the nodes'. egress_security_group_ids: default is the module's group. user_data: plain text; null: that of an Amazon Linux 2023 image of EKS for eks_cluster. max_pods: null: what instance_type has without the egress interfaces; give it with prefix delegation. egress_interfaces: how many interfaces carry addresses; what they can take adds up, and pods have as many interfaces less."
   type = map(object({
     subnet_id                 = string
     egress_subnet_id          = optional(string)
@@ -73,6 +80,7 @@ variable "gateway_groups" {
     instance_profile_name     = string
     security_group_ids        = list(string)
     egress_security_group_ids = optional(list(string), [])
+    egress_interfaces         = optional(number, 1)
     user_data                 = optional(string)
     max_pods                  = optional(number)
     autoscaling               = optional(bool, true)
@@ -96,6 +104,11 @@ variable "gateway_groups" {
   }
 
   validation {
+    condition     = alltrue([for group in values(var.gateway_groups) : group.egress_interfaces >= 1 && floor(group.egress_interfaces) == group.egress_interfaces])
+    error_message = "gateway_groups: egress_interfaces is a whole number from 1."
+  }
+
+  validation {
     condition     = alltrue([for group in values(var.gateway_groups) : group.user_data != null || var.eks_cluster != null])
     error_message = "gateway_groups: give eks_cluster, or to each group the user_data that makes it a node."
   }
@@ -113,7 +126,7 @@ variable "eks_cluster" {
 }
 
 variable "gateway_node_labels" {
-  description = "Labels of the nodes that are gateways: instances of gateway_groups get them with eks_cluster, and the pools' manifests select by them."
+  description = "Labels of the nodes that are gateways: instances of gateway_groups get them with eks_cluster, the pools' manifests select by them, and the chart's controllers keep off them (controller.avoidNodeLabels)."
   type        = map(string)
   default     = { "egret.dev/gateway" = "true" }
 

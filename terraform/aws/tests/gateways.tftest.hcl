@@ -228,6 +228,83 @@ run "by_group" {
   }
 }
 
+run "several_egress_interfaces" {
+  command = apply
+
+  variables {
+    gateway_groups = {
+      a = {
+        subnet_id             = "subnet-private"
+        egress_subnet_id      = "subnet-public"
+        image_id              = "ami-1"
+        instance_profile_name = "gateway"
+        security_group_ids    = ["sg-nodes"]
+        egress_interfaces     = 2
+      }
+    }
+  }
+
+  assert {
+    condition = [
+      for interface in aws_launch_template.gateway["a"].network_interfaces : "${interface.device_index} ${interface.subnet_id}"
+    ] == ["0 subnet-private", "1 subnet-public", "2 subnet-public"]
+    error_message = "the interfaces are ${jsonencode(aws_launch_template.gateway["a"].network_interfaces)}"
+  }
+
+  # One interface of three for pods.
+  assert {
+    condition     = output.gateway_max_pods.a == 7
+    error_message = "max pods are ${jsonencode(output.gateway_max_pods)}"
+  }
+}
+
+run "more_egress_interfaces_than_the_type_has" {
+  command = plan
+
+  variables {
+    gateway_groups = {
+      a = {
+        subnet_id             = "subnet-private"
+        image_id              = "ami-1"
+        instance_profile_name = "gateway"
+        security_group_ids    = ["sg-nodes"]
+        egress_interfaces     = 3
+      }
+    }
+  }
+
+  expect_failures = [aws_launch_template.gateway]
+}
+
+run "two_by_hand_on_one_instance" {
+  command = plan
+
+  variables {
+    gateway_interfaces = {
+      last   = { subnet_id = "subnet-1", instance_id = "i-1", instance_type = "t3.medium" }
+      before = { subnet_id = "subnet-1", instance_id = "i-1", device_index = 1 }
+    }
+  }
+
+  assert {
+    condition     = [for key in ["before", "last"] : one(aws_network_interface.gateway[key].attachment).device_index] == [1, 2]
+    error_message = "they are not at two device indices"
+  }
+}
+
+run "labels_of_ones_own" {
+  command = plan
+
+  variables {
+    gateway_node_labels = { role = "egress" }
+  }
+
+  assert {
+    condition     = yamldecode(output.helm_values).controller.avoidNodeLabels == { role = "egress" }
+    error_message = "controllers would not keep off gateways"
+  }
+}
+
 run "a_type_with_one_interface" {
   command = plan
 

@@ -64,6 +64,14 @@ REFUSED = {
         "device_index is 1 or more",
     ),
     "no device index": ({"gateway_interfaces": {"a": ATTACHED}}, "give its instance_type, of which the last"),
+    "a device index twice": (
+        {"gateway_interfaces": dict.fromkeys("ab", ATTACHED | {"device_index": 1})},
+        "gateway_interfaces: two interfaces of one instance have the same device index",
+    ),
+    "no egress interface": (
+        {"gateway_groups": {"a": GROUP | {"egress_interfaces": 0}}},
+        "gateway_groups: egress_interfaces is a whole number from 1",
+    ),
     "a group's name": ({"gateway_groups": {"a b": GROUP}}, "gateway_groups: each key is a part of names"),
     "a group without security groups": (
         {"gateway_groups": {"a": GROUP | {"security_group_ids": []}}},
@@ -173,6 +181,14 @@ def test_the_controller_finds_region_and_interfaces():
         "interfaceTags": {"egret.dev/cluster": "prod", "egret.dev/gateway": "true"},
     }
     assert objects.rendered_problems(values, CHART) == []
+
+
+def test_controllers_keep_off_gateways():
+    def avoided(variables):
+        return yaml.safe_load(made(variables)["helm_values"])["controller"]["avoidNodeLabels"]
+
+    assert avoided({}) == yaml.safe_load((CHART / "values.yaml").read_text())["controller"]["avoidNodeLabels"]
+    assert avoided({"gateway_node_labels": {"role": "egress"}}) == {"role": "egress"}
 
 
 def test_the_elastic_ips_of_pools():

@@ -28,7 +28,7 @@ variable "node_security_group_id" {
 }
 
 variable "gateway_instance_type" {
-  description = "Instances that carry addresses, of x86_64. Its IPv4 addresses per interface, less one, are how many it can carry: 5 for t3.medium."
+  description = "Instances that carry addresses, of x86_64. Its IPv4 addresses per interface, less one, are how many a tagged interface can carry: 5 for t3.medium, which has one here; with egress_interfaces = 2 in the module's gateway_groups 10."
   type        = string
   default     = "t3.medium"
 }

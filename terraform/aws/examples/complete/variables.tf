@@ -33,7 +33,7 @@ variable "worker_instance_type" {
 }
 
 variable "gateway_instance_type" {
-  description = "Instances that carry addresses. Its IPv4 addresses per interface, less one, are how many it can carry: 5 for t3.medium."
+  description = "Instances that carry addresses. Its IPv4 addresses per interface, less one, are how many a tagged interface can carry: 5 for t3.medium, which has one here. A second one of gateway_interfaces, with a device_index, adds as many."
   type        = string
   default     = "t3.medium"
 }

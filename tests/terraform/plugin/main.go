@@ -1,5 +1,5 @@
-// A Terraform provider that has a schema and does nothing: what OpenTofu needs to validate a module, and to run its
-// tests with mock_provider, where the real provider cannot be had.
+// A Terraform provider that has a schema and does nothing: what OpenTofu needs to validate a module, to run its tests
+// with mock_provider, and to plan against a state that was written by hand, where the real provider cannot be had.
 //
 // EGRET_PROVIDER_SCHEMA names the JSON file with the schema, as egret_terraform/provider.py writes it.
 package main
@@ -96,7 +96,7 @@ func all(from map[string]block) (map[string]*tfprotov5.Schema, error) {
 	return made, nil
 }
 
-// What is not defined here is what a validation and a mocked run never call: it would end the process.
+// What is not defined here is what a validation, a mocked run and a plan never call: it would end the process.
 type server struct {
 	tfprotov5.ProviderServer
 	response tfprotov5.GetProviderSchemaResponse
@@ -141,6 +141,29 @@ func (s *server) UpgradeResourceState(
 	}
 	state, err := tfprotov5.NewDynamicValue(kind, value)
 	return &tfprotov5.UpgradeResourceStateResponse{UpgradedState: &state}, err
+}
+
+func (s *server) ConfigureProvider(
+	context.Context, *tfprotov5.ConfigureProviderRequest,
+) (*tfprotov5.ConfigureProviderResponse, error) {
+	return &tfprotov5.ConfigureProviderResponse{}, nil
+}
+
+// All is as the state says.
+func (s *server) ReadResource(
+	_ context.Context, request *tfprotov5.ReadResourceRequest,
+) (*tfprotov5.ReadResourceResponse, error) {
+	return &tfprotov5.ReadResourceResponse{NewState: request.CurrentState, Private: request.Private}, nil
+}
+
+// What the configuration asks for: no change makes a new resource necessary.
+func (s *server) PlanResourceChange(
+	_ context.Context, request *tfprotov5.PlanResourceChangeRequest,
+) (*tfprotov5.PlanResourceChangeResponse, error) {
+	return &tfprotov5.PlanResourceChangeResponse{
+		PlannedState:   request.ProposedNewState,
+		PlannedPrivate: request.PriorPrivate,
+	}, nil
 }
 
 func (s *server) StopProvider(

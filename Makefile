@@ -134,7 +134,7 @@ gcp-double: setup-gcp ## tests of that Compute Engine itself
 	@target/gcp/venv/bin/python -m pytest -q tests/gcp/double
 
 .PHONY: terraform
-terraform: ## the Terraform modules, offline: names, rights, documentation
+terraform: ## the Terraform modules, offline: names, rights, documentation; validates them and runs their tests
 	@tests/setup.sh terraform
 	@PYTHONPATH=tests/terraform target/terraform/venv/bin/python -m egret_terraform
 	@target/terraform/venv/bin/python -m pytest -q -rs -p no:cacheprovider tests/terraform

@@ -9,6 +9,8 @@ locals {
           audience = local.federated ? local.audience : ""
         }
       }
+      # Helm keeps its default beside these: that is a label that no node has, or one of the gateways'.
+      avoidNodeLabels = var.gateway_node_labels
     }
     network = {
       tunnelPort = var.tunnel_port

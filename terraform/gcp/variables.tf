@@ -320,7 +320,7 @@ variable "peers_port" {
 # Gateways
 
 variable "gateway_node_labels" {
-  description = "Labels of the nodes that are gateways: those of gateway_node_pool get them, and the pools' manifests select by them."
+  description = "Labels of the nodes that are gateways: those of gateway_node_pool get them, the pools' manifests select by them, and the chart's controllers keep off them (controller.avoidNodeLabels)."
   type        = map(string)
   default     = { "egret.dev/gateway" = "true" }
 

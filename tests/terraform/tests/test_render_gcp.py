@@ -231,6 +231,14 @@ def test_the_manifest_of_a_pool(labels, allowed):
     assert pool["spec"].get("allowedNamespaces") == allowed
 
 
+def test_controllers_keep_off_gateways():
+    def avoided(variables):
+        return yaml.safe_load(made(variables)["helm_values"])["controller"]["avoidNodeLabels"]
+
+    assert avoided({}) == yaml.safe_load((CHART / "values.yaml").read_text())["controller"]["avoidNodeLabels"]
+    assert avoided({"gateway_node_labels": {"role": "egress"}}) == {"role": "egress"}
+
+
 def test_a_pool_selects_its_own_addresses():
     values = made(gcp.SETTINGS["pools"])
     labels = [address["labels"] for address in values["addresses"].values()]

@@ -5,7 +5,16 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 use egret_ports::merge::MergeableChange;
 
+use tokio::time::Instant;
+
 use crate::journal::{Doubt, Slot};
+
+/// A call, with when it began to be decided: what has become known since may speak against it.
+#[derive(Clone, Debug)]
+pub(crate) struct DecidedCall {
+    pub call: Ec2Call,
+    pub decided: Instant,
+}
 
 /// A call that changes something.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -69,6 +78,18 @@ impl Ec2Call {
         addresses.iter().map(|address| (interface.clone(), IpAddr::from(*address))).collect()
     }
 
+    /// The addresses of a call that takes a list of them.
+    pub fn listed(&self) -> Vec<IpAddr> {
+        match self {
+            Self::AssignPrivate { addresses, .. }
+            | Self::AssignAny { wanted: addresses, .. }
+            | Self::UnassignPrivate { addresses, .. } => {
+                addresses.iter().copied().map(IpAddr::V4).collect()
+            }
+            _ => Vec::new(),
+        }
+    }
+
     /// What nobody knows while the call has no answer.
     pub fn doubts(&self) -> Vec<(IpAddr, Doubt)> {
         match self {
@@ -115,6 +136,16 @@ impl MergeableChange for Ec2Call {
             ) => own.extend(more),
             _ => {}
         }
+    }
+}
+
+impl MergeableChange for DecidedCall {
+    fn key(&self) -> Option<String> {
+        self.call.key()
+    }
+
+    fn absorb(&mut self, other: &Self) {
+        self.call.absorb(&other.call);
     }
 }
 

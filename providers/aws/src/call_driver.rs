@@ -13,7 +13,7 @@ use egret_ports::provider::Inventory;
 use tokio::sync::watch;
 use tokio::time::Instant;
 
-use crate::call::Ec2Call;
+use crate::call::{DecidedCall, Ec2Call};
 use crate::ec2::Ec2;
 use crate::errors::CallFailure;
 use crate::journal::{Journal, Slot};
@@ -66,7 +66,7 @@ pub(crate) struct CallDriver {
     /// Of interfaces alone: that several addresses share one is known to nobody else.
     locks: Locks,
     /// Changes that wait for such a lock: what one call can do is one.
-    pending: PendingChanges<Ec2Call, CallFailure>,
+    pending: PendingChanges<DecidedCall, CallFailure>,
     /// Every address that this process was ever asked about.
     asked: Mutex<BTreeSet<IpAddr>>,
 }
@@ -170,6 +170,7 @@ impl CallDriver {
         let cache = if aim.until == Until::Accepted { Duration::MAX } else { self.cache };
         let mut read = self.read(&inventory, began, cache).await.map_err(|it| failed(aim, it))?;
         loop {
+            let decided = Instant::now();
             let step = self.decide(&inventory, &read, aim, (&decide, &settled), &mut slots.own);
             let call = match step {
                 Step::Done((value, seen)) if seen || aim.until == Until::Accepted => {
@@ -185,17 +186,17 @@ impl CallDriver {
                 }
                 Step::Done(_) | Step::Call(_) => None,
             };
-            if let Some(call) = call {
+            if let Some(call) = call.map(|call| DecidedCall { call, decided }) {
                 waiting = None;
                 calls += 1;
-                let still = || self.is_still(&inventory, &read, &decide, &slots.own, &call);
+                let still = || self.is_still(&inventory, &read, &decide, &slots.own, &call.call);
                 match Box::pin(self.make(&inventory, &read, aim, &call, still)).await {
                     // What it has changed is known by its answer.
                     Ok(()) => {
                         pause = Duration::ZERO;
                         continue;
                     }
-                    Err(failure) if may_be_stale(&call, &failure) => last = Some(failure),
+                    Err(failure) if may_be_stale(&call.call, &failure) => last = Some(failure),
                     Err(failure) => return Err(failed(aim, failure)),
                 }
             }

@@ -45,6 +45,8 @@ pub(crate) struct Journal {
     full: BTreeMap<String, u32>,
     /// What calls are about to fill, so that not all choose the interface that has room for one.
     reserved: BTreeSet<Slot>,
+    /// When something about an address became known last: what was decided before may not hold.
+    touched: BTreeMap<IpAddr, Instant>,
 }
 
 /// Room for an address on an interface: with the address that it is for.
@@ -61,6 +63,7 @@ impl Journal {
             in_flight: BTreeSet::new(),
             full: BTreeMap::new(),
             reserved: BTreeSet::new(),
+            touched: BTreeMap::new(),
         }
     }
 
@@ -112,7 +115,18 @@ impl Journal {
 
     /// A call is about to be made: until it has an answer, nobody knows.
     pub fn begin(&mut self, address: IpAddr, doubt: Doubt) {
+        self.touch(address);
         self.doubts.insert(address, (Instant::now(), doubt));
+    }
+
+    fn touch(&mut self, address: IpAddr) {
+        self.touched.insert(address, Instant::now());
+    }
+
+    /// Whether what was `decided` about these addresses then still holds: nothing has become known since.
+    pub fn is_untouched(&self, addresses: &[IpAddr], decided: Instant) -> bool {
+        let touched = |address| self.touched.get(address).is_some_and(|at| *at >= decided);
+        !addresses.iter().any(touched)
     }
 
     /// The call was refused: nothing has changed by it.
@@ -131,6 +145,10 @@ impl Journal {
     /// It is so: the call was answered, or a read showed it.
     pub fn note(&mut self, effect: CallEffect) {
         let address = effect.address();
+        self.touch(address);
+        if let CallEffect::Associated { association, .. } = &effect {
+            self.touch(association.private.into());
+        }
         self.doubts.remove(&address);
         if effect.is_private() {
             // Its mapping has gone along or ended: what was known of that is moot.
@@ -169,6 +187,7 @@ impl Journal {
         let kept = self.horizon + OLDEST_READ;
         self.effects.retain(|_, (at, _)| at.elapsed() < kept);
         self.doubts.retain(|_, (since, _)| since.elapsed() < kept);
+        self.touched.retain(|_, at| at.elapsed() < kept);
         for begins in self.pending.values_mut() {
             begins.retain(|at| at.elapsed() < kept);
         }
@@ -178,6 +197,8 @@ impl Journal {
     /// `wire` is `address`'s at `node`, and nobody else's.
     pub fn claim(&mut self, address: Ipv4Addr, node: &NodeName, wire: Ipv4Addr) {
         let address = IpAddr::from(address);
+        self.touch(address);
+        self.touch(wire.into());
         for wires in self.wires.values_mut() {
             wires.remove(&wire);
         }
@@ -245,6 +266,19 @@ mod tests {
         assert_eq!(journal.pending(before), ["eni-1".to_owned()].into());
         assert!(journal.doubts(Instant::now()).is_empty(), "a new read proves it");
         assert!(journal.pending(Instant::now()).is_empty());
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn what_was_decided_before_a_wire_address_was_claimed_does_not_hold() {
+        let mut journal = Journal::new(HORIZON);
+        let [wire, other] = [[10, 0, 1, 70], [10, 0, 1, 71]].map(Ipv4Addr::from);
+        let decided = Instant::now();
+        assert!(journal.is_untouched(&[wire.into(), other.into()], decided));
+        journal.claim([203, 0, 113, 17].into(), &"a".into(), wire);
+        assert!(!journal.is_untouched(&[other.into(), wire.into()], decided));
+        assert!(journal.is_untouched(&[other.into()], decided));
+        tokio::time::sleep(Duration::from_millis(1)).await;
+        assert!(journal.is_untouched(&[wire.into()], Instant::now()), "it was known");
     }
 
     #[tokio::test(start_paused = true)]

@@ -57,11 +57,19 @@ impl<C: MergeableChange, E: Clone> Registration<'_, C, E> {
 
     /// The change with all of its batch that can be made together with it.
     pub fn merged(&self) -> MergedChange<C> {
+        self.merged_where(|_| true)
+    }
+
+    /// As `merged`, without others' changes that do not `hold` any more: who registered those makes them, or
+    /// asks anew. `holds` must not register anything.
+    pub fn merged_where(&self, holds: impl Fn(&C) -> bool) -> MergedChange<C> {
         let waiting = self.pending.lock();
         let mut merged = MergedChange { call: self.change.clone(), numbers: Vec::new() };
         let Some(own) = waiting.changes.get(&self.number) else { return merged };
         for (number, other) in &waiting.changes {
-            if (&other.key, other.batch) == (&own.key, own.batch) && other.outcome.get().is_none() {
+            let waits =
+                (&other.key, other.batch) == (&own.key, own.batch) && other.outcome.get().is_none();
+            if waits && (*number == self.number || holds(&other.change)) {
                 merged.call.absorb(&other.change);
                 merged.numbers.push(*number);
             }
@@ -186,6 +194,18 @@ mod tests {
         assert!(registered.iter().all(|own| own.outcome() == Some(Err("throttled"))));
         assert_eq!(late.outcome(), None);
         assert_eq!(late.merged().call, change("a", 3));
+    }
+
+    #[test]
+    fn what_does_not_hold_any_more_is_left_to_who_registered_it() {
+        let pending = Pending::default();
+        let registered = [1, 2, 3].map(|number| pending.register(&change("a", number)));
+        let holds = |other: &Numbers| !other.1.contains(&2);
+        let merged = registered[0].merged_where(holds);
+        assert_eq!(merged.call, Numbers(Some("a"), [1, 3].into()));
+        registered[0].settle(&merged, &Ok(()));
+        assert_eq!(registered[1].outcome(), None);
+        assert_eq!(registered[1].merged_where(holds).call, change("a", 2), "its own");
     }
 
     #[test]

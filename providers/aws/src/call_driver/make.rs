@@ -4,12 +4,13 @@ use std::net::IpAddr;
 use std::sync::{Mutex, PoisonError};
 
 use egret_ports::error::ErrorClass;
-use egret_ports::merge::MergeableChange;
+use egret_ports::merge::{MergeableChange, Registration};
 use egret_ports::provider::Inventory;
+use tokio::sync::OwnedMutexGuard;
 use tokio::time::Instant;
 
 use super::{CallContext, CallDriver, Until};
-use crate::call::Ec2Call;
+use crate::call::{DecidedCall, Ec2Call};
 use crate::errors::CallFailure;
 use crate::journal::{Doubt, Journal};
 use crate::rate::Urgency;
@@ -19,30 +20,32 @@ use crate::snapshot::{CallEffect, Ec2Snapshot};
 impl CallDriver {
     /// Makes a call, one at a time on each interface, and with it what others wait for there. What was
     /// refused together is tried in halves: EC2 does all of a list or nothing. Nothing is done where the
-    /// call is `still` not the step to make once it is its turn.
+    /// call is not `still` the step to make once it is its turn.
     pub(super) async fn make(
         &self,
         inventory: &Inventory,
         read: &Scan,
         aim: CallContext<'_>,
-        call: &Ec2Call,
+        call: &DecidedCall,
         still: impl Fn() -> bool,
     ) -> Result<(), CallFailure> {
-        let registered = self.pending.register(call);
+        let mut turn = Turn { registered: self.pending.register(call), alone: None };
         if call.key().is_some() {
             tokio::time::sleep(self.collect).await;
         }
-        let _alone = self.locks.lock(call.interface()).await;
+        turn.alone = Some(self.locks.lock(call.call.interface()).await);
+        let registered = &turn.registered;
         if let Some(outcome) = registered.outcome() {
             return outcome;
         }
-        if call.key().is_some() && !still() {
+        if !still() {
             return Ok(());
         }
         loop {
-            let merged = registered.merged();
+            let merged = registered.merged_where(|other| self.holds(other));
             let several = merged.is_of_several();
-            let outcome = Box::pin(self.send(inventory, read, aim, &merged.call, several)).await;
+            let call = &merged.call.call;
+            let outcome = Box::pin(self.send(inventory, read, aim, call, several)).await;
             match &outcome {
                 Err(failure) if several && is_of_one(failure) => {
                     tracing::debug!(%failure, "several addresses at once were refused");
@@ -54,6 +57,11 @@ impl CallDriver {
                 }
             }
         }
+    }
+
+    /// Whether what another task waits to change is what it would decide now: it cannot be asked.
+    fn holds(&self, other: &DecidedCall) -> bool {
+        self.journal().is_untouched(&other.call.listed(), other.decided)
     }
 
     /// Sends it and notes what became of it.
@@ -117,6 +125,12 @@ impl CallDriver {
             }
         }
     }
+}
+
+/// A task's turn. In this order it ends: nobody makes with his own a change that this task is done with.
+struct Turn<'a> {
+    registered: Registration<'a, DecidedCall, CallFailure>,
+    alone: Option<OwnedMutexGuard<()>>,
 }
 
 /// Whether such a refusal is about some of the addresses of a list, not about the interface, the account or EC2.

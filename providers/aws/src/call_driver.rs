@@ -63,8 +63,10 @@ pub(crate) struct CallDriver {
     /// How long a change is waited for to be seen.
     settle: Duration,
     journal: Mutex<Journal>,
-    /// Of interfaces alone: that several addresses share one is known to nobody else.
+    /// Of interfaces and Elastic IPs: that several addresses share an interface is known to nobody else.
     locks: Locks,
+    /// Of what one call can do: one task waits for its admission, with no interface locked.
+    lines: Locks,
     /// Changes that wait for such a lock: what one call can do is one.
     pending: PendingChanges<DecidedCall, CallFailure>,
     /// Every address that this process was ever asked about.
@@ -86,6 +88,7 @@ impl CallDriver {
             settle: options.settle,
             journal: Mutex::new(Journal::new(options.horizon)),
             locks: Locks::default(),
+            lines: Locks::default(),
             pending: PendingChanges::default(),
             asked: Mutex::default(),
         }
@@ -194,6 +197,12 @@ impl CallDriver {
                     // What it has changed is known by its answer.
                     Ok(()) => {
                         pause = Duration::ZERO;
+                        continue;
+                    }
+                    // It is marked: the next interface takes it, or it is refused.
+                    Err(failure) if failure.is_interface_full() => {
+                        pause = Duration::ZERO;
+                        last = Some(failure);
                         continue;
                     }
                     Err(failure) if may_be_stale(&call.call, &failure) => last = Some(failure),

@@ -60,13 +60,13 @@ impl Ec2 {
         Self { client: Client::from_conf(config.build()), limiter, calls }
     }
 
-    /// Makes a change; returns what is so by its answer.
-    pub async fn change(
-        &self,
-        call: &Ec2Call,
-        urgency: Urgency,
-    ) -> Result<Vec<CallEffect>, CallFailure> {
+    /// Waits until a change may be made; then `change` makes it.
+    pub async fn admit(&self, call: &Ec2Call, urgency: Urgency) {
         self.limiter.admit(call.action(), urgency).await;
+    }
+
+    /// Makes a change that has been admitted; returns what is so by its answer.
+    pub async fn change(&self, call: &Ec2Call) -> Result<Vec<CallEffect>, CallFailure> {
         match call {
             Ec2Call::AssignPrivate { interface, addresses, take } => {
                 self.assign_private(interface, addresses, *take).await

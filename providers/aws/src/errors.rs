@@ -146,6 +146,18 @@ pub(crate) const CODES: &[KnownCode] = &[
     ("ValidationError", ErrorClass::Invalid, ""),
 ];
 
+/// Codes that one address of a list can bring upon all of it, or that a shorter list may not have.
+const OF_ONE: [&str; 8] = [
+    "AddressInUse",
+    "InsufficientFreeAddressesInSubnet",
+    "InvalidIPAddress.InUse",
+    "InvalidInterface.IpAddressLimitExceeded",
+    "InvalidParameter",
+    "InvalidParameterValue",
+    "PrivateIpAddressLimitExceeded",
+    "Resource.AlreadyAssigned",
+];
+
 /// A call that did not succeed.
 #[derive(Clone, Debug, thiserror::Error)]
 #[error("{operation}: {message}{}", hint(remedy))]
@@ -160,6 +172,20 @@ pub(crate) struct CallFailure {
     pub remedy: &'static str,
     /// It has certainly changed nothing.
     pub refused: bool,
+}
+
+impl CallFailure {
+    /// The interface has no room for all of a list, or for one.
+    pub fn is_interface_full(&self) -> bool {
+        self.code.as_deref() == Some("PrivateIpAddressLimitExceeded")
+    }
+
+    /// Such a refusal may be about some of the addresses of a list, not about the interface, the subnet, the
+    /// account or EC2.
+    pub fn is_of_one(&self) -> bool {
+        let code = self.code.as_deref();
+        self.refused && code.is_some_and(|code| OF_ONE.contains(&code))
+    }
 }
 
 fn hint(remedy: &str) -> String {
@@ -263,6 +289,13 @@ mod tests {
             };
             let text = failure.to_string();
             assert!(text.contains("EC2's words") && text.contains(remedy), "{text}");
+        }
+    }
+
+    #[test]
+    fn what_one_address_of_a_list_can_bring_about_is_known() {
+        for code in OF_ONE {
+            assert!(CODES.iter().any(|(known, ..)| *known == code), "{code}");
         }
     }
 

@@ -6,6 +6,7 @@ use std::collections::BTreeMap;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
+use egret_ports::locks::Locks;
 use tokio::time::Instant;
 
 /// Actions with a bucket of their own: how much it holds, and what is added a second
@@ -36,7 +37,11 @@ pub(crate) enum Urgency {
 
 /// See the module.
 #[derive(Debug)]
-pub(crate) struct Limiter(Mutex<Buckets>);
+pub(crate) struct Limiter {
+    buckets: Mutex<Buckets>,
+    /// Of actions: what can wait goes in the order in which it came.
+    lines: Locks,
+}
 
 #[derive(Debug)]
 struct Buckets {
@@ -65,8 +70,13 @@ impl Bucket {
         self.at = now;
     }
 
-    /// How long until there is one token above `kept`.
-    fn wait(&self, kept: f64) -> Duration {
+    /// How long until there is a token for such a call.
+    fn wait(&self, urgency: Urgency) -> Duration {
+        let kept = match urgency {
+            Urgency::Failover => 0.0,
+            // A bucket of one token has none to keep.
+            Urgency::Ordinary => (self.most * KEPT).min(self.most - 1.0),
+        };
         Duration::from_secs_f64(((kept + 1.0 - self.tokens) / self.refill).max(0.0))
     }
 }
@@ -77,11 +87,17 @@ impl Limiter {
     pub fn new(per_second: f64, scale: f64) -> Self {
         let per_second = per_second.clamp(0.01, 1e6);
         let all = Bucket::full(((per_second * BURST).max(1.0), per_second), Instant::now());
-        Self(Mutex::new(Buckets { all, scale: scale.clamp(0.01, 1e6), of: BTreeMap::new() }))
+        let scale = scale.clamp(0.01, 1e6);
+        let buckets = Mutex::new(Buckets { all, scale, of: BTreeMap::new() });
+        Self { buckets, lines: Locks::default() }
     }
 
     /// Waits until a call may be made.
     pub async fn admit(&self, action: &'static str, urgency: Urgency) {
+        let _first = match urgency {
+            Urgency::Failover => None,
+            Urgency::Ordinary => Some(self.lines.lock(action).await),
+        };
         loop {
             let (admitted, wait) = self.ask(action, urgency, Instant::now());
             tokio::time::sleep(wait).await;
@@ -98,10 +114,8 @@ impl Limiter {
         let (mut all, mut own) = (buckets.all, buckets.bucket(action, now));
         all.refill(now);
         own.refill(now);
-        let ordinary = urgency == Urgency::Ordinary;
-        let kept = if ordinary { own.most * KEPT } else { 0.0 };
-        let wait = own.wait(kept).max(all.wait(0.0));
-        let admitted = !ordinary || wait.is_zero();
+        let wait = own.wait(urgency).max(all.wait(urgency));
+        let admitted = urgency == Urgency::Failover || wait.is_zero();
         if admitted {
             all.tokens -= 1.0;
             own.tokens -= 1.0;
@@ -125,7 +139,7 @@ impl Limiter {
     }
 
     fn lock(&self) -> MutexGuard<'_, Buckets> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+        self.buckets.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -181,6 +195,12 @@ mod tests {
         assert_eq!(admitted, 25);
         let urgent = waits(&limiter, "AssociateAddress", 25);
         assert!(urgent.iter().all(|wait| *wait == 0.0), "{urgent:?}");
+        // Of that of all actions too.
+        let limiter = Limiter::new(10.0, 1_000.0);
+        let ordinary = || limiter.ask("AssociateAddress", Urgency::Ordinary, now).0;
+        assert_eq!((0..60).filter(|_| ordinary()).count(), 25);
+        let small = Limiter::new(0.1, 0.01);
+        assert!(small.ask("AssociateAddress", Urgency::Ordinary, Instant::now()).0, "of one token");
     }
 
     #[test]

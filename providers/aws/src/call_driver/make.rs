@@ -3,10 +3,9 @@
 use std::net::IpAddr;
 use std::sync::{Mutex, PoisonError};
 
-use egret_ports::error::ErrorClass;
 use egret_ports::merge::{MergeableChange, Registration};
 use egret_ports::provider::Inventory;
-use tokio::sync::OwnedMutexGuard;
+use tokio::sync::{OwnedRwLockReadGuard, OwnedRwLockWriteGuard};
 use tokio::time::Instant;
 
 use super::{CallContext, CallDriver, Until};
@@ -29,33 +28,61 @@ impl CallDriver {
         call: &DecidedCall,
         still: impl Fn() -> bool,
     ) -> Result<(), CallFailure> {
+        let urgency = match aim.until {
+            Until::Accepted => Urgency::Failover,
+            Until::Observed => Urgency::Ordinary,
+        };
         let mut turn = Turn { registered: self.pending.register(call), alone: None };
-        if call.key().is_some() {
-            tokio::time::sleep(self.collect).await;
-        }
-        turn.alone = Some(self.locks.lock(call.call.interface()).await);
-        let registered = &turn.registered;
-        if let Some(outcome) = registered.outcome() {
-            return outcome;
-        }
-        if !still() {
-            return Ok(());
-        }
+        let _first = match call.key() {
+            Some(key) => {
+                tokio::time::sleep(self.collect).await;
+                // What is urgent does not wait in the line of what is not.
+                Some(self.lines.lock(&format!("{urgency:?} {key}")).await)
+            }
+            None => None,
+        };
         loop {
-            let merged = registered.merged_where(|other| self.holds(other));
+            if let Some(outcome) = turn.registered.outcome() {
+                return outcome;
+            }
+            // Before the interface is locked: what is urgent there does not wait behind what can.
+            self.ec2.admit(&call.call, urgency).await;
+            turn.alone = Some(self.lock(&call.call).await);
+            if let Some(outcome) = turn.registered.outcome() {
+                return outcome;
+            }
+            if !still() {
+                return Ok(());
+            }
+            let merged = turn.registered.merged_where(|other| self.holds(other));
             let several = merged.is_of_several();
-            let call = &merged.call.call;
-            let outcome = Box::pin(self.send(inventory, read, aim, call, several)).await;
+            let ready = &merged.call.call;
+            let outcome = Box::pin(self.send(inventory, read, aim, ready, several)).await;
             match &outcome {
-                Err(failure) if several && is_of_one(failure) => {
+                Err(failure) if several && failure.is_of_one() => {
                     tracing::debug!(%failure, "several addresses at once were refused");
-                    registered.split(&merged);
+                    turn.registered.split(&merged);
+                    turn.alone = None;
                 }
                 _ => {
-                    registered.settle(&merged, &outcome);
+                    turn.registered.settle(&merged, &outcome);
                     return outcome;
                 }
             }
+        }
+    }
+
+    /// One change of each Elastic IP's mapping at a time, and while an interface's addresses change none there.
+    async fn lock(&self, call: &Ec2Call) -> CallLocks {
+        match call {
+            Ec2Call::Associate { public, interface, .. } => {
+                let alone = self.locks.lock(&public.to_string()).await;
+                CallLocks { _shared: Some(self.locks.share(interface).await), _alone: alone }
+            }
+            Ec2Call::Disassociate { public, .. } => {
+                CallLocks { _shared: None, _alone: self.locks.lock(&public.to_string()).await }
+            }
+            _ => CallLocks { _shared: None, _alone: self.locks.lock(call.interface()).await },
         }
     }
 
@@ -86,11 +113,7 @@ impl CallDriver {
         };
         let mut flight =
             Flight { journal: &self.journal, interface, begun, doubts, answered: false };
-        let urgency = match aim.until {
-            Until::Accepted => Urgency::Failover,
-            Until::Observed => Urgency::Ordinary,
-        };
-        let answer = self.ec2.change(call, urgency).await;
+        let answer = self.ec2.change(call).await;
         if let Ok(effects) = &answer {
             claim(&mut self.journal(), inventory, &read.view, aim, call, effects);
         }
@@ -112,8 +135,7 @@ impl CallDriver {
                         journal.refused(address, doubt);
                     }
                 }
-                let full = failure.code.as_deref() == Some("PrivateIpAddressLimitExceeded");
-                if full
+                if failure.is_interface_full()
                     && !several
                     && matches!(call, Ec2Call::AssignPrivate { .. } | Ec2Call::AssignAny { .. })
                 {
@@ -130,14 +152,13 @@ impl CallDriver {
 /// A task's turn. In this order it ends: nobody makes with his own a change that this task is done with.
 struct Turn<'a> {
     registered: Registration<'a, DecidedCall, CallFailure>,
-    alone: Option<OwnedMutexGuard<()>>,
+    alone: Option<CallLocks>,
 }
 
-/// Whether such a refusal is about some of the addresses of a list, not about the interface, the account or EC2.
-fn is_of_one(failure: &CallFailure) -> bool {
-    let classes =
-        matches!(failure.class, ErrorClass::Invalid | ErrorClass::Conflict | ErrorClass::Quota);
-    failure.refused && classes
+/// What a call is about, locked.
+struct CallLocks {
+    _alone: OwnedRwLockWriteGuard<()>,
+    _shared: Option<OwnedRwLockReadGuard<()>>,
 }
 
 /// A call, until it has an answer or nobody waits for one any more: without an answer it may have

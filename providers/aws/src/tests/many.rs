@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 
 use egret_core::model::{Attachment, NodeName};
 use egret_ports::error::{ErrorClass, PortError};
-use egret_ports::provider::Provider;
+use egret_ports::provider::{Provider, attach_one};
 use serde_json::json;
 use tokio::task::JoinSet;
 
@@ -87,9 +87,12 @@ async fn fifty_addresses_of_a_dead_gateway_move_in_a_few_calls() {
         options.attempts = 1;
     });
     let second = second.await;
+    // One after another on each of the two interfaces: 15 s.
+    double.set("delay", json!({"action": "AssociateAddress", "milliseconds": 600}));
     let begun = Instant::now();
     interfaces(&attach(&second, &addresses, &l3).await);
     assert!(begun.elapsed() > Duration::from_millis(2_000), "{:?}", begun.elapsed());
+    assert!(begun.elapsed() < Duration::from_secs(11), "{:?}", begun.elapsed());
     let throttled = double.failed_with("RequestLimitExceeded");
     assert!(throttled.is_empty(), "{throttled:?}");
     let calls = double.take_calls();
@@ -128,4 +131,53 @@ async fn an_address_that_cannot_be_had_stops_no_other() {
     }
     let calls = double.take_calls();
     assert!(calls["UnassignPrivateIpAddresses"] <= 3, "{calls:?}");
+}
+
+/// What concerns the interface concerns every address of the list.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_error_of_the_interface_is_everyone_s_at_once() {
+    let double = Ec2Double::start();
+    let provider = provider(&double, |_| {}).await;
+    let a1 = double.node("a1");
+    let addresses: Vec<IpAddr> = (50..58).map(|last| [10, 0, 1, last].into()).collect();
+    provider.observe(&addresses.iter().copied().collect(), &[a1.clone()].into()).await.unwrap();
+    double.take_calls();
+    let fail = json!({"action": "Assign*", "code": "UnsupportedOperation", "times": 100});
+    double.set("fail", fail);
+    let attached = attach(&provider, &addresses, &a1).await;
+    assert!(attached.values().all(Result::is_err), "{attached:?}");
+    let calls = double.take_calls();
+    assert!(calls["AssignPrivateIpAddresses"] <= 4, "{calls:?}");
+}
+
+#[tokio::test]
+async fn an_interface_that_ec2_calls_full_leaves_the_address_to_the_next() {
+    let mut double = Ec2Double::start();
+    let address = double.enlarge(1)[0];
+    let provider = provider(&double, |_| {}).await;
+    double.set("fail", json!({"action": "Assign*", "code": "PrivateIpAddressLimitExceeded"}));
+    let attached = attach_one(provider.as_ref(), address, &double.node("l1")).await.unwrap();
+    assert_eq!(attached.interface, Some(double.world.interfaces["l1-2"].clone()));
+}
+
+/// Who waits for EC2's bucket to fill has no interface locked.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_failover_does_not_wait_behind_what_can_wait() {
+    let double = Ec2Double::start();
+    let provider = provider(&double, |options| options.attempts = 1).await;
+    let (a1, [first, second]) = (double.node("a1"), [double.world.v4[0], double.world.v4[1]]);
+    attach_one(provider.as_ref(), first, &a1).await.unwrap();
+    // After that nothing ordinary goes before half of the bucket has come back: ten seconds.
+    double.set("throttle", json!({"next": 1, "actions": ["Unassign*"]}));
+    provider.detach(first, &a1).await.unwrap_err();
+    let waiting = tokio::spawn({
+        let (provider, a1) = (provider.clone(), a1.clone());
+        async move { provider.detach(first, &a1).await }
+    });
+    tokio::time::sleep(Duration::from_millis(500)).await;
+    let begun = Instant::now();
+    provider.attach(&[second].into(), &a1).await.unwrap()[&second].as_ref().unwrap();
+    assert!(!waiting.is_finished(), "it did not wait");
+    assert!(begun.elapsed() < Duration::from_secs(5), "{:?}", begun.elapsed());
+    waiting.abort();
 }

@@ -61,15 +61,19 @@ impl CniSigns {
         {
             return Some(owner);
         }
+        let everywhere = self.seen.first().filter(|_| self.instance.in_cluster);
+        let runs = self.here.first().or(everywhere);
+        let eks = self.instance.eks.then_some(&InterfaceOwner::VpcCni);
         if interface.device != 0 {
-            return None;
+            // The VPC CNI takes every interface of its instance that does not say otherwise, whoever made it.
+            let takes = |owner: &&InterfaceOwner| **owner == InterfaceOwner::VpcCni && !released;
+            return runs.or(eks).filter(takes).copied();
         }
         // It takes the primary interface whatever its tags (aws/amazon-vpc-cni-k8s issue 1510). With prefix
         // delegation it may have made no other yet.
         let delegated = !own && interface.v4_prefixes.saturating_add(interface.v6_prefixes) > 0;
-        let everywhere = self.seen.first().filter(|_| self.instance.in_cluster);
-        let by_name = (self.instance.eks || delegated).then_some(&InterfaceOwner::VpcCni);
-        self.here.first().or(everywhere).or(by_name).copied()
+        let by_prefix = delegated.then_some(&InterfaceOwner::VpcCni);
+        runs.or(eks).or(by_prefix).copied()
     }
 }
 
@@ -85,8 +89,8 @@ pub(crate) fn managed_message(
     match owner {
         InterfaceOwner::VpcCni => format!(
             "interface {id} of instance {instance} is managed by the VPC CNI, which would give \
-             an egress address to a pod: attach an interface tagged {NO_MANAGE}=true and {tags}, or \
-             allow managed interfaces where another CNI runs"
+             an egress address to a pod: tag one that is not the primary interface, or attach one \
+             tagged, {NO_MANAGE}=true and {tags}, or allow managed interfaces where another CNI runs"
         ),
         InterfaceOwner::Cilium => format!(
             "interface {id} of instance {instance} is managed by Cilium's ENI mode, which would take \
@@ -131,17 +135,24 @@ mod tests {
         let in_cluster = Instance { in_cluster: true, ..Instance::default() };
         let eks = Instance { eks: true, ..Instance::default() };
         let (primary, second) = (described("", &[], 0), described("", &[], 1));
+        let released_second = described("", &[(NO_MANAGE, "true")], 1);
         for owner in [InterfaceOwner::VpcCni, InterfaceOwner::Cilium] {
             let here = signs(&[owner], &[owner], plain.clone());
             assert_eq!(here.manager(&primary, false), Some(owner));
-            assert_eq!(here.manager(&second, true), None);
+            let taken = (owner == InterfaceOwner::VpcCni).then_some(owner);
+            assert_eq!(here.manager(&second, true), taken);
+            assert_eq!(here.manager(&released_second, true), None);
             // A node of a cluster that has no other interface yet: what runs on the others runs there.
             let seen = signs(&[owner], &[], in_cluster.clone());
             assert_eq!(seen.manager(&primary, true), Some(owner));
+            assert_eq!(seen.manager(&second, true), taken);
             assert_eq!(signs(&[owner], &[], plain.clone()).manager(&primary, true), None);
         }
         let released = described("", &[(NO_MANAGE, "true")], 0);
-        assert_eq!(signs(&[], &[], eks).manager(&released, true), Some(InterfaceOwner::VpcCni));
+        let of_eks = signs(&[], &[], eks);
+        assert_eq!(of_eks.manager(&released, true), Some(InterfaceOwner::VpcCni));
+        assert_eq!(of_eks.manager(&second, true), Some(InterfaceOwner::VpcCni));
+        assert_eq!(of_eks.manager(&released_second, true), None);
         let none = signs(&[], &[], in_cluster);
         assert_eq!(none.manager(&primary, false), None);
         let delegated = Interface { v4_prefixes: 1, ..primary };

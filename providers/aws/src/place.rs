@@ -73,7 +73,8 @@ pub(crate) fn instance_id(provider_id: &str) -> Option<&str> {
 
 impl<'a> PlacementInputs<'a> {
     /// The interfaces of a node that have, or may have, addresses: all tagged ones, in order of their
-    /// device index; the primary one only where no other is tagged (a launch template tags all).
+    /// device index; the primary one, as the last, only where no other is tagged, or where it is tagged and no
+    /// other tagged one is in its subnet (a launch template tags all).
     /// Those that a CNI manages are left out; never empty.
     pub fn targets(&self, node: &NodeName) -> Result<Vec<Target<'a>>, Unplaceable> {
         let missing = |what: String| Unplaceable::new(ErrorClass::NotFound, what);
@@ -94,9 +95,13 @@ impl<'a> PlacementInputs<'a> {
         attached.sort_by_key(|(id, interface)| (interface.device, *id));
         let tagged = |target: &&Target<'a>| target.1.device != 0 && self.is_own(target.1);
         let mut chosen: Vec<_> = attached.iter().filter(tagged).copied().collect();
-        if chosen.is_empty() {
-            chosen.extend(attached.iter().find(|(_, interface)| interface.device == 0));
-        }
+        let primary = attached.iter().find(|(_, interface)| interface.device == 0);
+        let alone = |(_, primary): &&Target<'a>| {
+            let elsewhere = chosen.iter().all(|(_, it)| it.subnet != primary.subnet);
+            chosen.is_empty() || (self.is_own(primary) && elsewhere)
+        };
+        let primary = primary.filter(alone);
+        chosen.extend(primary);
         if chosen.is_empty() {
             return Err(missing(format!(
                 "there is no instance {instance} (node {node}) with a network interface in this \

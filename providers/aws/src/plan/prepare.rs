@@ -37,19 +37,23 @@ pub(crate) fn prepare(
                 continue;
             }
         };
-        let place = match address {
+        let (id, wire) = match address {
             IpAddr::V4(public) if scene.view.elastic.contains_key(public) => {
                 let Some((id, wire)) = carried(scene, *public, &fitting, &mut room) else {
                     warm.insert(*public);
                     continue;
                 };
-                Some((id, Some(wire)))
+                (id, Some(wire))
             }
-            _ => likely(scene, *address, &fitting, &mut room).map(|id| (id, None)),
+            _ => {
+                let Some(id) = likely(scene, *address, &fitting, &mut room) else {
+                    ready.insert(*address, Err(no_room(&fitting)));
+                    continue;
+                };
+                (id, None)
+            }
         };
-        if let Some((id, wire)) = place {
-            ready.insert(*address, Ok(ready_at(scene, *address, wire, node, id)));
-        }
+        ready.insert(*address, Ok(ready_at(scene, *address, wire, node, id)));
     }
     let kept = match keep(scene, node, &targets, &warm, &mut room) {
         Ok(kept) => kept,
@@ -104,7 +108,7 @@ fn carried<'a>(
     Some((id, address))
 }
 
-/// Where a private address would go.
+/// Where a private address would go; `None` where no interface has room for it.
 fn likely<'a>(
     scene: &PlacementInputs<'_>,
     address: IpAddr,
@@ -114,11 +118,11 @@ fn likely<'a>(
     let holder = scene.view.holder(address).map(|(id, _)| id);
     let here = fitting.iter().find(|(id, _)| Some(*id) == holder);
     if here.is_none() && address.is_ipv4() {
-        let (id, _) = fitting.iter().find(|(id, _)| room.is_left(id)).or(fitting.first())?;
+        let (id, _) = fitting.iter().find(|(id, _)| room.is_left(id))?;
         room.take(id);
         return Some(*id);
     }
-    here.or(fitting.first()).map(|(id, _)| *id)
+    here.or_else(|| fitting.iter().find(|(id, _)| scene.room(id, false) > 0)).map(|(id, _)| *id)
 }
 
 /// The wire addresses that wait for `warm`, by Elastic IP, with their interfaces; or the call that

@@ -40,6 +40,37 @@ fn a_tagged_second_interface_comes_before_a_tagged_primary_one() {
 }
 
 #[test]
+fn a_tagged_primary_interface_serves_the_subnet_that_no_other_is_in() {
+    let mut account = account(1, 1);
+    for id in ["eni-a1", "eni-a2"] {
+        account.interface(id).subnet = "subnet-2".into();
+    }
+    assert_eq!(assigned(account.attach("10.0.1.50", "a")), "eni-a");
+    assert_eq!(assigned(account.attach(PUBLIC, "a")), "eni-a1", "it is the last");
+    account.interface("eni-a").tags.clear();
+    assert_eq!(account.refused("10.0.1.50", "a").class, ErrorClass::Invalid, "it is not Egret's");
+}
+
+#[test]
+fn what_no_interface_has_room_for_is_not_ready() {
+    let mut account = account(0, 0);
+    let not_ready = |account: &Account, address: &str| {
+        let Step::Done(ready) = account.prepare("a", &[address]) else { panic!("{address}") };
+        let found = ready[&address.parse().unwrap()].clone();
+        found.err().map(|refusal| refusal.class)
+    };
+    assert_eq!(not_ready(&account, "10.0.1.50"), Some(ErrorClass::Quota));
+    account.secondary("eni-a1", "10.0.1.50");
+    account.inventory.addresses.insert(ip("10.0.1.50").into(), BTreeMap::new());
+    assert_eq!(not_ready(&account, "10.0.1.50"), None, "it is there");
+    assert_eq!(not_ready(&account, "2001:db8:0:1::50"), None);
+    for id in ["eni-a1", "eni-a2"] {
+        account.interface(id).v6_prefixes = 10;
+    }
+    assert_eq!(not_ready(&account, "2001:db8:0:1::50"), Some(ErrorClass::Quota));
+}
+
+#[test]
 fn the_next_interface_takes_what_the_first_has_no_room_for_and_nothing_moves_without_need() {
     let mut account = account(1, 1);
     account.reserved.insert("eni-a1".into(), 1);

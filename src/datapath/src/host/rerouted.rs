@@ -14,8 +14,10 @@ use crate::netlink::{RouteNetlink, no_such_family, refused};
 /// What the VPC CNI calls the devices of pods with a branch interface in strict mode. In standard mode they
 /// are called `eni…` like all others (amazon-vpc-cni-k8s, `BuildHostVethNamePrefix`).
 const STRICT: &str = "vlan";
-/// The branch interfaces themselves: what comes in there is for pods.
-const BRANCH: &str = "vlan.eth.";
+/// Behind that come so many digits of a hash: `vlan100` is a host's own.
+const HASH: usize = 11;
+/// The priority of their rules.
+const PRIORITY: u32 = 10;
 
 /// Pods that Egret cannot steer, since a rule before its own sends their traffic into another table.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -56,13 +58,17 @@ fn of_family(
     let links = netlink.links()?;
     for (table, devices) in earlier {
         let of_pods = links.iter().filter(|link| devices.contains(&link.name));
-        let of_pods: BTreeSet<u32> = of_pods.map(|link| link.index).collect();
+        let of_pods: BTreeMap<u32, _> = of_pods.map(|link| (link.index, &link.name)).collect();
         for route in netlink.routes(family, table)? {
-            if matches!(route.target, RouteTarget::Device(index) if of_pods.contains(&index)) {
+            // A pod's own address, and no network behind a device of the host.
+            if let RouteTarget::Device(index) = route.target
+                && let Some(device) = of_pods.get(&index)
+                && route.destination.prefix_len() == route.destination.max_prefix_len()
+            {
                 found.addresses.insert(route.destination);
+                found.devices.insert((*device).clone());
             }
         }
-        found.devices.extend(devices);
     }
     Ok(())
 }
@@ -70,15 +76,19 @@ fn of_family(
 /// The tables that rules before ours send pods' traffic to, with the pods' devices.
 fn earlier(rules: &[RuleRecord], ours: u32) -> BTreeMap<u32, BTreeSet<String>> {
     let mut tables: BTreeMap<u32, BTreeSet<String>> = BTreeMap::new();
-    for rule in rules.iter().filter(|rule| rule.priority < ours) {
+    for rule in rules.iter().filter(|rule| rule.priority == PRIORITY && PRIORITY < ours) {
         if let Some(device) = &rule.incoming
-            && device.starts_with(STRICT)
-            && !device.starts_with(BRANCH)
+            && is_of_pod(device)
         {
             tables.entry(rule.table).or_default().insert(device.clone());
         }
     }
     tables
+}
+
+fn is_of_pod(device: &str) -> bool {
+    let hash = device.strip_prefix(STRICT).unwrap_or_default();
+    hash.len() == HASH && hash.bytes().all(|digit| digit.is_ascii_hexdigit())
 }
 
 #[cfg(test)]
@@ -120,6 +130,9 @@ mod tests {
             rule(512, None, 254),
             rule(1536, None, 101),
             rule(100, Some("br-lan"), 7),
+            rule(10, Some("vlan100"), 8),
+            rule(10, Some("vlan5f3c1d2e4ag"), 8),
+            rule(100, Some("vlan5f3c1d2e4a6"), 101),
             rule(600, Some("vlan5f3c1d2e4a6"), 101),
         ];
         assert_eq!(earlier(&others, 490), BTreeMap::new());

@@ -158,6 +158,12 @@ impl Reconciler {
             if let (false, Some(attachment)) = (self.state.observed, &status.attachment) {
                 self.state.attached.entry(*address).or_insert_with(|| attachment.clone());
             }
+            if let Some(accepted) = &status.accepted
+                && self.counts(*address, accepted)
+            {
+                let known = self.state.accepted.entry(*address);
+                known.or_insert_with(|| accepted.clone());
+            }
             for ready in &status.prepared {
                 if !self.ready_for.contains_key(&ready.node)
                     && !self.detached.get(address).is_some_and(|from| from.contains(&ready.node))
@@ -167,6 +173,17 @@ impl Reconciler {
                 }
             }
         }
+    }
+
+    /// Whether the answer that a leader before this one wrote is still worth something: directors send
+    /// connections to the holder by it. A call that has failed since, or is seen to have worked, has
+    /// ended it, though the status may not say so yet.
+    fn counts(&self, address: IpAddr, accepted: &Attachment) -> bool {
+        let at = self.state.attached.get(&address).map(|at| &at.node);
+        !self.state.observed
+            && self.desired.at.get(&address) == Some(&accepted.node)
+            && at != Some(&accepted.node)
+            && !self.state.faults.contains_key(&address)
     }
 
     fn forget(&mut self, now: Timestamp) {

@@ -96,17 +96,40 @@ fn the_next_holder_ends_what_was_accepted_for_the_one_before() {
 }
 
 #[test]
-fn a_new_leader_makes_the_call_again_and_sees_it_through() {
+fn a_new_leader_takes_the_answer_over_and_sees_it_through() {
     let (mut ideal, standby) = accepted(ProviderKind::Aws);
-    ideal.reconciler = Reconciler::new(ProviderKind::Aws, SCAN);
-    ideal.world.memory = Default::default();
-    let tasks = ideal.tasks();
-    assert_eq!(tasks[0], attach(&standby), "it knows nothing of an answer");
+    let tasks = new_leader(&mut ideal);
+    assert_eq!(tasks[0], observe(&standby), "the call was made");
+    assert_eq!(accepted_at(&ideal), Some(standby.clone()), "directors go on");
     for task in tasks {
         ideal.finish(task);
     }
     ideal.settle();
     assert!(ideal.condition("Ready").0 && accepted_at(&ideal).is_none());
+}
+
+#[test]
+fn a_new_leader_calls_again_where_the_answer_that_it_took_over_is_worth_nothing() {
+    let (mut ideal, standby) = accepted(ProviderKind::Aws);
+    ideal.attached.insert(ip(ADDRESS), NodeName::from("g1"));
+    let tasks = new_leader(&mut ideal);
+    // The cloud is not read meanwhile, and the status still says accepted.
+    ideal.finish(tasks[0].clone());
+    ideal.tasks();
+    assert_eq!(ideal.reconciler.state().accepted.get(&ip(ADDRESS)), None);
+    ideal.world.pass(11);
+    let tasks = ideal.tasks();
+    assert!(tasks.contains(&attach(&standby)), "{tasks:?}");
+}
+
+/// Another leader's first tasks, after its first plan.
+fn new_leader(ideal: &mut IdealCloud) -> Vec<CloudTask> {
+    ideal.reconciler = Reconciler::new(ideal.kind, SCAN);
+    ideal.world.memory = Default::default();
+    let tasks = ideal.tasks();
+    ideal.world.memory.clouds.insert(ideal.kind, ideal.reconciler.state().clone());
+    ideal.world.step();
+    tasks
 }
 
 #[test]

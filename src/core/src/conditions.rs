@@ -12,7 +12,7 @@ mod no_gateway;
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
 
-use crate::membership::departure;
+use crate::membership::{departure, liveness};
 use crate::model::{
     AddressEnd, AddressPlan, AddressStatus, ClaimRef, ClaimStatus, Condition, ConditionType,
     NodeName, Pool, PoolName, PoolStatus, Snapshot,
@@ -79,7 +79,8 @@ fn pool_paused(pool: &Pool) -> Evaluation {
 /// The statuses of addresses whose `Ready` condition, or what a cloud says of them, differs from
 /// what is written. All else of a status belongs to the holder and stays.
 pub fn address_statuses(view: &ConditionInputs<'_>) -> BTreeMap<IpAddr, AddressStatus> {
-    let absent = departure::gone(view.snapshot);
+    // Not whom a taint alone says to be off: it may be forgotten, and the node serve.
+    let absent = liveness::absent(view.snapshot);
     let mut statuses = BTreeMap::new();
     for (address, plan) in view.plans {
         let stored = view.snapshot.addresses.get(address);

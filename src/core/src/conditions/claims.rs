@@ -2,7 +2,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
 
 use crate::ipam::ClaimBinding;
-use crate::membership::departure;
+use crate::membership::liveness;
 use crate::model::{
     Claim, ClaimRef, ClaimStatus, Condition, ConditionType, EgressNode, Family, NamespaceName,
     NodeName, PodSelection,
@@ -15,7 +15,7 @@ use super::{address_ready, written};
 
 /// The statuses of claims that differ from what is written.
 pub fn claim_statuses(view: &ConditionInputs<'_>) -> BTreeMap<ClaimRef, ClaimStatus> {
-    let absent = departure::gone(view.snapshot);
+    let absent = liveness::absent(view.snapshot);
     let troubled = Troubled::new(view);
     let mut statuses = BTreeMap::new();
     let empty = ClaimBinding::default();

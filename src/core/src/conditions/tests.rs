@@ -1,7 +1,9 @@
 use std::collections::BTreeSet;
 
 use crate::cloud::{CloudState, NodeCapacity};
-use crate::model::{Condition, PodSelection, Pool, ProviderKind, Service, Timestamp};
+use crate::model::{
+    Condition, ConditionType, LeavingReason, PodSelection, Pool, ProviderKind, Service, Timestamp,
+};
 use crate::testing::*;
 
 fn quiet() -> Fixture {
@@ -116,6 +118,21 @@ fn an_absent_holder_and_a_conflict_are_not_ready() {
     assert!(ready.message.contains("02:00:00:00:00:09"));
     let kept = &world.address("192.0.2.100").status.conditions;
     assert!(kept.iter().any(|c| c.kind.as_str() == "Conflict"), "the holder's conditions stay");
+}
+
+#[test]
+fn a_holder_that_a_taint_alone_says_to_be_off_serves_and_the_taint_is_named() {
+    let mut world = quiet();
+    let taint = "node.kubernetes.io/out-of-service";
+    for node in world.snapshot.nodes.values_mut() {
+        node.leaving = Some(LeavingReason::Taint(taint.to_owned()));
+    }
+    world.step();
+    assert!(condition(&world, "Ready").status);
+    let conditions = &world.address("192.0.2.100").status.conditions;
+    let ready = conditions.iter().find(|c| c.kind == ConditionType::Ready).unwrap();
+    let named = format!("(taint {taint} says that it is off: take it off the Node if it runs)");
+    assert!(ready.status && ready.message.contains(&named), "{}", ready.message);
 }
 
 #[test]

@@ -86,6 +86,9 @@ impl fmt::Display for DrainReason {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::ByHand => f.write_str("is drained"),
+            Self::Leaves(why) if is_dead(why) => {
+                write!(f, "leaves ({why} says that it is off: take it off the Node if it runs)")
+            }
             Self::Leaves(why) => write!(f, "leaves ({why})"),
             Self::Cordoned => f.write_str("is cordoned"),
             Self::HostStops => f.write_str("is being shut down"),
@@ -122,7 +125,8 @@ pub fn drained(snapshot: &Snapshot, node: &NodeName) -> bool {
 }
 
 /// Nodes from which nothing can be taken over in order: those that are [absent](liveness::absent), and
-/// those of which a taint says that they are off, whose silence nobody waits for.
+/// those of which a taint says that they are off, whose silence nobody waits for. The taint may be wrong:
+/// whether what such a node holds is served, the voters know.
 pub fn gone(snapshot: &Snapshot) -> BTreeSet<NodeName> {
     let dead = snapshot.nodes.values().filter(|node| node.leaving.as_ref().is_some_and(is_dead));
     let dead: Vec<NodeName> = dead.map(|node| node.name.clone()).collect();
@@ -206,6 +210,8 @@ mod tests {
         let mut set = |why| world.snapshot.nodes.get_mut(&node).unwrap().leaving = why;
         set(taint("node.cloudprovider.kubernetes.io/shutdown"));
         assert!(drained(&world.snapshot, &node));
+        let why = drain_reason(&world.snapshot, &node).unwrap().to_string();
+        assert!(why.contains("shutdown says that it is off: take it off the Node"), "{why}");
         assert_eq!(gone(&world.snapshot), BTreeSet::from([node.clone()]));
         assert!(liveness::absent(&world.snapshot).is_empty(), "the voters say nothing of it");
         let mut set = |why| world.snapshot.nodes.get_mut(&node).unwrap().leaving = why;

@@ -4,10 +4,10 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
 
 use crate::cloud::CloudState;
-use crate::membership::liveness;
+use crate::membership::{departure, liveness};
 use crate::model::{AddressPlan, Millis, NodeName, ProviderKind, Snapshot, Timestamp};
 
-/// What the leader remembers between plans: since when nodes are absent or back, and moves wait.
+/// What the leader remembers between plans: since when nodes are absent or fit, and moves wait.
 ///
 /// Written by the controller alone, by [`LeaderMemory::observe`] with every snapshot and
 /// [`LeaderMemory::note_awaited`] with every plan. Lost with the process: a new leader counts the 5
@@ -17,8 +17,9 @@ use crate::model::{AddressPlan, Millis, NodeName, ProviderKind, Snapshot, Timest
 pub struct LeaderMemory {
     /// Nodes that are absent (a majority of the voters says so, or their Node is gone), since.
     pub absent_since: BTreeMap<NodeName, Timestamp>,
-    /// Nodes that are present, since.
-    pub present_since: BTreeMap<NodeName, Timestamp>,
+    /// Nodes that are present and fit, since: not drained, not leaving (a taint that comes and goes
+    /// ends it), and none of their network interfaces unusable.
+    pub fit_since: BTreeMap<NodeName, Timestamp>,
     /// Addresses that must leave an owner for a gateway that is not ready ([`Plan::timed`]), since.
     ///
     /// [`Plan::timed`]: crate::planner::Plan::timed
@@ -28,19 +29,20 @@ pub struct LeaderMemory {
 }
 
 impl LeaderMemory {
-    /// Takes note of who is absent in `snapshot`. Idempotent for one snapshot and time.
+    /// Takes note of who is absent and who is fit in `snapshot`. Idempotent for one snapshot and time.
     pub fn observe(&mut self, snapshot: &Snapshot, now: Timestamp) {
         let absent = liveness::absent(snapshot);
-        let known: BTreeSet<&NodeName> = liveness::known(snapshot);
+        let known = liveness::known(snapshot);
+        let fit =
+            known.into_iter().filter(|node| !absent.contains(*node) && is_fit(snapshot, node));
+        let fit: BTreeSet<&NodeName> = fit.collect();
         self.absent_since.retain(|node, _| absent.contains(node));
-        self.present_since.retain(|node, _| known.contains(node) && !absent.contains(node));
+        self.fit_since.retain(|node, _| fit.contains(node));
+        for node in fit {
+            self.fit_since.entry(node.clone()).or_insert(now);
+        }
         for node in absent {
             self.absent_since.entry(node).or_insert(now);
-        }
-        for node in known {
-            if !self.absent_since.contains_key(node) {
-                self.present_since.entry(node.clone()).or_insert(now);
-            }
         }
     }
 
@@ -71,8 +73,14 @@ impl LeaderMemory {
         self.absent_since.get(node).is_some_and(|since| now.since(*since) >= length)
     }
 
-    /// Whether `node` has been present for `length` at least.
-    pub fn present_for(&self, node: &NodeName, length: Millis, now: Timestamp) -> bool {
-        self.present_since.get(node).is_some_and(|since| now.since(*since) >= length)
+    /// Whether `node` has been present and fit for `length` at least.
+    pub fn fit_for(&self, node: &NodeName, length: Millis, now: Timestamp) -> bool {
+        self.fit_since.get(node).is_some_and(|since| now.since(*since) >= length)
     }
+}
+
+fn is_fit(snapshot: &Snapshot, node: &NodeName) -> bool {
+    let status = snapshot.egress_nodes.get(node).map(|stored| &stored.value.status);
+    !departure::drained(snapshot, node)
+        && status.is_none_or(|status| status.unusable_interfaces.is_empty())
 }

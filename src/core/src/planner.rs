@@ -299,14 +299,14 @@ fn address_statuses(
     })
 }
 
-/// An address that waits to go back does so when its home has been there long enough.
+/// An address that waits to go back does so when its home has been fit long enough.
 fn wake_for_failback(
     memory: &LeaderMemory,
     addresses: &AddressPlans,
     wake: &mut dyn FnMut(Timestamp),
 ) {
     for plan in addresses.plans.values() {
-        let since = plan.home.as_ref().and_then(|home| memory.present_since.get(home));
+        let since = plan.home.as_ref().and_then(|home| memory.fit_since.get(home));
         if let Some(since) = since {
             wake(*since + FAILBACK_AFTER);
         }

@@ -134,7 +134,7 @@ impl AddressContext<'_> {
         }
         let home = plan.home.as_ref().filter(|home| *home != owner)?;
         let back = failback(self.snapshot, plan) == Failback::Immediately
-            && self.memory.present_for(home, FAILBACK_AFTER, self.now)
+            && self.memory.fit_for(home, FAILBACK_AFTER, self.now)
             && self.ineligible(plan, home).is_none();
         back.then_some(MoveReason::Failback)
     }

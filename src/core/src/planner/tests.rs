@@ -142,6 +142,29 @@ fn failback_immediately_waits_for_five_minutes_of_health() {
 }
 
 #[test]
+fn failback_immediately_counts_from_the_end_of_a_taint() {
+    let mut world = quiet();
+    world.edit_pool("partners", |pool| pool.failover.failback = Failback::Immediately);
+    let old = owner(&world);
+    world.pass(3600);
+    let leaving = |world: &mut Fixture, why: Option<LeavingReason>| {
+        world.snapshot.nodes.get_mut(&old.as_str().into()).unwrap().leaving = why;
+        world.settle();
+    };
+    for _ in 0..2 {
+        leaving(&mut world, Some(LeavingReason::Taint("karpenter.sh/disrupted".to_owned())));
+        leaving(&mut world, None);
+        assert_ne!(owner(&world), old, "its agent was there all the time");
+        world.pass(299);
+        world.settle();
+        assert_ne!(owner(&world), old);
+    }
+    world.pass(1);
+    world.settle();
+    assert_eq!(owner(&world), old);
+}
+
+#[test]
 fn failback_when_drained_goes_home() {
     let mut world = quiet();
     world.edit_pool("partners", |pool| pool.failover.failback = Failback::WhenDrained);

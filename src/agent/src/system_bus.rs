@@ -14,6 +14,8 @@ use tokio::net::UnixStream;
 /// Longest header or body that is read. What is asked for fits into 300 bytes.
 const LONGEST: usize = 64 << 10;
 const LITTLE_ENDIAN: u8 = b'l';
+/// A flag of a call: it starts no service that is not there.
+const NO_AUTO_START: u8 = 0x2;
 
 /// What answers to calls.
 #[derive(Clone, Copy, Debug)]
@@ -99,20 +101,22 @@ impl SystemBus {
         self.call(&BUS, "AddMatch", &[&rule]).await.map(drop)
     }
 
-    /// Waits for a signal `name`, whose one argument is true or false. Not to be cancelled and called
-    /// again: a part of a message could be lost.
+    /// Waits for a signal `name`. A hint, and no more: the bus delivers such a signal from anybody who
+    /// names this connection as its destination, so what it says has to be asked for. Not to be
+    /// cancelled and called again: a part of a message could be lost.
     ///
     /// # Errors
     /// Where the connection ends.
-    pub(crate) async fn signal(&mut self, of: &BusObject, name: &str) -> io::Result<bool> {
+    pub(crate) async fn signal(&mut self, of: &BusObject, name: &str) -> io::Result<()> {
         loop {
             let message = self.receive().await?;
             let fields = message.fields()?;
             if message.kind == Kind::SIGNAL
+                && fields.path == of.path
                 && fields.interface == of.interface
                 && fields.member == name
             {
-                return message.body().flag();
+                return Ok(());
             }
         }
     }
@@ -175,7 +179,7 @@ fn wrong(what: &str) -> io::Error {
     io::Error::new(io::ErrorKind::InvalidData, what)
 }
 
-/// The bytes of a method call.
+/// The bytes of a method call. Asking whether a service prepares for something must not start it.
 fn call(of: &BusObject, method: &str, arguments: &[&str], serial: u32) -> Vec<u8> {
     let mut body = Writer::default();
     for argument in arguments {
@@ -193,7 +197,7 @@ fn call(of: &BusObject, method: &str, arguments: &[&str], serial: u32) -> Vec<u8
         fields.signature(&vec![b's'; arguments.len()]);
     }
     let length = |bytes: &[u8]| u32::try_from(bytes.len()).unwrap_or(u32::MAX);
-    let mut message = Writer(vec![LITTLE_ENDIAN, Kind::CALL.0, 0, 1]);
+    let mut message = Writer(vec![LITTLE_ENDIAN, Kind::CALL.0, NO_AUTO_START, 1]);
     message.number(length(&body.0));
     message.number(serial);
     message.number(length(&fields.0));
@@ -224,6 +228,7 @@ struct Message {
 /// What of a header is looked at.
 #[derive(Default)]
 struct Fields {
+    path: String,
     interface: String,
     member: String,
     error: String,
@@ -249,6 +254,7 @@ impl Message {
                 _ => return Err(wrong("a header has a field of an unknown type")),
             }
             match code {
+                1 => found.path = text,
                 2 => found.interface = text,
                 3 => found.member = text,
                 4 => found.error = text,

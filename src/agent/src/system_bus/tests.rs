@@ -15,7 +15,8 @@ const LOGIND: BusObject = BusObject {
     interface: "org.freedesktop.login1.Manager",
 };
 
-const CALL: &str = "6c01000138000000070000009000000001016f00190000002f6f72672f667265656465736b746f70\
+/// With the flag that starts no service.
+const CALL: &str = "6c01020138000000070000009000000001016f00190000002f6f72672f667265656465736b746f70\
     2f73797374656d643100000000000000020173001f0000006f72672e667265656465736b746f702e444275732e50726f7065\
     7274696573000301730003000000476574000000000006017300180000006f72672e667265656465736b746f702e73797374\
     656d643100000000000000000801670002737300200000006f72672e667265656465736b746f702e73797374656d64312e4d\
@@ -69,8 +70,11 @@ async fn answers_errors_and_signals_are_read() {
     let (mut bus, _other) = told(&bytes(STOPPING)).await;
     assert!(bus.flag(&SYSTEMD, "SystemState").await.is_err(), "a text is no flag");
     let (mut bus, _other) = told(&bytes(&format!("{STOPPING}{PREPARE}"))).await;
-    assert!(bus.signal(&LOGIND, "PrepareForShutdown").await.unwrap());
+    bus.signal(&LOGIND, "PrepareForShutdown").await.unwrap();
     assert!(bus.signal(&LOGIND, "PrepareForShutdown").await.is_err(), "the bus has ended");
+    let (mut bus, _other) = told(&bytes(PREPARE)).await;
+    let elsewhere = BusObject { path: "/org/freedesktop/login2", ..LOGIND };
+    assert!(bus.signal(&elsewhere, "PrepareForShutdown").await.is_err(), "another object's");
 }
 
 /// Cut anywhere, or with any byte changed: an error or another answer, no panic and no endless wait.

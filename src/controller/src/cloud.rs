@@ -290,11 +290,16 @@ impl<S: ClusterState, C: Clock> CloudController<S, C> {
         let stored = snapshot.and_then(|snapshot| snapshot.addresses.get(&address));
         let Some(stored) = stored else { return };
         let mut status = stored.value.status.clone();
+        let (TaskOutcome::Attached(at) | TaskOutcome::Accepted(at)) = outcome else { return };
+        if status.holding.as_ref().map(|holding| &holding.node) != Some(&at.node) {
+            // Somebody else took it over meanwhile, whose word this is not.
+            return;
+        }
         match outcome {
-            TaskOutcome::Attached(at) => {
+            TaskOutcome::Attached(_) => {
                 (status.attachment, status.accepted) = (Some(at.clone()), None);
             }
-            TaskOutcome::Accepted(at) if stored.value.plan.facts().fabric_fences() => {
+            TaskOutcome::Accepted(_) if stored.value.plan.facts().fabric_fences() => {
                 status.accepted = Some(at.clone());
             }
             _ => return,

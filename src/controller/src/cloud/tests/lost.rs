@@ -166,3 +166,23 @@ async fn the_next_term_begins_the_attachment_anew() {
     let written = || attached_by_status(&leader.state, ADDRESS) == Some("node-1".into());
     until("and written down", written).await;
 }
+
+#[tokio::test]
+async fn an_answer_for_who_holds_it_no_more_is_not_written() {
+    let leader = WaitingLeader::new().await;
+    let read = leader.state.read_consistent().await.unwrap();
+    let stored = &read.addresses[&ADDRESS];
+    let node = NodeName::from("node-2");
+    let epoch = Epoch { counter: 2, node: node.clone() };
+    let holding = Some(Holding { node, epoch });
+    let status = AddressStatus { holding: holding.clone(), ..stored.value.status.clone() };
+    let expect = Some(stored.version.clone());
+    leader.state.write(Write::AddressStatus { address: ADDRESS, expect, status }).await.unwrap();
+    let held_by =
+        || leader.state.watch().borrow().clone()?.addresses[&ADDRESS].value.status.holding.clone();
+    until("the new holder is read", || held_by() == holding).await;
+    leader.cloud.0.answer.notify_one();
+    until("the new holder gets it", || leader.cloud.begun() == 2).await;
+    let read = leader.state.read_consistent().await.unwrap();
+    assert_eq!(read.addresses[&ADDRESS].value.status.attachment, None);
+}

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use anyhow::{Result, ensure};
+use anyhow::{Context as _, Result, ensure};
 use egret_lab::bench::Bench;
 use egret_lab::load::Load;
 use egret_lab::{LabFixture, NodeMarks, TestBed, WallTime};
@@ -12,15 +12,26 @@ use crate::region::{address, await_attached, lived, load, trio};
 
 /// What a standby waits for a holder that restarts in a cloud.
 const RESTART: Duration = Duration::from_secs(6);
+/// What any way may cost beyond the longest drain of the same run.
+const BEYOND_A_DRAIN: Duration = Duration::from_secs(2);
 
-/// An Auto Scaling group (the host shuts down), a spot notice and Karpenter, beside a drain: no
-/// connection is lost, and nobody waits for who will not come back.
+const DRAIN: &str = "egret drain";
+
+/// A way in which the holder was told to go, and the longest stall of a connection.
+struct Departure {
+    way: &'static str,
+    stall: Duration,
+}
+
+/// An Auto Scaling group (the host shuts down), a spot notice, Karpenter and Cluster Autoscaler, beside
+/// drains: no connection is lost, and nobody waits for who will not come back.
 pub fn run(bench: &mut Bench) -> Result<()> {
     let fixture = trio(bench)?;
     let load = load(fixture, "aws-leaving")?;
+    let mut seen = Vec::new();
     run_for(1000);
-    drain(fixture, &load)?;
-    let old = leaves(fixture, &load, "shut down at once", |fixture, old| {
+    drain(fixture, &load, &mut seen)?;
+    let old = leaves(fixture, &load, &mut seen, "shut down at once", |fixture, old| {
         fixture.lab.shut_down(old)?;
         let begun = WallTime::now();
         fixture.lab.stop_agent(old)?;
@@ -29,17 +40,20 @@ pub fn run(bench: &mut Bench) -> Result<()> {
         Ok(())
     })?;
     ends(fixture, &old)?;
-    let old = leaves(fixture, &load, "told that the host shuts down", |fixture, old| {
-        fixture.lab.shut_down(old)
-    })?;
+    let old =
+        leaves(fixture, &load, &mut seen, "told that the host shuts down", |fixture, old| {
+            fixture.lab.shut_down(old)
+        })?;
     ends(fixture, &old)?;
-    let old = leaves(fixture, &load, "spot notice", |fixture, old| {
-        let taint = "aws-node-termination-handler/spot-itn";
-        let marks = NodeMarks { taints: &[taint], cordoned: true, ..NodeMarks::default() };
-        fixture.lab.write_node_as(old, &marks)
-    })?;
+    let old =
+        leaves(fixture, &load, &mut seen, "spot notice, Cluster Autoscaler", |fixture, old| {
+            let taints =
+                &["aws-node-termination-handler/spot-itn", "ToBeDeletedByClusterAutoscaler"];
+            let marks = NodeMarks { taints, cordoned: true, ..NodeMarks::default() };
+            fixture.lab.write_node_as(old, &marks)
+        })?;
     ends(fixture, &old)?;
-    let old = leaves(fixture, &load, "Karpenter", |fixture, old| {
+    let old = leaves(fixture, &load, &mut seen, "Karpenter", |fixture, old| {
         let taints = &["karpenter.sh/disrupted"];
         let marks = NodeMarks { taints, ..NodeMarks::default() };
         fixture.lab.write_node_as(old, &marks)?;
@@ -47,12 +61,13 @@ pub fn run(bench: &mut Bench) -> Result<()> {
         fixture.lab.write_node_as(old, &NodeMarks { deleting: true, ..marks })
     })?;
     ends(fixture, &old)?;
-    drain(fixture, &load)
+    drain(fixture, &load, &mut seen)?;
+    compare(&seen)
 }
 
 /// What the others are measured by.
-fn drain(fixture: &mut LabFixture, load: &Load) -> Result<()> {
-    let old = leaves(fixture, load, "egret drain", |fixture, old| {
+fn drain(fixture: &mut LabFixture, load: &Load, seen: &mut Vec<Departure>) -> Result<()> {
+    let old = leaves(fixture, load, seen, DRAIN, |fixture, old| {
         fixture.lab.run_egret(&["drain", old]).map(drop)
     })?;
     fixture.lab.run_egret(&["uncordon", &old]).map(drop)
@@ -62,7 +77,8 @@ fn drain(fixture: &mut LabFixture, load: &Load) -> Result<()> {
 fn leaves(
     fixture: &mut LabFixture,
     load: &Load,
-    way: &str,
+    seen: &mut Vec<Departure>,
+    way: &'static str,
     goes: impl FnOnce(&mut LabFixture, &str) -> Result<()>,
 ) -> Result<String> {
     let (old, begun) = (holder(fixture)?, WallTime::now());
@@ -74,7 +90,21 @@ fn leaves(
     let stall = report.stall;
     egret_lab::note!("    {way}: {old} → {new}: longest stall {} ms", stall.as_millis());
     ensure!(stall < RESTART, "{way}: a stall of {stall:?}: somebody waited for {old}");
+    seen.push(Departure { way, stall });
     Ok(old)
+}
+
+/// No way costs much more than the drains of the same run, the machine being as busy as it is.
+fn compare(seen: &[Departure]) -> Result<()> {
+    let drains = seen.iter().filter(|departure| departure.way == DRAIN);
+    let longest = drains.map(|drain| drain.stall).max().context("no drain was measured")?;
+    for Departure { way, stall } in seen {
+        ensure!(
+            *stall <= longest + BEYOND_A_DRAIN,
+            "{way}: a stall of {stall:?}; the longest of a drain is {longest:?}"
+        );
+    }
+    Ok(())
 }
 
 /// The instance is off, which nobody notices any more; another one of its name begins.

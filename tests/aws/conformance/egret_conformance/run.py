@@ -41,7 +41,9 @@ def limited(seconds: int) -> Iterator[None]:
         raise Stopped(signal.Signals(number).name)
 
     handlers = {signal.SIGALRM: time_is_up, signal.SIGTERM: stopped, signal.SIGHUP: stopped}
-    before = {number: signal.signal(number, handler) for number, handler in handlers.items()}
+    # What is ignored stays so: nohup has a run outlive its terminal.
+    heeded = {number: handler for number, handler in handlers.items() if signal.getsignal(number) != signal.SIG_IGN}
+    before = {number: signal.signal(number, handler) for number, handler in heeded.items()}
     signal.alarm(seconds)
     try:
         yield

@@ -74,6 +74,8 @@ def test_a_run_that_is_stopped_is_cleaned_up(double, others, number):
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
+        # As at a terminal: what runs in the background of a script ignores it.
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
     )
     for line in process.stdout:
         if line.startswith("ok"):

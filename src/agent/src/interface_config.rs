@@ -11,6 +11,7 @@ use egret_datapath::interface::{FoundInterface, LinkManager};
 use ipnet::{IpNet, Ipv4Net};
 
 use crate::address_status::{mac_text, parse_mac};
+use crate::interface_history::{Past, foreign_addresses};
 use crate::local_addresses::PlacedAddresses;
 
 /// An interface by which a cloud delivers, or would deliver, addresses to this node.
@@ -51,7 +52,8 @@ pub(crate) fn named_interfaces<'a>(
 pub(crate) enum InterfaceDecision {
     /// It can carry addresses.
     Usable,
-    /// It has just appeared: who manages this host's links may be about to take it.
+    /// Nothing can be said yet: it has just appeared, and who manages this host's links may be about to
+    /// take it; or the kernel did not answer.
     Wait,
     /// It is nobody's: Egret gives it this address and brings it up.
     Configure(Ipv4Net),
@@ -64,21 +66,30 @@ pub(crate) enum InterfaceDecision {
     },
 }
 
-/// `found` is the interface as it is, `uplinks` the links that carry addresses; `settled` where the
-/// interface has been there for a while. `placed` are addresses that this host must not have: whoever
-/// gave them to it configures nothing.
+/// This host, as far as it decides about an interface.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct HostView<'a> {
+    /// The links that carry addresses.
+    pub(crate) uplinks: &'a [HostUplink],
+    /// The links of `--uplink`; none where Egret chooses.
+    pub(crate) chosen: &'a [String],
+    /// Addresses that this host must not have: whoever gave them to it configures nothing.
+    pub(crate) placed: &'a PlacedAddresses,
+}
+
+/// `found` is the interface as it is, `past` what was seen of it before.
 pub(crate) fn decide(
     (mac, named): (&[u8; 6], &NamedInterface),
     found: Option<&FoundInterface>,
-    uplinks: &[HostUplink],
-    placed: &PlacedAddresses,
-    settled: bool,
+    host: HostView<'_>,
+    past: Past,
 ) -> InterfaceDecision {
-    let carries = |uplink: &HostUplink| {
+    let carries = |uplink: &&HostUplink| {
         let own = named.own.map(|own| own.addr());
         uplink.mac == *mac || uplink.addresses.iter().any(|it| Some(it.addr()) == own)
     };
-    let carried = uplinks.iter().any(carries);
+    let mut carrying = host.uplinks.iter().filter(carries).peekable();
+    let carried = carrying.peek().is_some();
     let Some(found) = found else {
         let remedy = || "attach it to this instance, or unload what hides it".to_owned();
         return if carried {
@@ -87,17 +98,11 @@ pub(crate) fn decide(
             unusable(AgentReason::InterfaceNotFound, (mac, named), "is not there", remedy())
         };
     };
-    let foreign = found.addresses.iter().filter(|it| !it.ours).map(|it| it.address);
-    let foreign: Vec<IpNet> = foreign.filter(|it| !placed.contains_key(&it.addr())).collect();
-    if found.manager.is_none() && foreign.is_empty() {
-        let has_own = found.addresses.iter().any(|it| Some(it.address) == named.own);
-        return match named.own {
-            Some(_) if has_own && found.up && carried => InterfaceDecision::Usable,
-            Some(_) if has_own && found.up => not_carrying((mac, named), found),
-            _ if !settled => InterfaceDecision::Wait,
-            Some(IpNet::V4(own)) => InterfaceDecision::Configure(own),
-            _ => unnamed_address((mac, named), found),
-        };
+    // A bond or bridge over it has its address.
+    let carried_above = carrying.any(|uplink| uplink.index != found.index);
+    let foreign = foreign_addresses(found, host.placed);
+    if found.manager.is_none() && foreign.is_empty() && !carried_above {
+        return decide_of_nobodys((mac, named), found, (host, carried), past);
     }
     if carried {
         return InterfaceDecision::Usable;
@@ -106,6 +111,29 @@ pub(crate) fn decide(
         return not_carrying((mac, named), found);
     }
     left_alone((mac, named), found, &foreign)
+}
+
+/// Nobody manages it, and all of its addresses are Egret's.
+fn decide_of_nobodys(
+    (mac, named): (&[u8; 6], &NamedInterface),
+    found: &FoundInterface,
+    (host, carried): (HostView<'_>, bool),
+    past: Past,
+) -> InterfaceDecision {
+    let has_own = found.addresses.iter().any(|it| Some(it.address) == named.own);
+    match named.own {
+        Some(_) if has_own && found.up && carried => InterfaceDecision::Usable,
+        Some(_) if has_own && found.up => not_carrying((mac, named), found),
+        None if found.up && carried => InterfaceDecision::Usable,
+        _ if !host.chosen.is_empty() && !host.chosen.contains(&found.name) => {
+            not_carrying((mac, named), found)
+        }
+        _ if past.others => abandoned((mac, named), found),
+        _ if !past.settled => InterfaceDecision::Wait,
+        Some(IpNet::V4(own)) if past.contested => contested((mac, named), found, own),
+        Some(IpNet::V4(own)) => InterfaceDecision::Configure(own),
+        _ => unnamed_address((mac, named), found),
+    }
 }
 
 /// Up and with an address, and no uplink all the same.
@@ -154,7 +182,7 @@ fn left_alone(
                 format!("it has an address that is not Egret's ({})", addresses.join(", ")),
                 format!(
                     "bring it up (ip link set {name} up), or take its addresses away (ip address \
-                     flush dev {name}), and Egret configures it"
+                     flush dev {name}) and restart this node's agent, which then configures it"
                 ),
             )
         }
@@ -163,24 +191,65 @@ fn left_alone(
     unusable(AgentReason::InterfaceUnusable, (mac, named), &what, remedy)
 }
 
+/// It has lost what somebody else gave it: who did may be about to do it again, and an address of
+/// Egret's would be in the way.
+fn abandoned(
+    (mac, named): (&[u8; 6], &NamedInterface),
+    found: &FoundInterface,
+) -> InterfaceDecision {
+    let name = &found.name;
+    let what = format!("({name}) is down or has lost the address that was not Egret's");
+    let remedy = format!(
+        "have what configured {name} do it again (ifup {name}, or its DHCP client), or restart this \
+         node's agent, which then configures it"
+    );
+    unusable(AgentReason::InterfaceUnusable, (mac, named), &what, remedy)
+}
+
+/// Somebody undoes what Egret does there, again and again.
+fn contested(
+    (mac, named): (&[u8; 6], &NamedInterface),
+    found: &FoundInterface,
+    own: Ipv4Net,
+) -> InterfaceDecision {
+    let name = &found.name;
+    let what = format!("({name}) loses its address {own} or goes down again and again");
+    let remedy = format!(
+        "find what changes it (ip monitor link address), and have that leave {name} alone or give it \
+         {own} itself"
+    );
+    unusable(AgentReason::InterfaceUnusable, (mac, named), &what, remedy)
+}
+
 fn unnamed_address(
     (mac, named): (&[u8; 6], &NamedInterface),
     found: &FoundInterface,
 ) -> InterfaceDecision {
     let what = format!("({}) is down or has no address", found.name);
-    let remedy = "the cloud's controller does not say which IPv4 address is its own: upgrade the \
-                  controller, or have this node's own tools configure the interface";
+    let remedy = "which IPv4 address is its own is not known here (the cloud has named none, or the \
+                  controller is older than the agent): have this node's own tools configure the \
+                  interface";
     unusable(AgentReason::InterfaceUnusable, (mac, named), &what, remedy.to_owned())
 }
 
-/// What is said of a router that does not answer.
-pub(crate) fn silent_router(
-    (mac, named): (&[u8; 6], &NamedInterface),
+/// Of an interface that is usable but for its router; `answers` is `None` where the kernel did not say.
+pub(crate) fn judge_router(
+    about: (&[u8; 6], &NamedInterface),
     router: IpAddr,
+    answers: Option<bool>,
 ) -> InterfaceDecision {
+    match answers {
+        Some(true) => InterfaceDecision::Usable,
+        Some(false) => silent_router(about, router),
+        None => InterfaceDecision::Wait,
+    }
+}
+
+/// What is said of a router that does not answer.
+fn silent_router((mac, named): (&[u8; 6], &NamedInterface), router: IpAddr) -> InterfaceDecision {
     let what = format!("gets no answer from its router {router}");
-    let remedy = "look for a wrong subnet, a cable or an interface that the cloud has detached (ip \
-                  neighbour shows who answers)";
+    let remedy = "look for a wrong subnet, or an interface that the cloud has detached (ip neighbour \
+                  shows who answers)";
     unusable(AgentReason::RouterSilent, (mac, named), &what, remedy.to_owned())
 }
 

@@ -113,6 +113,11 @@ impl Kernel {
         &self.path.uplinks
     }
 
+    /// The links of `--uplink`; none where they are chosen here.
+    pub(crate) fn chosen_uplinks(&self) -> &[String] {
+        &self.wanted.uplinks
+    }
+
     pub(crate) fn endpoints(&self) -> &[IpAddr] {
         &self.path.endpoints
     }

@@ -17,6 +17,7 @@ mod golden;
 mod host_shutdown;
 mod interface_config;
 mod interface_health;
+mod interface_history;
 mod kernel;
 mod lease_thread;
 mod local_addresses;

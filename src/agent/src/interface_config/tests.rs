@@ -44,10 +44,19 @@ fn uplink(mac: [u8; 6], own: &str) -> HostUplink {
     }
 }
 
+/// Where Egret chooses the uplinks.
+fn host<'a>(uplinks: &'a [HostUplink], placed: &'a PlacedAddresses) -> HostView<'a> {
+    HostView { uplinks, chosen: &[], placed }
+}
+
+fn past(settled: bool) -> Past {
+    Past { settled, ..Past::default() }
+}
+
 /// For an interface that is not among the uplinks.
 fn decided(found: &FoundInterface, settled: bool) -> InterfaceDecision {
     let placed = PlacedAddresses::from([(ip("10.0.1.66"), ip("203.0.113.17"))]);
-    decide((&MAC, &named(Some(OWN))), Some(found), &[], &placed, settled)
+    decide((&MAC, &named(Some(OWN))), Some(found), host(&[], &placed), past(settled))
 }
 
 /// What is said, which names the interface in the cloud's words and in the host's.
@@ -72,7 +81,8 @@ fn what_is_nobodys_is_configured_once_it_has_been_there_for_a_while() {
     let done = found(true, &[&own, "10.0.1.66/32"], None);
     let placed = PlacedAddresses::from([(ip("10.0.1.66"), ip("203.0.113.17"))]);
     let uplinks = [uplink(MAC, OWN)];
-    let usable = decide((&MAC, &named(Some(OWN))), Some(&done), &uplinks, &placed, false);
+    let usable =
+        decide((&MAC, &named(Some(OWN))), Some(&done), host(&uplinks, &placed), past(false));
     assert_eq!(usable, InterfaceDecision::Usable);
     let (_, message) = trouble(decided(&done, true));
     assert!(message.contains("add --uplink=eth1"), "{message}");
@@ -108,7 +118,7 @@ fn what_somebody_else_has_configured_is_usable_where_it_is_an_uplink() {
     for manager in [None, Some(LinkManager::Networkd), Some(LinkManager::NetworkManager)] {
         let found = found(true, &[OWN], manager);
         let with = |uplinks: &[HostUplink]| {
-            decide((&MAC, &named(Some(OWN))), Some(&found), uplinks, &placed, true)
+            decide((&MAC, &named(Some(OWN))), Some(&found), host(uplinks, &placed), past(true))
         };
         assert_eq!(with(&[uplink(MAC, OWN)]), InterfaceDecision::Usable);
         // --uplink names others.
@@ -121,24 +131,52 @@ fn what_somebody_else_has_configured_is_usable_where_it_is_an_uplink() {
     let bond = [uplink([2, 0, 0, 0, 0, 9], OWN)];
     let named = named(Some(OWN));
     assert_eq!(
-        decide((&MAC, &named), Some(&below), &bond, &placed, true),
+        decide((&MAC, &named), Some(&below), host(&bond, &placed), past(true)),
         InterfaceDecision::Usable
     );
-    assert_eq!(decide((&MAC, &named), None, &bond, &placed, true), InterfaceDecision::Usable);
+    assert_eq!(
+        decide((&MAC, &named), None, host(&bond, &placed), past(true)),
+        InterfaceDecision::Usable
+    );
+}
+
+#[test]
+fn what_others_have_left_or_fight_for_or_nobody_chose_is_not_configured() {
+    let placed = PlacedAddresses::new();
+    let bare = found(false, &[], None);
+    let chosen = ["eth0".to_owned()];
+    let settled = past(true);
+    let free = HostView { chosen: &[], ..host(&[], &placed) };
+    for (view, past, part) in [
+        (free, Past { others: true, ..settled }, "restart this node's agent"),
+        (free, Past { contested: true, ..settled }, "again and again: find what changes it"),
+        (HostView { chosen: &chosen, ..free }, settled, "add --uplink=eth1"),
+    ] {
+        let (_, message) = trouble(decide((&MAC, &named(Some(OWN))), Some(&bare), view, past));
+        assert!(message.contains(part), "{message}");
+    }
+    // Its address is on a bond above, with a hardware address of its own.
+    let bond = [HostUplink { index: 9, ..uplink([2, 0, 0, 0, 0, 9], OWN) }];
+    let above = decide((&MAC, &named(Some(OWN))), Some(&bare), host(&bond, &placed), settled);
+    assert_eq!(above, InterfaceDecision::Usable);
 }
 
 #[test]
 fn what_is_missing_or_of_an_older_controller_is_said_with_a_remedy() {
     let placed = PlacedAddresses::new();
-    let gone = decide((&MAC, &named(Some(OWN))), None, &[], &placed, true);
+    let gone = decide((&MAC, &named(Some(OWN))), None, host(&[], &placed), past(true));
     let (reason, message) = trouble(gone);
     assert_eq!(reason, AgentReason::InterfaceNotFound);
     assert!(message.contains("is not there: attach it"), "{message}");
     let bare = found(false, &[], None);
-    let (reason, message) = trouble(decide((&MAC, &named(None)), Some(&bare), &[], &placed, true));
+    let (reason, message) =
+        trouble(decide((&MAC, &named(None)), Some(&bare), host(&[], &placed), past(true)));
     assert_eq!(reason, AgentReason::InterfaceUnusable);
-    assert!(message.contains("upgrade the controller"), "{message}");
-    let silent = silent_router((&MAC, &named(Some(OWN))), ip("10.0.1.1"));
+    assert!(message.contains("older than the agent"), "{message}");
+    let judged = |answers| judge_router((&MAC, &named(Some(OWN))), ip("10.0.1.1"), answers);
+    assert_eq!(judged(Some(true)), InterfaceDecision::Usable);
+    assert_eq!(judged(None), InterfaceDecision::Wait, "a failed question is no answer");
+    let silent = judged(Some(false));
     let (reason, message) = trouble(silent);
     assert_eq!(reason, AgentReason::RouterSilent);
     assert!(message.contains("no answer from its router 10.0.1.1"), "{message}");

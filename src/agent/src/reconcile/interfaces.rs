@@ -7,6 +7,7 @@ use std::time::{Duration, Instant};
 
 use egret_core::model::{Family, ObjectRef};
 use egret_core::reason::{AgentReason, EventReason};
+use egret_datapath::host::HostUplink;
 use egret_datapath::interface::{self, FoundInterface};
 use egret_datapath::neighbour;
 use egret_ports::clock::Clock;
@@ -17,9 +18,10 @@ use tracing::{info, warn};
 use super::MainLoop;
 use crate::address_status::mac_text;
 use crate::interface_config::{
-    InterfaceDecision, NamedInterface, NamedInterfaces, decide, silent_router,
+    HostView, InterfaceDecision, NamedInterface, NamedInterfaces, decide, judge_router,
 };
 use crate::interface_health::InterfaceHealth;
+use crate::interface_history::InterfaceHistory;
 
 /// The host's, also in the chart's containers.
 const RUN: &str = "/run";
@@ -34,12 +36,13 @@ const REASONS: [AgentReason; 3] =
 #[derive(Debug, Default)]
 pub(crate) struct InterfaceMemory {
     named: NamedInterfaces,
+    /// Those of them that the cloud names now.
+    wanted: BTreeSet<[u8; 6]>,
     /// When each was first seen, by index.
     seen: BTreeMap<u32, Instant>,
     /// Those that are there.
     present: BTreeSet<[u8; 6]>,
-    /// Those that were found as they should be, or made so, and have been there since.
-    configured: BTreeSet<[u8; 6]>,
+    history: InterfaceHistory,
     health: InterfaceHealth,
     restless: bool,
 }
@@ -52,7 +55,7 @@ impl InterfaceMemory {
 
     /// What the cloud names now, and what it named while that cannot carry addresses: else its trouble
     /// would be over as soon as nothing is to be delivered there any more, and addresses come back. One
-    /// that is gone is forgotten when the cloud names another.
+    /// that is gone is forgotten when the cloud names another, or after a while.
     fn with_unusable(&self, mut named: NamedInterfaces) -> NamedInterfaces {
         let others = !named.is_empty();
         let kept = self.health.all_said().map(|(mac, _)| mac);
@@ -68,6 +71,7 @@ impl InterfaceMemory {
 impl<S: ClusterState, C: Clock> MainLoop<S, C> {
     /// Takes note of the interfaces by which a cloud delivers, or would deliver, to this node.
     pub(super) fn set_named(&mut self, named: NamedInterfaces) {
+        self.memory.interfaces.wanted = named.keys().copied().collect();
         let named = self.memory.interfaces.with_unusable(named);
         if self.memory.interfaces.named == named {
             return;
@@ -101,6 +105,7 @@ impl<S: ClusterState, C: Clock> MainLoop<S, C> {
     /// Looks at them, configures those that nobody does, and says what cannot carry addresses.
     pub(super) fn tend_interfaces(&mut self) {
         let now = Instant::now();
+        self.forget_absent(now);
         let named = self.memory.interfaces.named.clone();
         let wanted = |mac: [u8; 6]| named.contains_key(&mac);
         let found =
@@ -149,13 +154,29 @@ impl<S: ClusterState, C: Clock> MainLoop<S, C> {
     }
 
     fn note_seen(&mut self, found: &[FoundInterface], now: Instant) {
-        let InterfaceMemory { seen, present, configured, .. } = &mut self.memory.interfaces;
+        let uplinks = self.kernel.uplinks();
+        let placed = &self.memory.placed;
+        let InterfaceMemory { named, seen, present, history, .. } = &mut self.memory.interfaces;
         seen.retain(|index, _| found.iter().any(|found| found.index == *index));
         *present = found.iter().map(|found| found.mac).collect();
-        configured.retain(|mac| present.contains(mac));
         for found in found {
             seen.entry(found.index).or_insert(now);
+            let uplink = uplinks.iter().find(|uplink| uplink.index == found.index);
+            history.note_found(found, uplink.is_some_and(HostUplink::is_primary), placed);
         }
+        for mac in named.keys().filter(|mac| !present.contains(*mac)) {
+            history.note_absent(*mac, now);
+        }
+        history.note_unwatched(|mac| named.contains_key(mac));
+    }
+
+    /// What has been gone for long, and what the cloud names no more, is no trouble of this node's.
+    fn forget_absent(&mut self, now: Instant) {
+        let InterfaceMemory { named, wanted, health, history, .. } = &mut self.memory.interfaces;
+        let unnamed = named.keys().copied().filter(|mac| !wanted.contains(mac));
+        let forgotten = history.forget(unnamed, now);
+        named.retain(|mac, _| !forgotten.contains(mac));
+        health.keep(|mac| !forgotten.contains(mac));
     }
 
     /// Does what is to be done about one, and says how it is.
@@ -167,26 +188,26 @@ impl<S: ClusterState, C: Clock> MainLoop<S, C> {
     ) -> InterfaceDecision {
         let memory = &self.memory.interfaces;
         let since = found.and_then(|found| memory.seen.get(&found.index));
-        // What has been in order before is repaired at once.
-        let settled = memory.configured.contains(mac)
-            || since.is_some_and(|since| now.duration_since(*since) >= SETTLED);
-        let (uplinks, placed) = (self.kernel.uplinks(), &self.memory.placed);
-        let decision = decide((mac, named), found, uplinks, placed, settled);
+        let aged = since.is_some_and(|since| now.duration_since(*since) >= SETTLED);
+        let past = memory.history.past(mac, aged, now);
+        let host = HostView {
+            uplinks: self.kernel.uplinks(),
+            chosen: self.kernel.chosen_uplinks(),
+            placed: &self.memory.placed,
+        };
+        let decision = decide((mac, named), found, host, past);
         match (&decision, found) {
-            (InterfaceDecision::Usable, Some(found)) => {
-                self.memory.interfaces.configured.insert(*mac);
-                match self.router_of(named, found) {
-                    Some(router) if !answers(found, router) => silent_router((mac, named), router),
-                    _ => decision,
-                }
-            }
+            (InterfaceDecision::Usable, Some(found)) => match self.router_of(named, found) {
+                Some(router) => judge_router((mac, named), router, answers(found, router)),
+                None => decision,
+            },
             (InterfaceDecision::Configure(own), Some(found)) => {
                 let quiet = !named.carries_v6;
                 // It runs the programs before it comes up.
                 let configured =
                     self.kernel.repair().and_then(|_| interface::configure(found, *own, quiet));
                 match configured {
-                    Ok(()) => self.note_configured(mac, found, &own.to_string()),
+                    Ok(()) => self.note_configured(mac, found, &own.to_string(), now),
                     Err(error) => {
                         let (reason, message) = (AgentReason::InterfaceUnusable, error.to_string());
                         return InterfaceDecision::Unusable { reason, message };
@@ -209,10 +230,11 @@ impl<S: ClusterState, C: Clock> MainLoop<S, C> {
         crate::uplink_selection::next_hop(uplink, Family::IPv4, named.router)
     }
 
-    fn note_configured(&mut self, mac: &[u8; 6], found: &FoundInterface, own: &str) {
+    fn note_configured(&mut self, mac: &[u8; 6], found: &FoundInterface, own: &str, now: Instant) {
         let name = &found.name;
         info!(event = "interface_configured", interface = %name, address = own, "an interface is up");
-        if self.memory.interfaces.configured.contains(mac) {
+        self.memory.interfaces.history.note_repair(*mac, now);
+        if self.memory.interfaces.history.is_ours(mac) {
             let message = format!("{name} was down or without its address {own}: repaired");
             let about = ObjectRef::egress_node(&self.me);
             self.events.add(true, about, EventReason::Repaired, message, self.clock.now());
@@ -220,9 +242,9 @@ impl<S: ClusterState, C: Clock> MainLoop<S, C> {
     }
 }
 
-fn answers(found: &FoundInterface, router: IpAddr) -> bool {
-    neighbour::answers(found.index, router).unwrap_or_else(|error| {
-        warn!(%error, interface = %found.name, "cannot ask for a router");
-        false
-    })
+/// `None` where the kernel did not say.
+fn answers(found: &FoundInterface, router: IpAddr) -> Option<bool> {
+    neighbour::answers(found.index, router)
+        .inspect_err(|error| warn!(%error, interface = %found.name, "cannot ask for a router"))
+        .ok()
 }

@@ -40,6 +40,13 @@ impl InterfaceHealth {
         }
     }
 
+    /// Takes over what an earlier process has said: it holds until the interface has been usable for long.
+    pub(crate) fn recall(&mut self, mac: [u8; 6], why: &str, now: Instant) {
+        let new = SeenHealth { usable: false, since: now, said: None };
+        let seen = self.0.entry(mac).or_insert(new);
+        seen.said.get_or_insert_with(|| why.to_owned());
+    }
+
     /// Why it has not been able to carry addresses for a while; `None` where it has.
     pub(crate) fn said(&self, mac: &[u8; 6]) -> Option<&str> {
         self.0.get(mac)?.said.as_deref()
@@ -94,5 +101,24 @@ mod tests {
         let told = Some("it is down".to_owned());
         let looks = [(0, down), (10, down), (20, None), (45, down), (50, None), (79, None)];
         assert_eq!(said(&looks)[1..], vec![told; 5]);
+    }
+
+    #[test]
+    fn what_an_earlier_process_said_holds_until_it_has_been_usable_for_long() {
+        let begun = Instant::now();
+        let at = |seconds| begun + Duration::from_secs(seconds);
+        for noted_before in [false, true] {
+            let mut health = InterfaceHealth::default();
+            if noted_before {
+                health.note(MAC, None, at(0));
+            }
+            health.recall(MAC, "it is down", at(0));
+            let said = [0, 29, 30].map(|second| {
+                health.note(MAC, None, at(second));
+                health.said(&MAC).map(str::to_owned)
+            });
+            let told = Some("it is down".to_owned());
+            assert_eq!(said, [told.clone(), told, None]);
+        }
     }
 }

@@ -196,6 +196,7 @@ impl<S: ClusterState, C: Clock> MainLoop<S, C> {
         self.memory.watched = Some(watched);
         self.memory.snapshot = Some(snapshot.clone());
         self.set_placed(placed(&snapshot, &self.me));
+        self.recall_unusable(&snapshot);
         self.set_named(named_interfaces(attachments(&snapshot, &self.me)));
         self.update_lease_thread(&snapshot);
         self.status.block_needs = port_blocks::needs(&snapshot, &self.me, &self.memory.pressure);

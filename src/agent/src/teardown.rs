@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 
 use egret_datapath::HostSettings;
 use egret_datapath::bpf::{self, BpfError};
+use egret_datapath::interface;
 use egret_datapath::teardown::{self, TeardownError};
 
 /// What an agent keeps for the next process: of no use without the kernel's part.
@@ -35,6 +36,9 @@ pub enum LeftBehind {
 /// # Errors
 /// What is left, the first of it, after everything else was removed.
 pub fn teardown(bpffs: &Path, run_dir: &Path, settings: &HostSettings) -> Result<(), LeftBehind> {
+    // Before the programs are gone: an interface that comes without them passes what it should not. What
+    // fails is tried again, and told, with the rest.
+    let _ = interface::restore(Path::new("/run"));
     let programs = bpf::teardown(&bpffs.join("egret"));
     let rest = teardown::all(settings);
     for name in KEPT {

@@ -11,11 +11,13 @@ use std::fs;
 use std::io;
 use std::path::Path;
 
+use egret_core::model::Family;
 use egret_ports::error::PortError;
 use ipnet::{IpNet, Ipv4Net};
 
 use crate::netlink::address::{AddressOwnership, AddressRecord};
 use crate::netlink::link::LinkRecord;
+use crate::netlink::way::MAIN_TABLE;
 use crate::netlink::{RouteNetlink, refused};
 
 /// An interface as it is.
@@ -131,13 +133,13 @@ pub fn names(macs: &BTreeSet<[u8; 6]>) -> Result<Vec<String>, PortError> {
 
 /// Gives an interface its own address, and brings it up.
 ///
-/// Guarantees: the kernel has no route to the address's subnet by it, and no IPv6 on a link that
-/// `quiet` asks it of and that was down: a router's advertisement must not make this interface a way
+/// Guarantees: the kernel has no route to the address's subnet by it, and no IPv6 on a link
+/// that was down: a router's advertisement must not make this interface a way
 /// of the host's.
 ///
 /// # Errors
 /// `NotFound` where the interface is gone; `Denied` without CAP_NET_ADMIN.
-pub fn configure(found: &FoundInterface, own: Ipv4Net, quiet: bool) -> Result<(), PortError> {
+pub fn configure(found: &FoundInterface, own: Ipv4Net) -> Result<(), PortError> {
     let failed = |error| refused(format!("give {} its address {own}", found.name), error);
     let mut netlink = RouteNetlink::route().map_err(failed)?;
     let wrong = found.addresses.iter().filter(|address| address.ours);
@@ -147,32 +149,53 @@ pub fn configure(found: &FoundInterface, own: Ipv4Net, quiet: bool) -> Result<()
     let ownership = if found.up { AddressOwnership::Ours } else { AddressOwnership::OursWithLink };
     netlink.give_address((found.index, &found.name), own, ownership).map_err(failed)?;
     if !found.up {
-        if quiet {
-            netlink.no_link_local(found.index).map_err(failed)?;
-        }
+        netlink.no_link_local(found.index).map_err(failed)?;
         netlink.set_flag_up(found.index, true).map_err(failed)?;
     }
     Ok(())
 }
 
 /// Takes back every address that Egret gave to an interface, and sets those down that it brought up,
-/// where they have no other address. Idempotent.
+/// where they have no other address, with the IPv6 that new links of this host get. Idempotent.
+///
+/// Leaves an interface as it is that has a manager by now (`run` as for [`find`]), or by which a default
+/// route of the main table leaves: the node depends on it.
 ///
 /// # Errors
 /// `Transient` where the lists keep changing under the read; `Denied` without CAP_NET_ADMIN.
-pub fn restore() -> Result<(), PortError> {
+pub fn restore(run: &Path) -> Result<(), PortError> {
     let failed = |error: io::Error| refused("take back addresses of interfaces", error);
     let mut netlink = RouteNetlink::route().map_err(failed)?;
     let all = netlink.addresses().map_err(failed)?;
     let foreign = |address: &AddressRecord| address.ownership == AddressOwnership::Foreign;
     for own in all.iter().filter(|address| !foreign(address)) {
+        if manager(run, own.index).is_some()
+            || is_way_out(&mut netlink, own.index).map_err(failed)?
+        {
+            continue;
+        }
         netlink.delete_address(own.index, own.address).map_err(failed)?;
-        let others = all.iter().filter(|other| other.index == own.index && other.global);
-        if own.ownership == AddressOwnership::OursWithLink && others.clone().all(|o| !foreign(o)) {
+        if own.ownership != AddressOwnership::OursWithLink {
+            continue;
+        }
+        let mut others = all.iter().filter(|other| other.index == own.index && other.global);
+        if others.all(|other| !foreign(other)) {
             netlink.set_flag_up(own.index, false).map_err(failed)?;
         }
+        netlink.default_link_local(own.index).map_err(failed)?;
     }
     Ok(())
+}
+
+/// Whether a default route of the main table leaves there.
+fn is_way_out(netlink: &mut RouteNetlink, index: u32) -> io::Result<bool> {
+    for family in [Family::IPv4, Family::IPv6] {
+        let ways = netlink.default_ways(family, MAIN_TABLE)?;
+        if ways.iter().any(|way| way.device == index) {
+            return Ok(true);
+        }
+    }
+    Ok(false)
 }
 
 impl InterfaceAddress {

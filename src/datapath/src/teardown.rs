@@ -1,6 +1,7 @@
 //! Removal of everything that the director's side has in the kernel.
 
 use std::fmt;
+use std::path::Path;
 
 use egret_ports::error::PortError;
 
@@ -27,7 +28,7 @@ impl fmt::Display for TeardownError {
 
 impl std::error::Error for TeardownError {}
 
-/// Removes our rules, routes, device, addresses of interfaces, steered connections and rule set, the guard last: until the
+/// Removes our addresses of interfaces, rules, routes, device, steered connections and rule set, the guard last: until the
 /// end, what is steered is dropped and does not leave with another source. Idempotent; goes on
 /// after a failure.
 ///
@@ -36,10 +37,11 @@ impl std::error::Error for TeardownError {}
 pub fn all(settings: &HostSettings) -> Result<(), TeardownError> {
     type Step = fn(&HostSettings) -> Result<(), PortError>;
     let steps: [(&str, Step); 6] = [
+        // First, while everything that guards them is there.
+        ("addresses of interfaces", |_| interface::restore(Path::new("/run"))),
         ("rules", rule::remove),
         ("routes", route::remove),
         ("device", link::remove),
-        ("addresses of interfaces", |_| interface::restore()),
         ("connections", |settings| conntrack::forget_all(settings).map(drop)),
         ("guard", |settings| snat_backend::choose(settings).teardown()),
     ];

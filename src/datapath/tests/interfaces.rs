@@ -44,14 +44,19 @@ fn node() -> (NetworkNamespace, NetworkNamespace) {
     (ns, world)
 }
 
+/// No network manager's.
+fn nowhere() -> &'static Path {
+    Path::new("/nowhere")
+}
+
 fn found() -> FoundInterface {
-    let all = interface::find(|mac| mac == MAC, Path::new("/nowhere")).unwrap();
+    let all = interface::find(|mac| mac == MAC, nowhere()).unwrap();
     assert_eq!(all.len(), 1, "{all:?}");
     all.into_iter().next().unwrap()
 }
 
 fn state(ns: &NetworkNamespace) -> [String; 4] {
-    ["ip -o link", "ip -o addr", "ip route show table all", "ip rule"].map(|line| ns.run(line))
+    ["ip -d -o link", "ip -o addr", "ip route show table all", "ip rule"].map(|line| ns.run(line))
 }
 
 /// Asks until it answers so.
@@ -70,7 +75,7 @@ fn an_interface_gets_its_address_and_nothing_of_the_first_ones_traffic() {
     let before = state(&ns);
     let bare = found();
     assert_eq!((bare.up, bare.manager, bare.addresses.len()), (false, None, 0));
-    interface::configure(&bare, own(), true).unwrap();
+    interface::configure(&bare, own()).unwrap();
     let done = found();
     assert!(done.up && done.addresses.len() == 1 && done.addresses[0].ours, "{done:?}");
     assert!(ns.run("ip addr show eth1").contains("eth1:egret-up"), "people see whose it is");
@@ -88,14 +93,14 @@ fn an_interface_gets_its_address_and_nothing_of_the_first_ones_traffic() {
     assert_eq!(names, ["eth0", "eth1"]);
     // Once more changes nothing; what goes away comes back.
     let configured = state(&ns);
-    interface::configure(&found(), own(), true).unwrap();
+    interface::configure(&found(), own()).unwrap();
     assert_eq!(state(&ns), configured);
     ns.run("ip link set eth1 down");
-    interface::configure(&found(), own(), true).unwrap();
+    interface::configure(&found(), own()).unwrap();
     assert_eq!(state(&ns)[1..], configured[1..]);
-    interface::restore().unwrap();
+    interface::restore(nowhere()).unwrap();
     assert_eq!(state(&ns), before, "as it was");
-    interface::restore().unwrap();
+    interface::restore(nowhere()).unwrap();
 }
 
 #[test]
@@ -105,21 +110,43 @@ fn what_egret_did_not_do_is_not_undone() {
     ns.run("ip link set eth1 up");
     let before = state(&ns);
     let wrong = "10.0.1.202/24".parse().unwrap();
-    interface::configure(&found(), wrong, true).unwrap();
-    interface::configure(&found(), own(), true).unwrap();
+    interface::configure(&found(), wrong).unwrap();
+    interface::configure(&found(), own()).unwrap();
     let addresses: Vec<String> =
         found().addresses.iter().map(|own| own.address.to_string()).collect();
     assert_eq!(addresses, [OWN], "the one that was wrong is gone");
-    interface::restore().unwrap();
+    interface::restore(nowhere()).unwrap();
     assert_eq!(state(&ns)[1..], before[1..]);
     assert!(found().up, "it was up before");
     // Somebody has given it another address meanwhile, and needs it up.
     ns.run("ip link set eth1 down");
-    interface::configure(&found(), own(), true).unwrap();
+    interface::configure(&found(), own()).unwrap();
     ns.run("ip addr add 192.0.2.7/24 dev eth1");
-    interface::restore().unwrap();
+    interface::restore(nowhere()).unwrap();
     let left = found();
     assert!(left.up && left.addresses.len() == 1 && !left.addresses[0].ours, "{left:?}");
+}
+
+#[test]
+fn what_the_node_depends_on_by_now_stays() {
+    let (ns, _world) = node();
+    let _inside = ns.enter();
+    interface::configure(&found(), own()).unwrap();
+    ns.run("ip route add default via 10.0.1.1 dev eth1 onlink metric 50");
+    let before = state(&ns);
+    interface::restore(nowhere()).unwrap();
+    assert_eq!(state(&ns), before, "the host's default route leaves there");
+    ns.run("ip route del default dev eth1");
+    let run = tempfile::tempdir().unwrap();
+    let folder = run.path().join("systemd/netif/links");
+    std::fs::create_dir_all(&folder).unwrap();
+    let file = folder.join(found().index.to_string());
+    std::fs::write(&file, "ADMIN_STATE=configured\n").unwrap();
+    interface::restore(run.path()).unwrap();
+    assert!(found().up && found().addresses.len() == 1, "it has a manager");
+    std::fs::write(&file, "ADMIN_STATE=unmanaged\n").unwrap();
+    interface::restore(run.path()).unwrap();
+    assert!(!found().up && found().addresses.is_empty());
 }
 
 #[test]
@@ -135,7 +162,7 @@ fn a_device_above_with_the_same_hardware_address_is_a_reason_to_leave_it_alone()
 fn a_router_that_falls_silent_shows_and_so_does_one_that_is_back() {
     let (ns, world) = node();
     let _inside = ns.enter();
-    interface::configure(&found(), own(), true).unwrap();
+    interface::configure(&found(), own()).unwrap();
     // Else it takes a minute.
     for (key, value) in [
         ("base_reachable_time_ms", "500"),

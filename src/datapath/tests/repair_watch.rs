@@ -1,13 +1,14 @@
 //! Noticing what others do, and putting it back. Needs root, iproute2, nftables.
 #![expect(clippy::unwrap_used, reason = "helpers of tests panic as tests do")]
 
+use std::path::Path;
 use std::time::{Duration, Instant};
 
 use egret_core::model::{Family, PortRange};
 use egret_core::node_config::{Flow, FlowAction, SteeringConfig};
 use egret_datapath::nft::NftSteering;
 use egret_datapath::repair::{self, ChangedPart, KernelChange};
-use egret_datapath::{HostSettings, link, route, rule, teardown};
+use egret_datapath::{HostSettings, interface, link, route, rule, teardown};
 use egret_netns::NetworkNamespace;
 use egret_ports::steering::{Applied, Steering};
 use tokio::sync::mpsc::Receiver;
@@ -184,13 +185,20 @@ fn teardown_leaves_the_host_as_it_was() {
     );
     ns.run("ip rule add from 10.2.0.0/16 table 5481 priority 491");
     let state = || {
-        ["nft list ruleset", "ip rule", "ip -6 rule", "ip route show table all", "ip -o link"]
-            .map(|line| ns.run(line))
-            .concat()
+        let parts = ["nft list ruleset", "ip rule", "ip -6 rule", "ip route show table all"];
+        let links = ["ip -d -o link", "ip -o addr"];
+        parts.iter().chain(&links).map(|line| ns.run(line)).collect::<String>()
     };
+    ns.run("ip link add eth1 address 02:00:00:00:00:03 type veth peer name peer1");
+    // A link that was up once has another queue.
+    ns.run("ip link set eth1 up");
+    ns.run("ip link set eth1 down");
     let before = state();
     let mut director = Director::new();
     director.ensure();
+    let found = interface::find(|mac| mac == [2, 0, 0, 0, 0, 3], Path::new("/nowhere")).unwrap();
+    interface::configure(&found[0], "10.0.1.201/24".parse().unwrap()).unwrap();
+    assert!(ns.run("ip addr").contains("eth1:egret-up"));
     assert_ne!(state(), before);
     teardown::all(&director.settings).unwrap();
     teardown::all(&director.settings).unwrap();

@@ -5,7 +5,7 @@ use std::net::IpAddr;
 use std::path::Path;
 use std::time::{Duration, Instant};
 
-use egret_core::model::{Family, ObjectRef};
+use egret_core::model::{Family, ObjectRef, Snapshot};
 use egret_core::reason::{AgentReason, EventReason};
 use egret_datapath::host::HostUplink;
 use egret_datapath::interface::{self, FoundInterface};
@@ -16,7 +16,7 @@ use egret_ports::error::{ErrorClass, PortError};
 use tracing::{info, warn};
 
 use super::MainLoop;
-use crate::address_status::mac_text;
+use crate::address_status::{mac_text, parse_mac};
 use crate::interface_config::{
     HostView, InterfaceDecision, NamedInterface, NamedInterfaces, decide, judge_router,
 };
@@ -45,6 +45,8 @@ pub(crate) struct InterfaceMemory {
     history: InterfaceHistory,
     health: InterfaceHealth,
     restless: bool,
+    /// What an earlier process has said was taken over.
+    recalled: bool,
 }
 
 impl InterfaceMemory {
@@ -60,15 +62,31 @@ impl InterfaceMemory {
         let others = !named.is_empty();
         let kept = self.health.all_said().map(|(mac, _)| mac);
         for mac in kept.filter(|mac| !others || self.present.contains(*mac)) {
-            if let Some(interface) = self.named.get(mac) {
-                named.entry(*mac).or_insert_with(|| interface.clone());
-            }
+            // What an earlier process has said is not among them.
+            let interface = || self.named.get(mac).cloned().unwrap_or_default();
+            named.entry(*mac).or_insert_with(interface);
         }
         named
     }
 }
 
 impl<S: ClusterState, C: Clock> MainLoop<S, C> {
+    /// Takes over what an earlier process of this node's has written of its interfaces, once: else every
+    /// restart would bring addresses back for a while.
+    pub(super) fn recall_unusable(&mut self, snapshot: &Snapshot) {
+        let memory = &mut self.memory.interfaces;
+        if std::mem::replace(&mut memory.recalled, true) {
+            return;
+        }
+        let Some(stored) = snapshot.egress_nodes.get(&self.me) else { return };
+        for (mac, why) in &stored.value.status.unusable_interfaces {
+            if let Some(mac) = parse_mac(mac) {
+                memory.health.recall(mac, why, Instant::now());
+                memory.present.insert(mac);
+            }
+        }
+    }
+
     /// Takes note of the interfaces by which a cloud delivers, or would deliver, to this node.
     pub(super) fn set_named(&mut self, named: NamedInterfaces) {
         self.memory.interfaces.wanted = named.keys().copied().collect();
@@ -202,10 +220,9 @@ impl<S: ClusterState, C: Clock> MainLoop<S, C> {
                 None => decision,
             },
             (InterfaceDecision::Configure(own), Some(found)) => {
-                let quiet = !named.carries_v6;
                 // It runs the programs before it comes up.
                 let configured =
-                    self.kernel.repair().and_then(|_| interface::configure(found, *own, quiet));
+                    self.kernel.repair().and_then(|_| interface::configure(found, *own));
                 match configured {
                     Ok(()) => self.note_configured(mac, found, &own.to_string(), now),
                     Err(error) => {

@@ -82,10 +82,19 @@ impl RouteNetlink {
     /// kernel sends router solicitations and MLD reports into the tunnel. (In the message that
     /// makes a device the kernel ignores this.)
     pub(crate) fn no_link_local(&mut self, index: u32) -> io::Result<()> {
+        self.generate_link_local(index, In6AddrGenMode::None)
+    }
+
+    /// Undoes [`Self::no_link_local`]: by the hardware address, as links of this kernel get it at first.
+    pub(crate) fn default_link_local(&mut self, index: u32) -> io::Result<()> {
+        self.generate_link_local(index, In6AddrGenMode::Eui64)
+    }
+
+    fn generate_link_local(&mut self, index: u32, mode: In6AddrGenMode) -> io::Result<()> {
         let mut link = LinkMessage::default();
         link.header.index = index;
         link.attributes.push(LinkAttribute::AfSpecUnspec(vec![AfSpecUnspec::Inet6(vec![
-            AfSpecInet6::AddrGenMode(In6AddrGenMode::None),
+            AfSpecInet6::AddrGenMode(mode),
         ])]));
         match self.change(RouteNetlinkMessage::SetLink(link), 0) {
             Err(error) if super::no_such_family(&error) => Ok(()),

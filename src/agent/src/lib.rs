@@ -18,6 +18,7 @@ mod host_shutdown;
 mod interface_config;
 mod interface_health;
 mod interface_history;
+mod interface_memory;
 mod kernel;
 mod lease_thread;
 mod local_addresses;

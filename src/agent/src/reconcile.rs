@@ -47,6 +47,7 @@ use crate::cni::{InstalledPlugin, PluginInstallError, PodArrival, PodArrivals};
 use crate::error::AgentError;
 use crate::events::EventRecorder;
 use crate::interface_config::named_interfaces;
+use crate::interface_memory::InterfaceMemory;
 use crate::kernel::Kernel;
 use crate::lease_thread::{CarryingLink, LeaseCommand, LeaseEvent, LeaseHandle, PlanUpdate};
 use crate::local_addresses::{PlacedAddresses, TakeBacks, placed, placed_before};
@@ -55,7 +56,6 @@ use crate::node_status;
 use crate::plan_update::{attachment, attachments, update};
 use crate::snapshot_cache::{CachedSnapshot, SnapshotCache};
 use crate::uplink_selection::link_for;
-use interfaces::InterfaceMemory;
 
 const TICK: Duration = Duration::from_secs(1);
 /// Longest wait for a block before `whenUnavailable: Node` applies.

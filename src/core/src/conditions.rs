@@ -7,6 +7,7 @@
 mod claims;
 mod cloud;
 mod evaluation;
+mod interface;
 mod no_gateway;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -15,7 +16,7 @@ use std::net::IpAddr;
 use crate::membership::{departure, liveness};
 use crate::model::{
     AddressEnd, AddressPlan, AddressStatus, ClaimRef, ClaimStatus, Condition, ConditionType,
-    NodeName, Pool, PoolName, PoolStatus, Snapshot,
+    NodeName, Pool, PoolName, PoolStatus,
 };
 use crate::reason::Reason;
 
@@ -156,7 +157,7 @@ pub(crate) fn address_ready(
             not(Reason::NotAttached, message)
         }
         Some(holder) => {
-            if let Some(why) = unusable_interface(view.snapshot, address, holder) {
+            if let Some(why) = interface::unusable(view.snapshot, address, holder) {
                 return not(Reason::InterfaceUnusable, format!("{holder} holds it; {why}"));
             }
             let standbys = match plan.standbys.as_slice() {
@@ -171,19 +172,6 @@ pub(crate) fn address_ready(
             Evaluation::new(ConditionType::Ready, true, Reason::Held, message)
         }
     }
-}
-
-/// Why a cloud's interface of `node` cannot carry the address, as its agent says.
-fn unusable_interface<'a>(
-    snapshot: &'a Snapshot,
-    address: IpAddr,
-    node: &NodeName,
-) -> Option<&'a str> {
-    let stored = snapshot.addresses.get(&address).map(|stored| &stored.value);
-    let places = stored?.plan.facts().cloud_places();
-    let at = stored?.status.attachment_at(node);
-    let status = &snapshot.egress_nodes.get(node)?.value.status;
-    status.unusable_for(at).filter(|_| places)
 }
 
 /// The cloud places the address, and does not let its holder serve it.

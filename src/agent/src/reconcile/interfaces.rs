@@ -1,6 +1,6 @@
 //! Network interfaces that a cloud delivers to: configured where nobody does it, and looked at.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::net::IpAddr;
 use std::path::Path;
 use std::time::{Duration, Instant};
@@ -20,8 +20,7 @@ use crate::address_status::{mac_text, parse_mac};
 use crate::interface_config::{
     HostView, InterfaceDecision, NamedInterface, NamedInterfaces, decide, judge_router,
 };
-use crate::interface_health::InterfaceHealth;
-use crate::interface_history::InterfaceHistory;
+use crate::interface_memory::InterfaceMemory;
 
 /// The host's, also in the chart's containers.
 const RUN: &str = "/run";
@@ -31,44 +30,6 @@ const SETTLED: Duration = Duration::from_secs(3);
 /// What may be wrong with one.
 const REASONS: [AgentReason; 3] =
     [AgentReason::InterfaceNotFound, AgentReason::InterfaceUnusable, AgentReason::RouterSilent];
-
-/// What is remembered of interfaces.
-#[derive(Debug, Default)]
-pub(crate) struct InterfaceMemory {
-    named: NamedInterfaces,
-    /// Those of them that the cloud names now.
-    wanted: BTreeSet<[u8; 6]>,
-    /// When each was first seen, by index.
-    seen: BTreeMap<u32, Instant>,
-    /// Those that are there.
-    present: BTreeSet<[u8; 6]>,
-    history: InterfaceHistory,
-    health: InterfaceHealth,
-    restless: bool,
-    /// What an earlier process has said was taken over.
-    recalled: bool,
-}
-
-impl InterfaceMemory {
-    /// Whether it is worth another look soon.
-    pub(super) fn is_restless(&self) -> bool {
-        self.restless || self.health.changes()
-    }
-
-    /// What the cloud names now, and what it named while that cannot carry addresses: else its trouble
-    /// would be over as soon as nothing is to be delivered there any more, and addresses come back. One
-    /// that is gone is forgotten when the cloud names another, or after a while.
-    fn with_unusable(&self, mut named: NamedInterfaces) -> NamedInterfaces {
-        let others = !named.is_empty();
-        let kept = self.health.all_said().map(|(mac, _)| mac);
-        for mac in kept.filter(|mac| !others || self.present.contains(*mac)) {
-            // What an earlier process has said is not among them.
-            let interface = || self.named.get(mac).cloned().unwrap_or_default();
-            named.entry(*mac).or_insert_with(interface);
-        }
-        named
-    }
-}
 
 impl<S: ClusterState, C: Clock> MainLoop<S, C> {
     /// Takes over what an earlier process of this node's has written of its interfaces, once: else every

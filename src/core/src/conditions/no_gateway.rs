@@ -42,7 +42,7 @@ pub(super) fn message(
                 Some(Ineligible::Drained) => drained_message(view, name),
                 Some(why) => unfit_message(why).to_owned(),
                 None if is_unsupported(view.snapshot, pool, node) => UNSUPPORTED.to_owned(),
-                None => match super::unusable_interface(view.snapshot, address, name) {
+                None => match super::interface::unusable(view.snapshot, address, name) {
                     Some(why) => why.to_owned(),
                     None => cloud_message(cloud, address, node),
                 },

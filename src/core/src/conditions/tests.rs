@@ -238,7 +238,7 @@ fn an_interface_that_cannot_carry_an_address_of_a_cloud_makes_it_not_ready() {
     let mac = "02:00:00:00:00:0a".to_owned();
     world.status(holder.as_str()).unusable_interfaces.insert(mac, why.to_owned());
     let told = |world: &Fixture| {
-        super::unusable_interface(&world.snapshot, ip(address), &holder).map(str::to_owned)
+        super::interface::unusable(&world.snapshot, ip(address), &holder).map(str::to_owned)
     };
     assert_eq!(told(&world), None, "no cloud delivers it");
     world.edit_plan(address, |plan| plan.provider = ProviderKind::Aws);

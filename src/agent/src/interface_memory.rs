@@ -1,0 +1,46 @@
+//! What the main loop remembers of a cloud's interfaces between looks.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::time::Instant;
+
+use crate::interface_config::NamedInterfaces;
+use crate::interface_health::InterfaceHealth;
+use crate::interface_history::InterfaceHistory;
+
+/// What is remembered of interfaces.
+#[derive(Debug, Default)]
+pub(crate) struct InterfaceMemory {
+    pub named: NamedInterfaces,
+    /// Those of them that the cloud names now.
+    pub wanted: BTreeSet<[u8; 6]>,
+    /// When each was first seen, by index.
+    pub seen: BTreeMap<u32, Instant>,
+    /// Those that are there.
+    pub present: BTreeSet<[u8; 6]>,
+    pub history: InterfaceHistory,
+    pub health: InterfaceHealth,
+    pub restless: bool,
+    /// What an earlier process has said was taken over.
+    pub recalled: bool,
+}
+
+impl InterfaceMemory {
+    /// Whether it is worth another look soon.
+    pub(crate) fn is_restless(&self) -> bool {
+        self.restless || self.health.changes()
+    }
+
+    /// What the cloud names now, and what it named while that cannot carry addresses: else its trouble
+    /// would be over as soon as nothing is to be delivered there any more, and addresses come back. One
+    /// that is gone is forgotten when the cloud names another, or after a while.
+    pub(crate) fn with_unusable(&self, mut named: NamedInterfaces) -> NamedInterfaces {
+        let others = !named.is_empty();
+        let kept = self.health.all_said().map(|(mac, _)| mac);
+        for mac in kept.filter(|mac| !others || self.present.contains(*mac)) {
+            // What an earlier process has said is not among them.
+            let interface = || self.named.get(mac).cloned().unwrap_or_default();
+            named.entry(*mac).or_insert_with(interface);
+        }
+        named
+    }
+}

@@ -140,6 +140,18 @@ impl Ec2Double {
         by_action.iter().map(|(action, count)| (action.clone(), count.as_u64().unwrap())).collect()
     }
 
+    /// How many calls of an action were answered within so many seconds, at most.
+    pub fn most_within(&self, action: &str, seconds: f64) -> usize {
+        let calls = self.control("GET", "/egret/calls", &json!({}));
+        let calls = calls["calls"].as_array().unwrap().iter();
+        let times = calls.filter(|call| call["action"] == action);
+        let times: Vec<f64> = times.map(|call| call["time"].as_f64().unwrap()).collect();
+        let within = |begin: &f64| {
+            times.iter().filter(|time| (*begin..*begin + seconds).contains(*time)).count()
+        };
+        times.iter().map(within).max().unwrap_or(0)
+    }
+
     /// The actions that were answered with `code`.
     pub fn failed_with(&self, code: &str) -> BTreeSet<String> {
         let calls = self.control("GET", "/egret/calls", &json!({}));

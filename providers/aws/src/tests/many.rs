@@ -87,12 +87,13 @@ async fn fifty_addresses_of_a_dead_gateway_move_in_a_few_calls() {
         options.attempts = 1;
     });
     let second = second.await;
-    // One after another on each of the two interfaces: 15 s.
     double.set("delay", json!({"action": "AssociateAddress", "milliseconds": 600}));
     let begun = Instant::now();
     interfaces(&attach(&second, &addresses, &l3).await);
     assert!(begun.elapsed() > Duration::from_millis(2_000), "{:?}", begun.elapsed());
-    assert!(begun.elapsed() < Duration::from_secs(11), "{:?}", begun.elapsed());
+    // One after another on each of the two interfaces would be two.
+    let at_once = double.most_within("AssociateAddress", 0.5);
+    assert!(at_once > 4, "{at_once} within half a second");
     let throttled = double.failed_with("RequestLimitExceeded");
     assert!(throttled.is_empty(), "{throttled:?}");
     let calls = double.take_calls();
@@ -175,9 +176,7 @@ async fn a_failover_does_not_wait_behind_what_can_wait() {
         async move { provider.detach(first, &a1).await }
     });
     tokio::time::sleep(Duration::from_millis(500)).await;
-    let begun = Instant::now();
     provider.attach(&[second].into(), &a1).await.unwrap()[&second].as_ref().unwrap();
-    assert!(!waiting.is_finished(), "it did not wait");
-    assert!(begun.elapsed() < Duration::from_secs(5), "{:?}", begun.elapsed());
+    assert!(!waiting.is_finished(), "the failover came behind it");
     waiting.abort();
 }

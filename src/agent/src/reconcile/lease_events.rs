@@ -196,8 +196,8 @@ impl<S: ClusterState, C: Clock> MainLoop<S, C> {
         }
     }
 
-    /// The addresses that claims with `whenUnavailable: Node` do without: nobody holds them, or
-    /// this node has had no block of them for 5 s.
+    /// The addresses that new connections do without, where the claim has another one or says
+    /// `whenUnavailable: Node`: nobody holds them, or this node has had no block of them for 5 s.
     pub(super) fn unavailable(&self) -> BTreeSet<IpAddr> {
         let without_block = self.memory.without_block.iter();
         let without_block =

@@ -252,7 +252,7 @@ impl AddressLease {
     /// Notes whether the cloud delivers what this node holds. After a takeover directors hear at once
     /// that it does not. Else the old path may be in use; but a move that takes so long, or a restart of
     /// this process meanwhile, is not told from an outage.
-    fn note_delivery(&mut self, cx: &Context<'_>) {
+    pub(super) fn note_delivery(&mut self, cx: &Context<'_>) {
         let waits = self.holder.is_some() && !self.may_announce(cx);
         let patience = if self.silent_predecessor { Duration::ZERO } else { DELIVERY_PATIENCE };
         let from = cx.now.boot + patience;
@@ -271,7 +271,6 @@ impl AddressLease {
     pub(super) fn end_early_following(&mut self, cx: &Context<'_>) {
         let seen = cx.plan(self.address).is_some_and(|plan| plan.delivers_to(&cx.config.me));
         self.silent_predecessor &= !seen;
-        self.note_delivery(cx);
     }
 
     /// Somebody knows an epoch that is not below ours: takes a new one in a new round, without

@@ -96,13 +96,14 @@ impl Addresses {
     }
 
     /// Calls `told` for each address that is held, with whether who had it before was silent; that
-    /// is over where the plan has the fabric deliver here.
+    /// is over where the plan has the fabric deliver here. Notes of each whether it does.
     pub(super) fn each_held(&mut self, cx: &Context<'_>, mut told: impl FnMut(IpAddr, bool)) {
         for (address, entry) in &mut self.0 {
             if entry.holder.is_some() {
                 told(*address, entry.silent_predecessor);
             }
             entry.end_early_following(cx);
+            entry.note_delivery(cx);
         }
     }
 

@@ -63,11 +63,14 @@ fn end(fixture: &LabFixture) -> Result<()> {
 /// pushes is refused there; a rule that lets everybody send to gateways is what it takes.
 pub fn firewall(bench: &mut Bench) -> Result<()> {
     let fixture = bench.own(serve(GceRegion { open: false, ..GceRegion::default() })?);
+    let starting = fixture.lab.vpc()?.refused()?;
     let load = load(fixture, "gcp-firewall")?;
+    let before = fixture.lab.vpc()?.refused()?;
+    egret_lab::note!("    {starting} until served, {before} until the load");
     run_for(1000);
     let old = holder(fixture)?;
-    let before = fixture.lab.vpc()?.refused()?;
-    ensure!(before == 0, "{before} packets refused before");
+    let refused = fixture.lab.vpc()?.refused()?;
+    ensure!(refused == before, "{} packets of connections refused", refused - before);
     let off = fixture.lab.power_off(&old)?;
     let new = fixture.await_successor(address(fixture)?, &old, Duration::from_secs(5))?;
     run_for(2000);

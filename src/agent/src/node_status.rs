@@ -176,6 +176,7 @@ mod tests {
             namespaces: None,
             destinations: None,
             when_unavailable: WhenUnavailable::Drop,
+            further: Vec::new(),
         }
     }
 

@@ -55,7 +55,8 @@ pub struct StaticEgressIPStatus {
     pub gateway_node: String,
     /// That node's address in the cluster.
     pub gateway_ip: String,
-    /// The status of each claim that the rules make, by its name, such as eip.nirmata-0.
+    /// The status of each claim that the rules make, by its name, such as
+    /// eip.nirmata-203.0.113.17.
     #[serde(skip_serializing_if = "BTreeMap::is_empty")]
     pub claims: BTreeMap<String, ClaimStatus>,
 }

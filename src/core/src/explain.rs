@@ -9,12 +9,11 @@ use serde::Serialize;
 use crate::ipam::ranges;
 use crate::membership::departure;
 use crate::model::{
-    Claim, ClaimRef, EgressAddress, Family, Holding, NamespaceName, NodeName, PortRange, Snapshot,
-    Stored,
+    ClaimRef, EgressAddress, Family, Holding, NamespaceName, NodeName, PortRange, Snapshot, Stored,
 };
-use crate::node_config::flow_decision::{FlowDecider, FlowDecision};
+use crate::node_config::flow_decision::{ClaimDestinations, FlowDecider, FlowDecision};
 use crate::node_config::{AddressAvailability, FlowAction, granted_blocks};
-use crate::selection::selects;
+use crate::selection::selects_part;
 
 /// How a new connection of a pod to a destination leaves.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
@@ -91,12 +90,11 @@ pub fn explain(
     }
     // As in the steering config: without the cluster object nothing is steered.
     let known = snapshot.cluster.is_some();
-    let claims: Vec<&Claim> = snapshot
-        .claims
-        .values()
-        .filter(|_| known)
-        .map(|stored| &stored.value.0)
-        .filter(|claim| selects(snapshot, claim, pod))
+    let claims = snapshot.claims.values().filter(|_| known).map(|stored| &stored.value.0);
+    let claims: Vec<ClaimDestinations<'_>> = claims
+        .flat_map(|claim| claim.parts().map(move |part| (claim, part)))
+        .filter(|(claim, (pods, _))| selects_part(snapshot, claim, pods, pod))
+        .map(|(claim, (_, destinations))| (claim, destinations))
         .collect();
     let availability = AddressAvailability {
         open_blocks: blocks_of(snapshot, &pod.node),

@@ -27,7 +27,9 @@ pub use address::{
     AddressEnd, AddressPlan, AddressStatus, Attachment, EgressAddress, Epoch, Holding,
 };
 pub use address_spec::AddressSpec;
-pub use claim::{Claim, ClaimStatus, Destination, PodSelection, SelectedPods, WhenUnavailable};
+pub use claim::{
+    Claim, ClaimPart, ClaimStatus, Destination, PodSelection, SelectedPods, WhenUnavailable,
+};
 pub use cluster::{Cluster, ClusterRanges, DiscoveredRanges, PodRangeSource, Voter, VoterSet};
 pub use condition::{Condition, ConditionType};
 pub use event::EventDraft;

@@ -33,8 +33,20 @@ impl<'a> Selection<'a> {
         Self { snapshot, pods }
     }
 
-    /// The pods that `claim` selects, host-network ones too (which cannot be steered).
+    /// The pods that `claim` selects, host-network ones too (which cannot be steered): each once.
     pub fn of(&self, claim: &'a Claim) -> impl Iterator<Item = &'a Pod> {
+        let mut seen = BTreeSet::new();
+        let parts = claim.parts().flat_map(|(pods, _)| self.of_part(claim, pods));
+        let first = |pod: &&'a Pod| seen.insert((&pod.namespace, &pod.name));
+        parts.filter(first).collect::<Vec<_>>().into_iter()
+    }
+
+    /// Those that one part of `claim` selects.
+    pub fn of_part(
+        &self,
+        claim: &'a Claim,
+        part: &'a PodSelection,
+    ) -> impl Iterator<Item = &'a Pod> {
         let one = claim.reference.namespace.as_ref();
         let all = self.pods.keys().copied().filter(|_| one.is_none());
         let namespaces: Vec<&NamespaceName> = match one {
@@ -42,7 +54,7 @@ impl<'a> Selection<'a> {
             None => all.filter(|namespace| self.admits(claim, namespace)).collect(),
         };
         let found = namespaces.into_iter().flat_map(|namespace| {
-            let selector = selector(self.snapshot, claim, namespace);
+            let selector = selector(self.snapshot, claim, part, namespace);
             let pods = self.pods.get(namespace).into_iter().flatten().copied();
             pods.filter(move |pod| selector.is_some_and(|selector| selector.matches(&pod.labels)))
         });
@@ -76,46 +88,66 @@ fn selected<'a>(snapshot: &'a Snapshot, claim: &Claim) -> impl Iterator<Item = &
 /// What the controller writes into the status of `claim`, so that agents need neither Services nor
 /// Namespaces. Empty for a namespaced claim with labels of its own.
 pub fn resolve(snapshot: &Snapshot, claim: &Claim) -> Vec<SelectedPods> {
-    if claim.namespaces.is_none() && matches!(claim.pods, PodSelection::Labels(_)) {
+    let by_service = |part: &PodSelection| matches!(part, PodSelection::Service(_));
+    if claim.namespaces.is_none() && !claim.parts().any(|(part, _)| by_service(part)) {
         return Vec::new();
     }
-    let mut found: BTreeMap<&LabelSelector, BTreeSet<NamespaceName>> = BTreeMap::new();
+    let mut found: BTreeMap<(usize, Option<&String>, &LabelSelector), BTreeSet<NamespaceName>> =
+        BTreeMap::new();
     let namespaces = snapshot.namespaces.keys().chain(claim.reference.namespace.as_ref());
     for namespace in namespaces.filter(|namespace| admits(snapshot, claim, namespace)) {
-        if let Some(selector) = selector(snapshot, claim, namespace) {
-            found.entry(selector).or_default().insert(namespace.clone());
+        for (index, (part, _)) in claim.parts().enumerate() {
+            if let Some(selector) = selector(snapshot, claim, part, namespace) {
+                let key = (index, service(part), selector);
+                found.entry(key).or_default().insert(namespace.clone());
+            }
         }
     }
-    found
-        .into_iter()
-        .map(|(pods, namespaces)| SelectedPods { namespaces, pods: pods.clone() })
-        .collect()
+    let resolved = |((_, service, pods), namespaces): ((_, Option<&String>, &LabelSelector), _)| {
+        SelectedPods { namespaces, pods: pods.clone(), service: service.cloned() }
+    };
+    found.into_iter().map(resolved).collect()
 }
 
 /// Whether `claim` selects `pod`.
 pub fn selects(snapshot: &Snapshot, claim: &Claim, pod: &Pod) -> bool {
+    claim.parts().any(|(part, _)| selects_part(snapshot, claim, part, pod))
+}
+
+/// Whether this part of `claim` selects `pod`.
+pub fn selects_part(snapshot: &Snapshot, claim: &Claim, part: &PodSelection, pod: &Pod) -> bool {
     let in_namespace = admits(snapshot, claim, &pod.namespace);
-    let selector = selector(snapshot, claim, &pod.namespace);
+    let selector = selector(snapshot, claim, part, &pod.namespace);
     in_namespace && selector.is_some_and(|selector| selector.matches(&pod.labels))
 }
 
-/// The pod selector of `claim` in `namespace`; `None` where it names a Service that is not there
-/// or has no selector.
+/// The pod selector of a part of `claim` in `namespace`; `None` where it names a Service that is
+/// not there or has no selector.
 pub fn selector<'a>(
     snapshot: &'a Snapshot,
-    claim: &'a Claim,
+    claim: &Claim,
+    part: &'a PodSelection,
     namespace: &NamespaceName,
 ) -> Option<&'a LabelSelector> {
-    match &claim.pods {
+    match part {
         PodSelection::Labels(selector) => Some(selector),
-        PodSelection::Service(_) if snapshot.scope == SnapshotScope::Node => {
-            selected(snapshot, claim)
-                .find(|selected| selected.namespaces.contains(namespace))
-                .map(|selected| &selected.pods)
+        PodSelection::Service(name) if snapshot.scope == SnapshotScope::Node => {
+            let of_it = |selected: &&SelectedPods| {
+                selected.namespaces.contains(namespace)
+                    && selected.service.as_ref().is_none_or(|service| service == name)
+            };
+            selected(snapshot, claim).find(of_it).map(|selected| &selected.pods)
         }
         PodSelection::Service(name) => {
             let key = (namespace.clone(), name.clone());
             snapshot.services.get(&key)?.selector.as_ref()
         }
+    }
+}
+
+fn service(part: &PodSelection) -> Option<&String> {
+    match part {
+        PodSelection::Service(name) => Some(name),
+        PodSelection::Labels(_) => None,
     }
 }

@@ -83,6 +83,7 @@ pub(crate) fn mk_claim(name: &str, pool: &str) -> Claim {
         namespaces: None,
         destinations: None,
         when_unavailable: WhenUnavailable::Drop,
+        further: vec![],
         reference,
     }
 }

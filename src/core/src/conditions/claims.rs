@@ -172,11 +172,13 @@ impl<'a> Troubled<'a> {
     }
 
     fn programmed(&self, view: &ConditionInputs<'_>, claim: &Claim) -> Evaluation {
-        if let (PodSelection::Service(service), Some(namespace)) =
-            (&claim.pods, &claim.reference.namespace)
-            && selector(view.snapshot, claim, namespace).is_none()
-        {
-            return service_not_found(service, namespace);
+        for (pods, _) in claim.parts() {
+            if let (PodSelection::Service(service), Some(namespace)) =
+                (pods, &claim.reference.namespace)
+                && selector(view.snapshot, claim, pods, namespace).is_none()
+            {
+                return service_not_found(service, namespace);
+            }
         }
         let mut troubled = self.0.iter();
         let found =

@@ -35,6 +35,26 @@ pub struct Claim {
     pub destinations: Option<Vec<Destination>>,
     /// What happens to new connections while nobody holds the address.
     pub when_unavailable: WhenUnavailable,
+    /// Further pods with destinations of their own, for the same addresses: of an object of the
+    /// original project, one for each further Service.
+    pub further: Vec<ClaimPart>,
+}
+
+/// Pods, and where to they leave with the claim's addresses.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ClaimPart {
+    /// Which pods.
+    pub pods: PodSelection,
+    /// Where to; `None`: everywhere outside the cluster.
+    pub destinations: Option<Vec<Destination>>,
+}
+
+impl Claim {
+    /// The pods of each part, with their destinations: at least one.
+    pub fn parts(&self) -> impl Iterator<Item = (&PodSelection, Option<&[Destination]>)> {
+        let further = self.further.iter().map(|part| (&part.pods, part.destinations.as_deref()));
+        std::iter::once((&self.pods, self.destinations.as_deref())).chain(further)
+    }
 }
 
 /// How a claim selects pods.
@@ -94,4 +114,8 @@ pub struct SelectedPods {
     /// Labels of the pods in each of them.
     #[serde(rename = "podSelector")]
     pub pods: LabelSelector,
+    // Controllers before this field leave it out: their claims name one Service at most.
+    /// The Service that selects them, where the claim names one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub service: Option<String>,
 }

@@ -6,7 +6,9 @@ use ipnet::IpNet;
 
 use crate::cidr::{self, Span};
 use crate::ipam::ranges;
-use crate::model::{Claim, ClaimRef, Family, NodeName, Snapshot, Timestamp, WhenUnavailable};
+use crate::model::{
+    Claim, ClaimRef, Destination, Family, NodeName, Snapshot, Timestamp, WhenUnavailable,
+};
 use crate::port_blocks;
 
 use super::{AddressAvailability, FlowAction};
@@ -33,6 +35,9 @@ pub(crate) struct FlowDecider<'a> {
     /// Some pod's address is in no known range.
     outside: bool,
 }
+
+/// A claim, and the destinations of one of its parts; `None`: everywhere outside the cluster.
+pub(crate) type ClaimDestinations<'a> = (&'a Claim, Option<&'a [Destination]>);
 
 /// One destination of one claim.
 pub(crate) struct ClaimDestination<'a> {
@@ -101,16 +106,16 @@ impl<'a> FlowDecider<'a> {
         Some(*other.unwrap_or(first))
     }
 
-    /// The destinations of `claims` in one family, in the order in which they win.
+    /// The destinations of parts of claims in one family, in the order in which they win.
     pub(crate) fn entries(
         &self,
-        claims: &[&'a Claim],
+        parts: &[ClaimDestinations<'a>],
         family: Family,
     ) -> Vec<ClaimDestination<'a>> {
         let mut entries = Vec::new();
-        for claim in claims {
+        for (claim, destinations) in parts {
             let decision = self.decide(claim, family);
-            match &claim.destinations {
+            match destinations {
                 // The default destinations are those of the cluster's families.
                 None if self.cluster.contains(&family) || is_steered(decision) => {
                     let decision = match decision {

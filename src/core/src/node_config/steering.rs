@@ -8,7 +8,7 @@ use crate::ipam::ranges;
 use crate::model::{Claim, ClaimRef, Family, NodeName, Pod, Snapshot};
 use crate::selection::Selection;
 
-use super::flow_decision::{FlowDecider, FlowDecision, flatten};
+use super::flow_decision::{ClaimDestinations, FlowDecider, FlowDecision, flatten};
 use super::unknown_pods::unknown_pods;
 use super::{AddressAvailability, Flow, FlowAction, SteeringConfig, UnknownPods};
 
@@ -25,7 +25,8 @@ pub fn steering_config(
     let decider = FlowDecider::new(snapshot, me, availability);
     let mut flows = Vec::new();
     let groups = if snapshot.cluster.is_some() { groups(snapshot, me) } else { BTreeMap::new() };
-    for (claims, pods) in groups {
+    for (parts, pods) in groups {
+        let claims = destinations(snapshot, &parts);
         for family in [Family::IPv4, Family::IPv6] {
             let sources: Vec<IpNet> =
                 pods.iter().copied().filter(|net| Family::of(net.network()) == family).collect();
@@ -33,8 +34,6 @@ pub fn steering_config(
                 continue;
             }
             let never: Vec<Span> = never_steered.iter().map(|net| Span::of_net(*net)).collect();
-            let claims: Vec<&Claim> =
-                claims.iter().filter_map(|name| claim(snapshot, name)).collect();
             let (decisions, _) = flatten(&decider.entries(&claims, family), &never);
             for (action, destinations) in flow_actions(decisions) {
                 flows.extend(product(&sources, &destinations, action));
@@ -61,8 +60,8 @@ pub fn overridden(snapshot: &Snapshot, me: &NodeName) -> BTreeMap<ClaimRef, BTre
     let none = AddressAvailability::default();
     let decider = FlowDecider::new(snapshot, me, &none);
     let mut all: BTreeMap<ClaimRef, BTreeSet<ClaimRef>> = BTreeMap::new();
-    for claims in groups(snapshot, me).into_keys().filter(|claims| claims.len() > 1) {
-        let claims: Vec<&Claim> = claims.iter().filter_map(|name| claim(snapshot, name)).collect();
+    for parts in groups(snapshot, me).into_keys().filter(|parts| parts.len() > 1) {
+        let claims = destinations(snapshot, &parts);
         for family in [Family::IPv4, Family::IPv6] {
             let (_, lost) = flatten(&decider.entries(&claims, family), &[]);
             for (loser, winners) in lost {
@@ -73,24 +72,33 @@ pub fn overridden(snapshot: &Snapshot, me: &NodeName) -> BTreeMap<ClaimRef, BTre
     all
 }
 
-fn claim<'a>(snapshot: &'a Snapshot, name: &ClaimRef) -> Option<&'a Claim> {
-    snapshot.claims.get(name).map(|stored| &stored.value.0)
+/// One part of a claim, by its place.
+type PartKey<'a> = (&'a ClaimRef, usize);
+
+fn destinations<'a>(snapshot: &'a Snapshot, parts: &[PartKey<'_>]) -> Vec<ClaimDestinations<'a>> {
+    let part = |(name, index): &PartKey<'_>| {
+        let claim: &Claim = &snapshot.claims.get(*name)?.value.0;
+        claim.parts().nth(*index).map(|(_, destinations)| (claim, destinations))
+    };
+    parts.iter().filter_map(part).collect()
 }
 
-/// The sources of this node's pods by the claims that select them. Pods with the same claims have
-/// the same flows, so each set is flattened once.
-fn groups<'a>(snapshot: &'a Snapshot, me: &NodeName) -> BTreeMap<Vec<&'a ClaimRef>, Vec<IpNet>> {
+/// The sources of this node's pods by the parts of claims that select them. Pods with the same ones
+/// have the same flows, so each set is flattened once.
+fn groups<'a>(snapshot: &'a Snapshot, me: &NodeName) -> BTreeMap<Vec<PartKey<'a>>, Vec<IpNet>> {
     let pods = Selection::of_node(snapshot, me);
-    let mut claims: BTreeMap<(&str, &str), Vec<&ClaimRef>> = BTreeMap::new();
+    let mut claims: BTreeMap<(&str, &str), Vec<PartKey<'_>>> = BTreeMap::new();
     for stored in snapshot.claims.values() {
         let claim = &stored.value.0;
-        for pod in pods.of(claim) {
-            let key = (pod.namespace.as_str(), pod.name.as_str());
-            claims.entry(key).or_default().push(&claim.reference);
+        for (index, (part, _)) in claim.parts().enumerate() {
+            for pod in pods.of_part(claim, part) {
+                let key = (pod.namespace.as_str(), pod.name.as_str());
+                claims.entry(key).or_default().push((&claim.reference, index));
+            }
         }
     }
     let mine = snapshot.pods.values().filter(|pod| pod.node == *me && !pod.host_network);
-    let mut groups: BTreeMap<Vec<&ClaimRef>, Vec<IpNet>> = BTreeMap::new();
+    let mut groups: BTreeMap<Vec<PartKey<'_>>, Vec<IpNet>> = BTreeMap::new();
     for (pod, sources) in sources(mine.collect()) {
         if let Some(names) = claims.get(&(pod.namespace.as_str(), pod.name.as_str())) {
             groups.entry(names.clone()).or_default().extend(sources);

@@ -10,6 +10,7 @@ use crate::model::{
 };
 use crate::testing::*;
 
+mod parts;
 mod undelivered;
 
 /// A quiet world with `claims`, and pods `bank` (10.244.4.7) on d1.

@@ -52,17 +52,16 @@ fn destinations(snapshot: &Snapshot) -> BTreeSet<AddressRange> {
     let mut spans: Vec<Span> = Vec::new();
     for (reference, addresses) in port_blocks::bound(snapshot) {
         let Some(stored) = snapshot.claims.get(reference) else { continue };
-        match &stored.value.0.destinations {
-            None => {
+        for (_, destinations) in stored.value.0.parts() {
+            let Some(destinations) = destinations else {
                 let families = addresses.iter().map(|address| Family::of(*address));
                 spans.extend(families.map(Span::everything));
-            }
-            Some(destinations) => {
-                for destination in destinations {
-                    let except = destination.except.iter().map(|net| Span::of_net(*net));
-                    let whole = vec![Span::of_net(destination.cidr)];
-                    spans.extend(cidr::subtract(whole, except.collect()));
-                }
+                continue;
+            };
+            for destination in destinations {
+                let except = destination.except.iter().map(|net| Span::of_net(*net));
+                let whole = vec![Span::of_net(destination.cidr)];
+                spans.extend(cidr::subtract(whole, except.collect()));
             }
         }
     }

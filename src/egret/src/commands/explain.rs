@@ -8,9 +8,9 @@ use std::net::IpAddr;
 use egret_core::explain::{ConnectionOutcome, Explanation, explain, what_if as what_if_dies};
 use egret_core::membership::departure::drain_reason;
 use egret_core::model::{
-    Claim, ClaimRef, ClaimStatus, NamespaceName, NodeName, PortRange, Snapshot,
+    Claim, ClaimRef, ClaimStatus, Destination, NamespaceName, NodeName, PortRange, Snapshot,
 };
-use egret_core::selection::selects;
+use egret_core::selection::{selects, selects_part};
 use serde::Serialize;
 
 use super::output;
@@ -75,12 +75,17 @@ fn claims_of(snapshot: &Snapshot, namespace: &NamespaceName, name: &str) -> Opti
     let pod = snapshot.pods.get(&(namespace.clone(), name.to_owned()))?;
     let claims = snapshot.claims.values().map(|stored| &stored.value);
     let selecting = claims.filter(|(claim, _)| selects(snapshot, claim, pod));
+    let destinations = |destinations: Option<&[Destination]>| match destinations {
+        None => vec!["everywhere outside the cluster".to_owned()],
+        Some(destinations) => destinations.iter().map(|d| d.cidr.to_string()).collect(),
+    };
     let answer = |(claim, status): &(Claim, ClaimStatus)| Selecting {
         claim: claim.reference.clone(),
-        destinations: claim.destinations.as_ref().map_or_else(
-            || vec!["everywhere outside the cluster".to_owned()],
-            |destinations| destinations.iter().map(|d| d.cidr.to_string()).collect(),
-        ),
+        destinations: claim
+            .parts()
+            .filter(|(pods, _)| selects_part(snapshot, claim, pods, pod))
+            .flat_map(|(_, to)| destinations(to))
+            .collect(),
         addresses: status.addresses.clone(),
     };
     Some(selecting.map(answer).collect())

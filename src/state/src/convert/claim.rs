@@ -85,6 +85,7 @@ fn claim(
         namespaces,
         destinations,
         when_unavailable: spec.when_unavailable,
+        further: Vec::new(),
     });
     faults.finish(claim)
 }

@@ -1,49 +1,65 @@
-//! The original project's objects as claims: one for each rule, or for several that differ in
-//! their destination only.
+//! The original project's objects as claims: one for each address that the rules of an object name,
+//! as the original has it. Rules of one address that name other Services are further parts of its
+//! claim.
 //!
 //! Such an object names no pool. Its claims have an empty one until a store has read everything
 //! and [`choose_pools`] has found the pool by the address.
 
-use std::collections::BTreeMap;
-use std::net::IpAddr;
+use std::net::{IpAddr, Ipv6Addr};
 
 use egret_api as api;
 use egret_core::model::{
-    Claim, ClaimRef, ClaimStatus, InvalidObject, NodeName, Pool, PoolName, Snapshot,
-    WhenUnavailable,
+    AddressPlan, Claim, ClaimPart, ClaimRef, ClaimStatus, Destination, InvalidObject, NodeName,
+    PodSelection, Pool, PoolName, Snapshot, WhenUnavailable,
 };
 
 pub(crate) use super::claim::rule_claim;
 use super::{FieldError, FieldErrors, claim_status_from_api, claim_status_to_api};
-use super::{parse_address, parse_cidr};
+use super::{object_name, parse_address, parse_cidr};
 
-/// Between the object's name and the rule's index in the name of a claim.
+/// Between the object's name and the address in the name of a claim.
 const MARK: &str = ".nirmata-";
 
 /// The kind in sentences, which another group's has too.
 const KIND: &str = "StaticEgressIP.staticegressips.nirmata.io";
 
-/// The name of the claim that begins with rule `index` of the object `name`.
-pub fn claim_name(name: &str, index: usize) -> String {
-    format!("{name}{MARK}{index}")
+/// The name of the claim of the rules of the object `name` that name `address`.
+pub fn claim_name(name: &str, address: IpAddr) -> String {
+    format!("{name}{MARK}{}", object_name(address))
 }
 
-/// The object and the rule whose claim has this name; `None` for every other claim.
-pub fn rule_of(claim: &str) -> Option<(&str, usize)> {
+/// The object and the address whose claim has this name; `None` for every other claim.
+pub fn rule_of(claim: &str) -> Option<(&str, IpAddr)> {
+    let (name, address) = claim.rsplit_once(MARK)?;
+    let six = || address.replace('-', ":").parse::<Ipv6Addr>().ok();
+    let address: IpAddr = address.parse().ok().or_else(|| six().map(IpAddr::V6))?;
+    // Not of `::1`, which is an address as well.
+    (claim_name(name, address) == claim).then_some((name, address))
+}
+
+/// The object whose rule had a claim of this name in versions that named claims by the place of
+/// their first rule; `None` for every other claim.
+pub(crate) fn numbered_rule_of(claim: &str) -> Option<&str> {
     let (name, index) = claim.rsplit_once(MARK)?;
     let index: usize = index.parse().ok()?;
-    // Not of `+1` or `01`, which parse as well.
-    (claim_name(name, index) == claim).then_some((name, index))
+    (format!("{name}{MARK}{index}") == claim).then_some(name)
 }
 
-/// The claims of an object, as names and specs of Egret's own kind without a pool.
+/// Whether those versions called a rule's claim `claim` by the name `former`, where both have one
+/// address.
+pub(crate) fn is_former_name(former: &ClaimRef, claim: &ClaimRef) -> bool {
+    let object = rule_of(&claim.name).map(|(object, _)| object);
+    object.is_some()
+        && numbered_rule_of(&former.name) == object
+        && former.namespace == claim.namespace
+}
+
+/// The rules of an object by address and Service, as specs of Egret's own kind without a pool.
 fn specs_from_api(
-    name: &str,
     spec: &api::nirmata::StaticEgressIPSpec,
-) -> Result<Vec<(String, api::StaticEgressIPSpec)>, Vec<FieldError>> {
+) -> Result<Vec<(IpAddr, api::StaticEgressIPSpec)>, Vec<FieldError>> {
     let mut faults = FieldErrors::default();
-    let mut claims: Vec<(String, api::StaticEgressIPSpec)> = Vec::new();
-    let mut known: BTreeMap<(&str, IpAddr), usize> = BTreeMap::new();
+    let mut parts: Vec<(IpAddr, api::StaticEgressIPSpec)> = Vec::new();
     for (index, rule) in spec.rules.iter().enumerate() {
         let place = format!("spec.rules[{index}]");
         if rule.service_name.is_empty() {
@@ -53,20 +69,20 @@ fn specs_from_api(
         let cidr = faults.take(&format!("{place}.cidr"), parse_cidr(&rule.cidr));
         let Some((address, cidr)) = address.zip(cidr) else { continue };
         let destination = api::Destination { cidr: cidr.net().to_string(), except: Vec::new() };
-        // An address has one claim: rules that share it and their pods are one.
-        let key = (rule.service_name.as_str(), address);
-        let position = *known.entry(key).or_insert(claims.len());
-        match claims.get_mut(position) {
-            None => claims.push((claim_name(name, index), rule_spec(rule, destination))),
-            Some((_, claim)) => {
-                let destinations = claim.destinations.get_or_insert_default();
+        let same = |(other, part): &&mut (IpAddr, api::StaticEgressIPSpec)| {
+            *other == address && part.service_name.as_ref() == Some(&rule.service_name)
+        };
+        match parts.iter_mut().find(same) {
+            None => parts.push((address, rule_spec(rule, destination))),
+            Some((_, part)) => {
+                let destinations = part.destinations.get_or_insert_default();
                 if !destinations.contains(&destination) {
                     destinations.push(destination);
                 }
             }
         }
     }
-    faults.finish(Some(claims))
+    faults.finish(Some(parts))
 }
 
 fn rule_spec(rule: &api::nirmata::Rule, destination: api::Destination) -> api::StaticEgressIPSpec {
@@ -82,9 +98,9 @@ fn rule_spec(rule: &api::nirmata::Rule, destination: api::Destination) -> api::S
     }
 }
 
-/// The claims of an object, each with its spec as one of Egret's own kind, in order of their rules.
-/// `uid`, `generation` and `created` are left empty: they are the store's; each claim needs a uid
-/// of its own.
+/// The claims of an object, each with the spec of its first part as one of Egret's own kind, in
+/// order of their rules. `uid`, `generation` and `created` are left empty: they are the store's; each
+/// claim needs a uid of its own.
 ///
 /// # Errors
 /// Every fault of the object.
@@ -93,17 +109,87 @@ pub fn claims_from_api(
     name: &str,
     spec: &api::nirmata::StaticEgressIPSpec,
 ) -> Result<Vec<(api::StaticEgressIPSpec, Claim)>, Vec<FieldError>> {
-    let claim = |(name, spec): (String, api::StaticEgressIPSpec)| {
-        let claim = rule_claim(namespace, &name, &spec)?;
-        Ok((spec, claim))
+    let mut claims: Vec<(api::StaticEgressIPSpec, Claim)> = Vec::new();
+    for (address, spec) in specs_from_api(spec)? {
+        let claim = rule_claim(namespace, &claim_name(name, address), &spec)?;
+        match claims.iter_mut().find(|(_, known)| known.reference == claim.reference) {
+            Some((_, known)) => known.further.push(part_of(claim)),
+            None => claims.push((spec, claim)),
+        }
+    }
+    Ok(claims)
+}
+
+fn part_of(claim: Claim) -> ClaimPart {
+    ClaimPart { pods: claim.pods, destinations: claim.destinations }
+}
+
+/// Another part of the claim `name`, from the spec that a store keeps of it.
+///
+/// # Errors
+/// Every fault of it.
+pub(crate) fn part_from_api(
+    name: &str,
+    spec: &api::StaticEgressIPSpec,
+) -> Result<ClaimPart, Vec<FieldError>> {
+    rule_claim("", name, spec).map(part_of)
+}
+
+/// What a store keeps of a part, as a spec.
+pub(crate) fn part_to_api(part: &ClaimPart) -> api::StaticEgressIPSpec {
+    let (pod_selector, service_name) = match &part.pods {
+        PodSelection::Labels(labels) => (Some(labels.clone()), None),
+        PodSelection::Service(service) => (None, Some(service.clone())),
     };
-    specs_from_api(name, spec)?.into_iter().map(claim).collect()
+    let destinations = part.destinations.as_ref().map(|listed| {
+        let destination = |destination: &Destination| api::Destination {
+            cidr: destination.cidr.to_string(),
+            except: destination.except.iter().map(ToString::to_string).collect(),
+        };
+        listed.iter().map(destination).collect()
+    });
+    api::StaticEgressIPSpec {
+        pool_ref: api::LocalObjectReference::default(),
+        addresses: None,
+        count: None,
+        families: None,
+        pod_selector,
+        service_name,
+        destinations,
+        when_unavailable: WhenUnavailable::Drop,
+    }
+}
+
+/// Binds what was bound to a claim under its former name to that claim. The name in the store stays
+/// as long as the address is in use ([`keep_former_name`]): agents before this version know no other.
+fn adopt_former_names(snapshot: &mut Snapshot) {
+    for (address, stored) in &mut snapshot.addresses {
+        let plan = &mut stored.value.plan;
+        let Some(object) = numbered_rule_of(&plan.claim.name) else { continue };
+        if snapshot.claims.contains_key(&plan.claim) {
+            continue;
+        }
+        let name = ClaimRef { name: claim_name(object, *address), ..plan.claim.clone() };
+        if let Some(claim) = snapshot.claims.get(&name) {
+            (plan.claim, plan.claim_uid) = (name, claim.value.0.uid.clone());
+        }
+    }
+}
+
+/// The plan as it is written over `stored`: where that has the claim under its former name, with it.
+pub(crate) fn keep_former_name(stored: &AddressPlan, mut plan: AddressPlan) -> AddressPlan {
+    if is_former_name(&stored.claim, &plan.claim) {
+        plan.claim.clone_from(&stored.claim);
+        plan.claim_uid.clone_from(&stored.claim_uid);
+    }
+    plan
 }
 
 /// Gives every claim without a pool the one whose ranges hold its address, of several the oldest;
 /// where there is none, the one that its address was bound from. A claim that finds none is taken
 /// out and reported.
 pub fn choose_pools(snapshot: &mut Snapshot) {
+    adopt_former_names(snapshot);
     let unnamed = snapshot.claims.values().map(|stored| &stored.value.0);
     let unnamed = unnamed.filter(|claim| claim.pool.as_str().is_empty());
     let chosen: Vec<(ClaimRef, Option<PoolName>)> =
@@ -137,19 +223,20 @@ fn pool_of(snapshot: &Snapshot, claim: &Claim) -> Option<PoolName> {
 }
 
 fn without_pool(claim: &Claim) -> InvalidObject {
-    let (object, index) = rule_of(&claim.reference.name).unwrap_or((&claim.reference.name, 0));
+    let name = &claim.reference.name;
+    let object = rule_of(name).map(|(object, _)| object).or_else(|| numbered_rule_of(name));
+    let object = object.unwrap_or(name);
     let namespace = claim.reference.namespace.as_ref().map(ToString::to_string).unwrap_or_default();
     let address = claim.addresses.first().map(IpAddr::to_string).unwrap_or_default();
     InvalidObject {
         place: format!("{KIND} {namespace}/{object}"),
         message: format!(
-            "spec.rules[{index}].egressip: {address} is in no EgressPool: add it to the addresses \
-             of one"
+            "spec.rules: egressip {address} is in no EgressPool: add it to the addresses of one"
         ),
     }
 }
 
-/// The status of the claim `name`, as the object keeps it.
+/// The status of the claim `name`, as the object keeps it: under that name, or under the former one.
 ///
 /// # Errors
 /// Every fault of it.
@@ -157,19 +244,27 @@ pub fn claim_status(
     status: &api::nirmata::StaticEgressIPStatus,
     name: &str,
 ) -> Result<ClaimStatus, Vec<FieldError>> {
-    status.claims.get(name).map_or_else(|| Ok(ClaimStatus::default()), claim_status_from_api)
+    let address = rule_of(name).map(|(_, address)| address.to_string());
+    let former = |(former, status): &(&String, &api::ClaimStatus)| {
+        numbered_rule_of(former).is_some() && status.addresses.first() == address.as_ref()
+    };
+    let known = status.claims.get(name);
+    let known = known.or_else(|| Some(status.claims.iter().find(former)?.1));
+    known.map_or_else(|| Ok(ClaimStatus::default()), claim_status_from_api)
 }
 
-/// Puts the status of the claim `name` into the object's; where it is the first rule's, says its
-/// gateway as the original project does. `address_of` gives the address of a node.
+/// Puts the status of the claim `name` into the object's; where it is the first rule's, whose
+/// address is `first`, says its gateway as the original project does. `address_of` gives the address
+/// of a node.
 pub fn put_claim_status(
     status: &mut api::nirmata::StaticEgressIPStatus,
     name: &str,
+    first: Option<IpAddr>,
     claim: &ClaimStatus,
     address_of: impl Fn(&NodeName) -> Option<IpAddr>,
 ) {
     status.claims.insert(name.to_owned(), claim_status_to_api(claim));
-    if rule_of(name).is_some_and(|(_, index)| index == 0) {
+    if rule_of(name).is_some_and(|(_, address)| Some(address) == first) {
         let gateway = claim.gateways.first();
         status.gateway_node = gateway.map(NodeName::to_string).unwrap_or_default();
         let address = gateway.and_then(address_of);

@@ -12,7 +12,7 @@ use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
 use super::store::Access;
-use crate::convert::{self, FieldError, StoredMetadata, is_name};
+use crate::convert::{self, FieldError, StoredMetadata, is_name, nirmata};
 use crate::error::StoreError;
 use crate::manifest::{ManifestObject, ObjectKey, yaml};
 
@@ -72,6 +72,9 @@ struct File<S, T> {
     spec: S,
     #[serde(default = "none", skip_serializing_if = "Option::is_none")]
     status: Option<T>,
+    /// The specs of a claim's further parts.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    further: Vec<api::StaticEgressIPSpec>,
 }
 
 fn none<T>() -> Option<T> {
@@ -229,11 +232,16 @@ pub fn parse(file: &str, bytes: &[u8]) -> Result<OwnObject, String> {
             let file: File<api::StaticEgressIPSpec, api::ClaimStatus> = read(text)?;
             let namespace = file.metadata.namespace.as_deref().unwrap_or_default();
             let name = &file.metadata.name;
-            let claim = match convert::nirmata::rule_of(name) {
-                Some(_) => convert::nirmata::rule_claim(namespace, name, &file.spec),
-                None => convert::claim_from_api(namespace, name, &file.spec),
+            let is_rule =
+                nirmata::rule_of(name).is_some() || nirmata::numbered_rule_of(name).is_some();
+            let claim = match is_rule {
+                true => nirmata::rule_claim(namespace, name, &file.spec),
+                false => convert::claim_from_api(namespace, name, &file.spec),
             };
-            let claim = claim.map_err(sentence)?;
+            let mut claim = claim.map_err(sentence)?;
+            for spec in &file.further {
+                claim.further.push(nirmata::part_from_api(name, spec).map_err(sentence)?);
+            }
             let status = claim_status(file.status)?;
             record(
                 file.metadata,
@@ -338,7 +346,10 @@ fn record_to_text(record: &SpecRecord) -> Result<String, serde_saphyr::Serialize
         }
         ManifestObject::Claim(spec, claim) => {
             let namespace = claim.reference.namespace.as_ref().map(ToString::to_string);
-            write("StaticEgressIP", named(&claim.reference.name, namespace), spec, claim_status)
+            let metadata = named(&claim.reference.name, namespace);
+            let file = file("StaticEgressIP", metadata, spec, claim_status);
+            let further = claim.further.iter().map(nirmata::part_to_api).collect();
+            serde_saphyr::to_string(&File { further, ..file })
         }
         ManifestObject::ClusterClaim(spec, claim) => {
             write("ClusterStaticEgressIP", named(&claim.reference.name, None), spec, claim_status)
@@ -360,7 +371,10 @@ fn write<S: Serialize, T: Serialize>(
     spec: S,
     status: Option<T>,
 ) -> Result<String, serde_saphyr::SerializeError> {
+    serde_saphyr::to_string(&file(kind, metadata, spec, status))
+}
+
+fn file<S, T>(kind: &str, metadata: Metadata, spec: S, status: Option<T>) -> File<S, T> {
     let api_version = api::API_VERSION.to_owned();
-    let file = File { api_version, kind: kind.to_owned(), metadata, spec, status };
-    serde_saphyr::to_string(&file)
+    File { api_version, kind: kind.to_owned(), metadata, spec, status, further: Vec::new() }
 }

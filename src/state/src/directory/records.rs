@@ -10,7 +10,7 @@ use rand::RngExt as _;
 use super::files::FileIndex;
 use super::own_object::{self, CLAIMS, OwnObject, SpecRecord, SpecRecordStatus};
 use super::store::Access;
-use crate::convert::StoredMetadata;
+use crate::convert::{StoredMetadata, nirmata};
 use crate::error::StoreError;
 use crate::manifest::{ManifestObject, ObjectKey};
 
@@ -87,14 +87,17 @@ pub fn changes(files: &FileIndex, now: Timestamp) -> Result<Vec<RecordChange>, S
         let damaged = files.own.get(&file).is_some_and(|own| own.fault.is_some());
         match records.get(key) {
             _ if damaged => {}
-            None => changes.push(RecordChange::Write(file, Box::new(first(object, path, now)))),
+            None => {
+                let first = match former(&records, object) {
+                    Some(former) => again(former, object, path),
+                    None => first(object, path, now),
+                };
+                changes.push(RecordChange::Write(file, Box::new(first)));
+            }
             Some((_, record)) => {
                 let same = same_spec(&record.object, object);
                 if !same || record.manifest != *path {
-                    let mut record = (*record).clone();
-                    record.object = (*object).clone();
-                    record.manifest = (*path).to_owned();
-                    record.metadata.generation += i64::from(!same);
+                    let record = again(record, object, path);
                     changes.push(RecordChange::Write(file, Box::new(record)));
                 }
             }
@@ -114,10 +117,36 @@ fn in_doubt(files: &FileIndex, manifest: &str) -> bool {
         || files.manifests.get(manifest).is_some_and(|file| !file.faults.is_empty())
 }
 
+/// The record of a known object, of which the manifest says something else now.
+fn again(record: &SpecRecord, object: &ManifestObject, manifest: &str) -> SpecRecord {
+    let mut next = record.clone();
+    next.object = object.clone();
+    next.manifest = manifest.to_owned();
+    next.metadata.generation += i64::from(!same_spec(&record.object, object));
+    next
+}
+
+/// The record of a claim of the original project's kind under its former name.
+fn former<'a>(
+    records: &BTreeMap<ObjectKey, (&str, &'a SpecRecord)>,
+    object: &ManifestObject,
+) -> Option<&'a SpecRecord> {
+    let ManifestObject::Claim(_, claim) = object else { return None };
+    let former = records.iter().find(|(key, (_, record))| match (key, &record.object) {
+        (ObjectKey::Claim(name), ManifestObject::Claim(_, other)) => {
+            other.addresses == claim.addresses && nirmata::is_former_name(name, &claim.reference)
+        }
+        _ => false,
+    });
+    former.map(|(_, (_, record))| *record)
+}
+
 fn same_spec(one: &ManifestObject, other: &ManifestObject) -> bool {
     match (one, other) {
         (ManifestObject::Pool(one, _), ManifestObject::Pool(other, _)) => one == other,
-        (ManifestObject::Claim(one, _), ManifestObject::Claim(other, _)) => one == other,
+        (ManifestObject::Claim(one, first), ManifestObject::Claim(other, second)) => {
+            one == other && first.further == second.further
+        }
         (ManifestObject::ClusterClaim(one, _), ManifestObject::ClusterClaim(other, _)) => {
             one == other
         }

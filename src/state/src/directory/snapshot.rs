@@ -9,7 +9,7 @@ use super::own_object::OwnObject;
 use super::records::{self, PresentObjects};
 use crate::convert::CIDR_ANNOTATION;
 use crate::convert::core_v1::labelled_namespace;
-use crate::convert::nirmata::choose_pools;
+use crate::convert::nirmata::{self, choose_pools};
 use crate::manifest::{ManifestObject, ObjectKey};
 
 /// Everything that the files hold. Pools and claims come from their records: what has no record
@@ -58,10 +58,18 @@ pub fn with_unrecorded(mut snapshot: Snapshot, files: &FileIndex) -> Snapshot {
                 });
             }
             ManifestObject::Claim(_, claim) | ManifestObject::ClusterClaim(_, claim) => {
-                snapshot.claims.entry(claim.reference.clone()).or_insert_with(|| Stored {
+                let former = snapshot.claims.iter().find(|(name, stored)| {
+                    nirmata::is_former_name(name, &claim.reference)
+                        && stored.value.0.addresses == claim.addresses
+                });
+                let former = former.map(|(name, _)| name.clone());
+                let former = former.and_then(|name| snapshot.claims.remove(&name));
+                let mut stored = former.unwrap_or_else(|| Stored {
                     version: Default::default(),
                     value: ((**claim).clone(), Default::default()),
                 });
+                stored.value.0.reference = claim.reference.clone();
+                snapshot.claims.entry(claim.reference.clone()).or_insert(stored);
             }
             _ => {}
         }

@@ -8,6 +8,7 @@ use egret_ports::cluster_state::Write;
 
 use super::own_object::{self, OwnObject, SpecRecordStatus};
 use super::store::Access;
+use crate::convert::nirmata::keep_former_name;
 use crate::error::{StoreError, VersionConflict};
 
 /// Names the object of a write, for errors.
@@ -81,6 +82,10 @@ fn apply_to_address(
             compare(what, before.as_ref(), expect.as_ref())?;
             let status = before.as_ref().map(|before| before.value.status.clone());
             let status = status.unwrap_or_else(AddressStatus::default);
+            let plan = match &before {
+                Some(before) => keep_former_name(&before.value.plan, plan),
+                None => plan,
+            };
             let value = EgressAddress { address, plan, status, deleting: false };
             put_address(access, &file, before, value)
         }

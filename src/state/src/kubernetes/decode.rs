@@ -212,8 +212,10 @@ impl Undecoded<'_> {
         let statuses = read_status(&self.id, object.status);
         let stored = claims.map(|(_, claim)| {
             let name = &claim.reference.name;
-            let index = nirmata::rule_of(name).map_or(0, |(_, index)| index);
-            let uid = Uid::new(format!("{}-{index}", self.metadata.uid.as_str()));
+            let rule = nirmata::rule_of(name);
+            let address = rule.map(|(_, address)| convert::object_name(address));
+            let uid = format!("{}-{}", self.metadata.uid.as_str(), address.unwrap_or_default());
+            let uid = Uid::new(uid);
             let status = nirmata::claim_status(&statuses, name).map_err(sentence);
             let status = status_or_new(&self.id, status);
             StoredMetadata { uid, ..self.metadata.clone() }.claim(claim, status)

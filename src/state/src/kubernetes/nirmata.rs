@@ -8,6 +8,7 @@ use super::json::read_status;
 use super::kind::{ObjectId, ResourceKind};
 use super::object::{drop_managed_fields, to_json, version};
 use crate::convert::nirmata::{put_claim_status, rule_of};
+use crate::convert::parse_address;
 use crate::error::StoreError;
 
 /// Tries against others that write the same object: several claims share one.
@@ -33,9 +34,11 @@ pub async fn write_status(
     loop {
         let mut object = cache.api.get(id).await?;
         let before = object["status"].clone();
+        let first = object["spec"]["rules"][0]["egressip"].as_str();
+        let first = first.and_then(|text| parse_address(text).ok());
         let mut object_status: StaticEgressIPStatus = read_status(id, Some(before.clone()));
         cache.with_index(|index| {
-            put_claim_status(&mut object_status, claim, status, |node| {
+            put_claim_status(&mut object_status, claim, first, status, |node| {
                 index.address_of(node.as_str())
             });
         });

@@ -10,7 +10,7 @@ use super::kind::{ObjectId, ResourceKind};
 use super::nirmata;
 use super::object::{drop_managed_fields, to_json, version};
 use super::scope::ROLE_LABEL;
-use crate::convert;
+use crate::convert::{self, nirmata::keep_former_name};
 use crate::error::{StoreError, VersionConflict};
 
 /// Keeps an address from going before it is free.
@@ -67,7 +67,14 @@ pub async fn apply(cache: &ObjectCache, write: Write) -> Result<ResourceVersion,
         Write::AddressPlan { address, expect, plan } => {
             let update =
                 MetadataUpdate { finalizer: Some((RELEASE, true)), ..MetadataUpdate::default() };
-            let spec = to_json(&AddressSpec::new(address, plan))?;
+            let spec = |before: &Value| {
+                let before = serde_json::from_value::<AddressSpec>(before["spec"].clone());
+                let plan = match before {
+                    Ok(before) => keep_former_name(&before.into_plan().1, plan),
+                    Err(_) => plan,
+                };
+                to_json(&AddressSpec::new(address, plan))
+            };
             put(cache, &id, expect, spec, update).await
         }
         Write::AddressStatus { expect, status, .. } => {
@@ -78,10 +85,10 @@ pub async fn apply(cache: &ObjectCache, write: Write) -> Result<ResourceVersion,
                 finalizer: Some((BLOCKS, !spec.blocks.is_empty())),
                 role: Some(role_label(&spec)),
             };
-            put(cache, &id, expect, to_json(&spec)?, update).await
+            put(cache, &id, expect, |_| to_json(&spec), update).await
         }
         Write::Cluster { expect, cluster } => {
-            put(cache, &id, expect, to_json(&cluster)?, MetadataUpdate::default()).await
+            put(cache, &id, expect, |_| to_json(&cluster), MetadataUpdate::default()).await
         }
         Write::DeleteAddress { expect, .. } => delete(cache, &id, expect, RELEASE).await,
         Write::DeleteNode { expect, .. } => delete(cache, &id, expect, BLOCKS).await,
@@ -139,18 +146,19 @@ fn role_label(spec: &EgressNodeSpec) -> Option<String> {
     (!names.is_empty()).then(|| names.join("."))
 }
 
-/// Creates an object, or changes its spec where it has the version that is expected.
+/// Creates an object, or changes its spec where it has the version that is expected. `spec` is made
+/// from the object as it is, which is null where there is none.
 async fn put(
     cache: &ObjectCache,
     id: &ObjectId,
     expect: Option<ResourceVersion>,
-    spec: Value,
+    spec: impl FnOnce(&Value) -> Result<Value, StoreError>,
     update: MetadataUpdate,
 ) -> Result<ResourceVersion, StoreError> {
     let Some(expect) = expect else {
         let mut object = json!({
             "apiVersion": id.kind.api_version(), "kind": id.kind.name(),
-            "metadata": {"name": id.name}, "spec": spec,
+            "metadata": {"name": id.name}, "spec": spec(&Value::Null)?,
         });
         update_metadata(&mut object["metadata"], &update);
         let created = cache.api.create(id, &object).await;
@@ -161,7 +169,7 @@ async fn put(
     };
     compare(id, &object, Some(&expect))?;
     let before = object.clone();
-    object["spec"] = spec;
+    object["spec"] = spec(&before)?;
     update_metadata(&mut object["metadata"], &update);
     if object == before {
         return Ok(expect);

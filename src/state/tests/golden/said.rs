@@ -112,13 +112,18 @@ fn pool(pool: &Pool) -> String {
 }
 
 fn claim(claim: &Claim) -> String {
-    let pods = match &claim.pods {
+    let pods_of = |pods: &PodSelection| match pods {
         PodSelection::Labels(labels) => format!("labels {}", json(labels)),
         PodSelection::Service(service) => format!("service {service}"),
     };
+    let pods = pods_of(&claim.pods);
+    let further = claim.further.iter().map(|part| {
+        format!(" and pods of {} destinations {}", pods_of(&part.pods), json(&part.destinations))
+    });
+    let further: String = further.collect();
     format!(
         "claim {} uid {} generation {} created {} pool {:?} addresses [{}] count {} families {} pods of {pods} \
-         namespaces {} destinations {} when unavailable {}",
+         namespaces {} destinations {} when unavailable {}{further}",
         claim.reference,
         claim.uid,
         claim.generation,

@@ -7,6 +7,8 @@ use egret_ports::cluster_state::{ClusterState as _, Write};
 
 use crate::fixture::{Store, until};
 
+const FIRST: &str = "203.0.113.18";
+const SECOND: &str = "192.0.2.200";
 const OBJECT: &str = r#"
 apiVersion: "staticegressips.nirmata.io/v1alpha1"
 kind: StaticEgressIP
@@ -17,10 +19,10 @@ spec:
   - {service-name: backend, egressip: 192.0.2.200, cidr: 0.0.0.0/0}
 "#;
 
-fn claim(index: usize) -> ClaimRef {
+fn claim(address: &str) -> ClaimRef {
     ClaimRef {
         namespace: Some(NamespaceName::new("payments")),
-        name: format!("eip.nirmata-{index}"),
+        name: format!("eip.nirmata-{address}"),
     }
 }
 
@@ -31,15 +33,15 @@ async fn rules_are_served_as_claims_and_the_object_says_the_gateway() {
     store.kubectl(&["wait", "--for=condition=Established", "--timeout=60s", "crd", "--all"]);
     store.apply_text(OBJECT);
     let (state, agent) = (store.controller(), store.agent("node-1"));
-    let snapshot = until(&state, |snapshot| snapshot.claims.contains_key(&claim(0))).await;
-    let served = &snapshot.claims[&claim(0)].value.0;
+    let snapshot = until(&state, |snapshot| snapshot.claims.contains_key(&claim(FIRST))).await;
+    let served = &snapshot.claims[&claim(FIRST)].value.0;
     assert_eq!(served.pool, PoolName::new("partners"), "the pool whose ranges hold the address");
     assert_eq!(served.pods, PodSelection::Service("frontend".to_owned()));
     assert_eq!(served.addresses, ["203.0.113.18".parse::<std::net::IpAddr>().unwrap()]);
-    assert!(!snapshot.claims.contains_key(&claim(1)), "its address is in no pool");
+    assert!(!snapshot.claims.contains_key(&claim(SECOND)), "its address is in no pool");
     let broken = &snapshot.invalid_objects[0];
     assert_eq!(broken.place, "StaticEgressIP.staticegressips.nirmata.io payments/eip");
-    assert!(broken.message.contains("spec.rules[1].egressip"), "{broken:?}");
+    assert!(broken.message.contains("spec.rules: egressip 192.0.2.200"), "{broken:?}");
 
     let endpoints = vec!["192.0.2.7".parse().unwrap()];
     let node = EgressNodeStatus { endpoints, ..EgressNodeStatus::default() };
@@ -50,11 +52,11 @@ async fn rules_are_served_as_claims_and_the_object_says_the_gateway() {
         gateways: vec![NodeName::new("node-1")],
         ..ClaimStatus::default()
     };
-    let write = || Write::ClaimStatus { claim: claim(0), status: status.clone() };
+    let write = || Write::ClaimStatus { claim: claim(FIRST), status: status.clone() };
     let version = state.write(write()).await.unwrap();
     assert_eq!(state.write(write()).await.unwrap(), version, "writing what is there");
     for watcher in [&state, &agent] {
-        until(watcher, |snapshot| snapshot.claims[&claim(0)].value.1 == status).await;
+        until(watcher, |snapshot| snapshot.claims[&claim(FIRST)].value.1 == status).await;
     }
     let object = "staticegressips.staticegressips.nirmata.io/eip";
     let object = store.server.kubectl().get(&[object, "-n", "payments"]).unwrap();

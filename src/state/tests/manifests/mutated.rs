@@ -95,7 +95,7 @@ fn own_objects() -> Vec<(&'static str, Value)> {
             json!({
             "spec": {"rules": [{"egressip": "203.0.113.17", "service-name": "s",
                 "cidr": "4.2.2.2/32"}]},
-            "status": {"gateway-node": "n", "gateway-ip": "192.0.2.1", "claims": {"e.nirmata-0":
+            "status": {"gateway-node": "n", "gateway-ip": "192.0.2.1", "claims": {"e.nirmata-203.0.113.17":
                 {"addresses": ["203.0.113.17"], "conditions": conditions}}}}),
         ),
     ]

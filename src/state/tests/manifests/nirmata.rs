@@ -4,8 +4,13 @@ use egret_api::nirmata::StaticEgressIPStatus;
 use egret_core::model::{
     ClaimStatus, Destination, NodeName, PodSelection, PoolName, Snapshot, Stored, Timestamp,
 };
-use egret_state::convert::nirmata::{choose_pools, claim_status, put_claim_status, rule_of};
+use egret_state::convert::nirmata::{
+    choose_pools, claim_name, claim_status, put_claim_status, rule_of,
+};
 use egret_state::manifest::{ManifestObject, parse};
+
+const FIRST: &str = "eip.nirmata-203.0.113.17";
+const SECOND: &str = "eip.nirmata-203.0.113.18";
 
 /// As its documentation shows it.
 const ORIGINAL: &str = "apiVersion: staticegressips.nirmata.io/v1alpha1
@@ -43,24 +48,39 @@ fn claims(text: &str) -> Vec<egret_core::model::Claim> {
 #[test]
 fn the_original_example_is_a_claim() {
     let [claim] = &claims(ORIGINAL)[..] else { panic!("one claim") };
-    assert_eq!(claim.reference.to_string(), "default/eip.nirmata-0");
+    assert_eq!(claim.reference.to_string(), "default/eip.nirmata-100.137.146.100");
     assert_eq!(claim.pods, PodSelection::Service("frontend".to_owned()));
     assert_eq!(claim.addresses, ["100.137.146.100".parse::<std::net::IpAddr>().unwrap()]);
     let cidr = "4.2.2.2/32".parse().unwrap();
     assert_eq!(claim.destinations, Some(vec![Destination { cidr, except: Vec::new() }]));
 }
 
-#[test]
-fn rules_of_one_address_and_service_are_one_claim() {
-    let claims = claims(RULES);
-    let names: Vec<&str> = claims.iter().map(|claim| claim.reference.name.as_str()).collect();
-    assert_eq!(names, ["eip.nirmata-0", "eip.nirmata-1"]);
-    let cidrs = |index: usize| -> Vec<String> {
-        let destinations = claims[index].destinations.iter().flatten();
-        destinations.map(|destination| destination.cidr.to_string()).collect()
+/// Each part as `Service → destinations`.
+fn parts(claim: &egret_core::model::Claim) -> Vec<String> {
+    let part = |(pods, destinations): (&PodSelection, Option<&[Destination]>)| {
+        let PodSelection::Service(service) = pods else { panic!("{pods:?}") };
+        let cidrs = destinations.into_iter().flatten().map(|to| to.cidr.to_string());
+        format!("{service} → {}", cidrs.collect::<Vec<_>>().join(" "))
     };
-    assert_eq!(cidrs(0), ["4.2.2.2/32", "198.51.100.0/24"]);
-    assert_eq!(cidrs(1), ["0.0.0.0/0"]);
+    claim.parts().map(part).collect()
+}
+
+#[test]
+fn rules_of_one_address_are_one_claim_with_a_part_for_each_service() {
+    let more = "  - {egressip: 203.0.113.17, service-name: batch, cidr: 0.0.0.0/0}\n";
+    let claims = claims(&format!("{RULES}{more}"));
+    let names: Vec<&str> = claims.iter().map(|claim| claim.reference.name.as_str()).collect();
+    assert_eq!(names, [FIRST, SECOND]);
+    assert_eq!(parts(&claims[0]), ["frontend → 4.2.2.2/32 198.51.100.0/24", "batch → 0.0.0.0/0"]);
+    assert_eq!(parts(&claims[1]), ["backend → 0.0.0.0/0"]);
+}
+
+#[test]
+fn a_rule_put_before_another_leaves_its_claim_as_it_was() {
+    let new = "  rules:\n  - {egressip: 203.0.113.19, service-name: new, cidr: 0.0.0.0/0}\n";
+    let (before, after) = (claims(RULES), claims(&RULES.replace("  rules:\n", new)));
+    assert_eq!(after.len(), before.len() + 1);
+    assert!(before.iter().all(|claim| after.contains(claim)));
 }
 
 #[test]
@@ -93,9 +113,13 @@ fn faults_name_the_rule() {
 
 #[test]
 fn names_of_claims_tell_their_rule() {
-    assert_eq!(rule_of("eip.nirmata-12"), Some(("eip", 12)));
-    assert_eq!(rule_of("a.nirmata-1.nirmata-0"), Some(("a.nirmata-1", 0)));
-    for other in ["eip", "eip-0", "eip.nirmata-", "eip.nirmata-01", "eip.nirmata-+1"] {
+    for address in ["203.0.113.17", "2001:db8::11", "::1"] {
+        let address = address.parse().unwrap();
+        assert_eq!(rule_of(&claim_name("eip", address)), Some(("eip", address)));
+        let name = claim_name("a.nirmata-1", address);
+        assert_eq!(rule_of(&name), Some(("a.nirmata-1", address)));
+    }
+    for other in ["eip", "eip-0", "eip.nirmata-", "eip.nirmata-0", "eip.nirmata-::1"] {
         assert_eq!(rule_of(other), None, "{other}");
     }
 }
@@ -138,7 +162,7 @@ fn the_pool_is_the_oldest_that_has_the_address() {
         .map(|stored| &stored.value.0)
         .map(|claim| (claim.reference.name.clone(), claim.pool.to_string()))
         .collect();
-    let wanted = [("eip.nirmata-0", "b"), ("eip.nirmata-1", "a")];
+    let wanted = [(FIRST, "b"), (SECOND, "a")];
     assert_eq!(pools, wanted.map(|(claim, pool)| (claim.to_owned(), pool.to_owned())));
     assert!(snapshot.invalid_objects.is_empty());
 }
@@ -152,7 +176,7 @@ fn a_claim_without_a_pool_is_reported() {
     assert_eq!(broken.place, "StaticEgressIP.staticegressips.nirmata.io shop/eip");
     assert_eq!(
         broken.message,
-        "spec.rules[1].egressip: 203.0.113.18 is in no EgressPool: add it to the addresses of one"
+        "spec.rules: egressip 203.0.113.18 is in no EgressPool: add it to the addresses of one"
     );
 }
 
@@ -166,15 +190,16 @@ fn the_status_says_the_first_rules_gateway() {
     };
     let address_of =
         |node: &NodeName| (node.as_str() == "node-3").then(|| "192.0.2.3".parse().unwrap());
-    put_claim_status(&mut status, "eip.nirmata-1", &held("node-1"), address_of);
+    let first = Some("203.0.113.17".parse().unwrap());
+    put_claim_status(&mut status, SECOND, first, &held("node-1"), address_of);
     assert_eq!((status.gateway_node.as_str(), status.gateway_ip.as_str()), ("", ""));
-    put_claim_status(&mut status, "eip.nirmata-0", &held("node-3"), address_of);
+    put_claim_status(&mut status, FIRST, first, &held("node-3"), address_of);
     assert_eq!((status.gateway_node.as_str(), status.gateway_ip.as_str()), ("node-3", "192.0.2.3"));
-    assert_eq!(claim_status(&status, "eip.nirmata-1"), Ok(held("node-1")));
-    assert_eq!(claim_status(&status, "eip.nirmata-7"), Ok(ClaimStatus::default()));
+    assert_eq!(claim_status(&status, SECOND), Ok(held("node-1")));
+    assert_eq!(claim_status(&status, "eip.nirmata-203.0.113.19"), Ok(ClaimStatus::default()));
     let text = serde_json::to_value(&status).unwrap();
     assert_eq!(text["gateway-node"], "node-3");
-    put_claim_status(&mut status, "eip.nirmata-0", &ClaimStatus::default(), address_of);
+    put_claim_status(&mut status, FIRST, first, &ClaimStatus::default(), address_of);
     assert_eq!((status.gateway_node.as_str(), status.gateway_ip.as_str()), ("", ""));
 }
 
@@ -183,7 +208,8 @@ fn the_status_says_the_first_rules_gateway() {
 async fn a_store_has_its_claims() {
     let folder = tempfile::tempdir().unwrap();
     egret_state::DirectoryState::create(folder.path()).unwrap();
-    std::fs::write(folder.path().join("eip.yaml"), RULES).unwrap();
+    let more = "  - {egressip: 203.0.113.17, service-name: batch, cidr: 0.0.0.0/0}\n";
+    std::fs::write(folder.path().join("eip.yaml"), format!("{RULES}{more}")).unwrap();
     std::fs::write(folder.path().join("pool.yaml"), pool("a", 0, "203.0.113.16/29")).unwrap();
     let read = || egret_state::read_once(folder.path()).unwrap();
     assert_eq!(read().claims.len(), 2);
@@ -195,7 +221,81 @@ async fn a_store_has_its_claims() {
         assert_eq!((claim.pool.as_str(), claim.generation), ("a", 1));
         assert!(!claim.uid.as_str().is_empty());
     }
+    assert_eq!(
+        snapshot.claims.values().map(|stored| parts(&stored.value.0).len()).sum::<usize>(),
+        3
+    );
     assert_eq!(snapshot.invalid_objects, []);
     // What was written of them is read back by the next process.
     assert_eq!(read().claims, snapshot.claims);
+}
+
+/// A store of the version before: it named claims by the place of their first rule.
+#[tokio::test]
+async fn an_upgrade_adopts_claims_by_their_former_names() {
+    use egret_core::model::{AddressPlan, Claim};
+    use egret_ports::cluster_state::{ClusterState, Write};
+    let folder = tempfile::tempdir().unwrap();
+    let own = folder.path().join("egret.dev");
+    egret_state::DirectoryState::create(folder.path()).unwrap();
+    std::fs::write(folder.path().join("eip.yaml"), RULES).unwrap();
+    std::fs::write(folder.path().join("pool.yaml"), pool("a", 0, "203.0.113.16/29")).unwrap();
+    let open = || egret_state::DirectoryState::open(folder.path()).unwrap();
+    let before = open().read_consistent().await.unwrap();
+    let file = |name: &str| own.join(format!("staticegressips/shop/{name}.yaml"));
+    for (place, name) in [(0, FIRST), (1, SECOND)] {
+        let former = format!("eip.nirmata-{place}");
+        let text = std::fs::read_to_string(file(name)).unwrap().replace(name, &former);
+        std::fs::write(file(&former), text).unwrap();
+        std::fs::remove_file(file(name)).unwrap();
+    }
+    let claims = || before.claims.values().map(|stored| stored.value.0.clone());
+    let mut claim: Claim = claims().next().unwrap();
+    claim.reference.name = "eip.nirmata-0".to_owned();
+    let address = claim.addresses[0];
+    let plan = AddressPlan {
+        claim: claim.reference,
+        claim_uid: claim.uid,
+        pool: "a".into(),
+        provider: Default::default(),
+        owner: None,
+        standbys: Vec::new(),
+        fence: 7,
+        made_for: None,
+        lease: egret_core::model::Millis(450),
+        end: None,
+        preferred_node: None,
+        home: None,
+        paused: false,
+    };
+    let write = Write::AddressPlan { address, expect: None, plan: plan.clone() };
+    open().write(write).await.unwrap();
+    // A command that only reads knows both by their new names.
+    let names: Vec<_> = before.claims.keys().cloned().collect();
+    let read = egret_state::read_once(folder.path()).unwrap();
+    assert_eq!(read.claims.keys().cloned().collect::<Vec<_>>(), names);
+    assert_eq!(read.addresses[&address].value.plan.claim, names[0]);
+    // Another rule comes before them in the same moment.
+    let new = "  rules:\n  - {egressip: 203.0.113.19, service-name: new, cidr: 0.0.0.0/0}\n";
+    std::fs::write(folder.path().join("eip.yaml"), RULES.replace("  rules:\n", new)).unwrap();
+    let after = open().read_consistent().await.unwrap();
+    let kept = after.claims.values().map(|stored| stored.value.0.clone());
+    assert_eq!(
+        kept.filter(|claim| names.contains(&claim.reference)).collect::<Vec<_>>(),
+        claims().collect::<Vec<_>>()
+    );
+    assert_eq!(after.claims.len(), 3);
+    let bound = &after.addresses[&address];
+    assert_eq!(bound.value.plan, AddressPlan { claim: names[0].clone(), ..plan.clone() });
+    // Agents of that version go on with it: the store keeps the name that they know.
+    let moved = AddressPlan { owner: Some("node-1".into()), ..bound.value.plan.clone() };
+    let expect = Some(bound.version.clone());
+    open().write(Write::AddressPlan { address, expect, plan: moved.clone() }).await.unwrap();
+    let text = std::fs::read_to_string(own.join("egressaddresses/203.0.113.17.yaml")).unwrap();
+    assert!(
+        text.contains("claim: shop/eip.nirmata-0\n") && text.contains("owner: node-1"),
+        "{text}"
+    );
+    let again = open().read_consistent().await.unwrap();
+    assert_eq!(again.addresses[&address].value.plan, moved);
 }

@@ -164,6 +164,7 @@ fn the_cluster_and_statuses() {
         addresses: vec!["203.0.113.17".parse().unwrap(), "2001:db8:5::11".parse().unwrap()],
         gateways: vec!["node-3".into(), "node-5".into()],
         selected: vec![SelectedPods {
+            service: Some("front".into()),
             namespaces: ["payments".into()].into(),
             pods: LabelSelector {
                 match_labels: [("app".to_owned(), "settle".to_owned())].into(),

@@ -5,8 +5,8 @@ use std::net::IpAddr;
 
 use egret_core::lease::Report;
 use egret_core::model::{
-    ClaimRef, Condition, ConditionType, EgressNodeStatus, NamespaceName, NodeName, Pod, Snapshot,
-    Timestamp,
+    AddressEnd, ClaimRef, Condition, ConditionType, EgressNodeStatus, NamespaceName, NodeName, Pod,
+    Snapshot, Timestamp,
 };
 use egret_core::reason::AgentReason;
 use egret_core::selection::Selection;
@@ -106,6 +106,16 @@ pub(crate) fn unprogrammed(
         .filter(|claim| pods.of(claim).any(|pod| !pod.host_network))
         .map(|claim| claim.reference.clone())
         .collect()
+}
+
+/// What a director answers to the releases of `idle`, the addresses of which it has no connection left:
+/// it has looked after it read of them (docs/leases.md rule 18).
+pub(crate) fn answers(snapshot: &Snapshot, idle: &BTreeSet<IpAddr>) -> BTreeMap<IpAddr, Timestamp> {
+    let answer = |address: &IpAddr| match snapshot.addresses.get(address)?.value.plan.end {
+        Some(AddressEnd::Released { since, .. }) => Some((*address, since)),
+        _ => None,
+    };
+    idle.iter().filter_map(answer).collect()
 }
 
 /// Host-network pods of `me` that a claim selects, with the claim: they cannot be steered.

@@ -9,6 +9,7 @@ mod cloud;
 mod evaluation;
 mod interface;
 mod no_gateway;
+mod outside_pool;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
@@ -32,6 +33,7 @@ pub fn pool_statuses(view: &ConditionInputs<'_>) -> BTreeMap<PoolName, PoolStatu
         let (pool, before) = &stored.value;
         let judged = [pool_ready(view, pool), pool_paused(pool)];
         let judged = judged.into_iter().chain(cloud::pool_gateways(view, pool));
+        let judged = judged.chain(outside_pool::pool(view, pool));
         let date = |judged: Evaluation| judged.date(&before.conditions, pool.generation, view.now);
         let status = PoolStatus {
             observed_generation: pool.generation,
@@ -89,7 +91,11 @@ pub fn address_statuses(view: &ConditionInputs<'_>) -> BTreeMap<IpAddr, AddressS
         let mut status = before.clone();
         let attached = cloud::attached(view, *address, plan, &mut status);
         let ready = address_ready(view, (*address, plan), &status, &absent);
-        for judged in attached.into_iter().chain([ready]) {
+        let outside = outside_pool::address(view, *address, plan);
+        if outside.is_none() {
+            status.conditions.retain(|known| known.kind != ConditionType::OutsidePool);
+        }
+        for judged in attached.into_iter().chain([ready]).chain(outside) {
             let dated = judged.date(&before.conditions, 0, view.now);
             put(&mut status.conditions, dated);
         }

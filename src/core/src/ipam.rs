@@ -2,7 +2,8 @@
 //!
 //! Always: what is bound stays bound while its claim asks for it (existing `EgressAddress`es are
 //! adopted first); a new address goes to one claim: the older, then the one whose name is first.
-//! An address that is still being freed goes to nobody.
+//! An address that is still being freed goes to nobody but the claim that had it. A claim is known
+//! by its kind, namespace, name and pool: one that is deleted and made anew is the same.
 
 mod allocator;
 mod pools;
@@ -12,7 +13,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
 
 use crate::model::{
-    Claim, ClaimRef, ClusterRanges, EgressAddress, Family, Pool, PoolName, Snapshot,
+    AddressPlan, Claim, ClaimRef, ClusterRanges, EgressAddress, Family, Pool, PoolName, Snapshot,
 };
 use crate::reason::{Cause, Reason};
 
@@ -27,6 +28,8 @@ pub struct Bindings {
     pub pools: BTreeMap<PoolName, Cause>,
     /// Addresses whose binding is over, with the reason for people.
     pub ends: BTreeMap<IpAddr, &'static str>,
+    /// Addresses whose end is taken back: their claims ask for them again, and have them as bound.
+    pub resumed: BTreeSet<IpAddr>,
 }
 
 /// What one claim has.
@@ -49,6 +52,7 @@ pub fn bind(snapshot: &Snapshot, ranges: &ClusterRanges) -> Bindings {
     let families = ranges::families(snapshot, ranges);
     let mut binder = Binder { snapshot, ranges, families, taken: BTreeMap::new() };
     let claims = in_order(snapshot);
+    binder.resume(&mut bindings);
     // Explicit addresses first: the pool's choice must not take what somebody asks for by name.
     for claim in claims.iter().filter(|claim| !claim.addresses.is_empty()) {
         binder.bind_explicit(claim, &mut bindings);
@@ -93,7 +97,7 @@ fn adopt(snapshot: &Snapshot, bindings: &mut Bindings) {
         }
         let claim = snapshot.claims.get(&plan.claim).map(|stored| &stored.value.0);
         let kept = bindings.claims.get_mut(&plan.claim);
-        match (over(snapshot, &stored.value, claim), kept) {
+        match (over(&stored.value, claim), kept) {
             (None, Some(binding)) if has_room(claim, binding, *address) => {
                 binding.bound.insert(*address);
             }
@@ -108,18 +112,11 @@ fn adopt(snapshot: &Snapshot, bindings: &mut Bindings) {
 }
 
 /// Why `claim` has this address no longer; `None` where it still asks for it.
-fn over(
-    snapshot: &Snapshot,
-    address: &EgressAddress,
-    claim: Option<&Claim>,
-) -> Option<&'static str> {
+fn over(address: &EgressAddress, claim: Option<&Claim>) -> Option<&'static str> {
     if address.deleting {
         return Some("somebody deletes the EgressAddress");
     }
     let Some(claim) = claim else { return Some("its claim is deleted") };
-    if claim.uid != address.plan.claim_uid {
-        return Some("its claim was deleted and made anew");
-    }
     if claim.pool != address.plan.pool {
         return Some("its claim names another pool");
     }
@@ -127,12 +124,10 @@ fn over(
         let listed = claim.addresses.contains(&address.address);
         return (!listed).then_some("its claim no longer lists it");
     }
-    // Without its pool a claim keeps what it has; the condition says PoolNotFound.
-    let pool = &snapshot.pools.get(&claim.pool)?.value.0;
-    // The cluster's families are a default for new addresses: one that is bound stays bound.
-    let families = wanted_families(claim, pool, &BTreeSet::from([Family::IPv4, Family::IPv6]));
-    (!families.contains(&Family::of(address.address)))
-        .then_some("its claim no longer asks for this family")
+    // What pool and cluster have is a default for new addresses: one that is bound stays bound.
+    let family = Family::of(address.address);
+    let dropped = claim.families.as_ref().is_some_and(|families| !families.contains(&family));
+    dropped.then_some("its claim no longer asks for this family")
 }
 
 fn has_room(claim: Option<&Claim>, binding: &ClaimBinding, address: IpAddr) -> bool {
@@ -151,12 +146,29 @@ struct Binder<'a> {
 }
 
 impl<'a> Binder<'a> {
+    /// Gives claims back what they had and what has not ended yet, where they ask for it and could
+    /// have it as a new address too.
+    fn resume(&self, bindings: &mut Bindings) {
+        for (address, stored) in &self.snapshot.addresses {
+            let plan = &stored.value.plan;
+            let claim = self.snapshot.claims.get(&plan.claim).map(|stored| &stored.value.0);
+            let Some(claim) = claim.filter(|_| plan.end.is_some()) else { continue };
+            let asked = over(&stored.value, Some(claim)).is_none();
+            let admitted = self.pool_of(claim, bindings).is_ok() && !self.paused(claim);
+            let Some(binding) = bindings.claims.get_mut(&claim.reference) else { continue };
+            if asked && admitted && has_room(Some(claim), binding, *address) {
+                binding.bound.insert(*address);
+                bindings.resumed.insert(*address);
+            }
+        }
+    }
+
     fn bind_explicit(&mut self, claim: &'a Claim, bindings: &mut Bindings) {
         let refused = match self.pool_of(claim, bindings) {
             Ok(pool) => claim
                 .addresses
                 .iter()
-                .find_map(|address| self.refuse(claim, pool, *address, &bindings.ends)),
+                .find_map(|address| self.refuse(claim, pool, *address, bindings)),
             Err(verdict) => Some(verdict),
         };
         let paused = self.paused(claim);
@@ -197,13 +209,23 @@ impl<'a> Binder<'a> {
             }
         };
         let families = wanted_families(claim, pool, &self.families);
-        if let Some(verdict) = missing_family(pool, &families) {
+        let count = usize::try_from(claim.count).unwrap_or(usize::MAX);
+        let have = |binding: &ClaimBinding, family: Family| {
+            binding.bound.iter().filter(|have| Family::of(**have) == family).count()
+        };
+        // What the pool has no longer is enough where it is bound.
+        let wanting: BTreeSet<Family> =
+            families.iter().copied().filter(|family| have(binding, *family) < count).collect();
+        let missing = match families.is_empty() && !binding.bound.is_empty() {
+            true => None,
+            false => missing_family(pool, &families, &wanting),
+        };
+        if let Some(verdict) = missing {
             binding.refused = Some(verdict);
             return;
         }
-        for family in families {
-            let have = binding.bound.iter().filter(|have| Family::of(**have) == family).count();
-            for _ in have..usize::try_from(claim.count).unwrap_or(usize::MAX) {
+        for family in wanting {
+            for _ in have(binding, family)..count {
                 if paused {
                     binding.waits.get_or_insert_with(|| pool_paused(&claim.pool));
                     break;
@@ -253,14 +275,18 @@ impl<'a> Binder<'a> {
         claim: &Claim,
         pool: &Pool,
         address: IpAddr,
-        ends: &BTreeMap<IpAddr, &'static str>,
+        bindings: &Bindings,
     ) -> Option<Cause> {
         let field = format!("spec.addresses: {address}");
-        if !pool.ranges.iter().any(|range| range.contains(address)) {
+        let existing = self.snapshot.addresses.get(&address).map(|stored| &stored.value.plan);
+        // What is bound stays where the pool has it no longer: the condition says OutsidePool.
+        let binding = bindings.claims.get(&claim.reference);
+        let bound = binding.is_some_and(|binding| binding.bound.contains(&address));
+        if !bound && !pool.ranges.iter().any(|range| range.contains(address)) {
             let message = format!("{field} is in no range of pool {}", pool.name);
             return Some(Cause::new(Reason::AddressOutsidePool, message));
         }
-        if pool.reserved.contains(&address) {
+        if !bound && pool.reserved.contains(&address) {
             let message =
                 format!("{field} is a network or broadcast address of pool {}", pool.name);
             return Some(Cause::new(Reason::AddressReserved, message));
@@ -269,9 +295,8 @@ impl<'a> Binder<'a> {
             let message = format!("{field} is the address of a node; take it out of the pool");
             return Some(Cause::new(Reason::AddressIsNodeAddress, message));
         }
-        let existing = self.snapshot.addresses.get(&address).map(|stored| &stored.value.plan);
         let owner = match existing {
-            Some(plan) if plan.end.is_some() || ends.contains_key(&address) => None,
+            Some(plan) if ends(plan, address, bindings) => None,
             Some(plan) if plan.claim != claim.reference => Some(&plan.claim),
             _ => self.taken.get(&address).copied(),
         };
@@ -282,9 +307,21 @@ impl<'a> Binder<'a> {
     }
 }
 
-fn missing_family(pool: &Pool, families: &BTreeSet<Family>) -> Option<Cause> {
+/// Whether the address is ending, or ends now.
+fn ends(plan: &AddressPlan, address: IpAddr, bindings: &Bindings) -> bool {
+    let ended = plan.end.is_some() && !bindings.resumed.contains(&address);
+    ended || bindings.ends.contains_key(&address)
+}
+
+/// Why the pool cannot serve a claim that wants `families`, and has not all that it wants of those
+/// in `wanting`.
+fn missing_family(
+    pool: &Pool,
+    families: &BTreeSet<Family>,
+    wanting: &BTreeSet<Family>,
+) -> Option<Cause> {
     let offered: BTreeSet<Family> = pool.ranges.iter().map(|range| range.family()).collect();
-    let message = match families.difference(&offered).next() {
+    let message = match wanting.difference(&offered).next() {
         Some(family) => format!("spec.families: pool {} has no {family} addresses", pool.name),
         None if families.is_empty() => format!(
             "pool {} has no address of a family that the cluster's pods have; name another pool",

@@ -15,7 +15,9 @@ use std::cmp::Reverse;
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
 
-use crate::model::{BlockGrant, ClaimRef, EgressNodeSpec, Family, Millis, NodeName, Snapshot};
+use crate::model::{
+    BlockGrant, Claim, ClaimRef, EgressNodeSpec, Family, Millis, NodeName, Snapshot,
+};
 use crate::rendezvous;
 use crate::selection::Selection;
 
@@ -117,7 +119,9 @@ pub fn bound(snapshot: &Snapshot) -> BTreeMap<&ClaimRef, BTreeSet<IpAddr>> {
     for (address, stored) in &snapshot.addresses {
         let plan = &stored.value.plan;
         let claim = snapshot.claims.get(&plan.claim).map(|stored| &stored.value.0);
-        if plan.end.is_none() && claim.is_some_and(|claim| claim.uid == plan.claim_uid) {
+        // A claim that is made anew is the same one, where it names the same pool.
+        let same = |claim: &Claim| claim.uid == plan.claim_uid || claim.pool == plan.pool;
+        if plan.end.is_none() && claim.is_some_and(same) {
             bound.entry(&plan.claim).or_default().insert(*address);
         }
     }

@@ -50,6 +50,9 @@ pub enum Reason {
     /// Another claim selects some of its pods and destinations and wins them: the longest prefix,
     /// then the older claim, then the name.
     OtherClaimWins,
+    // === OutsidePool (address, claim, pool) ===
+    /// The pool has the address no longer: it shrank, or was made anew. It stays with its claim.
+    NotInPool,
     // === Ready (claim), Ready (address) ===
     /// Nothing is missing.
     Ready,
@@ -267,7 +270,7 @@ impl Cause {
 mod tests {
     use super::*;
 
-    const ALL: [Reason; 45] = [
+    const ALL: [Reason; 46] = [
         Reason::Accepted,
         Reason::PoolNotFound,
         Reason::PoolNotReady,
@@ -287,6 +290,7 @@ mod tests {
         Reason::NodeNotReady,
         Reason::ServiceNotFound,
         Reason::OtherClaimWins,
+        Reason::NotInPool,
         Reason::Ready,
         Reason::NotBound,
         Reason::NotProgrammed,

@@ -126,6 +126,7 @@ impl<S: ClusterState, C: Clock> MainLoop<S, C> {
         let granted = granted_blocks(&snapshot, &self.me);
         if granted.is_empty() {
             self.measures.note_usage(&BTreeMap::new());
+            self.status.idle_releases.clear();
             return self.status.idle_addresses.clear();
         }
         let usage = match self.kernel.usage() {
@@ -147,6 +148,7 @@ impl<S: ClusterState, C: Clock> MainLoop<S, C> {
             .filter(|address| ending(address) && !usage.contains_key(address))
             .copied()
             .collect();
+        self.status.idle_releases = node_status::answers(&snapshot, &self.status.idle_addresses);
         self.memory.pressure = pressure(&usage, &granted, &self.memory.pressure);
         self.status.block_needs = port_blocks::needs(&snapshot, &self.me, &self.memory.pressure);
     }

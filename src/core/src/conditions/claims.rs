@@ -11,7 +11,7 @@ use crate::reason::Reason;
 use crate::selection::{resolve, selector};
 
 use super::evaluation::{ConditionInputs, Evaluation};
-use super::{address_ready, written};
+use super::{address_ready, outside_pool, written};
 
 /// The statuses of claims that differ from what is written.
 pub fn claim_statuses(view: &ConditionInputs<'_>) -> BTreeMap<ClaimRef, ClaimStatus> {
@@ -45,6 +45,7 @@ fn status(
     let programmed = troubled.programmed(view, claim);
     let ready = ready(view, [&accepted, &bound, &programmed], &addresses, absent);
     let judged = [accepted, bound, programmed, ready].into_iter().chain(overridden(view, claim));
+    let judged = judged.chain(outside_pool::claim(view, claim, &addresses));
     let date = |judged: Evaluation| judged.date(before, claim.generation, view.now);
     ClaimStatus {
         observed_generation: claim.generation,

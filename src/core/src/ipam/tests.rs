@@ -231,3 +231,38 @@ fn a_pool_that_shrinks_or_goes_takes_nothing_away() {
     assert!(bindings.ends.is_empty());
     assert_eq!(refused(&bindings, "ns/c").0, Reason::PoolNotFound);
 }
+
+#[test]
+fn an_address_that_its_pool_has_no_longer_stays_with_its_claim_alone() {
+    let mut world = Fixture::small();
+    let both = [("192.0.2.150", "192.0.2.159"), ("2001:db8:1::10", "2001:db8:1::1f")];
+    world.settings.pods.extend([net("10.244.0.0/16"), net("fd00::/48")]);
+    world.pool(mk_pool("dual", &both));
+    world.claim(mk_claim("ns/chosen", "dual"));
+    world.claim(mk_explicit("ns/explicit", "dual", &["192.0.2.155"]));
+    world.settle();
+    let kept = bind_world(&world);
+    assert_eq!(kept.claims[&mk_ref("ns/chosen")].bound.len(), 2);
+    // It is made anew, without them and without any address of the other family; another pool has
+    // them now.
+    let mut anew = mk_pool("dual", &[("192.0.2.170", "192.0.2.171")]);
+    anew.uid = "another".into();
+    anew.reserved.insert(ip("192.0.2.170"));
+    world.pool(anew);
+    world.pool(mk_pool("other", &both));
+    world.claim(mk_claim("ns/others", "other"));
+    world.claim(mk_explicit("ns/wants", "other", &["192.0.2.155"]));
+    let bindings = bind_world(&world);
+    assert_eq!(bindings.ends, [].into());
+    for claim in ["ns/chosen", "ns/explicit"] {
+        assert_eq!(bindings.claims[&mk_ref(claim)], kept.claims[&mk_ref(claim)], "{claim}");
+    }
+    assert_eq!(new(&bindings, "ns/others"), ["192.0.2.151", "2001:db8:1::11"]);
+    assert_eq!(refused(&bindings, "ns/wants").0, Reason::AddressInUse);
+    // It asks for more than it has: that comes from what the pool has now.
+    world.edit_claim("ns/chosen", |claim| claim.families = Some([Family::IPv4].into()));
+    world.edit_claim("ns/chosen", |claim| claim.count = 2);
+    let bindings = bind_world(&world);
+    assert_eq!(new(&bindings, "ns/chosen"), ["192.0.2.171"]);
+    assert_eq!(bindings.ends.keys().copied().collect::<Vec<_>>(), [ip("2001:db8:1::10")]);
+}

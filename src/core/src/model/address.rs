@@ -28,7 +28,8 @@ pub struct EgressAddress {
 pub struct AddressPlan {
     /// The claim that the address is bound to.
     pub claim: ClaimRef,
-    /// Tells this claim from a later one of the same name.
+    /// The uid that the claim had when this was written. A later claim of the same name and pool is
+    /// the same one.
     pub claim_uid: Uid,
     /// The pool that it came from.
     pub pool: PoolName,
@@ -45,7 +46,8 @@ pub struct AddressPlan {
     pub made_for: Option<Holding>,
     /// T of this address's leases.
     pub lease: Millis,
-    /// Set once the address is to end; never unset.
+    /// Set once the address is to end. Taken back only for the claim that has it here, when that
+    /// asks for it again.
     pub end: Option<AddressEnd>,
     /// Set by `egret move`: the owner that a person asked for.
     pub preferred_node: Option<NodeName>,
@@ -60,7 +62,7 @@ pub struct AddressPlan {
 pub enum AddressEnd {
     /// Directors steer nothing new to it; it stays held for open connections.
     Released {
-        /// When it was released.
+        /// When it was released: names the release.
         since: Timestamp,
         /// When it is revoked at the latest (`releaseAfter`).
         until: Timestamp,

@@ -82,7 +82,7 @@ struct AddressSummary {
 struct BoundClaim {
     #[serde(flatten)]
     claim: ClaimRef,
-    /// Tells this claim from a later one of the same name.
+    /// The claim's uid when this was written.
     #[cfg_attr(feature = "schema", schemars(with = "String"))]
     uid: Uid,
 }

@@ -136,6 +136,8 @@ condition_types! {
     Programmed,
     /// Of a claim: another one wins some of its pods and destinations.
     Overridden,
+    /// Of an address in use, its claim and its pool: the pool has the address no longer.
+    OutsidePool,
     /// Of a claim, a pool, an address or a node: all is well.
     Ready,
     /// Of a pool: a person paused it.

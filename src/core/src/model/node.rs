@@ -122,7 +122,7 @@ pub struct EgressNodeStatus {
     pub block_needs: BTreeMap<IpAddr, u32>,
     /// Every grant and end up to this epoch is in this gateway's kernel.
     pub acknowledged_blocks: u64,
-    // As a director.
+    // For controllers before `idle_releases`.
     /// Released addresses of which this node has no connection left.
     #[serde(with = "text::set")]
     #[cfg_attr(feature = "schema", schemars(with = "BTreeSet<String>"))]
@@ -150,6 +150,12 @@ pub struct EgressNodeStatus {
     /// any for a while now: by hardware address, with the reason.
     #[serde(skip_serializing_if = "BTreeMap::is_empty")]
     pub unusable_interfaces: BTreeMap<String, String>,
+    // As a director (docs/leases.md rule 18). Controllers before this field read `idle_addresses`.
+    /// The released addresses of which this node has no connection left, each with the time of the
+    /// release after which it looked (RFC 3339).
+    #[serde(skip_serializing_if = "BTreeMap::is_empty", with = "text::map")]
+    #[cfg_attr(feature = "schema", schemars(with = "BTreeMap<String, String>"))]
+    pub idle_releases: BTreeMap<IpAddr, Timestamp>,
 }
 
 impl EgressNodeStatus {

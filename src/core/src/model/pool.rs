@@ -45,6 +45,13 @@ pub struct Pool {
 }
 
 impl Pool {
+    /// Whether `address` is one that the pool gives out: in a range of it, and no network or
+    /// broadcast address.
+    #[must_use]
+    pub fn has(&self, address: IpAddr) -> bool {
+        self.ranges.iter().any(|range| range.contains(address)) && !self.reserved.contains(&address)
+    }
+
     /// What holds of its addresses.
     #[must_use]
     pub fn facts(&self) -> ProviderFacts {

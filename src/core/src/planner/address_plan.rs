@@ -6,8 +6,8 @@ use crate::ipam::Bindings;
 use crate::membership::departure::{self, DrainReason};
 use crate::membership::liveness;
 use crate::model::{
-    AddressEnd, AddressPlan, ClaimRef, Millis, NodeName, Pool, PoolName, ProviderKind, Snapshot,
-    Timestamp, Write,
+    AddressEnd, AddressPlan, ClaimRef, EgressNodeStatus, Millis, NodeName, Pool, PoolName,
+    ProviderKind, Snapshot, Timestamp, Write,
 };
 use crate::placement::{self, MoveReason};
 use crate::port_blocks::{END_AFTER, NodeBlocksDraft};
@@ -59,6 +59,7 @@ impl AddressPlans {
             draft.plans.insert(*address, stored.value.plan.clone());
         }
         draft.follow_pools(snapshot, t_max);
+        draft.resume(snapshot, bindings);
         draft.end(snapshot, memory, now, bindings, wake);
         draft.begin(snapshot, t_max, bindings);
         let changes = placement::place(snapshot, memory, now, &mut draft.plans);
@@ -89,6 +90,30 @@ impl AddressPlans {
         }
     }
 
+    /// docs/leases.md rule 18: what a claim asks for again is not ended. A revoked address needs a new
+    /// fence, since voters have acknowledged the one that ended it.
+    fn resume(&mut self, snapshot: &Snapshot, bindings: &Bindings) {
+        for (name, binding) in &bindings.claims {
+            let Some(stored) = snapshot.claims.get(name) else { continue };
+            for address in &binding.bound {
+                let Some(plan) = self.plans.get_mut(address) else { continue };
+                plan.claim_uid.clone_from(&stored.value.0.uid);
+                let message = match plan.end.take() {
+                    None => continue,
+                    Some(AddressEnd::Released { .. }) => {
+                        format!("{name} asks for it again: it stays, with its connections")
+                    }
+                    Some(AddressEnd::Revoked { .. }) => {
+                        self.fences.insert(*address);
+                        format!("{name} asks for it again: it is held anew")
+                    }
+                };
+                let note = note(*address, EventReason::Bound, message);
+                self.notes.entry(*address).or_default().push(note);
+            }
+        }
+    }
+
     /// docs/leases.md rule 18: release, then revoke.
     fn end(
         &mut self,
@@ -98,7 +123,7 @@ impl AddressPlans {
         bindings: &Bindings,
         wake: &mut dyn FnMut(Timestamp),
     ) {
-        let busy = busy(snapshot, memory, now);
+        let directors = directors(snapshot, memory, now);
         for (address, plan) in self.plans.iter_mut().filter(|(_, plan)| !plan.paused) {
             if let Some(why) = bindings.ends.get(address).filter(|_| plan.end.is_none()) {
                 let after = release_after(snapshot, &plan.pool);
@@ -110,8 +135,12 @@ impl AddressPlans {
                     message,
                 ));
             }
-            let Some(AddressEnd::Released { until, .. }) = plan.end else { continue };
-            let idle = !busy.contains(address);
+            let Some(AddressEnd::Released { since, until }) = plan.end else { continue };
+            // An answer to an earlier release says nothing of the connections since then.
+            let answered = |node: &EgressNodeStatus| {
+                node.idle_releases.get(address).is_some_and(|answered| *answered == since)
+            };
+            let idle = directors.get(address).into_iter().flatten().all(|node| answered(node));
             if !idle && now < until {
                 wake(until);
                 continue;
@@ -265,19 +294,24 @@ pub(super) fn deletions(snapshot: &Snapshot, free: &BTreeSet<IpAddr>) -> Vec<Pla
         .collect()
 }
 
-/// Addresses of which some director with a live block has not said that it has no connection left.
-fn busy(snapshot: &Snapshot, memory: &LeaderMemory, now: Timestamp) -> BTreeSet<IpAddr> {
-    let mut busy = BTreeSet::new();
+/// The directors with a live block of each address, whose word ends it.
+fn directors<'a>(
+    snapshot: &'a Snapshot,
+    memory: &LeaderMemory,
+    now: Timestamp,
+) -> BTreeMap<IpAddr, Vec<&'a EgressNodeStatus>> {
+    let mut directors: BTreeMap<IpAddr, Vec<&EgressNodeStatus>> = BTreeMap::new();
     for (name, node) in &snapshot.egress_nodes {
         // The blocks of a node that is long absent end now: it has no say.
         if memory.absent_for(name, END_AFTER, now) {
             continue;
         }
         let live = node.value.spec.blocks.iter().filter(|grant| grant.ended.is_none());
-        let idle = &node.value.status.idle_addresses;
-        busy.extend(live.map(|grant| grant.address).filter(|address| !idle.contains(address)));
+        for grant in live {
+            directors.entry(grant.address).or_default().push(&node.value.status);
+        }
     }
-    busy
+    directors
 }
 
 fn provider(snapshot: &Snapshot, pool: &PoolName) -> ProviderKind {

@@ -1,6 +1,7 @@
-use crate::model::{Failback, LeavingReason, Millis};
+use crate::model::{AddressEnd, Failback, LeavingReason, Millis};
 use crate::testing::{Fixture, ip, mk_claim, mk_explicit, mk_pool, mk_ref, render};
 
+mod anew;
 mod crashes;
 mod laws;
 mod objects;
@@ -219,6 +220,13 @@ fn a_paused_pool_moves_nothing_and_fences_nothing() {
     assert_eq!(world.snapshot.addresses.len(), 1);
 }
 
+/// A director says that it has no connection of a released address.
+fn answer(world: &mut Fixture, node: &str, address: &str) {
+    if let Some(AddressEnd::Released { since, .. }) = world.address(address).plan.end {
+        world.status(node).idle_releases.insert(ip(address), since);
+    }
+}
+
 #[test]
 fn an_address_ends_gently() {
     let mut world = quiet();
@@ -229,10 +237,10 @@ fn an_address_ends_gently() {
     assert_eq!(world.plan().wake_at, Some(world.now + Millis::from_secs(3600)));
     // One director of five still has a connection.
     for node in ["g1", "g2", "g3", "d1"] {
-        world.status(node).idle_addresses.insert(ip(BANK));
+        answer(&mut world, node, BANK);
     }
     assert_eq!(world.plan().writes, vec![]);
-    world.status("d2").idle_addresses.insert(ip(BANK));
+    answer(&mut world, "d2", BANK);
     insta::assert_snapshot!("revoked", render(&world.plan()));
     world.step();
     assert!(world.address(BANK).plan.fence > fence);
@@ -265,28 +273,6 @@ fn a_released_address_is_revoked_when_release_after_has_passed() {
     world.edit_pool("partners", |pool| pool.failover.release_after = Millis(0));
     world.delete_claim("payments/bank");
     assert_eq!(world.plan().numbers, 6);
-}
-
-#[test]
-fn a_claim_made_anew_waits_for_its_address() {
-    let mut world = Fixture::small();
-    world.claim(mk_explicit("payments/bank", "partners", &["192.0.2.105"]));
-    world.settle();
-    world.delete_claim("payments/bank");
-    let mut again = mk_explicit("payments/bank", "partners", &["192.0.2.105"]);
-    again.uid = "another".into();
-    world.claim(again);
-    world.step();
-    let status = &world.snapshot.claims[&mk_ref("payments/bank")].value.1;
-    assert_eq!(status.conditions[1].reason, "AddressReleasing");
-    assert!(status.conditions[1].message.contains("egret release 192.0.2.105"));
-    world.pass(3600);
-    world.settle();
-    world.pass(120);
-    world.settle();
-    let stored = world.address("192.0.2.105");
-    assert_eq!(stored.plan.claim_uid.as_str(), "another");
-    assert_eq!(stored.plan.end, None);
 }
 
 #[test]

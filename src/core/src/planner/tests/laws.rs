@@ -3,7 +3,10 @@ use std::net::IpAddr;
 
 use proptest::prelude::*;
 
-use crate::model::{Failback, NodeName, PortRange, Snapshot, Write};
+use crate::model::{
+    AddressEnd, Claim, ClaimStatus, EgressAddress, Failback, NodeName, PortRange, Snapshot, Stored,
+    Uid, Write,
+};
 use crate::planner::{PlannedWrite, apply};
 use crate::testing::{Fixture, ip, mk_claim, mk_explicit, mk_pod, mk_pool, mk_ref, render};
 
@@ -13,6 +16,7 @@ enum Happening {
     Claim { name: u8, count: u32, second_pool: bool },
     Explicit { name: u8, address: u8 },
     DeleteClaim(u8),
+    Anew(u8),
     Absent(BTreeSet<u8>),
     Drain(u8),
     Uncordon(u8),
@@ -37,6 +41,7 @@ fn happening() -> impl Strategy<Value = Happening> {
         }),
         (0u8..6, 0u8..14).prop_map(|(name, address)| Happening::Explicit { name, address }),
         (0u8..6).prop_map(Happening::DeleteClaim),
+        (0u8..6).prop_map(Happening::Anew),
         prop::collection::btree_set(0u8..5, 0..3).prop_map(Happening::Absent),
         (0u8..5).prop_map(Happening::Drain),
         (0u8..5).prop_map(Happening::Uncordon),
@@ -80,6 +85,15 @@ fn happen(world: &mut Fixture, happening: &Happening) {
         Happening::DeleteClaim(name) => {
             world.snapshot.claims.remove(&mk_ref(&format!("ns/c{name}")));
         }
+        Happening::Anew(name) => {
+            let reference = mk_ref(&format!("ns/c{name}"));
+            let uid = format!("{:?} anew", world.now);
+            let fresh = |stored: &mut Stored<(Claim, ClaimStatus)>| {
+                stored.value.0.uid = Uid::new(uid);
+                stored.value.1 = ClaimStatus::default();
+            };
+            world.snapshot.claims.get_mut(&reference).map(fresh);
+        }
         Happening::Absent(nodes) => {
             let dead: Vec<&str> = nodes.iter().map(node).collect();
             world.absent(&dead);
@@ -94,8 +108,16 @@ fn happen(world: &mut Fixture, happening: &Happening) {
         Happening::HoldAll => world.hold_all(),
         Happening::Acknowledge => world.acknowledge(&[]),
         Happening::Idle(number) => {
-            let all = world.snapshot.addresses.keys().copied().collect();
-            world.status(node(number)).idle_addresses = all;
+            let released = |(address, stored): (&IpAddr, &Stored<EgressAddress>)| match stored
+                .value
+                .plan
+                .end
+            {
+                Some(AddressEnd::Released { since, .. }) => Some((*address, since)),
+                _ => None,
+            };
+            let all = world.snapshot.addresses.iter().filter_map(released).collect();
+            world.status(node(number)).idle_releases = all;
         }
         Happening::Need { node: number, address: of, blocks } => {
             world.status(node(number)).block_needs.insert(address(*of), *blocks);
@@ -157,7 +179,8 @@ fn check(snapshot: &Snapshot) -> Result<(), TestCaseError> {
     Ok(())
 }
 
-/// A binding or an end, once made, is not undone or given to another by a plan.
+/// A binding is not given to another by a plan, and an end is only taken back for the claim that had
+/// the address and asks for it again, from the same pool; one that was revoked, under a new fence.
 fn check_step(before: &Snapshot, after: &Snapshot) -> Result<(), TestCaseError> {
     for (address, stored) in &after.addresses {
         let Some(old) = before.addresses.get(address).map(|stored| &stored.value.plan) else {
@@ -165,9 +188,21 @@ fn check_step(before: &Snapshot, after: &Snapshot) -> Result<(), TestCaseError> 
         };
         let new = &stored.value.plan;
         prop_assert_eq!(&old.claim, &new.claim);
-        prop_assert_eq!(&old.claim_uid, &new.claim_uid);
+        prop_assert_eq!(&old.pool, &new.pool);
+        let claim = before.claims.get(&old.claim).map(|stored| &stored.value.0);
+        let same = claim.filter(|claim| claim.pool == old.pool);
+        if old.claim_uid != new.claim_uid {
+            prop_assert_eq!(same.map(|claim| &claim.uid), Some(&new.claim_uid));
+        }
         prop_assert!(new.fence >= old.fence, "a fence went down");
-        prop_assert!(old.end.is_none() || new.end.is_some(), "an end was unset");
+        if old.end.is_some() && new.end.is_none() {
+            prop_assert!(same.is_some(), "an end was taken back for nobody");
+            let revoked = old.is_revoked();
+            prop_assert_eq!(new.fence > old.fence, revoked, "the fence of what was taken back");
+        }
+        if old.is_revoked() && new.end.is_some() {
+            prop_assert_eq!((old.fence, old.end), (new.fence, new.end), "revoked twice");
+        }
     }
     Ok(())
 }

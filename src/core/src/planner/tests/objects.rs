@@ -3,8 +3,8 @@
 use std::collections::BTreeSet;
 
 use crate::model::{
-    Claim, LabelSelector, Namespace, NodeRole, PodSelection, Service, Snapshot, SnapshotScope,
-    Stored, Write,
+    AddressEnd, Claim, LabelSelector, Namespace, NodeRole, PodSelection, Service, Snapshot,
+    SnapshotScope, Stored, Write,
 };
 use crate::planner::PlannedWrite;
 use crate::selection::selects;
@@ -147,4 +147,90 @@ fn an_agent_selects_the_same_pods_without_services_and_namespaces() {
         }
     }
     assert_eq!(selected, 5);
+}
+
+fn claim_says(world: &Fixture, claim: &str) -> Vec<String> {
+    let status = &world.snapshot.claims[&mk_ref(claim)].value.1;
+    status.conditions.iter().map(|one| format!("{} {}", one.kind, one.reason)).collect()
+}
+
+#[test]
+fn a_relabelled_namespace_keeps_its_addresses_and_loses_only_what_is_new() {
+    let mut world = Fixture::small();
+    let relabel = |world: &mut Fixture, team: &str| {
+        let labels = mk_labels(&[("team", team)]);
+        let namespace = Namespace { name: "payments".into(), labels };
+        world.snapshot.namespaces.insert("payments".into(), namespace);
+    };
+    relabel(&mut world, "a");
+    world.edit_pool("partners", |pool| pool.allowed_namespaces = Some(mk_selector("team", "a")));
+    world.claim(mk_claim("payments/bank", "partners"));
+    let namespaces = Some(mk_selector("team", "a"));
+    let wide =
+        Claim { namespaces, pods: mk_claim("ns/bank", "").pods, ..mk_claim("wide", "partners") };
+    world.claim(wide);
+    world.pod(mk_pod("payments/p", "bank", "d1", &["10.244.4.7/32"]));
+    world.settle();
+    let plans = |world: &Fixture| -> Vec<_> {
+        world.snapshot.addresses.values().map(|stored| stored.value.plan.clone()).collect()
+    };
+    let before = plans(&world);
+    let reads = |world: &Fixture| {
+        let seen = of_node(&world.snapshot);
+        ["payments/bank", "wide"].map(|name| {
+            let claim = &seen.claims[&mk_ref(name)].value.0;
+            selects(&seen, claim, &seen.pods[&("payments".into(), "p".to_owned())])
+        })
+    };
+    assert_eq!((before.len(), reads(&world)), (2, [true, true]));
+    relabel(&mut world, "b");
+    world.settle();
+    assert_eq!(plans(&world), before, "nothing ends");
+    assert_eq!(claim_says(&world, "payments/bank")[0], "Accepted NamespaceNotAllowed");
+    assert_eq!(reads(&world), [true, false], "the wide one does not mean this namespace any more");
+    world.claim(mk_claim("payments/new", "partners"));
+    world.settle();
+    assert_eq!(world.snapshot.addresses.len(), 2, "it gets none");
+    relabel(&mut world, "a");
+    world.settle();
+    assert_eq!((world.snapshot.addresses.len(), reads(&world)), (3, [true, true]));
+    assert_eq!(claim_says(&world, "payments/bank")[0], "Accepted Accepted");
+}
+
+/// The claim is deleted with its namespace, and the pods may be there for longer, or go first.
+#[test]
+fn namespace_and_pods_go_in_either_order() {
+    for pods_first in [true, false] {
+        let mut world = quiet();
+        world.pod(mk_pod("payments/p", "bank", "d1", &["10.244.4.7/32"]));
+        world.settle();
+        let fence = world.address(BANK).plan.fence;
+        let go = |world: &mut Fixture, pods: bool| {
+            if pods {
+                world.snapshot.pods.clear();
+            } else {
+                world.snapshot.namespaces.clear();
+                world.delete_claim("payments/bank");
+            }
+            world.settle();
+        };
+        go(&mut world, pods_first);
+        if pods_first {
+            assert_eq!(world.address(BANK).plan.end, None, "the claim is there");
+        } else {
+            assert!(matches!(world.address(BANK).plan.end, Some(AddressEnd::Released { .. })));
+        }
+        go(&mut world, !pods_first);
+        let Some(AddressEnd::Released { since, .. }) = world.address(BANK).plan.end else {
+            panic!("{:?}", world.address(BANK).plan);
+        };
+        for node in ["g1", "g2", "g3", "d1", "d2"] {
+            world.status(node).idle_releases.insert(ip(BANK), since);
+        }
+        world.settle();
+        assert!(world.address(BANK).plan.fence > fence);
+        world.pass(120);
+        world.settle();
+        assert!(world.snapshot.addresses.is_empty(), "pods first: {pods_first}");
+    }
 }

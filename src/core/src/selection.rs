@@ -121,28 +121,36 @@ pub fn selects_part(snapshot: &Snapshot, claim: &Claim, part: &PodSelection, pod
     in_namespace && selector.is_some_and(|selector| selector.matches(&pod.labels))
 }
 
-/// The pod selector of a part of `claim` in `namespace`; `None` where it names a Service that is
-/// not there or has no selector.
+/// The pod selector of a part of `claim` in `namespace`. Of a Service that is not there, or has no
+/// selector, the last one that the controller resolved: its pods stay steered, since they would leave
+/// with their nodes' addresses. `None` where there was none.
 pub fn selector<'a>(
     snapshot: &'a Snapshot,
     claim: &Claim,
     part: &'a PodSelection,
     namespace: &NamespaceName,
 ) -> Option<&'a LabelSelector> {
-    match part {
-        PodSelection::Labels(selector) => Some(selector),
-        PodSelection::Service(name) if snapshot.scope == SnapshotScope::Node => {
-            let of_it = |selected: &&SelectedPods| {
-                selected.namespaces.contains(namespace)
-                    && selected.service.as_ref().is_none_or(|service| service == name)
-            };
-            selected(snapshot, claim).find(of_it).map(|selected| &selected.pods)
-        }
-        PodSelection::Service(name) => {
-            let key = (namespace.clone(), name.clone());
-            snapshot.services.get(&key)?.selector.as_ref()
-        }
-    }
+    let name = match part {
+        PodSelection::Labels(selector) => return Some(selector),
+        PodSelection::Service(name) => name,
+    };
+    let of_it = |selected: &&SelectedPods| {
+        selected.namespaces.contains(namespace)
+            && selected.service.as_ref().is_none_or(|service| service == name)
+    };
+    let resolved = || selected(snapshot, claim).find(of_it).map(|selected| &selected.pods);
+    service_selector(snapshot, namespace, name).or_else(resolved)
+}
+
+/// The selector of a Service; `None` where it is not there, or has none, and for the agents of large
+/// clusters, which know no Services.
+pub fn service_selector<'a>(
+    snapshot: &'a Snapshot,
+    namespace: &NamespaceName,
+    name: &str,
+) -> Option<&'a LabelSelector> {
+    let service = snapshot.services.get(&(namespace.clone(), name.to_owned()))?;
+    service.selector.as_ref()
 }
 
 fn service(part: &PodSelection) -> Option<&String> {

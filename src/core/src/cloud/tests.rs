@@ -1,11 +1,14 @@
 //! The leader's plans and its work in an ideal cloud, step by step.
 
 use super::*;
-use crate::model::{Attachment, EventDraft, Millis, NodeName, Pool, ProviderKind, Timestamp};
+use crate::model::{
+    Attachment, Claim, EventDraft, Millis, NodeName, Pool, ProviderKind, Timestamp,
+};
 use crate::testing::{Fixture, ip, mk_claim, mk_explicit, mk_pool};
 use std::collections::{BTreeMap, BTreeSet};
 
 mod accepted;
+mod anew;
 mod ideal_cloud;
 mod neighbours;
 mod planned_moves;

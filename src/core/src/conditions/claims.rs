@@ -8,7 +8,7 @@ use crate::model::{
     NodeName, PodSelection,
 };
 use crate::reason::Reason;
-use crate::selection::{resolve, selector};
+use crate::selection::{resolve, selector, service_selector};
 
 use super::evaluation::{ConditionInputs, Evaluation};
 use super::{address_ready, outside_pool, written};
@@ -176,9 +176,10 @@ impl<'a> Troubled<'a> {
         for (pods, _) in claim.parts() {
             if let (PodSelection::Service(service), Some(namespace)) =
                 (pods, &claim.reference.namespace)
-                && selector(view.snapshot, claim, pods, namespace).is_none()
+                && service_selector(view.snapshot, namespace, service).is_none()
             {
-                return service_not_found(service, namespace);
+                let steered = selector(view.snapshot, claim, pods, namespace).is_some();
+                return service_not_found(service, namespace, steered);
             }
         }
         let mut troubled = self.0.iter();
@@ -199,10 +200,12 @@ impl<'a> Troubled<'a> {
     }
 }
 
-fn service_not_found(service: &str, namespace: &NamespaceName) -> Evaluation {
+/// `steered`: the pods that it selected last are.
+fn service_not_found(service: &str, namespace: &NamespaceName, steered: bool) -> Evaluation {
+    let steered = if steered { "; the pods that it selected last stay steered" } else { "" };
     let message = format!(
         "spec.serviceName: there is no Service {service} with a selector in namespace {namespace}; \
-         create it or use spec.podSelector"
+         create it or use spec.podSelector{steered}"
     );
     Evaluation::new(ConditionType::Programmed, false, Reason::ServiceNotFound, message)
 }

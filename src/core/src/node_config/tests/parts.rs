@@ -54,19 +54,27 @@ fn the_pods_of_each_part_are_steered_to_its_own_destinations() {
     // An agent reads what the controller resolved.
     let mut seen = world.snapshot.clone();
     (seen.scope, seen.services) = (SnapshotScope::Node, Default::default());
-    assert_eq!(flows(&seen), [front, back.clone()]);
+    assert_eq!(flows(&seen), [front.clone(), back.clone()]);
     assert_eq!(overridden(&world.snapshot, &"d1".into()), [].into());
-    // A Service is removed: its part selects nothing, the other goes on, and the claim says it.
+    // A Service is removed: its pods would leave with their node's address, so they stay steered.
     world.snapshot.services.remove(&("payments".into(), "front".to_owned()));
     world.settle();
-    assert_eq!(flows(&world.snapshot), std::slice::from_ref(&back));
-    let mut seen = world.snapshot.clone();
-    (seen.scope, seen.services) = (SnapshotScope::Node, Default::default());
-    assert_eq!(flows(&seen), [back]);
+    for scope in [SnapshotScope::Cluster, SnapshotScope::Node] {
+        let seen = Snapshot { scope, ..world.snapshot.clone() };
+        assert_eq!(flows(&seen), [front.clone(), back.clone()], "{scope:?}");
+    }
     let status = &world.snapshot.claims[&mk_ref("payments/eip")].value.1;
     let message = "spec.serviceName: there is no Service front with a selector in namespace \
-                   payments; create it or use spec.podSelector";
+                   payments; create it or use spec.podSelector; the pods that it selected last stay \
+                   steered";
     assert!(status.conditions.iter().any(|c| !c.status && c.message == message), "{status:?}");
+    // It comes back and selects others.
+    service(&mut world, "front");
+    let selector = Some(mk_selector("app", "another"));
+    world.snapshot.services.get_mut(&("payments".into(), "front".to_owned())).unwrap().selector =
+        selector;
+    world.settle();
+    assert_eq!(flows(&world.snapshot), [back]);
 }
 
 #[test]

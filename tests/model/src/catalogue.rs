@@ -35,7 +35,7 @@ pub struct Refused {
 }
 
 /// All models.
-pub const SOUND: [Sound; 17] = [
+pub const SOUND: [Sound; 18] = [
     Sound { make: models::leases, short: 1, long: 2 },
     Sound { make: models::releases, short: 0, long: 1 },
     Sound { make: models::lengths, short: 1, long: 2 },
@@ -53,6 +53,7 @@ pub const SOUND: [Sound; 17] = [
     Sound { make: models::move_restarts, short: 0, long: 1 },
     Sound { make: models::stops, short: 0, long: 1 },
     Sound { make: models::cloud_moves, short: 1, long: 2 },
+    Sound { make: models::resumptions, short: 0, long: 1 },
 ];
 
 /// All mistakes.
@@ -102,5 +103,6 @@ pub fn refused() -> Vec<Refused> {
         machine("answered before it is kept", models::restarts, M::AnswersBeforeKeeping, 0, 6),
         machine("a restart loses a promise", models::move_restarts, M::RestartLosesPromise, 0, 12),
         machine("a move follows at accepted", models::cloud_moves, M::FollowsMoveAtAccepted, 0, 10),
+        world("taken back under the old fence", models::resumptions, 1, 12),
     ]
 }

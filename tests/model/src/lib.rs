@@ -17,6 +17,8 @@
 //! where a mistake makes safety rest on them. More than one address adds nothing: each is granted
 //! by itself.
 //!
+//! [`ends`] is a model of the end of an address, and of its taking back, over the real planner.
+//!
 //! # How far
 //! Whole (every state of the model): releases 3,186, lengths 163,281, restarts 100,936, reboots
 //! 592, clocks 9,955, set restarts 785,610, fences 1,825, fence reboots 4,156, fence restarts
@@ -43,6 +45,7 @@
 #![forbid(unsafe_code)]
 
 pub mod catalogue;
+pub mod ends;
 pub mod hash;
 pub mod models;
 pub mod scenario;

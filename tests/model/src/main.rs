@@ -6,6 +6,7 @@ use std::time::{Duration, Instant};
 use anyhow::bail;
 use clap::{Parser, Subcommand};
 use egret_model::catalogue::{self, Refused};
+use egret_model::ends::{self, Ends};
 use egret_model::models::BrokenRules;
 use egret_model::scenario::ModelScenario;
 use egret_model::search::{SearchLimits, SearchOutcome, search};
@@ -121,7 +122,7 @@ fn main() -> anyhow::Result<()> {
 }
 
 fn check(long: bool, only: &str, limits: SearchLimits, traces: bool) -> anyhow::Result<()> {
-    let mut wrong = 0;
+    let mut wrong = if "ends".contains(only) { check_ends(limits, traces) } else { 0 };
     for sound in catalogue::SOUND {
         let horizon = if long { sound.long } else { sound.short };
         let model = (sound.make)(&BrokenRules::default(), horizon);
@@ -148,6 +149,18 @@ fn check(long: bool, only: &str, limits: SearchLimits, traces: bool) -> anyhow::
     Ok(())
 }
 
+/// The model of ends, as it is meant and with its mistake; how many did not end as they must.
+fn check_ends(limits: SearchLimits, traces: bool) -> u32 {
+    let found = search(&Ends::broken(), SearchLimits { depth: ends::DEPTH, ..limits });
+    let sound = search(&Ends::sound(2), limits);
+    println!("ends: {} states, {} steps", sound.states, sound.transitions);
+    print_trace(&sound);
+    if traces {
+        print_trace(&found);
+    }
+    u32::from(sound.violation.is_some()) + u32::from(found.violation.is_none())
+}
+
 type Found = SearchOutcome<egret_model::scenario::ModelStep>;
 
 fn timed(model: &ModelScenario, what: &str, search: impl FnOnce(&ModelScenario) -> Found) -> Found {
@@ -169,7 +182,7 @@ fn timed(model: &ModelScenario, what: &str, search: impl FnOnce(&ModelScenario) 
     outcome
 }
 
-fn print_trace(outcome: &Found) {
+fn print_trace<A: std::fmt::Debug>(outcome: &SearchOutcome<A>) {
     for action in outcome.violation.iter().flat_map(|(_, path)| path) {
         println!("    {action:?}");
     }

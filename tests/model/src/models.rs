@@ -3,6 +3,8 @@
 //! Always three voters at a time, of up to four nodes; node 1 is the owner, node 2 its standby,
 //! both of them voters too.
 
+mod resumptions;
+
 use std::collections::BTreeMap;
 
 use egret_core::lease::{AddressView, InjectedFault, InjectedFaults, PlanView};
@@ -10,6 +12,8 @@ use egret_core::model::{Holding, Millis, VoterSet};
 
 use crate::scenario::{ControllerAct, ModelScenario};
 use crate::world::{ADDRESS, ModelWorld, Rates, STEP, Spent, lease, name, set, store};
+
+pub use resumptions::resumptions;
 
 const TRUE: Rates = Rates { raw: 100, boot: 100 };
 

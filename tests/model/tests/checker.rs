@@ -3,6 +3,7 @@
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking, its helpers too")]
 
 use egret_model::catalogue;
+use egret_model::ends::{self, Ends};
 use egret_model::models::BrokenRules;
 use egret_model::search::{SearchLimits, search};
 
@@ -22,6 +23,18 @@ fn no_model_shows_two_holders_or_one_of_a_freed_address() {
         assert!(outcome.violation.is_none(), "{}: {outcome:#?}", model.name);
         assert!(outcome.states > 10, "{}: nothing happens in it", model.name);
     }
+}
+
+/// The whole model, and the mistake that it must find.
+#[test]
+fn an_address_ends_with_its_last_connection_and_by_no_answer_to_an_earlier_release() {
+    let limits = SearchLimits { states: 500_000, depth: usize::MAX, shuffle: 0 };
+    let sound = search(&Ends::sound(2), limits);
+    assert!(sound.violation.is_none() && sound.complete, "{sound:#?}");
+    assert!(sound.states > 1_000, "{}", sound.states);
+    let broken = search(&Ends::broken(), SearchLimits { depth: ends::DEPTH, ..limits });
+    let (what, chain) = broken.violation.unwrap();
+    assert_eq!((what.as_str(), chain.len()), ("revoked: 1 has a connection", ends::DEPTH));
 }
 
 /// Two tests, so that two processors share them. How soon each is found is pinned too.

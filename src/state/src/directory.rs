@@ -8,7 +8,7 @@
 //! Always: every access begins at the path, and under the lock; a directory without its marker,
 //! or whose lock is not had in a second, is unreachable: the last snapshot stays. An object goes
 //! when its document or its file goes, never because a file is broken, empty, being written or
-//! unreadable.
+//! unreadable. A pool or claim goes 5 s after its file: who replaces a file may remove it first.
 
 mod cache;
 mod clock;

@@ -4,6 +4,8 @@
 #[path = "directory/fixture.rs"]
 mod fixture;
 
+#[path = "directory/anew.rs"]
+mod anew;
 #[path = "directory/broken.rs"]
 mod broken;
 #[path = "directory/outage.rs"]

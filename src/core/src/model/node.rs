@@ -153,7 +153,7 @@ pub struct EgressNodeStatus {
     // As a director (docs/leases.md rule 18). Controllers before this field read `idle_addresses`.
     /// The released addresses of which this node has no connection left, each with the time of the
     /// release after which it looked (RFC 3339).
-    #[serde(skip_serializing_if = "BTreeMap::is_empty", with = "text::map")]
+    #[serde(skip_serializing_if = "BTreeMap::is_empty", with = "text::map_of_texts")]
     #[cfg_attr(feature = "schema", schemars(with = "BTreeMap<String, String>"))]
     pub idle_releases: BTreeMap<IpAddr, Timestamp>,
 }

@@ -218,6 +218,30 @@ pub(super) mod map {
     }
 }
 
+/// Values by keys, all of them text.
+pub(super) mod map_of_texts {
+    use super::*;
+
+    pub(in crate::model) fn serialize<K: Text, V: Text, S: Serializer>(
+        values: &BTreeMap<K, V>,
+        to: S,
+    ) -> Result<S::Ok, S::Error> {
+        let texts = values.iter().map(|(key, value)| (key.to_text(), value.to_text()));
+        to.collect_map(texts.collect::<BTreeMap<_, _>>())
+    }
+
+    pub(in crate::model) fn deserialize<'de, K, V, D>(from: D) -> Result<BTreeMap<K, V>, D::Error>
+    where
+        K: Text + Ord,
+        V: Text,
+        D: Deserializer<'de>,
+    {
+        let texts: BTreeMap<K, String> = map::deserialize(from)?;
+        let value = |(key, value): (K, String)| Ok((key, V::from_text(&value)?));
+        texts.into_iter().map(value).collect::<Result<_, String>>().map_err(D::Error::custom)
+    }
+}
+
 /// Sets of values by keys, all of them text.
 pub(super) mod map_of_sets {
     use super::*;

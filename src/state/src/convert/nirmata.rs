@@ -185,8 +185,8 @@ pub(crate) fn keep_former_name(stored: &AddressPlan, mut plan: AddressPlan) -> A
     plan
 }
 
-/// Gives every claim without a pool the one whose ranges hold its address, of several the oldest;
-/// where there is none, the one that its address was bound from. A claim that finds none is taken
+/// Gives every claim without a pool the one that its address was bound from; where it is not bound,
+/// the one whose ranges hold its address, of several the oldest. A claim that finds none is taken
 /// out and reported.
 pub fn choose_pools(snapshot: &mut Snapshot) {
     adopt_former_names(snapshot);
@@ -216,10 +216,11 @@ fn pool_of(snapshot: &Snapshot, claim: &Claim) -> Option<PoolName> {
     let pools = snapshot.pools.values().map(|stored| &stored.value.0);
     let holds = |pool: &&Pool| pool.ranges.iter().any(|range| range.contains(address));
     let oldest = pools.filter(holds).min_by_key(|pool| (pool.created, &pool.name));
-    oldest.map(|pool| pool.name.clone()).or_else(|| {
-        let bound = &snapshot.addresses.get(&address)?.value.plan;
-        (bound.claim == claim.reference).then(|| bound.pool.clone())
-    })
+    let plan = snapshot.addresses.get(&address).map(|stored| &stored.value.plan);
+    let bound = plan.filter(|plan| plan.claim == claim.reference).map(|plan| &plan.pool);
+    // A claim whose pool has the address no longer keeps it, whichever pool has it now.
+    let kept = bound.filter(|pool| snapshot.pools.contains_key(*pool));
+    kept.or(oldest.map(|pool| &pool.name)).or(bound).cloned()
 }
 
 fn without_pool(claim: &Claim) -> InvalidObject {

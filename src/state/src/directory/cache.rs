@@ -110,7 +110,8 @@ impl DirectoryCache {
             snapshot.invalid_objects.push(InvalidObject { place, message: error.to_string() });
         }
         let snapshot = Arc::new(snapshot);
-        // What is not recorded yet is tried again the next time.
+        // What is not recorded yet is tried again the next time, and so is what time alone ends.
+        complete &= !files.waits();
         contents.assembled = complete.then(|| (files.revision, Arc::clone(&snapshot)));
         Ok(snapshot)
     }

@@ -16,6 +16,9 @@ use crate::manifest::{self, ManifestFault, ManifestObject, OWN_FOLDER, ObjectKey
 const MAX_DEPTH: usize = 16;
 /// A file that somebody has begun to write is left as it was for so long after the last write.
 const WRITER_PATIENCE: Duration = Duration::from_secs(5);
+/// What a file held stays for so long after the file has gone: who replaces files (`git checkout`,
+/// rsync, an editor) often removes them first.
+const GRACE: Duration = Duration::from_secs(5);
 
 /// What is remembered of the directory. Only changed files are read again.
 #[derive(Debug, Default)]
@@ -30,7 +33,9 @@ pub struct FileIndex {
     pub unreadable: Vec<InvalidObject>,
     /// Files that somebody is writing right now, with the time of the last write that was noticed.
     pub busy: BTreeMap<PathBuf, Instant>,
-    /// Grows with every change of what is above, except `busy`.
+    /// Manifests that have gone lately, or that records name and that are not there, and since when.
+    vanished: BTreeMap<String, Instant>,
+    /// Grows with every change of what is above, except `busy` and `vanished`.
     pub revision: u64,
 }
 
@@ -87,7 +92,34 @@ impl FileIndex {
                 }
             }
         }
+        self.note_vanished();
         Ok(())
+    }
+
+    /// Whether the objects of a manifest that does not hold them now are to stay for a while.
+    pub fn has_grace(&self, manifest: &str) -> bool {
+        self.vanished.get(manifest).is_some_and(|since| since.elapsed() < GRACE)
+    }
+
+    /// Whether time alone may change what is to be done.
+    pub fn waits(&self) -> bool {
+        !self.vanished.is_empty()
+    }
+
+    /// A process that has just started cannot tell for how long a file has been gone: it counts from
+    /// its own first look.
+    fn note_vanished(&mut self) {
+        let records = self.own.values().filter_map(|file| match &file.object {
+            Some(OwnObject::Record(record)) => Some(&record.manifest),
+            _ => None,
+        });
+        let gone = records.filter(|manifest| !self.manifests.contains_key(*manifest));
+        let gone: BTreeSet<&String> = gone.collect();
+        let now = Instant::now();
+        for manifest in &gone {
+            self.vanished.entry((*manifest).clone()).or_insert(now);
+        }
+        self.vanished.retain(|path, since| since.elapsed() < GRACE || gone.contains(path));
     }
 
     fn walk(&mut self, access: &Access) -> Result<(), StoreError> {
@@ -97,10 +129,15 @@ impl FileIndex {
                 path.strip_prefix(folder.as_str()).is_some_and(|rest| rest.starts_with('/'))
             })
         };
-        let before = self.manifests.len() + self.own.len();
-        self.manifests.retain(|path, _| manifests.contains(path) || hidden(path, &unreadable));
+        let is_there = |path: &String| manifests.contains(path) || hidden(path, &unreadable);
+        let left: Vec<String> =
+            self.manifests.keys().filter(|path| !is_there(path)).cloned().collect();
+        for path in &left {
+            self.forget(path);
+        }
+        let before = self.own.len();
         self.own.retain(|path, _| own.contains(path));
-        let gone = self.manifests.len() + self.own.len() < before;
+        let gone = self.own.len() < before;
         for path in &manifests {
             self.read_manifest(access, path);
         }
@@ -128,7 +165,7 @@ impl FileIndex {
             Ok(None) => {}
             Ok(Some((stamp, racy, bytes))) => self.take_manifest(path, stamp, racy, bytes),
             Err(error) if error.kind() == io::ErrorKind::NotFound => {
-                self.revision += u64::from(self.manifests.remove(path).is_some());
+                self.forget(path);
             }
             Err(error) => {
                 let fault = ManifestFault { line: 1, message: format!("cannot be read: {error}") };
@@ -137,6 +174,13 @@ impl FileIndex {
                 self.revision += u64::from(file.faults != faults);
                 (file.stamp, file.faults) = (None, faults);
             }
+        }
+    }
+
+    fn forget(&mut self, path: &str) {
+        if self.manifests.remove(path).is_some() {
+            self.vanished.insert(path.to_owned(), Instant::now());
+            self.revision += 1;
         }
     }
 

@@ -111,9 +111,10 @@ pub fn changes(files: &FileIndex, now: Timestamp) -> Result<Vec<RecordChange>, S
     Ok(changes)
 }
 
-/// True where the file may still hold the object: it is broken or being written.
+/// True where the file may still hold the object: it is broken, being written or being replaced.
 fn in_doubt(files: &FileIndex, manifest: &str) -> bool {
     files.busy.contains_key(std::path::Path::new(manifest))
+        || files.has_grace(manifest)
         || files.manifests.get(manifest).is_some_and(|file| !file.faults.is_empty())
 }
 

@@ -140,3 +140,19 @@ async fn nothing_is_published_where_nothing_changed() {
     read(&state).await;
     assert!(!seen.has_changed().unwrap(), "the same text is no change");
 }
+
+/// It sends to its end, also after a claim was applied that selects it.
+#[tokio::test]
+async fn a_pod_that_is_being_deleted_is_there_until_it_is_gone() {
+    let store = Fixture::new();
+    let deleting = pod("settle-1", "10.244.1.7").replace(
+        "metadata: {",
+        "metadata: {deletionTimestamp: '2026-05-04T12:00:00Z', deletionGracePeriodSeconds: 30, ",
+    );
+    store.put("pod.yaml", &deleting);
+    let state = store.open();
+    let snapshot = read(&state).await;
+    assert_eq!((snapshot.pods.len(), snapshot.invalid_objects.len()), (1, 0));
+    store.put("pod.yaml", &deleting.replace("status: {", "status: {phase: Succeeded, "));
+    assert!(read(&state).await.pods.is_empty(), "it has ended");
+}

@@ -1,7 +1,8 @@
 //! Objects of the original project, with its own example.
 
 use egret_core::model::{
-    ClaimRef, ClaimStatus, EgressNodeStatus, NamespaceName, NodeName, PodSelection, PoolName,
+    AddressPlan, ClaimRef, ClaimStatus, EgressNodeStatus, NamespaceName, NodeName, PodSelection,
+    PoolName,
 };
 use egret_ports::cluster_state::{ClusterState as _, Write};
 
@@ -67,4 +68,38 @@ async fn rules_are_served_as_claims_and_the_object_says_the_gateway() {
     store.kubectl(&["patch", "egresspool", "partners", "--type=merge", "-p", patch]);
     until(&state, |snapshot| snapshot.invalid_objects.is_empty()).await;
     assert_eq!(state.read_consistent().await.unwrap().claims.len(), 3);
+}
+
+/// What the version before bound to the place of a rule goes on, and its agents still know the name.
+#[tokio::test]
+async fn an_upgrade_adopts_what_was_bound_to_the_place_of_a_rule() {
+    let store = Store::with_examples();
+    store.apply(&serde_json::to_value(egret_api::nirmata_crd()).unwrap());
+    store.kubectl(&["wait", "--for=condition=Established", "--timeout=60s", "crd", "--all"]);
+    store.apply_text(OBJECT);
+    let state = store.controller();
+    until(&state, |snapshot| snapshot.claims.contains_key(&claim(FIRST))).await;
+    let address: std::net::IpAddr = FIRST.parse().unwrap();
+    let former = ClaimRef { name: "eip.nirmata-0".to_owned(), ..claim(FIRST) };
+    let plan = AddressPlan {
+        claim: former,
+        claim_uid: "the-uid-of-before".into(),
+        ..crate::objects::plan(7)
+    };
+    let write = Write::AddressPlan { address, expect: None, plan };
+    state.write(write).await.unwrap();
+    let snapshot = until(&state, |snapshot| snapshot.addresses.contains_key(&address)).await;
+    let bound = &snapshot.addresses[&address];
+    let uid = &snapshot.claims[&claim(FIRST)].value.0.uid;
+    assert_eq!((&bound.value.plan.claim, &bound.value.plan.claim_uid), (&claim(FIRST), uid));
+    let mut moved = bound.value.plan.clone();
+    moved.owner = Some(NodeName::new("node-2"));
+    let expect = Some(bound.version.clone());
+    state.write(Write::AddressPlan { address, expect, plan: moved.clone() }).await.unwrap();
+    let object = store.server.kubectl().get(&["egressaddress", FIRST]).unwrap();
+    assert_eq!(object["spec"]["claimRef"]["name"], "eip.nirmata-0");
+    assert_eq!(object["spec"]["claimRef"]["uid"], "the-uid-of-before");
+    assert_eq!(object["spec"]["owner"], "node-2");
+    let snapshot = state.read_consistent().await.unwrap();
+    assert_eq!(snapshot.addresses[&address].value.plan, moved);
 }

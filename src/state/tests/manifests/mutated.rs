@@ -80,7 +80,8 @@ fn own_objects() -> Vec<(&'static str, Value)> {
                 "uplinks": [{"name": "eth0", "subnets": ["192.0.2.1/24"]}], "mayVote": "b",
                 "acknowledgedSet": 1, "acknowledgedFences": {"203.0.113.17": 7}, "absent": ["m"],
                 "blockNeeds": {"203.0.113.17": 1}, "acknowledgedBlocks": 1,
-                "idleAddresses": ["203.0.113.18"], "conditions": conditions}}),
+                "idleAddresses": ["203.0.113.18"], "conditions": conditions,
+                "idleReleases": {"203.0.113.18": "2026-05-04T12:00:00Z"}}}),
         ),
         (
             "cluster",

@@ -299,3 +299,24 @@ async fn an_upgrade_adopts_claims_by_their_former_names() {
     let again = open().read_consistent().await.unwrap();
     assert_eq!(again.addresses[&address].value.plan, moved);
 }
+
+/// An object of the version before has the claim's status under the place of its first rule.
+#[test]
+fn a_status_under_the_former_name_is_read_by_its_address() {
+    let mut status = StaticEgressIPStatus::default();
+    let of = |address: &str| ClaimStatus {
+        addresses: vec![address.parse().unwrap()],
+        observed_generation: 7,
+        ..ClaimStatus::default()
+    };
+    let address_of = |_: &NodeName| None;
+    for (place, address) in [(0, "203.0.113.18"), (1, "203.0.113.17")] {
+        let name = format!("eip.nirmata-{place}");
+        put_claim_status(&mut status, &name, None, &of(address), address_of);
+    }
+    assert_eq!(claim_status(&status, FIRST), Ok(of("203.0.113.17")));
+    let new = ClaimStatus { observed_generation: 8, ..of("203.0.113.17") };
+    put_claim_status(&mut status, FIRST, None, &new, address_of);
+    assert_eq!(claim_status(&status, FIRST), Ok(new));
+    assert_eq!(claim_status(&status, SECOND), Ok(of("203.0.113.18")));
+}

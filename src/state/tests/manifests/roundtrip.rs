@@ -122,6 +122,7 @@ fn nodes() {
         .into(),
         acknowledged_blocks: 17,
         idle_addresses: [address].into(),
+        idle_releases: [(address, Timestamp(1_777_896_000_000))].into(),
         conditions: conditions(),
         cilium_chained: true,
         stopping: true,

@@ -139,13 +139,15 @@ impl<S: ClusterState, C: Clock> MainLoop<S, C> {
         for address in usage.keys().filter(|address| granted.contains_key(address)) {
             self.lease.send(LeaseCommand::NeedHolder(*address));
         }
-        // docs/leases.md rule 18: a director says once that it has no connection of it left.
+        // docs/leases.md rule 18: a director says once that it has no connection of it left, and
+        // opens none: what it has read of may not be in the kernel yet.
         let ending = |address: &IpAddr| {
             snapshot.addresses.get(address).is_some_and(|stored| stored.value.plan.end.is_some())
         };
         self.status.idle_addresses = granted
             .keys()
             .filter(|address| ending(address) && !usage.contains_key(address))
+            .filter(|address| !self.kernel.opens(**address))
             .copied()
             .collect();
         self.status.idle_releases = node_status::answers(&snapshot, &self.status.idle_addresses);

@@ -14,7 +14,7 @@ pub mod cloud;
 mod gateways;
 
 pub use agents::{agents_replaced, director_killed, holder_killed};
-pub use claims::{claim_over_busy_pods, claimed, no_gateway};
+pub use claims::{claim_made_anew, claim_over_busy_pods, claimed, no_gateway};
 pub use gateways::{drain, partition, power_off, power_off_without_store};
 
 use crate::bench::Bench;

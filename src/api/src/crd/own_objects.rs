@@ -56,7 +56,7 @@ pub(super) fn egress_node(schema: &mut JSONSchemaProps) {
     list(schema, "status.uplinks[].subnets", 64, cidr);
     list(schema, "status.idleAddresses", 4096, address);
     at(schema, "status.unusableInterfaces").max_properties = Some(64);
-    for map in ["status.acknowledgedFences", "status.blockNeeds"] {
+    for map in ["status.acknowledgedFences", "status.blockNeeds", "status.idleReleases"] {
         let map = at(schema, map);
         map.max_properties = Some(4096);
         let sentence = format!("self.filter(key, !isIP(key))[0] + {NO_ADDRESS}");

@@ -111,12 +111,20 @@ fn what_is_wrong_among_others_shows_in_conditions() {
     ] {
         assert_eq!(reason(&server, object, kind), format!("\"{wanted}\""), "{object:?}");
     }
-    let rules = server.kubectl().get(&["staticegressips.staticegressips.nirmata.io", "eip"]);
-    let claims = &rules.unwrap()["status"]["claims"];
-    let accepted = |claim: &str| condition(&json!({"status": claims[claim]}), "Accepted").cloned();
-    let reasons = ["eip.nirmata-0", "eip.nirmata-1"].map(accepted);
-    let reasons = reasons.map(|condition| condition.map(|found| found["reason"].to_string()));
-    assert_eq!(reasons.map(Option::unwrap_or_default), ["\"Accepted\"", "\"AddressInUse\""]);
+    // Two Services of one object share its claim; another object is refused.
+    let accepted = |object: &str| {
+        let rules = ["staticegressips.staticegressips.nirmata.io", object];
+        let object_status = server.kubectl().get(&rules).unwrap()["status"].clone();
+        let claims = object_status["claims"].as_object().unwrap().clone();
+        let claim = &claims[&format!("{object}.nirmata-203.0.113.19")];
+        assert_eq!(claims.len(), 1, "{claims:?}");
+        let accepted = condition(&json!({"status": claim}), "Accepted").unwrap().clone();
+        (accepted["reason"].to_string(), accepted["message"].to_string())
+    };
+    assert_eq!(accepted("eip").0, "\"Accepted\"");
+    let (reason, message) = accepted("late");
+    assert_eq!(reason, "\"AddressInUse\"");
+    assert!(message.contains("in use by claim default/eip.nirmata-203.0.113.19"), "{message}");
     unreadable_objects_are_named(&server);
     let alive = std::path::Path::new(&format!("/proc/{}", controller.pid())).exists();
     assert!(alive && !log().contains("panicked"), "{}", log());

@@ -4,6 +4,7 @@ use std::net::{IpAddr, SocketAddr};
 use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
+use serde_json::Value;
 
 use crate::address::{self, AddressFamily, OUTSIDE};
 use crate::checks::{PATIENCE, alive, await_source, run_for};
@@ -57,6 +58,60 @@ pub fn claim_over_busy_pods(
         await_source(fixture, pod, own_address(fixture, director)?)?;
     }
     Ok(old)
+}
+
+/// A claim over a busy pod is deleted, and applied again while its addresses serve their last
+/// connections: it gets them back with fence and holder, and no connection is lost.
+///
+/// # Errors
+/// With what is not so.
+pub fn claim_made_anew(
+    fixture: &mut LabFixture<impl TestBed>,
+    pod: &str,
+    (claim, manifest): (&str, &str),
+) -> Result<()> {
+    let addresses = claimed(fixture, claim)?;
+    let before = plans(fixture, &addresses)?;
+    ensure!(!before.iter().any(is_released), "released before: {before:?}");
+    let plan = LoadPlan::new("s25 anew", &[pod]).connections(4);
+    let load = Load::start(&mut fixture.lab, plan, Some((&fixture.sources, &addresses)))?;
+    run_for(500);
+    let removed = WallTime::now();
+    fixture.lab.delete_claim(claim)?;
+    let released = |fixture: &LabFixture<_>, wanted: bool| {
+        let now = plans(fixture, &addresses).ok()?;
+        now.iter().all(|plan| is_released(plan) == wanted).then_some(now)
+    };
+    wait_until("the addresses to be released", PATIENCE, || released(fixture, true))?;
+    // Every director says what it finds of this release, twice at least.
+    run_for(3000);
+    fixture.lab.apply_claim(claim, manifest)?;
+    let after = wait_until("them to be taken back", PATIENCE, || released(fixture, false))?;
+    let kept = |plans: &[Value]| -> Vec<Value> {
+        plans.iter().flat_map(|plan| [plan["fence"].clone(), plan["owner"].clone()]).collect()
+    };
+    ensure!(kept(&before) == kept(&after), "another fence or owner: {before:?}, now {after:?}");
+    ensure!(claimed(fixture, claim)? == addresses, "the claim has other addresses");
+    addresses.iter().try_for_each(|address| await_source(fixture, pod, *address))?;
+    run_for(2000);
+    alive(fixture, &load, removed).map(drop)
+}
+
+fn is_released(plan: &Value) -> bool {
+    !plan["released"].is_null() || !plan["revoked"].is_null()
+}
+
+/// The specs of addresses, in their order.
+fn plans(fixture: &LabFixture<impl TestBed>, addresses: &[IpAddr]) -> Result<Vec<Value>> {
+    let all = fixture.lab.objects("EgressAddress")?;
+    let spec = |address: &IpAddr| {
+        let own = all.iter().find(|object| {
+            let text = object["spec"]["address"].as_str().unwrap_or_default();
+            text.parse().is_ok_and(|known: IpAddr| known == *address)
+        });
+        own.map(|object| object["spec"].clone()).with_context(|| format!("no plan of {address}"))
+    };
+    addresses.iter().map(spec).collect()
 }
 
 /// A stream that never sees a reply keeps no address for ever: it leaves with the claim's now.

@@ -84,6 +84,7 @@ pub const ALL: &[Scenario] = &[
     Scenario::beside("foreign_hands_are_repaired", repair::foreign_hands).own().takes(31),
     Scenario::beside("teardown_leaves_nothing", repair::teardown).takes(2),
     Scenario::beside("s25_claim_over_busy_pods", s25_claim::run).own().takes(24),
+    Scenario::beside("s25_claim_made_anew", s25_claim::made_anew).own().takes(28),
     Scenario::beside("works_when_held", nodes::works_when_held).own(),
     Scenario::beside("no_block_yet", nodes::no_block_yet).own(),
     Scenario::beside("aws_elastic_ip", aws_attach::elastic).own().takes(50),

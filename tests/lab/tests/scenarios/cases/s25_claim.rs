@@ -3,10 +3,10 @@
 use std::time::Duration;
 
 use anyhow::Result;
-use egret_lab::scenarios::claim_over_busy_pods;
+use egret_lab::scenarios::{claim_made_anew, claim_over_busy_pods};
 use egret_lab::{WallTime, wait_until};
 
-use crate::fixtures::{BANK, POOL, alive, bank, claim, usual, with_pool};
+use crate::fixtures::{BANK, POOL, alive, bank, claim, usual, with_claim, with_pool};
 use egret_lab::bench::Bench;
 
 /// With a `releaseAfter` that passes: in the end nobody holds the addresses.
@@ -21,4 +21,10 @@ pub fn run(bench: &mut Bench) -> Result<()> {
         bank().iter().all(|address| fixture.holder(*address).is_none()).then_some(())
     })?;
     alive(fixture, &old, begun).map(drop)
+}
+
+/// It is deleted and applied again before its last connections have ended.
+pub fn made_anew(bench: &mut Bench) -> Result<()> {
+    let fixture = bench.own(with_claim(usual().build()?)?);
+    claim_made_anew(fixture, "settle-1", ("bank", &claim("bank", "settle", &BANK, "Drop")))
 }

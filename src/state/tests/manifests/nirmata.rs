@@ -230,6 +230,24 @@ async fn a_store_has_its_claims() {
     assert_eq!(read().claims, snapshot.claims);
 }
 
+fn plan_of(claim: egret_core::model::Claim) -> egret_core::model::AddressPlan {
+    egret_core::model::AddressPlan {
+        claim: claim.reference,
+        claim_uid: claim.uid,
+        pool: "a".into(),
+        provider: Default::default(),
+        owner: None,
+        standbys: Vec::new(),
+        fence: 7,
+        made_for: None,
+        lease: egret_core::model::Millis(450),
+        end: None,
+        preferred_node: None,
+        home: None,
+        paused: false,
+    }
+}
+
 /// A store of the version before: it named claims by the place of their first rule.
 #[tokio::test]
 async fn an_upgrade_adopts_claims_by_their_former_names() {
@@ -253,21 +271,7 @@ async fn an_upgrade_adopts_claims_by_their_former_names() {
     let mut claim: Claim = claims().next().unwrap();
     claim.reference.name = "eip.nirmata-0".to_owned();
     let address = claim.addresses[0];
-    let plan = AddressPlan {
-        claim: claim.reference,
-        claim_uid: claim.uid,
-        pool: "a".into(),
-        provider: Default::default(),
-        owner: None,
-        standbys: Vec::new(),
-        fence: 7,
-        made_for: None,
-        lease: egret_core::model::Millis(450),
-        end: None,
-        preferred_node: None,
-        home: None,
-        paused: false,
-    };
+    let plan = plan_of(claim);
     let write = Write::AddressPlan { address, expect: None, plan: plan.clone() };
     open().write(write).await.unwrap();
     // A command that only reads knows both by their new names.

@@ -192,6 +192,37 @@ fn a_revoked_address_is_closed_at_once_and_the_voters_acknowledge() {
     assert!(net.holders().is_empty());
 }
 
+/// docs/leases.md rule 18. Also a holder that never reads of the revocation gets a new lease.
+#[test]
+fn a_revoked_address_that_is_taken_back_is_held_again() {
+    for seen in [true, false] {
+        let mut net = TestNetwork::new();
+        net.run_until_held(2000);
+        net.run(100);
+        let before = net.adopt();
+        net.run(100);
+        net.plan().revoked = true;
+        net.plan().fence = 9;
+        if seen {
+            net.publish();
+        } else {
+            for voter in 2..=3 {
+                net.give(voter, Input::View(Box::new(net.view.clone())));
+            }
+        }
+        net.run(5);
+        net.plan().revoked = false;
+        net.plan().fence = 10;
+        net.publish();
+        net.run_until_held(2000);
+        net.run(1000);
+        assert_eq!(net.holders(), std::slice::from_ref(&before.node), "seen: {seen}");
+        let after = net.adopt();
+        assert!(after.epoch > before.epoch, "{after:?} after {before:?}");
+        assert_eq!(net.kept[&name(1)].fences[&address()].fence, 10);
+    }
+}
+
 #[test]
 fn a_lost_holder_is_known_again_after_a_greater_epoch_elsewhere() {
     let mut net = TestNetwork::new();

@@ -4,8 +4,8 @@ use std::net::IpAddr;
 use proptest::prelude::*;
 
 use crate::model::{
-    AddressEnd, Claim, ClaimStatus, EgressAddress, Failback, NodeName, PortRange, Snapshot, Stored,
-    Uid, Write,
+    AddressEnd, ClaimStatus, EgressAddress, Failback, NodeName, PortRange, Snapshot, Stored, Uid,
+    Write,
 };
 use crate::planner::{PlannedWrite, apply};
 use crate::testing::{Fixture, ip, mk_claim, mk_explicit, mk_pod, mk_pool, mk_ref, render};
@@ -85,15 +85,7 @@ fn happen(world: &mut Fixture, happening: &Happening) {
         Happening::DeleteClaim(name) => {
             world.snapshot.claims.remove(&mk_ref(&format!("ns/c{name}")));
         }
-        Happening::Anew(name) => {
-            let reference = mk_ref(&format!("ns/c{name}"));
-            let uid = format!("{:?} anew", world.now);
-            let fresh = |stored: &mut Stored<(Claim, ClaimStatus)>| {
-                stored.value.0.uid = Uid::new(uid);
-                stored.value.1 = ClaimStatus::default();
-            };
-            world.snapshot.claims.get_mut(&reference).map(fresh);
-        }
+        Happening::Anew(name) => make_anew(world, *name),
         Happening::Absent(nodes) => {
             let dead: Vec<&str> = nodes.iter().map(node).collect();
             world.absent(&dead);
@@ -107,18 +99,7 @@ fn happen(world: &mut Fixture, happening: &Happening) {
         }
         Happening::HoldAll => world.hold_all(),
         Happening::Acknowledge => world.acknowledge(&[]),
-        Happening::Idle(number) => {
-            let released = |(address, stored): (&IpAddr, &Stored<EgressAddress>)| match stored
-                .value
-                .plan
-                .end
-            {
-                Some(AddressEnd::Released { since, .. }) => Some((*address, since)),
-                _ => None,
-            };
-            let all = world.snapshot.addresses.iter().filter_map(released).collect();
-            world.status(node(number)).idle_releases = all;
-        }
+        Happening::Idle(number) => answer_all(world, node(number)),
         Happening::Need { node: number, address: of, blocks } => {
             world.status(node(number)).block_needs.insert(address(*of), *blocks);
         }
@@ -138,6 +119,26 @@ fn happen(world: &mut Fixture, happening: &Happening) {
             world.step();
         }
     }
+}
+
+/// The claim is deleted and applied again.
+fn make_anew(world: &mut Fixture, name: u8) {
+    let uid = format!("{:?} anew", world.now);
+    let reference = mk_ref(&format!("ns/c{name}"));
+    if let Some(stored) = world.snapshot.claims.get_mut(&reference) {
+        stored.value.0.uid = Uid::new(uid);
+        stored.value.1 = ClaimStatus::default();
+    }
+}
+
+/// A director has no connection of any released address.
+fn answer_all(world: &mut Fixture, node: &str) {
+    let released = |(address, stored): (&IpAddr, &Stored<EgressAddress>)| {
+        let Some(AddressEnd::Released { since, .. }) = stored.value.plan.end else { return None };
+        Some((*address, since))
+    };
+    let all = world.snapshot.addresses.iter().filter_map(released).collect();
+    world.status(node).idle_releases = all;
 }
 
 fn start() -> Fixture {

@@ -55,7 +55,7 @@ pub fn elastic(bench: &mut Bench) -> Result<()> {
 fn end(fixture: &LabFixture) -> Result<()> {
     let (ended, cloud) = (WallTime::now(), fixture.lab.cloud()?);
     fixture.lab.remove_manifest("bank.yaml")?;
-    let off = wait_until("the end of the address", Duration::from_secs(20), || {
+    let off = wait_until("the end of the address", Duration::from_secs(30), || {
         let left = fixture.lab.names().iter().any(|node| !cloud.secondaries(node).is_empty());
         let attached = fixture.addresses.iter().any(|own| cloud.attached_to(*own).is_some());
         (!left && !attached).then(WallTime::now)

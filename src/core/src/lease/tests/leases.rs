@@ -216,10 +216,10 @@ fn a_revoked_address_that_is_taken_back_is_held_again() {
         net.publish();
         net.run_until_held(2000);
         net.run(1000);
-        assert_eq!(net.holders(), std::slice::from_ref(&before.node), "seen: {seen}");
         let after = net.adopt();
+        assert_eq!(net.holders(), std::slice::from_ref(&after.node), "seen: {seen}");
         assert!(after.epoch > before.epoch, "{after:?} after {before:?}");
-        assert_eq!(net.kept[&name(1)].fences[&address()].fence, 10);
+        assert_eq!(net.kept[&after.node].fences[&address()].fence, 10);
     }
 }
 

@@ -3,7 +3,8 @@
 use std::collections::BTreeMap;
 use std::net::IpAddr;
 
-use egret_core::model::{Condition, ConditionType, Holding, NodeName, Snapshot, Timestamp};
+use egret_core::conditions::on_interface;
+use egret_core::model::{Condition, ConditionType, Holding, NodeName, Snapshot, Timestamp, Uplink};
 use egret_core::reason::AgentReason;
 use egret_ports::cluster_state::Write;
 
@@ -13,8 +14,8 @@ pub(crate) struct HeldAddress {
     pub(crate) holding: Holding,
     pub(crate) since: Timestamp,
     pub(crate) probed: bool,
-    /// A foreign host has it too: its MAC address.
-    pub(crate) conflict: Option<[u8; 6]>,
+    /// Another host has it too: what to do.
+    pub(crate) conflict: Option<String>,
 }
 
 /// The writes that the store still lacks.
@@ -40,8 +41,10 @@ pub(crate) fn missing(
             next.since = Some(held.since);
         }
         next.holding = Some(held.holding.clone());
-        next.probed |= held.probed;
-        conflict_condition(held, now).put_into(&mut next.conditions);
+        // Agents before `was_held` wrote `probed` once and for all.
+        next.was_held |= status.probed || held.probed;
+        next.probed = held.probed;
+        conflict_condition(snapshot, *address, held, now).put_into(&mut next.conditions);
         if next != *status {
             let expect = Some(stored.version.clone());
             writes.push(Write::AddressStatus { address: *address, expect, status: next });
@@ -50,18 +53,57 @@ pub(crate) fn missing(
     writes
 }
 
-fn conflict_condition(held: &HeldAddress, now: Timestamp) -> Condition {
+/// What a node of the cluster says that it has on an interface needs no search.
+fn conflict_condition(
+    snapshot: &Snapshot,
+    address: IpAddr,
+    held: &HeldAddress,
+    now: Timestamp,
+) -> Condition {
     const NONE: &str = "no other host claims the address";
     let kind = ConditionType::Conflict;
-    let Some(mac) = held.conflict else {
-        return Condition::new(kind, false, AgentReason::NoForeignHost, NONE, now);
-    };
-    let message = format!(
-        "a host with MAC address {} claims the address too: find and stop it, or take the address \
-         out of the pool",
-        mac_text(mac)
-    );
-    Condition::new(kind, true, AgentReason::ForeignHost, message, now)
+    if let Some(message) = on_interface(snapshot, address) {
+        return Condition::new(kind, true, AgentReason::OnInterface, message, now);
+    }
+    match &held.conflict {
+        Some(message) => Condition::new(kind, true, AgentReason::ForeignHost, message, now),
+        None => Condition::new(kind, false, AgentReason::NoForeignHost, NONE, now),
+    }
+}
+
+/// What is said of a host with this MAC address that claims an address.
+pub(crate) fn conflict_message(snapshot: Option<&Snapshot>, mac: [u8; 6]) -> String {
+    let mac = mac_text(mac);
+    let nodes = snapshot.into_iter().flat_map(|snapshot| &snapshot.egress_nodes);
+    let uplinks = nodes.flat_map(|(name, node)| {
+        node.value.status.uplinks.iter().map(move |uplink| (name, uplink))
+    });
+    let own = |(_, uplink): &(&NodeName, &Uplink)| uplink.mac.as_deref() == Some(mac.as_str());
+    match uplinks.into_iter().find(own) {
+        Some((node, uplink)) => format!(
+            "node {node} claims the address too (MAC address {mac}, interface {}): take it off there, \
+             or take the address out of the pool",
+            uplink.name
+        ),
+        None => format!(
+            "a host with MAC address {mac} claims the address too: find and stop it, or take the \
+             address out of the pool"
+        ),
+    }
+}
+
+/// The message of a conflict that the holder before has found, and this one looks for again.
+pub(crate) fn written_conflict(snapshot: &Snapshot, address: IpAddr) -> Option<String> {
+    let conditions = &snapshot.addresses.get(&address)?.value.status.conditions;
+    let found = conditions.iter().find(|known| is_foreign_host(known));
+    found.map(|known| known.message.clone())
+}
+
+/// Whether a condition says that a host that is no node's has the address.
+pub(crate) fn is_foreign_host(condition: &Condition) -> bool {
+    condition.kind == ConditionType::Conflict
+        && condition.status
+        && condition.reason == AgentReason::ForeignHost.to_string()
 }
 
 pub(crate) fn mac_text(mac: [u8; 6]) -> String {
@@ -77,6 +119,11 @@ pub(crate) fn parse_mac(text: &str) -> Option<[u8; 6]> {
 
 #[cfg(test)]
 mod tests {
+    use egret_core::model::{
+        AddressPlan, AddressStatus, ClaimRef, EgressAddress, EgressNode, EgressNodeSpec,
+        EgressNodeStatus, Epoch, Millis, ProviderKind, ResourceVersion, Stored,
+    };
+
     use super::*;
 
     #[test]
@@ -87,5 +134,89 @@ mod tests {
         for text in ["", "02:00:5e:10:00", "02:00:5e:10:00:ff:00", "2:0:5e:10:0:ff", "02-00-5e"] {
             assert_eq!(parse_mac(text), None, "{text}");
         }
+    }
+
+    fn add(snapshot: &mut Snapshot, status: AddressStatus) {
+        let plan = AddressPlan {
+            claim: ClaimRef { namespace: None, name: "bank".to_owned() },
+            claim_uid: "1".into(),
+            pool: "partners".into(),
+            provider: ProviderKind::L2,
+            owner: Some("g1".into()),
+            standbys: Vec::new(),
+            fence: 1,
+            made_for: None,
+            lease: Millis(450),
+            end: None,
+            preferred_node: None,
+            home: None,
+            paused: false,
+        };
+        let value = EgressAddress { address: ADDRESS, plan, status, deleting: false };
+        let version = ResourceVersion("1".to_owned());
+        snapshot.addresses.insert(ADDRESS, Stored { version, value });
+    }
+
+    fn node(snapshot: &mut Snapshot, name: &str, status: EgressNodeStatus) {
+        let spec = EgressNodeSpec::default();
+        let value = EgressNode { name: name.into(), spec, status, deleting: false };
+        let version = ResourceVersion("1".to_owned());
+        snapshot.egress_nodes.insert(name.into(), Stored { version, value });
+    }
+
+    const ADDRESS: IpAddr = IpAddr::V4(std::net::Ipv4Addr::new(203, 0, 113, 17));
+
+    /// What g1 writes of the address: it answers for it (`probed`), and has heard of a conflict.
+    fn written(snapshot: &Snapshot, probed: bool, conflict: Option<&str>) -> AddressStatus {
+        let epoch = Epoch { counter: 1, node: "g1".into() };
+        let holding = Holding { node: "g1".into(), epoch };
+        let conflict = conflict.map(str::to_owned);
+        let held = HeldAddress { holding, since: Timestamp(1), probed, conflict };
+        let writes = missing(snapshot, &"g1".into(), &[(ADDRESS, held)].into(), Timestamp(1));
+        let Some(Write::AddressStatus { status, .. }) = writes.into_iter().next() else { panic!() };
+        status
+    }
+
+    #[test]
+    fn it_was_held_for_good_and_is_probed_as_long_as_its_holder_answers() {
+        let mut snapshot = Snapshot::default();
+        add(&mut snapshot, AddressStatus::default());
+        let said = |status: &AddressStatus| (status.probed, status.was_held);
+        assert_eq!(said(&written(&snapshot, false, None)), (false, false));
+        let answered = written(&snapshot, true, None);
+        assert_eq!(said(&answered), (true, true));
+        // As an agent before `wasHeld` left it.
+        add(&mut snapshot, AddressStatus { was_held: false, ..answered });
+        let again = written(&snapshot, false, None);
+        assert_eq!(said(&again), (false, true), "nobody had it for a while: no licence for ever");
+    }
+
+    #[test]
+    fn a_conflict_names_the_node_whose_hardware_address_or_interface_it_is() {
+        let mut snapshot = Snapshot::default();
+        add(&mut snapshot, AddressStatus::default());
+        let mac = [2, 0, 0x5e, 0x10, 0, 9];
+        let uplink = Uplink { name: "eth1".into(), mac: Some(mac_text(mac)), ..Uplink::default() };
+        let uplinks = EgressNodeStatus { uplinks: vec![uplink], ..EgressNodeStatus::default() };
+        node(&mut snapshot, "d1", uplinks);
+        let of_node = conflict_message(Some(&snapshot), mac);
+        assert!(of_node.contains("node d1") && of_node.contains("interface eth1"), "{of_node}");
+        let foreign = conflict_message(Some(&snapshot), [2, 0, 0, 0, 0, 1]);
+        assert!(foreign.starts_with("a host with MAC address 02:00:00:00:00:01"), "{foreign}");
+
+        let condition = |snapshot: &Snapshot, conflict: Option<&str>| {
+            let status = written(snapshot, true, conflict);
+            let condition = status.conditions.into_iter().next().unwrap();
+            (condition.status, condition.reason, condition.message)
+        };
+        assert!(!condition(&snapshot, None).0);
+        let (is, reason, message) = condition(&snapshot, Some(&foreign));
+        assert_eq!((is, reason.as_str(), message), (true, "ForeignHost", foreign.clone()));
+        let local_addresses = [(ADDRESS, "vip0".to_owned())].into();
+        let local = EgressNodeStatus { local_addresses, ..EgressNodeStatus::default() };
+        node(&mut snapshot, "d2", local);
+        let (is, reason, message) = condition(&snapshot, Some(&foreign));
+        assert_eq!((is, reason.as_str()), (true, "OnInterface"));
+        assert!(message.contains("node d2") && message.contains("vip0"), "{message}");
     }
 }

@@ -13,7 +13,7 @@ mod map_entry;
 mod persisted;
 mod thread;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
 use std::sync::mpsc;
 
@@ -54,6 +54,22 @@ pub(crate) struct PlanUpdate {
     pub(crate) endpoints: BTreeMap<NodeName, Vec<IpAddr>>,
     /// How this node would carry each address: its uplink, and what is on the wire.
     pub(crate) links: BTreeMap<IpAddr, CarryingLink>,
+    /// The egress addresses that this node has on an interface.
+    pub(crate) local: BTreeSet<IpAddr>,
+}
+
+impl PlanUpdate {
+    /// Whether what the programs read of addresses differs by `after`.
+    fn lacks_of_entries(&self, after: &Self) -> bool {
+        let probed = |update: &Self| {
+            let all = update.local.iter().map(|address| update.view.addresses.get(address));
+            all.map(|plan| plan.is_some_and(|plan| plan.probed)).collect::<Vec<bool>>()
+        };
+        self.endpoints != after.endpoints
+            || self.links != after.links
+            || self.local != after.local
+            || probed(self) != probed(after)
+    }
 }
 
 /// How this node would carry an address.
@@ -85,7 +101,7 @@ pub(crate) enum LeaseEvent {
     Report(Report),
     /// A consistent read is wanted.
     ReadConsistently,
-    /// A foreign host claims an address that is held here.
+    /// Another host claims an address that is held here, or is about to be.
     Conflict { address: IpAddr, mac: [u8; 6] },
     /// The thread cannot go on: the process must end, so that the kernel's deadlines do.
     Failed(String),

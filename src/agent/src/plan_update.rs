@@ -3,12 +3,14 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
 
+use egret_core::conditions::on_interface;
 use egret_core::lease::{AddressView, ClusterView, PlanView};
 use egret_core::model::{Attachment, EgressAddress, NodeName, PoolName, Snapshot, VoterSet};
 use egret_core::node_config::{directors_of, nodes_of, planned_for};
 use egret_datapath::host::HostUplink;
 use egret_peers::Peer;
 
+use crate::address_status::is_foreign_host;
 use crate::lease_thread::PlanUpdate;
 use crate::uplink_selection::link_for;
 
@@ -19,6 +21,7 @@ pub(crate) fn update(
     me: &NodeName,
     uplinks: &[HostUplink],
     newer: Option<&VoterSet>,
+    local: &BTreeMap<IpAddr, String>,
 ) -> PlanUpdate {
     let view = view(snapshot);
     let planned = planned_for(snapshot, me);
@@ -38,7 +41,8 @@ pub(crate) fn update(
         .map(|(name, node)| (name.clone(), node.value.status.endpoints.clone()))
         .filter(|(_, endpoints)| !endpoints.is_empty())
         .collect();
-    PlanUpdate { peers: peers(snapshot, me, newer), view, endpoints, links }
+    let local = local.keys().copied().collect();
+    PlanUpdate { peers: peers(snapshot, me, newer), view, endpoints, links, local }
 }
 
 /// How a cloud delivers, or would deliver, an address to this node.
@@ -98,6 +102,8 @@ fn address_view(
         gateways: pools.get(&plan.pool).cloned().unwrap_or_default(),
         announcement: facts.announcement().unwrap_or_default(),
         accepted: address.status.accepted.as_ref().map(|at| at.node.clone()),
+        foreign_host: address.status.conditions.iter().any(is_foreign_host),
+        on_interface: on_interface(snapshot, address.address).is_some(),
     }
 }
 

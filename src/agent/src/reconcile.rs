@@ -123,6 +123,8 @@ pub(crate) struct LoopMemory {
     pressure: BTreeMap<IpAddr, u32>,
     host_network: BTreeSet<(NamespaceName, String)>,
     placed: PlacedAddresses,
+    /// This host may have got, or lost, an address of its own.
+    local_changed: bool,
     take_backs: TakeBacks,
     interfaces: InterfaceMemory,
     rerouted: egret_datapath::host::ReroutedPods,
@@ -193,6 +195,9 @@ impl<S: ClusterState, C: Clock> MainLoop<S, C> {
             return;
         }
         let snapshot = self.memory.arrivals.merge(&watched, &self.me);
+        let known = self.memory.snapshot.as_ref().map(|before| before.addresses.keys());
+        let same = known.is_some_and(|known| known.eq(snapshot.addresses.keys()));
+        self.memory.local_changed |= !same;
         self.memory.watched = Some(watched);
         self.memory.snapshot = Some(snapshot.clone());
         self.set_placed(placed(&snapshot, &self.me));
@@ -210,7 +215,8 @@ impl<S: ClusterState, C: Clock> MainLoop<S, C> {
 
     fn update_lease_thread(&mut self, snapshot: &Snapshot) {
         let newer = self.memory.newer_set.as_ref();
-        let update = update(snapshot, &self.me, self.kernel.uplinks(), newer);
+        let local = &self.status.local_addresses;
+        let update = update(snapshot, &self.me, self.kernel.uplinks(), newer, local);
         if update != self.memory.update {
             self.memory.update = update.clone();
             self.lease.send(LeaseCommand::Update(Box::new(update)));
@@ -272,7 +278,8 @@ impl<S: ClusterState, C: Clock> MainLoop<S, C> {
         self.set_placed(placed_before(&attachments));
         self.set_named(named_interfaces(attachments.iter().map(|(address, at)| (*address, at))));
         let links = self.links(&view, &attachments);
-        let update = PlanUpdate { view, peers, endpoints, links };
+        let local = BTreeSet::new();
+        let update = PlanUpdate { view, peers, endpoints, links, local };
         self.lease.send(LeaseCommand::Update(Box::new(update)));
         let applied = self.kernel.apply(config);
         self.record(AgentReason::RulesNotApplied, applied.map(|_| ()));
@@ -313,7 +320,7 @@ impl<S: ClusterState, C: Clock> MainLoop<S, C> {
     /// Somebody has changed the kernel: what is missing is put back.
     fn on_change(&mut self, change: &KernelChange) {
         if change.what.may_make_local() {
-            self.take_back_local();
+            self.on_local_change();
         }
         let repaired = self.kernel.repair();
         if let Ok(true) = repaired {
@@ -338,7 +345,8 @@ impl<S: ClusterState, C: Clock> MainLoop<S, C> {
         match completion {
             Completion::Read { began, snapshot: Ok(snapshot) } => {
                 let newer = self.memory.newer_set.as_ref();
-                let update = update(&snapshot, &self.me, self.kernel.uplinks(), newer);
+                let local = &self.status.local_addresses;
+                let update = update(&snapshot, &self.me, self.kernel.uplinks(), newer, local);
                 self.lease.send(LeaseCommand::Consistent { began, update: Box::new(update) });
             }
             Completion::Read { snapshot: Err(error), .. } => {

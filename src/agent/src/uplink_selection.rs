@@ -172,13 +172,26 @@ pub(crate) fn published(uplinks: &[HostUplink]) -> Vec<PublishedUplink> {
         .map(|uplink| PublishedUplink {
             name: uplink.name.clone(),
             subnets: uplink.subnets().into_iter().collect(),
+            mac: Some(mac_text(uplink.mac)),
+            next_hops: routers(uplink).collect(),
         })
         .collect()
 }
 
+/// The routers that lead to the world by it, as far as they could be in a pool.
+fn routers(uplink: &HostUplink) -> impl Iterator<Item = IpAddr> {
+    let of_main = uplink.defaults.iter().filter_map(|(_, router)| *router);
+    let others = uplink.next_hops.values().map(|hop| match *hop {
+        NextHop::Given(router) | NextHop::Default(router) | NextHop::Partial(router) => router,
+    });
+    let link_local =
+        |router: &IpAddr| matches!(router, IpAddr::V6(router) if router.is_unicast_link_local());
+    of_main.chain(others).filter(move |router| !link_local(router))
+}
+
 #[cfg(test)]
 mod tests {
-    use std::collections::BTreeMap;
+    use std::collections::{BTreeMap, BTreeSet};
 
     use super::*;
 
@@ -221,6 +234,20 @@ mod tests {
     fn given(line: &str) -> (String, IpAddr) {
         let (link, router) = line.split_once('=').unwrap();
         (link.to_owned(), ip(router))
+    }
+
+    #[test]
+    fn what_is_published_of_an_uplink_has_its_routers() {
+        let mut node = node();
+        node[0].next_hops.insert(Family::IPv6, NextHop::Default(ip("fe80::1")));
+        node[1].next_hops.insert(Family::IPv4, NextHop::Partial(ip("10.0.2.254")));
+        node[1].next_hops.insert(Family::IPv6, NextHop::Given(ip("2001:db8:2::3")));
+        let published = published(&node);
+        let routers = published.iter().map(|uplink| uplink.next_hops.clone());
+        let known: [BTreeSet<IpAddr>; 2] =
+            [[ip("10.0.1.1")].into(), [ip("10.0.2.254"), ip("2001:db8:2::3")].into()];
+        assert!(routers.eq(known), "{published:?}");
+        assert_eq!(published[0].mac.as_deref(), Some("02:00:00:00:00:02"));
     }
 
     #[test]

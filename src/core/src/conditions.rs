@@ -9,11 +9,13 @@ mod cloud;
 mod evaluation;
 mod interface;
 mod no_gateway;
+mod on_interface;
 mod outside_pool;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
 
+use crate::ipam::contested;
 use crate::membership::{departure, liveness};
 use crate::model::{
     AddressEnd, AddressPlan, AddressStatus, ClaimRef, ClaimStatus, Condition, ConditionType,
@@ -25,6 +27,7 @@ pub use claims::claim_statuses;
 pub use cloud::released_by_clouds;
 pub use evaluation::ConditionInputs;
 pub(crate) use evaluation::Evaluation;
+pub use on_interface::{on_interface, on_interface_message};
 
 /// The statuses of pools that differ from what is written.
 pub fn pool_statuses(view: &ConditionInputs<'_>) -> BTreeMap<PoolName, PoolStatus> {
@@ -39,6 +42,7 @@ pub fn pool_statuses(view: &ConditionInputs<'_>) -> BTreeMap<PoolName, PoolStatu
             observed_generation: pool.generation,
             addresses: cloud::found(view, pool, before),
             conditions: judged.map(date).collect(),
+            taken_elsewhere: contested::taken_elsewhere(view.snapshot, name),
         };
         if status != *before {
             statuses.insert(name.clone(), status);
@@ -139,8 +143,11 @@ pub(crate) fn address_ready(
         None => {}
     }
     let conflict = status.conditions.iter().find(|c| c.kind == ConditionType::Conflict && c.status);
-    if let Some(conflict) = conflict {
-        return not(Reason::Conflict, conflict.message.clone());
+    let conflict = conflict.map(|conflict| conflict.message.clone());
+    if let Some(message) = conflict.or_else(|| on_interface(view.snapshot, address)) {
+        let advice = contested::advice(view.snapshot, address);
+        let advice = advice.map(|advice| format!("; {advice}")).unwrap_or_default();
+        return not(Reason::Conflict, format!("{message}{advice}"));
     }
     let Some(owner) = &plan.owner else {
         return not(Reason::NoGateway, no_gateway::message(view, address, plan, absent));

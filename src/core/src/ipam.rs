@@ -6,6 +6,8 @@
 //! by its kind, namespace, name and pool: one that is deleted and made anew is the same.
 
 mod allocator;
+pub(crate) mod contested;
+mod own_network;
 mod pools;
 pub mod ranges;
 
@@ -18,6 +20,7 @@ use crate::model::{
 use crate::reason::{Cause, Reason};
 
 use allocator::Allocators;
+use own_network::OwnAddresses;
 
 /// Who has what, and who does not and why.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -50,14 +53,15 @@ pub fn bind(snapshot: &Snapshot, ranges: &ClusterRanges) -> Bindings {
     let mut bindings = Bindings { pools: pools::unusable(snapshot, ranges), ..Bindings::default() };
     adopt(snapshot, &mut bindings);
     let families = ranges::families(snapshot, ranges);
-    let mut binder = Binder { snapshot, ranges, families, taken: BTreeMap::new() };
+    let own = own_network::addresses(snapshot);
+    let mut binder = Binder { snapshot, ranges, families, own: &own, taken: BTreeMap::new() };
     let claims = in_order(snapshot);
     binder.resume(&mut bindings);
     // Explicit addresses first: the pool's choice must not take what somebody asks for by name.
     for claim in claims.iter().filter(|claim| !claim.addresses.is_empty()) {
         binder.bind_explicit(claim, &mut bindings);
     }
-    let mut allocators = Allocators::new(snapshot, ranges, &binder.taken);
+    let mut allocators = Allocators::new(snapshot, ranges, &own, &binder.taken);
     for claim in claims.iter().filter(|claim| claim.addresses.is_empty()) {
         binder.bind_count(claim, &mut allocators, &mut bindings);
     }
@@ -141,6 +145,7 @@ struct Binder<'a> {
     snapshot: &'a Snapshot,
     ranges: &'a ClusterRanges,
     families: BTreeSet<Family>,
+    own: &'a OwnAddresses,
     /// Addresses given out in this pass, and to whom.
     taken: BTreeMap<IpAddr, &'a ClaimRef>,
 }
@@ -200,7 +205,8 @@ impl<'a> Binder<'a> {
     ) {
         let pool = self.pool_of(claim, bindings);
         let paused = self.paused(claim);
-        let Some(binding) = bindings.claims.get_mut(&claim.reference) else { return };
+        let Bindings { claims, ends, .. } = bindings;
+        let Some(binding) = claims.get_mut(&claim.reference) else { return };
         let pool = match pool {
             Ok(pool) => pool,
             Err(verdict) => {
@@ -239,6 +245,14 @@ impl<'a> Binder<'a> {
                         break;
                     }
                 }
+            }
+        }
+        for address in contested::replaceable(self.snapshot, &binding.bound) {
+            let other = || allocators.take(&pool.name, Family::of(address));
+            if let Some(other) = (!paused).then(other).flatten() {
+                binding.bound.remove(&address);
+                binding.new.insert(other);
+                ends.insert(address, contested::GIVEN_BACK);
             }
         }
     }
@@ -294,6 +308,13 @@ impl<'a> Binder<'a> {
         if ranges::is_node_address(self.ranges, address) {
             let message = format!("{field} is the address of a node; take it out of the pool");
             return Some(Cause::new(Reason::AddressIsNodeAddress, message));
+        }
+        // What was bound before its router was known stays bound.
+        if let Some((reason, what)) = self.own.get(&address).filter(|_| !bound) {
+            return Some(Cause::new(
+                *reason,
+                format!("{field} is {what}; take it out of the pool"),
+            ));
         }
         let owner = match existing {
             Some(plan) if ends(plan, address, bindings) => None,

@@ -32,6 +32,7 @@ mod moves;
 mod notices;
 mod persisted;
 mod plan_view;
+mod probe_state;
 mod proposer;
 mod random;
 mod report;

@@ -18,7 +18,8 @@ pub enum Reason {
     NamespaceNotAllowed,
     /// An address asked for is in no range of the pool.
     AddressOutsidePool,
-    /// An address asked for is the network or broadcast address of a range.
+    /// An address asked for is the network or broadcast address of a range, or the router anycast
+    /// address of a gateway's subnet.
     AddressReserved,
     /// An address asked for is bound to another claim.
     AddressInUse,
@@ -26,6 +27,8 @@ pub enum Reason {
     AddressIsNodeAddress,
     /// The pool has no address of a family asked for.
     FamilyNotInPool,
+    /// An address asked for is the next hop of a gateway.
+    AddressIsNextHop,
     // === Bound (claim) ===
     /// The claim has its addresses.
     Bound,
@@ -172,6 +175,8 @@ pub enum AgentReason {
     ForeignHost,
     /// False: none does.
     NoForeignHost,
+    /// True: a node of the cluster has the address on an interface; the message names both.
+    OnInterface,
 }
 
 impl fmt::Display for AgentReason {
@@ -280,6 +285,7 @@ mod tests {
         Reason::AddressInUse,
         Reason::AddressIsNodeAddress,
         Reason::FamilyNotInPool,
+        Reason::AddressIsNextHop,
         Reason::Bound,
         Reason::NotAccepted,
         Reason::PoolExhausted,
@@ -319,7 +325,7 @@ mod tests {
         Reason::NotPaused,
     ];
 
-    const AGENTS: [AgentReason; 18] = [
+    const AGENTS: [AgentReason; 19] = [
         AgentReason::BlocksNotApplied,
         AgentReason::DatapathBypassed,
         AgentReason::NoMajority,
@@ -338,6 +344,7 @@ mod tests {
         AgentReason::LeftBehind,
         AgentReason::ForeignHost,
         AgentReason::NoForeignHost,
+        AgentReason::OnInterface,
     ];
 
     const EVENTS: [EventReason; 24] = [

@@ -164,6 +164,7 @@ impl Fixture {
             uplinks: vec![Uplink {
                 name: "eth0".into(),
                 subnets: vec![net("192.0.2.0/24"), net("2001:db8:1::/64")],
+                ..Uplink::default()
             }],
             may_vote: Some("boot".into()),
             ..EgressNodeStatus::default()

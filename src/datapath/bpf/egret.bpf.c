@@ -42,6 +42,17 @@ static __noinline int address_to(struct __sk_buff *skb, struct addr *node, __u32
 	return 0;
 }
 
+// Whether the destination is an egress address that this node has on an interface, or answers for
+// itself: nobody out there would answer for it.
+static __always_inline int is_here(struct packet *p, __u32 uplink)
+{
+	struct address *entry = bpf_map_lookup_elem(&addresses, &p->destination);
+
+	if (!entry || entry->state == ALIAS)
+		return 0;
+	return entry->flags & (SHARED | LOCAL) || may_speak(entry, uplink);
+}
+
 // Out of the uplink, past the host's stack. What the kernel does not find a neighbour or route for
 // it drops by itself.
 static __always_inline int to_world(struct __sk_buff *skb, struct packet *p, struct address *entry)
@@ -58,6 +69,8 @@ static __always_inline int to_world(struct __sk_buff *skb, struct packet *p, str
 		return drop(LEASE_EXPIRED);
 	if (!uplink)
 		return drop(NO_UPLINK);
+	if (is_here(p, uplink))
+		return drop(DESTINATION_IS_HERE);
 	if (!none(&wire)) {
 		reason = rewrite(skb, p, &p->source, &wire, LEAVES);
 		if (reason)
@@ -238,7 +251,7 @@ static __always_inline int to_director(struct __sk_buff *skb, struct config *c, 
 	if (!reason)
 		reason = find_director(p, canonical, &director);
 	if (reason)
-		return flags & SHARED ? PASS : drop(reason);
+		return flags & (SHARED | LOCAL) ? PASS : drop(reason);
 	if (!is_own_block(c, &director)) {
 		int over_v4 = is_v4(&director.target);
 

@@ -30,8 +30,12 @@ enum state {
 	ALIAS = 5,
 };
 
-// The wire address is an address of the node itself: what is in no block is the node's own.
+// The wire address, or an egress address that no gateway answers for, is an address of the node
+// itself: what is in no block is the node's own, and so are ARP and NDP.
 #define SHARED 1
+// The egress address is on an interface of the node, and a gateway answers for it: what arrives
+// here for no block is the node's own, and no more.
+#define LOCAL 2
 
 struct address {
 	__u64 valid_until; // CLOCK_BOOTTIME, ns; all ones where no deadline is armed
@@ -215,18 +219,17 @@ static __always_inline int is_own_block(const struct config *c, const struct dir
 	return is_self(c, &d->target) || is_self(c, &d->other);
 }
 
-// The entry of an egress address or, through its alias, of a wire address. `*flags` are the
-// alias's.
+// The entry of an egress address or, through its alias, of a wire address. `*flags` are those of
+// what is on the wire.
 static __always_inline struct address *resolve(const struct addr *on_wire, struct addr *canonical,
 					       __u8 *flags)
 {
 	struct address *entry = bpf_map_lookup_elem(&addresses, on_wire);
 
 	*canonical = *on_wire;
-	*flags = 0;
+	*flags = entry ? entry->flags : 0;
 	if (entry && entry->state == ALIAS) {
 		*canonical = entry->wire;
-		*flags = entry->flags;
 		entry = bpf_map_lookup_elem(&addresses, canonical);
 	}
 	return entry;

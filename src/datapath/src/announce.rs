@@ -14,7 +14,7 @@ use std::io;
 use std::net::IpAddr;
 
 use egret_core::model::AnnouncementForm;
-use egret_ports::announcer::Announcer;
+use egret_ports::announcer::{Announcer, ForeignClaim};
 use egret_ports::error::{ErrorClass, PortError};
 use egret_ports::gateway::UplinkLink;
 
@@ -48,11 +48,11 @@ impl PacketAnnouncer {
         Ok(self.taps.entry(index).or_insert(tap))
     }
 
-    /// The address and foreign MAC of a frame that claims what is listened for.
-    fn conflict(&self, index: u32, frame: &[u8]) -> Option<(IpAddr, [u8; 6])> {
+    /// Of a frame that claims, or probes for, what is listened for.
+    fn conflict(&self, index: u32, frame: &[u8]) -> Option<ForeignClaim> {
         let claim = frame::claims(frame)?;
         let own = self.listened.get(&claim.address)?;
-        (own.index == index && own.mac != claim.mac).then_some((claim.address, claim.mac))
+        (own.index == index && own.mac != claim.mac).then_some(claim)
     }
 
     fn send(&mut self, frames: &[Vec<u8>], uplink: &UplinkLink) -> io::Result<()> {
@@ -103,7 +103,7 @@ impl Announcer for PacketAnnouncer {
         self.send(&[frame], uplink).map_err(|error| port_error(format!("probe {address}"), error))
     }
 
-    fn conflicts(&mut self) -> Result<Vec<(IpAddr, [u8; 6])>, PortError> {
+    fn conflicts(&mut self) -> Result<Vec<ForeignClaim>, PortError> {
         let mut conflicts = Vec::new();
         let mut failures = Vec::new();
         for (index, tap) in &self.taps {

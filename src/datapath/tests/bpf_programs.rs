@@ -14,6 +14,9 @@ mod errors;
 #[path = "bpf_programs/forwarding.rs"]
 mod forwarding;
 #[cfg(test)]
+#[path = "bpf_programs/host_part.rs"]
+mod host_part;
+#[cfg(test)]
 #[path = "bpf_programs/net.rs"]
 mod net;
 #[cfg(test)]

@@ -7,6 +7,18 @@ use egret_core::model::AnnouncementForm;
 use crate::error::PortError;
 use crate::gateway::UplinkLink;
 
+/// A host that is not this one has an address that is listened for, or is about to take it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct ForeignClaim {
+    /// The address.
+    pub address: IpAddr,
+    /// The host's MAC address.
+    pub mac: [u8; 6],
+    /// It only asks whether the address is free (an ARP probe, or duplicate address detection), and
+    /// so will not take one that is held (RFC 5227 section 2.4, RFC 4862 section 5.4).
+    pub probes: bool,
+}
+
 /// Sends and listens on an uplink.
 ///
 /// Guarantees: never blocks longer than one send; a send that the kernel refuses since the address
@@ -25,10 +37,10 @@ pub trait Announcer {
     /// the address.
     fn probe(&mut self, address: IpAddr, uplink: &UplinkLink) -> Result<(), PortError>;
 
-    /// Conflicts seen since the last call: a MAC that is not the uplink's and that claims, or
+    /// What was seen since the last call: a MAC that is not the uplink's and that claims, or
     /// probes for, an address that is listened for. The caller knows the MACs of its peers: an
     /// old holder's late announcement shows here too.
-    fn conflicts(&mut self) -> Result<Vec<(IpAddr, [u8; 6])>, PortError>;
+    fn conflicts(&mut self) -> Result<Vec<ForeignClaim>, PortError>;
 
     /// Begins to report conflicts of `address` on `uplink`, and makes the uplink receive neighbour
     /// solicitations of it (IPv6: joins its solicited-node group, RFC 4291 section 2.7.1).

@@ -23,6 +23,20 @@ pub struct AddressEntry {
     pub wire: Option<IpAddr>,
     /// The uplink that it is held on; `None` on a node that cannot hold it.
     pub uplink: Option<UplinkLink>,
+    /// What of the address this host itself has.
+    pub host: HostPart,
+}
+
+/// What of an egress address is the host's own, since it has it on an interface.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum HostPart {
+    /// Nothing: it is not there.
+    #[default]
+    Nothing,
+    /// Packets that arrive for no port block. A gateway answers ARP and NDP for the address.
+    Packets,
+    /// The same, and ARP and NDP: no gateway answers for the address.
+    All,
 }
 
 /// A link to the world.

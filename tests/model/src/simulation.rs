@@ -234,7 +234,11 @@ impl Simulation {
                     self.plan_input(after, node, Input::ConsistentRead { began, view });
                 }
                 Effect::Report(report) => self.report(report),
-                Effect::Announce { .. } | Effect::Probe { .. } => {}
+                // Nobody else has it; so long a round takes (RFC 5227).
+                Effect::Probe { address } => {
+                    self.plan_input(5000 * MS, node, Input::Probed { address, conflict: false });
+                }
+                Effect::Announce { .. } => {}
             }
         }
     }

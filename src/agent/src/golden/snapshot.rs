@@ -64,6 +64,8 @@ fn view() -> PlanView {
         gateways: [node(11), node(12)].into(),
         announcement: AnnouncementForm::GarpRa,
         accepted: Some(node(13)),
+        foreign_host: true,
+        on_interface: true,
     };
     let bare = AddressView {
         owner: None,
@@ -82,6 +84,8 @@ fn view() -> PlanView {
         gateways: [].into(),
         announcement: AnnouncementForm::ArpNdp,
         accepted: None,
+        foreign_host: false,
+        on_interface: false,
     };
     let more = AddressView {
         probed: false,

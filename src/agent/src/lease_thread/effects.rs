@@ -1,10 +1,10 @@
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
 
 use egret_core::lease::{AddressState, Effect, Report};
 use egret_core::model::{AnnouncementForm, NodeName};
 use egret_peers::Endpoint;
-use egret_ports::announcer::Announcer;
+use egret_ports::announcer::{Announcer, ForeignClaim};
 use egret_ports::error::ErrorClass;
 use egret_ports::gateway::{AddressMap, UplinkLink};
 use tokio::sync::mpsc::UnboundedSender;
@@ -30,6 +30,8 @@ pub(crate) struct KernelEffects<M, A> {
     pub(crate) probes: AddressProbes,
     update: PlanUpdate,
     entries: BTreeMap<IpAddr, MapEntry>,
+    /// Held, and claimed by another host since they were last taken.
+    in_conflict: BTreeSet<IpAddr>,
     lease_events: UnboundedSender<LeaseEvent>,
 }
 
@@ -45,6 +47,7 @@ impl<M: AddressMap, A: Announcer> KernelEffects<M, A> {
             probes: AddressProbes::default(),
             update: PlanUpdate::default(),
             entries: BTreeMap::new(),
+            in_conflict: BTreeSet::new(),
             lease_events,
         }
     }
@@ -66,7 +69,7 @@ impl<M: AddressMap, A: Announcer> KernelEffects<M, A> {
                 warn!(%error, %address, "cannot listen for conflicts and solicitations");
             }
         }
-        if before.endpoints != self.update.endpoints || before.links != self.update.links {
+        if before.lacks_of_entries(&self.update) {
             let entries = std::mem::take(&mut self.entries);
             for (address, entry) in &entries {
                 if let Err(error) = self.put(*address, entry) {
@@ -97,6 +100,9 @@ impl<M: AddressMap, A: Announcer> KernelEffects<M, A> {
                 }
                 Effect::Kernel { address, state, holder, valid_until } => {
                     let entry = MapEntry { state, holder, valid_until };
+                    if state == AddressState::Held {
+                        self.note_claims_before(address);
+                    }
                     self.put(address, &entry)
                         .map_err(|error| format!("cannot write the address map: {error}"))?;
                     self.log_change(address, &entry);
@@ -119,12 +125,18 @@ impl<M: AddressMap, A: Announcer> KernelEffects<M, A> {
         }
     }
 
-    pub(crate) fn notice_conflicts(&mut self) {
-        let conflicts = match self.ports.announcer.conflicts() {
-            Ok(conflicts) => conflicts,
+    /// What is held and claimed by another host: looked for now, and not told of yet.
+    pub(crate) fn take_in_conflict(&mut self) -> BTreeSet<IpAddr> {
+        self.notice_conflicts();
+        std::mem::take(&mut self.in_conflict)
+    }
+
+    fn notice_conflicts(&mut self) {
+        let claims = match self.ports.announcer.conflicts() {
+            Ok(claims) => claims,
             Err(error) => return debug!(%error, "cannot listen for conflicts"),
         };
-        for (address, mac) in conflicts {
+        for ForeignClaim { address, mac, probes } in claims {
             // Google's network answers every ARP request itself.
             let plan = self.update.view.addresses.get(&address);
             if plan.is_some_and(|plan| plan.announcement == AnnouncementForm::GarpRa) {
@@ -136,9 +148,23 @@ impl<M: AddressMap, A: Announcer> KernelEffects<M, A> {
                 matches!(entry.state, AddressState::Held)
                     && entry.valid_until.is_none_or(|until| until > now().boot)
             });
-            if self.probes.conflict(address, now().boot) || held {
+            // A probe finds that a held address is taken (RFC 5227 section 2.4); two that probe for a
+            // free one are in each other's way (section 2.1.1).
+            let probed_for = (!held || !probes) && self.probes.conflict(address, now().boot);
+            if probed_for || (held && !probes) {
                 self.send_event(LeaseEvent::Conflict { address, mac });
             }
+            if held && !probes && !probed_for {
+                self.in_conflict.insert(address);
+            }
+        }
+    }
+
+    /// What the holder before has announced until now is no conflict of this one.
+    fn note_claims_before(&mut self, address: IpAddr) {
+        let held = |entry: &MapEntry| entry.state == AddressState::Held;
+        if !self.entries.get(&address).is_some_and(held) {
+            self.notice_conflicts();
         }
     }
 

@@ -5,7 +5,7 @@ use std::net::IpAddr;
 
 use egret_core::lease::{AddressState, BootTime};
 use egret_core::model::NodeName;
-use egret_ports::gateway::AddressEntry;
+use egret_ports::gateway::{AddressEntry, HostPart};
 
 use super::PlanUpdate;
 
@@ -32,6 +32,17 @@ pub(crate) fn address_entry(
         valid_until: entry.valid_until,
         wire: link.wire,
         uplink: link.uplink,
+        host: host_part(address, update),
+    }
+}
+
+/// What nobody has answered for yet stays the host's own where it is on an interface.
+fn host_part(address: IpAddr, update: &PlanUpdate) -> HostPart {
+    let probed = update.view.addresses.get(&address).is_some_and(|plan| plan.probed);
+    match update.local.contains(&address) {
+        false => HostPart::Nothing,
+        true if probed => HostPart::Packets,
+        true => HostPart::All,
     }
 }
 
@@ -48,6 +59,11 @@ pub(crate) fn endpoint(
 
 #[cfg(test)]
 mod tests {
+    use std::collections::BTreeSet;
+
+    use egret_core::lease::AddressView;
+    use egret_core::model::{AnnouncementForm, Millis};
+
     use super::*;
 
     #[test]
@@ -65,5 +81,42 @@ mod tests {
         assert_eq!(of("six", "a"), None);
         assert_eq!(of("a", "six"), Some(v6));
         assert_eq!(of("gone", "a"), None);
+    }
+
+    #[test]
+    fn what_nobody_has_answered_for_stays_the_hosts_own() {
+        let address: IpAddr = "203.0.113.17".parse().unwrap();
+        let mut update = PlanUpdate::default();
+        assert_eq!(host_part(address, &update), HostPart::Nothing);
+        update.local.insert(address);
+        assert_eq!(host_part(address, &update), HostPart::All);
+        assert!(PlanUpdate::default().lacks_of_entries(&update));
+        let mut held = update.clone();
+        held.view.addresses.insert(address, answered_for());
+        assert_eq!(host_part(address, &held), HostPart::Packets);
+        assert!(update.lacks_of_entries(&held) && !held.lacks_of_entries(&held.clone()));
+    }
+
+    fn answered_for() -> AddressView {
+        AddressView {
+            owner: None,
+            standbys: Vec::new(),
+            fence: 1,
+            lease: Millis(450),
+            made_for: None,
+            holding: None,
+            probed: true,
+            revoked: false,
+            paused: false,
+            no_deadline: false,
+            attached: None,
+            announces: true,
+            directors: BTreeSet::new(),
+            gateways: BTreeSet::new(),
+            announcement: AnnouncementForm::ArpNdp,
+            accepted: None,
+            foreign_host: false,
+            on_interface: false,
+        }
     }
 }

@@ -3,7 +3,9 @@ use std::sync::mpsc::{self, Receiver, TryRecvError};
 use std::thread;
 use std::time::Duration;
 
-use egret_core::lease::{BootTime, Input, LeaseConfig, Machine, Message, Now, Report};
+use egret_core::lease::{
+    AddressState, BootTime, Input, LeaseConfig, Machine, Message, Now, PersistedLease, Report,
+};
 use egret_peers::WaitOutcome;
 use egret_ports::announcer::Announcer;
 use egret_ports::gateway::AddressMap;
@@ -47,6 +49,19 @@ where
     Ok(LeaseHandle { commands, waker })
 }
 
+/// Until when an earlier process could answer for what it held, the kernel's entries say.
+fn with_kernel_ends(mut kept: PersistedLease, map: &mut impl AddressMap) -> PersistedLease {
+    match map.entries() {
+        Ok(entries) => {
+            let held = entries.into_iter().filter(|(_, entry)| entry.state == AddressState::Held);
+            let ends = held.filter_map(|(address, entry)| Some((address, entry.valid_until?)));
+            kept.held_until = ends.filter(|(address, _)| kept.held.contains_key(address)).collect();
+        }
+        Err(error) => warn!(%error, "cannot tell when what was held here ended"),
+    }
+    kept
+}
+
 struct Running<M, A> {
     machine: Machine,
     effects: KernelEffects<M, A>,
@@ -56,14 +71,15 @@ struct Running<M, A> {
 impl<M: AddressMap, A: Announcer> Running<M, A> {
     fn new(
         config: LeaseConfig,
-        ports: LeasePorts<M, A>,
+        mut ports: LeasePorts<M, A>,
         lease_events: UnboundedSender<LeaseEvent>,
     ) -> Self {
         let now = now();
         let me = config.me.clone();
         // The pauses after a split vote must differ between nodes; nothing else rests on the seed.
         let seed = now.raw.0 ^ u64::from(std::process::id()).rotate_left(32);
-        let machine = Machine::new(config, ports.persisted.read(), now, seed);
+        let kept = ports.persisted.read().map(|kept| with_kernel_ends(kept, &mut ports.map));
+        let machine = Machine::new(config, kept, now, seed);
         Self { machine, effects: KernelEffects::new(me, ports, lease_events), stopped: false }
     }
 
@@ -162,7 +178,9 @@ impl<M: AddressMap, A: Announcer> Running<M, A> {
     }
 
     fn probe(&mut self) -> Result<(), String> {
-        self.effects.notice_conflicts();
+        for address in self.effects.take_in_conflict() {
+            self.feed([Input::Probed { address, conflict: true }])?;
+        }
         for due in self.effects.probes.due(now().boot) {
             match due {
                 DueProbes::Send(address) => self.effects.send_probe(address),

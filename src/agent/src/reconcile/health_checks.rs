@@ -76,7 +76,7 @@ impl<S: ClusterState, C: Clock> MainLoop<S, C> {
         if self.memory.ticks.is_multiple_of(CONNECTIONS_EVERY) {
             self.read_connections();
         }
-        if self.memory.ticks.is_multiple_of(LOCAL_EVERY) {
+        if self.memory.local_changed || self.memory.ticks.is_multiple_of(LOCAL_EVERY) {
             self.take_back_local();
         }
         if self.memory.interfaces.is_restless() || self.memory.ticks.is_multiple_of(LOCAL_EVERY) {

@@ -9,7 +9,7 @@ use egret_ports::cluster_state::ClusterState;
 use tracing::{error, info, warn};
 
 use super::{Completion, LONGEST_BLOCK_WAIT, MainLoop};
-use crate::address_status::{HeldAddress, mac_text};
+use crate::address_status::{HeldAddress, conflict_message, mac_text, written_conflict};
 use crate::error::AgentError;
 use crate::lease_thread::LeaseEvent;
 use crate::node_status;
@@ -41,7 +41,9 @@ impl<S: ClusterState, C: Clock> MainLoop<S, C> {
             Report::TookOver { address, previous, silent_for } => {
                 self.on_takeover(address, previous.as_ref(), silent_for);
             }
-            Report::Held { address, holding, probed } => self.on_held(address, holding, probed),
+            Report::Held { address, holding, probed, conflict } => {
+                self.on_held(address, holding, probed, conflict);
+            }
             Report::Lost { address } => {
                 warn!(event = "lost", %address, "the lease has ended");
                 self.memory.held.remove(&address);
@@ -113,7 +115,7 @@ impl<S: ClusterState, C: Clock> MainLoop<S, C> {
         self.record_event(true, address, EventReason::HolderLost, message);
     }
 
-    fn on_held(&mut self, address: IpAddr, holding: Holding, probed: bool) {
+    fn on_held(&mut self, address: IpAddr, holding: Holding, probed: bool, conflict: bool) {
         info!(event = "lease_held", %address, epoch = holding.epoch.counter, probed, "held");
         let now = self.clock.now();
         let before = self.memory.held.get(&address);
@@ -121,7 +123,7 @@ impl<S: ClusterState, C: Clock> MainLoop<S, C> {
         let renewed = before.is_some_and(|held| held.holding == holding);
         let held = HeldAddress {
             since: before.filter(|_| renewed).map_or(now, |held| held.since),
-            conflict: before.filter(|_| !probed).and_then(|held| held.conflict),
+            conflict: conflict.then(|| self.known_conflict(address)),
             holding,
             probed,
         };
@@ -137,16 +139,20 @@ impl<S: ClusterState, C: Clock> MainLoop<S, C> {
     }
 
     fn on_conflict(&mut self, address: IpAddr, mac: [u8; 6]) {
+        let message = conflict_message(self.memory.snapshot.as_deref(), mac);
         let Some(held) = self.memory.held.get_mut(&address) else { return };
-        if held.conflict.replace(mac) != Some(mac) {
-            let message = format!(
-                "a host with MAC address {} claims {address} too: find and stop it, or take the \
-                 address out of the pool",
-                mac_text(mac)
-            );
+        if held.conflict.replace(message.clone()).as_ref() != Some(&message) {
             warn!(event = "conflict", %address, mac = mac_text(mac), "{message}");
             self.record_event(true, address, EventReason::Conflict, message);
         }
+    }
+
+    /// What is known of the host that has the address too: what was heard here, else what the holder
+    /// before has written.
+    fn known_conflict(&self, address: IpAddr) -> String {
+        let heard = self.memory.held.get(&address).and_then(|held| held.conflict.clone());
+        let written = || written_conflict(self.memory.snapshot.as_deref()?, address);
+        heard.or_else(written).unwrap_or_else(|| "another host claims the address too".to_owned())
     }
 
     fn on_new_set(&mut self, set: egret_core::model::VoterSet) {

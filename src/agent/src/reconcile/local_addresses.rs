@@ -1,9 +1,10 @@
-//! Egress addresses that this host's tools make its own are taken back.
+//! Egress addresses that this host has: what a cloud placed here is taken back, the others are told.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
 use std::time::Instant;
 
+use egret_core::conditions::on_interface_message;
 use egret_core::model::ObjectRef;
 use egret_core::reason::{AgentReason, EventReason};
 use egret_datapath::local_address::{self, LocalAddress};
@@ -27,9 +28,20 @@ impl<S: ClusterState, C: Clock> MainLoop<S, C> {
         }
     }
 
-    /// Looks for what a tool of the host has made its own, and takes it back.
+    /// This host may have got an address of its own. What is to be taken back is looked for at once; the
+    /// rest once a second, since nodes with IPVS change thousands of addresses.
+    pub(super) fn on_local_change(&mut self) {
+        if !self.memory.placed.is_empty() {
+            self.take_back_local();
+        }
+        self.memory.local_changed = true;
+    }
+
+    /// Looks for egress addresses that this host has, tells of them, and takes back what a tool has made
+    /// so of those that a cloud placed here.
     pub(super) fn take_back_local(&mut self) {
         let now = Instant::now();
+        self.memory.local_changed = false;
         self.memory.take_backs.forget(now);
         let mut result = self.take_back_found(now);
         if let (Ok(()), Some(contested)) = (&result, self.memory.take_backs.contested()) {
@@ -40,17 +52,42 @@ impl<S: ClusterState, C: Clock> MainLoop<S, C> {
 
     /// Goes on after a failure; the first one is returned.
     fn take_back_found(&mut self, now: Instant) -> Result<(), PortError> {
-        if self.memory.placed.is_empty() {
+        let planned = self.memory.snapshot.iter().flat_map(|snapshot| snapshot.addresses.keys());
+        let addresses: BTreeSet<IpAddr> =
+            planned.chain(self.memory.placed.keys()).copied().collect();
+        if addresses.is_empty() {
             return Ok(());
         }
-        let addresses: BTreeSet<IpAddr> = self.memory.placed.keys().copied().collect();
         let mut result = Ok(());
+        let mut local = BTreeMap::new();
         for found in local_address::find(&addresses)? {
-            if self.memory.take_backs.is_due(&found, now) {
+            if !self.memory.placed.contains_key(&found.address) {
+                local.entry(found.address).or_insert(found.interface);
+            } else if self.memory.take_backs.is_due(&found, now) {
                 result = result.and(self.take_back(&found, now));
             }
         }
+        self.set_local(local);
         result
+    }
+
+    /// What people put on an interface stays there: it may be meant.
+    fn set_local(&mut self, local: BTreeMap<IpAddr, String>) {
+        if self.status.local_addresses == local {
+            return;
+        }
+        for (address, interface) in &local {
+            if !self.status.local_addresses.contains_key(address) {
+                let message = on_interface_message(&self.me, interface);
+                warn!(event = "address_on_interface", %address, %interface, "{message}");
+                let about = ObjectRef::address(*address);
+                self.events.add(true, about, EventReason::Conflict, message, self.clock.now());
+            }
+        }
+        self.status.local_addresses = local;
+        if let Some(snapshot) = self.memory.snapshot.clone() {
+            self.update_lease_thread(&snapshot);
+        }
     }
 
     fn take_back(&mut self, found: &LocalAddress, now: Instant) -> Result<(), PortError> {

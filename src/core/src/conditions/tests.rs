@@ -104,6 +104,7 @@ fn an_absent_holder_and_a_conflict_are_not_ready() {
     world.settle();
     assert!(condition(&world, "Ready").status);
     let stored = world.snapshot.addresses.get_mut(&ip("192.0.2.100")).unwrap();
+    stored.value.status.was_held = true;
     stored.value.status.conditions.push(Condition {
         kind: "Conflict".into(),
         status: true,
@@ -358,4 +359,17 @@ fn conditions_are_spelled_as_they_were() {
     let keys: Vec<&String> = json.as_object().unwrap().keys().collect();
     let known = ["lastTransitionTime", "message", "observedGeneration", "reason", "status", "type"];
     assert_eq!(keys, known);
+}
+
+#[test]
+fn what_a_node_has_on_an_interface_is_a_conflict_that_names_both() {
+    let mut world = quiet();
+    world.status("g2").local_addresses.insert(ip("192.0.2.100"), "kube-vip0".to_owned());
+    world.step();
+    let ready = condition(&world, "Ready");
+    assert_eq!((ready.status, ready.reason.as_str()), (false, "Conflict"));
+    assert!(ready.message.contains("node g2 has the address on its interface kube-vip0"));
+    world.status("g2").local_addresses.clear();
+    world.step();
+    assert!(condition(&world, "Ready").status);
 }

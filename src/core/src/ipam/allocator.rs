@@ -2,7 +2,8 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
 
 use crate::cidr;
-use crate::ipam::ranges;
+use crate::ipam::own_network::OwnAddresses;
+use crate::ipam::{contested, ranges};
 use crate::model::{ClaimRef, ClusterRanges, Family, Pool, PoolName, Snapshot};
 use crate::reason::{Cause, Reason};
 
@@ -16,7 +17,9 @@ const NAMED: usize = 3;
 pub(super) struct Allocators<'a> {
     snapshot: &'a Snapshot,
     ranges: &'a ClusterRanges,
-    /// Addresses that a claim asks for by name: not the pool's to choose.
+    own: &'a OwnAddresses,
+    /// Addresses that a claim asks for by name: not the pool's to choose. And those that another host
+    /// was found to have.
     asked: BTreeSet<IpAddr>,
     cursors: BTreeMap<(PoolName, Family), Cursor>,
 }
@@ -32,13 +35,17 @@ impl<'a> Allocators<'a> {
     pub(super) fn new(
         snapshot: &'a Snapshot,
         ranges: &'a ClusterRanges,
+        own: &'a OwnAddresses,
         taken: &BTreeMap<IpAddr, &ClaimRef>,
     ) -> Self {
         let claims = snapshot.claims.values();
         let mut asked: BTreeSet<IpAddr> =
             claims.flat_map(|stored| stored.value.0.addresses.iter().copied()).collect();
         asked.extend(taken.keys());
-        Self { snapshot, ranges, asked, cursors: BTreeMap::new() }
+        for pool in snapshot.pools.keys() {
+            asked.extend(contested::taken_elsewhere(snapshot, pool).into_values().flatten());
+        }
+        Self { snapshot, ranges, own, asked, cursors: BTreeMap::new() }
     }
 
     /// The next free address of a family.
@@ -60,6 +67,7 @@ impl<'a> Allocators<'a> {
                 | Reason::AddressReserved
                 | Reason::AddressInUse
                 | Reason::AddressIsNodeAddress
+                | Reason::AddressIsNextHop
         );
         let Some(stored) = self.snapshot.pools.get(pool).filter(|_| about_an_address) else {
             return;
@@ -110,5 +118,6 @@ impl<'a> Allocators<'a> {
             && !self.asked.contains(&address)
             && !pool.reserved.contains(&address)
             && !ranges::is_node_address(self.ranges, address)
+            && !self.own.contains_key(&address)
     }
 }

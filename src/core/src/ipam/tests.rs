@@ -1,7 +1,7 @@
 use std::collections::BTreeSet;
 
 use super::*;
-use crate::model::{LabelSelector, Namespace, Timestamp};
+use crate::model::{Condition, ConditionType, LabelSelector, Namespace, Timestamp};
 use crate::testing::*;
 
 fn bind_world(world: &Fixture) -> Bindings {
@@ -49,7 +49,8 @@ fn a_huge_pool_costs_no_more_than_what_is_taken() {
     let mut claim = mk_claim("ns/c", "six");
     claim.count = 2;
     world.claim(claim);
-    assert_eq!(new(&bind_world(&world), "ns/c"), ["2001:db8:1::", "2001:db8:1::1"]);
+    // The first is the router anycast address of the gateways' subnet.
+    assert_eq!(new(&bind_world(&world), "ns/c"), ["2001:db8:1::1", "2001:db8:1::2"]);
 }
 
 #[test]
@@ -119,6 +120,125 @@ fn addresses_that_cannot_be_had_say_which_and_what_is_free() {
         ),
     ] {
         assert_eq!(refused(&bindings, name), (reason, format!("{message}{free}")));
+    }
+}
+
+#[test]
+fn routers_and_what_means_a_whole_subnet_are_never_given_out_and_refused_by_name() {
+    let mut world = Fixture::small();
+    let both = [("192.0.2.0", "192.0.2.255"), ("2001:db8:1::", "2001:db8:1::ff")];
+    world.pool(mk_pool("all", &both));
+    world.status("g1").uplinks[0].next_hops = [ip("192.0.2.6"), ip("2001:db8:1::7")].into();
+    let asked = [
+        ("router", "192.0.2.6", "the next hop of node g1 on eth0"),
+        ("sixth", "2001:db8:1::7", "the next hop of node g1 on eth0"),
+        ("anycast", "2001:db8:1::", "the router anycast address of 2001:db8:1::/64, the subnet of"),
+        ("network", "192.0.2.0", "the network address of 192.0.2.0/24, the subnet of"),
+        ("broadcast", "192.0.2.255", "the broadcast address of 192.0.2.0/24, the subnet of"),
+    ];
+    world.edit_pool("partners", |pool| pool.ranges.clear());
+    for (name, address, _) in asked {
+        world.claim(mk_explicit(&format!("ns/{name}"), "all", &[address]));
+    }
+    let mut count = mk_claim("ns/count", "all");
+    count.count = 20;
+    count.families = Some([Family::IPv4, Family::IPv6].into());
+    world.claim(count);
+    let bindings = bind_world(&world);
+    for (name, address, what) in asked {
+        let (reason, message) = refused(&bindings, &format!("ns/{name}"));
+        let hop = matches!(name, "router" | "sixth");
+        assert_eq!(reason == Reason::AddressIsNextHop, hop, "{reason}");
+        assert!(message.contains(&format!("spec.addresses: {address} is {what}")), "{message}");
+        assert!(message.contains("free in pool all are"), "{message}");
+        assert!(!bindings.claims[&mk_ref("ns/count")].new.contains(&ip(address)), "{address}");
+    }
+    assert_eq!(bindings.claims[&mk_ref("ns/count")].new.len(), 40);
+}
+
+#[test]
+fn what_was_bound_before_its_router_was_known_stays_bound() {
+    let mut world = Fixture::small();
+    world.claim(mk_explicit("ns/c", "partners", &["192.0.2.100"]));
+    world.settle();
+    world.status("g1").uplinks[0].next_hops = [ip("192.0.2.100")].into();
+    let bindings = bind_world(&world);
+    assert!(bindings.claims[&mk_ref("ns/c")].refused.is_none() && bindings.ends.is_empty());
+}
+
+/// Another host has what `claim` is bound to.
+fn contest(world: &mut Fixture) -> Vec<IpAddr> {
+    let message = "a host with MAC address 02:00:00:00:00:09 claims the address too";
+    let mut found = Vec::new();
+    for (address, stored) in &mut world.snapshot.addresses {
+        if stored.value.plan.end.is_none() {
+            let conflict =
+                Condition::new("Conflict".into(), true, "ForeignHost", message, Timestamp(0));
+            conflict.put_into(&mut stored.value.status.conditions);
+            found.push(*address);
+        }
+    }
+    found
+}
+
+#[test]
+fn three_addresses_that_others_have_are_tried_and_then_proxy_arp_is_named() {
+    let mut world = Fixture::small();
+    world.claim(mk_claim("ns/c", "partners"));
+    let mut tried = Vec::new();
+    for _ in 0..3 {
+        world.settle();
+        tried.push(contest(&mut world));
+    }
+    let named = ["192.0.2.100", "192.0.2.101", "192.0.2.102"].map(|text| vec![ip(text)]);
+    assert_eq!(tried, named);
+    world.settle();
+    let status = world.snapshot.claims[&mk_ref("ns/c")].value.1.clone();
+    assert_eq!(status.addresses, [ip("192.0.2.102")], "no fourth one");
+    let ready = status.conditions.iter().find(|c| c.kind == ConditionType::Ready).unwrap();
+    assert_eq!((ready.status, ready.reason.as_str()), (false, "Conflict"));
+    for part in ["02:00:00:00:00:09", "3 addresses that pool partners chose", "proxy ARP"] {
+        assert!(ready.message.contains(part), "{}", ready.message);
+    }
+    // They are chosen for nobody else meanwhile; whoever names one gets it.
+    world.claim(mk_claim("ns/other", "partners"));
+    world.claim(mk_explicit("ns/named", "partners", &["192.0.2.101"]));
+    let bindings = bind_world(&world);
+    assert_eq!(new(&bindings, "ns/other"), ["192.0.2.103"]);
+    let named = &bindings.claims[&mk_ref("ns/named")];
+    let waits = named.waits.as_ref().map(|cause| cause.reason);
+    assert_eq!((&named.refused, waits), (&None, Some(Reason::AddressReleasing)));
+    // The host has gone.
+    let stored = world.snapshot.addresses.get_mut(&ip("192.0.2.102")).unwrap();
+    (stored.value.status.probed, stored.value.status.was_held) = (true, true);
+    stored.value.status.conditions.clear();
+    world.settle();
+    let taken = &world.snapshot.pools[&"partners".into()].value.1.taken_elsewhere;
+    assert_eq!(taken[&mk_ref("ns/c")], [ip("192.0.2.100"), ip("192.0.2.101")].into());
+    world.delete_claim("ns/c");
+    world.settle();
+    assert!(world.snapshot.pools[&"partners".into()].value.1.taken_elsewhere.is_empty());
+}
+
+#[test]
+fn what_was_held_or_named_or_has_no_other_stays_in_a_conflict() {
+    for case in ["held", "named", "alone", "paused"] {
+        let mut world = Fixture::small();
+        world.claim(match case {
+            "named" => mk_explicit("ns/c", "partners", &["192.0.2.100"]),
+            _ => mk_claim("ns/c", "partners"),
+        });
+        world.settle();
+        world.edit_pool("partners", |pool| match case {
+            "alone" => pool.ranges = mk_pool("", &[("192.0.2.100", "192.0.2.100")]).ranges,
+            _ => pool.paused = case == "paused",
+        });
+        contest(&mut world);
+        let stored = world.snapshot.addresses.get_mut(&ip("192.0.2.100")).unwrap();
+        stored.value.status.was_held = case == "held";
+        let bindings = bind_world(&world);
+        assert!(bindings.ends.is_empty(), "{case}");
+        assert_eq!(bindings.claims[&mk_ref("ns/c")].bound, [ip("192.0.2.100")].into(), "{case}");
     }
 }
 

@@ -11,7 +11,7 @@ use super::context::Context;
 use super::durable::DurableState;
 use super::effect::Effects;
 use super::handover::HandoverState;
-use super::holder::{GrantedLease, Holder, ProbeState, holding};
+use super::holder::{GrantedLease, Holder, holding};
 use super::{AddressState, AddressView, Ask, BootTime, Effect, HandoverStep, Report, Successor};
 use crate::model::{Epoch, Holding, NodeName};
 
@@ -52,9 +52,11 @@ impl AddressLease {
     /// held is asked for at once, and its kernel entry left alone until the voters have spoken.
     pub(super) fn new(cx: &Context<'_>, durable: &DurableState, address: IpAddr) -> Self {
         let held = durable.kept.held.contains_key(&address);
+        let until = durable.kept.held_until.get(&address);
+        let heard = until.map(|until| *until - cx.lease(address));
         Self {
             address,
-            candidate: Candidate::default(),
+            candidate: Candidate { heard, ..Candidate::default() },
             holder: None,
             handover: HandoverState::default(),
             known_holder: None,
@@ -184,8 +186,10 @@ impl AddressLease {
         // Whatever this node was: a round that was given up is no longer open, and one that is
         // open and granted is a lease.
         let Some(holder) = &mut self.holder else {
-            let granted = GrantedLease { ask, started, deadline, voters_epoch };
-            return self.begin_to_hold(cx, durable, &granted, out);
+            let moved = self.handover.hold();
+            let follows_closely = moved || self.candidate.follows_closely(cx, ask.lease);
+            let granted = GrantedLease { ask, started, deadline, voters_epoch, follows_closely };
+            return self.begin_to_hold(cx, durable, &granted, moved, out);
         };
         let outdone = voters_epoch > holder.epoch;
         if holder.extend(deadline) {
@@ -201,6 +205,7 @@ impl AddressLease {
         cx: &Context<'_>,
         durable: &mut DurableState,
         granted: &GrantedLease<'_>,
+        moved: bool,
         out: &mut Effects,
     ) {
         let (address, me) = (self.address, &cx.config.me);
@@ -208,10 +213,9 @@ impl AddressLease {
         let known = granted.voters_epoch.max(durable.greatest_epoch(address));
         let epoch = if known > granted.ask.epoch { known + 1 } else { granted.ask.epoch };
         let holder = Holder::new(cx, granted, epoch);
-        let probes = holder.probe == ProbeState::Running;
+        let probes = holder.probe.is_running();
         let previous = self.known_holder.replace(holding(me, epoch)).map(|known| known.node);
         let heard = self.candidate.last_renewal;
-        let moved = self.handover.hold();
         let silent_for = heard.map(|heard| cx.now.boot.since(heard));
         // Who handed it over, in time or too late, has not been silent: its path may be in use.
         let silent = !moved && silent_for.is_some_and(|silent| silent >= cx.lease(address));
@@ -301,6 +305,7 @@ impl AddressLease {
         let Some(ended) = self.holder.take_if(past) else { return };
         self.handover.outgoing = None;
         self.candidate.last_renewal = Some(ended.deadline - ended.length());
+        self.candidate.heard = ended.probe.is_cleared().then_some(ended.deadline - ended.length());
         durable.let_go(self.address);
         self.write_entry(cx, out);
         out.report(Report::Lost { address: self.address });
@@ -315,15 +320,18 @@ impl AddressLease {
 
     pub(super) fn on_probed(&mut self, cx: &Context<'_>, conflict: bool, out: &mut Effects) {
         let Some(holder) = &mut self.holder else { return };
-        if holder.on_probed(cx, self.address, conflict, out) {
-            self.write_entry(cx, out);
+        let told = holder.on_probed(cx, self.address, conflict);
+        self.write_entry(cx, out);
+        if told {
             self.report_held(cx, out);
         }
     }
 
     /// Gives it up, to a successor or to nobody. The entry is closed by whoever calls.
     pub(super) fn give_up(&mut self, cx: &Context<'_>, to: Option<&Successor>) {
-        self.holder = None;
+        if self.holder.take().is_some_and(|holder| holder.probe.is_cleared()) {
+            self.candidate.heard = Some(cx.now.boot);
+        }
         self.candidate.stop();
         self.adopted_until = None;
         self.handover.give_up(cx, to.map(|successor| &successor.node));
@@ -360,9 +368,8 @@ impl AddressLease {
         let no_deadline = plan.is_some_and(|plan| plan.no_deadline);
         let armed = |deadline: BootTime| (!no_deadline).then_some(deadline);
         if let Some(holder) = &self.holder {
-            let ready = holder.probe == ProbeState::Done;
-            let state = if ready { AddressState::Held } else { AddressState::Coming };
-            return (state, Some(me.clone()), armed(holder.deadline));
+            let (state, until) = holder.entry();
+            return (state, Some(me.clone()), armed(until));
         }
         if let Some(deadline) = self.handover.incoming.as_ref().and_then(|its| its.deadline) {
             return (AddressState::Coming, Some(me.clone()), armed(deadline));

@@ -28,6 +28,8 @@ pub(super) struct Candidate {
     pub stage: CandidateStage,
     /// The last sign of a holder, or the reading of the plan; `None`: ask at once.
     pub last_renewal: Option<BootTime>,
+    /// The last renewal of a holder, or this node's own end as one that answered for it.
+    pub heard: Option<BootTime>,
     /// Not asked for before this.
     pub pause: BootTime,
     /// The plan names this node as owner or standby.
@@ -114,6 +116,7 @@ impl Candidate {
     pub(super) fn on_renewal(&mut self, cx: &Context<'_>, succeeds: bool) -> bool {
         // Who restarts is waited for, whatever of it is still on its way.
         self.last_renewal = self.last_renewal.max(Some(cx.now.boot));
+        self.heard = Some(cx.now.boot);
         match self.stage {
             CandidateStage::Vote(_) => !succeeds,
             CandidateStage::PreVote(_) | CandidateStage::Idle => {
@@ -121,6 +124,14 @@ impl Candidate {
                 false
             }
         }
+    }
+
+    /// Whether a holder was heard so lately that nobody else can have taken the address for free since
+    /// (docs/design.md decision 12). `lease`: T in milliseconds.
+    pub(super) fn follows_closely(&self, cx: &Context<'_>, lease: u32) -> bool {
+        let timing = &cx.config.timing;
+        let lately = timing.ask(Duration::from_millis(u64::from(lease))) + timing.follow_within;
+        self.heard.is_some_and(|heard| cx.now.boot.since(heard) <= lately)
     }
 
     /// The holder restarts, in a cloud: it is waited for. A hint, on which no lease rests.
@@ -194,6 +205,18 @@ mod tests {
     }
 
     #[test]
+    fn only_a_holder_that_was_heard_just_now_is_followed_closely() {
+        let config = LeaseConfig::new(name(2), "boot");
+        let cx = |ms| Context::new(&config, None, at(ms));
+        let mut candidate = candidate();
+        assert!(!candidate.follows_closely(&cx(1), 450), "it has read the plan, and heard nobody");
+        candidate.on_renewal(&cx(1000), false);
+        // T × 1.13 + 2 s.
+        assert!(candidate.follows_closely(&cx(3508), 450));
+        assert!(!candidate.follows_closely(&cx(3509), 450));
+    }
+
+    #[test]
     fn a_renewal_of_another_stops_it() {
         let config = LeaseConfig::new(name(2), "boot");
         let cx = Context::new(&config, None, at(7));
@@ -208,6 +231,7 @@ mod tests {
         assert!(candidate.on_renewal(&cx, false), "what it got is to be released");
         assert!(!candidate.on_renewal(&cx, true), "but for the successor");
         candidate.wait_for_restart(&cx);
+        assert_eq!(candidate.heard, Some(at(7).boot));
         candidate.on_renewal(&cx, true);
         assert_eq!(candidate.last_renewal, Some(at(6007).boot), "it is waited for all the same");
     }

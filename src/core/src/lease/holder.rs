@@ -7,7 +7,8 @@ use std::time::Duration;
 use super::announcements::AnnouncementSchedule;
 use super::context::Context;
 use super::effect::Effects;
-use super::{AddressView, Ask, BootTime, Effect, Report};
+use super::probe_state::{ProbeOutcome, ProbeState};
+use super::{AddressState, AddressView, Ask, BootTime, Effect, Report};
 use crate::model::{Epoch, Holding, NodeName};
 
 /// A lease, and what its holder does with it.
@@ -27,14 +28,6 @@ pub(super) struct Holder {
     announcements: AnnouncementSchedule,
 }
 
-/// Whether a foreign host may have the address (RFC 5227).
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub(super) enum ProbeState {
-    Done,
-    Running,
-    Conflict { again: BootTime },
-}
-
 /// What a majority has granted.
 #[derive(Clone, Debug)]
 pub(super) struct GrantedLease<'a> {
@@ -44,17 +37,23 @@ pub(super) struct GrantedLease<'a> {
     pub deadline: BootTime,
     /// The greatest epoch that the voters know.
     pub voters_epoch: u64,
+    /// The one before was heard just now, or has handed it over.
+    pub follows_closely: bool,
 }
 
 impl Holder {
     /// Begins to hold, with this epoch.
     pub(super) fn new(cx: &Context<'_>, granted: &GrantedLease<'_>, epoch: u64) -> Self {
         let ask = granted.ask;
-        let probe = match cx.plan(ask.address) {
-            Some(plan) if plan.is_probed_for() => ProbeState::Running,
-            _ => ProbeState::Done,
-        };
         let now = cx.now.boot;
+        let plan = cx.plan(ask.address);
+        let conflict = plan.is_some_and(|plan| plan.foreign_host);
+        let probe = match plan {
+            Some(plan) if plan.is_probed_for(granted.follows_closely) => {
+                ProbeState::probed_first(conflict)
+            }
+            _ => ProbeState::cleared(conflict, now, &cx.config.timing),
+        };
         let mut holder = Self {
             epoch,
             fence: ask.fence,
@@ -131,17 +130,14 @@ impl Holder {
         out: &mut Effects,
     ) {
         let (now, timing) = (cx.now.boot, &cx.config.timing);
-        if let ProbeState::Conflict { again } = self.probe
-            && again <= now
-        {
-            self.probe = ProbeState::Running;
+        if self.probe.begins(plan.on_interface, now) {
             out.push(Effect::Probe { address });
         }
         // A view of before this holding may be long out of date.
         let of_now = plan.holding == Some(holding(&cx.config.me, self.epoch));
         self.announcements.settle(of_now && plan.is_attached_to(&cx.config.me), now);
         let form = plan.announcement;
-        if self.probe == ProbeState::Done && self.announcements.is_due(timing, form, now) {
+        if self.probe.is_cleared() && self.announcements.is_due(timing, form, now) {
             out.push(Effect::Announce { address, form });
         }
     }
@@ -151,42 +147,39 @@ impl Holder {
         self.announcements.begin_anew(cx.now.boot);
     }
 
-    /// A probe is over. Whether the address may be answered for since.
-    pub(super) fn on_probed(
-        &mut self,
-        cx: &Context<'_>,
-        address: IpAddr,
-        conflict: bool,
-        out: &mut Effects,
-    ) -> bool {
-        if self.probe != ProbeState::Running {
-            return false;
+    /// A round of probes is over, or another host has shown itself. Whether that is to be told.
+    pub(super) fn on_probed(&mut self, cx: &Context<'_>, address: IpAddr, conflict: bool) -> bool {
+        let taken = cx.plan(address).is_some_and(|plan| plan.on_interface);
+        let again = cx.now.boot + cx.config.timing.probe_again;
+        let answered_for = self.probe.is_cleared();
+        let outcome = self.probe.on_probed(conflict, taken, again);
+        if outcome == ProbeOutcome::Silent && !answered_for {
+            self.announcements.restart(cx.now.boot);
         }
-        if conflict {
-            self.probe = ProbeState::Conflict { again: cx.now.boot + cx.config.timing.probe_again };
-            out.report(Report::Conflict { address });
-            return false;
+        outcome != ProbeOutcome::Unchanged
+    }
+
+    /// What its kernel entry says, and until when: closed where who has it too would get the answers.
+    pub(super) fn entry(&self) -> (AddressState, BootTime) {
+        match self.probe.is_cleared() {
+            true => (AddressState::Held, self.deadline),
+            false if self.probe.is_kept_off() => (AddressState::Standby, BootTime(0)),
+            false => (AddressState::Coming, self.deadline),
         }
-        self.probe = ProbeState::Done;
-        self.announcements.restart(cx.now.boot);
-        true
     }
 
     /// Says for the address's status who holds it.
     pub(super) fn report(&self, cx: &Context<'_>, address: IpAddr, out: &mut Effects) {
         let holding = holding(&cx.config.me, self.epoch);
-        let probed = self.probe == ProbeState::Done;
-        out.report(Report::Held { address, holding, probed });
+        let (probed, conflict) = (self.probe.is_cleared(), self.probe.is_conflict());
+        out.report(Report::Held { address, holding, probed, conflict });
     }
 
     pub(super) fn deadline(&self, announces: bool) -> BootTime {
-        let announcement = match self.probe {
-            ProbeState::Done if announces => Some(self.announcements.next()),
-            ProbeState::Conflict { again } if announces => Some(again),
-            _ => None,
-        };
         let lease = self.deadline.min(self.next_renewal);
-        announcement.map_or(lease, |at| at.min(lease))
+        let announcement = self.probe.is_cleared().then(|| self.announcements.next());
+        let timed = announcement.into_iter().chain(self.probe.next()).filter(|_| announces);
+        timed.fold(lease, BootTime::min)
     }
 }
 
@@ -210,7 +203,8 @@ mod tests {
         let cx = Context::new(&config, Some(&view), at(1));
         let ask = cx.ask(address(), 2).unwrap();
         let (started, deadline) = (at(0).boot, at(450).boot);
-        let granted = GrantedLease { ask: &ask, started, deadline, voters_epoch: 0 };
+        let (voters_epoch, follows_closely) = (0, true);
+        let granted = GrantedLease { ask: &ask, started, deadline, voters_epoch, follows_closely };
         Holder::new(&cx, &granted, epoch)
     }
 
@@ -244,13 +238,16 @@ mod tests {
         let (mut holder, mut out) = (holder(false, 2), Effects::default());
         holder.announce(&cx(1), address(), plan, &mut out);
         assert_eq!(out.0, []);
-        assert!(!holder.on_probed(&cx(5), address(), true, &mut out));
-        holder.announce(&cx(60_004), address(), plan, &mut out);
-        assert_eq!(out.0, [Effect::Report(Report::Conflict { address: address() })]);
-        holder.announce(&cx(60_005), address(), plan, &mut out);
-        assert_eq!(out.0.pop(), Some(Effect::Probe { address: address() }));
-        assert!(holder.on_probed(&cx(60_009), address(), false, &mut out));
-        holder.announce(&cx(60_009), address(), plan, &mut out);
+        assert!(holder.on_probed(&cx(5), address(), true));
+        for begins in [60_005, 125_005] {
+            holder.announce(&cx(begins - 1), address(), plan, &mut out);
+            assert_eq!(out.0, []);
+            holder.announce(&cx(begins), address(), plan, &mut out);
+            assert_eq!(out.0.pop(), Some(Effect::Probe { address: address() }));
+            let over = holder.on_probed(&cx(begins + 5000), address(), false);
+            assert_eq!(over, begins == 125_005, "two silent rounds");
+        }
+        holder.announce(&cx(130_005), address(), plan, &mut out);
         assert_eq!(
             out.0.pop(),
             Some(Effect::Announce { address: address(), form: AnnouncementForm::ArpNdp })

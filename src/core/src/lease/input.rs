@@ -27,11 +27,13 @@ pub enum Input {
         /// What it said: at least as new as `began`.
         view: Box<PlanView>,
     },
-    /// The probe of an address ([`Effect::ProbeState`]) is over (RFC 5227; about 5 s).
+    /// A round of probes of an address ([`Effect::Probe`](super::Effect::Probe)) is over (RFC 5227;
+    /// about 5 s); or another host claims an address that is held here.
     Probed {
         /// The egress address.
         address: IpAddr,
-        /// A foreign host answered: the address is not announced, and probed again later.
+        /// Another host has it: what is not answered for yet is not used at all, and who has it is
+        /// looked for every 60 s until two rounds have passed in silence.
         conflict: bool,
     },
     /// This node has another interface for the address than before, or its first one; or a cloud has

@@ -39,6 +39,10 @@ pub struct PersistedLease {
     pub promised: BTreeMap<IpAddr, (NodeName, BootTime)>,
     /// What this node held, with the epoch's counter: a new process asks for it at once.
     pub held: BTreeMap<IpAddr, u64>,
+    /// Of what it held, when the kernel entry ends or ended: from the kernel at the start of a process,
+    /// and kept nowhere else.
+    #[serde(skip)]
+    pub held_until: BTreeMap<IpAddr, BootTime>,
 }
 
 /// A voter's yes.

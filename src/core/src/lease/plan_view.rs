@@ -48,7 +48,7 @@ pub struct AddressView {
     pub made_for: Option<Holding>,
     /// The holder that the status names.
     pub holding: Option<Holding>,
-    /// The status says that the address has been probed since it was bound.
+    /// The status says that its holder has found nobody else to have the address.
     pub probed: bool,
     /// The address is revoked: closed at once, and nobody asks for it. (`Released` is no concern
     /// of leases: such an address stays held.)
@@ -75,6 +75,13 @@ pub struct AddressView {
     /// The node that the fabric has been told to deliver to, and was not seen to yet.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub accepted: Option<NodeName>,
+    // Agents before these fields know of no such thing.
+    /// The status says that a host that is no node's has the address.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub foreign_host: bool,
+    /// A node of the cluster has the address on an interface.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub on_interface: bool,
 }
 
 impl AddressView {
@@ -83,9 +90,11 @@ impl AddressView {
         self.owner.iter().chain(&self.standbys)
     }
 
-    /// A foreign host is looked for before the first announcement.
-    pub(super) fn is_probed_for(&self) -> bool {
-        self.announces && !self.probed && self.announcement == AnnouncementForm::ArpNdp
+    /// Another host is looked for before the first announcement: one may have taken the address while
+    /// nobody here had it. `follows_closely`: the holder before was heard just now.
+    pub(super) fn is_probed_for(&self, follows_closely: bool) -> bool {
+        let known = self.probed && follows_closely;
+        self.announces && !known && self.announcement == AnnouncementForm::ArpNdp
     }
 
     /// The fabric is seen to deliver to `node`.

@@ -18,14 +18,16 @@ pub enum Report {
         silent_for: Option<u64>,
     },
     /// This node holds the address with this epoch: write it into the status. Said at the
-    /// beginning, at every new epoch, and when `probed` changes.
+    /// beginning, at every new epoch, and when `probed` or `conflict` changes.
     Held {
         /// The egress address.
         address: IpAddr,
         /// Holder (this node) and epoch.
         holding: Holding,
-        /// It has been probed; false while it is only coming.
+        /// It is answered for: nobody else was found to have it; false while it is only coming.
         probed: bool,
+        /// Another host has it too.
+        conflict: bool,
     },
     /// The lease of a held address ended against this node's will.
     Lost {
@@ -103,11 +105,6 @@ pub enum Report {
     Undelivered {
         /// All of them.
         addresses: BTreeSet<IpAddr>,
-    },
-    /// A foreign host has the address: it is not announced.
-    Conflict {
-        /// The egress address.
-        address: IpAddr,
     },
     /// [`Input::Stop`] is done: nothing is held any more, or the kernel's deadlines see to it.
     Stopped,

@@ -30,6 +30,8 @@ pub(super) struct TestNetwork {
     pub kernel: BTreeMap<NodeName, (AddressState, Option<NodeName>, Option<BootTime>)>,
     pub reports: Vec<(NodeName, Report)>,
     pub announced: Vec<(u64, NodeName)>,
+    /// Who began to probe, in order.
+    pub probed: Vec<NodeName>,
     /// Consistent reads answer.
     pub store_up: bool,
     queue: BTreeMap<(u64, u64), (NodeName, NodeName, Message)>,
@@ -77,6 +79,8 @@ pub(super) fn view() -> PlanView {
         gateways: BTreeSet::from([name(1), name(2), name(3)]),
         announcement: AnnouncementForm::ArpNdp,
         accepted: None,
+        foreign_host: false,
+        on_interface: false,
     };
     let cluster =
         ClusterView { id: "c".into(), set: Some(voter_set(1, &[1, 2, 3])), t_max: Millis(1000) };
@@ -99,6 +103,7 @@ impl TestNetwork {
             kernel: BTreeMap::new(),
             reports: Vec::new(),
             announced: Vec::new(),
+            probed: Vec::new(),
             store_up: true,
             queue: BTreeMap::new(),
             sent: 0,
@@ -168,7 +173,13 @@ impl TestNetwork {
                 self.kernel.remove(node);
             }
             Effect::Announce { .. } => self.announced.push((self.now, node.clone())),
-            Effect::Probe { .. } => {}
+            // Nobody else has what was probed before.
+            Effect::Probe { address } => {
+                self.probed.push(node.clone());
+                if self.view.addresses[&address].probed {
+                    self.input(node, Input::Probed { address, conflict: false });
+                }
+            }
             Effect::ReadConsistently if self.store_up => {
                 let began = self.clocks();
                 let view = Box::new(self.view.clone());

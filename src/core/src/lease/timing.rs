@@ -63,6 +63,9 @@ pub struct Timing {
     pub majority_lost: Duration,
     /// A conflicting address is probed again after this: 60 s.
     pub probe_again: Duration,
+    /// Beyond the silence before a standby asks: a holder that was heard no longer ago is followed
+    /// without a probe: 2 s.
+    pub follow_within: Duration,
 }
 
 impl Default for Timing {
@@ -95,6 +98,7 @@ impl Default for Timing {
             read_again: Duration::from_millis(2000),
             majority_lost: Duration::from_millis(2000),
             probe_again: Duration::from_millis(60_000),
+            follow_within: Duration::from_millis(2000),
         }
     }
 }

@@ -147,7 +147,8 @@ pub struct AddressStatus {
         schemars(with = "Option<String>", extend("format" = "date-time"))
     )]
     pub since: Option<Timestamp>,
-    /// The first holder has probed the address (RFC 5227) since it was bound.
+    // Probed anew after nobody had it for a while: false meanwhile.
+    /// Its holder answers for the address: nobody else was found to have it (RFC 5227).
     pub probed: bool,
     // As last seen; `None` without a cloud.
     /// Where the cloud delivers it.
@@ -164,6 +165,10 @@ pub struct AddressStatus {
     /// Where the cloud has accepted to deliver it to its holder, while that is not seen yet.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub accepted: Option<Attachment>,
+    // Agents before this field leave it out, and wrote `probed` once and for all.
+    /// A node has answered for it, or served it in a cloud, since it was bound.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pub was_held: bool,
 }
 
 /// Where a cloud delivers an address, or would.

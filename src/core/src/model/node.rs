@@ -156,6 +156,12 @@ pub struct EgressNodeStatus {
     #[serde(skip_serializing_if = "BTreeMap::is_empty", with = "text::map_of_texts")]
     #[cfg_attr(feature = "schema", schemars(with = "BTreeMap<String, String>"))]
     pub idle_releases: BTreeMap<IpAddr, Timestamp>,
+    // Never all of a node's addresses: nodes with IPVS have thousands.
+    /// Egress addresses that this node has on an interface, and on which: they are its own, and not
+    /// Egret's to give. What a cloud placed there is not among them.
+    #[serde(with = "text::map", skip_serializing_if = "BTreeMap::is_empty")]
+    #[cfg_attr(feature = "schema", schemars(with = "BTreeMap<String, String>"))]
+    pub local_addresses: BTreeMap<IpAddr, String>,
 }
 
 impl EgressNodeStatus {
@@ -203,7 +209,7 @@ impl<'de> Deserialize<'de> for PublicKey {
 }
 
 /// A link to the world.
-#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(rename_all = "camelCase")]
 pub struct Uplink {
@@ -214,6 +220,14 @@ pub struct Uplink {
     #[serde(with = "text::list")]
     #[cfg_attr(feature = "schema", schemars(with = "Vec<String>"))]
     pub subnets: Vec<IpNet>,
+    // Agents before these fields leave them out.
+    /// Its hardware address, such as 02:00:5e:10:00:01.
+    #[serde(rename = "macAddress", default, skip_serializing_if = "Option::is_none")]
+    pub mac: Option<String>,
+    /// The routers by which it leads to the world: no address of a pool.
+    #[serde(default, skip_serializing_if = "BTreeSet::is_empty", with = "text::set")]
+    #[cfg_attr(feature = "schema", schemars(with = "BTreeSet<String>"))]
+    pub next_hops: BTreeSet<IpAddr>,
 }
 
 #[cfg(test)]

@@ -1,11 +1,11 @@
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
 
 use serde::{Deserialize, Serialize};
 
 use super::{
-    AddressRange, Condition, LabelSelector, Labels, Millis, PoolName, ProviderFacts, ProviderKind,
-    Timestamp, Uid, text,
+    AddressRange, ClaimRef, Condition, LabelSelector, Labels, Millis, PoolName, ProviderFacts,
+    ProviderKind, Timestamp, Uid, text,
 };
 
 /// An `EgressPool`: where addresses come from and which nodes may carry them.
@@ -98,4 +98,10 @@ pub struct PoolStatus {
     pub addresses: BTreeSet<IpAddr>,
     /// Ready, Paused and others.
     pub conditions: Vec<Condition>,
+    // Controllers before this field leave it out.
+    /// By claim: addresses that were chosen for it and that another host was found to have. They are
+    /// chosen for nobody while the claim exists.
+    #[serde(skip_serializing_if = "BTreeMap::is_empty", with = "text::map_of_sets")]
+    #[cfg_attr(feature = "schema", schemars(with = "BTreeMap<String, BTreeSet<String>>"))]
+    pub taken_elsewhere: BTreeMap<ClaimRef, BTreeSet<IpAddr>>,
 }

@@ -246,24 +246,25 @@ pub(super) mod map_of_texts {
 pub(super) mod map_of_sets {
     use super::*;
 
-    pub(in crate::model) fn serialize<T: Text, S: Serializer>(
-        values: &BTreeMap<T, BTreeSet<T>>,
+    pub(in crate::model) fn serialize<K: Text, T: Text, S: Serializer>(
+        values: &BTreeMap<K, BTreeSet<T>>,
         to: S,
     ) -> Result<S::Ok, S::Error> {
-        let texts = |(key, values): (&T, &BTreeSet<T>)| {
+        let texts = |(key, values): (&K, &BTreeSet<T>)| {
             (key.to_text(), values.iter().map(Text::to_text).collect())
         };
         to.collect_map(values.iter().map(texts).collect::<BTreeMap<_, BTreeSet<String>>>())
     }
 
-    pub(in crate::model) fn deserialize<'de, T, D>(
+    pub(in crate::model) fn deserialize<'de, K, T, D>(
         from: D,
-    ) -> Result<BTreeMap<T, BTreeSet<T>>, D::Error>
+    ) -> Result<BTreeMap<K, BTreeSet<T>>, D::Error>
     where
+        K: Text + Ord,
         T: Text + DeserializeOwned + Ord,
         D: Deserializer<'de>,
     {
-        let sets: BTreeMap<T, Vec<AsText<T>>> = map::deserialize(from)?;
+        let sets: BTreeMap<K, Vec<AsText<T>>> = map::deserialize(from)?;
         let set = |values: Vec<AsText<T>>| values.into_iter().map(|AsText(value)| value).collect();
         Ok(sets.into_iter().map(|(key, values)| (key, set(values))).collect())
     }

@@ -113,7 +113,7 @@ fn who_may_carry_an_address_and_why_not() {
     world.absent(&["g3"]);
     world.spec("g4").drain = true;
     world.status("g5").uplinks =
-        vec![Uplink { name: "eth0".into(), subnets: vec![net("198.51.100.0/24")] }];
+        vec![Uplink { subnets: vec![net("198.51.100.0/24")], ..Uplink::default() }];
     let fabrics = BTreeMap::new();
     let gateways = EligibleGateways::new(&world.snapshot, &fabrics);
     let why = |node: &str| gateways.ineligible(&"partners".into(), ip("192.0.2.100"), &node.into());

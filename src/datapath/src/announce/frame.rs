@@ -1,6 +1,8 @@
 //! Frames → bytes and back: pure.
 
-use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+use std::net::{Ipv4Addr, Ipv6Addr};
+
+use egret_ports::announcer::ForeignClaim;
 
 const BROADCAST: [u8; 6] = [0xff; 6];
 const ARP: [u8; 2] = [0x08, 0x06];
@@ -133,16 +135,10 @@ fn checksum(source: Ipv6Addr, destination: Ipv6Addr, length: u16, message: &[u8]
     !u16::try_from(sum).unwrap_or(0)
 }
 
-/// That a MAC uses, or is about to use, an address.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct NeighbourClaim {
-    pub(super) address: IpAddr,
-    pub(super) mac: [u8; 6],
-}
-
-/// What a received frame claims: an ARP sender (or what its probe asks for), the target of an
-/// advertisement, the source of a solicitation (or what duplicate address detection asks for).
-pub(super) fn claims(frame: &[u8]) -> Option<NeighbourClaim> {
+/// What a received frame claims: an ARP sender, the target of an advertisement, the source of a
+/// solicitation; or what it probes for: the target of an ARP request without a sender, or of duplicate
+/// address detection.
+pub(super) fn claims(frame: &[u8]) -> Option<ForeignClaim> {
     let mac = frame.get(6..12)?.try_into().ok()?;
     let body = frame.get(14..)?;
     let kind = frame.get(12..14)?;
@@ -155,7 +151,7 @@ pub(super) fn claims(frame: &[u8]) -> Option<NeighbourClaim> {
     }
 }
 
-fn claimed_by_arp(arp: &[u8]) -> Option<NeighbourClaim> {
+fn claimed_by_arp(arp: &[u8]) -> Option<ForeignClaim> {
     let arp: &[u8; 28] = arp.first_chunk()?;
     if arp[..6] != [0, 1, 0x08, 0, 6, 4] {
         return None;
@@ -163,17 +159,15 @@ fn claimed_by_arp(arp: &[u8]) -> Option<NeighbourClaim> {
     let at = |from: usize| Ipv4Addr::new(arp[from], arp[from + 1], arp[from + 2], arp[from + 3]);
     let (sender, target) = (at(14), at(24));
     let mac = [arp[8], arp[9], arp[10], arp[11], arp[12], arp[13]];
-    let address = if !sender.is_unspecified() {
-        sender
-    } else if arp[7] == REQUEST {
-        target
-    } else {
+    let probes = sender.is_unspecified();
+    if probes && arp[7] != REQUEST {
         return None;
-    };
-    Some(NeighbourClaim { address: address.into(), mac })
+    }
+    let address = if probes { target } else { sender };
+    Some(ForeignClaim { address: address.into(), mac, probes })
 }
 
-fn claimed_by_neighbour(packet: &[u8], mac: [u8; 6]) -> Option<NeighbourClaim> {
+fn claimed_by_neighbour(packet: &[u8], mac: [u8; 6]) -> Option<ForeignClaim> {
     let packet: &[u8; 64] = packet.first_chunk()?;
     // A hop limit under 255 came from beyond the link (RFC 4861 section 7.1).
     if packet[0] >> 4 != 6 || packet[6] != ICMPV6 || packet[7] != 255 {
@@ -185,35 +179,46 @@ fn claimed_by_neighbour(packet: &[u8], mac: [u8; 6]) -> Option<NeighbourClaim> {
         Ipv6Addr::from(octets)
     };
     let (source, target) = (at(8), at(48));
-    let address = match packet[40] {
-        ADVERTISEMENT => target,
-        SOLICITATION if source.is_unspecified() => target,
-        SOLICITATION => source,
+    let (address, probes) = match packet[40] {
+        ADVERTISEMENT => (target, false),
+        SOLICITATION if source.is_unspecified() => (target, true),
+        SOLICITATION => (source, false),
         _ => return None,
     };
-    Some(NeighbourClaim { address: address.into(), mac })
+    Some(ForeignClaim { address: address.into(), mac, probes })
 }
 
 #[cfg(test)]
 mod tests {
+    use std::net::IpAddr;
+
     use super::*;
 
     const MAC: [u8; 6] = [2, 0, 0, 0, 0, 7];
 
     fn claim(frame: &[u8]) -> Option<(IpAddr, [u8; 6])> {
-        claims(frame).map(|claim| (claim.address, claim.mac))
+        let claim = claims(frame).filter(|claim| !claim.probes)?;
+        Some((claim.address, claim.mac))
+    }
+
+    fn probe(frame: &[u8]) -> Option<(IpAddr, [u8; 6])> {
+        let claim = claims(frame).filter(|claim| claim.probes)?;
+        Some((claim.address, claim.mac))
     }
 
     #[test]
-    fn what_is_announced_or_probed_is_read_as_a_claim() {
+    fn what_is_announced_is_a_claim_and_what_is_probed_for_is_none() {
         let v4 = Ipv4Addr::new(203, 0, 113, 9);
         let v6 = "2001:db8::abcd:ef01".parse::<Ipv6Addr>().unwrap();
-        for frame in gratuitous_arp(v4, MAC).into_iter().chain([arp_probe(v4, MAC)]) {
-            assert_eq!(claim(&frame), Some((v4.into(), MAC)));
+        for frame in gratuitous_arp(v4, MAC) {
+            assert_eq!((claim(&frame), probe(&frame)), (Some((v4.into(), MAC)), None));
         }
-        for frame in [unsolicited_advertisement(v6, MAC), duplicate_address_solicitation(v6, MAC)] {
-            assert_eq!(claim(&frame), Some((v6.into(), MAC)));
-        }
+        let frame = unsolicited_advertisement(v6, MAC);
+        assert_eq!((claim(&frame), probe(&frame)), (Some((v6.into(), MAC)), None));
+        let frame = arp_probe(v4, MAC);
+        assert_eq!((claim(&frame), probe(&frame)), (None, Some((v4.into(), MAC))));
+        let frame = duplicate_address_solicitation(v6, MAC);
+        assert_eq!((claim(&frame), probe(&frame)), (None, Some((v6.into(), MAC))));
     }
 
     #[test]
@@ -222,7 +227,7 @@ mod tests {
         let frame = arp(REQUEST, (MAC, asker), ([0; 6], Ipv4Addr::new(203, 0, 113, 9)));
         assert_eq!(claim(&frame), Some((asker.into(), MAC)));
         let nothing = arp(REPLY, (MAC, Ipv4Addr::UNSPECIFIED), (MAC, asker));
-        assert_eq!(claim(&nothing), None);
+        assert_eq!(claims(&nothing), None);
     }
 
     #[test]
@@ -230,11 +235,11 @@ mod tests {
         let v6 = "2001:db8::1".parse::<Ipv6Addr>().unwrap();
         let whole = unsolicited_advertisement(v6, MAC);
         for length in 0..14 + 64 {
-            assert_eq!(claim(&whole[..length]), None, "{length} bytes");
+            assert_eq!(claims(&whole[..length]), None, "{length} bytes");
         }
         let mut routed = whole;
         routed[14 + 7] = 254;
-        assert_eq!(claim(&routed), None);
+        assert_eq!(claims(&routed), None);
     }
 
     #[test]

@@ -2,7 +2,7 @@
 
 use std::net::{IpAddr, Ipv6Addr};
 
-use egret_ports::gateway::{AddressEntry, AddressState, BootTime, UplinkLink};
+use egret_ports::gateway::{AddressEntry, AddressState, BootTime, HostPart, UplinkLink};
 
 /// Length of an address in the maps.
 pub(crate) const ADDRESS: usize = 16;
@@ -22,6 +22,7 @@ pub(crate) const SMALLEST_BLOCK: u32 = 128;
 
 const ALIAS: u8 = 5;
 const SHARED: u8 = 1;
+const LOCAL: u8 = 2;
 /// `valid_until` where no deadline is armed.
 const NEVER: u64 = u64::MAX;
 
@@ -69,6 +70,11 @@ pub(crate) fn encode_entry(entry: &AddressEntry) -> [u8; ENTRY] {
         AddressState::Held => 3,
         AddressState::Leaving => 4,
     };
+    bytes[67] = match entry.host {
+        HostPart::Nothing => 0,
+        HostPart::Packets => LOCAL,
+        HostPart::All => SHARED,
+    };
     bytes
 }
 
@@ -103,6 +109,11 @@ pub(crate) fn decode_entry(bytes: &[u8; ENTRY]) -> Option<StoredEntry> {
             mac: take(bytes, 60),
             next_hop: address(&take(bytes, 40)),
         }),
+        host: match bytes[67] {
+            SHARED => HostPart::All,
+            LOCAL => HostPart::Packets,
+            _ => HostPart::Nothing,
+        },
     }))
 }
 
@@ -170,6 +181,7 @@ mod tests {
                 mac: [2, 0, 0, 0, 0, 9],
                 next_hop: Some("192.0.2.1".parse().unwrap()),
             }),
+            host: HostPart::Packets,
         }
     }
 
@@ -181,8 +193,10 @@ mod tests {
             valid_until: None,
             wire: None,
             uplink: None,
+            host: HostPart::Nothing,
         };
-        for entry in [entry(), bare] {
+        let own = AddressEntry { host: HostPart::All, ..bare.clone() };
+        for entry in [entry(), bare, own] {
             assert_eq!(decode_entry(&encode_entry(&entry)), Some(StoredEntry::Entry(entry)));
         }
         let canonical: IpAddr = "203.0.113.9".parse().unwrap();

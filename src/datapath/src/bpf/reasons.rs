@@ -59,7 +59,7 @@ pub const REASONS: &[DropReason] = &[
     drop(
         "not_held",
         "This node is named as the holder but does not hold the address.",
-        "None if it lasts under a second (a move). Else restart the agent of this node and report it.",
+        "None if it lasts under a second (a move). Else look at the address's condition Conflict: another host may have it. Else restart the agent of this node and report it.",
     ),
     drop(
         "no_uplink",
@@ -146,5 +146,10 @@ pub const REASONS: &[DropReason] = &[
         "kernel_refused",
         "The kernel refused to rewrite or encapsulate the packet.",
         "Report it with the kernel's version; `egret explain --live` shows which other counters grow.",
+    ),
+    drop(
+        "destination_is_here",
+        "A pod's packet is for an egress address that its own gateway holds, or has on an interface: nobody outside would answer.",
+        "Let the pod use the Service or the node's own address, or exclude the destination from the claim. Is the address on an interface here (`ip addr`)? Then take it off, or out of the pool.",
     ),
 ];

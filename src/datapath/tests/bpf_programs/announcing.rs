@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 
 use egret_core::model::AnnouncementForm::{ArpNdp, GarpRa};
 use egret_datapath::announce::PacketAnnouncer;
-use egret_ports::announcer::Announcer as _;
+use egret_ports::announcer::{Announcer as _, ForeignClaim};
 use egret_ports::error::ErrorClass;
 use egret_ports::gateway::{AddressMap as _, AddressState, UplinkLink};
 
@@ -140,7 +140,8 @@ fn foreign_hosts_that_claim_or_probe_are_reported() {
                 assert!(Instant::now() < end, "no conflict seen: v4 {v4}, probing {probing}");
                 std::thread::sleep(Duration::from_millis(5));
             };
-            assert_eq!(seen, [(egress(v4), foreign.mac)]);
+            let (address, mac) = (egress(v4), foreign.mac);
+            assert_eq!(seen, [ForeignClaim { address, mac, probes: probing }]);
         }
         announcer.forget(egress(v4)).unwrap();
     }

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use egret_datapath::bpf::AttachMode;
-use egret_ports::gateway::{AddressEntry, AddressMap as _, AddressState, BootTime};
+use egret_ports::gateway::{AddressEntry, AddressMap as _, AddressState, BootTime, HostPart};
 
 use super::net::{Net, Node, Underlay, egress, ip, now, socket, world};
 use super::packets::{Datagram, Port, datagram, source_mac, udp};
@@ -192,6 +192,7 @@ fn nobody_holds_it_or_it_is_no_egress_address() {
         valid_until: None,
         wire: None,
         uplink: None,
+        host: HostPart::Nothing,
     };
     director.addresses.put(egress(true), &nobody).unwrap();
     director.addresses.remove(egress(false)).unwrap();

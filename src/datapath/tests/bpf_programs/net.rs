@@ -9,7 +9,8 @@ use egret_datapath::bpf::{
 };
 use egret_netns::{NetworkNamespace, veth};
 use egret_ports::gateway::{
-    AddressEntry, AddressMap as _, AddressState, BootTime, Director, GatewayMaps as _, UplinkLink,
+    AddressEntry, AddressMap as _, AddressState, BootTime, Director, GatewayMaps as _, HostPart,
+    UplinkLink,
 };
 use nix::mount::{MsFlags, mount};
 use nix::net::if_::if_nametoindex;
@@ -159,6 +160,7 @@ impl Node {
             valid_until: Some(BootTime(now().0 + left)),
             wire: None,
             uplink: Some(self.uplink),
+            host: HostPart::Nothing,
         }
     }
 

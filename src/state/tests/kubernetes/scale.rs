@@ -139,6 +139,8 @@ fn status() -> EgressNodeStatus {
         uplinks: vec![Uplink {
             name: "eth0".to_owned(),
             subnets: vec!["192.0.2.0/24".parse().unwrap()],
+            mac: Some("02:00:5e:10:00:07".to_owned()),
+            next_hops: ["192.0.2.1".parse().unwrap()].into(),
         }],
         conditions: ["Ready", "DatapathBypassed"].map(condition).into(),
         ..EgressNodeStatus::default()

@@ -59,6 +59,7 @@ fn addresses() {
         prepared: vec![Attachment::at("node-1".into()), Attachment::at("node-3".into())],
         conditions: conditions(),
         accepted: Some(Attachment::at("node-5".into())),
+        was_held: true,
     };
     let (since, until) = (Timestamp(5_000), Timestamp(6_001));
     for end in
@@ -104,6 +105,8 @@ fn nodes() {
         uplinks: vec![Uplink {
             name: "eth0".to_owned(),
             subnets: vec!["203.0.113.3/24".parse().unwrap(), "2001:db8:5::/64".parse().unwrap()],
+            mac: Some("02:00:5e:10:00:01".to_owned()),
+            next_hops: ["203.0.113.1".parse().unwrap()].into(),
         }],
         may_vote: Some("boot".to_owned()),
         acknowledged_set: 3,
@@ -127,6 +130,7 @@ fn nodes() {
         cilium_chained: true,
         stopping: true,
         unusable_interfaces: [("02:00:5e:10:00:01".to_owned(), "it is down".to_owned())].into(),
+        local_addresses: [(address, "kube-vip0".to_owned())].into(),
     };
     assert_eq!(written_and_read(&status), status);
 }
@@ -158,6 +162,11 @@ fn the_cluster_and_statuses() {
         observed_generation: 2,
         addresses: ["203.0.113.9".parse().unwrap()].into(),
         conditions: conditions(),
+        taken_elsewhere: [(
+            ClaimRef { namespace: Some("payments".into()), name: "bank".to_owned() },
+            ["203.0.113.8".parse().unwrap()].into(),
+        )]
+        .into(),
     };
     assert_eq!(written_and_read(&pool), pool);
     let claim = ClaimStatus {

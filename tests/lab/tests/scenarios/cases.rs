@@ -19,6 +19,7 @@ mod gcp_moves;
 mod gcp_vpc;
 mod gcp_vpc_fixed;
 mod laboratory;
+mod leftovers;
 mod local_addresses;
 mod nodes;
 mod one_way;
@@ -26,6 +27,7 @@ mod repair;
 mod s02_reboot_rejoin;
 mod s10_controller;
 mod s17_conflict;
+mod s18_on_interface;
 mod s24_first_packet;
 mod s25_claim;
 mod s26_no_gateway;
@@ -80,7 +82,13 @@ pub const ALL: &[Scenario] = &[
     Scenario::beside("s15_partition_gateway", scenarios::partition),
     Scenario::beside("s11_store_outage", |bench| scenarios::outage(bench, MINUTE)).takes(66),
     Scenario::beside("s17_external_ip_conflict", s17_conflict::foreign_host).takes(1),
+    Scenario::beside("s17_taken_while_no_agent_ran", s17_conflict::taken_meanwhile).own().takes(35),
+    Scenario::beside("s17_probes_are_no_conflict", s17_conflict::probes).takes(5),
     Scenario::beside("s18_duplicate_ip_claims", s17_conflict::duplicates).takes(3),
+    Scenario::beside("s18_on_an_interface_before_it_is_held", s18_on_interface::never_held)
+        .takes(20),
+    Scenario::beside("s18_on_an_interface_while_it_is_held", s18_on_interface::held).takes(5),
+    Scenario::beside("leftovers_before_the_agent_starts", leftovers::run).own().takes(40),
     Scenario::beside("foreign_hands_are_repaired", repair::foreign_hands).own().takes(31),
     Scenario::beside("teardown_leaves_nothing", repair::teardown).takes(2),
     Scenario::beside("s25_claim_over_busy_pods", s25_claim::run).own().takes(24),

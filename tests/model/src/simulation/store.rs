@@ -83,6 +83,8 @@ fn first(setup: &Setup) -> PlanView {
             gateways: all.iter().cloned().collect(),
             announcement: AnnouncementForm::ArpNdp,
             accepted: None,
+            foreign_host: false,
+            on_interface: false,
         };
         let last = u8::try_from(place).unwrap_or(u8::MAX);
         addresses.insert(IpAddr::V4(Ipv4Addr::new(203, 0, 113, last)), plan);

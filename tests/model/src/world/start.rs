@@ -41,6 +41,8 @@ pub fn store(voters: &VoterSet, ranks: &[u8], lease: Millis, t_max: Millis) -> P
         gateways: BTreeSet::new(),
         announcement: AnnouncementForm::ArpNdp,
         accepted: None,
+        foreign_host: false,
+        on_interface: false,
     };
     let cluster = ClusterView { id: "c".into(), set: Some(voters.clone()), t_max };
     PlanView {

@@ -15,7 +15,8 @@ impl Node {
         let (config, view) = (LeaseConfig::new(name(2), "boot"), view());
         let durable = DurableState::new(PersistedLease::default());
         let cx = Context::new(&config, Some(&view), at(0));
-        let entry = AddressLease::new(&cx, &durable, address());
+        let mut entry = AddressLease::new(&cx, &durable, address());
+        entry.candidate.heard = Some(at(0).boot);
         Self { config, view, durable, entry }
     }
 
@@ -71,8 +72,8 @@ fn a_greater_epoch_elsewhere_is_outdone_without_letting_go() {
     assert_eq!(node.entry.holder.as_ref().unwrap().epoch, 5);
     let raised = node.granted(0, 6, 9);
     let holding = holding(&name(2), 10);
-    let probed = true;
-    assert_eq!(raised, [Effect::Report(Report::Held { address: address(), holding, probed })]);
+    let held = Report::Held { address: address(), holding, probed: true, conflict: false };
+    assert_eq!(raised, [Effect::Report(held)]);
     assert_eq!(node.durable.greatest_epoch(address()), 10);
 }
 

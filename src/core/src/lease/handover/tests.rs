@@ -37,7 +37,9 @@ fn lease(node: &Node) -> Holder {
     let cx = Context::new(&node.config, Some(&node.view), at(0));
     let ask = cx.ask(address(), 3).unwrap();
     let (started, deadline) = (at(0).boot, at(450).boot);
-    Holder::new(&cx, &GrantedLease { ask: &ask, started, deadline, voters_epoch: 0 }, 3)
+    let (voters_epoch, follows_closely) = (0, true);
+    let granted = GrantedLease { ask: &ask, started, deadline, voters_epoch, follows_closely };
+    Holder::new(&cx, &granted, 3)
 }
 
 #[test]

@@ -113,8 +113,70 @@ fn a_foreign_host_keeps_it_from_being_announced() {
     net.run(2000);
     net.give(1, Input::Probed { address: address(), conflict: true });
     net.run(1000);
-    assert!(net.has_report(|_, report| matches!(report, Report::Conflict { .. })));
+    let told =
+        |_: &NodeName, report: &Report| matches!(report, Report::Held { conflict: true, .. });
+    assert!(net.has_report(told));
     assert!(net.announced.is_empty() && net.holders().is_empty());
+    let closed = (AddressState::Standby, Some(name(1)), Some(BootTime(0)));
+    assert_eq!(net.kernel[&name(1)], closed, "nothing leaves with another host's address");
+}
+
+#[test]
+fn what_nobody_has_had_for_a_while_is_probed_again_and_what_follows_closely_is_not() {
+    let mut net = TestNetwork::new();
+    net.run_until_held(2000);
+    net.run(1000);
+    assert_eq!(net.probed, [name(1)], "nobody was heard before");
+    net.stop(1);
+    net.run_until_held(600);
+    assert_eq!(net.probed, [name(1)], "n2 has heard n1 just now");
+    net.run(100);
+    // No majority for a while, as when all agents are gone.
+    net.cut.extend([name(1), name(3)]);
+    net.run(5000);
+    assert!(net.holders().is_empty());
+    net.cut.clear();
+    net.run_until_held(600);
+    assert_eq!(net.probed.len(), 2, "somebody else may have taken it");
+}
+
+#[test]
+fn an_agent_killed_and_started_within_its_lease_announces_at_once_and_later_probes_first() {
+    for (away, probes) in [(100, 1), (9000, 2)] {
+        let mut net = TestNetwork::new();
+        net.run_until_held(2000);
+        net.run(1000);
+        net.plan().standbys.clear();
+        net.publish();
+        let until = net.kernel[&name(1)].2.unwrap();
+        net.stop(1);
+        net.run(away);
+        let kept = net.kept.get_mut(&name(1)).unwrap();
+        kept.held_until.insert(address(), until);
+        net.start(1, "boot");
+        net.run(1200);
+        assert_eq!(net.holders(), [name(1)]);
+        assert_eq!(net.probed.len(), probes, "away for {away} ms");
+    }
+}
+
+#[test]
+fn a_foreign_host_that_shows_itself_while_it_is_held_ends_nothing() {
+    let mut net = TestNetwork::new();
+    net.run_until_held(2000);
+    net.give(1, Input::Probed { address: address(), conflict: true });
+    assert_eq!(net.holders(), [name(1)]);
+    let told = |wanted| move |_: &NodeName, report: &Report| matches!(report, Report::Held { probed: true, conflict, .. } if *conflict == wanted);
+    assert!(net.has_report(told(true)));
+    net.reports.clear();
+    let probed = net.probed.len();
+    net.run(61_000);
+    assert_eq!((net.probed.len(), net.has_report(told(false))), (probed + 1, false));
+    net.run(60_000);
+    assert_eq!((net.probed.len(), net.has_report(told(false))), (probed + 2, true));
+    net.run(120_000);
+    assert_eq!(net.probed.len(), probed + 2, "nobody is looked for any more");
+    assert_eq!(net.holders(), [name(1)]);
 }
 
 #[test]

@@ -2,10 +2,11 @@
 
 use std::time::Duration;
 
-use anyhow::{Result, ensure};
+use anyhow::{Context, Result, ensure};
 use egret_lab::{LabFixture, TestBed, WallTime, wait_until};
 
-use crate::fixtures::{PATIENCE, claim, run_for};
+use crate::cases::s18_on_interface::condition;
+use crate::fixtures::{BANK, PATIENCE, bank, claim, run_for, usual, with_claim};
 use egret_lab::bench::Bench;
 
 /// A foreign host answers for an address before it is announced: a condition, and no fight.
@@ -27,6 +28,50 @@ pub fn foreign_host(bench: &mut Bench) -> Result<()> {
     let fight = fights.iter().find(|a| a.address.to_string() == "203.0.113.20");
     ensure!(fight.is_none(), "it was announced against the host that has it: {fight:?}");
     Ok(())
+}
+
+/// Who only asks whether a held address is free is answered, and is no conflict.
+pub fn probes(bench: &mut Bench) -> Result<()> {
+    let fixture = bench.fixture()?;
+    fixture.lab.watch.run("sysctl -qw net.ipv6.conf.eth0.accept_dad=1");
+    fixture.lab.watch.run(&format!("ip addr add {}/128 dev eth0", BANK[1]));
+    let failed = || {
+        let said = fixture.lab.watch.run("ip -6 addr show dev eth0 dadfailed");
+        said.contains(BANK[1]).then_some(())
+    };
+    let answered = wait_until("an answer to the probe", PATIENCE, failed);
+    run_for(1000);
+    fixture.lab.watch.run(&format!("ip addr del {}/128 dev eth0", BANK[1]));
+    fixture.lab.watch.run("sysctl -qw net.ipv6.conf.eth0.accept_dad=0");
+    answered?;
+    let (conflict, _, message) = condition(&fixture.lab, "EgressAddress", BANK[1], "Conflict")
+        .context("no condition Conflict")?;
+    ensure!(!conflict, "a probe is taken for a conflict: {message}");
+    Ok(())
+}
+
+/// A foreign host has taken an address while no agent ran: it is not announced against, and the
+/// condition says who has it.
+pub fn taken_meanwhile(bench: &mut Bench) -> Result<()> {
+    let fixture = bench.own(with_claim(usual().build()?)?);
+    let names = fixture.lab.node_names();
+    for name in &names {
+        fixture.lab.kill_agent(name)?;
+    }
+    run_for(3000); // T × 1.13 + 2 s
+    fixture.lab.watch.run(&format!("ip addr add {}/32 dev eth0", BANK[0]));
+    let begun = WallTime::now();
+    for name in &names {
+        fixture.lab.start_agent(name)?;
+    }
+    wait_until("a conflict that is named", PATIENCE, || {
+        condition(&fixture.lab, "EgressAddress", BANK[0], "Conflict").filter(|said| said.0)
+    })?;
+    run_for(6000);
+    let fight = fixture.answers.announcements(begun).into_iter().find(|a| a.address == bank()[0]);
+    ensure!(fight.is_none(), "it was announced against the host that has it: {fight:?}");
+    let other = || condition(&fixture.lab, "EgressAddress", BANK[1], "Ready").filter(|said| said.0);
+    wait_until("the other address to go on", PATIENCE, other).map(drop)
 }
 
 /// Two claims want one address: the first keeps it, the second says why it has none. An address

@@ -64,6 +64,8 @@ fn first_plan() -> PlanView {
         gateways: all().collect(),
         announcement: AnnouncementForm::GarpRa,
         accepted: None,
+        foreign_host: false,
+        on_interface: false,
     };
     let set = VoterSet { number: 1, members: all().map(voter).collect() };
     let cluster = ClusterView { id: "simulated".into(), set: Some(set), t_max: Millis(1000) };

@@ -1,0 +1,84 @@
+//! S18: an egress address is on an interface of a node already.
+
+use std::net::SocketAddr;
+
+use anyhow::{Context, Result, ensure};
+use egret_lab::bench::Bench;
+use egret_lab::load::seen_by;
+use egret_lab::{Lab, LabFixture, TestBed, WallTime, wait_until};
+
+use crate::fixtures::{BANK, PATIENCE, await_source, bank, claim, holder, run_for};
+
+const VIP: &str = "203.0.113.21";
+
+/// A VIP of a gateway that is claimed stays unheld and goes on to serve; both say where it is. It is held
+/// once it is gone there.
+pub fn never_held(bench: &mut Bench) -> Result<()> {
+    let fixture = bench.fixture()?;
+    let begun = WallTime::now();
+    let node = holder(fixture)?;
+    fixture.lab.node(&node)?.shell(&format!(
+        "ip link add vip0 type dummy && ip link set vip0 up && ip addr add {VIP}/32 dev vip0"
+    ))?;
+    fixture.lab.write_manifest("vip.yaml", &claim("vip", "nobody", &[VIP], "Drop"))?;
+    await_conflict(fixture, VIP, &[&node, "vip0"])?;
+    run_for(6000); // longer than an address is probed for
+    await_claim(fixture, "vip", "Conflict", &[&node, "vip0"])?;
+    let announced = fixture.answers.announcements(begun);
+    let announced = announced.iter().find(|a| a.address.to_string() == VIP);
+    ensure!(announced.is_none(), "announced in spite of the node that has it: {announced:?}");
+    let port = fixture.lab.reserve_ports();
+    let (net, listen) =
+        (fixture.lab.node(&node)?.net()?.path(), SocketAddr::new(VIP.parse()?, port));
+    seen_by(&net, listen, &fixture.lab.out.path(), listen).context("the service on it is dead")?;
+    fixture.lab.node(&node)?.shell("ip link del vip0")?;
+    await_claim(fixture, "vip", "Ready", &[])?;
+    fixture.lab.remove_manifest("vip.yaml")?;
+    fixture.await_held(PATIENCE)
+}
+
+/// What is held stays held, and says so.
+pub fn held(bench: &mut Bench) -> Result<()> {
+    let fixture = bench.fixture()?;
+    let node = holder(fixture)?;
+    fixture.lab.node(&node)?.shell(&format!("ip addr add {}/32 dev lo", BANK[0]))?;
+    await_conflict(fixture, BANK[0], &[&node, "lo"])?;
+    await_source(fixture, "settle-1", bank()[0])?;
+    ensure!(holder(fixture)? == node, "it has moved");
+    fixture.lab.node(&node)?.shell(&format!("ip addr del {}/32 dev lo", BANK[0]))?;
+    let over = || condition(&fixture.lab, "EgressAddress", BANK[0], "Conflict").filter(|c| !c.0);
+    wait_until("the end of the conflict", PATIENCE, over)?;
+    await_source(fixture, "settle-1", bank()[0])
+}
+
+fn await_conflict(fixture: &LabFixture, address: &str, parts: &[&str]) -> Result<()> {
+    let found = || {
+        let (status, _, message) = condition(&fixture.lab, "EgressAddress", address, "Conflict")?;
+        (status && parts.iter().all(|part| message.contains(part))).then_some(message)
+    };
+    let message = wait_until("a conflict that names node and interface", PATIENCE, found)?;
+    egret_lab::note!("    {address}: {message}");
+    Ok(())
+}
+
+/// Waits until the claim is Ready for this reason.
+fn await_claim(fixture: &LabFixture, name: &str, reason: &str, parts: &[&str]) -> Result<()> {
+    let found = || {
+        let (_, said, message) = condition(&fixture.lab, "StaticEgressIP", name, "Ready")?;
+        (said == reason && parts.iter().all(|part| message.contains(part))).then_some(())
+    };
+    wait_until(&format!("claim {name} says {reason}"), PATIENCE, found)
+}
+
+/// Status, reason and message of a condition of the object that has this name or address.
+pub fn condition(lab: &Lab, kind: &str, of: &str, about: &str) -> Option<(bool, String, String)> {
+    let objects = lab.objects(kind).ok()?;
+    let own = |object: &serde_json::Value| {
+        object["metadata"]["name"] == of || object["spec"]["address"] == of
+    };
+    let object = objects.into_iter().find(own)?;
+    let conditions = object["status"]["conditions"].as_array()?.clone();
+    let found = conditions.into_iter().find(|condition| condition["type"] == about)?;
+    let text = |field: &str| found[field].as_str().unwrap_or_default().to_owned();
+    Some((found["status"] == "True", text("reason"), text("message")))
+}

@@ -302,7 +302,10 @@ SEC("classifier") int egret_up_in(struct __sk_buff *skb)
 	if (is_solicitation(skb, &p))
 		return answer_ndp(skb, &p);
 	entry = resolve(&p.destination, &canonical, &flags);
-	return entry ? to_director(skb, c, &p, &canonical, flags) : PASS;
+	// What no gateway answers for stays the host's own, whatever the port.
+	if (!entry || (flags & SHARED && same(&p.destination, &canonical)))
+		return PASS;
+	return to_director(skb, c, &p, &canonical, flags);
 }
 
 SEC("classifier") int egret_up_out(struct __sk_buff *skb)

@@ -30,8 +30,8 @@ enum state {
 	ALIAS = 5,
 };
 
-// The wire address, or an egress address that no gateway answers for, is an address of the node
-// itself: what is in no block is the node's own, and so are ARP and NDP.
+// The wire address is an address of the node itself: what is in no block is the node's own, and so
+// are ARP and NDP. Of an egress address that no gateway answers for, all is.
 #define SHARED 1
 // The egress address is on an interface of the node, and a gateway answers for it: what arrives
 // here for no block is the node's own, and no more.

@@ -35,7 +35,7 @@ pub enum HostPart {
     Nothing,
     /// Packets that arrive for no port block. A gateway answers ARP and NDP for the address.
     Packets,
-    /// The same, and ARP and NDP: no gateway answers for the address.
+    /// All that arrives, and ARP and NDP: no gateway answers for the address.
     All,
 }
 

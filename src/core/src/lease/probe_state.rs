@@ -68,11 +68,14 @@ impl ProbeState {
         self.next
     }
 
-    /// Whether a round begins now. `taken`: a node of the cluster has it on an interface; the round
-    /// that waits for the end of that need not wait longer.
+    /// Whether a round begins now. `taken`: a node of the cluster has it on an interface. Where that has
+    /// ended the round need not wait longer, and is the last: it is known who had it.
     pub(super) fn begins(&mut self, taken: bool, now: BootTime) -> bool {
         let freed = self.taken && !taken;
         self.taken &= taken;
+        if freed {
+            self.rounds = self.rounds.min(1);
+        }
         let due = self.next.is_some_and(|next| freed || next <= now);
         if due {
             self.next = None;
@@ -88,6 +91,7 @@ impl ProbeState {
         taken: bool,
         again: BootTime,
     ) -> ProbeOutcome {
+        self.taken = taken;
         if conflict {
             let known = std::mem::replace(&mut self.conflict, true);
             self.rounds = SILENT_ROUNDS;
@@ -97,8 +101,7 @@ impl ProbeState {
         if !self.is_running() {
             return ProbeOutcome::Unchanged;
         }
-        self.taken = taken && !self.cleared;
-        if self.rounds > 1 || self.taken {
+        if self.rounds > 1 || (taken && !self.cleared) {
             self.rounds = self.rounds.saturating_sub(1).max(1);
             self.next = Some(again);
             return ProbeOutcome::Unchanged;
@@ -166,6 +169,15 @@ mod tests {
         assert!(state.is_kept_off() && !state.is_conflict());
         assert!(!state.begins(true, at(59).boot) && state.begins(false, at(59).boot));
         assert_eq!(state.on_probed(false, false, at(119).boot), Silent);
+        // Its node answers the probes too.
+        let mut answered = ProbeState::probed_first(false);
+        assert_eq!(answered.on_probed(true, true, at(60).boot), Found);
+        assert!(answered.begins(false, at(9).boot), "at once");
+        assert_eq!(
+            answered.on_probed(false, false, at(69).boot),
+            Silent,
+            "and one round is enough"
+        );
         // What is held stays held.
         assert_eq!(state.on_probed(true, true, at(200).boot), Found);
         assert!(state.begins(true, at(200).boot));

@@ -24,6 +24,14 @@ fn what_nobody_answers_for_stays_the_hosts_own() {
     net.world.run(&format!("ip route add {}/32 dev eth0", egress(true)));
     net.world.run(&format!("ping -c 1 -W 2 {}", egress(true)));
     assert_eq!(gateway.count("asked_not_held") + gateway.count("no_block"), 0);
+    // Of a port in a block too.
+    let inside = Port::of(&gateway.namespace, "egret0", egress(true));
+    let outside = Port::of(&net.world, "eth0", world(true));
+    let macs = (net.world_mac(), gateway.uplink.mac);
+    outside.send(&udp(macs, socket(world(true), 9), socket(egress(true), 1100), b"x"));
+    net.world.run(&format!("ping -c 1 -W 2 {}", egress(true)));
+    assert_eq!(gateway.count("to_director"), 0);
+    assert_eq!(inside.arrived(|frame| datagram(frame).is_some()), 0);
     assert_eq!(gateway.count("announcement_not_held"), 0);
 }
 
@@ -41,6 +49,10 @@ fn what_another_answers_for_is_not_answered_here_and_what_arrives_is_the_hosts()
     // Who sends it here all the same, as a router that remembers does.
     let neighbour = link_text(gateway.uplink.mac);
     net.world.run(&format!("ip neigh replace {} lladdr {neighbour} dev eth0", egress(true)));
+    // A question of its own would claim the address.
+    let known =
+        format!("ip neigh replace {} lladdr {} dev up0", world(true), link_text(net.world_mac()));
+    gateway.namespace.run(&known);
     net.world.run(&format!("ping -c 1 -W 2 {}", egress(true)));
     assert_eq!(gateway.count("no_block"), 0);
 }

@@ -18,7 +18,7 @@ pub fn never_held(bench: &mut Bench) -> Result<()> {
     let begun = WallTime::now();
     let node = holder(fixture)?;
     fixture.lab.node(&node)?.shell(&format!(
-        "ip link add vip0 type dummy && ip link set vip0 up && ip addr add {VIP}/32 dev vip0"
+        "ip link add vip0 type bridge && ip link set vip0 up && ip addr add {VIP}/32 dev vip0"
     ))?;
     fixture.lab.write_manifest("vip.yaml", &claim("vip", "nobody", &[VIP], "Drop"))?;
     await_conflict(fixture, VIP, &[&node, "vip0"])?;

@@ -43,6 +43,7 @@ fn full() -> PersistedLease {
         epochs: [(v4(), 500), (v6(), 501)].into(),
         promised: [(v4(), (node(3), BootTime(600)))].into(),
         held: [(v6(), u64::MAX)].into(),
+        held_until: [].into(),
     }
 }
 

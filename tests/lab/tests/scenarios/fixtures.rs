@@ -7,7 +7,7 @@ pub use egret_lab::checks::{
     PATIENCE, alive, await_any_source, await_source, back, holder, holders, load, moved,
     nothing_moved, run_for, settles,
 };
-use egret_lab::{Lab, LabBuilder, LabFixture, PodOptions, TestBed};
+use egret_lab::{Lab, LabBuilder, LabFixture, PodOptions, TestBed, wait_until};
 
 /// The addresses of the claim payments/bank, IPv4 and IPv6.
 pub const BANK: [&str; 2] = ["203.0.113.17", "2001:db8:5::11"];
@@ -76,6 +76,11 @@ pub fn with_claim(lab: Lab) -> Result<LabFixture> {
         egret_lab::bench::explain(&fixture.lab);
         return Err(error);
     }
+    // Who takes over before the status says so probes first.
+    wait_until("a status that says that each was probed", PATIENCE, || {
+        let objects = fixture.lab.objects("EgressAddress").ok()?;
+        objects.iter().all(|object| object["status"]["probed"] == true).then_some(())
+    })?;
     Ok(fixture)
 }
 

@@ -54,10 +54,6 @@ pub fn probes(bench: &mut Bench) -> Result<()> {
 /// condition says who has it.
 pub fn taken_meanwhile(bench: &mut Bench) -> Result<()> {
     let fixture = bench.own(with_claim(usual().build()?)?);
-    wait_until("a status that says that it was probed", PATIENCE, || {
-        let objects = fixture.lab.objects("EgressAddress").ok()?;
-        objects.iter().all(|object| object["status"]["probed"] == true).then_some(())
-    })?;
     let names = fixture.lab.node_names();
     run_for(1500); // every agent has read it
     for name in &names {

@@ -164,6 +164,9 @@ mod tests {
             node: "me".into(),
             host_network: false,
             sources: [address.parse().unwrap()].into(),
+            uid: Uid::new(name),
+            created: Timestamp(0),
+            terminating: false,
         };
         ((pod.namespace.clone(), name.into()), pod)
     }

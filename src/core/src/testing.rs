@@ -104,6 +104,9 @@ pub(crate) fn mk_pod(name: &str, app: &str, node: &str, sources: &[&str]) -> Pod
         node: node.into(),
         host_network: false,
         sources: sources.iter().map(|text| net(text)).collect(),
+        uid: Uid::new(format!("uid-{namespace}-{name}")),
+        created: Timestamp(3000),
+        terminating: false,
     }
 }
 

@@ -4,7 +4,7 @@ use std::net::IpAddr;
 
 use ipnet::IpNet;
 
-use super::{LabelSelector, Labels, NamespaceName, NodeName};
+use super::{LabelSelector, Labels, NamespaceName, NodeName, Timestamp, Uid};
 
 /// A `v1` Node.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -74,6 +74,12 @@ pub struct Pod {
     pub host_network: bool,
     /// `status.podIPs`, and the ranges of the annotation `egret.dev/cidr`.
     pub sources: BTreeSet<IpNet>,
+    /// `metadata.uid`: what tells it from a later pod of the same name. Empty where nobody wrote one.
+    pub uid: Uid,
+    /// `metadata.creationTimestamp`; the epoch where absent.
+    pub created: Timestamp,
+    /// It has a `metadata.deletionTimestamp`: it is being deleted, and its containers may still run.
+    pub terminating: bool,
 }
 
 /// A `v1` Service, of which only the selector matters.

@@ -4,6 +4,7 @@ use std::net::IpAddr;
 use egret_core::membership::departure::leaving;
 use egret_core::model::{
     LabelSelector, Labels, Namespace, NamespaceName, Node, NodeName, Pod, STARTUP_TAINT, Service,
+    Text as _, Timestamp, Uid,
 };
 use ipnet::IpNet;
 use serde::Deserialize;
@@ -156,6 +157,7 @@ pub fn pod(manifest: CoreObject<PodSpec, PodStatus>) -> Result<Option<Pod>, Fiel
     let Some(node) = spec.node_name.filter(|node| !node.is_empty() && !ended) else {
         return Ok(None);
     };
+    let created = manifest.metadata.creation_timestamp.as_deref().unwrap_or_default();
     Ok(Some(Pod {
         namespace: NamespaceName::new(namespace),
         name,
@@ -163,6 +165,9 @@ pub fn pod(manifest: CoreObject<PodSpec, PodStatus>) -> Result<Option<Pod>, Fiel
         node: NodeName::new(node),
         host_network: spec.host_network.unwrap_or(false),
         sources,
+        uid: Uid::new(manifest.metadata.uid.unwrap_or_default()),
+        created: Timestamp::from_text(created).unwrap_or_default(),
+        terminating: manifest.metadata.deletion_timestamp.is_some(),
     }))
 }
 
@@ -198,6 +203,23 @@ mod tests {
     use egret_core::model::LeavingReason;
 
     use super::*;
+
+    #[test]
+    fn a_pod_is_known_by_its_uid_and_its_age() {
+        let read = |metadata: &str| {
+            let text = format!(
+                r#"{{"metadata": {{"name": "p"{metadata}}}, "spec": {{"nodeName": "a"}}}}"#
+            );
+            let pod = pod(serde_json::from_str(&text).unwrap()).unwrap().unwrap();
+            (pod.uid, pod.created, pod.terminating)
+        };
+        assert_eq!(read(""), (Uid::new(""), Timestamp(0), false));
+        let whole = r#", "uid": "u", "creationTimestamp": "1970-01-01T00:00:02Z",
+                         "deletionTimestamp": "1970-01-01T00:00:03Z""#;
+        assert_eq!(read(whole), (Uid::new("u"), Timestamp(2000), true));
+        // An age that nobody can read is no reason to know nothing of the pod.
+        assert_eq!(read(r#", "creationTimestamp": "yesterday""#).1, Timestamp(0));
+    }
 
     #[test]
     fn a_node_that_is_being_deleted_leaves() {

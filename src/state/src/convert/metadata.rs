@@ -15,6 +15,8 @@ pub struct ObjectMeta {
     pub namespace: Option<String>,
     pub labels: Option<BTreeMap<String, String>>,
     pub annotations: Option<BTreeMap<String, String>>,
+    pub uid: Option<String>,
+    pub creation_timestamp: Option<String>,
     /// Only whether it is there matters.
     pub deletion_timestamp: Option<String>,
 }

@@ -1,5 +1,7 @@
 use std::net::IpAddr;
 
+use egret_core::model::{Timestamp, Uid};
+
 use super::*;
 
 const ME: &str = "director-1";
@@ -27,6 +29,9 @@ fn snapshot(pods: &[(&str, &[&str])]) -> Arc<Snapshot> {
             node: NodeName::new(ME),
             host_network: false,
             sources: nets(sources),
+            uid: Uid::new(*name),
+            created: Timestamp(0),
+            terminating: false,
         };
         snapshot.pods.insert(key(name), pod);
     }

@@ -30,6 +30,7 @@ use tracing::warn;
 
 use self::steering_writer::{SteeredPath, SteeringWriter};
 use crate::AgentArgs;
+use crate::connections::Connections;
 use crate::error::AgentError;
 use crate::uplink_selection;
 
@@ -64,6 +65,7 @@ struct NodePath {
     named: Vec<String>,
     endpoints: Vec<IpAddr>,
     programs: Loaded,
+    connections: Connections,
 }
 
 impl Kernel {
@@ -99,7 +101,10 @@ impl Kernel {
         })?;
         let tables = programs.gateway_tables()?;
         rule::ensure(&settings)?;
-        let path = NodePath { settings, uplinks, named: Vec::new(), endpoints, programs };
+        let connections = Connections::spawn(settings.clone())
+            .map_err(|source| AgentError::Io { action: "start a thread", source })?;
+        let named = Vec::new();
+        let path = NodePath { settings, uplinks, named, endpoints, programs, connections };
         let steering = SteeringWriter::new(steering);
         Ok(Self { wanted, new_uplinks: false, path, tables, steering })
     }
@@ -169,6 +174,11 @@ impl Kernel {
         }
         self.path.named = interface::names(&self.wanted.named)?;
         self.steering.repair(&mut self.path)
+    }
+
+    /// What forgets the connections of pods.
+    pub(crate) fn connections(&self) -> &Connections {
+        &self.path.connections
     }
 
     /// The blocks that this node must know: of the addresses that it may carry, and its own.
@@ -251,8 +261,8 @@ impl SteeredPath for NodePath {
         Ok(attached > 0 || rules == Applied::Changed || routes == Applied::Changed)
     }
 
-    fn forget_unreplied(&mut self, config: &SteeringConfig) -> Result<(), PortError> {
-        conntrack::forget_unreplied(&self.settings, config).map(drop)
+    fn begin_anew(&mut self, config: &SteeringConfig, sources: BTreeSet<IpNet>) {
+        self.connections.begin_anew(config, sources);
     }
 }
 

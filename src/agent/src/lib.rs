@@ -10,6 +10,7 @@ mod address_status;
 mod args;
 mod blocks;
 mod cni;
+mod connections;
 mod error;
 mod events;
 #[cfg(test)]
@@ -25,6 +26,7 @@ mod local_addresses;
 mod metrics;
 mod node_status;
 mod plan_update;
+mod pod_owners;
 mod reconcile;
 mod snapshot_cache;
 mod startup;

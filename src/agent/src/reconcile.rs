@@ -54,6 +54,7 @@ use crate::local_addresses::{PlacedAddresses, TakeBacks, placed, placed_before};
 use crate::metrics::AgentMetrics;
 use crate::node_status;
 use crate::plan_update::{attachment, attachments, update};
+use crate::pod_owners::PodOwners;
 use crate::snapshot_cache::{CachedSnapshot, SnapshotCache};
 use crate::uplink_selection::link_for;
 
@@ -110,6 +111,7 @@ pub(crate) struct LoopMemory {
     /// With the addresses that the CNI has told.
     snapshot: Option<Arc<Snapshot>>,
     arrivals: PodArrivals,
+    owners: PodOwners,
     unchained: Option<String>,
     update: PlanUpdate,
     held: BTreeMap<IpAddr, HeldAddress>,
@@ -194,7 +196,7 @@ impl<S: ClusterState, C: Clock> MainLoop<S, C> {
             self.memory.uninstalling = true;
             return;
         }
-        let snapshot = self.memory.arrivals.merge(&watched, &self.me);
+        let (snapshot, changes) = self.settle_owners(&watched);
         let known = self.memory.snapshot.as_ref().map(|before| before.addresses.keys());
         let same = known.is_some_and(|known| known.eq(snapshot.addresses.keys()));
         self.memory.local_changed |= !same;
@@ -207,6 +209,7 @@ impl<S: ClusterState, C: Clock> MainLoop<S, C> {
         self.status.block_needs = port_blocks::needs(&snapshot, &self.me, &self.memory.pressure);
         self.note_pods(&snapshot);
         self.apply_steering(&snapshot);
+        self.end_connections(&changes);
         self.apply_gateway(&snapshot);
         let addresses = snapshot.addresses.keys().copied().collect();
         node_status::forget_fences(&mut self.status, &addresses);
@@ -263,8 +266,8 @@ impl<S: ClusterState, C: Clock> MainLoop<S, C> {
             Some((*address, at.clone()))
         };
         let attachments = view.addresses.keys().filter_map(here).collect();
-        let config = config.clone();
-        let cached = CachedSnapshot { view, peers, endpoints, steering: config, attachments };
+        let (steering, owners) = (config.clone(), self.memory.owners.clone());
+        let cached = CachedSnapshot { view, peers, endpoints, steering, attachments, owners };
         if let Err(error) = self.snapshot_cache.write(cached) {
             warn!(%error, "cannot keep the snapshot for the next process");
         }
@@ -274,7 +277,9 @@ impl<S: ClusterState, C: Clock> MainLoop<S, C> {
     fn restore_snapshot(&mut self) {
         let Some(cached) = self.snapshot_cache.read() else { return };
         info!(event = "recalled", "going on with the snapshot of an earlier process");
-        let CachedSnapshot { view, peers, endpoints, steering: config, attachments } = cached;
+        let CachedSnapshot { view, peers, endpoints, steering: config, attachments, owners } =
+            cached;
+        self.memory.owners = owners;
         self.set_placed(placed_before(&attachments));
         self.set_named(named_interfaces(attachments.iter().map(|(address, at)| (*address, at))));
         let links = self.links(&view, &attachments);

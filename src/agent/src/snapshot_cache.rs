@@ -14,6 +14,8 @@ use egret_core::node_config::SteeringConfig;
 use egret_peers::Peer;
 use serde::{Deserialize, Serialize};
 
+use crate::pod_owners::PodOwners;
+
 /// The last snapshot, as far as this node needs it.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
@@ -26,6 +28,9 @@ pub(crate) struct CachedSnapshot {
     /// Of egress addresses whose packets carry another one on this node's uplink: which.
     #[serde(default, with = "attachments")]
     pub(crate) attachments: BTreeMap<IpAddr, Attachment>,
+    /// Whose each pod's address is.
+    #[serde(default, skip_serializing_if = "PodOwners::is_empty")]
+    pub(crate) owners: PodOwners,
 }
 
 /// Its file, on a file system that a reboot empties: after a boot the plans must be read anew

@@ -10,6 +10,7 @@ use crate::model::{AddressRange, PortRange};
 
 pub(crate) mod flow_decision;
 mod gateway;
+mod pod_sources;
 mod steering;
 mod unknown_pods;
 
@@ -17,6 +18,7 @@ pub use gateway::{
     BlockHolder, directors_of, gateway_blocks, gateways_of, granted_blocks, is_gateway,
     newest_block_number, nodes_of, planned_for,
 };
+pub use pod_sources::{PodIdentity, address_winner};
 pub use steering::{overridden, steering_config};
 
 /// What a director knows of addresses beside the snapshot.

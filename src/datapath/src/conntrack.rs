@@ -3,14 +3,21 @@
 //! Whether a connection is steered is our bit in its mark; which address and port it leaves with
 //! is the destination of its reply tuple. Nothing here remembers anything.
 
+mod filter;
+mod forget;
+mod raw;
 mod socket;
+
+pub use self::forget::{StaleScope, forget_all, forget_pods, forget_stale};
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::{IpAddr, SocketAddr};
 
-use egret_core::node_config::SteeringConfig;
+use egret_core::model::Family;
+use egret_core::node_config::{FlowAction, SteeringConfig};
 use egret_ports::error::PortError;
 use ipnet::IpNet;
+use netlink_packet_netfilter::conntrack::{IPTuple, ProtoTuple, Protocol, Tuple};
 
 use self::socket::{Conntrack, ConntrackEntry};
 use crate::constants::HostSettings;
@@ -26,54 +33,11 @@ pub struct AddressUsage {
     pub busiest: Option<(u8, SocketAddr, u64)>,
 }
 
-/// Forgets entries of the steering config's flows that never saw a reply and are not steered; returns how
-/// many. To be called after the steering config was applied: their next packets are first ones then.
-///
-/// One-way UDP (syslog, metrics) stays `new` for ever and its NAT was decided at the first packet:
-/// it would keep the node's address for ever. An entry that is steered already is left alone.
-///
-/// # Errors
-/// `Denied` without CAP_NET_ADMIN; `Invalid` where the kernel lacks nf_conntrack_netlink.
-pub fn forget_unreplied(
-    settings: &HostSettings,
-    config: &SteeringConfig,
-) -> Result<u64, PortError> {
-    let operation = || "forget connections without a reply";
-    let index = FlowIndex::new(config);
-    let mut conntrack = Conntrack::open().map_err(|e| refused(operation(), e))?;
-    let entries = conntrack.unmarked(settings.mark).map_err(|e| refused(operation(), e))?;
-    let stale = entries.iter().filter(|entry| {
-        // After DNAT, the destination is where replies come from.
-        !entry.replied && index.selects(entry.source, entry.reply_source)
-    });
-    conntrack.delete_all(stale).map_err(|e| refused(operation(), e))
-}
-
-/// Forgets all steered connections; returns how many. Part of the teardown: without our rules they
-/// would leave by the node's uplink with the egress address as their source.
-///
-/// # Errors
-/// As [`forget_unreplied`].
-pub fn forget_all(settings: &HostSettings) -> Result<u64, PortError> {
-    forget_marked(settings, |_| true)
-}
-
-fn forget_marked(
-    settings: &HostSettings,
-    chosen: impl Fn(&ConntrackEntry) -> bool,
-) -> Result<u64, PortError> {
-    let operation = || "forget steered connections";
-    let mut conntrack = Conntrack::open().map_err(|e| refused(operation(), e))?;
-    let entries = conntrack.marked(settings.mark).map_err(|e| refused(operation(), e))?;
-    let chosen = entries.iter().filter(|entry| chosen(entry));
-    conntrack.delete_all(chosen).map_err(|e| refused(operation(), e))
-}
-
 /// The egress addresses with steered connections on this node, and how many. A released address
 /// that is not in it is idle here.
 ///
 /// # Errors
-/// As [`forget_unreplied`].
+/// As [`forget_pods`].
 pub fn usage(settings: &HostSettings) -> Result<BTreeMap<IpAddr, AddressUsage>, PortError> {
     let operation = || "count steered connections";
     let mut conntrack = Conntrack::open().map_err(|e| refused(operation(), e))?;
@@ -100,53 +64,70 @@ fn count(entries: &[ConntrackEntry]) -> BTreeMap<IpAddr, AddressUsage> {
     usage
 }
 
-/// Whether conntrack knows a connection by the tuple that its first packet had.
+/// Whether conntrack knows one of these TCP connections by the tuple that its first packet had.
 pub(crate) fn knows(tuples: &BTreeSet<(SocketAddr, SocketAddr)>) -> Result<bool, PortError> {
     let operation = || "look connections up";
     let mut conntrack = Conntrack::open().map_err(|e| refused(operation(), e))?;
-    let entries = conntrack.all().map_err(|e| refused(operation(), e))?;
-    Ok(entries.iter().any(|entry| {
-        let source = SocketAddr::new(entry.source, entry.source_port);
-        let destination = SocketAddr::new(entry.destination, entry.destination_port);
-        tuples.contains(&(source, destination))
-    }))
+    for (source, destination) in tuples {
+        let tuple = vec![
+            Tuple::Ip(vec![
+                IPTuple::SourceAddress(source.ip()),
+                IPTuple::DestinationAddress(destination.ip()),
+            ]),
+            Tuple::Proto(vec![
+                ProtoTuple::Protocol(Protocol::Tcp),
+                ProtoTuple::SourcePort(source.port()),
+                ProtoTuple::DestinationPort(destination.port()),
+            ]),
+        ];
+        let family = Family::of(source.ip());
+        if conntrack.find(tuple, family).map_err(|e| refused(operation(), e))? {
+            return Ok(true);
+        }
+    }
+    Ok(false)
 }
 
 /// Flows by source, since there may be thousands of flows and a million entries.
 pub(crate) struct FlowIndex<'a> {
-    hosts: BTreeMap<IpAddr, Vec<IpNet>>,
-    ranges: Vec<(IpNet, IpNet)>,
+    hosts: BTreeMap<IpAddr, Vec<(IpNet, FlowAction)>>,
+    ranges: Vec<(IpNet, IpNet, FlowAction)>,
     never: &'a BTreeSet<IpNet>,
 }
 
 impl<'a> FlowIndex<'a> {
     pub(crate) fn new(config: &'a SteeringConfig) -> Self {
-        let mut hosts: BTreeMap<IpAddr, Vec<IpNet>> = BTreeMap::new();
+        let mut hosts: BTreeMap<IpAddr, Vec<(IpNet, FlowAction)>> = BTreeMap::new();
         let mut ranges = Vec::new();
         for flow in &config.flows {
             if flow.source.prefix_len() == flow.source.max_prefix_len() {
-                hosts.entry(flow.source.addr()).or_default().push(flow.destination);
+                let of = hosts.entry(flow.source.addr()).or_default();
+                of.push((flow.destination, flow.action));
             } else {
-                ranges.push((flow.source, flow.destination));
+                ranges.push((flow.source, flow.destination, flow.action));
             }
         }
         Self { hosts, ranges, never: &config.never_steered }
     }
 
     pub(crate) fn selects(&self, source: IpAddr, destination: IpAddr) -> bool {
-        let by_host = self
-            .hosts
-            .get(&source)
-            .is_some_and(|nets| nets.iter().any(|net| net.contains(&destination)));
-        let by_range =
-            || self.ranges.iter().any(|(s, d)| s.contains(&source) && d.contains(&destination));
-        (by_host || by_range()) && !self.never.iter().any(|net| net.contains(&destination))
+        self.action(source, destination).is_some()
+    }
+
+    /// What happens to a new connection; `None` where no claim selects it.
+    fn action(&self, source: IpAddr, destination: IpAddr) -> Option<FlowAction> {
+        let by_host = self.hosts.get(&source).into_iter().flatten();
+        let by_host = by_host.map(|(net, action)| (net, action));
+        let by_range = self.ranges.iter().filter(|(net, ..)| net.contains(&source));
+        let mut found = by_host.chain(by_range.map(|(_, net, action)| (net, action)));
+        let action = found.find(|(net, _)| net.contains(&destination)).map(|(_, action)| *action);
+        action.filter(|_| !self.never.iter().any(|net| net.contains(&destination)))
     }
 }
 
 #[cfg(test)]
 mod tests {
-    use egret_core::node_config::{Flow, FlowAction};
+    use egret_core::node_config::Flow;
 
     use super::*;
 

@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use egret_core::model::PortRange;
 use egret_core::node_config::{Flow, FlowAction, SteeringConfig};
+use egret_datapath::conntrack::StaleScope;
 use egret_datapath::nft::NftSteering;
 use egret_datapath::probe::{self, ProbeResult};
 use egret_datapath::{HostSettings, conntrack, rule};
@@ -105,10 +106,14 @@ fn a_one_way_flow_from_before_the_claim_is_steered_once_it_is_forgotten() {
 
     steering.apply(&config()).unwrap();
     assert_eq!(log(&server), ip(POD), "its NAT was decided before");
-    assert_eq!(conntrack::forget_unreplied(&settings, &config()).unwrap(), 1);
+    let sources = [ip(POD).into()].into();
+    let forget = |config: &SteeringConfig| {
+        conntrack::forget_stale(&settings, config, &sources, StaleScope::Unanswered).unwrap()
+    };
+    assert_eq!(forget(&config()), 1);
     assert_eq!(log(&server), ip(EGRESS), "after its entry was forgotten");
     assert_eq!(log(&other), ip(POD), "a connection with replies was touched");
-    assert_eq!(conntrack::forget_unreplied(&settings, &config()).unwrap(), 0);
+    assert_eq!(forget(&config()), 0);
 
     let usage = conntrack::usage(&settings).unwrap();
     assert_eq!(usage.keys().copied().collect::<Vec<_>>(), [ip(EGRESS)]);
@@ -118,6 +123,62 @@ fn a_one_way_flow_from_before_the_claim_is_steered_once_it_is_forgotten() {
 
     assert_eq!(conntrack::forget_all(&settings).unwrap(), 1);
     assert!(conntrack::usage(&settings).unwrap().is_empty());
+}
+
+/// Entries of both families in both directions, with DNAT, of a pod and of its neighbour.
+#[test]
+fn a_pods_connections_end_and_its_neighbours_go_on() {
+    let node = NetworkNamespace::new("node");
+    node.batch(
+        "addr add 10.244.1.2/32 dev lo\naddr add 10.244.1.3/32 dev lo\n\
+         addr add 198.51.100.1/32 dev lo\naddr add fd00::2/128 dev lo nodad\n\
+         addr add fd00::3/128 dev lo nodad\naddr add 2001:db8::1/128 dev lo nodad\n\
+         route add 10.96.0.1/32 dev lo\n",
+    );
+    node.nft(
+        "table inet cni {
+            chain service {
+                type nat hook output priority -100
+                ip daddr 10.96.0.1 dnat ip to 10.244.1.2
+            }
+            chain track {
+                type filter hook input priority 0
+                ct state new accept
+            }
+        }",
+    );
+    let _inside = node.enter();
+    let send = |from: &str, to: &str| {
+        let socket = UdpSocket::bind((ip(from), 5000)).unwrap();
+        socket.send_to(b"log", (ip(to), 6000)).unwrap();
+    };
+    let gone = [
+        ("10.244.1.2", "198.51.100.1"),
+        ("198.51.100.1", "10.244.1.2"),
+        ("198.51.100.1", "10.96.0.1"),
+        ("fd00::2", "2001:db8::1"),
+        ("2001:db8::1", "fd00::2"),
+    ];
+    let stay = [
+        ("10.244.1.3", "198.51.100.1"),
+        ("198.51.100.1", "10.244.1.3"),
+        ("fd00::3", "2001:db8::1"),
+        ("2001:db8::1", "fd00::3"),
+    ];
+    for (from, to) in gone.iter().chain(&stay) {
+        send(from, to);
+    }
+    let listed = |ends: &[(&str, &str)]| {
+        let table = node.run("conntrack -L");
+        let of =
+            |(from, to): &&(&str, &str)| table.contains(&format!("src={from} dst={to} sport=5000"));
+        ends.iter().filter(of).count()
+    };
+    assert_eq!((listed(&gone), listed(&stay)), (5, 4), "all were tracked");
+    conntrack::forget_pods(&[ip(POD).into(), ip("fd00::2").into()].into()).unwrap();
+    assert_eq!((listed(&gone), listed(&stay)), (0, 4), "those of the pod ended, and no others");
+    conntrack::forget_pods(&["10.244.1.2/31".parse().unwrap()].into()).unwrap();
+    assert_eq!(listed(&stay), 2, "a range's ended");
 }
 
 #[test]

@@ -4,7 +4,8 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Instant;
 
-use egret_core::model::{NamespaceName, NodeName, Snapshot};
+use egret_core::model::{NamespaceName, NodeName, Snapshot, Uid};
+use egret_core::node_config::PodIdentity;
 use ipnet::IpNet;
 use tokio::sync::mpsc::Receiver;
 use tokio::sync::oneshot;
@@ -27,6 +28,9 @@ struct WaitingPlugin {
     programmed: oneshot::Sender<()>,
 }
 
+/// Who has which addresses by word of the CNI, the newest last.
+pub(crate) type AddedPods = Vec<(PodIdentity, BTreeSet<IpNet>)>;
+
 impl PodArrivals {
     /// Takes note of the pods that have just got their addresses, all that wait at once.
     pub(crate) fn take(
@@ -34,15 +38,25 @@ impl PodArrivals {
         first: PodArrival,
         more: &mut Receiver<PodArrival>,
         watched: Option<&Snapshot>,
-    ) {
+    ) -> AddedPods {
+        let mut all = AddedPods::new();
         let mut next = Some(first);
         while let Some(PodArrival { added, programmed }) = next {
             let key = (NamespaceName::new(added.namespace.clone()), added.name.clone());
-            let addresses = added.ips.iter().copied().map(IpNet::from).collect();
+            let addresses: BTreeSet<IpNet> = added.ips.iter().copied().map(IpNet::from).collect();
+            let (namespace, name) = key.clone();
+            let pod = PodIdentity { namespace, name, uid: Uid::new(added.uid.clone()) };
+            all.push((pod, addresses.clone()));
             self.cache.add(added, watched, Instant::now());
             self.waiting.push(WaitingPlugin { key, addresses, programmed });
             next = more.try_recv().ok();
         }
+        all
+    }
+
+    /// Addresses of pods that the watch does not show with them yet.
+    pub(crate) fn awaited(&self) -> BTreeSet<IpNet> {
+        self.cache.addresses()
     }
 
     /// The watched snapshot with the addresses that it lacks.
@@ -50,16 +64,18 @@ impl PodArrivals {
         self.cache.merge(watched, me, Instant::now())
     }
 
-    /// Lets the plugins go whose pods are in `programmed`, which the kernel holds.
-    pub(crate) fn answer(&mut self, programmed: &Snapshot) {
+    /// The plugins that may go, with their pods' addresses: these are in `programmed`, which the kernel
+    /// holds.
+    pub(crate) fn take_programmed(
+        &mut self,
+        programmed: &Snapshot,
+    ) -> Vec<(BTreeSet<IpNet>, oneshot::Sender<()>)> {
         let known = |waiting: &WaitingPlugin| {
             let pod = programmed.pods.get(&waiting.key);
             pod.is_some_and(|pod| waiting.addresses.is_subset(&pod.sources))
         };
-        for waiting in self.waiting.extract_if(.., |waiting| known(waiting)) {
-            // A plugin that has given up is no matter.
-            let _ = waiting.programmed.send(());
-        }
+        let programmed = self.waiting.extract_if(.., |waiting| known(waiting));
+        programmed.map(|waiting| (waiting.addresses, waiting.programmed)).collect()
     }
 
     /// Forgets the plugins that have given up.

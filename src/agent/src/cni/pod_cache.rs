@@ -47,6 +47,11 @@ impl PodCache {
         self.entries.insert(key, CachedPod { addresses, since: now, before, earlier });
     }
 
+    /// The addresses that it has for pods.
+    pub(crate) fn addresses(&self) -> BTreeSet<IpNet> {
+        self.entries.values().flat_map(|entry| entry.addresses.iter().copied()).collect()
+    }
+
     /// The watched snapshot with the addresses that it lacks; ends the entries that it has caught
     /// up with, whose pod is gone, or that no pod has come for in time.
     pub(crate) fn merge(

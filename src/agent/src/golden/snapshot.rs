@@ -8,10 +8,11 @@ use egret_core::model::{
     AddressRange, AnnouncementForm, Attachment, Epoch, Holding, Millis, NodeName, PortRange,
     PublicKey, Voter, VoterSet,
 };
-use egret_core::node_config::{Flow, FlowAction, SteeringConfig, UnknownPods};
+use egret_core::node_config::{Flow, FlowAction, PodIdentity, SteeringConfig, UnknownPods};
 use egret_peers::Peer;
 
 use super::{golden, only_file};
+use crate::pod_owners::PodOwners;
 use crate::snapshot_cache::{CachedSnapshot, SnapshotCache};
 
 fn v4() -> IpAddr {
@@ -134,6 +135,19 @@ fn steering_config() -> SteeringConfig {
     }
 }
 
+/// An address by word of the CNI, and a range.
+fn owners() -> PodOwners {
+    let pod = |name: &str, uid: &str| PodIdentity {
+        namespace: "shop".into(),
+        name: name.to_owned(),
+        uid: uid.into(),
+    };
+    let mut owners = PodOwners::default();
+    owners.add(&pod("web-0", "uid-1"), &["10.244.1.5/32".parse().unwrap()].into());
+    owners.add(&pod("machines", ""), &["2001:db8:8::/64".parse().unwrap()].into());
+    owners
+}
+
 fn full() -> CachedSnapshot {
     let peer = Peer {
         endpoints: vec![v4(), v6()],
@@ -167,6 +181,7 @@ fn full() -> CachedSnapshot {
             (IpAddr::from([203, 0, 113, 18]), with_link),
         ]
         .into(),
+        owners: owners(),
     }
 }
 

@@ -3,9 +3,9 @@
 //! State: the steering config applied last, and for which routes the way was found whole. Always: the
 //! way that steered packets take is there before the rules that send them on it.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
-use egret_core::node_config::SteeringConfig;
+use egret_core::node_config::{FlowAction, SteeringConfig};
 use egret_datapath::link::Tunnel;
 use egret_ports::error::PortError;
 use egret_ports::steering::{Applied, Steering};
@@ -24,13 +24,35 @@ pub(crate) trait SteeredPath {
         never_steered: &BTreeSet<IpNet>,
     ) -> Result<bool, PortError>;
 
-    /// Lets what `config` steers begin anew at its next packet, where nothing has answered it.
-    fn forget_unreplied(&mut self, config: &SteeringConfig) -> Result<(), PortError>;
+    /// The rules of `config` are there, which treat these sources otherwise than those before: what of
+    /// theirs leaves otherwise, and nothing has answered, begins anew at its next packet.
+    fn begin_anew(&mut self, config: &SteeringConfig, sources: BTreeSet<IpNet>);
+}
+
+/// Where a source's flows go and what happens to them, and whether there are ports for it.
+type SourceTreatment = Vec<(IpNet, FlowAction, bool)>;
+type Treatments = BTreeMap<IpNet, SourceTreatment>;
+
+fn treatments(config: &SteeringConfig) -> Treatments {
+    let mut treatments = Treatments::new();
+    for flow in &config.flows {
+        let has_ports = match flow.action {
+            FlowAction::Steer { address } => {
+                config.blocks.get(&address).is_some_and(|blocks| !blocks.is_empty())
+            }
+            _ => false,
+        };
+        let of = treatments.entry(flow.source).or_default();
+        of.push((flow.destination, flow.action, has_ports));
+    }
+    treatments
 }
 
 pub(crate) struct SteeringWriter {
     back_end: Box<dyn Steering>,
     applied: Option<SteeringConfig>,
+    /// How the rules that were written last treat each source.
+    treatments: Treatments,
     /// The `never_steered` of the routes that the last look found whole; `None` where it failed.
     path_for: Option<BTreeSet<IpNet>>,
 }
@@ -38,7 +60,7 @@ pub(crate) struct SteeringWriter {
 impl SteeringWriter {
     /// Steers nothing yet.
     pub(crate) fn new(back_end: Box<dyn Steering>) -> Self {
-        Self { back_end, applied: None, path_for: None }
+        Self { back_end, applied: None, treatments: Treatments::new(), path_for: None }
     }
 
     pub(crate) fn back_end(&self) -> &dyn Steering {
@@ -57,7 +79,7 @@ impl SteeringWriter {
         path: &mut impl SteeredPath,
         config: SteeringConfig,
     ) -> Result<Applied, PortError> {
-        let before = self.applied.replace(config.clone());
+        self.applied = Some(config.clone());
         // A new pod changes flows alone, and its first packet does not wait for a look at devices,
         // rules and routes: notices tell when those have changed.
         let path_is_there = self.path_for.as_ref() == Some(&config.never_steered);
@@ -66,9 +88,7 @@ impl SteeringWriter {
         } else {
             self.ensure(path, &config)?.1
         };
-        if applied == Applied::Changed && before.is_none_or(|before| before.flows != config.flows) {
-            path.forget_unreplied(&config)?;
-        }
+        self.note_treatments(path, &config);
         Ok(applied)
     }
 
@@ -77,7 +97,23 @@ impl SteeringWriter {
     pub(crate) fn repair(&mut self, path: &mut impl SteeredPath) -> Result<bool, PortError> {
         let Some(config) = self.applied.clone() else { return Ok(false) };
         let (path_changed, rules) = self.ensure(path, &config)?;
+        self.note_treatments(path, &config);
         Ok(path_changed || rules == Applied::Changed)
+    }
+
+    /// The rules of `config` are there.
+    fn note_treatments(&mut self, path: &mut impl SteeredPath, config: &SteeringConfig) {
+        let treatments = treatments(config);
+        let differs = |(source, of): (&IpNet, &SourceTreatment), others: &Treatments| {
+            (others.get(source) != Some(of)).then_some(*source)
+        };
+        let mut sources: BTreeSet<IpNet> =
+            treatments.iter().filter_map(|new| differs(new, &self.treatments)).collect();
+        sources.extend(self.treatments.iter().filter_map(|old| differs(old, &treatments)));
+        if !sources.is_empty() {
+            path.begin_anew(config, sources);
+        }
+        self.treatments = treatments;
     }
 
     fn ensure(

@@ -1,15 +1,19 @@
 //! Pods that the chained CNI plugin tells of, and what has come of its installation.
 
+use std::collections::BTreeSet;
+use std::sync::Arc;
 use std::time::Duration;
 
 use egret_core::model::{ObjectRef, Snapshot};
 use egret_ports::clock::Clock;
 use egret_ports::cluster_state::ClusterState;
+use ipnet::IpNet;
 use tokio::sync::mpsc::Receiver;
 use tracing::{info, warn};
 
 use super::MainLoop;
 use crate::cni::{PluginInstallError, PodArrival};
+use crate::pod_owners::OwnerChanges;
 use egret_core::reason::EventReason;
 
 /// How long the first pod of an address on this node waits for the address's block.
@@ -18,7 +22,12 @@ const FIRST_POD_PATIENCE: Duration = egret_cni::PATIENCE;
 impl<S: ClusterState, C: Clock> MainLoop<S, C> {
     /// Programmes the pods that have just got their addresses, all that wait at once.
     pub(super) fn on_arrivals(&mut self, first: PodArrival, more: &mut Receiver<PodArrival>) {
-        self.memory.arrivals.take(first, more, self.memory.watched.as_deref());
+        let added = self.memory.arrivals.take(first, more, self.memory.watched.as_deref());
+        for (pod, addresses) in added {
+            self.memory.owners.add(&pod, &addresses);
+            // Also where its plugin gives up before the pod is programmed.
+            self.kernel.connections().end(self.of_pods(addresses));
+        }
         if let Some(watched) = self.memory.watched.clone() {
             self.on_snapshot(watched);
         }
@@ -32,7 +41,35 @@ impl<S: ClusterState, C: Clock> MainLoop<S, C> {
         if self.memory.without_block.values().any(|since| since.elapsed() < FIRST_POD_PATIENCE) {
             return;
         }
-        self.memory.arrivals.answer(programmed);
+        for (addresses, programmed) in self.memory.arrivals.take_programmed(programmed) {
+            self.kernel.connections().arrive(self.of_pods(addresses), programmed);
+        }
+    }
+
+    /// The watched snapshot with what the CNI has said, where each address is with one pod, and what
+    /// has changed of that.
+    pub(super) fn settle_owners(
+        &mut self,
+        watched: &Arc<Snapshot>,
+    ) -> (Arc<Snapshot>, OwnerChanges) {
+        let merged = self.memory.arrivals.merge(watched, &self.me);
+        let awaited = self.memory.arrivals.awaited();
+        self.memory.owners.settle(merged, &self.me, &awaited)
+    }
+
+    /// Ends the connections of pods that have ended. The kernel holds the steering config of those that
+    /// go on.
+    pub(super) fn end_connections(&self, changes: &OwnerChanges) {
+        let connections = self.kernel.connections();
+        connections.end(self.of_pods(changes.ended.clone()));
+        connections.pass_on(self.of_pods(changes.passed_on.clone()));
+    }
+
+    /// Without this node's own addresses, should a pod show one as its own.
+    fn of_pods(&self, mut addresses: BTreeSet<IpNet>) -> BTreeSet<IpNet> {
+        let own = self.kernel.endpoints();
+        addresses.retain(|net| !own.iter().any(|endpoint| net.contains(endpoint)));
+        addresses
     }
 
     /// Says once what has come of the plugin's installation.

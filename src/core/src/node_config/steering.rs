@@ -5,10 +5,11 @@ use ipnet::IpNet;
 
 use crate::cidr::{self, Span};
 use crate::ipam::ranges;
-use crate::model::{Claim, ClaimRef, Family, NodeName, Pod, Snapshot};
+use crate::model::{Claim, ClaimRef, Family, NodeName, Snapshot};
 use crate::selection::Selection;
 
 use super::flow_decision::{ClaimDestinations, FlowDecider, FlowDecision, flatten};
+use super::pod_sources::disjoint_sources;
 use super::unknown_pods::unknown_pods;
 use super::{AddressAvailability, Flow, FlowAction, SteeringConfig, UnknownPods};
 
@@ -99,35 +100,12 @@ fn groups<'a>(snapshot: &'a Snapshot, me: &NodeName) -> BTreeMap<Vec<PartKey<'a>
     }
     let mine = snapshot.pods.values().filter(|pod| pod.node == *me && !pod.host_network);
     let mut groups: BTreeMap<Vec<PartKey<'_>>, Vec<IpNet>> = BTreeMap::new();
-    for (pod, sources) in sources(mine.collect()) {
+    for (pod, sources) in disjoint_sources(mine.collect()) {
         if let Some(names) = claims.get(&(pod.namespace.as_str(), pod.name.as_str())) {
             groups.entry(names.clone()).or_default().extend(sources);
         }
     }
     groups
-}
-
-/// Each pod's sources, disjoint between pods: of two that overlap the longer prefix has it, then
-/// the pod whose name is first.
-fn sources(mut pods: Vec<&Pod>) -> Vec<(&Pod, Vec<IpNet>)> {
-    pods.sort_by_key(|pod| (&pod.namespace, &pod.name));
-    let mut nets: Vec<(IpNet, usize)> = Vec::new();
-    for (index, pod) in pods.iter().enumerate() {
-        nets.extend(pod.sources.iter().map(|net| (net.trunc(), index)));
-    }
-    nets.sort_by_key(|(net, index)| (std::cmp::Reverse(net.prefix_len()), *index));
-    let mut taken: BTreeSet<IpNet> = BTreeSet::new();
-    let mut found: BTreeMap<usize, Vec<IpNet>> = BTreeMap::new();
-    for (net, index) in nets {
-        let inner: Vec<IpNet> = if net.prefix_len() == net.max_prefix_len() {
-            taken.get(&net).copied().into_iter().collect()
-        } else {
-            taken.iter().copied().filter(|other| cidr::contains_net(net, *other)).collect()
-        };
-        found.entry(index).or_default().extend(cidr::subtract_nets([net], inner));
-        taken.insert(net);
-    }
-    found.into_iter().filter_map(|(index, nets)| Some((*pods.get(index)?, nets))).collect()
 }
 
 /// The flows of the decisions. What a claim lets go with the node's address is no flow.

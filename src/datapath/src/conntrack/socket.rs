@@ -3,7 +3,8 @@
 use std::io;
 use std::net::{IpAddr, Ipv4Addr};
 
-use netlink_packet_core::{DefaultNla, Nla};
+use egret_core::model::Family;
+use netlink_packet_core::{DefaultNla, NLM_F_CREATE, Nla};
 use netlink_packet_netfilter::conntrack::{
     ConntrackAttribute, ConntrackMessage, IPTuple, ProtoTuple, Status, Tuple,
 };
@@ -12,12 +13,12 @@ use netlink_packet_netfilter::{
 };
 use netlink_sys::protocols::NETLINK_NETFILTER;
 
+use super::raw::{CTA_FILTER, CTA_FILTER_ORIG_FLAGS, CTA_FILTER_REPLY_FLAGS, EntryAddresses};
+use super::raw::{
+    CTA_ID, CTA_MARK_MASK, CTA_ZONE, FILTER_IP_SRC, IPCTNL_MSG_CT_DELETE, IPCTNL_MSG_CT_GET,
+    NLA_F_NESTED,
+};
 use crate::netlink::Netlink;
-
-// include/uapi/linux/netfilter/nfnetlink_conntrack.h
-const CTA_ID: u16 = 12;
-const CTA_ZONE: u16 = 18;
-const CTA_MARK_MASK: u16 = 21;
 
 /// An entry, without what is not needed here.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -67,33 +68,42 @@ impl Conntrack {
 
     /// Entries that carry the bit. The kernel filters.
     pub(super) fn marked(&mut self, bit: u32) -> io::Result<Vec<ConntrackEntry>> {
-        self.filtered(bit, bit)
+        let mut all = self.narrowed(Family::IPv4, &Narrowing::mark(bit, bit), |_| true)?;
+        all.extend(self.narrowed(Family::IPv6, &Narrowing::mark(bit, bit), |_| true)?);
+        Ok(all)
     }
 
-    /// Entries that do not.
-    pub(super) fn unmarked(&mut self, bit: u32) -> io::Result<Vec<ConntrackEntry>> {
-        self.filtered(0, bit)
+    /// The entry whose first packet had this tuple (TCP).
+    pub(super) fn find(&mut self, tuple: Vec<Tuple>, family: Family) -> io::Result<bool> {
+        let get = ConntrackMessage::Get(vec![ConntrackAttribute::CtaTupleOrig(tuple)]);
+        match self.0.get(message(protocol_family(family), get)) {
+            Ok(_) => Ok(true),
+            Err(error) if error.raw_os_error() == Some(libc::ENOENT) => Ok(false),
+            Err(error) => Err(error),
+        }
     }
 
-    /// All entries.
-    pub(super) fn all(&mut self) -> io::Result<Vec<ConntrackEntry>> {
-        self.filtered(0, 0)
+    /// Makes an entry that no packet has made.
+    pub(super) fn create(
+        &mut self,
+        family: Family,
+        entry: Vec<ConntrackAttribute>,
+    ) -> io::Result<()> {
+        let new = ConntrackMessage::New(entry);
+        self.0.change(message(protocol_family(family), new), NLM_F_CREATE)
     }
 
-    fn filtered(&mut self, mark: u32, mask: u32) -> io::Result<Vec<ConntrackEntry>> {
-        let answers = self.0.dump(|| {
-            let filter = match mask {
-                0 => Vec::new(),
-                mask => vec![
-                    ConntrackAttribute::CtaMark(mark),
-                    ConntrackAttribute::Other(DefaultNla::new(
-                        CTA_MARK_MASK,
-                        mask.to_be_bytes().to_vec(),
-                    )),
-                ],
-            };
-            message(NetfilterProtoFamily::Unspec, ConntrackMessage::Get(filter))
-        })?;
+    /// Entries of a family that `asked` matches, as far as the kernel filters, and that `keep` says
+    /// yes to. What it says no to is not decoded.
+    pub(super) fn narrowed(
+        &mut self,
+        family: Family,
+        asked: &Narrowing,
+        keep: impl Fn(EntryAddresses) -> bool,
+    ) -> io::Result<Vec<ConntrackEntry>> {
+        let ask = || message(protocol_family(family), asked.message(IPCTNL_MSG_CT_GET));
+        let wanted = |record: &[u8]| EntryAddresses::read(record).is_none_or(&keep);
+        let answers = self.0.dump_where(ask, wanted)?;
         Ok(answers
             .into_iter()
             .filter_map(|answer| match answer.inner {
@@ -103,8 +113,14 @@ impl Conntrack {
                 _ => None,
             })
             // A kernel that does not know the filter lists all.
-            .filter(|entry| entry.mark & mask == mark)
+            .filter(|entry| entry.mark & asked.mask == asked.mark)
             .collect())
+    }
+
+    /// Has the kernel delete what `asked` matches. Only where it is known to filter by that.
+    pub(super) fn delete_narrowed(&mut self, family: Family, asked: &Narrowing) -> io::Result<()> {
+        let delete = asked.message(IPCTNL_MSG_CT_DELETE);
+        self.0.change(message(protocol_family(family), delete), 0)
     }
 
     /// Deletes entries; one that is gone already counts as none.
@@ -114,10 +130,7 @@ impl Conntrack {
     ) -> io::Result<u64> {
         let mut deleted = 0;
         for entry in entries {
-            let family = match entry.source {
-                IpAddr::V4(_) => NetfilterProtoFamily::IPv4,
-                IpAddr::V6(_) => NetfilterProtoFamily::IPv6,
-            };
+            let family = protocol_family(Family::of(entry.source));
             let delete = ConntrackMessage::Delete(entry.identity.clone());
             match self.0.change(message(family, delete), 0) {
                 Ok(()) => deleted += 1,
@@ -126,6 +139,83 @@ impl Conntrack {
             }
         }
         Ok(deleted)
+    }
+}
+
+/// An end of an entry that may have an address.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum EntryEnd {
+    /// Who sent the first packet.
+    Source,
+    /// Who answers it: its destination after DNAT.
+    Answerer,
+}
+
+/// What the kernel is asked to look for.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Narrowing {
+    mark: u32,
+    mask: u32,
+    address: Option<(EntryEnd, IpAddr)>,
+}
+
+impl Narrowing {
+    /// Entries with this mark under this mask.
+    pub(super) fn mark(mark: u32, mask: u32) -> Self {
+        Self { mark, mask, address: None }
+    }
+
+    /// Entries of which this end has the address.
+    pub(super) fn address(end: EntryEnd, address: IpAddr) -> Self {
+        Self::default().and_address(end, address)
+    }
+
+    /// Of these, those of which this end has the address.
+    pub(super) fn and_address(mut self, end: EntryEnd, address: IpAddr) -> Self {
+        self.address = Some((end, address));
+        self
+    }
+
+    /// The library knows no nested attribute but its own, so that all are written plainly.
+    fn message(&self, message_type: u8) -> ConntrackMessage {
+        let mut attributes = Vec::new();
+        if self.mask != 0 {
+            let mask = self.mask.to_be_bytes().to_vec();
+            attributes.push(plain(&ConntrackAttribute::CtaMark(self.mark)));
+            attributes.push(DefaultNla::new(CTA_MARK_MASK, mask));
+        }
+        if let Some((end, address)) = self.address {
+            let tuple = vec![Tuple::Ip(vec![IPTuple::SourceAddress(address)])];
+            let (tuple, flags) = match end {
+                EntryEnd::Source => {
+                    (ConntrackAttribute::CtaTupleOrig(tuple), CTA_FILTER_ORIG_FLAGS)
+                }
+                EntryEnd::Answerer => {
+                    (ConntrackAttribute::CtaTupleReply(tuple), CTA_FILTER_REPLY_FLAGS)
+                }
+            };
+            // One attribute in another: its length, its kind, the flags.
+            let mut filter = 8_u16.to_ne_bytes().to_vec();
+            filter.extend(flags.to_ne_bytes());
+            filter.extend(FILTER_IP_SRC.to_ne_bytes());
+            let filter = DefaultNla::new(CTA_FILTER | NLA_F_NESTED, filter);
+            attributes.extend([plain(&tuple), filter]);
+        }
+        ConntrackMessage::Other { message_type, attributes }
+    }
+}
+
+fn plain(attribute: &ConntrackAttribute) -> DefaultNla {
+    let mut value = vec![0; attribute.value_len()];
+    attribute.emit_value(&mut value);
+    let nested = if attribute.is_nested() { NLA_F_NESTED } else { 0 };
+    DefaultNla::new(attribute.kind() | nested, value)
+}
+
+fn protocol_family(family: Family) -> NetfilterProtoFamily {
+    match family {
+        Family::IPv4 => NetfilterProtoFamily::IPv4,
+        Family::IPv6 => NetfilterProtoFamily::IPv6,
     }
 }
 

@@ -15,6 +15,8 @@ struct InMemoryPath {
     calls: Calls,
     missing: bool,
     has_tunnel: bool,
+    /// Whose connections were last to begin anew.
+    anew: BTreeSet<IpNet>,
 }
 
 impl SteeredPath for InMemoryPath {
@@ -31,9 +33,9 @@ impl SteeredPath for InMemoryPath {
         Ok(std::mem::take(&mut self.missing))
     }
 
-    fn forget_unreplied(&mut self, _: &SteeringConfig) -> Result<(), PortError> {
-        self.calls.note("forget unreplied");
-        Ok(())
+    fn begin_anew(&mut self, _: &SteeringConfig, sources: BTreeSet<IpNet>) {
+        self.calls.note("begin anew");
+        self.anew = sources;
     }
 }
 
@@ -48,7 +50,12 @@ impl Fixture {
     fn new() -> Self {
         let calls = Calls::default();
         let rules = InMemorySteering::new(calls.clone());
-        let path = InMemoryPath { calls: calls.clone(), missing: true, has_tunnel: true };
+        let path = InMemoryPath {
+            calls: calls.clone(),
+            missing: true,
+            has_tunnel: true,
+            anew: BTreeSet::new(),
+        };
         let writer = SteeringWriter::new(Box::new(rules.clone()));
         Self { calls, rules, path, writer }
     }
@@ -90,8 +97,55 @@ fn the_path_is_there_before_the_first_rule() {
     let mut node = Fixture::new();
     let (applied, calls) = node.apply(&config(1, "10.0.0.0/8"));
     assert_eq!(applied.unwrap(), Applied::Changed);
-    assert_eq!(calls, ["tunnel", "set mtu", "routes", "verify", "apply", "forget unreplied"]);
+    assert_eq!(calls, ["tunnel", "set mtu", "routes", "verify", "apply", "begin anew"]);
     assert_eq!((node.rules.held(), node.rules.mtu()), (Some(config(1, "10.0.0.0/8")), MTU));
+}
+
+/// The pod with that last number.
+fn pod(last: u8) -> IpNet {
+    IpNet::from(IpAddr::from([10, 244, 1, last]))
+}
+
+#[test]
+fn what_is_treated_otherwise_begins_anew_and_nothing_else() {
+    let mut node = Fixture::new();
+    let plain = config(2, "10.0.0.0/8");
+    node.apply(&plain).0.unwrap();
+    assert_eq!(node.path.anew, [pod(1), pod(2)].into(), "what began before the agent");
+    // Another claim's address, once there are ports of it.
+    let mut other = plain.clone();
+    let second: IpAddr = "203.0.113.18".parse().unwrap();
+    other.flows[1].action = FlowAction::Steer { address: second };
+    node.apply(&other).0.unwrap();
+    assert_eq!(node.path.anew, [pod(2)].into());
+    let block = egret_core::model::PortRange::new(1024, 1151).unwrap();
+    other.blocks.insert(second, [block].into());
+    node.path.anew.clear();
+    node.apply(&other).0.unwrap();
+    assert_eq!(node.path.anew, [pod(2)].into());
+    // More ports of the same address.
+    other.blocks.insert(second, [egret_core::model::PortRange::new(1024, 1279).unwrap()].into());
+    node.path.anew.clear();
+    node.apply(&other).0.unwrap();
+    assert_eq!(node.path.anew, BTreeSet::new());
+    // No claim any more.
+    other.flows.pop();
+    node.apply(&other).0.unwrap();
+    assert_eq!(node.path.anew, [pod(2)].into());
+}
+
+/// What was refused and is put in place later has its effect later.
+#[test]
+fn what_a_repair_puts_in_place_begins_anew_too() {
+    let mut node = Fixture::new();
+    node.apply(&config(1, "10.0.0.0/8")).0.unwrap();
+    node.rules.refuse(true);
+    node.path.anew.clear();
+    node.apply(&config(2, "10.0.0.0/8")).0.unwrap_err();
+    assert_eq!(node.path.anew, BTreeSet::new());
+    node.rules.refuse(false);
+    node.repair().0.unwrap();
+    assert_eq!(node.path.anew, [pod(2)].into());
 }
 
 #[test]
@@ -99,7 +153,7 @@ fn a_new_pod_waits_for_no_look_at_the_path_and_other_routes_do() {
     let mut node = Fixture::new();
     node.apply(&config(1, "10.0.0.0/8")).0.unwrap();
     let (applied, calls) = node.apply(&config(2, "10.0.0.0/8"));
-    assert_eq!((applied.unwrap(), calls), (Applied::Changed, vec!["apply", "forget unreplied"]));
+    assert_eq!((applied.unwrap(), calls), (Applied::Changed, vec!["apply", "begin anew"]));
     assert_eq!(node.rules.held(), Some(config(2, "10.0.0.0/8")));
     let (applied, calls) = node.apply(&config(2, "10.0.0.0/8"));
     assert_eq!((applied.unwrap(), calls), (Applied::AlreadySo, vec!["apply"]));

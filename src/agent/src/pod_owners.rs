@@ -1,0 +1,257 @@
+//! Which pod has which address of this node.
+//!
+//! State: the owner of each address, kept over restarts of the agent: a pod that ended meanwhile is
+//! noticed. Written by the main loop. Always: an address is the pod's to which the CNI gave it last,
+//! and the API's order of things is no part of that.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+
+use egret_core::model::{NodeName, Pod, Snapshot};
+use egret_core::node_config::{PodIdentity, address_winner};
+use ipnet::IpNet;
+use serde::{Deserialize, Serialize};
+
+/// A pod that has an address.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub(crate) struct PodOwner {
+    pod: PodIdentity,
+    /// The CNI said so, while this node's agent listened.
+    added: bool,
+}
+
+/// The owners, by address or range.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(transparent)]
+pub(crate) struct PodOwners {
+    by_source: BTreeMap<IpNet, PodOwner>,
+}
+
+/// What has become of addresses, and who shares one.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(crate) struct OwnerChanges {
+    /// Their pod has ended, and nobody has them.
+    pub(crate) ended: BTreeSet<IpNet>,
+    /// Another pod has them, of which the CNI has not told.
+    pub(crate) passed_on: BTreeSet<IpNet>,
+    /// Addresses that several pods show, with the pod that has it and those that have not.
+    pub(crate) shared: BTreeMap<IpNet, SharedAddress>,
+}
+
+/// The winner and the losers of an address.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct SharedAddress {
+    pub(crate) winner: PodIdentity,
+    pub(crate) losers: Vec<PodIdentity>,
+}
+
+impl PodOwners {
+    /// Whether nobody has an address.
+    pub(crate) fn is_empty(&self) -> bool {
+        self.by_source.is_empty()
+    }
+
+    /// The CNI has given the addresses to this pod.
+    pub(crate) fn add(&mut self, pod: &PodIdentity, addresses: &BTreeSet<IpNet>) {
+        for address in addresses {
+            let owner = PodOwner { pod: pod.clone(), added: true };
+            self.by_source.insert(*address, owner);
+        }
+    }
+
+    /// Settles who has what, by the pods that `known` shows and what the CNI has said. `awaited` are
+    /// addresses that it has given to pods which are not shown yet. In the snapshot that comes back
+    /// an address is with its owner alone.
+    pub(crate) fn settle(
+        &mut self,
+        known: Arc<Snapshot>,
+        me: &NodeName,
+        awaited: &BTreeSet<IpNet>,
+    ) -> (Arc<Snapshot>, OwnerChanges) {
+        let mut changes = OwnerChanges::default();
+        let mut next = BTreeMap::new();
+        for (source, pods) in showing(&known, me) {
+            let before = self.by_source.get(&source);
+            let added = before.filter(|owner| owner.added).map(|owner| &owner.pod);
+            let Some(winner) = address_winner(pods.iter().copied(), added) else { continue };
+            if before.is_some_and(|owner| !owner.pod.is(winner)) {
+                changes.passed_on.insert(source);
+            }
+            let added = added.is_some_and(|pod| pod.is(winner));
+            next.insert(source, PodOwner { pod: PodIdentity::of(winner), added });
+            let losers = pods.iter().copied().filter(|pod| !std::ptr::eq(*pod, winner));
+            let losers: Vec<PodIdentity> = losers.map(PodIdentity::of).collect();
+            if !losers.is_empty() {
+                let winner = PodIdentity::of(winner);
+                changes.shared.insert(source, SharedAddress { winner, losers });
+            }
+        }
+        for (source, owner) in std::mem::take(&mut self.by_source) {
+            if next.contains_key(&source) {
+                continue;
+            }
+            if owner.added && awaited.contains(&source) {
+                next.insert(source, owner);
+            } else {
+                changes.ended.insert(source);
+            }
+        }
+        self.by_source = next;
+        (without_losers(known, &changes.shared), changes)
+    }
+}
+
+/// The pods of `me` that show each address or range.
+fn showing<'a>(known: &'a Snapshot, me: &NodeName) -> BTreeMap<IpNet, Vec<&'a Pod>> {
+    let mut showing: BTreeMap<IpNet, Vec<&Pod>> = BTreeMap::new();
+    // A pod on its node's network has the node's own addresses.
+    for pod in known.pods.values().filter(|pod| pod.node == *me && !pod.host_network) {
+        for source in &pod.sources {
+            showing.entry(source.trunc()).or_default().push(pod);
+        }
+    }
+    showing
+}
+
+fn without_losers(known: Arc<Snapshot>, shared: &BTreeMap<IpNet, SharedAddress>) -> Arc<Snapshot> {
+    if shared.is_empty() {
+        return known;
+    }
+    let mut snapshot = Snapshot::clone(&known);
+    for (source, SharedAddress { losers, .. }) in shared {
+        for loser in losers {
+            let key = (loser.namespace.clone(), loser.name.clone());
+            if let Some(pod) = snapshot.pods.get_mut(&key) {
+                pod.sources.retain(|own| own.trunc() != *source);
+            }
+        }
+    }
+    Arc::new(snapshot)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::net::IpAddr;
+
+    use egret_core::model::{Timestamp, Uid};
+
+    use super::*;
+
+    const ADDRESS: &str = "10.244.1.5";
+
+    fn net() -> IpNet {
+        ADDRESS.parse::<IpAddr>().unwrap().into()
+    }
+
+    fn pod(name: &str, uid: &str, terminating: bool) -> Pod {
+        Pod {
+            namespace: "shop".into(),
+            name: name.into(),
+            labels: BTreeMap::new(),
+            node: "me".into(),
+            host_network: false,
+            sources: [net()].into(),
+            uid: Uid::new(uid),
+            created: Timestamp(0),
+            terminating,
+        }
+    }
+
+    fn snapshot(pods: &[Pod]) -> Arc<Snapshot> {
+        let key = |pod: &Pod| (pod.namespace.clone(), pod.name.clone());
+        let pods = pods.iter().map(|pod| (key(pod), pod.clone())).collect();
+        Arc::new(Snapshot { pods, ..Snapshot::default() })
+    }
+
+    /// Owners, and what a snapshot changes for the address: ended, passed on.
+    #[derive(Default)]
+    struct Fixture(PodOwners);
+
+    impl Fixture {
+        fn see(&mut self, pods: &[Pod]) -> (bool, bool) {
+            let changes = self.settle(pods, &[]).1;
+            (changes.ended.contains(&net()), changes.passed_on.contains(&net()))
+        }
+
+        fn settle(&mut self, pods: &[Pod], awaited: &[IpNet]) -> (Arc<Snapshot>, OwnerChanges) {
+            let awaited = awaited.iter().copied().collect();
+            self.0.settle(snapshot(pods), &"me".into(), &awaited)
+        }
+
+        fn add(&mut self, pod: &Pod) {
+            self.0.add(&PodIdentity::of(pod), &[net()].into());
+        }
+
+        /// What the next process of the agent knows.
+        fn restart(self) -> Self {
+            let kept = serde_json::to_string(&self.0).unwrap();
+            Self(serde_json::from_str(&kept).unwrap())
+        }
+    }
+
+    #[test]
+    fn a_pod_ends_once_and_a_relabelled_one_does_not() {
+        let mut fixture = Fixture::default();
+        assert_eq!(fixture.see(&[pod("a", "1", false)]), (false, false));
+        let relabelled = Pod { labels: [("x".into(), "y".into())].into(), ..pod("a", "1", true) };
+        assert_eq!(fixture.see(&[relabelled]), (false, false));
+        assert_eq!(fixture.see(&[]), (true, false));
+        assert_eq!(fixture.see(&[]), (false, false));
+    }
+
+    /// The old pod's object goes when the new one has run for a while.
+    #[test]
+    fn the_end_of_a_pod_is_no_matter_of_who_has_its_address_by_word_of_the_cni() {
+        let (old, new) = (pod("a", "1", true), pod("b", "2", false));
+        let mut fixture = Fixture::default();
+        fixture.see(std::slice::from_ref(&old));
+        fixture.add(&new);
+        let (_, changes) = fixture.settle(&[], &[net()]);
+        assert_eq!(changes, OwnerChanges::default(), "it is not shown yet");
+        assert_eq!(fixture.see(&[old, new.clone()]), (false, false));
+        assert_eq!(fixture.see(&[new]), (false, false));
+        assert_eq!(fixture.see(&[]), (true, false));
+    }
+
+    #[test]
+    fn another_pod_of_which_the_cni_has_not_told_is_noticed_also_over_a_restart() {
+        let mut fixture = Fixture::default();
+        fixture.see(&[pod("a", "1", false)]);
+        let mut fixture = fixture.restart();
+        // A StatefulSet's next pod has the name of the last.
+        assert_eq!(fixture.see(&[pod("a", "2", false)]), (false, true));
+        assert_eq!(fixture.see(&[pod("a", "2", false)]), (false, false));
+        let mut fixture = fixture.restart();
+        assert_eq!(fixture.see(&[]), (true, false));
+    }
+
+    #[test]
+    fn a_shared_address_is_with_its_owner_alone() {
+        let (old, new) = (pod("a", "1", true), pod("b", "2", false));
+        let mut fixture = Fixture::default();
+        let both = [old.clone(), new.clone()];
+        let (settled, changes) = fixture.settle(&both, &[]);
+        let has = |settled: &Snapshot, name: &str| {
+            !settled.pods[&("shop".into(), name.into())].sources.is_empty()
+        };
+        assert!(has(&settled, "b") && !has(&settled, "a"));
+        let shared = &changes.shared[&net()];
+        assert_eq!((&shared.winner.name, shared.losers.len()), (&"b".to_owned(), 1));
+        // Whatever the API says of their age: also after a restart.
+        fixture.add(&old);
+        let mut fixture = fixture.restart();
+        let (settled, changes) = fixture.settle(&both, &[]);
+        assert!(has(&settled, "a") && !has(&settled, "b"));
+        assert_eq!(changes.shared[&net()].winner.name, "a");
+        assert_eq!(fixture.see(&[new]), (false, true), "the last that the CNI told of is gone");
+    }
+
+    #[test]
+    fn pods_on_the_nodes_network_own_nothing() {
+        let mut fixture = Fixture::default();
+        let host = Pod { host_network: true, ..pod("a", "1", false) };
+        assert_eq!(fixture.see(&[host]), (false, false));
+        assert_eq!(fixture.see(&[]), (false, false));
+    }
+}

@@ -10,7 +10,7 @@ use egret_peers::{Endpoint, Identity};
 use egret_ports::clock::Clock;
 use egret_ports::cluster_state::ClusterState;
 use egret_runtime::health::Health;
-use egret_runtime::lock::{LockError, NodeLock};
+use egret_runtime::lock::{LockError, NamespaceLock, NodeLock};
 use egret_runtime::shutdown::Shutdown;
 use tokio::sync::mpsc;
 use tracing::{info, warn};
@@ -29,6 +29,9 @@ use crate::snapshot_cache::SnapshotCache;
 
 /// A main loop that takes longer for one turn is taken for dead.
 const LONGEST_MAIN_LOOP_TURN: Duration = Duration::from_secs(60);
+
+/// An agent that ends hands over what it holds: no end takes longer.
+const LONGEST_END: Duration = Duration::from_secs(30);
 
 /// Runs the agent of this node until the end is asked for.
 ///
@@ -50,7 +53,7 @@ pub async fn run<S: ClusterState, C: Clock>(
     health.set_missing("steering", Some("no snapshot of the cluster was programmed".to_owned()));
     let me = args.node();
     let settings = args.settings()?;
-    let _lock = lock(&args.run_dir)?;
+    let _locks = lock(&args.run_dir)?;
     let boot_id = boot_id()?;
     let kernel = Kernel::open(&args, settings.clone(), snat_backend::choose(&settings))?;
     let identity = Identity::open(&args.state_dir)?;
@@ -111,13 +114,12 @@ fn arrivals(socket: Option<&Path>) -> Result<mpsc::Receiver<PodArrival>, AgentEr
     cni::listen(socket).map_err(|source| AgentError::Io { action, source })
 }
 
-/// docs/leases.md rule 14: one process per node votes, a second one waits for it.
-fn lock(run_dir: &Path) -> Result<NodeLock, LockError> {
-    NodeLock::acquire(&run_dir.join("agent.lock"), |holder| {
-        let holder =
-            holder.map_or_else(|| "another process".to_owned(), |pid| format!("process {pid}"));
+/// docs/leases.md rule 14: one process per node votes. A second one changes nothing before.
+fn lock(run_dir: &Path) -> Result<(NodeLock, NamespaceLock), LockError> {
+    let node = NodeLock::acquire(&run_dir.join("agent.lock"), LONGEST_END, |holder| {
         warn!("waiting for {holder}, which is this node's agent");
-    })
+    })?;
+    Ok((node, NamespaceLock::acquire(run_dir)?))
 }
 
 fn boot_id() -> Result<String, AgentError> {

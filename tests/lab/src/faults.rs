@@ -118,9 +118,11 @@ impl Lab {
     /// # Errors
     /// Where the node is off.
     pub fn start_agent_of(&mut self, name: &str, egret: &std::path::Path) -> Result<()> {
+        let socket = self.cni_socket(name);
         let node = self.node_mut(name)?;
         let mut command = node.machine()?.command(egret);
-        command.args(["agent", "--node", name, "--manifests", STORE, "--log-format", "json"]);
+        command.arg("agent").arg("--cni-socket").arg(socket);
+        command.args(["--node", name, "--manifests", STORE, "--log-format", "json"]);
         if node.second.is_none() {
             command.args(["--uplink", "eth0"]);
         }

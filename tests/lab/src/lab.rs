@@ -298,6 +298,23 @@ impl Lab {
         Ok(index)
     }
 
+    /// Has the next pod of a node get these addresses, as soon as they are free.
+    ///
+    /// # Errors
+    /// Where the node is unknown.
+    pub fn use_again(&mut self, node: &str, addresses: [IpAddr; 2]) -> Result<()> {
+        let node = self.node_mut(node)?;
+        let index = (0..PODS).find(|index| address::pod(node.number, *index) == addresses);
+        node.next_pod = index.context("no address of this node's pods")?;
+        Ok(())
+    }
+
+    /// Where a node's agent listens to the chained CNI plugin.
+    #[must_use]
+    pub fn cni_socket(&self, node: &str) -> PathBuf {
+        self.dir.path().join(format!("cni-{node}.sock"))
+    }
+
     /// Ends a pod and removes its manifest.
     ///
     /// # Errors

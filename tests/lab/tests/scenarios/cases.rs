@@ -31,6 +31,7 @@ mod s18_on_interface;
 mod s24_first_packet;
 mod s25_claim;
 mod s26_no_gateway;
+mod s29_address_reuse;
 mod s41_inbound;
 mod s51_negative_control;
 mod tunnel;
@@ -61,6 +62,8 @@ pub const ALL: &[Scenario] = &[
     Scenario::beside("external_endpoint_after_dnat", s41_inbound::external_endpoint).takes(1),
     Scenario::beside("nothing_listens_on_the_egress_address", s41_inbound::nothing_listens),
     Scenario::beside("s24_first_packet_of_a_new_pod", s24_first_packet::new_pods).takes(37),
+    Scenario::beside("s29_ip_reuse_after_pod_delete", s29_address_reuse::run).takes(20),
+    Scenario::beside("one_way_stream_of_a_relabelled_pod", s29_address_reuse::relabelled).takes(3),
     Scenario::beside("strange_packets_do_not_leak", s24_first_packet::strange_packets).takes(1),
     Scenario::beside("forged_tunnel_frames", tunnel::forged_frames).takes(1),
     Scenario::beside("unsolicited_costs_one_tunnel_packet", tunnel::unsolicited).takes(1),
@@ -76,6 +79,7 @@ pub const ALL: &[Scenario] = &[
     Scenario::beside("s08_agent_restart_no_loss", agents::rolling_restart).takes(13),
     Scenario::beside("upgrade_and_downgrade", upgrade::run).takes(34),
     Scenario::alone("mixed_versions", upgrade::mixed).own().takes(60),
+    Scenario::beside("second_agent_is_refused", agents::second).takes(3),
     Scenario::beside("s09_agent_stale_state_on_start", agents::stale_on_start),
     Scenario::beside("one_way_cut", one_way::run).takes(17),
     Scenario::beside("s10_controller_kill", s10_controller::run),

@@ -1,8 +1,10 @@
 //! S07, S08, S09: what happens to an agent's process, not to its node.
 
 use std::path::Path;
+use std::process::{Command, Output, Stdio};
+use std::time::{Duration, Instant};
 
-use anyhow::{Result, ensure};
+use anyhow::{Context as _, Result, ensure};
 use egret_lab::scenarios::agents_replaced;
 use egret_lab::{LabFixture, TestBed, WallTime};
 
@@ -83,4 +85,38 @@ pub fn stale_on_start(bench: &mut Bench) -> Result<()> {
     ensure!(stale.is_none(), "the restarted agent announced {stale:?}");
     alive(fixture, &load, killed)?;
     fixture.check_invariants(killed)
+}
+
+/// A second agent with a run directory of its own: the lock of the first is not in its way.
+pub fn second(bench: &mut Bench) -> Result<()> {
+    let fixture = bench.fixture()?;
+    let load = load(fixture, "second")?;
+    run_for(500);
+    let (begun, before) = (WallTime::now(), holders(fixture));
+    for name in [holder(fixture)?, "director-1".to_owned()] {
+        let mut command =
+            fixture.lab.node(&name)?.command(fixture.lab.egret()?.to_str().context("path")?)?;
+        command.arg("agent").args(["--node", &name, "--uplink", "eth0"]);
+        command.arg("--manifests").arg(fixture.lab.store()).args(["--run-dir", "/run/second"]);
+        // It ends by itself; the limit is for an agent that does not.
+        let output = run_at_most(command, Duration::from_secs(20))?;
+        let said = format!("{output:?}");
+        ensure!(!output.status.success(), "a second agent of {name} ended well: {said}");
+        ensure!(said.contains("one agent runs on a node; stop that one first"), "{said}");
+    }
+    run_for(1000);
+    nothing_moved(fixture, begun, &before)?;
+    alive(fixture, &load, begun)?;
+    fixture.check_invariants(begun)
+}
+
+fn run_at_most(mut command: Command, limit: Duration) -> Result<Output> {
+    let mut child =
+        command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn()?;
+    let end = Instant::now() + limit;
+    while child.try_wait()?.is_none() && Instant::now() < end {
+        run_for(50);
+    }
+    let _ = child.kill();
+    Ok(child.wait_with_output()?)
 }

@@ -1,0 +1,265 @@
+//! S29: a pod's address is another pod's at once, and what the next one sends has its own source.
+
+use std::io::{BufRead as _, BufReader, Write as _};
+use std::net::{IpAddr, SocketAddr, TcpListener, TcpStream, UdpSocket};
+use std::os::unix::net::UnixStream;
+use std::time::Duration;
+
+use anyhow::{Context as _, Result, ensure};
+use egret_lab::address::{AddressFamily, OUTSIDE};
+use egret_lab::oracle::Expect;
+use egret_lab::{LabFixture, PodOptions, wait_until};
+use egret_netns::enter;
+use socket2::{Domain, Protocol, Socket, Type};
+
+use crate::fixtures::{PATIENCE, bank, claim, run_for};
+use egret_lab::bench::Bench;
+
+const NODE: &str = "director-2";
+/// The claim that pods labelled `app: second` have.
+const SECOND: [&str; 2] = ["203.0.113.18", "2001:db8:5::12"];
+/// The ports that every pod sends from, and those that it sends to, from a base on.
+const FROM: u16 = 47_000;
+const ANSWERED: u16 = 0;
+const ONE_WAY: u16 = 1;
+const WITH_FIN: u16 = 2;
+const WITHOUT_FIN: u16 = 3;
+
+/// What a pod is labelled, and what it leaves with.
+type PodKind = (&'static str, [IpAddr; 2]);
+
+fn second() -> Result<[IpAddr; 2]> {
+    let [v4, v6] = SECOND;
+    Ok([v4.parse()?, v6.parse()?])
+}
+
+/// The claim payments/second over pods of which none runs yet; ends with it.
+fn with_second(
+    fixture: &mut LabFixture,
+    run: impl FnOnce(&mut LabFixture) -> Result<()>,
+) -> Result<()> {
+    let lab = &fixture.lab;
+    lab.write_manifest("second.yaml", &claim("second", "second", &SECOND, "Drop"))?;
+    let outcome = run(fixture);
+    fixture.lab.remove_manifest("second.yaml")?;
+    outcome
+}
+
+/// Selected → unselected, unselected → selected, claim A → claim B; both families; UDP with and
+/// without answers, TCP with and without FIN.
+pub fn run(bench: &mut Bench) -> Result<()> {
+    let fixture = bench.fixture()?;
+    with_second(fixture, |fixture| {
+        let node = fixture.lab.node(NODE)?.addresses();
+        let kinds = [("settle", bank()), ("nobody", node), ("second", second()?)];
+        let [settle, nobody, second] = kinds;
+        warm_up(fixture, second)?;
+        for (number, (old, new)) in
+            [(settle, nobody), (nobody, settle), (settle, second), (second, nobody)]
+                .into_iter()
+                .enumerate()
+        {
+            one_after_another(fixture, number, old, new)?;
+        }
+        Ok(())
+    })
+}
+
+/// A pod of the claim, until its datagrams are answered: a new address is probed for 5 s, and its holder
+/// answers for it only then.
+fn warm_up(fixture: &mut LabFixture, kind: PodKind) -> Result<()> {
+    start(fixture, "warm", kind.0)?;
+    for family in AddressFamily::BOTH {
+        let base = fixture.lab.reserve_ports();
+        let outside = ReuseServer::open(fixture, family, base)?;
+        let pod = fixture.lab.pod("warm")?;
+        let socket = from(&pod.net.path(), SocketAddr::new(family.pick(pod.addresses), FROM))?;
+        let answered = || {
+            let server = outside.udp.first()?;
+            socket.send_to(b"hello", outside.at(ANSWERED)).ok()?;
+            let (_, from) = server.recv_from(&mut [0; 16]).ok()?;
+            server.send_to(b"hello", from).ok()?;
+            socket.recv(&mut [0; 16]).ok().filter(|_| from.ip() == family.pick(kind.1))
+        };
+        wait_until("the second claim's pods are answered", Duration::from_secs(30), answered)?;
+    }
+    fixture.lab.remove_pod("warm")
+}
+
+fn one_after_another(
+    fixture: &mut LabFixture,
+    number: usize,
+    (old, old_source): PodKind,
+    (new, new_source): PodKind,
+) -> Result<()> {
+    let (first, next) = (format!("s29-{number}-old"), format!("s29-{number}-new"));
+    start(fixture, &first, old)?;
+    let mut sides = Vec::new();
+    for family in AddressFamily::BOTH {
+        let base = fixture.lab.reserve_ports();
+        let outside = ReuseServer::open(fixture, family, base)?;
+        let talk = talk(fixture, &first, &outside)?;
+        let seen = talk.seen;
+        ensure!(seen == [family.pick(old_source)].into(), "{first} left with {seen:?}");
+        // What the server has open goes on trying; nothing of it is the next pod's.
+        sides.push((outside, talk.open));
+    }
+    let addresses = fixture.lab.pod(&first)?.addresses;
+    fixture.lab.remove_pod(&first)?;
+    fixture.lab.use_again(NODE, addresses)?;
+    start(fixture, &next, new)?;
+    ensure!(fixture.lab.pod(&next)?.addresses == addresses, "another address");
+    for (outside, _open) in &sides {
+        let name = format!("s29 {number} {}", outside.family.name());
+        fixture.sources.expect(Expect {
+            name: name.clone(),
+            destinations: Vec::new(),
+            ports: Some((outside.base, outside.base + 9)),
+            allowed: vec![outside.family.pick(new_source)],
+        });
+        let seen = talk(fixture, &next, outside)?.seen;
+        ensure!(
+            seen == [outside.family.pick(new_source)].into(),
+            "{old} → {new}: the next pod left with {seen:?}"
+        );
+        run_for(100);
+        let ledger = fixture.sources.ledger(&name);
+        ensure!(ledger.wrong == 0, "{old} → {new}: wrong on the wire: {:?}", ledger.examples);
+        ensure!(ledger.right >= 10, "{old} → {new}: only {} packets", ledger.right);
+    }
+    fixture.lab.remove_pod(&next)
+}
+
+/// Starts a pod as a container runtime does: its containers wait for the CNI's answer.
+fn start(fixture: &mut LabFixture, name: &str, app: &str) -> Result<()> {
+    fixture.lab.add_pod(&PodOptions::new(NODE, "payments", name).label("app", app))?;
+    let ips = fixture.lab.pod(name)?.addresses.map(|address| format!("\"{address}\"")).join(",");
+    let mut stream = UnixStream::connect(fixture.lab.cni_socket(NODE))?;
+    stream.set_read_timeout(Some(PATIENCE))?;
+    let request = format!(
+        "{{\"namespace\":\"payments\",\"name\":\"{name}\",\"uid\":\"\",\"ips\":[{ips}]}}\n"
+    );
+    stream.write_all(request.as_bytes())?;
+    let mut answer = String::new();
+    BufReader::new(stream).read_line(&mut answer)?;
+    ensure!(answer.contains("true"), "{name} was not programmed: {answer:?}");
+    Ok(())
+}
+
+/// The outside server's sockets, by port from its base on.
+struct ReuseServer {
+    family: AddressFamily,
+    base: u16,
+    udp: Vec<UdpSocket>,
+    tcp: Vec<TcpListener>,
+}
+
+impl ReuseServer {
+    fn open(fixture: &LabFixture, family: AddressFamily, base: u16) -> Result<Self> {
+        let _inside = enter(&fixture.lab.out.path());
+        let at = |offset| SocketAddr::new(family.pick(OUTSIDE), base + offset);
+        let mut udp = Vec::new();
+        for offset in [ANSWERED, ONE_WAY] {
+            let socket = UdpSocket::bind(at(offset))?;
+            socket.set_read_timeout(Some(Duration::from_secs(1)))?;
+            udp.push(socket);
+        }
+        let listen = |offset| TcpListener::bind(at(offset));
+        Ok(Self { family, base, udp, tcp: vec![listen(WITH_FIN)?, listen(WITHOUT_FIN)?] })
+    }
+
+    fn at(&self, offset: u16) -> SocketAddr {
+        SocketAddr::new(self.family.pick(OUTSIDE), self.base + offset)
+    }
+}
+
+/// What the outside saw of a pod, and the connection that nobody has closed.
+struct PodTalk {
+    seen: std::collections::BTreeSet<IpAddr>,
+    open: Vec<TcpStream>,
+}
+
+/// Everything that a pod does, from the same ports whichever pod it is.
+fn talk(fixture: &LabFixture, pod: &str, outside: &ReuseServer) -> Result<PodTalk> {
+    let pod = fixture.lab.pod(pod)?;
+    let (net, own) = (pod.net.path(), outside.family.pick(pod.addresses));
+    let mut talk = PodTalk { seen: std::collections::BTreeSet::new(), open: Vec::new() };
+    let mut bytes = [0; 16];
+    for (offset, server) in [ANSWERED, ONE_WAY].into_iter().zip(&outside.udp) {
+        let socket = from(&net, SocketAddr::new(own, FROM + offset))?;
+        for round in 0..3 {
+            socket.send_to(b"hello", outside.at(offset))?;
+            let (_, source) = server.recv_from(&mut bytes).context("no datagram came")?;
+            talk.seen.insert(source.ip());
+            if offset == ANSWERED {
+                server.send_to(b"hello", source)?;
+                let answer = socket.recv(&mut bytes);
+                answer.with_context(|| format!("no answer to {own} by {source}, round {round}"))?;
+            }
+        }
+    }
+    for (offset, server) in [WITH_FIN, WITHOUT_FIN].into_iter().zip(&outside.tcp) {
+        let client = connect(&net, SocketAddr::new(own, FROM + offset), outside.at(offset))?;
+        let (stream, source) = server.accept()?;
+        talk.seen.insert(source.ip());
+        if offset == WITH_FIN {
+            drop((client, stream));
+        } else {
+            // A pod that is killed sends nothing more: its namespace goes with all that it has.
+            talk.open.extend([client, stream]);
+        }
+    }
+    Ok(talk)
+}
+
+fn from(net: &str, own: SocketAddr) -> Result<UdpSocket> {
+    let _inside = enter(net);
+    let socket = UdpSocket::bind(own)?;
+    socket.set_read_timeout(Some(Duration::from_secs(1)))?;
+    Ok(socket)
+}
+
+fn connect(net: &str, own: SocketAddr, to: SocketAddr) -> Result<TcpStream> {
+    let _inside = enter(net);
+    let socket = Socket::new(Domain::for_address(own), Type::STREAM, Some(Protocol::TCP))?;
+    socket.set_reuse_address(true)?;
+    socket.bind(&own.into())?;
+    socket.connect_timeout(&to.into(), Duration::from_secs(5)).context("no connection")?;
+    Ok(socket.into())
+}
+
+/// A pod gets another label while it runs: what has answers goes on, a stream without any takes the new
+/// claim.
+pub fn relabelled(bench: &mut Bench) -> Result<()> {
+    let fixture = bench.fixture()?;
+    with_second(fixture, |fixture| {
+        warm_up(fixture, ("second", second()?))?;
+        start(fixture, "relabelled", "settle")?;
+        let base = fixture.lab.reserve_ports();
+        let outside = ReuseServer::open(fixture, AddressFamily::V4, base)?;
+        let pod = fixture.lab.pod("relabelled")?;
+        let (net, own) = (pod.net.path(), pod.addresses[0]);
+        let answered = from(&net, SocketAddr::new(own, FROM))?;
+        let one_way = from(&net, SocketAddr::new(own, FROM + ONE_WAY))?;
+        let source = |socket: &UdpSocket, offset: u16| -> Result<IpAddr> {
+            socket.send_to(b"hello", outside.at(offset))?;
+            let server = &outside.udp[usize::from(offset)];
+            let (_, from) = server.recv_from(&mut [0; 16])?;
+            if offset == ANSWERED {
+                server.send_to(b"hello", from)?;
+                socket.recv(&mut [0; 16])?;
+            }
+            Ok(from.ip())
+        };
+        let [first, next] = [bank()[0], second()?[0]];
+        ensure!(source(&answered, ANSWERED)? == first && source(&one_way, ONE_WAY)? == first);
+        let text = std::fs::read_to_string(fixture.lab.store().join("pod-relabelled.yaml"))?;
+        let text = text.replace("settle", "second");
+        fixture.lab.write_manifest("pod-relabelled.yaml", &text)?;
+        wait_until("the stream has the new claim's address", PATIENCE, || {
+            source(&one_way, ONE_WAY).ok().filter(|seen| *seen == next)
+        })?;
+        ensure!(source(&answered, ANSWERED)? == first, "a connection was cut");
+        fixture.lab.remove_pod("relabelled")
+    })
+}

@@ -24,7 +24,7 @@ use egret_core::model::{
     Attachment, EgressNodeStatus, NamespaceName, NodeName, ObjectRef, Snapshot, VoterSet,
 };
 use egret_core::node_config::{
-    AddressAvailability, SteeringConfig, gateways_of, granted_blocks, is_gateway,
+    AddressAvailability, PodIdentity, SteeringConfig, gateways_of, granted_blocks, is_gateway,
     newest_block_number, overridden, planned_for, steering_config,
 };
 use egret_core::port_blocks;
@@ -38,6 +38,7 @@ use egret_ports::error::PortError;
 use egret_ports::steering::Applied;
 use egret_runtime::health::{Health, Pulse};
 use egret_runtime::shutdown::Shutdown;
+use ipnet::IpNet;
 use tokio::sync::mpsc::{Receiver, UnboundedReceiver, UnboundedSender};
 use tracing::{error, info, warn};
 
@@ -112,6 +113,8 @@ pub(crate) struct LoopMemory {
     snapshot: Option<Arc<Snapshot>>,
     arrivals: PodArrivals,
     owners: PodOwners,
+    /// The pods that have lost an address, and to whom.
+    shared: BTreeMap<(IpNet, PodIdentity), PodIdentity>,
     unchained: Option<String>,
     update: PlanUpdate,
     held: BTreeMap<IpAddr, HeldAddress>,
@@ -208,6 +211,7 @@ impl<S: ClusterState, C: Clock> MainLoop<S, C> {
         self.update_lease_thread(&snapshot);
         self.status.block_needs = port_blocks::needs(&snapshot, &self.me, &self.memory.pressure);
         self.note_pods(&snapshot);
+        self.note_shared(&changes);
         self.apply_steering(&snapshot);
         self.end_connections(&changes);
         self.apply_gateway(&snapshot);

@@ -9,10 +9,13 @@ use serde::Serialize;
 use crate::ipam::ranges;
 use crate::membership::departure;
 use crate::model::{
-    ClaimRef, EgressAddress, Family, Holding, NamespaceName, NodeName, PortRange, Snapshot, Stored,
+    ClaimRef, EgressAddress, Family, Holding, NamespaceName, NodeName, Pod, PortRange, Snapshot,
+    Stored,
 };
 use crate::node_config::flow_decision::{ClaimDestinations, FlowDecider, FlowDecision};
-use crate::node_config::{AddressAvailability, FlowAction, granted_blocks};
+use crate::node_config::{
+    AddressAvailability, FlowAction, PodIdentity, address_winner, granted_blocks,
+};
 use crate::selection::selects_part;
 
 /// How a new connection of a pod to a destination leaves.
@@ -37,6 +40,9 @@ pub struct Explanation {
     pub holding: Option<Holding>,
     /// Who takes over, in order.
     pub standbys: Vec<NodeName>,
+    /// The pod that has this pod's address, where that is another (the kernel tells pods by their
+    /// addresses).
+    pub address_owner: Option<PodIdentity>,
     /// Why the holder is to hand the address over, for people, after its name; `None` where it is not.
     pub holder_drain: Option<String>,
 }
@@ -48,6 +54,8 @@ pub enum ConnectionOutcome {
     Steered,
     /// The pod uses the node's network and cannot be steered.
     HostNetwork,
+    /// Its address is another pod's, and so is what it sends.
+    AddressOfOther,
     /// The destination is never steered: the cluster's own, link-local, loopback, multicast.
     NeverSteered,
     /// No claim selects pod and destination: it leaves as if there were no Egret.
@@ -77,6 +85,7 @@ pub fn explain(
         blocks: Vec::new(),
         holding: None,
         standbys: Vec::new(),
+        address_owner: None,
         holder_drain: None,
     };
     let never = ranges::never_steered(&ranges::written(snapshot));
@@ -86,6 +95,11 @@ pub fn explain(
     }
     if never.iter().any(|net| net.contains(&destination)) {
         explanation.outcome = ConnectionOutcome::NeverSteered;
+        return Some(explanation);
+    }
+    explanation.address_owner = other_owner(snapshot, pod, Family::of(destination));
+    if explanation.address_owner.is_some() {
+        explanation.outcome = ConnectionOutcome::AddressOfOther;
         return Some(explanation);
     }
     // As in the steering config: without the cluster object nothing is steered.
@@ -117,6 +131,17 @@ pub fn explain(
         .collect();
     follow(snapshot, winner.decision, &mut explanation);
     Some(explanation)
+}
+
+/// The other pod of its node that has an address of this family which this pod shows too.
+fn other_owner(snapshot: &Snapshot, pod: &Pod, family: Family) -> Option<PodIdentity> {
+    let of_family = |net: &&IpNet| Family::of(net.addr()) == family;
+    pod.sources.iter().filter(of_family).find_map(|net| {
+        let on_node = |other: &&Pod| other.node == pod.node && !other.host_network;
+        let shows = |other: &&Pod| other.sources.iter().any(|own| own.trunc() == net.trunc());
+        let winner = address_winner(snapshot.pods.values().filter(on_node).filter(shows), None)?;
+        (!std::ptr::eq(winner, pod)).then(|| PodIdentity::of(winner))
+    })
 }
 
 /// The granted blocks, as if each were open.

@@ -240,6 +240,8 @@ pub enum EventReason {
     // === Events of a pod ===
     /// A claim selects it, but it uses its node's network and leaves with the node's address.
     HostNetwork,
+    /// Another pod of its node has its address: what it sends is taken for that pod's.
+    AddressShared,
     // === Events of the cluster ===
     /// The voters are others than before.
     Voters,
@@ -347,7 +349,7 @@ mod tests {
         AgentReason::OnInterface,
     ];
 
-    const EVENTS: [EventReason; 24] = [
+    const EVENTS: [EventReason; 25] = [
         EventReason::Bound,
         EventReason::Moved,
         EventReason::NoGateway,
@@ -370,6 +372,7 @@ mod tests {
         EventReason::Repaired,
         EventReason::CniNotChained,
         EventReason::HostNetwork,
+        EventReason::AddressShared,
         EventReason::Voters,
         EventReason::NotUnderstood,
     ];

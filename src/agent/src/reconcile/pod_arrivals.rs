@@ -1,6 +1,6 @@
 //! Pods that the chained CNI plugin tells of, and what has come of its installation.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -13,7 +13,7 @@ use tracing::{info, warn};
 
 use super::MainLoop;
 use crate::cni::{PluginInstallError, PodArrival};
-use crate::pod_owners::OwnerChanges;
+use crate::pod_owners::{OwnerChanges, SharedAddress};
 use egret_core::reason::EventReason;
 
 /// How long the first pod of an address on this node waits for the address's block.
@@ -63,6 +63,30 @@ impl<S: ClusterState, C: Clock> MainLoop<S, C> {
         let connections = self.kernel.connections();
         connections.end(self.of_pods(changes.ended.clone()));
         connections.pass_on(self.of_pods(changes.passed_on.clone()));
+    }
+
+    /// Says once at a pod that another one has its address.
+    pub(super) fn note_shared(&mut self, changes: &OwnerChanges) {
+        let mut told = BTreeMap::new();
+        for (source, SharedAddress { winner, losers }) in &changes.shared {
+            for loser in losers {
+                let key = (*source, loser.clone());
+                if self.memory.shared.get(&key) != Some(winner) {
+                    let message = format!(
+                        "its address {} is pod {}/{}'s, which the CNI gave it to last or which is \
+                         newer: what it sends is taken for that pod's",
+                        source.addr(),
+                        winner.namespace,
+                        winner.name
+                    );
+                    let about = ObjectRef::pod(&loser.namespace, &loser.name);
+                    let now = self.clock.now();
+                    self.events.add(true, about, EventReason::AddressShared, message, now);
+                }
+                told.insert(key, winner.clone());
+            }
+        }
+        self.memory.shared = told;
     }
 
     /// Without this node's own addresses, should a pod show one as its own.

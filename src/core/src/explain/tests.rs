@@ -44,6 +44,23 @@ fn says_who_wins_and_how_it_leaves() {
     assert_eq!(ask(&world, "host", "8.8.8.8").unwrap().outcome, ConnectionOutcome::HostNetwork);
 }
 
+/// The kernel has one of two pods with an address: explain names it for the other.
+#[test]
+fn the_loser_of_an_address_is_told_who_has_it() {
+    let mut world = quiet();
+    let mut old = mk_pod("payments/old", "bank", "d1", &["10.244.4.7/32"]);
+    old.terminating = true;
+    world.pod(old);
+    let answer = ask(&world, "old", "198.51.100.20").unwrap();
+    assert_eq!(answer.outcome, ConnectionOutcome::AddressOfOther);
+    assert_eq!(answer.address_owner.unwrap().name, "p");
+    let answer = ask(&world, "p", "198.51.100.20").unwrap();
+    assert_eq!((answer.outcome, answer.address_owner), (ConnectionOutcome::Steered, None));
+    // Another node's pods have addresses of their own.
+    world.pod(mk_pod("payments/elsewhere", "bank", "d2", &["10.244.4.7/32"]));
+    assert_eq!(ask(&world, "p", "198.51.100.20").unwrap().address_owner, None);
+}
+
 #[test]
 fn what_if_names_who_takes_over_and_why_nobody_does() {
     let mut world = quiet();

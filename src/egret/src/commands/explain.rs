@@ -115,6 +115,9 @@ fn lines(explanation: &Explanation) -> Vec<(&'static str, String)> {
         lines.push(("claim", format!("{claim}   {matched}{others}")));
     }
     lines.push(("outcome", outcome(explanation.outcome).to_owned()));
+    if let Some(owner) = &explanation.address_owner {
+        lines.push(("address of", format!("pod {}/{}", owner.namespace, owner.name)));
+    }
     let Some(address) = explanation.address else { return lines };
     let ports: Vec<String> = explanation.blocks.iter().map(PortRange::to_string).collect();
     let ports = if ports.is_empty() { "no port block yet".to_owned() } else { ports.join(", ") };
@@ -133,6 +136,9 @@ fn outcome(outcome: ConnectionOutcome) -> &'static str {
     match outcome {
         ConnectionOutcome::Steered => "leaves with the egress address",
         ConnectionOutcome::HostNetwork => "the pod uses its node's network: it cannot be steered",
+        ConnectionOutcome::AddressOfOther => {
+            "another pod of its node has its address: it leaves as that one does"
+        }
         ConnectionOutcome::NeverSteered => {
             "never steered: the cluster's own, link-local, loopback, multicast"
         }

@@ -23,7 +23,7 @@ pub use uplinks::{HostUplink, NextHop, uplinks};
 ///
 /// Looks at the nft rule set (iptables-nft is in it), the policy rules, our routing table, the
 /// legacy iptables where that tool is there, and the UDP sockets. What Egret itself left there
-/// (rules of our table with `proto kernel`, our nft table, our device) is no collision.
+/// (rules of our table with `proto kernel`, also under other settings, our nft table, our device) is no collision.
 ///
 /// # Errors
 /// `NotFound` where the tool nft is missing; `Denied` without CAP_NET_ADMIN.

@@ -24,6 +24,7 @@ pub mod rule;
 pub mod snat_backend;
 pub mod teardown;
 
+mod former;
 mod netlink;
 mod nft_tool;
 

@@ -11,15 +11,13 @@ use egret_ports::steering::Applied;
 use ipnet::IpNet;
 
 use crate::constants::HostSettings;
-use crate::netlink::route::{RouteRecord, RouteTarget};
+use crate::former;
+use crate::netlink::route::{LAST_METRIC, RouteRecord, RouteTarget};
 use crate::netlink::{RouteNetlink, no_such_family, refused};
 
 /// Metric of the route into the tunnel and of the `throw` routes: what the kernel gives an IPv6
 /// route that names none (IP6_RT_PRIO_USER), so that both families look alike.
 const METRIC: u32 = 1024;
-
-/// Metric of the last resort: behind anything that anybody adds.
-const LAST_METRIC: u32 = 4_000_000_000;
 
 /// One route of our table.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -32,7 +30,8 @@ struct WantedRoute {
 }
 
 /// Makes our table hold exactly these routes, in both families; writes only differences, the guard
-/// (`unreachable`) first and the way into the tunnel last.
+/// (`unreachable`) first and the way into the tunnel last. Then what an agent with other settings left
+/// is taken away: not earlier, so that what it steered goes on until ours leads somewhere.
 ///
 /// The `throw` routes keep strict `rp_filter` with `src_valid_mark` (wg-quick sets it) from looking
 /// a pod's address up in the tunnel. A family that the kernel does not have is left out.
@@ -57,6 +56,9 @@ pub fn ensure(
                 return Err(refused(operation, error));
             }
         }
+    }
+    if former::remove(settings)? == Applied::Changed {
+        applied = Applied::Changed;
     }
     Ok(applied)
 }

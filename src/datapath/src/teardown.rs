@@ -6,7 +6,7 @@ use std::path::Path;
 use egret_ports::error::PortError;
 
 use crate::constants::HostSettings;
-use crate::{conntrack, interface, link, route, rule, snat_backend};
+use crate::{conntrack, former, interface, link, route, rule, snat_backend};
 
 /// What could not be removed; the rest was.
 #[derive(Debug)]
@@ -36,10 +36,11 @@ impl std::error::Error for TeardownError {}
 /// All failures, after everything else was removed.
 pub fn all(settings: &HostSettings) -> Result<(), TeardownError> {
     type Step = fn(&HostSettings) -> Result<(), PortError>;
-    let steps: [(&str, Step); 6] = [
+    let steps: [(&str, Step); 7] = [
         // First, while everything that guards them is there.
         ("addresses of interfaces", |_| interface::restore(Path::new("/run"))),
         ("rules", rule::remove),
+        ("rules of other settings", |settings| former::remove(settings).map(drop)),
         ("routes", route::remove),
         ("device", link::remove),
         ("connections", |settings| conntrack::forget_all(settings).map(drop)),

@@ -104,6 +104,51 @@ fn there_is_one_rule_per_family() {
     assert_eq!(ns.run("ip rule show priority 490"), "");
 }
 
+/// An agent that starts with another number, priority or bit finds what it left under the old ones.
+#[test]
+fn what_was_left_under_other_settings_is_taken_away() {
+    let ns = NetworkNamespace::new("moved");
+    let _inside = ns.enter();
+    let old = HostSettings::default();
+    let tunnel = link::ensure(&old, Family::IPv4, 1500).unwrap();
+    rule::ensure(&old).unwrap();
+    route::ensure(&old, &never(), tunnel.index).unwrap();
+    // Another's rule and table of the same form, but for the last resort.
+    ns.run("ip route add default dev egret0 proto kernel table 77");
+    ns.run("ip rule add fwmark 0x40/0x40 table 77 priority 480 proto kernel");
+    let moves = [
+        HostSettings { route_table: 6000, ..old.clone() },
+        HostSettings { rule_priority: 600, ..old.clone() },
+        HostSettings { mark: 0x2000, route_table: 6001, rule_priority: 601, ..old.clone() },
+    ];
+    let shown = |family| {
+        let rules = ns.run(&format!("ip {family} rule show"));
+        let marked = rules.lines().filter(|line| line.contains("fwmark") && !line.contains("480:"));
+        marked.map(str::to_owned).collect::<Vec<_>>()
+    };
+    for settings in &moves {
+        assert_eq!(host::check(settings).unwrap(), BTreeSet::new(), "{settings:?}");
+        assert_eq!(rule::ensure(settings).unwrap(), Applied::Changed);
+        route::ensure(settings, &never(), tunnel.index).unwrap();
+        assert_eq!(rule::ensure(settings).unwrap(), Applied::AlreadySo);
+        for family in ["-4", "-6"] {
+            let rules = shown(family);
+            let wanted = format!("{}:\t", settings.rule_priority);
+            assert!(rules.len() == 1 && rules[0].starts_with(&wanted), "{rules:?}");
+            let routes = ns.run(&format!("ip {family} route show table all"));
+            let table = format!("table {}", settings.route_table);
+            let last = routes.lines().filter(|line| line.contains("metric 4000000000"));
+            let last: Vec<_> = last.collect();
+            assert!(last.len() == 1 && last[0].contains(&table), "{routes}");
+        }
+    }
+    // A teardown that knows nothing of the last settings.
+    teardown::all(&old).unwrap();
+    assert_eq!((shown("-4"), shown("-6")), (vec![], vec![]));
+    assert!(!ns.run("ip route show table all").contains("metric 4000000000"));
+    assert!(ns.run("ip rule show").contains("480:"), "another's rule stays");
+}
+
 #[test]
 fn routes_are_written_by_difference() {
     let ns = NetworkNamespace::new("route");

@@ -9,6 +9,7 @@ use egret_ports::error::PortError;
 use egret_ports::steering::Collision;
 
 use crate::constants::HostSettings;
+use crate::former::is_former;
 use crate::netlink::{RouteNetlink, no_such_family, refused};
 use crate::rule::is_ours;
 
@@ -33,7 +34,8 @@ fn family_rules_and_routes(
 ) -> std::io::Result<()> {
     let mut netlink = RouteNetlink::route()?;
     for rule in netlink.rules(family)? {
-        if is_ours(&rule, settings) && rule.kernel {
+        let own = is_ours(&rule, settings) && rule.kernel;
+        if own || is_former(&mut netlink, &rule, settings)? {
             continue;
         }
         let who = format!(

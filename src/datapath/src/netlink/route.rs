@@ -14,6 +14,9 @@ use netlink_packet_route::route::{
 use super::RouteNetlink;
 use super::rule::address_family;
 
+/// Metric of the last resort of our table: behind anything that anybody adds.
+pub(crate) const LAST_METRIC: u32 = 4_000_000_000;
+
 /// Where a route leads.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) enum RouteTarget {
@@ -37,6 +40,16 @@ pub(crate) struct RouteRecord {
     /// `proto kernel`.
     pub(crate) kernel: bool,
     message: Box<RouteMessage>,
+}
+
+impl RouteRecord {
+    /// `unreachable default proto kernel` behind everything else: nobody but us has it.
+    pub(crate) fn is_last_resort(&self) -> bool {
+        self.target == RouteTarget::Unreachable
+            && self.destination.prefix_len() == 0
+            && self.metric == LAST_METRIC
+            && self.kernel
+    }
 }
 
 impl RouteNetlink {

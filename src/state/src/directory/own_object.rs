@@ -1,5 +1,6 @@
 //! The objects that Egret writes: one file each, the same YAML that `kubectl get -o yaml` shows.
 
+use std::borrow::Cow;
 use std::net::IpAddr;
 
 use egret_api as api;
@@ -133,7 +134,7 @@ pub fn address_file(address: IpAddr) -> String {
 /// # Errors
 /// Where the name is none that a Node can have: it would name a file elsewhere.
 pub fn node_file(node: &NodeName) -> Result<String, StoreError> {
-    checked(node.as_str()).map(|name| format!("{NODES}/{name}.yaml"))
+    checked(node.as_str()).map(|name| format!("{NODES}/{}.yaml", stem(name)))
 }
 
 /// The file of the cluster object.
@@ -143,12 +144,12 @@ pub fn cluster_file() -> String {
 
 /// The file of a pool's record.
 pub fn pool_file(pool: &PoolName) -> Result<String, StoreError> {
-    checked(pool.as_str()).map(|name| format!("{POOLS}/{name}.yaml"))
+    checked(pool.as_str()).map(|name| format!("{POOLS}/{}.yaml", stem(name)))
 }
 
 /// The file of a claim's record.
 pub fn claim_file(claim: &ClaimRef) -> Result<String, StoreError> {
-    let name = checked(&claim.name)?;
+    let name = stem(checked(&claim.name)?);
     match &claim.namespace {
         Some(namespace) => Ok(format!("{CLAIMS}/{}/{name}.yaml", checked(namespace.as_str())?)),
         None => Ok(format!("{CLUSTER_CLAIMS}/{name}.yaml")),
@@ -169,6 +170,21 @@ fn checked(name: &str) -> Result<&str, StoreError> {
         Ok(name)
     } else {
         Err(StoreError::Invalid(format!("{name:?} is not a name that an object can have")))
+    }
+}
+
+/// A name as a file's: a name has up to 253 bytes, a file's 255 with `.yaml`, and 9 more while it is written. The
+/// end of a longer one is its FNV-1a hash, behind a character that no name has.
+fn stem(name: &str) -> Cow<'_, str> {
+    const LONGEST: usize = 245;
+    const KEPT: usize = 224;
+    match name.get(..KEPT) {
+        Some(begin) if name.len() > LONGEST => {
+            let step = |hash: u64, byte| (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3);
+            let hash = name.bytes().fold(0xcbf2_9ce4_8422_2325, step);
+            Cow::Owned(format!("{begin}_{hash:016x}"))
+        }
+        _ => Cow::Borrowed(name),
     }
 }
 

@@ -1,6 +1,10 @@
 //! What is kept over restarts, and what a person sees in the files.
 
-use egret_core::model::{ClaimStatus, PoolStatus, Snapshot, Uid};
+use std::collections::BTreeSet;
+
+use egret_core::model::{
+    ClaimRef, ClaimStatus, NamespaceName, PoolName, PoolStatus, Snapshot, Uid,
+};
 use egret_ports::cluster_state::{ClusterState, Event, Write};
 use egret_state::{DirectoryState, events, read_once};
 
@@ -63,6 +67,37 @@ async fn what_was_found_by_tag_is_the_pools_from_then_on() {
     state.write(write(status)).await.unwrap();
     store.put("pool.yaml", POOL);
     assert_eq!(ranges(&*read(&state).await), listed);
+}
+
+#[tokio::test]
+async fn a_name_as_long_as_names_can_be_has_a_file() {
+    let store = Fixture::new();
+    let part = "a".repeat(60);
+    let long = |end: &str| format!("{}.{end}", [part.as_str(); 4].join("."));
+    let names = [long("bbbbbbbbb"), long("bbbbbbbbc"), long("b"), "a".repeat(60)];
+    assert_eq!(names[0].len(), 253, "the longest that Kubernetes takes");
+    let namespace = "n".repeat(63);
+    let claim = |name: &String| {
+        let metadata = format!("{{name: {name}, namespace: {namespace}}}");
+        CLAIM.replace("{name: bank, namespace: payments}", &metadata)
+    };
+    let pool = POOL.replace("name: partners", &format!("name: {}", names[0]));
+    let all: Vec<String> = names.iter().map(claim).chain([pool]).collect();
+    store.put("all.yaml", &all.join("---\n"));
+    let state = store.open();
+    let before = read(&state).await;
+    assert_eq!((before.claims.len(), before.pools.len()), (4, 1));
+    for (generation, name) in (1..).zip(&names) {
+        let claim =
+            ClaimRef { namespace: Some(NamespaceName::new(&namespace)), name: name.clone() };
+        let status = ClaimStatus { observed_generation: generation, ..ClaimStatus::default() };
+        state.write(Write::ClaimStatus { claim, status }).await.unwrap();
+    }
+    let status = PoolStatus::default();
+    state.write(Write::PoolStatus { pool: PoolName::new(&names[0]), status }).await.unwrap();
+    let after = read(&store.open()).await;
+    let seen = after.claims.values().map(|stored| stored.value.1.observed_generation);
+    assert_eq!(seen.collect::<BTreeSet<_>>(), BTreeSet::from([1, 2, 3, 4]), "each its own");
 }
 
 #[tokio::test]

@@ -78,11 +78,12 @@ pub struct AgentArgs {
 }
 
 impl AgentArgs {
-    /// The name of this node.
+    /// The name of this node: small letters and no space around it, as the kubelet registers a host
+    /// whose name has capitals (GetHostname, kubernetes pkg/util/node).
     #[must_use]
     pub fn node(&self) -> NodeName {
         let host = || std::fs::read_to_string("/proc/sys/kernel/hostname").unwrap_or_default();
-        NodeName::new(self.node.clone().unwrap_or_else(host).trim())
+        NodeName::new(self.node.clone().unwrap_or_else(host).trim().to_lowercase())
     }
 
     /// What Egret calls and numbers its own things on this host.
@@ -132,12 +133,23 @@ mod tests {
 
     use super::*;
 
+    fn parse(line: &[&str]) -> AgentArgs {
+        let command = AgentArgs::augment_args(clap::Command::new("agent"));
+        AgentArgs::from_arg_matches(&command.try_get_matches_from(line).unwrap()).unwrap()
+    }
+
+    #[test]
+    fn a_node_has_the_name_that_the_kubelet_would_register() {
+        for given in ["node-1.example", "Node-1.EXAMPLE", " node-1.example\n"] {
+            assert_eq!(parse(&["agent", "--node", given]).node().as_str(), "node-1.example");
+        }
+        let host = parse(&["agent"]).node();
+        assert_eq!(host.as_str(), host.as_str().to_lowercase());
+    }
+
     #[test]
     fn next_hops_are_taken_in_their_order() {
-        let command = AgentArgs::augment_args(clap::Command::new("agent"));
-        let line = ["agent", "--next-hop=eth1=10.0.1.1", "--next-hop", "eth1=10.0.2.1"];
-        let matches = command.try_get_matches_from(line).unwrap();
-        let args = AgentArgs::from_arg_matches(&matches).unwrap();
+        let args = parse(&["agent", "--next-hop=eth1=10.0.1.1", "--next-hop", "eth1=10.0.2.1"]);
         let routers = ["10.0.1.1", "10.0.2.1"].map(|router| router.parse().unwrap());
         assert_eq!(args.next_hop, routers.map(|router| ("eth1".to_owned(), router)));
     }

@@ -10,9 +10,9 @@ use egret_peers::{Endpoint, Identity};
 use egret_ports::clock::Clock;
 use egret_ports::cluster_state::ClusterState;
 use egret_runtime::health::Health;
-use egret_runtime::lock::{LockError, NamespaceLock, NodeLock};
+use egret_runtime::lock::{NamespaceLock, NodeLock};
 use egret_runtime::shutdown::Shutdown;
-use tokio::sync::mpsc;
+use tokio::sync::{mpsc, oneshot};
 use tracing::{info, warn};
 
 use crate::AgentArgs;
@@ -53,7 +53,10 @@ pub async fn run<S: ClusterState, C: Clock>(
     health.set_missing("steering", Some("no snapshot of the cluster was programmed".to_owned()));
     let me = args.node();
     let settings = args.settings()?;
-    let _locks = lock(&args.run_dir)?;
+    let Some(_node_lock) = lock(&args.run_dir, shutdown.clone().requested()).await? else {
+        return Ok(());
+    };
+    let _namespace_lock = NamespaceLock::acquire(&args.run_dir)?;
     let boot_id = boot_id()?;
     let kernel = Kernel::open(&args, settings.clone(), snat_backend::choose(&settings))?;
     let identity = Identity::open(&args.state_dir)?;
@@ -114,16 +117,60 @@ fn arrivals(socket: Option<&Path>) -> Result<mpsc::Receiver<PodArrival>, AgentEr
     cni::listen(socket).map_err(|source| AgentError::Io { action, source })
 }
 
-/// docs/leases.md rule 14: one process per node votes. A second one changes nothing before.
-fn lock(run_dir: &Path) -> Result<(NodeLock, NamespaceLock), LockError> {
-    let node = NodeLock::acquire(&run_dir.join("agent.lock"), LONGEST_END, |holder| {
-        warn!("waiting for {holder}, which is this node's agent");
-    })?;
-    Ok((node, NamespaceLock::acquire(run_dir)?))
+/// docs/leases.md rule 14: one process per node votes. A second one changes nothing before, and waits as
+/// long as a first one may take to end; `None` where it is to `stop` meanwhile. It waits in a thread of
+/// its own, so that signals are heard and probes answered.
+async fn lock(
+    run_dir: &Path,
+    stop: impl Future<Output = ()>,
+) -> Result<Option<NodeLock>, AgentError> {
+    let path = run_dir.join("agent.lock");
+    let (sender, acquired) = oneshot::channel();
+    let wait = move || {
+        let lock = NodeLock::acquire(&path, LONGEST_END, |holder| {
+            warn!("waiting for {holder}, which is this node's agent");
+        });
+        // Nobody waits for it any more: it is let go.
+        let _ = sender.send(lock);
+    };
+    let action = "wait for this node's lock";
+    let failed = |source| AgentError::Io { action, source };
+    std::thread::Builder::new().name("egret-lock".to_owned()).spawn(wait).map_err(failed)?;
+    tokio::select! {
+        biased;
+        () = stop => Ok(None),
+        lock = acquired => match lock {
+            Ok(lock) => Ok(Some(lock?)),
+            Err(_) => Err(failed(std::io::ErrorKind::Interrupted.into())),
+        },
+    }
 }
 
 fn boot_id() -> Result<String, AgentError> {
     std::fs::read_to_string("/proc/sys/kernel/random/boot_id")
         .map(|id| id.trim().to_owned())
         .map_err(|source| AgentError::Io { action: "read the boot's id", source })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn a_second_agent_waits_and_can_be_stopped() {
+        let run_dir = tempfile::tempdir().unwrap();
+        let never = std::future::pending;
+        let first = lock(run_dir.path(), never()).await.unwrap();
+        assert!(first.is_some());
+        assert!(lock(run_dir.path(), std::future::ready(())).await.unwrap().is_none());
+        let waits = lock(run_dir.path(), never());
+        tokio::pin!(waits);
+        tokio::select! {
+            biased;
+            _ = &mut waits => panic!("two hold the lock of one node"),
+            () = std::future::ready(()) => {}
+        }
+        drop(first);
+        assert!(waits.await.unwrap().is_some());
+    }
 }

@@ -25,7 +25,7 @@ pub fn crds() -> Vec<CustomResourceDefinition> {
     vec![
         definition::<EgressPool>(pool::edit),
         definition::<StaticEgressIP>(claim::edit),
-        definition::<ClusterStaticEgressIP>(claim::edit),
+        definition::<ClusterStaticEgressIP>(claim::edit_cluster),
         definition::<EgressAddress>(own_objects::egress_address),
         definition::<EgressNode>(own_objects::egress_node),
         definition::<EgressCluster>(own_objects::egress_cluster),

@@ -44,7 +44,7 @@ pub use pool::{Failback, Failover, Pool, PoolStatus};
 pub use provider::{AnnouncementForm, Announcing, Fence, Placement, ProviderFacts, ProviderKind};
 pub use settings::ControllerSettings;
 pub use snapshot::{InvalidObject, ResourceVersion, Snapshot, SnapshotScope, Stored};
-pub use text::Text;
+pub use text::{Text, not_a_cidr};
 pub use time::{BadDuration, Millis, Timestamp};
 pub use workload::{LeavingReason, Namespace, Node, Pod, STARTUP_TAINT, Service};
 pub use write::Write;

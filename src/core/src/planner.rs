@@ -149,7 +149,7 @@ fn cluster(
             uninstalling: false,
         },
     };
-    cluster.ranges = ranges::desired(snapshot, settings);
+    cluster.ranges = ranges::desired(snapshot, settings, memory);
     let mut notes = Vec::new();
     if let Some((set, change)) = voter_set::next_set(snapshot, memory, now) {
         notes.push(EventDraft::normal(

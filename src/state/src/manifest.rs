@@ -39,15 +39,12 @@ pub fn parse(text: &str) -> ParsedFile {
     // several places, and must be counted alike.
     let text = &text.replace("\r\n", "\n").replace('\r', "\n");
     for document in split::documents(text) {
-        match object::parse(document.text) {
-            Ok(objects) => {
-                parsed.objects.extend(objects.into_iter().map(|object| (document.line, object)));
-            }
-            Err(faults) => parsed.faults.extend(faults.into_iter().map(|fault| ManifestFault {
-                line: fault.line.max(1) + document.line - 1,
-                message: fault.message,
-            })),
-        }
+        let (objects, faults) = object::parse(document.text);
+        parsed.objects.extend(objects.into_iter().map(|object| (document.line, object)));
+        parsed.faults.extend(faults.into_iter().map(|fault| ManifestFault {
+            line: fault.line.max(1) + document.line - 1,
+            message: fault.message,
+        }));
     }
     parsed.faults.sort();
     parsed

@@ -8,6 +8,8 @@ mod fixture;
 mod anew;
 #[path = "directory/broken.rs"]
 mod broken;
+#[path = "directory/odd.rs"]
+mod odd;
 #[path = "directory/outage.rs"]
 mod outage;
 #[path = "directory/records.rs"]

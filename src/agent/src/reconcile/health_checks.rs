@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use std::net::IpAddr;
 
 use egret_core::ipam::ranges;
-use egret_core::model::{ObjectRef, Snapshot};
+use egret_core::model::{NodeName, ObjectRef, Snapshot};
 use egret_core::node_config::granted_blocks;
 use egret_core::port_blocks;
 use egret_core::reason::{AgentReason, EventReason};
@@ -37,16 +37,14 @@ const PROBE_EVERY: u64 = 10;
 impl<S: ClusterState, C: Clock> MainLoop<S, C> {
     /// Pods that cannot be served as their claims ask.
     pub(super) fn note_pods(&mut self, snapshot: &Snapshot) {
-        let outside = ranges::pods_outside(snapshot, &self.me);
-        match outside.first() {
+        match unknown_ranges(snapshot, &self.me) {
             None => {
                 self.memory.problems.remove(&AgentReason::PodRangesUnknown);
             }
-            Some(address) => {
+            Some((what, remedy)) => {
                 let message = format!(
-                    "pod address {address} is in no known range of pods: what is outside the \
-                     cluster cannot be told, and new connections of claims without destinations \
-                     are dropped; name the ranges (--pod-cidr, cluster.podCIDRs in Helm)"
+                    "{what}: what is outside the cluster cannot be told, and new connections of \
+                     claims without destinations are dropped; {remedy}"
                 );
                 self.memory.problems.insert(AgentReason::PodRangesUnknown, message);
             }
@@ -190,4 +188,16 @@ impl<S: ClusterState, C: Clock> MainLoop<S, C> {
             Err(error) => warn!(%error, "cannot tell whether pods' traffic passes netfilter"),
         }
     }
+}
+
+/// Why it cannot be told what is outside the cluster, with the remedy.
+fn unknown_ranges(snapshot: &Snapshot, me: &NodeName) -> Option<(String, &'static str)> {
+    let outside = ranges::pods_outside(snapshot, me);
+    if let Some(address) = outside.first() {
+        let what = format!("pod address {address} is in no known range of pods");
+        return Some((what, "name the ranges (--pod-cidr, cluster.podCIDRs in Helm)"));
+    }
+    let unread = ranges::written(snapshot).unread;
+    let what = format!("the ranges of {} cannot be read", unread.first()?);
+    Some((what, "an event of that object says which field to correct"))
 }

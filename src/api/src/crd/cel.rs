@@ -4,7 +4,9 @@
 //! server; a test applies bad objects to both and compares. Only functions that Kubernetes 1.33
 //! has are used.
 
-use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::JSONSchemaProps;
+use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::{
+    JSONSchemaProps, JSONSchemaPropsOrBool,
+};
 
 use super::edit::{CelRule, at, rules};
 
@@ -22,6 +24,15 @@ pub(super) fn mapped_sentence(text: &str, address: &str) -> String {
     format!("{text} + ' is an IPv4 address in IPv6 form: write ' + {address}.substring(7)")
 }
 
+/// True where `self` has only characters that can be seen.
+const VISIBLE: &str = "self.matches('^[!-~]*$')";
+
+/// Refuses what a person cannot see in a copied text, by `rule`.
+pub(super) fn visible(rule: &str) -> CelRule {
+    let says = "\"'\" + self + \"' has a space or a character that cannot be seen: type it anew\"";
+    CelRule::makes(rule, says)
+}
+
 pub(super) const NO_ADDRESS: &str =
     "' is not an IP address: write it like 203.0.113.17 or 2001:db8:5::11'";
 
@@ -30,9 +41,10 @@ pub(super) fn address(schema: &mut JSONSchemaProps) {
     let mapped = mapped("self");
     schema.max_length = Some(ADDRESS_LENGTH);
     schema.format = None;
-    let given = CelRule::makes(format!("isIP(self) || {mapped}"), format!("self + {NO_ADDRESS}"));
+    let given = format!("!{VISIBLE} || isIP(self) || {mapped}");
+    let given = CelRule::makes(given, format!("self + {NO_ADDRESS}"));
     let plain = CelRule::makes(format!("!{mapped}"), mapped_sentence("self", "self"));
-    rules(schema, [given, plain]);
+    rules(schema, [visible(VISIBLE), given, plain]);
 }
 
 /// The rules of a CIDR in `self`, where `when` is true.
@@ -40,18 +52,21 @@ pub(super) fn cidr_rules(when: &str) -> [CelRule; 2] {
     let address = "self.split('/')[0]";
     let mapped = mapped(address);
     let sentence = "isIP(self) \
-         ? self + ' is an address, not a CIDR: write ' + self \
-         + (ip(self).family() == 4 ? '/32' : '/128') \
+         ? self + ' is an address, not a CIDR: write ' + self + (ip(self).isUnspecified() \
+         ? '/0' : ip(self).family() == 4 ? '/32' : '/128') \
          : self + ' is not a CIDR: write it like 198.51.100.0/24 or 2001:db8:6::/64'";
+    let plain = mapped_sentence("self", address)
+        + " + (self.contains('/') ? ' and a prefix that is 96 less' : '')";
     [
-        CelRule::makes(format!("!({when}) || isCIDR(self) || {mapped}"), sentence),
-        CelRule::makes(format!("!({when}) || !{mapped}"), mapped_sentence("self", address)),
+        CelRule::makes(format!("!({when}) || !{VISIBLE} || isCIDR(self) || {mapped}"), sentence),
+        CelRule::makes(format!("!({when}) || !{mapped}"), plain),
     ]
 }
 
 /// Makes a string a CIDR; bits beyond the prefix are allowed.
 pub(super) fn cidr(schema: &mut JSONSchemaProps) {
     schema.max_length = Some(CIDR_LENGTH);
+    rules(schema, [visible(VISIBLE)]);
     rules(schema, cidr_rules("true"));
 }
 
@@ -109,6 +124,57 @@ pub(super) fn selector(schema: &mut JSONSchemaProps) {
     let key = at(requirement, "key");
     key.max_length = Some(317);
     given(key, "name the label's key");
+}
+
+/// What else a person's selector has to be. Egret's own objects hold selectors that older versions have
+/// taken.
+pub(super) fn written_selector(schema: &mut JSONSchemaProps) {
+    not_null(schema, &["matchLabels", "matchExpressions"]);
+    let labels = &mut at(schema, "matchLabels").additional_properties;
+    if let Some(JSONSchemaPropsOrBool::Schema(value)) = labels {
+        label_value(value);
+        // A null that is removed leaves a selector of everything. One that stays is no text: the
+        // controller takes the object for unreadable, and says so.
+        value.nullable = Some(true);
+    }
+    label_value(at(schema, "matchExpressions[].values[]"));
+}
+
+/// Refuses a value that no label can have.
+fn label_value(schema: &mut JSONSchemaProps) {
+    schema.max_length = Some(63);
+    let says = "\"'\" + self + \"' is no value that a label can have: write at most 63 letters, digits, \
+                -, _ and ., with a letter or digit at both ends\"";
+    rules(
+        schema,
+        [CelRule::makes("self.matches('^([A-Za-z0-9]([-A-Za-z0-9_.]*[A-Za-z0-9])?)?$')", says)],
+    );
+}
+
+/// Refuses each of `fields` that is there and null: an API server removes it before any rule sees it,
+/// unless it may be null, and CEL takes null for absence. No list and no object has both at least one
+/// entry and none; of null nobody asks for entries.
+pub(super) fn not_null(schema: &mut JSONSchemaProps, fields: &[&str]) {
+    let null = |field: &&str| JSONSchemaProps {
+        required: Some(vec![(*field).to_owned()]),
+        properties: Some([((*field).to_owned(), no_entries_and_one())].into()),
+        ..JSONSchemaProps::default()
+    };
+    let any_of = Some(fields.iter().map(null).collect());
+    schema.not = Some(Box::new(JSONSchemaProps { any_of, ..JSONSchemaProps::default() }));
+    for field in fields {
+        at(schema, field).nullable = Some(true);
+    }
+}
+
+fn no_entries_and_one() -> JSONSchemaProps {
+    JSONSchemaProps {
+        min_items: Some(1),
+        max_items: Some(0),
+        min_properties: Some(1),
+        max_properties: Some(0),
+        ..JSONSchemaProps::default()
+    }
 }
 
 /// The number of `address`, the text of an IPv4 address. CEL itself cannot compare addresses; of

@@ -1,6 +1,6 @@
 use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::JSONSchemaProps;
 
-use super::cel::{address, cidr, given};
+use super::cel::{address, cidr, given, not_null, written_selector};
 use super::edit::{CelRule, at, rules};
 use crate::MAX_COUNT;
 
@@ -24,7 +24,15 @@ pub(super) fn edit(schema: &mut JSONSchemaProps) {
     );
     families(at(schema, "spec.families"));
     destinations(at(schema, "spec.destinations"));
+    not_null(at(schema, "spec"), &["destinations"]);
+    written_selector(at(schema, "spec.podSelector"));
     rules(at(schema, "spec"), whole());
+}
+
+/// The same, and the selector that only the cluster-wide kind has.
+pub(super) fn edit_cluster(schema: &mut JSONSchemaProps) {
+    edit(schema);
+    written_selector(at(schema, "spec.namespaceSelector"));
 }
 
 fn addresses(schema: &mut JSONSchemaProps) {

@@ -4,7 +4,8 @@ use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::{
 use serde_json::json;
 
 use super::cel::{
-    IS_DURATION, NO_ADDRESS, address, cidr_rules, duration, mapped, mapped_sentence, millis, number,
+    IS_DURATION, NO_ADDRESS, address, cidr_rules, duration, mapped, mapped_sentence, millis,
+    number, visible, written_selector,
 };
 use super::edit::{CelRule, at, defaults, rules};
 use crate::DEFAULT_PORTS_PER_NODE;
@@ -34,6 +35,8 @@ pub(super) fn edit(schema: &mut JSONSchemaProps) {
         [some.field(".addresses"), own("aws", "AWS"), own("gcp", "GCP"), one_mode()],
     );
     ranges(at(schema, "spec.addresses"));
+    written_selector(at(schema, "spec.gateways.nodeSelector"));
+    written_selector(at(schema, "spec.allowedNamespaces"));
     aws(at(schema, "spec.aws"));
     gcp(at(schema, "spec.gcp"));
     let found = at(schema, "status.addresses");
@@ -149,12 +152,15 @@ fn ranges(schema: &mut JSONSchemaProps) {
     rules(schema, [overlap()]);
     let range = at(schema, "[]");
     range.max_length = Some(96);
+    rules(range, [visible(VISIBLE)]);
     rules(range, ends());
     rules(range, cidr_rules(CIDR));
     rules(range, [inside_a_range(), one_family(), upwards()]);
     rules(range, special());
 }
 
+/// True where `self` has only characters that can be seen, and spaces at most around a dash.
+const VISIBLE: &str = "self.matches('^[!-~]*( *- *[!-~]*)?$')";
 /// True where `self` is written as a CIDR.
 const CIDR: &str = "(self.contains('/') && !self.contains('-'))";
 /// True where `self` is a range from one address to another.
@@ -170,7 +176,7 @@ fn ends() -> [CelRule; 4] {
         let mapped = mapped(end);
         [
             CelRule::makes(
-                format!("{when} || isIP({end}) || {mapped}"),
+                format!("{when} || !{VISIBLE} || isIP({end}) || {mapped}"),
                 format!("{end} + {NO_ADDRESS}"),
             ),
             CelRule::makes(format!("{when} || !{mapped}"), mapped_sentence(end, end)),

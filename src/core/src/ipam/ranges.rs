@@ -6,6 +6,7 @@ use std::net::IpAddr;
 use ipnet::IpNet;
 
 use crate::cidr::{self, Span};
+use crate::memory::LeaderMemory;
 use crate::model::ControllerSettings;
 use crate::model::{ClusterRanges, Family, NodeName, PodRangeSource, Snapshot, SnapshotScope};
 
@@ -26,8 +27,13 @@ const NEVER: [&str; 9] = [
 /// The ranges that the cluster object should name.
 ///
 /// Those of pods come from the first that has any: the settings, the network plug-in's own objects,
-/// the Nodes. Those of Services come from the settings and from the ServiceCIDRs.
-pub fn desired(snapshot: &Snapshot, settings: &ControllerSettings) -> ClusterRanges {
+/// the Nodes. Those of Services come from the settings and from the ServiceCIDRs. While the ranges of
+/// some object cannot be read, nothing that the cluster object names goes: its own may be among them.
+pub fn desired(
+    snapshot: &Snapshot,
+    settings: &ControllerSettings,
+    memory: &LeaderMemory,
+) -> ClusterRanges {
     let nodes = snapshot.nodes.values();
     let (pods_from, pods) = pods(snapshot, settings);
     let mut ranges = ClusterRanges {
@@ -35,11 +41,29 @@ pub fn desired(snapshot: &Snapshot, settings: &ControllerSettings) -> ClusterRan
         pods_from,
         services: settings.services.union(&snapshot.discovered.services).copied().collect(),
         nodes: nodes.flat_map(|node| node.addresses.iter().copied()).collect(),
+        unread: BTreeSet::new(),
     };
     for node in snapshot.egress_nodes.values() {
         ranges.nodes.extend(&node.value.status.endpoints);
     }
+    ranges.unread = unread(snapshot);
+    if !ranges.unread.is_empty() {
+        let known = written(snapshot);
+        if !known.pods.is_empty() {
+            ranges.pods_from = known.pods_from;
+        }
+        ranges.pods.extend(known.pods);
+        ranges.services.extend(known.services);
+        ranges.unread.retain(|object| !memory.read_before.contains(object));
+    }
     ranges
+}
+
+/// The objects whose ranges could not be read, as far as this process has seen them.
+pub(crate) fn unread(snapshot: &Snapshot) -> BTreeSet<String> {
+    let nodes = snapshot.nodes.values().filter(|node| node.pod_cidrs_unread);
+    let nodes = nodes.map(|node| format!("Node {}", node.name));
+    nodes.chain(snapshot.discovered.unread.iter().cloned()).collect()
 }
 
 fn pods(snapshot: &Snapshot, settings: &ControllerSettings) -> (PodRangeSource, BTreeSet<IpNet>) {

@@ -1,11 +1,16 @@
 use std::collections::BTreeSet;
 
 use super::*;
-use crate::model::{Condition, ConditionType, LabelSelector, Namespace, Timestamp};
+use crate::memory::LeaderMemory;
+use crate::model::{
+    Cluster, Condition, ConditionType, LabelSelector, Namespace, NodeName, ResourceVersion, Stored,
+    Timestamp,
+};
 use crate::testing::*;
 
 fn bind_world(world: &Fixture) -> Bindings {
-    bind(&world.snapshot, &ranges::desired(&world.snapshot, &world.settings))
+    let memory = LeaderMemory::default();
+    bind(&world.snapshot, &ranges::desired(&world.snapshot, &world.settings, &memory))
 }
 
 fn new(bindings: &Bindings, claim: &str) -> Vec<String> {
@@ -385,4 +390,54 @@ fn an_address_that_its_pool_has_no_longer_stays_with_its_claim_alone() {
     let bindings = bind_world(&world);
     assert_eq!(new(&bindings, "ns/chosen"), ["192.0.2.171"]);
     assert_eq!(bindings.ends.keys().copied().collect::<Vec<_>>(), [ip("2001:db8:1::10")]);
+}
+
+/// A list of ranges is believed whole or not at all: what was read before stays, and only what never
+/// could be read makes the outside of the cluster unknown.
+#[test]
+fn ranges_that_cannot_be_read_take_nothing_away() {
+    let mut world = Fixture::empty();
+    let settings = world.settings.clone();
+    world.node("node-1", 1, false, "a");
+    world.node("node-2", 2, false, "a");
+    let pods =
+        |ranges: &ClusterRanges| ranges.pods.iter().map(ToString::to_string).collect::<Vec<_>>();
+    let name = NodeName::new("node-2");
+    let seen = |world: &mut Fixture| {
+        world.memory.observe(&world.snapshot, Timestamp(0));
+        let ranges = ranges::desired(&world.snapshot, &settings, &world.memory);
+        let cluster = Cluster {
+            id: "c".to_owned(),
+            set: None,
+            t_max: settings.t_max,
+            ranges: ranges.clone(),
+            uninstalling: false,
+        };
+        let version = ResourceVersion("1".to_owned());
+        world.snapshot.cluster = Some(Stored { version, value: cluster });
+        ranges
+    };
+    let unread = |world: &mut Fixture| {
+        let node = world.snapshot.nodes.get_mut(&name).unwrap();
+        (node.pod_cidrs_unread, node.pod_cidrs) = (true, Vec::new());
+    };
+    let both = ["10.244.1.0/24", "10.244.2.0/24"];
+    assert_eq!(pods(&seen(&mut world)), both);
+    // A controller that starts finds what an earlier one has read.
+    unread(&mut world);
+    world.memory = LeaderMemory::default();
+    let kept = seen(&mut world);
+    assert_eq!((pods(&kept), kept.unread.len()), (both.map(str::to_owned).into(), 0));
+    // A Node that comes with what nobody can read.
+    world.node("node-3", 3, false, "a");
+    let node = world.snapshot.nodes.get_mut(&NodeName::new("node-3")).unwrap();
+    (node.pod_cidrs_unread, node.pod_cidrs) = (true, Vec::new());
+    let ranges = seen(&mut world);
+    assert_eq!(ranges.unread, ["Node node-3".to_owned()].into());
+    world.memory = LeaderMemory::default();
+    assert_eq!(seen(&mut world).unread, ["Node node-3".to_owned()].into(), "over a restart");
+    world.snapshot.nodes.remove(&NodeName::new("node-3"));
+    world.node("node-2", 2, false, "a");
+    let again = seen(&mut world);
+    assert_eq!((pods(&again), again.unread.len()), (both.map(str::to_owned).into(), 0));
 }

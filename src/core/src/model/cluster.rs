@@ -84,6 +84,10 @@ pub struct ClusterRanges {
     #[serde(with = "text::set")]
     #[cfg_attr(feature = "schema", schemars(with = "BTreeSet<String>"))]
     pub nodes: BTreeSet<IpAddr>,
+    /// Objects whose ranges could not be read, and never could. While there is one, nobody knows what
+    /// is outside the cluster.
+    #[serde(skip_serializing_if = "BTreeSet::is_empty")]
+    pub unread: BTreeSet<String>,
 }
 
 // A network plug-in with ranges of its own leaves those of the Nodes unused.
@@ -111,4 +115,6 @@ pub struct DiscoveredRanges {
     pub pods: BTreeMap<PodRangeSource, BTreeSet<IpNet>>,
     /// Ranges of Services (ServiceCIDR objects).
     pub services: BTreeSet<IpNet>,
+    /// Objects of which no range could ever be read.
+    pub unread: BTreeSet<String>,
 }

@@ -51,15 +51,25 @@ impl Text for IpNet {
     fn from_text(text: &str) -> Result<Self, String> {
         if let Ok(address) = text.parse::<IpAddr>() {
             not_mapped(address, text)?;
-            let prefix = if address.is_ipv4() { 32 } else { 128 };
+            // Whoever writes 0.0.0.0 means everything, not that address.
+            let prefix = match address {
+                _ if address.is_unspecified() => 0,
+                IpAddr::V4(_) => 32,
+                IpAddr::V6(_) => 128,
+            };
             return Err(format!("{text} is an address, not a CIDR: write {text}/{prefix}"));
         }
-        let written: Self = text.parse().map_err(|_| {
-            format!("{text} is not a CIDR: write it like 198.51.100.0/24 or 2001:db8:6::/64")
-        })?;
-        not_mapped(written.addr(), text)?;
-        Ok(written)
+        let written: Self = text.parse().map_err(|_| not_a_cidr(text))?;
+        match not_mapped(written.addr(), text) {
+            Ok(_) => Ok(written),
+            Err(sentence) => Err(format!("{sentence} and a prefix that is 96 less")),
+        }
     }
+}
+
+/// The sentence for a text that should be a CIDR.
+pub fn not_a_cidr(text: &str) -> String {
+    format!("{text} is not a CIDR: write it like 198.51.100.0/24 or 2001:db8:6::/64")
 }
 
 impl Text for Millis {

@@ -19,6 +19,8 @@ pub struct Node {
     pub addresses: BTreeSet<IpAddr>,
     /// `spec.podCIDRs`.
     pub pod_cidrs: Vec<IpNet>,
+    /// Not all of `spec.podCIDRs` could be read, and it never could.
+    pub pod_cidrs_unread: bool,
     /// The label `topology.kubernetes.io/zone`, empty where absent.
     pub zone: String,
     /// `spec.providerID`: what its cloud calls it; empty where absent.
@@ -27,6 +29,16 @@ pub struct Node {
     pub awaits_agent: bool,
     /// Why it goes; `None` where nothing says so.
     pub leaving: Option<LeavingReason>,
+}
+
+impl Node {
+    /// Where `spec.podCIDRs` could not be read, takes what was read of it before.
+    pub fn keep_pod_cidrs(&mut self, before: &Self) {
+        if self.pod_cidrs_unread {
+            self.pod_cidrs.clone_from(&before.pod_cidrs);
+            self.pod_cidrs_unread = before.pod_cidrs_unread;
+        }
+    }
 }
 
 /// What says that a node goes.

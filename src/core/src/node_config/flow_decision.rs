@@ -32,7 +32,7 @@ pub(crate) struct FlowDecider<'a> {
     bound: BTreeMap<&'a ClaimRef, BTreeSet<IpAddr>>,
     availability: &'a AddressAvailability,
     pub(crate) cluster: BTreeSet<Family>,
-    /// Some pod's address is in no known range.
+    /// What is outside the cluster cannot be told.
     outside: bool,
 }
 
@@ -68,7 +68,8 @@ impl<'a> FlowDecider<'a> {
             bound: port_blocks::bound(snapshot),
             availability,
             cluster: ranges::families(snapshot, &ranges::written(snapshot)),
-            outside: !ranges::pods_outside(snapshot, me).is_empty(),
+            outside: !ranges::pods_outside(snapshot, me).is_empty()
+                || !ranges::written(snapshot).unread.is_empty(),
         }
     }
 

@@ -9,18 +9,15 @@ use egret_core::model::{
 use ipnet::IpNet;
 
 use super::selector::check_selector;
-use super::{FieldError, FieldErrors, parse_address, parse_cidr};
+use super::{Checked, FieldError, FieldErrors, parse_address, parse_cidr};
 
 /// A claim from a `StaticEgressIP`. `uid`, `generation` and `created` are left empty: they are the
 /// store's.
-///
-/// # Errors
-/// Every fault of the object.
 pub fn claim_from_api(
     namespace: &str,
     name: &str,
     spec: &api::StaticEgressIPSpec,
-) -> Result<Claim, Vec<FieldError>> {
+) -> Checked<Claim> {
     let reference =
         ClaimRef { namespace: Some(NamespaceName::new(namespace)), name: name.to_owned() };
     let mut faults = FieldErrors::default();
@@ -33,7 +30,7 @@ pub(crate) fn rule_claim(
     namespace: &str,
     name: &str,
     spec: &api::StaticEgressIPSpec,
-) -> Result<Claim, Vec<FieldError>> {
+) -> Checked<Claim> {
     let reference =
         ClaimRef { namespace: Some(NamespaceName::new(namespace)), name: name.to_owned() };
     claim(FieldErrors::default(), reference, None, spec)
@@ -46,13 +43,7 @@ fn named_pool(faults: &mut FieldErrors, pool: &api::LocalObjectReference) {
 }
 
 /// A claim from a `ClusterStaticEgressIP`, like [`claim_from_api`].
-///
-/// # Errors
-/// Every fault of the object.
-pub fn cluster_claim_from_api(
-    name: &str,
-    spec: &api::ClusterStaticEgressIPSpec,
-) -> Result<Claim, Vec<FieldError>> {
+pub fn cluster_claim_from_api(name: &str, spec: &api::ClusterStaticEgressIPSpec) -> Checked<Claim> {
     let mut faults = FieldErrors::default();
     check_selector(&mut faults, "spec.namespaceSelector", &spec.namespace_selector);
     named_pool(&mut faults, &spec.pool_ref);
@@ -66,7 +57,7 @@ fn claim(
     reference: ClaimRef,
     namespaces: Option<LabelSelector>,
     spec: &api::StaticEgressIPSpec,
-) -> Result<Claim, Vec<FieldError>> {
+) -> Checked<Claim> {
     let families = families(&mut faults, spec.families.as_ref());
     let (addresses, count) = addresses(&mut faults, spec, families.as_ref());
     let pods = pods(&mut faults, spec);
@@ -130,7 +121,7 @@ fn addresses(
     let mut addresses: Vec<IpAddr> = Vec::new();
     for (index, text) in texts.iter().enumerate() {
         let field = format!("{FIELD}[{index}]");
-        let Some(address) = faults.take(&field, parse_address(text)) else { continue };
+        let Some(address) = faults.parse(&field, text, parse_address) else { continue };
         if addresses.contains(&address) {
             faults.add(&field, format!("{text} is listed twice: write each address once"));
         }
@@ -185,14 +176,16 @@ fn destinations(faults: &mut FieldErrors, listed: &[api::Destination]) -> Vec<De
     let mut values: Vec<Destination> = Vec::new();
     for (index, destination) in listed.iter().enumerate() {
         let place = format!("spec.destinations[{index}]");
-        let cidr = faults.take(&format!("{place}.cidr"), parse_cidr(&destination.cidr));
-        let excepts = faults.list(&format!("{place}.except"), &destination.except, |text| {
-            let except = parse_cidr(text)?.net();
-            match cidr {
-                Some(cidr) => inside(except, text, cidr.net(), &destination.cidr),
-                None => Ok(except),
-            }
-        });
+        let cidr = faults.parse(&format!("{place}.cidr"), &destination.cidr, parse_cidr);
+        let mut excepts = Vec::new();
+        for (index, text) in destination.except.iter().enumerate() {
+            let field = format!("{place}.except[{index}]");
+            let except = faults.parse(&field, text, parse_cidr);
+            let except = except.zip(cidr).and_then(|(except, cidr)| {
+                faults.take(&field, inside(except.net(), text, cidr.net(), &destination.cidr))
+            });
+            excepts.extend(except);
+        }
         let Some(cidr) = cidr else { continue };
         if values.iter().any(|earlier| earlier.cidr == cidr.net()) {
             faults.add(
@@ -245,12 +238,16 @@ pub fn claim_status_from_api(status: &api::ClaimStatus) -> Result<ClaimStatus, V
             &selected.pods,
         );
     }
+    let addresses = status.addresses.iter().enumerate().filter_map(|(index, text)| {
+        faults.take(&format!("status.addresses[{index}]"), parse_address(text))
+    });
     let value = ClaimStatus {
         observed_generation: status.observed_generation,
-        addresses: faults.list("status.addresses", &status.addresses, parse_address),
+        addresses: addresses.collect(),
         gateways: status.gateways.iter().map(NodeName::new).collect(),
         selected: status.selected.clone(),
         conditions: status.conditions.clone(),
     };
-    faults.finish(Some(value))
+    // Egret wrote it: what it says of an older version's selector holds.
+    faults.finish(Some(value)).stored().map(|(status, _)| status)
 }

@@ -1,5 +1,4 @@
 use std::collections::{BTreeMap, BTreeSet};
-use std::net::IpAddr;
 
 use egret_core::membership::departure::leaving;
 use egret_core::model::{
@@ -10,7 +9,7 @@ use ipnet::IpNet;
 use serde::Deserialize;
 
 use super::metadata::ObjectMeta;
-use super::{FieldError, parse_address, parse_cidr};
+use super::{Checked, FieldErrors, lenient_address, lenient_cidr};
 
 /// The annotation of a Pod that stands for ranges of workloads on its node.
 pub const CIDR_ANNOTATION: &str = "egret.dev/cidr";
@@ -40,9 +39,10 @@ pub struct NodeSpec {
     provider_id: Option<String>,
 }
 
-#[derive(Debug, Deserialize)]
+#[derive(Debug, Default, Deserialize)]
+#[serde(default)]
 pub struct Taint {
-    key: String,
+    key: Option<String>,
 }
 
 #[derive(Debug, Default, Deserialize)]
@@ -51,10 +51,11 @@ pub struct NodeStatus {
     addresses: Option<Vec<NodeAddress>>,
 }
 
-#[derive(Debug, Deserialize)]
+#[derive(Debug, Default, Deserialize)]
+#[serde(default)]
 pub struct NodeAddress {
-    r#type: String,
-    address: String,
+    r#type: Option<String>,
+    address: Option<String>,
 }
 
 #[derive(Debug, Default, Deserialize)]
@@ -74,9 +75,10 @@ pub struct PodStatus {
     pod_ips: Option<Vec<PodIp>>,
 }
 
-#[derive(Debug, Deserialize)]
+#[derive(Debug, Default, Deserialize)]
+#[serde(default)]
 pub struct PodIp {
-    ip: String,
+    ip: Option<String>,
 }
 
 #[derive(Debug, Default, Deserialize)]
@@ -90,40 +92,48 @@ pub struct ServiceSpec {
 #[derive(Debug, Default, Deserialize)]
 pub struct Unread {}
 
-pub fn node(manifest: CoreObject<NodeSpec, NodeStatus>) -> Result<Node, FieldError> {
-    let name = manifest.metadata.checked_name()?.to_owned();
+/// A Node. An odd address is passed over and noted, as another of the Node may do; a list of ranges
+/// with one is not half a list, and counts as unread.
+pub fn node(manifest: CoreObject<NodeSpec, NodeStatus>) -> Checked<Node> {
+    let mut faults = FieldErrors::default();
+    let name = faults.name(manifest.metadata.checked_name());
     let labels = manifest.metadata.labels.unwrap_or_default();
     let spec = manifest.spec.unwrap_or_default();
     let mut addresses = BTreeSet::new();
     let listed = manifest.status.unwrap_or_default().addresses.unwrap_or_default();
     for (index, entry) in listed.iter().enumerate() {
-        if entry.r#type == "InternalIP" || entry.r#type == "ExternalIP" {
+        if matches!(entry.r#type.as_deref(), Some("InternalIP" | "ExternalIP")) {
             let field = format!("status.addresses[{index}].address");
-            addresses.insert(field_error(field, parse_address(&entry.address))?);
+            let text = entry.address.as_deref().unwrap_or_default();
+            addresses.extend(faults.pass_over(field, lenient_address(text)));
         }
     }
-    let pod_cidrs = match (spec.pod_cidrs, spec.pod_cidr) {
-        (Some(all), _) => cidrs("spec.podCIDRs", &all)?,
-        (None, Some(one)) => cidrs("spec.podCIDR", &[one])?,
-        (None, None) => Vec::new(),
+    let (field, texts) = match (spec.pod_cidrs, spec.pod_cidr) {
+        (Some(all), _) => ("spec.podCIDRs", all),
+        (None, one) => ("spec.podCIDR", one.into_iter().collect()),
     };
-    let taints = || spec.taints.iter().flatten().map(|taint| taint.key.as_str());
-    Ok(Node {
+    let pod_cidrs = cidrs(&mut faults, field, &texts);
+    let taints = || spec.taints.iter().flatten().filter_map(|taint| taint.key.as_deref());
+    let node = name.map(|name| Node {
         name: NodeName::new(name),
         zone: labels.get(ZONE_LABEL).cloned().unwrap_or_default(),
         labels,
         cordoned: spec.unschedulable.unwrap_or(false),
         addresses,
+        pod_cidrs_unread: pod_cidrs.len() < texts.len(),
         pod_cidrs,
         provider_id: spec.provider_id.unwrap_or_default(),
         awaits_agent: taints().any(|key| key == STARTUP_TAINT),
         leaving: leaving(taints(), manifest.metadata.deletion_timestamp.is_some()),
-    })
+    });
+    faults.finish(node)
 }
 
-pub fn namespace(manifest: CoreObject<Unread, Unread>) -> Result<Namespace, FieldError> {
-    let name = manifest.metadata.checked_name()?.to_owned();
-    Ok(labelled_namespace(name, manifest.metadata.labels.unwrap_or_default()))
+pub fn namespace(manifest: CoreObject<Unread, Unread>) -> Checked<Namespace> {
+    let mut faults = FieldErrors::default();
+    let name = faults.name(manifest.metadata.checked_name());
+    let labels = manifest.metadata.labels.unwrap_or_default();
+    faults.finish(name.map(|name| labelled_namespace(name, labels)))
 }
 
 /// A namespace as the API server would show it.
@@ -133,32 +143,41 @@ pub fn labelled_namespace(name: String, mut labels: Labels) -> Namespace {
 }
 
 /// `None` for a Pod that has no node, or that has ended: its addresses may be another's already.
-pub fn pod(manifest: CoreObject<PodSpec, PodStatus>) -> Result<Option<Pod>, FieldError> {
-    let name = manifest.metadata.checked_name()?.to_owned();
-    let namespace = manifest.metadata.checked_namespace()?.to_owned();
+pub fn pod(manifest: CoreObject<PodSpec, PodStatus>) -> Checked<Option<Pod>> {
+    let mut faults = FieldErrors::default();
+    let name = faults.name(manifest.metadata.checked_name());
+    let namespace = faults.name(manifest.metadata.checked_namespace());
     let spec = manifest.spec.unwrap_or_default();
     let status = manifest.status.unwrap_or_default();
     let mut sources = BTreeSet::new();
     let listed = status.pod_ips.unwrap_or_default();
     for (index, entry) in listed.iter().enumerate() {
+        let Some(text) = entry.ip.as_deref().filter(|text| !text.is_empty()) else { continue };
         let field = format!("status.podIPs[{index}].ip");
-        sources.insert(IpNet::from(field_error(field, parse_address(&entry.ip))?));
+        let address = faults.pass_over(field, lenient_address(text));
+        sources.extend(address.map(IpNet::from));
     }
     if let Some(text) = status.pod_ip.filter(|text| !text.is_empty()) {
-        let address: IpAddr = field_error("status.podIP", parse_address(&text))?;
-        sources.insert(IpNet::from(address));
+        let address = faults.pass_over("status.podIP".to_owned(), lenient_address(&text));
+        sources.extend(address.map(IpNet::from));
     }
     let annotations = manifest.metadata.annotations.unwrap_or_default();
     if let Some(text) = annotations.get(CIDR_ANNOTATION) {
         let parts: Vec<String> = text.split(',').map(|part| part.trim().to_owned()).collect();
-        sources.extend(cidrs(&format!("metadata.annotations.{CIDR_ANNOTATION}"), &parts)?);
+        let field = format!("metadata.annotations.{CIDR_ANNOTATION}");
+        let ranges = cidrs(&mut faults, &field, &parts);
+        // Half of the workloads would leave with another address, and nobody would see why.
+        if ranges.len() < parts.len() {
+            return faults.finish(None);
+        }
+        sources.extend(ranges);
     }
     let ended = status.phase.is_some_and(|phase| phase == "Succeeded" || phase == "Failed");
     let Some(node) = spec.node_name.filter(|node| !node.is_empty() && !ended) else {
-        return Ok(None);
+        return faults.finish(Some(None));
     };
     let created = manifest.metadata.creation_timestamp.as_deref().unwrap_or_default();
-    Ok(Some(Pod {
+    let pod = namespace.zip(name).map(|(namespace, name)| Pod {
         namespace: NamespaceName::new(namespace),
         name,
         labels: manifest.metadata.labels.unwrap_or_default(),
@@ -168,34 +187,34 @@ pub fn pod(manifest: CoreObject<PodSpec, PodStatus>) -> Result<Option<Pod>, Fiel
         uid: Uid::new(manifest.metadata.uid.unwrap_or_default()),
         created: Timestamp::from_text(created).unwrap_or_default(),
         terminating: manifest.metadata.deletion_timestamp.is_some(),
-    }))
+    });
+    faults.finish(pod.map(Some))
 }
 
-pub fn service(manifest: CoreObject<ServiceSpec, Unread>) -> Result<Service, FieldError> {
+pub fn service(manifest: CoreObject<ServiceSpec, Unread>) -> Checked<Service> {
+    let mut faults = FieldErrors::default();
+    let namespace = faults.name(manifest.metadata.checked_namespace());
+    let name = faults.name(manifest.metadata.checked_name());
     let spec = manifest.spec.unwrap_or_default();
     // Kubernetes ignores the selector of an ExternalName Service.
     let external = spec.r#type.is_some_and(|kind| kind == "ExternalName");
     let selector = spec.selector.filter(|selector| !selector.is_empty() && !external);
-    Ok(Service {
-        namespace: NamespaceName::new(manifest.metadata.checked_namespace()?),
-        name: manifest.metadata.checked_name()?.to_owned(),
+    let service = namespace.zip(name).map(|(namespace, name)| Service {
+        namespace: NamespaceName::new(namespace),
+        name,
         selector: selector
             .map(|match_labels| LabelSelector { match_labels, match_expressions: Vec::new() }),
-    })
+    });
+    faults.finish(service)
 }
 
-fn cidrs(field: &str, texts: &[String]) -> Result<Vec<IpNet>, FieldError> {
-    texts
-        .iter()
-        .enumerate()
-        .map(|(index, text)| {
-            field_error(format!("{field}[{index}]"), parse_cidr(text)).map(|cidr| cidr.net())
-        })
-        .collect()
-}
-
-fn field_error<T>(field: impl Into<String>, result: Result<T, String>) -> Result<T, FieldError> {
-    result.map_err(|message| FieldError::new(field, message))
+/// The ranges that can be read.
+fn cidrs(faults: &mut FieldErrors, field: &str, texts: &[String]) -> Vec<IpNet> {
+    let each = texts.iter().enumerate();
+    let read = each.filter_map(|(index, text)| {
+        faults.pass_over(format!("{field}[{index}]"), lenient_cidr(text))
+    });
+    read.map(|cidr| cidr.net()).collect()
 }
 
 #[cfg(test)]
@@ -210,7 +229,7 @@ mod tests {
             let text = format!(
                 r#"{{"metadata": {{"name": "p"{metadata}}}, "spec": {{"nodeName": "a"}}}}"#
             );
-            let pod = pod(serde_json::from_str(&text).unwrap()).unwrap().unwrap();
+            let pod = pod(serde_json::from_str(&text).unwrap()).fresh().unwrap().unwrap();
             (pod.uid, pod.created, pod.terminating)
         };
         assert_eq!(read(""), (Uid::new(""), Timestamp(0), false));
@@ -225,7 +244,7 @@ mod tests {
     fn a_node_that_is_being_deleted_leaves() {
         let read = |metadata: &str| {
             let text = format!(r#"{{"metadata": {{"name": "a"{metadata}}}}}"#);
-            node(serde_json::from_str(&text).unwrap()).unwrap().leaving
+            node(serde_json::from_str(&text).unwrap()).fresh().unwrap().leaving
         };
         assert_eq!(read(""), None);
         let deleted = read(r#", "deletionTimestamp": "2026-01-01T00:00:00Z""#);

@@ -14,7 +14,7 @@ use egret_core::model::{
 };
 
 pub(crate) use super::claim::rule_claim;
-use super::{FieldError, FieldErrors, claim_status_from_api, claim_status_to_api};
+use super::{Checked, FieldError, FieldErrors, claim_status_from_api, claim_status_to_api};
 use super::{object_name, parse_address, parse_cidr};
 
 /// Between the object's name and the address in the name of a claim.
@@ -57,7 +57,7 @@ pub(crate) fn is_former_name(former: &ClaimRef, claim: &ClaimRef) -> bool {
 /// The rules of an object by address and Service, as specs of Egret's own kind without a pool.
 fn specs_from_api(
     spec: &api::nirmata::StaticEgressIPSpec,
-) -> Result<Vec<(IpAddr, api::StaticEgressIPSpec)>, Vec<FieldError>> {
+) -> Checked<Vec<(IpAddr, api::StaticEgressIPSpec)>> {
     let mut faults = FieldErrors::default();
     let mut parts: Vec<(IpAddr, api::StaticEgressIPSpec)> = Vec::new();
     for (index, rule) in spec.rules.iter().enumerate() {
@@ -65,8 +65,8 @@ fn specs_from_api(
         if rule.service_name.is_empty() {
             faults.add(format!("{place}.service-name"), "name the Service whose pods are meant");
         }
-        let address = faults.take(&format!("{place}.egressip"), parse_address(&rule.egress_ip));
-        let cidr = faults.take(&format!("{place}.cidr"), parse_cidr(&rule.cidr));
+        let address = faults.parse(&format!("{place}.egressip"), &rule.egress_ip, parse_address);
+        let cidr = faults.parse(&format!("{place}.cidr"), &rule.cidr, parse_cidr);
         let Some((address, cidr)) = address.zip(cidr) else { continue };
         let destination = api::Destination { cidr: cidr.net().to_string(), except: Vec::new() };
         let same = |(other, part): &&mut (IpAddr, api::StaticEgressIPSpec)| {
@@ -101,23 +101,27 @@ fn rule_spec(rule: &api::nirmata::Rule, destination: api::Destination) -> api::S
 /// The claims of an object, each with the spec of its first part as one of Egret's own kind, in
 /// order of their rules. `uid`, `generation` and `created` are left empty: they are the store's; each
 /// claim needs a uid of its own.
-///
-/// # Errors
-/// Every fault of the object.
 pub fn claims_from_api(
     namespace: &str,
     name: &str,
     spec: &api::nirmata::StaticEgressIPSpec,
-) -> Result<Vec<(api::StaticEgressIPSpec, Claim)>, Vec<FieldError>> {
-    let mut claims: Vec<(api::StaticEgressIPSpec, Claim)> = Vec::new();
-    for (address, spec) in specs_from_api(spec)? {
-        let claim = rule_claim(namespace, &claim_name(name, address), &spec)?;
-        match claims.iter_mut().find(|(_, known)| known.reference == claim.reference) {
-            Some((_, known)) => known.further.push(part_of(claim)),
-            None => claims.push((spec, claim)),
+) -> Checked<Vec<(api::StaticEgressIPSpec, Claim)>> {
+    let claims = specs_from_api(spec).and_then(|specs| {
+        let claim = |(address, spec): (IpAddr, api::StaticEgressIPSpec)| {
+            rule_claim(namespace, &claim_name(name, address), &spec).map(|claim| (spec, claim))
+        };
+        specs.into_iter().map(claim).collect::<Checked<Vec<_>>>()
+    });
+    claims.map(|each| {
+        let mut claims: Vec<(api::StaticEgressIPSpec, Claim)> = Vec::new();
+        for (spec, claim) in each {
+            match claims.iter_mut().find(|(_, known)| known.reference == claim.reference) {
+                Some((_, known)) => known.further.push(part_of(claim)),
+                None => claims.push((spec, claim)),
+            }
         }
-    }
-    Ok(claims)
+        claims
+    })
 }
 
 fn part_of(claim: Claim) -> ClaimPart {
@@ -125,13 +129,7 @@ fn part_of(claim: Claim) -> ClaimPart {
 }
 
 /// Another part of the claim `name`, from the spec that a store keeps of it.
-///
-/// # Errors
-/// Every fault of it.
-pub(crate) fn part_from_api(
-    name: &str,
-    spec: &api::StaticEgressIPSpec,
-) -> Result<ClaimPart, Vec<FieldError>> {
+pub(crate) fn part_from_api(name: &str, spec: &api::StaticEgressIPSpec) -> Checked<ClaimPart> {
     rule_claim("", name, spec).map(part_of)
 }
 

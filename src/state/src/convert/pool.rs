@@ -7,7 +7,7 @@ use std::collections::BTreeSet;
 
 use super::selector::check_selector;
 use super::text::overlap;
-use super::{FieldError, FieldErrors, parse_duration, parse_range};
+use super::{Checked, FieldErrors, parse_duration, parse_range};
 
 /// The shortest lease of a pool: a renewal every fifth of it must still be a matter of several
 /// round trips.
@@ -20,10 +20,7 @@ const DEFAULT_RELEASE_AFTER: Millis = Millis::from_secs(3600);
 const PORTS_PER_NODE: std::ops::RangeInclusive<u32> = 128..=8192;
 
 /// A pool from its object. `uid`, `generation` and `created` are left empty: they are the store's.
-///
-/// # Errors
-/// Every fault of the object.
-pub fn pool_from_api(name: &str, spec: &api::EgressPoolSpec) -> Result<Pool, Vec<FieldError>> {
+pub fn pool_from_api(name: &str, spec: &api::EgressPoolSpec) -> Checked<Pool> {
     let mut faults = FieldErrors::default();
     let mut tags = elastic_ip_tags(&mut faults, spec);
     tags.extend(address_labels(&mut faults, spec));
@@ -200,7 +197,7 @@ fn ranges(
     let mut reserved = BTreeSet::new();
     for (index, text) in texts.iter().enumerate() {
         let field = format!("{FIELD}[{index}]");
-        let Some((range, ends)) = faults.take(&field, parse_range(text)) else { continue };
+        let Some((range, ends)) = faults.parse(&field, text, parse_range) else { continue };
         if let Some((_, earlier)) = ranges.iter().find(|(earlier, _)| overlap(earlier, &range)) {
             faults.add(field, format!("{text} overlaps {earlier}: write each address once"));
         }

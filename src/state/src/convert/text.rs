@@ -1,6 +1,6 @@
 use std::net::{IpAddr, Ipv6Addr};
 
-use egret_core::model::{AddressRange, Millis, Text};
+use egret_core::model::{AddressRange, Millis, Text, not_a_cidr};
 use ipnet::IpNet;
 
 /// Parses an IP address.
@@ -8,7 +8,55 @@ use ipnet::IpNet;
 /// # Errors
 /// A sentence where it is none, or an IPv4 address written as an IPv6 one.
 pub fn parse_address(text: &str) -> Result<IpAddr, String> {
+    visible(text)?;
     Text::from_text(text)
+}
+
+/// Parses an address of an object that is not Egret's: leading zeros are read in decimal, as
+/// Kubernetes reads them (`ParseIPSloppy` of its package `net`).
+///
+/// # Errors
+/// As of [`parse_address`].
+pub(crate) fn lenient_address(text: &str) -> Result<IpAddr, String> {
+    parse_address(text)
+        .or_else(|message| parse_address(&without_leading_zeros(text)).map_err(|_| message))
+}
+
+/// Parses a CIDR of an object that is not Egret's, as [`lenient_address`] does.
+///
+/// # Errors
+/// As of [`parse_cidr`].
+pub(crate) fn lenient_cidr(text: &str) -> Result<Cidr, String> {
+    parse_cidr(text)
+        .or_else(|message| parse_cidr(&without_leading_zeros(text)).map_err(|_| message))
+}
+
+/// The text with no number of it beginning with a zero that could be left out; only that of an IPv4
+/// address or CIDR, and of the prefix of an IPv6 one.
+pub(crate) fn without_leading_zeros(text: &str) -> String {
+    let number = |digits: &str| {
+        let short = digits.trim_start_matches('0');
+        if short.is_empty() && !digits.is_empty() { "0".to_owned() } else { short.to_owned() }
+    };
+    let (address, prefix) = text.split_once('/').map_or((text, None), |(a, b)| (a, Some(b)));
+    let address = match address.contains(':') {
+        true => address.to_owned(),
+        false => address.split('.').map(number).collect::<Vec<_>>().join("."),
+    };
+    prefix.map_or_else(|| address.clone(), |prefix| format!("{address}/{}", number(prefix)))
+}
+
+/// Refuses what a person cannot see in a copied text. No address has anything but ASCII's printable
+/// characters; a space is at most around the dash of a range.
+fn visible(text: &str) -> Result<(), String> {
+    match text.chars().all(|c| c.is_ascii_graphic()) {
+        true => Ok(()),
+        false => Err(invisible(text)),
+    }
+}
+
+fn invisible(text: &str) -> String {
+    format!("'{text}' has a space or a character that cannot be seen: type it anew")
 }
 
 /// A CIDR as written and as a range.
@@ -30,7 +78,13 @@ impl Cidr {
 /// # Errors
 /// A sentence where it is none; for an address alone it says which prefix to write.
 pub fn parse_cidr(text: &str) -> Result<Cidr, String> {
-    Text::from_text(text).map(|written| Cidr { written })
+    visible(text)?;
+    let written = Text::from_text(text).map(|written| Cidr { written })?;
+    // Some programs read 010 as ten, others as eight.
+    match without_leading_zeros(text) == text {
+        true => Ok(written),
+        false => Err(not_a_cidr(text)),
+    }
 }
 
 /// Parses a range of a pool: a CIDR, `first-last`, or one address. The second value are the
@@ -40,7 +94,13 @@ pub fn parse_cidr(text: &str) -> Result<Cidr, String> {
 /// # Errors
 /// A sentence where it is none of these, or holds addresses that no host can have.
 pub fn parse_range(text: &str) -> Result<(AddressRange, Vec<IpAddr>), String> {
-    let written = text.split_once('-').map(|(first, last)| (first.trim(), last.trim()));
+    let ends = text.split_once('-');
+    let written = ends.map(|(first, last)| (first.trim_matches(' '), last.trim_matches(' ')));
+    if let Some((first, last)) = written
+        && (visible(first).is_err() || visible(last).is_err())
+    {
+        return Err(invisible(text));
+    }
     let (first, last, reserved) = if let Some((first, last)) = written {
         (parse_address(first)?, parse_address(last)?, Vec::new())
     } else if text.contains('/') {

@@ -235,6 +235,14 @@ fn understand(
         parsed.faults.push(ManifestFault { line: 1, message: message.to_owned() });
     }
     if !parsed.faults.is_empty() {
+        for (_, object) in &mut parsed.objects {
+            let ManifestObject::Node(node) = object else { continue };
+            let known = before.iter().find_map(|(_, known)| match known {
+                ManifestObject::Node(known) if known.name == node.name => Some(known),
+                _ => None,
+            });
+            known.into_iter().for_each(|known| node.keep_pod_cidrs(known));
+        }
         let present: BTreeSet<ObjectKey> =
             parsed.objects.iter().map(|(_, object)| object.key()).collect();
         parsed

@@ -13,7 +13,7 @@ use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
 use super::store::Access;
-use crate::convert::{self, FieldError, StoredMetadata, is_name, nirmata};
+use crate::convert::{self, Checked, FieldError, StoredMetadata, is_name, nirmata};
 use crate::error::StoreError;
 use crate::manifest::{ManifestObject, ObjectKey, yaml};
 
@@ -240,7 +240,7 @@ pub fn parse(file: &str, bytes: &[u8]) -> Result<OwnObject, String> {
         }
         Some(POOLS) => {
             let file: File<api::EgressPoolSpec, PoolStatus> = read(text)?;
-            let pool = convert::pool_from_api(&file.metadata.name, &file.spec).map_err(sentence)?;
+            let pool = kept(convert::pool_from_api(&file.metadata.name, &file.spec))?;
             let status = SpecRecordStatus::Pool(file.status.unwrap_or_default());
             record(file.metadata, ManifestObject::Pool(Box::new(file.spec), Box::new(pool)), status)
         }
@@ -254,9 +254,9 @@ pub fn parse(file: &str, bytes: &[u8]) -> Result<OwnObject, String> {
                 true => nirmata::rule_claim(namespace, name, &file.spec),
                 false => convert::claim_from_api(namespace, name, &file.spec),
             };
-            let mut claim = claim.map_err(sentence)?;
+            let mut claim = kept(claim)?;
             for spec in &file.further {
-                claim.further.push(nirmata::part_from_api(name, spec).map_err(sentence)?);
+                claim.further.push(kept(nirmata::part_from_api(name, spec))?);
             }
             let status = claim_status(file.status)?;
             record(
@@ -268,13 +268,18 @@ pub fn parse(file: &str, bytes: &[u8]) -> Result<OwnObject, String> {
         Some(CLUSTER_CLAIMS) => {
             let file: File<api::ClusterStaticEgressIPSpec, api::ClaimStatus> = read(text)?;
             let claim = convert::cluster_claim_from_api(&file.metadata.name, &file.spec);
-            let claim = claim.map_err(sentence)?;
+            let claim = kept(claim)?;
             let status = claim_status(file.status)?;
             let object = ManifestObject::ClusterClaim(Box::new(file.spec), Box::new(claim));
             record(file.metadata, object, status)
         }
         _ => Err("it is in no folder of objects: remove it".to_owned()),
     }
+}
+
+/// What an older version has recorded stays readable; the faults are the manifest's to report.
+fn kept<T>(checked: Checked<T>) -> Result<T, String> {
+    checked.stored().map(|(value, _)| value).map_err(sentence)
 }
 
 fn claim_status(status: Option<api::ClaimStatus>) -> Result<SpecRecordStatus, String> {

@@ -17,7 +17,7 @@ use super::json::{read, read_status, status_or_new};
 use super::kind::{ObjectId, ResourceKind};
 use super::network_ranges;
 use crate::convert::core_v1::{self, CoreObject};
-use crate::convert::{self, FieldError, StoredMetadata, nirmata, sentence};
+use crate::convert::{self, Checked, StoredMetadata, nirmata, sentence};
 
 /// What is kept of an object.
 #[derive(Clone, Debug, PartialEq)]
@@ -43,9 +43,24 @@ pub struct Decoded {
     pub uid: Uid,
     /// The version as a number: `None` where it is none and so cannot be ordered.
     pub revision: Option<u64>,
-    /// `None`: nothing of it is used, as of a pod that has ended. The sentence says what is wrong
-    /// and what to do.
-    pub item: Result<Option<DecodedItem>, String>,
+    /// The sentence says what is wrong and what to do.
+    pub item: Result<ReadItem, String>,
+}
+
+/// What could be read of an object.
+#[derive(Clone, Debug, PartialEq)]
+pub struct ReadItem {
+    /// `None`: nothing of it is used, as of a pod that has ended.
+    pub item: Option<DecodedItem>,
+    /// What of it could not be read, or is not as a new object must be.
+    pub fault: Option<String>,
+}
+
+impl ReadItem {
+    /// All of it.
+    fn whole(item: DecodedItem) -> Self {
+        Self { item: Some(item), fault: None }
+    }
 }
 
 /// What every object has.
@@ -112,19 +127,25 @@ pub fn decode(kind: ResourceKind, text: &str) -> Result<Decoded, serde_json::Err
 }
 
 impl Undecoded<'_> {
-    fn item(&self) -> Result<Option<DecodedItem>, String> {
+    fn item(&self) -> Result<ReadItem, String> {
         let item = match self.id.kind {
-            ResourceKind::Pool => self.pool()?,
-            ResourceKind::Claim => self.claim()?,
-            ResourceKind::ClusterClaim => self.cluster_claim()?,
-            ResourceKind::Nirmata => self.rules()?,
+            ResourceKind::Pool => return self.pool(),
+            ResourceKind::Claim => return self.claim(),
+            ResourceKind::ClusterClaim => return self.cluster_claim(),
+            ResourceKind::Nirmata => return self.rules(),
             ResourceKind::Address => self.address()?,
             ResourceKind::EgressNode => self.egress_node()?,
             ResourceKind::Cluster => self.cluster()?,
-            ResourceKind::Node => DecodedItem::Node(Box::new(self.core(core_v1::node)?)),
-            ResourceKind::Namespace => DecodedItem::Namespace(self.core(core_v1::namespace)?),
-            ResourceKind::Service => DecodedItem::Service(Box::new(self.core(core_v1::service)?)),
-            ResourceKind::Pod => return Ok(self.pod()?.map(|pod| DecodedItem::Pod(Box::new(pod)))),
+            ResourceKind::Node => {
+                return self.core(core_v1::node, |node| Some(DecodedItem::Node(Box::new(node))));
+            }
+            ResourceKind::Namespace => {
+                return self.core(core_v1::namespace, |it| Some(DecodedItem::Namespace(it)));
+            }
+            ResourceKind::Service => {
+                return self.core(core_v1::service, |it| Some(DecodedItem::Service(Box::new(it))));
+            }
+            ResourceKind::Pod => return self.pod(),
             ResourceKind::ServiceCidr => {
                 DecodedItem::ServiceRanges(network_ranges::service_cidr(self.text)?)
             }
@@ -140,44 +161,47 @@ impl Undecoded<'_> {
             ResourceKind::ConfigMap
             | ResourceKind::Deployment
             | ResourceKind::Event
-            | ResourceKind::Lease => return Ok(None),
+            | ResourceKind::Lease => return Ok(ReadItem { item: None, fault: None }),
         };
-        Ok(Some(item))
+        Ok(ReadItem::whole(item))
     }
 
     fn core<S, T, V>(
         &self,
-        check: impl FnOnce(CoreObject<S, T>) -> Result<V, FieldError>,
-    ) -> Result<V, String>
+        check: impl FnOnce(CoreObject<S, T>) -> Checked<V>,
+        item: impl FnOnce(V) -> Option<DecodedItem>,
+    ) -> Result<ReadItem, String>
     where
         S: DeserializeOwned,
         T: DeserializeOwned,
     {
-        check(read(self.text)?).map_err(|error| error.to_string())
+        taken(check(read(self.text)?), item)
     }
 
     /// `None` for a pod without node, and for one that has ended: its addresses may be another's.
-    fn pod(&self) -> Result<Option<Pod>, String> {
-        self.core(|mut pod| {
+    fn pod(&self) -> Result<ReadItem, String> {
+        let check = |mut pod: CoreObject<_, _>| {
             // Ranges by annotation are for machines without Kubernetes: here anybody who may make
             // a pod could take other pods' traffic with one.
             pod.metadata.annotations = None;
             core_v1::pod(pod)
-        })
+        };
+        self.core(check, |pod| pod.map(|pod| DecodedItem::Pod(Box::new(pod))))
     }
 
     fn namespace(&self) -> &str {
         self.id.namespace.as_deref().unwrap_or_default()
     }
 
-    fn pool(&self) -> Result<DecodedItem, String> {
+    fn pool(&self) -> Result<ReadItem, String> {
         let object: PersonsObject<api::EgressPoolSpec> = read(self.text)?;
-        let pool = convert::pool_from_api(&self.id.name, &spec(object.spec)?).map_err(sentence)?;
         let status = read_status(&self.id, object.status);
-        Ok(DecodedItem::Pool(Box::new(self.metadata.pool(pool, status))))
+        taken(convert::pool_from_api(&self.id.name, &spec(object.spec)?), |pool| {
+            Some(DecodedItem::Pool(Box::new(self.metadata.pool(pool, status))))
+        })
     }
 
-    fn claim(&self) -> Result<DecodedItem, String> {
+    fn claim(&self) -> Result<ReadItem, String> {
         let object: PersonsObject<api::StaticEgressIPSpec> = read(self.text)?;
         let spec = spec(object.spec)?;
         self.claim_item(
@@ -186,31 +210,25 @@ impl Undecoded<'_> {
         )
     }
 
-    fn cluster_claim(&self) -> Result<DecodedItem, String> {
+    fn cluster_claim(&self) -> Result<ReadItem, String> {
         let object: PersonsObject<api::ClusterStaticEgressIPSpec> = read(self.text)?;
         let spec = spec(object.spec)?;
         self.claim_item(convert::cluster_claim_from_api(&self.id.name, &spec), object.status)
     }
 
-    fn claim_item(
-        &self,
-        claim: Result<Claim, Vec<FieldError>>,
-        status: Option<Value>,
-    ) -> Result<DecodedItem, String> {
-        let claim = claim.map_err(sentence)?;
+    fn claim_item(&self, claim: Checked<Claim>, status: Option<Value>) -> Result<ReadItem, String> {
         let status = convert::claim_status_from_api(&read_status(&self.id, status));
         let status = status_or_new(&self.id, status.map_err(sentence));
-        Ok(DecodedItem::Claim(Box::new(self.metadata.claim(claim, status))))
+        taken(claim, |claim| Some(DecodedItem::Claim(Box::new(self.metadata.claim(claim, status)))))
     }
 
     /// The claims that an object of the original project makes. Each has a uid of its own.
-    fn rules(&self) -> Result<DecodedItem, String> {
+    fn rules(&self) -> Result<ReadItem, String> {
         let object: PersonsObject<api::nirmata::StaticEgressIPSpec> = read(self.text)?;
         let spec = spec(object.spec)?;
         let claims = nirmata::claims_from_api(self.namespace(), &self.id.name, &spec);
-        let claims = claims.map_err(sentence)?.into_iter();
         let statuses = read_status(&self.id, object.status);
-        let stored = claims.map(|(_, claim)| {
+        let stored = |(_, claim): (_, Claim)| {
             let name = &claim.reference.name;
             let rule = nirmata::rule_of(name);
             let address = rule.map(|(_, address)| convert::object_name(address));
@@ -219,8 +237,8 @@ impl Undecoded<'_> {
             let status = nirmata::claim_status(&statuses, name).map_err(sentence);
             let status = status_or_new(&self.id, status);
             StoredMetadata { uid, ..self.metadata.clone() }.claim(claim, status)
-        });
-        Ok(DecodedItem::Rules(stored.collect()))
+        };
+        taken(claims, |claims| Some(DecodedItem::Rules(claims.into_iter().map(stored).collect())))
     }
 
     fn address(&self) -> Result<DecodedItem, String> {
@@ -259,6 +277,16 @@ impl Undecoded<'_> {
         let object: Object<Cluster, IgnoredAny> = read(self.text)?;
         Ok(DecodedItem::Cluster(Box::new(self.metadata.stored(spec(object.spec)?))))
     }
+}
+
+/// What is kept of a checked object, with the faults that it is read with.
+fn taken<T>(
+    checked: Checked<T>,
+    item: impl FnOnce(T) -> Option<DecodedItem>,
+) -> Result<ReadItem, String> {
+    let (value, faults) = checked.stored().map_err(sentence)?;
+    let fault = (!faults.is_empty()).then(|| sentence(faults));
+    Ok(ReadItem { item: item(value), fault })
 }
 
 /// The name of the one `EgressCluster`.

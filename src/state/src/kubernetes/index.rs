@@ -194,7 +194,7 @@ impl Index {
     fn put(&mut self, source: Option<&WatchSource>, decoded: Decoded) {
         let Some(entry) = self.objects.get_mut(&decoded.id) else {
             let (item, fault) = match decoded.item {
-                Ok(item) => (item, None),
+                Ok(read) => (read.item, read.fault),
                 Err(fault) => (None, Some(fault)),
             };
             self.changes += u64::from(item.is_some() || fault.is_some());
@@ -215,7 +215,10 @@ impl Index {
             entry.uid = decoded.uid;
             entry.revision = decoded.revision;
             let (item, fault) = match decoded.item {
-                Ok(item) => (item, None),
+                Ok(mut read) => {
+                    keep_pod_cidrs(&mut read.item, &entry.item);
+                    (read.item, read.fault)
+                }
                 Err(fault) => (entry.item.clone(), Some(fault)),
             };
             if entry.item != item || entry.fault != fault {
@@ -290,6 +293,9 @@ impl Index {
             if let Some(item) = &entry.item {
                 insert(&mut snapshot, item);
             }
+            if entry.item.is_none() && entry.fault.is_some() && id.kind.has_ranges() {
+                snapshot.discovered.unread.insert(id.to_string());
+            }
             if let Some(message) = &entry.fault {
                 let (place, message) = (id.to_string(), message.clone());
                 snapshot.invalid_objects.push(InvalidObject { place, message });
@@ -298,6 +304,13 @@ impl Index {
         choose_pools(&mut snapshot);
         snapshot.invalid_objects.sort();
         snapshot
+    }
+}
+
+/// Where a Node's ranges cannot be read, those that were read before stay.
+fn keep_pod_cidrs(item: &mut Option<DecodedItem>, before: &Option<DecodedItem>) {
+    if let (Some(DecodedItem::Node(node)), Some(DecodedItem::Node(before))) = (item, before) {
+        node.keep_pod_cidrs(before);
     }
 }
 

@@ -76,6 +76,14 @@ impl ResourceKind {
         Names { base, plural, kind, namespaced }
     }
 
+    /// Whether its objects have ranges of pods or Services.
+    pub fn has_ranges(self) -> bool {
+        matches!(
+            self,
+            Self::Node | Self::ServiceCidr | Self::CalicoCrd | Self::CalicoApi | Self::CiliumNode
+        )
+    }
+
     /// The group and version as a path.
     pub fn base(self) -> &'static str {
         self.names().base

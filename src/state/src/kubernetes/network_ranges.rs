@@ -6,7 +6,7 @@ use ipnet::IpNet;
 use serde::Deserialize;
 
 use super::json::read;
-use crate::convert::parse_cidr;
+use crate::convert::lenient_cidr;
 
 #[derive(Deserialize)]
 struct Object<S> {
@@ -64,7 +64,7 @@ pub fn cilium(text: &str) -> Result<BTreeSet<IpNet>, String> {
 fn ranges(field: &str, texts: &[String]) -> Result<BTreeSet<IpNet>, String> {
     texts
         .iter()
-        .map(|text| parse_cidr(text).map(|cidr| cidr.net()))
+        .map(|text| lenient_cidr(text).map(|cidr| cidr.net()))
         .collect::<Result<_, _>>()
         .map_err(|message| format!("{field}: {message}"))
 }

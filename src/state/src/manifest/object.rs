@@ -4,6 +4,7 @@ use egret_core::model::{
 };
 use serde::Deserialize;
 use serde::de::{DeserializeOwned, IgnoredAny};
+use serde_json::Value;
 
 use super::fault::ManifestFault;
 use super::fields::fields_at;
@@ -11,7 +12,7 @@ use super::locate::line_of;
 use super::yaml;
 use crate::convert::metadata::ObjectMeta;
 use crate::convert::{
-    FieldError, claim_from_api, cluster_claim_from_api, core_v1, nirmata, pool_from_api,
+    Checked, FieldError, claim_from_api, cluster_claim_from_api, core_v1, nirmata, pool_from_api,
 };
 
 /// An object that a person wrote, checked.
@@ -99,9 +100,16 @@ struct TypeMeta {
     kind: Option<String>,
 }
 
+/// What a document holds, and the faults that it is read with.
+type ReadObjects = (Vec<ManifestObject>, Vec<ManifestFault>);
+
 /// Parses one document: nothing for a kind that Egret does not read, and one claim for each rule of
 /// the original project's kind.
-pub fn parse(text: &str) -> Result<Vec<ManifestObject>, Vec<ManifestFault>> {
+pub fn parse(text: &str) -> ReadObjects {
+    objects(text).unwrap_or_else(|faults| (Vec::new(), faults))
+}
+
+fn objects(text: &str) -> Result<ReadObjects, Vec<ManifestFault>> {
     let head: TypeMeta = yaml::read(text).map_err(|fault| vec![fault])?.value;
     let (Some(version), Some(kind)) = (head.api_version, head.kind) else {
         let message = "apiVersion and kind are missing: every document begins with them, \
@@ -109,22 +117,22 @@ pub fn parse(text: &str) -> Result<Vec<ManifestObject>, Vec<ManifestFault>> {
         return Err(vec![ManifestFault::new(first_line(text), message)]);
     };
     match (version.as_str(), kind.as_str()) {
-        ("v1", "Node") => v1(text, core_v1::node).map(|node| vec![ManifestObject::Node(node)]),
+        ("v1", "Node") => v1(text, |node| core_v1::node(node).map(ManifestObject::Node).map(Some)),
         ("v1", "Namespace") => {
-            v1(text, core_v1::namespace).map(|namespace| vec![ManifestObject::Namespace(namespace)])
+            v1(text, |it| core_v1::namespace(it).map(ManifestObject::Namespace).map(Some))
         }
-        ("v1", "Pod") => {
-            v1(text, core_v1::pod).map(|pod| pod.map(ManifestObject::Pod).into_iter().collect())
-        }
+        ("v1", "Pod") => v1(text, |pod| core_v1::pod(pod).map(|pod| pod.map(ManifestObject::Pod))),
         ("v1", "Service") => {
-            v1(text, core_v1::service).map(|service| vec![ManifestObject::Service(service)])
+            v1(text, |it| core_v1::service(it).map(ManifestObject::Service).map(Some))
         }
         ("v1", "List") => Err(vec![ManifestFault::new(
             line_of(text, "kind", None),
             "a List is not read: write its items as documents, separated by lines of ---",
         )]),
-        (api::API_VERSION, kind) => ours(text, kind).map(|object| vec![object]),
-        (api::nirmata::API_VERSION, "StaticEgressIP") => rules(text),
+        (api::API_VERSION, kind) => ours(text, kind).map(|object| (vec![object], Vec::new())),
+        (api::nirmata::API_VERSION, "StaticEgressIP") => {
+            rules(text).map(|objects| (objects, Vec::new()))
+        }
         // Passed over in silence, a person would wait for it for ever.
         (version, kind) if version.starts_with("egret.dev/") || OUR_KINDS.contains(&kind) => {
             Err(vec![ManifestFault::new(
@@ -135,7 +143,7 @@ pub fn parse(text: &str) -> Result<Vec<ManifestObject>, Vec<ManifestFault>> {
                 ),
             )])
         }
-        _ => Ok(Vec::new()),
+        _ => Ok((Vec::new(), Vec::new())),
     }
 }
 
@@ -144,7 +152,7 @@ fn rules(text: &str) -> Result<Vec<ManifestObject>, Vec<ManifestFault>> {
     let (meta, spec) = strict::<api::nirmata::StaticEgressIPSpec>(text)?;
     let names = meta.checked_name().and_then(|name| Ok((meta.checked_namespace()?, name)));
     let (namespace, name) = names.map_err(|error| faults(text, &[error]))?;
-    let claims = nirmata::claims_from_api(namespace, name, &spec);
+    let claims = nirmata::claims_from_api(namespace, name, &spec).fresh();
     let claims = claims.map_err(|errors| faults(text, &errors))?.into_iter();
     let object = |(spec, claim)| ManifestObject::Claim(Box::new(spec), Box::new(claim));
     Ok(claims.map(object).collect())
@@ -160,8 +168,9 @@ fn ours(text: &str, kind: &str) -> Result<ManifestObject, Vec<ManifestFault>> {
         "EgressPool" => {
             let (meta, spec) = strict::<api::EgressPoolSpec>(text)?;
             let pool = meta.no_namespace(kind).and_then(|()| meta.checked_name());
-            let pool =
-                pool.map_err(|error| vec![error]).and_then(|name| pool_from_api(name, &spec));
+            let pool = pool
+                .map_err(|error| vec![error])
+                .and_then(|name| pool_from_api(name, &spec).fresh());
             let pool = pool.map_err(|errors| faults(text, &errors))?;
             Ok(ManifestObject::Pool(Box::new(spec), Box::new(pool)))
         }
@@ -170,7 +179,7 @@ fn ours(text: &str, kind: &str) -> Result<ManifestObject, Vec<ManifestFault>> {
             let names = meta.checked_name().and_then(|name| Ok((meta.checked_namespace()?, name)));
             let claim = names
                 .map_err(|error| vec![error])
-                .and_then(|(namespace, name)| claim_from_api(namespace, name, &spec));
+                .and_then(|(namespace, name)| claim_from_api(namespace, name, &spec).fresh());
             let claim = claim.map_err(|errors| faults(text, &errors))?;
             Ok(ManifestObject::Claim(Box::new(spec), Box::new(claim)))
         }
@@ -179,7 +188,7 @@ fn ours(text: &str, kind: &str) -> Result<ManifestObject, Vec<ManifestFault>> {
             let claim = meta.no_namespace(kind).and_then(|()| meta.checked_name());
             let claim = claim
                 .map_err(|error| vec![error])
-                .and_then(|name| cluster_claim_from_api(name, &spec));
+                .and_then(|name| cluster_claim_from_api(name, &spec).fresh());
             let claim = claim.map_err(|errors| faults(text, &errors))?;
             Ok(ManifestObject::ClusterClaim(Box::new(spec), Box::new(claim)))
         }
@@ -198,16 +207,18 @@ fn ours(text: &str, kind: &str) -> Result<ManifestObject, Vec<ManifestFault>> {
     }
 }
 
-fn v1<S, T, V>(
+/// An object of Kubernetes, which others have written: what of it can be read counts.
+fn v1<S, T>(
     text: &str,
-    convert: impl FnOnce(core_v1::CoreObject<S, T>) -> Result<V, FieldError>,
-) -> Result<V, Vec<ManifestFault>>
+    convert: impl FnOnce(core_v1::CoreObject<S, T>) -> Checked<Option<ManifestObject>>,
+) -> Result<ReadObjects, Vec<ManifestFault>>
 where
     S: DeserializeOwned,
     T: DeserializeOwned,
 {
     let manifest = yaml::read(text).map_err(|fault| vec![fault])?.value;
-    convert(manifest).map_err(|error| faults(text, &[error]))
+    let (object, errors) = convert(manifest).stored().map_err(|errors| faults(text, &errors))?;
+    Ok((object.into_iter().collect(), faults(text, &errors)))
 }
 
 /// An object of Egret's own group.
@@ -226,13 +237,49 @@ struct Manifest<S> {
 }
 
 fn strict<S: DeserializeOwned>(text: &str) -> Result<(ObjectMeta, S), Vec<ManifestFault>> {
-    let read = yaml::read_strictly::<Manifest<S>>(text).map_err(|fault| vec![fault])?;
+    let json = yaml::json(text).map_err(|fault| vec![fault])?;
+    let nothing = nothing_written("spec", &json["spec"]);
+    if !nothing.is_empty() {
+        return Err(faults(text, &nothing));
+    }
+    let read = yaml::read_strictly::<Manifest<S>>(text, json).map_err(|fault| vec![fault])?;
     let unknown: Vec<&String> =
         read.unknown.iter().filter(|path| !is_deliberately_ignored(path)).collect();
     if unknown.is_empty() {
         return Ok((read.value.metadata, read.value.spec));
     }
     Err(unknown.iter().map(|path| unknown_field::<S>(text, path)).collect())
+}
+
+/// Fields that stand there with nothing behind them, where that would select more than anybody meant:
+/// all entries are commented out, or a template left a value empty.
+fn nothing_written(path: &str, value: &Value) -> Vec<FieldError> {
+    let Value::Object(fields) = value else {
+        let entries = value.as_array().into_iter().flatten().enumerate();
+        return entries
+            .flat_map(|(i, entry)| nothing_written(&format!("{path}[{i}]"), entry))
+            .collect();
+    };
+    let of = |(key, value): (&String, &Value)| {
+        let place = format!("{path}.{key}");
+        let sentence = match key.as_str() {
+            _ if !value.is_null() => return nothing_written(&place, value),
+            _ if path.ends_with(".matchLabels") => {
+                "has no value: write one, or '' for an empty one"
+            }
+            "destinations" => {
+                "list at least one range, or leave destinations out for everywhere outside the \
+                 cluster"
+            }
+            "matchLabels" => "write labels, or leave matchLabels out: {} selects everything",
+            "matchExpressions" => {
+                "write requirements, or leave matchExpressions out: {} selects everything"
+            }
+            _ => return Vec::new(),
+        };
+        vec![FieldError::new(place, sentence)]
+    };
+    fields.iter().flat_map(of).collect()
 }
 
 /// The fields of Kubernetes' `ObjectMeta`: any other is a typing mistake.

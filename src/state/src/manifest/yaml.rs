@@ -2,6 +2,7 @@ use std::borrow::Cow;
 use std::cell::RefCell;
 
 use serde::de::DeserializeOwned;
+use serde_json::Value;
 use serde_saphyr::localizer::Localizer;
 use serde_saphyr::{
     DefaultMessageFormatter, DuplicateKeyPolicy, Error, Location, MessageFormatter, Options,
@@ -26,12 +27,61 @@ pub fn read<T: DeserializeOwned>(text: &str) -> Result<Read<T>, ManifestFault> {
     read_as(text, false)
 }
 
-/// Like [`read`]; a number where a text belongs is refused, as an API server does.
+/// The document as an API server gets it.
 ///
 /// # Errors
 /// As of [`read`].
-pub fn read_strictly<T: DeserializeOwned>(text: &str) -> Result<Read<T>, ManifestFault> {
-    read_as(text, true)
+pub fn json(text: &str) -> Result<Value, ManifestFault> {
+    read_as(text, false).map(|read| read.value)
+}
+
+/// Like [`read`]; a number where a text belongs is refused, and a text where a number belongs, as an
+/// API server does. `json` is the document as that gets it.
+///
+/// # Errors
+/// As of [`read`].
+pub fn read_strictly<T: DeserializeOwned>(
+    text: &str,
+    mut json: Value,
+) -> Result<Read<T>, ManifestFault> {
+    let read = read_as::<T>(text, true)?;
+    // YAML's reader takes "2" for a number where one is wanted. In JSON a text is a text.
+    remove_nulls(&mut json);
+    match serde_path_to_error::deserialize::<_, T>(&json) {
+        Ok(_) => Ok(read),
+        Err(error) => Err(wrong_type(text, &json, &error)),
+    }
+}
+
+/// A field that is null is one that is not there, as an API server sees it.
+fn remove_nulls(json: &mut Value) {
+    match json {
+        Value::Object(fields) => {
+            fields.retain(|_, field| !field.is_null());
+            fields.values_mut().for_each(remove_nulls);
+        }
+        Value::Array(entries) => entries.iter_mut().for_each(remove_nulls),
+        _ => {}
+    }
+}
+
+/// A text stands where another type belongs.
+fn wrong_type(
+    text: &str,
+    json: &Value,
+    error: &serde_path_to_error::Error<serde_json::Error>,
+) -> ManifestFault {
+    let path = error.path().to_string();
+    let pointer = format!("/{}", path.replace(['.', '['], "/").replace(']', ""));
+    let what = match json.pointer(&pointer) {
+        Some(Value::String(written)) => {
+            let flag = error.inner().to_string().contains("a boolean");
+            let wanted = if flag { "true or false" } else { "a number" };
+            format!("'{written}' is a text, where {wanted} belongs: write it without quotes")
+        }
+        _ => error.inner().to_string(),
+    };
+    ManifestFault::new(line_of(text, &path, None), format!("{path}: {what}"))
 }
 
 fn read_as<T: DeserializeOwned>(text: &str, strict: bool) -> Result<Read<T>, ManifestFault> {

@@ -155,6 +155,7 @@ fn the_cluster_and_statuses() {
             pods_from: PodRangeSource::CalicoIPPools,
             services: ["10.96.0.0/12".parse().unwrap()].into(),
             nodes: ["192.0.2.1".parse().unwrap()].into(),
+            unread: ["Node node-2".to_owned()].into(),
         },
     };
     assert_eq!(written_and_read(&cluster), cluster);

@@ -25,6 +25,8 @@ pub enum Says {
     Of(&'static str),
     /// Its own words, of the same field: the fault is one of the schema, before any rule.
     Schema(&'static str),
+    /// That the field above may not be so: no rule sees null, and a schema has no words of its own.
+    Null,
     /// Nothing: CEL cannot see it. The controller then says it in the object's status.
     Nothing,
 }
@@ -67,6 +69,8 @@ pub const GOOD: &[(Kind, &str)] = &[
     (Claim, "podSelector:\n  serviceName: settle"),
     (Claim, "podSelector: null\n  serviceName: settle\n  addresses: null\n  count: 1"),
     (Claim, "families: [IPv4, IPv6]\n  addresses: [203.0.113.17, '2001:db8:5::11']"),
+    (Claim, "podSelector: {matchLabels: {app: ''}, matchExpressions: []}"),
+    (Claim, "podSelector: {matchLabels: {}, matchExpressions: []}"),
     (Claim, "count: 64\n  whenUnavailable: Node"),
     (
         Claim,

@@ -137,6 +137,10 @@ fn judge(case: &CrdCase, found: Option<&str>) -> Result<(), String> {
         Says::Of(place) => fits(place),
         Says::Schema(words) => found
             .is_some_and(|found| found.contains(&format!("{field}: ")) && found.contains(words)),
+        Says::Null => found.is_some_and(|found| {
+            let above = field.rsplit_once('.').unwrap_or_default().0;
+            found.ends_with(&format!("\"{above}\" must not validate the schema (not)"))
+        }),
         Says::Nothing => found.is_none(),
     };
     if good { Ok(()) } else { Err(format!("{says:?} {field}: {sentence}")) }

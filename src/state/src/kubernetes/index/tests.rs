@@ -3,6 +3,7 @@ use std::collections::{BTreeMap, VecDeque};
 use egret_core::model::Namespace;
 use proptest::prelude::*;
 
+use super::super::decode::ReadItem;
 use super::*;
 
 const KIND: ResourceKind = ResourceKind::Namespace;
@@ -27,7 +28,7 @@ fn seen(name: &str, uid: u64, revision: u64) -> Decoded {
         id: id(name),
         uid: Uid::new(uid.to_string()),
         revision: Some(revision),
-        item: Ok(Some(DecodedItem::Namespace(namespace))),
+        item: Ok(ReadItem { item: Some(DecodedItem::Namespace(namespace)), fault: None }),
     }
 }
 

@@ -1,8 +1,94 @@
 use super::super::Kind::{Claim, ClusterClaim};
 use super::CrdCase;
-use super::Says::{Of, Same, Schema};
+use super::Says::{Nothing, Null, Of, Same, Schema};
 
 pub const CLAIMS: &[CrdCase] = &[
+    (
+        Claim,
+        "destinations: ~",
+        "spec.destinations",
+        "list at least one range, or leave destinations out for everywhere outside the cluster",
+        Null,
+    ),
+    (
+        ClusterClaim,
+        "destinations: null",
+        "spec.destinations",
+        "list at least one range, or leave destinations out for everywhere outside the cluster",
+        Null,
+    ),
+    (
+        Claim,
+        "podSelector: {matchLabels: }",
+        "spec.podSelector.matchLabels",
+        "write labels, or leave matchLabels out: {} selects everything",
+        Null,
+    ),
+    (
+        Claim,
+        "podSelector: {matchLabels: {app: }}",
+        "spec.podSelector.matchLabels.app",
+        "has no value: write one, or '' for an empty one",
+        Nothing,
+    ),
+    (
+        Claim,
+        "podSelector: {matchExpressions: null}",
+        "spec.podSelector.matchExpressions",
+        "write requirements, or leave matchExpressions out: {} selects everything",
+        Null,
+    ),
+    (
+        Claim,
+        "podSelector: {matchLabels: {app: 'a b'}}",
+        "spec.podSelector.matchLabels.app",
+        "'a b' is no value that a label can have: write at most 63 letters, digits, -, _ and ., \
+         with a letter or digit at both ends",
+        Of("spec.podSelector.matchLabels[app]"),
+    ),
+    (
+        Claim,
+        "podSelector: {matchExpressions: [{key: app, operator: In, values: [settle, settle-]}]}",
+        "spec.podSelector.matchExpressions[0].values[1]",
+        "'settle-' is no value that a label can have: write at most 63 letters, digits, -, _ and ., \
+         with a letter or digit at both ends",
+        Same,
+    ),
+    (
+        Claim,
+        "destinations: [{cidr: 0.0.0.0}]",
+        "spec.destinations[0].cidr",
+        "0.0.0.0 is an address, not a CIDR: write 0.0.0.0/0",
+        Same,
+    ),
+    (
+        Claim,
+        "destinations: [{cidr: '::'}]",
+        "spec.destinations[0].cidr",
+        ":: is an address, not a CIDR: write ::/0",
+        Same,
+    ),
+    (
+        Claim,
+        "destinations: [{cidr: '198.51.100.0/024'}]",
+        "spec.destinations[0].cidr",
+        "198.51.100.0/024 is not a CIDR: write it like 198.51.100.0/24 or 2001:db8:6::/64",
+        Same,
+    ),
+    (
+        Claim,
+        "count: '2'",
+        "spec.count",
+        "'2' is a text, where a number belongs: write it without quotes",
+        Schema("must be of type integer"),
+    ),
+    (
+        Claim,
+        "addresses: [' 203.0.113.17']",
+        "spec.addresses[0]",
+        "' 203.0.113.17' has a space or a character that cannot be seen: type it anew",
+        Same,
+    ),
     (
         Claim,
         "serviceName: settle",

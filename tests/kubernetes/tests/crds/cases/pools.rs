@@ -1,8 +1,30 @@
 use super::super::Kind::Pool;
 use super::CrdCase;
-use super::Says::{Same, Schema};
+use super::Says::{Null, Of, Same, Schema};
 
 pub const POOLS: &[CrdCase] = &[
+    (
+        Pool,
+        "paused: 'no'",
+        "spec.paused",
+        "'no' is a text, where true or false belongs: write it without quotes",
+        Schema("must be of type boolean"),
+    ),
+    (
+        Pool,
+        "gateways: {nodeSelector: {matchLabels: {egress: -yes}}}",
+        "spec.gateways.nodeSelector.matchLabels.egress",
+        "'-yes' is no value that a label can have: write at most 63 letters, digits, -, _ and ., \
+         with a letter or digit at both ends",
+        Of("spec.gateways.nodeSelector.matchLabels[egress]"),
+    ),
+    (
+        Pool,
+        "allowedNamespaces: {matchLabels: }",
+        "spec.allowedNamespaces.matchLabels",
+        "write labels, or leave matchLabels out: {} selects everything",
+        Null,
+    ),
     (
         Pool,
         "ports: {perNode: 1000}",

@@ -84,6 +84,34 @@ pub const RANGES: &[CrdCase] = &[
     ),
     (
         Pool,
+        "addresses: ['203.000.113.016/29']",
+        "spec.addresses[0]",
+        "203.000.113.016/29 is not a CIDR: write it like 198.51.100.0/24 or 2001:db8:6::/64",
+        Same,
+    ),
+    (
+        Pool,
+        "addresses: ['2001:db8::/064']",
+        "spec.addresses[0]",
+        "2001:db8::/064 is not a CIDR: write it like 198.51.100.0/24 or 2001:db8:6::/64",
+        Same,
+    ),
+    (
+        Pool,
+        "addresses: [\"203.0.113.16/29\\u200b\"]",
+        "spec.addresses[0]",
+        "'203.0.113.16/29\u{200b}' has a space or a character that cannot be seen: type it anew",
+        Same,
+    ),
+    (
+        Pool,
+        "addresses: [\"203.0.113.17\\u00a0- 203.0.113.19\"]",
+        "spec.addresses[0]",
+        "'203.0.113.17\u{a0}- 203.0.113.19' has a space or a character that cannot be seen: type it anew",
+        Same,
+    ),
+    (
+        Pool,
         "addresses: [203.0.113.16/33]",
         "spec.addresses[0]",
         "203.0.113.16/33 is not a CIDR: write it like 198.51.100.0/24 or 2001:db8:6::/64",
@@ -128,7 +156,8 @@ pub const RANGES: &[CrdCase] = &[
         Pool,
         "addresses: ['::ffff:203.0.113.0/120']",
         "spec.addresses[0]",
-        "::ffff:203.0.113.0/120 is an IPv4 address in IPv6 form: write 203.0.113.0",
+        "::ffff:203.0.113.0/120 is an IPv4 address in IPv6 form: write 203.0.113.0 and a prefix \
+         that is 96 less",
         Same,
     ),
     (

@@ -193,8 +193,8 @@ mod tests {
 
     #[test]
     fn a_new_pod_goes_first_and_what_was_of_the_pod_before_is_not_done_to_it() {
-        let mut pending = Pending::default();
-        pending.ended = nets(&["10.0.0.1/32", "10.0.0.2/32"]);
+        let ended = nets(&["10.0.0.1/32", "10.0.0.2/32"]);
+        let mut pending = Pending { ended, ..Pending::default() };
         pending.make_stale(nets(&["10.0.0.1/32", "10.0.0.3/32"]), StaleScope::All);
         pending.arrived.push((nets(&["10.0.0.1/32"]), oneshot::channel().0));
         assert_eq!(next(&mut pending), Some((nets(&["10.0.0.1/32"]), true, None)));

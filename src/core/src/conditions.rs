@@ -142,12 +142,8 @@ pub(crate) fn address_ready(
         }
         None => {}
     }
-    let conflict = status.conditions.iter().find(|c| c.kind == ConditionType::Conflict && c.status);
-    let conflict = conflict.map(|conflict| conflict.message.clone());
-    if let Some(message) = conflict.or_else(|| on_interface(view.snapshot, address)) {
-        let advice = contested::advice(view.snapshot, address);
-        let advice = advice.map(|advice| format!("; {advice}")).unwrap_or_default();
-        return not(Reason::Conflict, format!("{message}{advice}"));
+    if let Some(message) = conflict(view, address, status) {
+        return not(Reason::Conflict, message);
     }
     let Some(owner) = &plan.owner else {
         return not(Reason::NoGateway, no_gateway::message(view, address, plan, absent));
@@ -185,6 +181,15 @@ pub(crate) fn address_ready(
             Evaluation::new(ConditionType::Ready, true, Reason::Held, message)
         }
     }
+}
+
+/// Who else has the address, and what to do.
+fn conflict(view: &ConditionInputs<'_>, address: IpAddr, status: &AddressStatus) -> Option<String> {
+    let told = |known: &&Condition| known.kind == ConditionType::Conflict && known.status;
+    let told = status.conditions.iter().find(told).map(|known| known.message.clone());
+    let message = told.or_else(|| on_interface(view.snapshot, address))?;
+    let advice = contested::advice(view.snapshot, address);
+    Some(message + &advice.map(|advice| format!("; {advice}")).unwrap_or_default())
 }
 
 /// The cloud places the address, and does not let its holder serve it.

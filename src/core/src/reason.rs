@@ -277,7 +277,7 @@ impl Cause {
 mod tests {
     use super::*;
 
-    const ALL: [Reason; 46] = [
+    const ALL: [Reason; 47] = [
         Reason::Accepted,
         Reason::PoolNotFound,
         Reason::PoolNotReady,

@@ -96,7 +96,7 @@ fn adopt(snapshot: &Snapshot, bindings: &mut Bindings) {
     }
     for (address, stored) in &snapshot.addresses {
         let plan = &stored.value.plan;
-        if plan.end.is_some() {
+        if plan.end.is_some() || snapshot.unreadable_claims.contains(&plan.claim) {
             continue;
         }
         let claim = snapshot.claims.get(&plan.claim).map(|stored| &stored.value.0);

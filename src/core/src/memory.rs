@@ -4,7 +4,6 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
 
 use crate::cloud::CloudState;
-use crate::ipam::ranges;
 use crate::membership::{departure, liveness};
 use crate::model::{AddressPlan, Millis, NodeName, ProviderKind, Snapshot, Timestamp};
 
@@ -27,23 +26,11 @@ pub struct LeaderMemory {
     pub awaited_since: BTreeMap<IpAddr, Timestamp>,
     /// What is known of each cloud; put here by the caller as it changes.
     pub clouds: BTreeMap<ProviderKind, CloudState>,
-    /// Objects whose ranges could not be read when this process saw the cluster first, and an earlier
-    /// one did not find so: what it read of them is among the ranges of the cluster object.
-    pub read_before: BTreeSet<String>,
-    /// It has seen a snapshot.
-    pub observed: bool,
 }
 
 impl LeaderMemory {
     /// Takes note of who is absent and who is fit in `snapshot`. Idempotent for one snapshot and time.
     pub fn observe(&mut self, snapshot: &Snapshot, now: Timestamp) {
-        let unread = ranges::unread(snapshot);
-        if !std::mem::replace(&mut self.observed, true)
-            && let Some(cluster) = &snapshot.cluster
-        {
-            self.read_before = unread.difference(&cluster.value.ranges.unread).cloned().collect();
-        }
-        self.read_before.retain(|object| unread.contains(object));
         let absent = liveness::absent(snapshot);
         let known = liveness::known(snapshot);
         let fit =

@@ -30,7 +30,9 @@ pub use address_spec::AddressSpec;
 pub use claim::{
     Claim, ClaimPart, ClaimStatus, Destination, PodSelection, SelectedPods, WhenUnavailable,
 };
-pub use cluster::{Cluster, ClusterRanges, DiscoveredRanges, PodRangeSource, Voter, VoterSet};
+pub use cluster::{
+    Cluster, ClusterRanges, DiscoveredRanges, PodRangeSource, UnreadableRanges, Voter, VoterSet,
+};
 pub use condition::{Condition, ConditionType};
 pub use event::EventDraft;
 pub use labels::{LabelSelector, Labels, Operator, Requirement};
@@ -46,5 +48,5 @@ pub use settings::ControllerSettings;
 pub use snapshot::{InvalidObject, ResourceVersion, Snapshot, SnapshotScope, Stored};
 pub use text::{Text, not_a_cidr};
 pub use time::{BadDuration, Millis, Timestamp};
-pub use workload::{LeavingReason, Namespace, Node, Pod, STARTUP_TAINT, Service};
+pub use workload::{LeavingReason, Namespace, Node, Pod, RangeReading, STARTUP_TAINT, Service};
 pub use write::Write;

@@ -37,7 +37,8 @@ use crate::membership::voter_set::{self, VoterSetChange};
 use crate::memory::LeaderMemory;
 use crate::model::{
     AddressPlan, AddressStatus, Cluster, ConditionType, ControllerSettings, EgressAddress,
-    EgressNodeSpec, EventDraft, NodeName, NodeRole, ObjectRef, Snapshot, Stored, Timestamp, Write,
+    EgressNodeSpec, EventDraft, NodeName, NodeRole, ObjectRef, RangeReading, Snapshot, Stored,
+    Timestamp, Write,
 };
 
 use crate::placement::{FAILBACK_AFTER, READY_WITHIN};
@@ -149,7 +150,7 @@ fn cluster(
             uninstalling: false,
         },
     };
-    cluster.ranges = ranges::desired(snapshot, settings, memory);
+    cluster.ranges = ranges::desired(snapshot, settings);
     let mut notes = Vec::new();
     if let Some((set, change)) = voter_set::next_set(snapshot, memory, now) {
         notes.push(EventDraft::normal(
@@ -211,7 +212,7 @@ fn node_specs(
             blocks,
             drain: before.drain,
             roles: roles(snapshot, cluster, plans, &node),
-            pod_cidrs: pod_cidrs(snapshot, &node),
+            pod_cidrs: pod_cidrs(snapshot, &node).unwrap_or_else(|| before.pod_cidrs.clone()),
             leaving: departure::said_by_node(snapshot, &node),
         };
         if !draws.is_empty() || spec != *before {
@@ -273,9 +274,11 @@ fn roles(
     roles.into_iter().filter_map(|(has, role)| has.then_some(role)).collect()
 }
 
-fn pod_cidrs(snapshot: &Snapshot, node: &NodeName) -> BTreeSet<IpNet> {
+/// `None` where they cannot be read: what was written of them stays.
+fn pod_cidrs(snapshot: &Snapshot, node: &NodeName) -> Option<BTreeSet<IpNet>> {
     let node = snapshot.nodes.get(node);
-    node.into_iter().flat_map(|node| &node.pod_cidrs).map(IpNet::trunc).collect()
+    let readable = node.is_none_or(|node| node.pod_cidrs_reading != RangeReading::Unread);
+    readable.then(|| node.into_iter().flat_map(|node| &node.pod_cidrs).map(IpNet::trunc).collect())
 }
 
 fn statuses(view: &ConditionInputs<'_>) -> Vec<PlannedWrite> {

@@ -154,7 +154,7 @@ impl Fixture {
             cordoned: false,
             addresses: BTreeSet::from([endpoint]),
             pod_cidrs: vec![net(&format!("10.244.{number}.0/24"))],
-            pod_cidrs_unread: false,
+            pod_cidrs_reading: Default::default(),
             zone: zone.into(),
             provider_id: String::new(),
             awaits_agent: false,

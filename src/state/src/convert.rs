@@ -159,8 +159,8 @@ impl FieldErrors {
         result.map_err(|message| self.tolerated(field, message)).ok()
     }
 
-    /// The value of a text, or its fault noted under `field`; a CIDR with leading zeros, which older
-    /// versions took, has both.
+    /// The value of a text, or its fault noted under `field`; what older versions took, a CIDR with
+    /// leading zeros or other white space around the dash of a range, has both.
     pub fn parse<T>(
         &mut self,
         field: &str,
@@ -171,7 +171,11 @@ impl FieldErrors {
             Ok(value) => return Some(value),
             Err(message) => message,
         };
-        let value = text.contains('/').then(|| parse(&without_leading_zeros(text)).ok()).flatten();
+        let older = match text.split_once('-') {
+            Some((first, last)) => Some(format!("{}-{}", first.trim(), last.trim())),
+            None => text.contains('/').then(|| without_leading_zeros(text)),
+        };
+        let value = older.and_then(|text| parse(&text).ok());
         match value {
             Some(_) => self.tolerated(field, message),
             None => self.add(field, message),

@@ -10,6 +10,8 @@ mod contract;
 mod nirmata;
 #[path = "kubernetes/objects.rs"]
 mod objects;
+#[path = "kubernetes/odd.rs"]
+mod odd;
 #[path = "kubernetes/outage.rs"]
 mod outage;
 #[path = "kubernetes/scale.rs"]

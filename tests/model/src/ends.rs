@@ -148,7 +148,7 @@ fn a_node(name: NodeName) -> Node {
         cordoned: false,
         addresses: BTreeSet::new(),
         pod_cidrs: Vec::new(),
-        pod_cidrs_unread: false,
+        pod_cidrs_reading: Default::default(),
         zone: String::new(),
         provider_id: String::new(),
         awaits_agent: false,

@@ -6,9 +6,11 @@ use std::net::IpAddr;
 use ipnet::IpNet;
 
 use crate::cidr::{self, Span};
-use crate::memory::LeaderMemory;
 use crate::model::ControllerSettings;
-use crate::model::{ClusterRanges, Family, NodeName, PodRangeSource, Snapshot, SnapshotScope};
+use crate::model::{
+    ClusterRanges, Family, Node, NodeName, PodRangeSource, RangeReading, Snapshot, SnapshotScope,
+    UnreadableRanges,
+};
 
 /// Ranges that no claim may ever select, in any cluster: this network, loopback, link-local (cloud
 /// metadata lives there), multicast, broadcast (RFC 6890, RFC 4291).
@@ -29,11 +31,8 @@ const NEVER: [&str; 9] = [
 /// Those of pods come from the first that has any: the settings, the network plug-in's own objects,
 /// the Nodes. Those of Services come from the settings and from the ServiceCIDRs. While the ranges of
 /// some object cannot be read, nothing that the cluster object names goes: its own may be among them.
-pub fn desired(
-    snapshot: &Snapshot,
-    settings: &ControllerSettings,
-    memory: &LeaderMemory,
-) -> ClusterRanges {
+/// Whether they are, the cluster object says of an earlier controller.
+pub fn desired(snapshot: &Snapshot, settings: &ControllerSettings) -> ClusterRanges {
     let nodes = snapshot.nodes.values();
     let (pods_from, pods) = pods(snapshot, settings);
     let mut ranges = ClusterRanges {
@@ -42,28 +41,38 @@ pub fn desired(
         services: settings.services.union(&snapshot.discovered.services).copied().collect(),
         nodes: nodes.flat_map(|node| node.addresses.iter().copied()).collect(),
         unread: BTreeSet::new(),
+        kept: BTreeSet::new(),
     };
     for node in snapshot.egress_nodes.values() {
         ranges.nodes.extend(&node.value.status.endpoints);
     }
-    ranges.unread = unread(snapshot);
-    if !ranges.unread.is_empty() {
-        let known = written(snapshot);
-        if !known.pods.is_empty() {
-            ranges.pods_from = known.pods_from;
+    let known = written(snapshot);
+    // Sources that come after the one that is believed have no say.
+    let matters = |of: &UnreadableRanges| of.pods.is_none_or(|source| source <= pods_from);
+    for UnreadableRanges { object, reading, .. } in unreadable(snapshot).filter(matters) {
+        let lost = reading == RangeReading::Unread;
+        if lost && !known.kept.contains(&object) {
+            ranges.unread.insert(object);
+        } else {
+            ranges.kept.insert(object);
         }
-        ranges.pods.extend(known.pods);
-        ranges.services.extend(known.services);
-        ranges.unread.retain(|object| !memory.read_before.contains(object));
+        if lost {
+            ranges.pods.extend(&known.pods);
+            ranges.services.extend(&known.services);
+        }
     }
     ranges
 }
 
-/// The objects whose ranges could not be read, as far as this process has seen them.
-pub(crate) fn unread(snapshot: &Snapshot) -> BTreeSet<String> {
-    let nodes = snapshot.nodes.values().filter(|node| node.pod_cidrs_unread);
-    let nodes = nodes.map(|node| format!("Node {}", node.name));
-    nodes.chain(snapshot.discovered.unread.iter().cloned()).collect()
+fn unreadable(snapshot: &Snapshot) -> impl Iterator<Item = UnreadableRanges> {
+    let of_node = |node: &Node| UnreadableRanges {
+        pods: Some(PodRangeSource::Nodes),
+        object: format!("Node {}", node.name),
+        reading: node.pod_cidrs_reading,
+    };
+    let nodes = snapshot.nodes.values().map(of_node);
+    let nodes = nodes.filter(|of| of.reading != RangeReading::Read);
+    nodes.chain(snapshot.discovered.unreadable.iter().cloned())
 }
 
 fn pods(snapshot: &Snapshot, settings: &ControllerSettings) -> (PodRangeSource, BTreeSet<IpNet>) {

@@ -1,16 +1,14 @@
 use std::collections::BTreeSet;
 
 use super::*;
-use crate::memory::LeaderMemory;
 use crate::model::{
-    Cluster, Condition, ConditionType, LabelSelector, Namespace, NodeName, ResourceVersion, Stored,
-    Timestamp,
+    Cluster, Condition, ConditionType, LabelSelector, Namespace, NodeName, PodRangeSource,
+    RangeReading, ResourceVersion, Stored, Timestamp,
 };
 use crate::testing::*;
 
 fn bind_world(world: &Fixture) -> Bindings {
-    let memory = LeaderMemory::default();
-    bind(&world.snapshot, &ranges::desired(&world.snapshot, &world.settings, &memory))
+    bind(&world.snapshot, &ranges::desired(&world.snapshot, &world.settings))
 }
 
 fn new(bindings: &Bindings, claim: &str) -> Vec<String> {
@@ -400,12 +398,8 @@ fn ranges_that_cannot_be_read_take_nothing_away() {
     let settings = world.settings.clone();
     world.node("node-1", 1, false, "a");
     world.node("node-2", 2, false, "a");
-    let pods =
-        |ranges: &ClusterRanges| ranges.pods.iter().map(ToString::to_string).collect::<Vec<_>>();
-    let name = NodeName::new("node-2");
     let seen = |world: &mut Fixture| {
-        world.memory.observe(&world.snapshot, Timestamp(0));
-        let ranges = ranges::desired(&world.snapshot, &settings, &world.memory);
+        let ranges = ranges::desired(&world.snapshot, &settings);
         let cluster = Cluster {
             id: "c".to_owned(),
             set: None,
@@ -415,29 +409,56 @@ fn ranges_that_cannot_be_read_take_nothing_away() {
         };
         let version = ResourceVersion("1".to_owned());
         world.snapshot.cluster = Some(Stored { version, value: cluster });
-        ranges
+        let text = |each: BTreeSet<String>| each.into_iter().collect::<Vec<_>>().join(" ");
+        let pods = ranges.pods.iter().map(ToString::to_string).collect();
+        (text(pods), text(ranges.unread), text(ranges.kept))
     };
-    let unread = |world: &mut Fixture| {
-        let node = world.snapshot.nodes.get_mut(&name).unwrap();
-        (node.pod_cidrs_unread, node.pod_cidrs) = (true, Vec::new());
+    let read = |world: &mut Fixture, name: &str, reading: RangeReading| {
+        let node = world.snapshot.nodes.get_mut(&NodeName::new(name)).unwrap();
+        node.pod_cidrs_reading = reading;
+        if reading == RangeReading::Unread {
+            node.pod_cidrs = Vec::new();
+        }
     };
-    let both = ["10.244.1.0/24", "10.244.2.0/24"];
-    assert_eq!(pods(&seen(&mut world)), both);
+    let said = |pods: &str, unread: &str, kept: &str| (pods.into(), unread.into(), kept.into());
+    let both = "10.244.1.0/24 10.244.2.0/24";
+    assert_eq!(seen(&mut world), said(both, "", ""));
+    read(&mut world, "node-2", RangeReading::Kept);
+    assert_eq!(seen(&mut world), said(both, "", "Node node-2"));
     // A controller that starts finds what an earlier one has read.
-    unread(&mut world);
-    world.memory = LeaderMemory::default();
-    let kept = seen(&mut world);
-    assert_eq!((pods(&kept), kept.unread.len()), (both.map(str::to_owned).into(), 0));
-    // A Node that comes with what nobody can read.
+    read(&mut world, "node-2", RangeReading::Unread);
+    assert_eq!(seen(&mut world), said(both, "", "Node node-2"));
+    // What came while no controller ran, or with an older one, nobody has read.
     world.node("node-3", 3, false, "a");
-    let node = world.snapshot.nodes.get_mut(&NodeName::new("node-3")).unwrap();
-    (node.pod_cidrs_unread, node.pod_cidrs) = (true, Vec::new());
-    let ranges = seen(&mut world);
-    assert_eq!(ranges.unread, ["Node node-3".to_owned()].into());
-    world.memory = LeaderMemory::default();
-    assert_eq!(seen(&mut world).unread, ["Node node-3".to_owned()].into(), "over a restart");
+    read(&mut world, "node-3", RangeReading::Unread);
+    for _ in 0..2 {
+        assert_eq!(seen(&mut world), said(both, "Node node-3", "Node node-2"));
+    }
+    // A source that is not believed has no say.
+    let mut named = settings.clone();
+    named.pods.insert(net("10.0.0.0/8"));
+    assert!(ranges::desired(&world.snapshot, &named).unread.is_empty());
+    let pools = [(PodRangeSource::CalicoIPPools, [net("10.244.0.0/16")].into())];
+    world.snapshot.discovered.pods = pools.into();
+    assert!(ranges::desired(&world.snapshot, &settings).unread.is_empty());
+    world.snapshot.discovered.pods.clear();
     world.snapshot.nodes.remove(&NodeName::new("node-3"));
     world.node("node-2", 2, false, "a");
-    let again = seen(&mut world);
-    assert_eq!((pods(&again), again.unread.len()), (both.map(str::to_owned).into(), 0));
+    assert_eq!(seen(&mut world), said(both, "", ""));
+}
+
+#[test]
+fn a_claim_that_cannot_be_read_keeps_its_address_and_nobody_else_gets_it() {
+    let mut world = Fixture::small();
+    world.claim(mk_explicit("ns/bank", "partners", &["192.0.2.101"]));
+    world.settle();
+    world.snapshot.claims.remove(&mk_ref("ns/bank"));
+    world.snapshot.unreadable_claims.insert(mk_ref("ns/bank"));
+    world.claim(mk_explicit("ns/other", "partners", &["192.0.2.101"]));
+    let bindings = bind_world(&world);
+    assert_eq!(bindings.ends, [].into());
+    assert_eq!(refused(&bindings, "ns/other").0, Reason::AddressInUse);
+    let plan = world.snapshot.addresses[&ip("192.0.2.101")].value.plan.clone();
+    world.settle();
+    assert_eq!(world.snapshot.addresses[&ip("192.0.2.101")].value.plan, plan);
 }

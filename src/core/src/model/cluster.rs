@@ -4,7 +4,7 @@ use std::net::IpAddr;
 use ipnet::IpNet;
 use serde::{Deserialize, Serialize};
 
-use super::{Millis, NodeName, PublicKey, text};
+use super::{Millis, NodeName, PublicKey, RangeReading, text};
 
 // What people read of these types in `kubectl explain` are their comments here.
 
@@ -88,6 +88,9 @@ pub struct ClusterRanges {
     /// is outside the cluster.
     #[serde(skip_serializing_if = "BTreeSet::is_empty")]
     pub unread: BTreeSet<String>,
+    /// Objects whose ranges cannot be read now: what was read of them before counts.
+    #[serde(skip_serializing_if = "BTreeSet::is_empty")]
+    pub kept: BTreeSet<String>,
 }
 
 // A network plug-in with ranges of its own leaves those of the Nodes unused.
@@ -115,6 +118,18 @@ pub struct DiscoveredRanges {
     pub pods: BTreeMap<PodRangeSource, BTreeSet<IpNet>>,
     /// Ranges of Services (ServiceCIDR objects).
     pub services: BTreeSet<IpNet>,
-    /// Objects of which no range could ever be read.
-    pub unread: BTreeSet<String>,
+    /// Objects whose ranges cannot be read now, and how what is above has them. Nodes say it
+    /// themselves.
+    pub unreadable: BTreeSet<UnreadableRanges>,
+}
+
+/// An object whose ranges cannot be read.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct UnreadableRanges {
+    /// Which ranges of pods it has; `None`: of Services.
+    pub pods: Option<PodRangeSource>,
+    /// Kind and name.
+    pub object: String,
+    /// `Kept` or `Unread`.
+    pub reading: RangeReading,
 }

@@ -1,4 +1,4 @@
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 use std::net::IpAddr;
 
@@ -52,6 +52,8 @@ pub struct Snapshot {
     pub services: BTreeMap<(NamespaceName, String), Service>,
     /// What could not be read, skipped and reported.
     pub invalid_objects: Vec<InvalidObject>,
+    /// Claims that are there and could never be read: what they have stays theirs.
+    pub unreadable_claims: BTreeSet<ClaimRef>,
     /// Whose view this is.
     pub scope: SnapshotScope,
     /// Ranges found in objects that are not Egret's.

@@ -19,8 +19,8 @@ pub struct Node {
     pub addresses: BTreeSet<IpAddr>,
     /// `spec.podCIDRs`.
     pub pod_cidrs: Vec<IpNet>,
-    /// Not all of `spec.podCIDRs` could be read, and it never could.
-    pub pod_cidrs_unread: bool,
+    /// How `pod_cidrs` was read.
+    pub pod_cidrs_reading: RangeReading,
     /// The label `topology.kubernetes.io/zone`, empty where absent.
     pub zone: String,
     /// `spec.providerID`: what its cloud calls it; empty where absent.
@@ -34,11 +34,25 @@ pub struct Node {
 impl Node {
     /// Where `spec.podCIDRs` could not be read, takes what was read of it before.
     pub fn keep_pod_cidrs(&mut self, before: &Self) {
-        if self.pod_cidrs_unread {
+        if self.pod_cidrs_reading == RangeReading::Unread
+            && before.pod_cidrs_reading != RangeReading::Unread
+        {
             self.pod_cidrs.clone_from(&before.pod_cidrs);
-            self.pod_cidrs_unread = before.pod_cidrs_unread;
+            self.pod_cidrs_reading = RangeReading::Kept;
         }
     }
+}
+
+/// How the ranges of an object were read: a list is believed whole or not at all.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
+pub enum RangeReading {
+    /// All of them.
+    #[default]
+    Read,
+    /// Not now, but before.
+    Kept,
+    /// Never by this process.
+    Unread,
 }
 
 /// What says that a node goes.

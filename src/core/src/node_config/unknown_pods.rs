@@ -4,7 +4,7 @@ use ipnet::IpNet;
 
 use crate::cidr::{self, Span};
 use crate::ipam::ranges;
-use crate::model::{AddressRange, Family, NodeName, Snapshot};
+use crate::model::{AddressRange, Family, NodeName, RangeReading, Snapshot};
 use crate::port_blocks;
 
 use super::UnknownPods;
@@ -37,7 +37,8 @@ pub(super) fn unknown_pods(snapshot: &Snapshot, me: &NodeName) -> UnknownPods {
 /// The ranges of the pods of `me`: of its Node, as the controller copied them, or, where the cluster
 /// does not assign ranges to nodes, those of all pods.
 fn ranges_of(snapshot: &Snapshot, me: &NodeName) -> Vec<IpNet> {
-    if let Some(node) = snapshot.nodes.get(me) {
+    let node = snapshot.nodes.get(me);
+    if let Some(node) = node.filter(|node| node.pod_cidrs_reading != RangeReading::Unread) {
         return node.pod_cidrs.clone();
     }
     let copied = snapshot.egress_nodes.get(me).map(|node| &node.value.spec.pod_cidrs);

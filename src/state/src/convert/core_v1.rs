@@ -2,8 +2,8 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use egret_core::membership::departure::leaving;
 use egret_core::model::{
-    LabelSelector, Labels, Namespace, NamespaceName, Node, NodeName, Pod, STARTUP_TAINT, Service,
-    Text as _, Timestamp, Uid,
+    LabelSelector, Labels, Namespace, NamespaceName, Node, NodeName, Pod, RangeReading,
+    STARTUP_TAINT, Service, Text as _, Timestamp, Uid,
 };
 use ipnet::IpNet;
 use serde::Deserialize;
@@ -120,7 +120,10 @@ pub fn node(manifest: CoreObject<NodeSpec, NodeStatus>) -> Checked<Node> {
         labels,
         cordoned: spec.unschedulable.unwrap_or(false),
         addresses,
-        pod_cidrs_unread: pod_cidrs.len() < texts.len(),
+        pod_cidrs_reading: match pod_cidrs.len() < texts.len() {
+            true => RangeReading::Unread,
+            false => RangeReading::Read,
+        },
         pod_cidrs,
         provider_id: spec.provider_id.unwrap_or_default(),
         awaits_agent: taints().any(|key| key == STARTUP_TAINT),

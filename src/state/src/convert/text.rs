@@ -97,7 +97,7 @@ pub fn parse_range(text: &str) -> Result<(AddressRange, Vec<IpAddr>), String> {
     let ends = text.split_once('-');
     let written = ends.map(|(first, last)| (first.trim_matches(' '), last.trim_matches(' ')));
     if let Some((first, last)) = written
-        && (visible(first).is_err() || visible(last).is_err())
+        && (visible(first).is_err() || visible(last).is_err() || text.trim() != text)
     {
         return Err(invisible(text));
     }

@@ -6,8 +6,8 @@ use std::net::IpAddr;
 use egret_api as api;
 use egret_core::model::{
     AddressSpec, AddressStatus, Claim, ClaimRef, ClaimStatus, Cluster, EgressAddress, EgressNode,
-    EgressNodeSpec, EgressNodeStatus, NodeName, Pool, PoolName, PoolStatus, ResourceVersion,
-    Stored, Text as _, Timestamp, Uid,
+    EgressNodeSpec, EgressNodeStatus, NamespaceName, NodeName, Pool, PoolName, PoolStatus,
+    ResourceVersion, Stored, Text as _, Timestamp, Uid,
 };
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
@@ -154,6 +154,17 @@ pub fn claim_file(claim: &ClaimRef) -> Result<String, StoreError> {
         Some(namespace) => Ok(format!("{CLAIMS}/{}/{name}.yaml", checked(namespace.as_str())?)),
         None => Ok(format!("{CLUSTER_CLAIMS}/{name}.yaml")),
     }
+}
+
+/// The claim whose record has this file.
+pub fn claim_of(file: &str) -> Option<ClaimRef> {
+    let name = |rest: &str| rest.strip_prefix('/')?.strip_suffix(".yaml").map(str::to_owned);
+    if let Some(rest) = file.strip_prefix(CLUSTER_CLAIMS) {
+        return Some(ClaimRef { namespace: None, name: name(rest)? });
+    }
+    let inside = name(file.strip_prefix(CLAIMS)?)?;
+    let (namespace, name) = inside.split_once('/')?;
+    Some(ClaimRef { namespace: Some(NamespaceName::new(namespace)), name: name.to_owned() })
 }
 
 /// The file of a record; `None` for kinds that have none.

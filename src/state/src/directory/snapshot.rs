@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use egret_core::model::{InvalidObject, NamespaceName, Snapshot};
 
 use super::files::FileIndex;
-use super::own_object::OwnObject;
+use super::own_object::{self, OwnObject};
 use super::records::{self, PresentObjects};
 use crate::convert::CIDR_ANNOTATION;
 use crate::convert::core_v1::labelled_namespace;
@@ -37,6 +37,8 @@ pub fn assemble(files: &FileIndex) -> Snapshot {
             None => {}
         }
     }
+    let damaged = files.own.iter().filter(|(_, file)| file.object.is_none());
+    snapshot.unreadable_claims.extend(damaged.filter_map(|(path, _)| own_object::claim_of(path)));
     for (_, _, object) in present.objects.values() {
         workload(&mut snapshot, object);
     }

@@ -10,7 +10,8 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
 
 use egret_core::model::{
-    DiscoveredRanges, EgressNode, InvalidObject, NodeName, Snapshot, SnapshotScope, Uid,
+    ClaimRef, DiscoveredRanges, EgressNode, InvalidObject, NamespaceName, NodeName, RangeReading,
+    Snapshot, SnapshotScope, Uid, UnreadableRanges,
 };
 
 use super::decode::{Decoded, DecodedItem};
@@ -207,8 +208,9 @@ impl Index {
         entry.shown_by.extend(source.cloned());
         // Two watches that overlap show one version twice.
         if entry.revision == decoded.revision || !not_after(decoded.revision, entry.revision) {
-            // Another object of the same name: the last good value was not its.
-            if entry.uid != decoded.uid {
+            // Another object of the same name: the last good value was not its. A claim or pool that
+            // is made anew is the same.
+            if entry.uid != decoded.uid && !decoded.id.kind.is_known_by_name() {
                 self.changes += u64::from(entry.item.is_some());
                 entry.item = None;
             }
@@ -293,8 +295,8 @@ impl Index {
             if let Some(item) = &entry.item {
                 insert(&mut snapshot, item);
             }
-            if entry.item.is_none() && entry.fault.is_some() && id.kind.has_ranges() {
-                snapshot.discovered.unread.insert(id.to_string());
+            if entry.fault.is_some() {
+                note_unreadable(&mut snapshot, id, entry.item.is_some());
             }
             if let Some(message) = &entry.fault {
                 let (place, message) = (id.to_string(), message.clone());
@@ -304,6 +306,28 @@ impl Index {
         choose_pools(&mut snapshot);
         snapshot.invalid_objects.sort();
         snapshot
+    }
+}
+
+/// What follows from an object that cannot be read; whether its last good value is known.
+fn note_unreadable(snapshot: &mut Snapshot, id: &ObjectId, known: bool) {
+    let claim = |namespace: Option<&String>| ClaimRef {
+        namespace: namespace.map(NamespaceName::new),
+        name: id.name.clone(),
+    };
+    match id.kind {
+        ResourceKind::Claim if !known => {
+            snapshot.unreadable_claims.insert(claim(id.namespace.as_ref()));
+        }
+        ResourceKind::ClusterClaim if !known => {
+            snapshot.unreadable_claims.insert(claim(None));
+        }
+        _ => {}
+    }
+    if let Some(pods) = id.kind.ranges() {
+        let reading = if known { RangeReading::Kept } else { RangeReading::Unread };
+        let unreadable = UnreadableRanges { pods, object: id.to_string(), reading };
+        snapshot.discovered.unreadable.insert(unreadable);
     }
 }
 

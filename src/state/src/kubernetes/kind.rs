@@ -3,6 +3,7 @@
 use std::fmt;
 
 use egret_api as api;
+use egret_core::model::PodRangeSource;
 
 use crate::convert::is_name;
 use crate::error::StoreError;
@@ -76,12 +77,20 @@ impl ResourceKind {
         Names { base, plural, kind, namespaced }
     }
 
-    /// Whether its objects have ranges of pods or Services.
-    pub fn has_ranges(self) -> bool {
-        matches!(
-            self,
-            Self::Node | Self::ServiceCidr | Self::CalicoCrd | Self::CalicoApi | Self::CiliumNode
-        )
+    /// The ranges that its objects have: of pods, or (`Some(None)`) of Services. Nodes say themselves how
+    /// theirs were read.
+    pub fn ranges(self) -> Option<Option<PodRangeSource>> {
+        match self {
+            Self::ServiceCidr => Some(None),
+            Self::CalicoCrd | Self::CalicoApi => Some(Some(PodRangeSource::CalicoIPPools)),
+            Self::CiliumNode => Some(Some(PodRangeSource::CiliumNodes)),
+            _ => None,
+        }
+    }
+
+    /// Whether an object that is deleted and made anew is the same to Egret.
+    pub fn is_known_by_name(self) -> bool {
+        matches!(self, Self::Pool | Self::Claim | Self::ClusterClaim | Self::Nirmata)
     }
 
     /// The group and version as a path.

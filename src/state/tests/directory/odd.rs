@@ -1,7 +1,7 @@
 //! One odd part of an object costs only that part, and an upgrade that has become stricter costs
 //! nothing that is in use.
 
-use egret_core::model::{NamespaceName, NodeName};
+use egret_core::model::{NamespaceName, NodeName, RangeReading};
 
 use super::fixture::{CLAIM, Fixture, POOL, bank, partners, read, until};
 
@@ -23,7 +23,7 @@ async fn odd_addresses_of_a_node_are_passed_over_and_named() {
     let snapshot = read(&store.open()).await;
     let node = &snapshot.nodes[&NodeName::new("node-1")];
     assert_eq!(node.addresses, ["10.0.0.11", "192.0.2.1"].map(|it| it.parse().unwrap()).into());
-    assert!(!node.pod_cidrs_unread && node.pod_cidrs.len() == 2);
+    assert!(node.pod_cidrs_reading == RangeReading::Read && node.pod_cidrs.len() == 2);
     let told: Vec<&str> = snapshot.invalid_objects.iter().map(|it| &*it.message).collect();
     let fields = [0, 1, 2].map(|index| format!("status.addresses[{index}].address: "));
     assert_eq!(told.len(), fields.len(), "{told:?}");
@@ -50,14 +50,15 @@ async fn ranges_that_became_unreadable_stay_as_they_were() {
     let state = store.open();
     let name = NodeName::new("node-1");
     let never = read(&state).await;
-    assert!(never.nodes[&name].pod_cidrs_unread, "it never could be read");
+    assert_eq!(never.nodes[&name].pod_cidrs_reading, RangeReading::Unread);
     store.put("node.yaml", &node(&["192.0.2.1"], "fd00:1::/64"));
     let good = until(&state, "no fault", |snapshot| snapshot.invalid_objects.is_empty()).await;
     store.put("node.yaml", &node(&["192.0.2.2"], "fd00:2::/644"));
     let kept = until(&state, "the fault", |snapshot| !snapshot.invalid_objects.is_empty()).await;
     let node = &kept.nodes[&name];
     assert_eq!(node.pod_cidrs, good.nodes[&name].pod_cidrs);
-    assert!(!node.pod_cidrs_unread && node.addresses == ["192.0.2.2".parse().unwrap()].into());
+    assert_eq!(node.pod_cidrs_reading, RangeReading::Kept);
+    assert_eq!(node.addresses, ["192.0.2.2".parse().unwrap()].into());
 }
 
 /// What older versions took is written by no new manifest, and no record of it is lost.
@@ -75,10 +76,11 @@ async fn what_was_recorded_by_an_older_version_stays_in_force_and_is_reported() 
         std::fs::write(&path, text.replace(from, to)).unwrap();
     };
     let zeros = ("203.000.113.016/29", "198.051.100.000/24");
-    rewrite("egret.dev/egresspools/partners.yaml", range, zeros.0);
-    rewrite("egret.dev/staticegressips/payments/bank.yaml", destination, zeros.1);
+    // A manifest that cannot be understood changes no record of it.
     rewrite("pool.yaml", range, zeros.0);
     rewrite("claim.yaml", destination, zeros.1);
+    rewrite("egret.dev/egresspools/partners.yaml", range, zeros.0);
+    rewrite("egret.dev/staticegressips/payments/bank.yaml", destination, zeros.1);
     let after = read(&store.open()).await;
     let spec = |snapshot: &egret_core::model::Snapshot| {
         let pool = snapshot.pools[&partners()].value.0.clone();

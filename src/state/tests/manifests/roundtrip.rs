@@ -156,6 +156,7 @@ fn the_cluster_and_statuses() {
             services: ["10.96.0.0/12".parse().unwrap()].into(),
             nodes: ["192.0.2.1".parse().unwrap()].into(),
             unread: ["Node node-2".to_owned()].into(),
+            kept: ["Node node-3".to_owned()].into(),
         },
     };
     assert_eq!(written_and_read(&cluster), cluster);

@@ -112,6 +112,13 @@ pub const RANGES: &[CrdCase] = &[
     ),
     (
         Pool,
+        "addresses: ['203.0.113.17-203.0.113.19 ']",
+        "spec.addresses[0]",
+        "'203.0.113.17-203.0.113.19 ' has a space or a character that cannot be seen: type it anew",
+        Same,
+    ),
+    (
+        Pool,
         "addresses: [203.0.113.16/33]",
         "spec.addresses[0]",
         "203.0.113.16/33 is not a CIDR: write it like 198.51.100.0/24 or 2001:db8:6::/64",

@@ -135,3 +135,6 @@ pub fn families(snapshot: &Snapshot, ranges: &ClusterRanges) -> BTreeSet<Family>
 pub fn is_node_address(ranges: &ClusterRanges, address: IpAddr) -> bool {
     ranges.nodes.contains(&address)
 }
+
+#[cfg(test)]
+mod tests;

@@ -1,11 +1,10 @@
 use std::collections::BTreeSet;
 
 use super::*;
-use crate::model::{
-    Cluster, Condition, ConditionType, LabelSelector, Namespace, NodeName, PodRangeSource,
-    RangeReading, ResourceVersion, Stored, Timestamp,
-};
+use crate::model::{Condition, ConditionType, LabelSelector, Namespace, Timestamp};
 use crate::testing::*;
+
+mod unreadable;
 
 fn bind_world(world: &Fixture) -> Bindings {
     bind(&world.snapshot, &ranges::desired(&world.snapshot, &world.settings))
@@ -388,77 +387,4 @@ fn an_address_that_its_pool_has_no_longer_stays_with_its_claim_alone() {
     let bindings = bind_world(&world);
     assert_eq!(new(&bindings, "ns/chosen"), ["192.0.2.171"]);
     assert_eq!(bindings.ends.keys().copied().collect::<Vec<_>>(), [ip("2001:db8:1::10")]);
-}
-
-/// A list of ranges is believed whole or not at all: what was read before stays, and only what never
-/// could be read makes the outside of the cluster unknown.
-#[test]
-fn ranges_that_cannot_be_read_take_nothing_away() {
-    let mut world = Fixture::empty();
-    let settings = world.settings.clone();
-    world.node("node-1", 1, false, "a");
-    world.node("node-2", 2, false, "a");
-    let seen = |world: &mut Fixture| {
-        let ranges = ranges::desired(&world.snapshot, &settings);
-        let cluster = Cluster {
-            id: "c".to_owned(),
-            set: None,
-            t_max: settings.t_max,
-            ranges: ranges.clone(),
-            uninstalling: false,
-        };
-        let version = ResourceVersion("1".to_owned());
-        world.snapshot.cluster = Some(Stored { version, value: cluster });
-        let text = |each: BTreeSet<String>| each.into_iter().collect::<Vec<_>>().join(" ");
-        let pods = ranges.pods.iter().map(ToString::to_string).collect();
-        (text(pods), text(ranges.unread), text(ranges.kept))
-    };
-    let read = |world: &mut Fixture, name: &str, reading: RangeReading| {
-        let node = world.snapshot.nodes.get_mut(&NodeName::new(name)).unwrap();
-        node.pod_cidrs_reading = reading;
-        if reading == RangeReading::Unread {
-            node.pod_cidrs = Vec::new();
-        }
-    };
-    let said = |pods: &str, unread: &str, kept: &str| (pods.into(), unread.into(), kept.into());
-    let both = "10.244.1.0/24 10.244.2.0/24";
-    assert_eq!(seen(&mut world), said(both, "", ""));
-    read(&mut world, "node-2", RangeReading::Kept);
-    assert_eq!(seen(&mut world), said(both, "", "Node node-2"));
-    // A controller that starts finds what an earlier one has read.
-    read(&mut world, "node-2", RangeReading::Unread);
-    assert_eq!(seen(&mut world), said(both, "", "Node node-2"));
-    // What came while no controller ran, or with an older one, nobody has read.
-    world.node("node-3", 3, false, "a");
-    read(&mut world, "node-3", RangeReading::Unread);
-    for _ in 0..2 {
-        assert_eq!(seen(&mut world), said(both, "Node node-3", "Node node-2"));
-    }
-    // A source that is not believed has no say.
-    let mut named = settings.clone();
-    named.pods.insert(net("10.0.0.0/8"));
-    assert!(ranges::desired(&world.snapshot, &named).unread.is_empty());
-    let pools = [(PodRangeSource::CalicoIPPools, [net("10.244.0.0/16")].into())];
-    world.snapshot.discovered.pods = pools.into();
-    assert!(ranges::desired(&world.snapshot, &settings).unread.is_empty());
-    world.snapshot.discovered.pods.clear();
-    world.snapshot.nodes.remove(&NodeName::new("node-3"));
-    world.node("node-2", 2, false, "a");
-    assert_eq!(seen(&mut world), said(both, "", ""));
-}
-
-#[test]
-fn a_claim_that_cannot_be_read_keeps_its_address_and_nobody_else_gets_it() {
-    let mut world = Fixture::small();
-    world.claim(mk_explicit("ns/bank", "partners", &["192.0.2.101"]));
-    world.settle();
-    world.snapshot.claims.remove(&mk_ref("ns/bank"));
-    world.snapshot.unreadable_claims.insert(mk_ref("ns/bank"));
-    world.claim(mk_explicit("ns/other", "partners", &["192.0.2.101"]));
-    let bindings = bind_world(&world);
-    assert_eq!(bindings.ends, [].into());
-    assert_eq!(refused(&bindings, "ns/other").0, Reason::AddressInUse);
-    let plan = world.snapshot.addresses[&ip("192.0.2.101")].value.plan.clone();
-    world.settle();
-    assert_eq!(world.snapshot.addresses[&ip("192.0.2.101")].value.plan, plan);
 }

@@ -6,8 +6,8 @@ use std::net::IpAddr;
 use egret_api as api;
 use egret_core::model::{
     AddressSpec, AddressStatus, Claim, ClaimRef, ClaimStatus, Cluster, EgressAddress, EgressNode,
-    EgressNodeSpec, EgressNodeStatus, NamespaceName, NodeName, Pool, PoolName, PoolStatus,
-    ResourceVersion, Stored, Text as _, Timestamp, Uid,
+    EgressNodeSpec, EgressNodeStatus, NodeName, Pool, PoolName, PoolStatus, ResourceVersion,
+    Stored, Text as _, Timestamp, Uid,
 };
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
@@ -156,17 +156,6 @@ pub fn claim_file(claim: &ClaimRef) -> Result<String, StoreError> {
     }
 }
 
-/// The claim whose record has this file.
-pub fn claim_of(file: &str) -> Option<ClaimRef> {
-    let name = |rest: &str| rest.strip_prefix('/')?.strip_suffix(".yaml").map(str::to_owned);
-    if let Some(rest) = file.strip_prefix(CLUSTER_CLAIMS) {
-        return Some(ClaimRef { namespace: None, name: name(rest)? });
-    }
-    let inside = name(file.strip_prefix(CLAIMS)?)?;
-    let (namespace, name) = inside.split_once('/')?;
-    Some(ClaimRef { namespace: Some(NamespaceName::new(namespace)), name: name.to_owned() })
-}
-
 /// The file of a record; `None` for kinds that have none.
 pub fn record_file(key: &ObjectKey) -> Result<Option<String>, StoreError> {
     match key {
@@ -278,8 +267,7 @@ pub fn parse(file: &str, bytes: &[u8]) -> Result<OwnObject, String> {
         }
         Some(CLUSTER_CLAIMS) => {
             let file: File<api::ClusterStaticEgressIPSpec, api::ClaimStatus> = read(text)?;
-            let claim = convert::cluster_claim_from_api(&file.metadata.name, &file.spec);
-            let claim = kept(claim)?;
+            let claim = kept(convert::cluster_claim_from_api(&file.metadata.name, &file.spec))?;
             let status = claim_status(file.status)?;
             let object = ManifestObject::ClusterClaim(Box::new(file.spec), Box::new(claim));
             record(file.metadata, object, status)

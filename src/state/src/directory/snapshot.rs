@@ -2,10 +2,10 @@
 
 use std::collections::BTreeSet;
 
-use egret_core::model::{InvalidObject, NamespaceName, Snapshot};
+use egret_core::model::{ClaimRef, InvalidObject, NamespaceName, Snapshot};
 
 use super::files::FileIndex;
-use super::own_object::{self, OwnObject};
+use super::own_object::{CLAIMS, CLUSTER_CLAIMS, OwnObject};
 use super::records::{self, PresentObjects};
 use crate::convert::CIDR_ANNOTATION;
 use crate::convert::core_v1::labelled_namespace;
@@ -38,7 +38,7 @@ pub fn assemble(files: &FileIndex) -> Snapshot {
         }
     }
     let damaged = files.own.iter().filter(|(_, file)| file.object.is_none());
-    snapshot.unreadable_claims.extend(damaged.filter_map(|(path, _)| own_object::claim_of(path)));
+    snapshot.unreadable_claims.extend(damaged.filter_map(|(path, _)| claim_of(path)));
     for (_, _, object) in present.objects.values() {
         workload(&mut snapshot, object);
     }
@@ -79,6 +79,17 @@ pub fn with_unrecorded(mut snapshot: Snapshot, files: &FileIndex) -> Snapshot {
     namespaces(&mut snapshot);
     choose_pools(&mut snapshot);
     snapshot
+}
+
+/// The claim whose record has this file.
+fn claim_of(file: &str) -> Option<ClaimRef> {
+    let name = |rest: &str| rest.strip_prefix('/')?.strip_suffix(".yaml").map(str::to_owned);
+    if let Some(rest) = file.strip_prefix(CLUSTER_CLAIMS) {
+        return Some(ClaimRef { namespace: None, name: name(rest)? });
+    }
+    let inside = name(file.strip_prefix(CLAIMS)?)?;
+    let (namespace, name) = inside.split_once('/')?;
+    Some(ClaimRef { namespace: Some(NamespaceName::new(namespace)), name: name.to_owned() })
 }
 
 fn workload(snapshot: &mut Snapshot, object: &ManifestObject) {

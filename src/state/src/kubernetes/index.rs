@@ -6,17 +6,19 @@
 //! any more, never because one that overlaps another has ended; what cannot be understood keeps
 //! its last good value.
 
+mod unreadable;
+
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
 
 use egret_core::model::{
-    ClaimRef, DiscoveredRanges, EgressNode, InvalidObject, NamespaceName, NodeName, RangeReading,
-    Snapshot, SnapshotScope, Uid, UnreadableRanges,
+    DiscoveredRanges, EgressNode, InvalidObject, NodeName, Snapshot, SnapshotScope, Uid,
 };
 
 use super::decode::{Decoded, DecodedItem};
 use super::kind::{ObjectId, ResourceKind};
 use crate::convert::nirmata::choose_pools;
+use unreadable::{keep_pod_cidrs, note_unreadable};
 
 /// A watch, as the index knows it.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -306,35 +308,6 @@ impl Index {
         choose_pools(&mut snapshot);
         snapshot.invalid_objects.sort();
         snapshot
-    }
-}
-
-/// What follows from an object that cannot be read; whether its last good value is known.
-fn note_unreadable(snapshot: &mut Snapshot, id: &ObjectId, known: bool) {
-    let claim = |namespace: Option<&String>| ClaimRef {
-        namespace: namespace.map(NamespaceName::new),
-        name: id.name.clone(),
-    };
-    match id.kind {
-        ResourceKind::Claim if !known => {
-            snapshot.unreadable_claims.insert(claim(id.namespace.as_ref()));
-        }
-        ResourceKind::ClusterClaim if !known => {
-            snapshot.unreadable_claims.insert(claim(None));
-        }
-        _ => {}
-    }
-    if let Some(pods) = id.kind.ranges() {
-        let reading = if known { RangeReading::Kept } else { RangeReading::Unread };
-        let unreadable = UnreadableRanges { pods, object: id.to_string(), reading };
-        snapshot.discovered.unreadable.insert(unreadable);
-    }
-}
-
-/// Where a Node's ranges cannot be read, those that were read before stay.
-fn keep_pod_cidrs(item: &mut Option<DecodedItem>, before: &Option<DecodedItem>) {
-    if let (Some(DecodedItem::Node(node)), Some(DecodedItem::Node(before))) = (item, before) {
-        node.keep_pod_cidrs(before);
     }
 }
 

@@ -17,7 +17,8 @@ pub(super) struct ProbeState {
     rounds: u8,
     /// When the next one begins; `None` while one is under way.
     next: Option<BootTime>,
-    /// A node of the cluster had it on an interface when the last round ended.
+    /// A node of the cluster has it on an interface, as far as that was known when the last round ended
+    /// or a conflict since.
     taken: bool,
 }
 
@@ -72,7 +73,8 @@ impl ProbeState {
     /// ended the round need not wait longer, and is the last: it is known who had it.
     pub(super) fn begins(&mut self, taken: bool, now: BootTime) -> bool {
         let freed = self.taken && !taken;
-        self.taken &= taken;
+        // Its answer may be heard before that node has said that it has it.
+        self.taken = taken && (self.taken || self.conflict);
         if freed {
             self.rounds = self.rounds.min(1);
         }
@@ -134,6 +136,16 @@ mod tests {
         assert_eq!(round(&mut state, false, 5), Silent);
         assert!(state.is_cleared() && state.next().is_none() && !state.is_running());
         assert_eq!(state.on_probed(false, false, at(6).boot), Unchanged, "no round was under way");
+    }
+
+    #[test]
+    fn a_node_that_was_heard_before_it_said_so_ends_the_conflict_when_it_has_it_no_more() {
+        let mut state = ProbeState::probed_first(false);
+        let again = at(60_000).boot;
+        assert_eq!(state.on_probed(true, false, again), Found);
+        assert!(!state.begins(true, at(1000).boot), "it says so now");
+        assert!(state.begins(false, at(2000).boot), "it is gone there");
+        assert_eq!(state.on_probed(false, false, again), Silent, "one round is enough");
     }
 
     #[test]

@@ -1,7 +1,6 @@
 //! S18: an egress address is on an interface of a node already.
 
 use std::net::SocketAddr;
-use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
 use egret_lab::bench::Bench;
@@ -12,9 +11,6 @@ use crate::fixtures::{BANK, PATIENCE, await_source, bank, claim, holder, run_for
 
 const VIP: &str = "203.0.113.21";
 
-/// Where another gateway probes than the one that has the address, it heard it answered for: that
-/// conflict ends with the second round of probing without an answer, one round a minute.
-const TWO_ROUNDS: Duration = Duration::from_secs(200);
 
 /// A VIP of a gateway that is claimed stays unheld and goes on to serve; both say where it is. It is held
 /// once it is gone there.
@@ -37,7 +33,7 @@ pub fn never_held(bench: &mut Bench) -> Result<()> {
         (fixture.lab.node(&node)?.net()?.path(), SocketAddr::new(VIP.parse()?, port));
     seen_by(&net, listen, &fixture.lab.out.path(), listen).context("the service on it is dead")?;
     fixture.lab.node(&node)?.shell("ip link del vip0")?;
-    await_claim_within(fixture, ("vip", "Ready"), &[], TWO_ROUNDS)?;
+    await_claim(fixture, "vip", "Ready", &[])?;
     fixture.lab.remove_manifest("vip.yaml")?;
     fixture.await_held(PATIENCE)
 }
@@ -68,20 +64,11 @@ fn await_conflict(fixture: &LabFixture, address: &str, parts: &[&str]) -> Result
 
 /// Waits until the claim is Ready for this reason.
 fn await_claim(fixture: &LabFixture, name: &str, reason: &str, parts: &[&str]) -> Result<()> {
-    await_claim_within(fixture, (name, reason), parts, PATIENCE)
-}
-
-fn await_claim_within(
-    fixture: &LabFixture,
-    (name, reason): (&str, &str),
-    parts: &[&str],
-    limit: Duration,
-) -> Result<()> {
     let found = || {
         let (_, said, message) = condition(&fixture.lab, "StaticEgressIP", name, "Ready")?;
         (said == reason && parts.iter().all(|part| message.contains(part))).then_some(())
     };
-    wait_until(&format!("claim {name} says {reason}"), limit, found)
+    wait_until(&format!("claim {name} says {reason}"), PATIENCE, found)
 }
 
 /// Status, reason and message of a condition of the object that has this name or address.

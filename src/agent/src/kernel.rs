@@ -10,7 +10,7 @@ use std::net::IpAddr;
 use std::time::Duration;
 
 use egret_core::model::{Family, NodeName, Snapshot};
-use egret_core::node_config::{FlowAction, SteeringConfig, gateway_blocks};
+use egret_core::node_config::{SteeringConfig, gateway_blocks};
 use egret_datapath::bpf::{
     self, AddressTable, AttachMode, GatewayTables, LoadConfig, Loaded, NodeLinks,
 };
@@ -206,11 +206,9 @@ impl Kernel {
         self.tables.counters().ok().and_then(|all| all.get(UNHELD).copied()).unwrap_or(0)
     }
 
-    /// Whether the applied rules steer new connections to `address`.
+    /// Whether rules that the kernel has, or should have, may steer new connections to `address`.
     pub(crate) fn opens(&self, address: IpAddr) -> bool {
-        let action = FlowAction::Steer { address };
-        let config = self.steering.applied();
-        config.is_some_and(|config| config.flows.iter().any(|flow| flow.action == action))
+        self.steering.opens(address)
     }
 
     /// The addresses that this node has open blocks of.

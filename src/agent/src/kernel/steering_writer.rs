@@ -4,6 +4,7 @@
 //! way that steered packets take is there before the rules that send them on it.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::net::IpAddr;
 
 use egret_core::node_config::{FlowAction, SteeringConfig};
 use egret_datapath::link::Tunnel;
@@ -51,8 +52,8 @@ fn treatments(config: &SteeringConfig) -> Treatments {
 pub(crate) struct SteeringWriter {
     back_end: Box<dyn Steering>,
     applied: Option<SteeringConfig>,
-    /// How the rules that were written last treat each source.
-    treatments: Treatments,
+    /// How the rules that were written last treat each source; `None` before the first were.
+    treatments: Option<Treatments>,
     /// The `never_steered` of the routes that the last look found whole; `None` where it failed.
     path_for: Option<BTreeSet<IpNet>>,
 }
@@ -60,7 +61,7 @@ pub(crate) struct SteeringWriter {
 impl SteeringWriter {
     /// Steers nothing yet.
     pub(crate) fn new(back_end: Box<dyn Steering>) -> Self {
-        Self { back_end, applied: None, treatments: Treatments::new(), path_for: None }
+        Self { back_end, applied: None, treatments: None, path_for: None }
     }
 
     pub(crate) fn back_end(&self) -> &dyn Steering {
@@ -70,6 +71,16 @@ impl SteeringWriter {
     /// The steering config that the kernel has, or should have.
     pub(crate) fn applied(&self) -> Option<&SteeringConfig> {
         self.applied.as_ref()
+    }
+
+    /// Whether new connections may be steered to `address`: by the rules that were written last, or by
+    /// those that the kernel should have. What an earlier process left may steer to any.
+    pub(crate) fn opens(&self, address: IpAddr) -> bool {
+        let action = FlowAction::Steer { address };
+        let Some(written) = &self.treatments else { return true };
+        let wanted = self.applied.iter().flat_map(|config| &config.flows).map(|flow| flow.action);
+        let written = written.values().flatten().map(|(_, action, _)| *action);
+        wanted.chain(written).any(|one| one == action)
     }
 
     /// Makes the kernel hold `config`. Flows that begin with it are picked up at their next
@@ -107,13 +118,14 @@ impl SteeringWriter {
         let differs = |(source, of): (&IpNet, &SourceTreatment), others: &Treatments| {
             (others.get(source) != Some(of)).then_some(*source)
         };
+        let former = self.treatments.take().unwrap_or_default();
         let mut sources: BTreeSet<IpNet> =
-            treatments.iter().filter_map(|new| differs(new, &self.treatments)).collect();
-        sources.extend(self.treatments.iter().filter_map(|old| differs(old, &treatments)));
+            treatments.iter().filter_map(|new| differs(new, &former)).collect();
+        sources.extend(former.iter().filter_map(|old| differs(old, &treatments)));
         if !sources.is_empty() {
             path.begin_anew(config, sources);
         }
-        self.treatments = treatments;
+        self.treatments = Some(treatments);
     }
 
     fn ensure(

@@ -1,4 +1,3 @@
-use std::net::IpAddr;
 use std::time::{Duration, Instant};
 
 use egret_core::node_config::{Flow, FlowAction};
@@ -245,4 +244,33 @@ fn what_the_back_end_refused_is_applied_by_the_next_repair() {
     node.rules.refuse(false);
     assert!(node.repair().0.unwrap());
     assert_eq!(node.rules.held(), Some(config(2, "10.0.0.0/8")));
+}
+
+/// docs/leases.md rule 18: an address without a connection is idle only where nothing opens one.
+#[test]
+fn an_address_is_opened_until_rules_without_it_are_written() {
+    let mut node = Fixture::new();
+    assert!(node.writer.opens(address()), "an earlier process may have left rules");
+    node.path.has_tunnel = false;
+    node.apply(&SteeringConfig::default()).0.unwrap_err();
+    assert!(node.writer.opens(address()), "none are written yet");
+    node.path.has_tunnel = true;
+    node.apply(&config(1, "10.0.0.0/8")).0.unwrap();
+    assert!(node.writer.opens(address()));
+    // The back end refuses the rules, or the way for them cannot be made.
+    let without = config(0, "10.0.0.0/8");
+    node.rules.refuse(true);
+    node.apply(&without).0.unwrap_err();
+    assert!(node.writer.opens(address()), "the kernel has the former rules");
+    node.path.has_tunnel = false;
+    node.apply(&config(0, "192.168.0.0/16")).0.unwrap_err();
+    assert!(node.writer.opens(address()), "the kernel has the former rules");
+    node.path.has_tunnel = true;
+    node.rules.refuse(false);
+    node.repair().0.unwrap();
+    assert!(!node.writer.opens(address()));
+    // Rules that are to be written count too.
+    node.rules.refuse(true);
+    node.apply(&config(1, "192.168.0.0/16")).0.unwrap_err();
+    assert!(node.writer.opens(address()));
 }

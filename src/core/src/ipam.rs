@@ -7,6 +7,7 @@
 
 mod allocator;
 pub(crate) mod contested;
+mod ended;
 mod own_network;
 mod pools;
 pub mod ranges;
@@ -15,7 +16,8 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
 
 use crate::model::{
-    AddressPlan, Claim, ClaimRef, ClusterRanges, EgressAddress, Family, Pool, PoolName, Snapshot,
+    AddressEnd, AddressPlan, Claim, ClaimRef, ClusterRanges, EgressAddress, Family, Pool, PoolName,
+    Snapshot,
 };
 use crate::reason::{Cause, Reason};
 
@@ -151,21 +153,29 @@ struct Binder<'a> {
 }
 
 impl<'a> Binder<'a> {
-    /// Gives claims back what they had and what has not ended yet, where they ask for it and could
-    /// have it as a new address too.
+    /// Gives claims back what they had and what has not ended yet, where they ask for it and are let
+    /// in. What is released has connections yet and stays theirs as what is bound does; what is revoked
+    /// they get only where they could have it as a new address.
     fn resume(&self, bindings: &mut Bindings) {
-        for (address, stored) in &self.snapshot.addresses {
-            let plan = &stored.value.plan;
-            let claim = self.snapshot.claims.get(&plan.claim).map(|stored| &stored.value.0);
-            let Some(claim) = claim.filter(|_| plan.end.is_some()) else { continue };
-            let asked = over(&stored.value, Some(claim)).is_none();
-            let admitted = self.pool_of(claim, bindings).is_ok() && !self.paused(claim);
+        for (address, stored, end) in ended::by_preference(self.snapshot) {
+            let claim = self.snapshot.claims.get(&stored.plan.claim).map(|claim| &claim.value.0);
+            let Some(claim) = claim else { continue };
+            let Ok(pool) = self.pool_of(claim, bindings) else { continue };
+            let asked = over(stored, Some(claim)).is_none() && !self.paused(claim);
+            let given = matches!(end, AddressEnd::Released { .. }) || self.gives(pool, address);
             let Some(binding) = bindings.claims.get_mut(&claim.reference) else { continue };
-            if asked && admitted && has_room(Some(claim), binding, *address) {
-                binding.bound.insert(*address);
-                bindings.resumed.insert(*address);
+            if asked && given && has_room(Some(claim), binding, address) {
+                binding.bound.insert(address);
+                bindings.resumed.insert(address);
             }
         }
+    }
+
+    /// Whether the pool would give out the address as a new one, if nobody had it.
+    fn gives(&self, pool: &Pool, address: IpAddr) -> bool {
+        pool.has(address)
+            && !ranges::is_node_address(self.ranges, address)
+            && !self.own.contains_key(&address)
     }
 
     fn bind_explicit(&mut self, claim: &'a Claim, bindings: &mut Bindings) {

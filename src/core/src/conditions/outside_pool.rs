@@ -41,8 +41,8 @@ pub(super) fn claim(
     let outside: Vec<String> = outside.map(IpAddr::to_string).collect();
     (!outside.is_empty()).then(|| {
         told(format!(
-            "pool {} has {} no longer; the claim keeps what it has, and gets nothing like it again \
-             once it lets go; {}",
+            "pool {} has {} no longer; the claim keeps what it has, and once it lets go gets it back \
+             only as long as open connections are served; {}",
             pool.name,
             outside.join(", "),
             remedy(pool)

@@ -14,7 +14,7 @@ pub(super) const GIVEN_BACK: &str = "another host was found to have it before it
 
 /// Whether the pool chose the address, nobody has held it yet, and another host, or a node's interface,
 /// has it.
-fn is_contested(snapshot: &Snapshot, address: &EgressAddress) -> bool {
+pub(super) fn is_contested(snapshot: &Snapshot, address: &EgressAddress) -> bool {
     let (plan, status) = (&address.plan, &address.status);
     let claim = snapshot.claims.get(&plan.claim).map(|stored| &stored.value.0);
     let chosen = claim.is_some_and(|claim| claim.addresses.is_empty());

@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 
 use super::*;
-use crate::model::{AddressPlan, BlockGrant, Claim, Timestamp, Write};
+use crate::model::{AddressPlan, BlockGrant, Claim, Condition, Timestamp, Write};
 use crate::testing::{mk_pod, mk_selector};
 
 const ADDRESS: &str = "192.0.2.100";
@@ -222,4 +222,85 @@ fn a_count_that_goes_down_and_up_again_gets_the_same_addresses() {
     world.edit_claim("payments/bank", |claim| claim.count = 3);
     world.settle();
     assert_eq!(has(&world, "payments/bank"), bound);
+}
+
+/// Pool, nodes and routers as they are now decide of what nothing uses any more; open connections go
+/// on.
+#[test]
+fn what_could_not_be_given_out_now_is_taken_back_while_released_and_not_once_revoked() {
+    type Change = fn(&mut Fixture);
+    let changes: [(&str, Change); 4] = [
+        ("outside", |world| {
+            let ranges = mk_pool("", &[("192.0.2.120", "192.0.2.129")]).ranges;
+            world.edit_pool("partners", |pool| pool.ranges = ranges.clone());
+        }),
+        ("reserved", |world| {
+            world.edit_pool("partners", |pool| pool.reserved = [ip(ADDRESS)].into());
+        }),
+        ("node", |world| world.node("node-100", 100, false, "a")),
+        ("router", |world| world.status("g1").uplinks[0].next_hops = [ip(ADDRESS)].into()),
+    ];
+    for (case, change) in changes {
+        for claim in [explicit(), mk_claim("payments/bank", "partners")] {
+            for revoked in [false, true] {
+                let mut world = settled(&claim);
+                world.delete_claim("payments/bank");
+                world.step();
+                if revoked {
+                    world.pass(3600);
+                    world.step();
+                }
+                change(&mut world);
+                again(&mut world, &claim);
+                world.step();
+                let plan = world.snapshot.addresses.get(&ip(ADDRESS)).map(|one| &one.value.plan);
+                let bound = plan.is_some_and(|plan| plan.end.is_none());
+                assert_eq!(bound, !revoked, "{case} {claim:?}");
+            }
+        }
+    }
+}
+
+/// With room for one of several, a claim gets back what it had last.
+#[test]
+fn of_several_ended_addresses_the_one_with_connections_that_was_had_last_is_taken_back() {
+    let claim = mk_claim("payments/bank", "partners");
+    let last = "192.0.2.101";
+    for revoked in [false, true] {
+        let mut world = settled(&Claim { count: 2, ..claim.clone() });
+        // The first is let go, and after a while the second.
+        world.edit_claim("payments/bank", |claim| claim.addresses = vec![ip(last)]);
+        world.step();
+        assert!(is_released(&world));
+        world.pass(if revoked { 3600 } else { 60 });
+        world.step();
+        assert_eq!(world.address(ADDRESS).plan.is_revoked(), revoked);
+        world.delete_claim("payments/bank");
+        world.step();
+        again(&mut world, &claim);
+        world.step();
+        assert_eq!(world.address(last).plan.end, None, "revoked: {revoked}");
+        assert!(world.address(ADDRESS).plan.end.is_some());
+    }
+}
+
+/// What another host was found to have is not what a claim wants back.
+#[test]
+fn a_contested_address_is_not_taken_back() {
+    let claim = mk_claim("payments/bank", "partners");
+    let mut world = settled(&claim);
+    let stored = world.snapshot.addresses.get_mut(&ip(ADDRESS)).unwrap();
+    let conflict = "Conflict".into();
+    let conflict = Condition::new(conflict, true, "ForeignHost", "a host has it", Timestamp(0));
+    conflict.put_into(&mut stored.value.status.conditions);
+    (stored.value.status.probed, stored.value.status.was_held) = (false, false);
+    world.delete_claim("payments/bank");
+    world.step();
+    assert!(is_released(&world));
+    again(&mut world, &claim);
+    world.edit_pool("partners", |pool| {
+        pool.ranges = mk_pool("", &[(ADDRESS, ADDRESS)]).ranges;
+    });
+    world.step();
+    assert!(is_released(&world));
 }

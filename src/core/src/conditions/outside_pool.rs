@@ -7,6 +7,7 @@ use std::net::IpAddr;
 use crate::model::{AddressPlan, Claim, ConditionType, Pool};
 use crate::reason::Reason;
 
+use super::cloud::some_of;
 use super::evaluation::{ConditionInputs, Evaluation};
 
 /// What is said of such an address; `None` of every other.
@@ -44,7 +45,7 @@ pub(super) fn claim(
             "pool {} has {} no longer; the claim keeps what it has, and once it lets go gets it back \
              only as long as open connections are served; {}",
             pool.name,
-            outside.join(", "),
+            some_of(&outside, ", "),
             remedy(pool)
         ))
     })
@@ -59,7 +60,7 @@ pub(super) fn pool(view: &ConditionInputs<'_>, pool: &Pool) -> Option<Evaluation
     let outside = plans.map(|(address, plan)| format!("{address} ({})", plan.claim));
     let outside: Vec<String> = outside.collect();
     (!outside.is_empty()).then(|| {
-        let list = outside.join(", ");
+        let list = some_of(&outside, ", ");
         told(format!("in use, and in the pool no longer: {list}; {}", remedy(pool)))
     })
 }
@@ -138,6 +139,23 @@ mod tests {
             let claim = &world.snapshot.claims[&mk_ref("payments/bank")].value.1;
             let address = world.address("192.0.2.100");
             assert_eq!((said(&claim.conditions), said(&address.status.conditions)), (None, None));
+        }
+    }
+
+    /// A message has room for some.
+    #[test]
+    fn of_many_addresses_some_are_named_and_the_others_counted() {
+        let mut world = Fixture::small();
+        world.claim(crate::model::Claim { count: 9, ..mk_claim("payments/bank", "partners") });
+        world.settle();
+        world.pool(mk_pool("partners", &[("192.0.2.120", "192.0.2.121")]));
+        world.settle();
+        let pool = &world.snapshot.pools[&"partners".into()].value.1;
+        let claim = &world.snapshot.claims[&mk_ref("payments/bank")].value.1;
+        for conditions in [&claim.conditions, &pool.conditions] {
+            let message = said(conditions).unwrap();
+            assert!(message.contains("192.0.2.100") && message.contains(" more"), "{message}");
+            assert!(!message.contains("192.0.2.108"), "{message}");
         }
     }
 }

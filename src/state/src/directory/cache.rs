@@ -87,19 +87,19 @@ impl DirectoryCache {
             return Ok(Arc::clone(snapshot));
         }
         let (mut failed, mut complete) = (None, true);
-        if !records::changes(files, now())?.is_empty() {
+        if !records::changes(files, now()).is_empty() {
             drop(access);
             access = self.store.open(LockMode::Write)?;
             // Another process may have done it between the two locks.
             self.refresh_files(files, &access, &RereadScope::All)?;
-            let changes = records::changes(files, now())?;
+            let changes = records::changes(files, now());
             let outcomes: BTreeSet<_> = changes.iter().map(RecordChange::outcome).collect();
             failed = records::apply(&access, changes).err();
             self.refresh_files(files, &access, &RereadScope::All)?;
             // People take no lock: they may have changed a manifest while the records were written.
             // What is still to be done although it was done, such as beside a stray copy of a record,
             // would be done for ever.
-            let left = records::changes(files, now())?;
+            let left = records::changes(files, now());
             let done = |change: &RecordChange| outcomes.contains(&change.outcome());
             complete = failed.is_none() && left.iter().all(done);
         }

@@ -4,7 +4,7 @@
 
 use std::collections::BTreeMap;
 
-use egret_core::model::{ClaimStatus, PoolStatus, ResourceVersion, Timestamp, Uid};
+use egret_core::model::{ClaimStatus, InvalidObject, PoolStatus, ResourceVersion, Timestamp, Uid};
 use rand::RngExt as _;
 
 use super::files::FileIndex;
@@ -73,16 +73,14 @@ pub fn records(files: &FileIndex) -> BTreeMap<ObjectKey, (&str, &SpecRecord)> {
         .collect()
 }
 
-/// What must be written so that the records fit the manifests.
-///
-/// # Errors
-/// Where an object's name cannot be a file's.
-pub fn changes(files: &FileIndex, now: Timestamp) -> Result<Vec<RecordChange>, StoreError> {
+/// What must be written so that the records fit the manifests. An object whose name cannot be a file's
+/// gets no record: see [`unrecordable`].
+pub fn changes(files: &FileIndex, now: Timestamp) -> Vec<RecordChange> {
     let present = present(files);
     let records = records(files);
     let mut changes = Vec::new();
     for (key, (path, _, object)) in &present.objects {
-        let Some(file) = own_object::record_file(key)? else { continue };
+        let Ok(Some(file)) = own_object::record_file(key) else { continue };
         // A record that cannot be read is not written over: the uid in it would be lost.
         let damaged = files.own.get(&file).is_some_and(|own| own.fault.is_some());
         match records.get(key) {
@@ -108,7 +106,16 @@ pub fn changes(files: &FileIndex, now: Timestamp) -> Result<Vec<RecordChange>, S
             changes.push(RecordChange::Remove(file.to_owned()));
         }
     }
-    Ok(changes)
+    changes
+}
+
+/// The objects whose names cannot be a file's, and why.
+pub fn unrecordable(present: &PresentObjects<'_>) -> Vec<InvalidObject> {
+    let fault = |(key, (path, line, _)): (&ObjectKey, &(&str, usize, _))| {
+        let error = own_object::record_file(key).err()?;
+        Some(InvalidObject { place: format!("{path}:{line}"), message: format!("{key}: {error}") })
+    };
+    present.objects.iter().filter_map(fault).collect()
 }
 
 /// True where the file may still hold the object: it is broken, being written or being replaced.
@@ -201,4 +208,36 @@ pub fn apply(access: &Access, changes: Vec<RecordChange>) -> Result<(), StoreErr
         }
     }
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::directory::files::ManifestFile;
+    use crate::manifest;
+
+    /// Whatever name a reader lets pass, the others are kept.
+    #[test]
+    fn a_name_that_no_file_can_have_is_told_and_keeps_no_other_from_its_record() {
+        const POOL: &str = "apiVersion: egret.dev/v1alpha1\nkind: EgressPool\n\
+            metadata: {name: NAME}\nspec: {provider: L2, addresses: [192.0.2.1], \
+            gateways: {nodeSelector: {matchLabels: {a: b}}}}\n";
+        let mut objects = Vec::new();
+        for name in ["first", "second"] {
+            let parsed = manifest::parse(&POOL.replace("NAME", name));
+            assert_eq!(parsed.faults, []);
+            objects.extend(parsed.objects);
+        }
+        let ManifestObject::Pool(_, pool) = &mut objects[0].1 else { panic!("a pool") };
+        pool.name = "a".repeat(254).as_str().into();
+        let mut files = FileIndex::default();
+        files.manifests.insert("all.yaml".to_owned(), ManifestFile::default());
+        files.manifests.get_mut("all.yaml").unwrap().objects = objects;
+        let changes = changes(&files, Timestamp(0));
+        let written: Vec<_> = changes.iter().map(RecordChange::outcome).collect();
+        assert_eq!(written, [(own_object::pool_file(&"second".into()).unwrap(), true)]);
+        let told = unrecordable(&present(&files));
+        assert!(told.len() == 1 && told[0].place == "all.yaml:1", "{told:?}");
+        assert!(told[0].message.contains("not a name"), "{told:?}");
+    }
 }

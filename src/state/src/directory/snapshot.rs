@@ -141,6 +141,7 @@ fn invalid_objects(files: &FileIndex, present: &PresentObjects<'_>) -> Vec<Inval
         let message = format!("{key} is in {first} already, which counts: remove one of them");
         broken.push(InvalidObject { place: place.clone(), message });
     }
+    broken.extend(records::unrecordable(present));
     for key in present.objects.keys() {
         let ObjectKey::Pod(namespace, name) = key else { continue };
         if let Some((path, line, ManifestObject::Pod(pod))) = present.objects.get(key)

@@ -12,7 +12,8 @@ use super::locate::line_of;
 use super::yaml;
 use crate::convert::metadata::ObjectMeta;
 use crate::convert::{
-    Checked, FieldError, claim_from_api, cluster_claim_from_api, core_v1, nirmata, pool_from_api,
+    Checked, FieldError, claim_from_api, cluster_claim_from_api, core_v1, is_name, nirmata,
+    pool_from_api,
 };
 
 /// An object that a person wrote, checked.
@@ -153,9 +154,25 @@ fn rules(text: &str) -> Result<Vec<ManifestObject>, Vec<ManifestFault>> {
     let names = meta.checked_name().and_then(|name| Ok((meta.checked_namespace()?, name)));
     let (namespace, name) = names.map_err(|error| faults(text, &[error]))?;
     let claims = nirmata::claims_from_api(namespace, name, &spec).fresh();
-    let claims = claims.map_err(|errors| faults(text, &errors))?.into_iter();
+    let claims = claims.map_err(|errors| faults(text, &errors))?;
+    let names = claims.iter().map(|(_, claim)| claim.reference.name.as_str());
+    let longest = names.max_by_key(|name| name.len()).unwrap_or_default();
+    if !is_name(longest) {
+        return Err(faults(text, &[too_long(name, longest)]));
+    }
     let object = |(spec, claim)| ManifestObject::Claim(Box::new(spec), Box::new(claim));
-    Ok(claims.map(object).collect())
+    Ok(claims.into_iter().map(object).collect())
+}
+
+/// An object whose name is one, and whose claim's name is none.
+fn too_long(name: &str, claim: &str) -> FieldError {
+    let address = claim.strip_prefix(name).unwrap_or(claim);
+    let most = 253_usize.saturating_sub(address.len());
+    let message = format!(
+        "is too long: its claim is named by it with {address} behind it, and a name has at most 253 \
+         characters: use at most {most}"
+    );
+    FieldError::new("metadata.name", message)
 }
 
 fn first_line(text: &str) -> usize {

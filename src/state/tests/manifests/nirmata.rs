@@ -230,6 +230,39 @@ async fn a_store_has_its_claims() {
     assert_eq!(read().claims, snapshot.claims);
 }
 
+/// The claims' names are longer than the object's.
+#[tokio::test]
+async fn a_name_that_leaves_no_room_for_the_address_is_refused_and_the_others_go_on() {
+    use egret_ports::cluster_state::ClusterState;
+    let name = |length: usize| {
+        let part = "a".repeat(60);
+        format!("{}.{}", [part.as_str(); 3].join("."), "b".repeat(length - 183))
+    };
+    let six = RULES.replace("203.0.113.18", "2001:db8::18");
+    for (rules, most) in [(RULES, 232), (&six, 205)] {
+        let named = |length| rules.replace("name: eip,", &format!("name: {},", name(length)));
+        assert_eq!(claims(&named(most)).len(), 2);
+        let parsed = parse(&named(most + 1));
+        let [fault] = &parsed.faults[..] else { panic!("{parsed:?}") };
+        assert_eq!((fault.line, parsed.objects.len()), (3, 0));
+        let end = format!("use at most {most}");
+        for part in ["metadata.name: is too long", ".nirmata-2", &end] {
+            assert!(fault.message.contains(part), "{fault:?}");
+        }
+    }
+    let folder = tempfile::tempdir().unwrap();
+    egret_state::DirectoryState::create(folder.path()).unwrap();
+    let long = RULES.replace("name: eip,", &format!("name: {},", name(233)));
+    std::fs::write(folder.path().join("eip.yaml"), RULES).unwrap();
+    std::fs::write(folder.path().join("long.yaml"), long).unwrap();
+    std::fs::write(folder.path().join("pool.yaml"), pool("a", 0, "203.0.113.16/29")).unwrap();
+    let state = egret_state::DirectoryState::open(folder.path()).unwrap();
+    let snapshot = state.read_consistent().await.unwrap();
+    assert_eq!((snapshot.claims.len(), snapshot.pools.len()), (2, 1));
+    let [broken] = &snapshot.invalid_objects[..] else { panic!("{:?}", snapshot.invalid_objects) };
+    assert_eq!(broken.place, "long.yaml:3");
+}
+
 fn plan_of(claim: egret_core::model::Claim) -> egret_core::model::AddressPlan {
     egret_core::model::AddressPlan {
         claim: claim.reference,

@@ -5,6 +5,7 @@
 //! Such an object names no pool. Its claims have an empty one until a store has read everything
 //! and [`choose_pools`] has found the pool by the address.
 
+use std::collections::{BTreeMap, BTreeSet};
 use std::net::{IpAddr, Ipv6Addr};
 
 use egret_api as api;
@@ -250,6 +251,24 @@ pub fn claim_status(
     let known = status.claims.get(name);
     let known = known.or_else(|| Some(status.claims.iter().find(former)?.1));
     known.map_or_else(|| Ok(ClaimStatus::default()), claim_status_from_api)
+}
+
+/// Takes out the statuses of claims that the rules make no longer. One under a former name stays
+/// until the claim of its address has its status under its own: [`claim_status`] reads it till then.
+pub fn drop_former_statuses(
+    status: &mut api::nirmata::StaticEgressIPStatus,
+    object: &str,
+    rules: &[IpAddr],
+) {
+    let present: BTreeMap<String, String> =
+        rules.iter().map(|address| (claim_name(object, *address), address.to_string())).collect();
+    let unread = present.iter().filter(|(name, _)| !status.claims.contains_key(*name));
+    let unread: BTreeSet<&String> = unread.map(|(_, address)| address).collect();
+    status.claims.retain(|name, status| {
+        let address = status.addresses.first();
+        let needed = address.is_some_and(|address| unread.contains(address));
+        present.contains_key(name) || numbered_rule_of(name).is_some() && needed
+    });
 }
 
 /// Puts the status of the claim `name` into the object's; where it is the first rule's, whose

@@ -1,13 +1,17 @@
 //! The status of claims that are rules of the original project's objects: in the object's own.
 
-use egret_api::nirmata::StaticEgressIPStatus;
+use std::net::IpAddr;
+
+use egret_api::nirmata::{StaticEgressIPSpec, StaticEgressIPStatus};
 use egret_core::model::{ClaimRef, ClaimStatus, ResourceVersion};
+use serde::Deserialize as _;
+use serde_json::Value;
 
 use super::cache::ObjectCache;
 use super::json::read_status;
 use super::kind::{ObjectId, ResourceKind};
 use super::object::{drop_managed_fields, to_json, version};
-use crate::convert::nirmata::{put_claim_status, rule_of};
+use crate::convert::nirmata::{claims_from_api, drop_former_statuses, put_claim_status, rule_of};
 use crate::convert::parse_address;
 use crate::error::StoreError;
 
@@ -21,6 +25,14 @@ pub fn object_of(cache: &ObjectCache, claim: &ClaimRef) -> Option<ObjectId> {
     let own = ObjectId::namespaced(ResourceKind::Claim, namespace, &claim.name);
     let written_by_person = cache.with_index(|index| index.contains(&own));
     (!written_by_person).then(|| ObjectId::namespaced(ResourceKind::Nirmata, namespace, object))
+}
+
+/// The addresses of the rules; `None` where a rule cannot be read: the claims that were read before go
+/// on, with statuses of theirs.
+fn addresses(object: &str, spec: &Value) -> Option<Vec<IpAddr>> {
+    let spec = StaticEgressIPSpec::deserialize(spec).ok()?;
+    let claims = claims_from_api("", object, &spec).fresh().ok()?;
+    Some(claims.into_iter().flat_map(|(_, claim)| claim.addresses).collect())
 }
 
 /// Puts the status of one claim into its object's.
@@ -42,6 +54,9 @@ pub async fn write_status(
                 index.address_of(node.as_str())
             });
         });
+        if let Some(rules) = addresses(&id.name, &object["spec"]) {
+            drop_former_statuses(&mut object_status, &id.name, &rules);
+        }
         object["status"] = to_json(&object_status)?;
         if object["status"] == before {
             return Ok(version(&object));

@@ -68,6 +68,16 @@ async fn rules_are_served_as_claims_and_the_object_says_the_gateway() {
     store.kubectl(&["patch", "egresspool", "partners", "--type=merge", "-p", patch]);
     until(&state, |snapshot| snapshot.invalid_objects.is_empty()).await;
     assert_eq!(state.read_consistent().await.unwrap().claims.len(), 3);
+    // The first rule goes, and with it what the object says of its claim.
+    let rule = r#"{"service-name":"backend","egressip":"192.0.2.200","cidr":"0.0.0.0/0"}"#;
+    let patch = format!(r#"{{"spec":{{"rules":[{rule}]}}}}"#);
+    let name = "staticegressips.staticegressips.nirmata.io/eip";
+    store.kubectl(&["patch", name, "-n", "payments", "--type=merge", "-p", &patch]);
+    until(&state, |snapshot| !snapshot.claims.contains_key(&claim(FIRST))).await;
+    state.write(Write::ClaimStatus { claim: claim(SECOND), status }).await.unwrap();
+    let object = store.server.kubectl().get(&[name, "-n", "payments"]).unwrap();
+    let claims = object["status"]["claims"].as_object().unwrap();
+    assert_eq!(claims.keys().collect::<Vec<_>>(), [&claim(SECOND).name]);
 }
 
 /// What the version before bound to the place of a rule goes on, and its agents still know the name.

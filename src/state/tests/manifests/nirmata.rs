@@ -5,7 +5,7 @@ use egret_core::model::{
     ClaimStatus, Destination, NodeName, PodSelection, PoolName, Snapshot, Stored, Timestamp,
 };
 use egret_state::convert::nirmata::{
-    choose_pools, claim_name, claim_status, put_claim_status, rule_of,
+    choose_pools, claim_name, claim_status, drop_former_statuses, put_claim_status, rule_of,
 };
 use egret_state::manifest::{ManifestObject, parse};
 
@@ -356,4 +356,36 @@ fn a_status_under_the_former_name_is_read_by_its_address() {
     put_claim_status(&mut status, FIRST, None, &new, address_of);
     assert_eq!(claim_status(&status, FIRST), Ok(new));
     assert_eq!(claim_status(&status, SECOND), Ok(of("203.0.113.18")));
+}
+
+/// Whatever rules an object had, its status has those of its rules.
+#[test]
+fn statuses_of_claims_that_the_rules_make_no_longer_go_and_former_names_once_they_are_read() {
+    let mut status = StaticEgressIPStatus::default();
+    let of = |address: &str| ClaimStatus {
+        addresses: vec![address.parse().unwrap()],
+        ..ClaimStatus::default()
+    };
+    let rules = ["203.0.113.17", "203.0.113.18"].map(|address| address.parse().unwrap());
+    let names = |status: &StaticEgressIPStatus| status.claims.keys().cloned().collect::<Vec<_>>();
+    let put = |status: &mut StaticEgressIPStatus, name: &str, address: &str| {
+        put_claim_status(status, name, None, &of(address), |_| None);
+    };
+    for (name, address) in [
+        (FIRST, "203.0.113.17"),
+        ("eip.nirmata-203.0.113.19", "203.0.113.19"),
+        ("eip.nirmata-0", "203.0.113.17"),
+        ("eip.nirmata-1", "203.0.113.18"),
+        ("eip.nirmata-2", "203.0.113.19"),
+    ] {
+        put(&mut status, name, address);
+    }
+    drop_former_statuses(&mut status, "eip", &rules);
+    assert_eq!(names(&status), ["eip.nirmata-1", FIRST]);
+    assert_eq!(claim_status(&status, SECOND), Ok(of("203.0.113.18")), "read by its former name");
+    put(&mut status, SECOND, "203.0.113.18");
+    drop_former_statuses(&mut status, "eip", &rules);
+    assert_eq!(names(&status), [FIRST, SECOND]);
+    drop_former_statuses(&mut status, "eip", &rules[1..]);
+    assert_eq!(names(&status), [SECOND]);
 }

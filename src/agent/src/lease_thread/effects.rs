@@ -103,6 +103,10 @@ impl<M: AddressMap, A: Announcer> KernelEffects<M, A> {
                     if state == AddressState::Held {
                         self.note_claims_before(address);
                     }
+                    // Who goes on probing is in the way of the next holder's probes.
+                    if entry.holder.as_ref() != Some(&self.me) {
+                        self.probes.forget(address);
+                    }
                     self.put(address, &entry)
                         .map_err(|error| format!("cannot write the address map: {error}"))?;
                     self.log_change(address, &entry);
@@ -110,7 +114,11 @@ impl<M: AddressMap, A: Announcer> KernelEffects<M, A> {
                 }
                 Effect::Forget { address } => self.forget(address),
                 Effect::Announce { address, form } => self.announce(address, form),
-                Effect::Probe { address } => self.probes.begin(address, now().boot),
+                Effect::Probe { address } => {
+                    // What came until now, such as the former holder's last probe, answers no probe.
+                    self.notice_conflicts();
+                    self.probes.begin(address, now().boot);
+                }
                 Effect::ReadConsistently => self.send_event(LeaseEvent::ReadConsistently),
                 Effect::Report(report) => self.report(report),
             }
@@ -218,3 +226,6 @@ impl<M: AddressMap, A: Announcer> KernelEffects<M, A> {
         let _ = self.lease_events.send(event);
     }
 }
+
+#[cfg(test)]
+mod tests;

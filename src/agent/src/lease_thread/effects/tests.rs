@@ -1,0 +1,124 @@
+use std::cell::RefCell;
+use std::collections::BTreeMap;
+use std::net::Ipv4Addr;
+use std::rc::Rc;
+
+use egret_core::lease::BootTime;
+use egret_peers::Identity;
+use egret_ports::error::PortError;
+use egret_ports::gateway::AddressEntry;
+use tokio::sync::mpsc::unbounded_channel;
+
+use super::super::address_probe::DueProbes;
+use super::*;
+
+const ADDRESS: IpAddr = IpAddr::V4(Ipv4Addr::new(203, 0, 113, 17));
+const OTHER: [u8; 6] = [2, 0, 0, 0, 0, 9];
+/// After everything that is due.
+const LATER: BootTime = BootTime(u64::MAX / 2);
+
+struct NoMap;
+
+impl AddressMap for NoMap {
+    fn put(&mut self, _: IpAddr, _: &AddressEntry) -> Result<(), PortError> {
+        Ok(())
+    }
+
+    fn remove(&mut self, _: IpAddr) -> Result<(), PortError> {
+        Ok(())
+    }
+
+    fn entries(&mut self) -> Result<BTreeMap<IpAddr, AddressEntry>, PortError> {
+        Ok(BTreeMap::new())
+    }
+}
+
+/// Hears what the test says. A clone has the same ears.
+#[derive(Clone, Default)]
+struct Ears(Rc<RefCell<Vec<ForeignClaim>>>);
+
+impl Ears {
+    fn hear_probe(&self) {
+        self.0.borrow_mut().push(ForeignClaim { address: ADDRESS, mac: OTHER, probes: true });
+    }
+}
+
+impl Announcer for Ears {
+    fn announce(
+        &mut self,
+        _: IpAddr,
+        _: AnnouncementForm,
+        _: &UplinkLink,
+    ) -> Result<(), PortError> {
+        Ok(())
+    }
+
+    fn probe(&mut self, _: IpAddr, _: &UplinkLink) -> Result<(), PortError> {
+        Ok(())
+    }
+
+    fn conflicts(&mut self) -> Result<Vec<ForeignClaim>, PortError> {
+        Ok(self.0.take())
+    }
+
+    fn listen(&mut self, _: IpAddr, _: &UplinkLink) -> Result<(), PortError> {
+        Ok(())
+    }
+
+    fn forget(&mut self, _: IpAddr) -> Result<(), PortError> {
+        Ok(())
+    }
+}
+
+/// The hands of node `me`, and its ears.
+fn hands() -> (KernelEffects<NoMap, Ears>, Ears, tempfile::TempDir) {
+    let (directory, ears) = (tempfile::tempdir().unwrap(), Ears::default());
+    let identity = Identity::open(&directory.path().join("identity")).unwrap();
+    let loopback = [IpAddr::V4(Ipv4Addr::LOCALHOST)];
+    let ports = LeasePorts {
+        endpoint: Endpoint::bind(&loopback, 0, identity, "me".into()).unwrap(),
+        map: NoMap,
+        announcer: ears.clone(),
+        persisted: PersistedLeaseFile::new(directory.path()),
+    };
+    (KernelEffects::new("me".into(), ports, unbounded_channel().0), ears, directory)
+}
+
+fn kernel(state: AddressState, holder: Option<&str>) -> Effect {
+    let valid_until = Some(LATER);
+    Effect::Kernel { address: ADDRESS, state, holder: holder.map(Into::into), valid_until }
+}
+
+#[test]
+fn who_holds_it_no_longer_probes_no_longer() {
+    for (state, holder) in [
+        (AddressState::Standby, None),
+        (AddressState::Standby, Some("other")),
+        (AddressState::Leaving, Some("other")),
+    ] {
+        let (mut hands, ..) = hands();
+        let begun =
+            vec![kernel(AddressState::Coming, Some("me")), Effect::Probe { address: ADDRESS }];
+        hands.carry_out(begun).unwrap();
+        // Who is kept off holds it all the same, and looks again.
+        hands.carry_out(vec![kernel(AddressState::Standby, Some("me"))]).unwrap();
+        assert_eq!(hands.probes.due(now().boot), [DueProbes::Send(ADDRESS)]);
+        hands.carry_out(vec![kernel(state, holder)]).unwrap();
+        assert_eq!(hands.probes.due(LATER), [], "{state:?}, held by {holder:?}");
+    }
+}
+
+#[test]
+fn what_was_heard_before_the_first_probe_answers_none() {
+    let (mut hands, ears, _directory) = hands();
+    ears.hear_probe();
+    hands.carry_out(vec![kernel(AddressState::Coming, Some("me"))]).unwrap();
+    hands.carry_out(vec![Effect::Probe { address: ADDRESS }]).unwrap();
+    hands.take_in_conflict();
+    let due = hands.probes.due(now().boot);
+    assert_eq!(due, [DueProbes::Send(ADDRESS)], "the former holder's last probe");
+    ears.hear_probe();
+    hands.take_in_conflict();
+    let over = DueProbes::Done { address: ADDRESS, conflict: true };
+    assert_eq!(hands.probes.due(LATER), [over], "another host's, at the same time");
+}

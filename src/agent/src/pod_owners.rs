@@ -7,7 +7,8 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
-use egret_core::model::{NodeName, Pod, Snapshot};
+use egret_core::cidr::{contains_net, subtract_nets};
+use egret_core::model::{Family, NodeName, Pod, Snapshot};
 use egret_core::node_config::{PodIdentity, address_winner};
 use ipnet::IpNet;
 use serde::{Deserialize, Serialize};
@@ -19,6 +20,9 @@ pub(crate) struct PodOwner {
     pod: PodIdentity,
     /// The CNI said so, while this node's agent listened.
     added: bool,
+    /// This process has seen the pod in a snapshot.
+    #[serde(skip)]
+    shown: bool,
 }
 
 /// The owners, by address or range.
@@ -31,7 +35,7 @@ pub(crate) struct PodOwners {
 /// What has become of addresses, and who shares one.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(crate) struct OwnerChanges {
-    /// Their pod has ended, and nobody has them.
+    /// Their pod has ended, and nobody has them, nor a part of them.
     pub(crate) ended: BTreeSet<IpNet>,
     /// Another pod has them, of which the CNI has not told.
     pub(crate) passed_on: BTreeSet<IpNet>,
@@ -55,19 +59,21 @@ impl PodOwners {
     /// The CNI has given the addresses to this pod.
     pub(crate) fn add(&mut self, pod: &PodIdentity, addresses: &BTreeSet<IpNet>) {
         for address in addresses {
-            let owner = PodOwner { pod: pod.clone(), added: true };
+            let owner = PodOwner { pod: pod.clone(), added: true, shown: false };
             self.by_source.insert(*address, owner);
         }
     }
 
     /// Settles who has what, by the pods that `known` shows and what the CNI has said. `awaited` are
-    /// addresses that it has given to pods which are not shown yet. In the snapshot that comes back
-    /// an address is with its owner alone.
+    /// addresses that it has given to pods which are not shown yet. `young`: an earlier process may have
+    /// heard the CNI give addresses to such pods. In the snapshot that comes back an address is with
+    /// its owner alone.
     pub(crate) fn settle(
         &mut self,
         known: Arc<Snapshot>,
         me: &NodeName,
         awaited: &BTreeSet<IpNet>,
+        young: bool,
     ) -> (Arc<Snapshot>, OwnerChanges) {
         let mut changes = OwnerChanges::default();
         let mut next = BTreeMap::new();
@@ -79,7 +85,7 @@ impl PodOwners {
                 changes.passed_on.insert(source);
             }
             let added = added.is_some_and(|pod| pod.is(winner));
-            next.insert(source, PodOwner { pod: PodIdentity::of(winner), added });
+            next.insert(source, PodOwner { pod: PodIdentity::of(winner), added, shown: true });
             let losers = pods.iter().copied().filter(|pod| !std::ptr::eq(*pod, winner));
             let losers: Vec<PodIdentity> = losers.map(PodIdentity::of).collect();
             if !losers.is_empty() {
@@ -87,19 +93,52 @@ impl PodOwners {
                 changes.shared.insert(source, SharedAddress { winner, losers });
             }
         }
-        for (source, owner) in std::mem::take(&mut self.by_source) {
+        let mut ended = BTreeSet::new();
+        for (source, mut owner) in std::mem::take(&mut self.by_source) {
             if next.contains_key(&source) {
                 continue;
             }
-            if owner.added && awaited.contains(&source) {
+            let goes_on = owner.goes_on(source, &known, me, young);
+            if owner.added && (awaited.contains(&source) || goes_on) {
                 next.insert(source, owner);
             } else {
-                changes.ended.insert(source);
+                ended.insert(source);
             }
         }
+        changes.ended = without(ended, next.keys());
         self.by_source = next;
         (without_losers(known, &changes.shared), changes)
     }
+}
+
+impl PodOwner {
+    /// Whether its pod may still have the address, though no snapshot shows it: an agent that has just
+    /// begun sees pods whose addresses only the process before it has heard of.
+    fn goes_on(&mut self, source: IpNet, known: &Snapshot, me: &NodeName, young: bool) -> bool {
+        let key = (self.pod.namespace.clone(), self.pod.name.clone());
+        let Some(pod) = known.pods.get(&key).filter(|pod| self.pod.is(pod)) else {
+            return young && !self.shown;
+        };
+        self.shown = true;
+        // A range is the pod's by its annotation, whatever address it has.
+        let family = Family::of(source.addr());
+        let is_own = |net: &IpNet| {
+            Family::of(net.addr()) == family && net.prefix_len() == net.max_prefix_len()
+        };
+        pod.node == *me && !pod.host_network && !pod.sources.iter().any(is_own)
+    }
+}
+
+/// These without the others, each by itself: a host stays one.
+pub(crate) fn without<'a>(
+    nets: BTreeSet<IpNet>,
+    others: impl Iterator<Item = &'a IpNet> + Clone,
+) -> BTreeSet<IpNet> {
+    let parts = nets.into_iter().flat_map(|net| {
+        let overlap = |other: &&IpNet| contains_net(net, **other) || contains_net(**other, net);
+        subtract_nets([net], others.clone().filter(overlap).copied())
+    });
+    parts.collect()
 }
 
 /// The pods of `me` that show each address or range.
@@ -164,9 +203,10 @@ mod tests {
         Arc::new(Snapshot { pods, ..Snapshot::default() })
     }
 
-    /// Owners, and what a snapshot changes for the address: ended, passed on.
+    /// Owners, whether their process has just begun, and what a snapshot changes for the address:
+    /// ended, passed on.
     #[derive(Default)]
-    struct Fixture(PodOwners);
+    struct Fixture(PodOwners, bool);
 
     impl Fixture {
         fn see(&mut self, pods: &[Pod]) -> (bool, bool) {
@@ -176,7 +216,7 @@ mod tests {
 
         fn settle(&mut self, pods: &[Pod], awaited: &[IpNet]) -> (Arc<Snapshot>, OwnerChanges) {
             let awaited = awaited.iter().copied().collect();
-            self.0.settle(snapshot(pods), &"me".into(), &awaited)
+            self.0.settle(snapshot(pods), &"me".into(), &awaited, self.1)
         }
 
         fn add(&mut self, pod: &Pod) {
@@ -186,7 +226,7 @@ mod tests {
         /// What the next process of the agent knows.
         fn restart(self) -> Self {
             let kept = serde_json::to_string(&self.0).unwrap();
-            Self(serde_json::from_str(&kept).unwrap())
+            Self(serde_json::from_str(&kept).unwrap(), true)
         }
     }
 
@@ -245,6 +285,56 @@ mod tests {
         assert!(has(&settled, "a") && !has(&settled, "b"));
         assert_eq!(changes.shared[&net()].winner.name, "a");
         assert_eq!(fixture.see(&[new]), (false, true), "the last that the CNI told of is gone");
+    }
+
+    /// The CNI has given the address, the agent begins anew, and the API shows it last.
+    #[test]
+    fn a_pod_that_an_earlier_process_has_heard_of_goes_on_until_it_is_gone() {
+        let unshown = || Pod { sources: BTreeSet::new(), ..pod("a", "1", false) };
+        let heard = || {
+            let mut fixture = Fixture::default();
+            fixture.add(&pod("a", "1", false));
+            fixture.restart()
+        };
+        let mut fixture = heard();
+        assert_eq!(fixture.see(&[unshown()]), (false, false));
+        fixture.1 = false;
+        assert_eq!(fixture.see(&[unshown()]), (false, false), "however long it takes");
+        assert_eq!(fixture.see(&[pod("a", "1", false)]), (false, false));
+        assert_eq!(fixture.see(&[]), (true, false));
+        let mut fixture = heard();
+        fixture.see(&[unshown()]);
+        assert_eq!(fixture.see(&[]), (true, false), "it was shown, and is gone");
+        let mut fixture = heard();
+        assert_eq!(fixture.see(&[]), (false, false), "the watch may be behind");
+        fixture.1 = false;
+        assert_eq!(fixture.see(&[]), (true, false), "not for ever");
+        let mut fixture = heard();
+        let elsewhere = Pod { sources: ["10.244.1.6/32".parse().unwrap()].into(), ..unshown() };
+        assert_eq!(fixture.see(&[elsewhere]), (true, false), "it has another one");
+    }
+
+    #[test]
+    fn what_ends_of_a_range_is_what_no_other_pod_has() {
+        let range = |name: &str, net: &str| Pod {
+            sources: [net.parse().unwrap()].into(),
+            ..pod(name, name, false)
+        };
+        let ended = |before: &[Pod], after: &[Pod]| {
+            let mut fixture = Fixture::default();
+            fixture.see(before);
+            let ended = fixture.settle(after, &[]).1.ended;
+            ended.iter().map(IpNet::to_string).collect::<Vec<_>>()
+        };
+        let neighbour = range("b", "10.9.0.1/32");
+        let both = [range("a", "10.9.0.0/30"), neighbour.clone()];
+        assert_eq!(ended(&both, &[neighbour]), ["10.9.0.0/32", "10.9.0.2/31"]);
+        // Its annotation has changed.
+        assert!(ended(&[range("a", "10.9.0.0/24")], &[range("a", "10.9.0.0/23")]).is_empty());
+        let less = ended(&[range("a", "10.9.0.0/23")], &[range("a", "10.9.0.0/24")]);
+        assert_eq!(less, ["10.9.1.0/24"]);
+        let hosts = [range("a", "10.9.0.2/32"), range("b", "10.9.0.3/32")];
+        assert_eq!(ended(&hosts, &[]), ["10.9.0.2/32", "10.9.0.3/32"], "each by its address");
     }
 
     #[test]

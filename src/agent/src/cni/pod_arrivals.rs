@@ -11,13 +11,20 @@ use tokio::sync::mpsc::Receiver;
 use tokio::sync::oneshot;
 
 use super::listener::PodArrival;
-use super::pod_cache::{PodCache, PodKey};
+use super::pod_cache::{PodCache, PodKey, UNSEEN};
 
 /// What the CNI has said, and the plugins that wait until the kernel holds it.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(crate) struct PodArrivals {
+    began: Instant,
     cache: PodCache,
     waiting: Vec<WaitingPlugin>,
+}
+
+impl Default for PodArrivals {
+    fn default() -> Self {
+        Self { began: Instant::now(), cache: PodCache::default(), waiting: Vec::new() }
+    }
 }
 
 /// A plugin that waits for the steering config of its pod.
@@ -57,6 +64,11 @@ impl PodArrivals {
     /// Addresses of pods that the watch does not show with them yet.
     pub(crate) fn awaited(&self) -> BTreeSet<IpNet> {
         self.cache.addresses()
+    }
+
+    /// Whether an earlier process may have heard of pods that the watch does not show yet.
+    pub(crate) fn is_young(&self) -> bool {
+        self.began.elapsed() < UNSEEN
     }
 
     /// The watched snapshot with the addresses that it lacks.

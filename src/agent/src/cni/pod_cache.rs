@@ -12,7 +12,7 @@ use ipnet::IpNet;
 pub(crate) type PodKey = (NamespaceName, String);
 
 /// How long a pod is waited for that the watch does not show.
-const UNSEEN: Duration = Duration::from_secs(60);
+pub(super) const UNSEEN: Duration = Duration::from_secs(60);
 
 /// What the CNI has said, newest last. Written by the main loop.
 #[derive(Debug, Default)]

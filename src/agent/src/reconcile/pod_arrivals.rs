@@ -13,7 +13,7 @@ use tracing::{info, warn};
 
 use super::MainLoop;
 use crate::cni::{PluginInstallError, PodArrival};
-use crate::pod_owners::{OwnerChanges, SharedAddress};
+use crate::pod_owners::{OwnerChanges, SharedAddress, without};
 use egret_core::reason::EventReason;
 
 /// How long the first pod of an address on this node waits for the address's block.
@@ -54,7 +54,8 @@ impl<S: ClusterState, C: Clock> MainLoop<S, C> {
     ) -> (Arc<Snapshot>, OwnerChanges) {
         let merged = self.memory.arrivals.merge(watched, &self.me);
         let awaited = self.memory.arrivals.awaited();
-        self.memory.owners.settle(merged, &self.me, &awaited)
+        let young = self.memory.arrivals.is_young();
+        self.memory.owners.settle(merged, &self.me, &awaited, young)
     }
 
     /// Ends the connections of pods that have ended. The kernel holds the steering config of those that
@@ -90,10 +91,10 @@ impl<S: ClusterState, C: Clock> MainLoop<S, C> {
     }
 
     /// Without this node's own addresses, should a pod show one as its own.
-    fn of_pods(&self, mut addresses: BTreeSet<IpNet>) -> BTreeSet<IpNet> {
+    fn of_pods(&self, addresses: BTreeSet<IpNet>) -> BTreeSet<IpNet> {
         let own = self.kernel.endpoints();
-        addresses.retain(|net| !own.iter().any(|endpoint| net.contains(endpoint)));
-        addresses
+        let own: Vec<IpNet> = own.iter().copied().map(IpNet::from).collect();
+        without(addresses, own.iter())
     }
 
     /// Says once what has come of the plugin's installation.

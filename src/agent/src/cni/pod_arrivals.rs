@@ -90,8 +90,9 @@ impl PodArrivals {
         programmed.map(|waiting| (waiting.addresses, waiting.programmed)).collect()
     }
 
-    /// Forgets the plugins that have given up.
-    pub(crate) fn forget_closed(&mut self) {
-        self.waiting.retain(|waiting| !waiting.programmed.is_closed());
+    /// Forgets the plugins that have given up: their pods' addresses.
+    pub(crate) fn forget_closed(&mut self) -> BTreeSet<IpNet> {
+        let closed = self.waiting.extract_if(.., |waiting| waiting.programmed.is_closed());
+        closed.flat_map(|waiting| waiting.addresses).collect()
     }
 }

@@ -35,7 +35,8 @@ impl<S: ClusterState, C: Clock> MainLoop<S, C> {
 
     /// Lets the plugins go whose pods are in `programmed`, which the kernel holds.
     pub(super) fn answer_arrivals(&mut self, programmed: &Snapshot) {
-        self.memory.arrivals.forget_closed();
+        let given_up = self.memory.arrivals.forget_closed();
+        self.kernel.connections().give_up(&given_up);
         // A pod that is steered to an address without a block of this node's would be dropped: the
         // controller grants it in a moment, and the next steering config has it.
         if self.memory.without_block.values().any(|since| since.elapsed() < FIRST_POD_PATIENCE) {

@@ -43,12 +43,12 @@ static __noinline int address_to(struct __sk_buff *skb, struct addr *node, __u32
 }
 
 // Whether the destination is an egress address that this node has on an interface, or answers for
-// itself: nobody out there would answer for it.
+// itself: nobody out there would answer for it. In a cloud the router does, which maps its wire address.
 static __always_inline int is_here(struct packet *p, __u32 uplink)
 {
 	struct address *entry = bpf_map_lookup_elem(&addresses, &p->destination);
 
-	if (!entry || entry->state == ALIAS)
+	if (!entry || entry->state == ALIAS || !none(&entry->wire))
 		return 0;
 	return entry->flags & (SHARED | LOCAL) || may_speak(entry, uplink);
 }

@@ -87,6 +87,25 @@ fn a_pods_packet_for_an_egress_address_of_its_own_gateway_is_dropped_by_name() {
     assert_eq!(outside.arrived(|frame| datagram(frame).is_some()), 0);
 }
 
+#[test]
+fn a_pods_packet_for_an_egress_address_that_a_cloud_maps_goes_to_the_clouds_router() {
+    let net = Net::new(Underlay::V4);
+    let mut gateway = net.node("gateway", 11);
+    let mut director = net.node("director", 12);
+    gateway.holds(egress(true));
+    director.stands_by(egress(true), &gateway);
+    gateway.knows_block_of(director.endpoint);
+    director.knows_block_of(director.endpoint);
+    let mapped = ip("192.0.2.201");
+    let held = gateway.entry(AddressState::Held, &gateway, Duration::from_secs(600));
+    let entry = AddressEntry { wire: Some(ip("10.0.0.201")), ..held };
+    gateway.addresses.put(mapped, &entry).unwrap();
+    let frame = udp(([0; 6], [0; 6]), socket(egress(true), 1100), socket(mapped, 9), b"x");
+    Port::of(&director.namespace, "egret0", egress(true)).send(&frame);
+    assert_eq!(gateway.await_count("to_world", 1), 1);
+    assert_eq!(gateway.count("destination_is_here"), 0);
+}
+
 fn link_text(mac: [u8; 6]) -> String {
     mac.map(|byte| format!("{byte:02x}")).join(":")
 }

@@ -33,17 +33,32 @@ pub(super) struct AddressFilter {
 }
 
 impl AddressFilter {
-    /// What this kernel does; asked once.
-    pub(super) fn of(family: Family) -> io::Result<Self> {
+    /// What this kernel does; asked once it can be.
+    pub(super) fn of(family: Family) -> Self {
         static KNOWN: [OnceLock<AddressFilter>; 2] = [OnceLock::new(), OnceLock::new()];
         let [v4, v6] = &KNOWN;
         let known = if family == Family::IPv4 { v4 } else { v6 };
+        Self::known_or_found(known, || probe(family))
+    }
+
+    /// A full table takes no entry of ours: connections end without a filter until it does.
+    pub(super) fn known_or_found(
+        known: &OnceLock<Self>,
+        probe: impl FnOnce() -> io::Result<Self>,
+    ) -> Self {
         if let Some(known) = known.get() {
-            return Ok(*known);
+            return *known;
         }
-        let found = probe(family)?;
-        tracing::debug!(?family, ?found, "what the kernel filters of conntrack");
-        Ok(*known.get_or_init(|| found))
+        match probe() {
+            Ok(found) => {
+                tracing::debug!(?found, "what the kernel filters of conntrack");
+                *known.get_or_init(|| found)
+            }
+            Err(error) => {
+                tracing::debug!(%error, "cannot tell what the kernel filters of conntrack");
+                Self::default()
+            }
+        }
     }
 }
 

@@ -35,8 +35,7 @@ pub fn forget_pods(addresses: &BTreeSet<IpNet>) -> Result<(), PortError> {
     for family in [Family::IPv4, Family::IPv6] {
         let of = of_family(addresses, family);
         if !of.is_empty() {
-            let forget =
-                AddressFilter::of(family).and_then(|filter| forget_family(filter, family, &of));
+            let forget = forget_family(AddressFilter::of(family), family, &of);
             forget.map_err(|e| refused(operation(), e))?;
         }
     }
@@ -134,7 +133,7 @@ fn begun_by(
     sources: &[IpNet],
     conntrack: &mut Conntrack,
 ) -> io::Result<Vec<Vec<ConntrackEntry>>> {
-    let filter = AddressFilter::of(family)?;
+    let filter = AddressFilter::of(family);
     let (hosts, ranges) = split(sources);
     let mut all = Vec::new();
     for host in hosts.iter().filter(|_| filter.by_source) {

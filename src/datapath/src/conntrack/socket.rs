@@ -123,7 +123,7 @@ impl Conntrack {
         self.0.change(message(protocol_family(family), delete), 0)
     }
 
-    /// Deletes entries; one that is gone already counts as none.
+    /// Deletes entries; one that is gone already counts as none, and so does one that the kernel keeps.
     pub(super) fn delete_all<'a>(
         &mut self,
         entries: impl Iterator<Item = &'a ConntrackEntry>,
@@ -134,12 +134,18 @@ impl Conntrack {
             let delete = ConntrackMessage::Delete(entry.identity.clone());
             match self.0.change(message(family, delete), 0) {
                 Ok(()) => deleted += 1,
-                Err(error) if error.raw_os_error() == Some(libc::ENOENT) => {}
+                Err(error) if is_of_one_entry(&error) => {}
                 Err(error) => return Err(error),
             }
         }
         Ok(deleted)
     }
+}
+
+/// Whether the others can be deleted all the same: this one is gone, or a flow table has it
+/// (`ctnetlink_del_conntrack`).
+fn is_of_one_entry(error: &io::Error) -> bool {
+    matches!(error.raw_os_error(), Some(libc::ENOENT | libc::EBUSY))
 }
 
 /// An end of an entry that may have an address.
@@ -293,4 +299,16 @@ fn ends(tuple: &[Tuple]) -> Option<Ends> {
         destination: (destination?, destination_port),
         protocol,
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn one_entry_that_is_gone_or_busy_does_not_keep_the_others() {
+        let of_one = |code| is_of_one_entry(&io::Error::from_raw_os_error(code));
+        assert!(of_one(libc::ENOENT) && of_one(libc::EBUSY));
+        assert!(!of_one(libc::EPERM) && !of_one(libc::ENOMEM));
+    }
 }

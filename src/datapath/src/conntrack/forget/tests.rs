@@ -1,3 +1,5 @@
+use std::sync::OnceLock;
+
 use egret_core::model::PortRange;
 use egret_core::node_config::Flow;
 use egret_netns::NetworkNamespace;
@@ -96,6 +98,17 @@ fn every_kernel_ends_a_pods_entries_and_no_others() {
             assert_eq!(left, [(other, world), (world, other)].into(), "{filter:?}");
         }
     }
+}
+
+/// A full table takes no entry of the probe.
+#[test]
+fn a_kernel_that_cannot_be_asked_is_asked_again() {
+    let (known, full) = (OnceLock::new(), io::Error::from_raw_os_error(libc::ENOMEM));
+    let none = AddressFilter::known_or_found(&known, || Err(full));
+    assert_eq!(none, AddressFilter::default());
+    let all = AddressFilter { by_source: true, by_answerer: true, deletes: true };
+    assert_eq!(AddressFilter::known_or_found(&known, || Ok(all)), all);
+    assert_eq!(AddressFilter::known_or_found(&known, || panic!("it is known")), all);
 }
 
 /// Whatever it says, it must be right: a filter that is taken for good deletes by itself.

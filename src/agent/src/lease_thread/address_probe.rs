@@ -23,6 +23,8 @@ struct Probe {
     sent: u32,
     next: BootTime,
     conflict: bool,
+    /// One could not be sent.
+    unsent: bool,
 }
 
 /// What is due.
@@ -37,7 +39,8 @@ pub(crate) enum DueProbes {
 impl AddressProbes {
     /// Begins, unless one of the address is under way.
     pub(crate) fn begin(&mut self, address: IpAddr, now: BootTime) {
-        self.running.entry(address).or_insert(Probe { sent: 0, next: now, conflict: false });
+        let probe = Probe { sent: 0, next: now, conflict: false, unsent: false };
+        self.running.entry(address).or_insert(probe);
     }
 
     /// A foreign host has answered; true where the address is being probed.
@@ -46,6 +49,15 @@ impl AddressProbes {
         probe.conflict = true;
         probe.next = now;
         true
+    }
+
+    /// The probe that was due could not be sent: silence says nothing, and the round begins anew. True
+    /// the first time in a round.
+    pub(crate) fn begin_anew(&mut self, address: IpAddr, now: BootTime) -> bool {
+        let Some(probe) = self.running.get_mut(&address) else { return false };
+        probe.sent = 0;
+        probe.next = BootTime(now.0 + PROBE_INTERVAL);
+        !std::mem::replace(&mut probe.unsent, true)
     }
 
     pub(crate) fn forget(&mut self, address: IpAddr) {
@@ -96,6 +108,26 @@ mod tests {
         let send = |at| (at, DueProbes::Send(ADDRESS));
         let done = DueProbes::Done { address: ADDRESS, conflict: false };
         assert_eq!(seen, [send(0), send(1500), send(3000), (5000, done)]);
+    }
+
+    #[test]
+    fn silence_after_a_probe_that_was_not_sent_counts_for_nothing() {
+        let mut probes = AddressProbes::default();
+        probes.begin(ADDRESS, BootTime(0));
+        let mut sent = Vec::new();
+        while let Some(at) = probes.next_wakeup() {
+            for due in probes.due(at) {
+                match due {
+                    // The link goes away after the first one, and comes back.
+                    DueProbes::Send(_) if (1000..4000).contains(&(at.0 / MS)) => {
+                        assert_eq!(probes.begin_anew(ADDRESS, at), at.0 / MS == 1500);
+                    }
+                    DueProbes::Send(_) => sent.push(at.0 / MS),
+                    DueProbes::Done { .. } => assert_eq!(at.0 / MS, 9500),
+                }
+            }
+        }
+        assert_eq!(sent, [0, 4500, 6000, 7500]);
     }
 
     #[test]

@@ -127,8 +127,17 @@ impl<M: AddressMap, A: Announcer> KernelEffects<M, A> {
     }
 
     pub(crate) fn send_probe(&mut self, address: IpAddr) {
-        let Some(uplink) = self.uplink(address) else { return };
-        if let Err(error) = self.ports.announcer.probe(address, &uplink) {
+        // Without a link nothing goes out either; once there is one, the probes come first.
+        let failed = match self.uplink(address) {
+            None => Some("it has no uplink".to_owned()),
+            Some(uplink) => {
+                let sent = self.ports.announcer.probe(address, &uplink);
+                sent.err().map(|error| error.to_string())
+            }
+        };
+        if let Some(error) = failed
+            && self.probes.begin_anew(address, now().boot)
+        {
             warn!(%error, %address, "cannot probe");
         }
     }

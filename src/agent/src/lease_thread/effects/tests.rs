@@ -122,3 +122,14 @@ fn what_was_heard_before_the_first_probe_answers_none() {
     let over = DueProbes::Done { address: ADDRESS, conflict: true };
     assert_eq!(hands.probes.due(LATER), [over], "another host's, at the same time");
 }
+
+#[test]
+fn what_has_no_uplink_is_not_found_free() {
+    let (mut hands, ..) = hands();
+    hands.carry_out(vec![Effect::Probe { address: ADDRESS }]).unwrap();
+    for _ in 0..9 {
+        let due = hands.probes.due(LATER);
+        assert_eq!(due, [DueProbes::Send(ADDRESS)], "again and again");
+        hands.send_probe(ADDRESS);
+    }
+}

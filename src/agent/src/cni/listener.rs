@@ -75,11 +75,7 @@ async fn serve(stream: UnixStream, arrivals: mpsc::Sender<PodArrival>) -> io::Re
     if arrivals.send(PodArrival { added, programmed }).await.is_err() {
         return Ok(());
     }
-    // The plugin says nothing more: an end of the stream is its own.
-    let programmed = tokio::select! {
-        programmed = outcome => programmed.is_ok(),
-        _ = stream.read_u8() => return Ok(()),
-    };
+    let programmed = outcome.await.is_ok();
     let mut answer = serde_json::to_vec(&AgentAnswer { programmed })?;
     answer.push(b'\n');
     stream.write_all(&answer).await
@@ -122,11 +118,6 @@ mod tests {
             }
             assert_eq!(answer.await.unwrap(), want);
         }
-        // A plugin that has given up is noticed: its pod runs.
-        let given_up = tell(&path, line);
-        let mut arrival = arrivals.recv().await.unwrap();
-        given_up.abort();
-        arrival.programmed.closed().await;
         // Nonsense ends the connection and nothing else.
         assert_eq!(tell(&path, "nonsense\n").await.unwrap(), "");
         let answer = tell(&path, line);

@@ -11,7 +11,6 @@ use crate::fixtures::{BANK, PATIENCE, await_source, bank, claim, holder, run_for
 
 const VIP: &str = "203.0.113.21";
 
-
 /// A VIP of a gateway that is claimed stays unheld and goes on to serve; both say where it is. It is held
 /// once it is gone there.
 pub fn never_held(bench: &mut Bench) -> Result<()> {

@@ -112,6 +112,14 @@ impl Sources {
             .unwrap_or_default()
     }
 
+    /// Counts nothing more under that name; what was counted, empty where nothing was announced.
+    #[must_use]
+    pub fn end(&self, name: &str) -> Ledger {
+        let mut kept = self.kept.lock().unwrap_or_else(PoisonError::into_inner);
+        let place = kept.iter().position(|(expect, _)| expect.name == name);
+        place.map(|place| kept.remove(place).1).unwrap_or_default()
+    }
+
     /// Packets with a wrong source, over all expectations.
     #[must_use]
     pub fn wrong(&self) -> u64 {

@@ -234,9 +234,10 @@ impl Simulation {
                     self.plan_input(after, node, Input::ConsistentRead { began, view });
                 }
                 Effect::Report(report) => self.report(report),
-                // Nobody else has it; so long a round takes (RFC 5227).
+                // Nobody else has it (RFC 5227).
                 Effect::Probe { address } => {
-                    self.plan_input(5000 * MS, node, Input::Probed { address, conflict: false });
+                    let input = Input::Probed { address, conflict: false };
+                    self.plan_input(experiments::PROBING, node, input);
                 }
                 Effect::Announce { .. } => {}
             }

@@ -6,11 +6,15 @@ use super::fault::{RandomFaults, SimulatedFault};
 use super::setup::{MS, Setup};
 use super::{Simulation, counts};
 
+/// So long an address is probed for, where its last holder was not heard just before.
+pub(super) const PROBING: u64 = 5000 * MS;
+
 /// From the hard death of the holder to the next one's lease, in nanoseconds; `None` where nobody
 /// took over within 10 s.
 pub fn failover(setup: Setup) -> Option<u64> {
     let mut simulation = Simulation::new(setup);
-    let wait = 3000 * MS + simulation.random.below(1000) * MS;
+    // Whom nobody was heard before probes first.
+    let wait = PROBING + 3000 * MS + simulation.random.below(1000) * MS;
     simulation.run(wait);
     let address = simulation.store.addresses().next()?;
     let holder = *simulation.holders(address).first()?;
@@ -45,8 +49,8 @@ pub fn disorder(seed: u64, mistakes: InjectedFaults) -> Result<u64, String> {
     let calm = simulation.now();
     while !simulation.orphans().is_empty() {
         simulation.run(5 * MS);
-        if simulation.now() > calm + 4000 * MS {
-            return Err(format!("nobody holds {:?} 4 s after the faults", simulation.orphans()));
+        if simulation.now() > calm + 4000 * MS + PROBING {
+            return Err(format!("nobody holds {:?} 9 s after the faults", simulation.orphans()));
         }
     }
     let waited = simulation.now() - calm;

@@ -237,7 +237,7 @@ impl Simulation {
                 // Nobody else has it (RFC 5227).
                 Effect::Probe { address } => {
                     let input = Input::Probed { address, conflict: false };
-                    self.plan_input(experiments::PROBING, node, input);
+                    self.plan_input(setup::PROBING, node, input);
                 }
                 Effect::Announce { .. } => {}
             }

@@ -3,11 +3,8 @@
 use egret_core::lease::InjectedFaults;
 
 use super::fault::{RandomFaults, SimulatedFault};
-use super::setup::{MS, Setup};
+use super::setup::{MS, PROBING, Setup};
 use super::{Simulation, counts};
-
-/// So long an address is probed for, where its last holder was not heard just before.
-pub(super) const PROBING: u64 = 5000 * MS;
 
 /// From the hard death of the holder to the next one's lease, in nanoseconds; `None` where nobody
 /// took over within 10 s.

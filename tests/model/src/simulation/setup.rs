@@ -2,6 +2,8 @@ use egret_core::lease::InjectedFaults;
 
 /// A millisecond in nanoseconds.
 pub const MS: u64 = 1_000_000;
+/// So long an address is probed for, where its last holder was not heard just before.
+pub(super) const PROBING: u64 = 5000 * MS;
 
 /// What a simulation is made with.
 #[derive(Clone, Debug)]

@@ -4,10 +4,11 @@ use std::time::Duration;
 
 use anyhow::{Context as _, Result, ensure};
 use egret_lab::bench::Bench;
+use egret_lab::checks::rejoin;
 use egret_lab::load::Load;
 use egret_lab::{LabFixture, NodeMarks, TestBed, WallTime};
 
-use crate::fixtures::{holder, run_for};
+use crate::fixtures::{PATIENCE, holder, run_for};
 use crate::region::{address, await_attached, lived, load, trio};
 
 /// What a standby waits for a holder that restarts in a cloud.
@@ -111,5 +112,6 @@ fn compare(seen: &[Departure]) -> Result<()> {
 fn ends(fixture: &mut LabFixture, name: &str) -> Result<()> {
     fixture.lab.power_off(name)?;
     fixture.lab.write_node(name)?;
-    fixture.lab.boot(name)
+    // Whoever leaves next may leave to this one: what its start takes is not the leaving's.
+    rejoin(fixture, &[name.to_owned()], PATIENCE)
 }

@@ -9,7 +9,7 @@ use egret_lab::checks::BOUND;
 use egret_lab::{LabFixture, TestBed, WallTime, wait_until};
 use serde_json::json;
 
-use crate::fabric::{FabricMode, await_unready, goes_on};
+use crate::fabric::{FabricMode, await_rest, await_unready, goes_on};
 use crate::fixtures::{PATIENCE, back, holder, run_for};
 use crate::google::{CLAIM, SCAN, address, load, names};
 
@@ -57,6 +57,7 @@ fn attach(bench: &mut Bench, mode: FabricMode) -> Result<()> {
     let attachment = &objects.first().context("no EgressAddress")?["status"]["attachment"];
     ensure!(attachment["node"] == *node, "{attachment}: not {node}");
     let load = load(fixture, &format!("{}-attach", mode.name()))?;
+    await_rest(fixture)?;
     let since = WallTime::now();
     run_for(u64::try_from(SCAN.as_millis())? + 1000);
     goes_on(fixture, &load, since, "at rest")?;

@@ -3,6 +3,7 @@
 use std::io::{BufRead as _, BufReader, Write as _};
 use std::net::{IpAddr, SocketAddr, TcpListener, TcpStream, UdpSocket};
 use std::os::unix::net::UnixStream;
+use std::path::Path;
 use std::time::Duration;
 
 use anyhow::{Context as _, Result, ensure};
@@ -132,20 +133,27 @@ fn one_after_another(
     fixture.lab.remove_pod(&next)
 }
 
-/// Starts a pod as a container runtime does: its containers wait for the CNI's answer.
+/// Starts a pod as a container runtime does: its containers wait for the CNI's answer. A busy machine is asked
+/// again, as by a second attempt of the runtime.
 fn start(fixture: &mut LabFixture, name: &str, app: &str) -> Result<()> {
     fixture.lab.add_pod(&PodOptions::new(NODE, "payments", name).label("app", app))?;
     let ips = fixture.lab.pod(name)?.addresses.map(|address| format!("\"{address}\"")).join(",");
-    let mut stream = UnixStream::connect(fixture.lab.cni_socket(NODE))?;
-    stream.set_read_timeout(Some(PATIENCE))?;
     let request = format!(
         "{{\"namespace\":\"payments\",\"name\":\"{name}\",\"uid\":\"\",\"ips\":[{ips}]}}\n"
     );
+    let socket = fixture.lab.cni_socket(NODE);
+    wait_until(&format!("the answer that {name} is programmed"), PATIENCE, || {
+        ask(&socket, &request).ok()?.contains("true").then_some(())
+    })
+}
+
+fn ask(socket: &Path, request: &str) -> Result<String> {
+    let mut stream = UnixStream::connect(socket)?;
+    stream.set_read_timeout(Some(PATIENCE))?;
     stream.write_all(request.as_bytes())?;
     let mut answer = String::new();
     BufReader::new(stream).read_line(&mut answer)?;
-    ensure!(answer.contains("true"), "{name} was not programmed: {answer:?}");
-    Ok(())
+    Ok(answer)
 }
 
 /// The outside server's sockets, by port from its base on.

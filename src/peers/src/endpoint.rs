@@ -35,8 +35,7 @@ pub enum BindError {
     NoAddress,
     /// The address or port cannot be bound.
     #[error(
-        "cannot listen on UDP {address}: {source}; the address must be one of this node's and the \
-         port free (another agent running?)"
+        "cannot listen on UDP {address}: {source}; make the port free (another agent running?)"
     )]
     Bind {
         /// What was to be bound.
@@ -99,6 +98,7 @@ impl Waker {
 /// One node's end of all its channels: owned by one thread.
 pub struct Endpoint {
     channels: Channels,
+    port: u16,
     sockets: Vec<Bound>,
     wakes: Arc<OwnedFd>,
     discarded: Discarded,
@@ -117,7 +117,8 @@ impl fmt::Debug for Endpoint {
 
 impl Endpoint {
     /// Binds one UDP socket per address (usually one per family). Port 0 lets the kernel choose for
-    /// the first, and takes the same for the others.
+    /// the first, and takes the same for the others. An address that is on no interface is bound all
+    /// the same: it is heard, and sent from, once it is there.
     ///
     /// # Errors
     /// See [`BindError`].
@@ -127,22 +128,15 @@ impl Endpoint {
         identity: Identity,
         me: NodeName,
     ) -> Result<Self, BindError> {
-        let mut sockets = Vec::new();
-        let mut port = port;
-        for address in addresses {
-            let address = SocketAddr::new(*address, port);
-            let socket =
-                Bound::open(address).map_err(|source| BindError::Bind { address, source })?;
-            port = socket.local_address().map_or(port, |bound| bound.port());
-            sockets.push(socket);
-        }
-        if sockets.is_empty() {
+        if addresses.is_empty() {
             return Err(BindError::NoAddress);
         }
+        let (sockets, port) = open(addresses, port)?;
         let wakes = eventfd(0, EventfdFlags::CLOEXEC | EventfdFlags::NONBLOCK)
             .map_err(|error| BindError::Waker(error.into()))?;
         Ok(Self {
             channels: Channels::new(identity, me),
+            port,
             sockets,
             wakes: Arc::new(wakes),
             discarded: Discarded::default(),
@@ -151,6 +145,30 @@ impl Endpoint {
             outgoing: [0; MAX_MESSAGE],
             turn: 0,
         })
+    }
+
+    /// Binds other addresses to the same port in place of those before. Channels, and what peers know of
+    /// this process, stay.
+    ///
+    /// # Errors
+    /// See [`BindError`]; what was bound before stays then.
+    pub fn listen_on(&mut self, addresses: &[IpAddr]) -> Result<(), BindError> {
+        if addresses.is_empty() {
+            return Err(BindError::NoAddress);
+        }
+        let bound = self.addresses();
+        let new: Vec<IpAddr> =
+            addresses.iter().copied().filter(|address| !bound.contains(address)).collect();
+        let (opened, _) = open(&new, self.port)?;
+        self.sockets.retain(|socket| addresses.contains(&socket.address()));
+        self.sockets.extend(opened);
+        Ok(())
+    }
+
+    /// The addresses that were to be bound.
+    #[must_use]
+    pub fn addresses(&self) -> Vec<IpAddr> {
+        self.sockets.iter().map(Bound::address).collect()
     }
 
     /// The addresses bound, with the port.
@@ -312,6 +330,18 @@ impl Endpoint {
         }
         None
     }
+}
+
+/// One socket per address, and their port.
+fn open(addresses: &[IpAddr], mut port: u16) -> Result<(Vec<Bound>, u16), BindError> {
+    let mut sockets = Vec::new();
+    for address in addresses {
+        let address = SocketAddr::new(*address, port);
+        let socket = Bound::open(address).map_err(|source| BindError::Bind { address, source })?;
+        port = socket.local_address().map_or(port, |bound| bound.port());
+        sockets.push(socket);
+    }
+    Ok((sockets, port))
 }
 
 fn route<'a>(

@@ -18,7 +18,7 @@ const TRAFFIC_CLASS: u32 = 0xc0;
 /// A bound socket that never blocks.
 pub(crate) struct Bound {
     socket: UdpSocket,
-    v4: bool,
+    address: IpAddr,
 }
 
 /// A datagram read.
@@ -33,17 +33,20 @@ pub(crate) struct Received {
 impl Bound {
     pub(crate) fn open(address: SocketAddr) -> io::Result<Self> {
         let socket = Socket::new(Domain::for_address(address), Type::DGRAM, Some(Protocol::UDP))?;
+        // An address that is gone for a while, or not there yet, is no reason to end.
         if address.is_ipv6() {
             socket.set_only_v6(true)?;
             socket.set_tclass_v6(TRAFFIC_CLASS)?;
+            socket.set_freebind_v6(true)?;
         } else {
             socket.set_tos_v4(TRAFFIC_CLASS)?;
+            socket.set_freebind_v4(true)?;
         }
         socket.set_recv_buffer_size(RECEIVE_BUFFER)?;
         setsockopt(&socket, ReceiveTimestampns, &true)?;
         socket.set_nonblocking(true)?;
         socket.bind(&address.into())?;
-        Ok(Self { socket: socket.into(), v4: address.is_ipv4() })
+        Ok(Self { socket: socket.into(), address: address.ip() })
     }
 
     pub(crate) fn local_address(&self) -> io::Result<SocketAddr> {
@@ -52,7 +55,12 @@ impl Bound {
 
     /// Whether it can send to an address of this family.
     pub(crate) fn reaches(&self, address: IpAddr) -> bool {
-        self.v4 == address.is_ipv4()
+        self.address.is_ipv4() == address.is_ipv4()
+    }
+
+    /// What it was to be bound to.
+    pub(crate) fn address(&self) -> IpAddr {
+        self.address
     }
 
     pub(crate) fn send_to(&self, datagram: &[u8], target: SocketAddr) -> io::Result<()> {

@@ -1,6 +1,6 @@
 //! Real sockets on the loopback of a network namespace.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::net::UdpSocket;
 
 use egret_netns::NetworkNamespace;
@@ -159,6 +159,51 @@ fn what_has_waited_too_long_is_dropped_and_what_came_since_is_read() {
         assert!(Instant::now() < end, "nothing was read any more");
     }
     assert!(b.discarded().get(Discard::Late) >= 3);
+}
+
+fn ip(text: &str) -> IpAddr {
+    text.parse().unwrap()
+}
+
+/// As where a DHCP server gives a node another address.
+#[test]
+fn messages_go_on_with_another_address_on_the_same_channel() {
+    let namespace = NetworkNamespace::new("peers");
+    let _inside = namespace.enter();
+    let [v4, v6] = loopback();
+    let (old, new) = (ip("192.0.2.1"), ip("192.0.2.2"));
+    namespace.run("ip addr add 192.0.2.1/32 dev lo");
+    let (mut a, mut b) = pair(&[old, v6], &[v4]);
+    let met = |a: &mut Endpoint, b: &mut Endpoint, text: &str| {
+        a.send(&"b".into(), &text.to_string()).unwrap();
+        assert_eq!(receive(b, a), message("a", text));
+        b.send(&"a".into(), &text.to_string()).unwrap();
+        assert_eq!(receive(a, b), message("b", text));
+    };
+    met(&mut a, &mut b, "before");
+    let refused = b.discarded().get(Discard::NotMet);
+    namespace.run("ip addr del 192.0.2.1/32 dev lo");
+    assert!(matches!(a.send(&"b".into(), &"gone".to_string()), Err(SendError::Io(..))));
+    // Told of before it is there.
+    a.listen_on(&[new, v6]).unwrap();
+    namespace.run("ip addr add 192.0.2.2/32 dev lo");
+    introduce(&mut b, &[("a", &a)]);
+    met(&mut a, &mut b, "after");
+    assert_eq!(b.discarded().get(Discard::NotMet), refused, "the channel is the same");
+    assert_eq!(a.addresses().into_iter().collect::<BTreeSet<_>>(), [new, v6].into());
+}
+
+#[test]
+fn an_address_that_cannot_be_bound_changes_nothing() {
+    let namespace = NetworkNamespace::new("peers");
+    let _inside = namespace.enter();
+    let [v4, v6] = loopback();
+    let mut a = endpoint("a", 1, &[v4]);
+    let port = a.local_addresses().unwrap()[0].port();
+    let _taken = UdpSocket::bind((v6, port)).unwrap();
+    assert!(matches!(a.listen_on(&[v4, v6]), Err(BindError::Bind { .. })));
+    assert!(matches!(a.listen_on(&[]), Err(BindError::NoAddress)));
+    assert_eq!(a.addresses(), [v4]);
 }
 
 #[test]

@@ -25,8 +25,8 @@ pub struct AgentArgs {
     /// tables, which drop what they know no way for. No route is added to the host.
     #[arg(long, value_name = "LINK=ADDRESS", value_parser = next_hop)]
     pub next_hop: Vec<(String, IpAddr)>,
-    /// Underlay address of the tunnel and of messages between agents, one per family; the first of
-    /// the first uplink by default.
+    /// Underlay address of the tunnel and of messages between agents, one per family. By default the
+    /// first of the first uplink, and the one that its link gets in its place.
     #[arg(long, value_name = "ADDRESS")]
     pub endpoint: Vec<IpAddr>,
     /// Where state lies that a restart keeps and a reboot loses.

@@ -7,7 +7,7 @@ mod steering_writer;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use egret_core::model::{Family, NodeName, Snapshot};
 use egret_core::node_config::{SteeringConfig, gateway_blocks};
@@ -20,7 +20,7 @@ use egret_datapath::interface;
 use egret_datapath::link::Tunnel;
 use egret_datapath::probe::ProbeResult;
 use egret_datapath::repair::KernelChange;
-use egret_datapath::{HostSettings, conntrack, link, probe, repair, route, rule};
+use egret_datapath::{HostSettings, conntrack, link, local_address, probe, repair, route, rule};
 use egret_ports::error::{ErrorClass, PortError};
 use egret_ports::gateway::{Director, GatewayMaps as _};
 use egret_ports::steering::{Applied, Steering};
@@ -32,6 +32,7 @@ use self::steering_writer::{SteeredPath, SteeringWriter};
 use crate::AgentArgs;
 use crate::connections::Connections;
 use crate::error::AgentError;
+use crate::tunnel_endpoints::{HostAddresses, TunnelEndpoints};
 use crate::uplink_selection;
 
 /// The counter of frames that nobody is known to hold the address of.
@@ -51,6 +52,8 @@ struct WantedUplinks {
 pub(crate) struct Kernel {
     wanted: WantedUplinks,
     new_uplinks: bool,
+    /// Egress addresses, and what carries them here: no endpoints.
+    egress: BTreeSet<IpAddr>,
     path: NodePath,
     tables: GatewayTables,
     steering: SteeringWriter,
@@ -63,7 +66,7 @@ struct NodePath {
     /// Those by which a cloud delivers, uplinks or not: they run the programs before they come up, so
     /// that the stack forwards nothing that arrives there.
     named: Vec<String>,
-    endpoints: Vec<IpAddr>,
+    endpoints: TunnelEndpoints,
     programs: Loaded,
     connections: Connections,
 }
@@ -88,16 +91,17 @@ impl Kernel {
         };
         let uplinks = choose_uplinks(&settings, &wanted)?;
         uplink_selection::misfit(&uplinks, &wanted.uplinks, &wanted.next_hops)?;
-        let endpoints = endpoints(&args.endpoint, &uplinks)?;
-        let mtu = underlay_mtu(&uplinks, &endpoints);
-        let tunnel = link::ensure(&settings, family(&endpoints), mtu)?;
+        let endpoints = TunnelEndpoints::choose(&args.endpoint, &uplinks)?;
+        let own = endpoints.current();
+        let mtu = underlay_mtu(&uplinks, own);
+        let tunnel = link::ensure(&settings, family(own), mtu)?;
         steering.set_mtu(tunnel.mtu);
         let programs = bpf::load(LoadConfig {
             pin_dir: args.bpffs.join("egret"),
             layout: bpf::LAYOUT,
             attach: AttachMode::Auto,
             vni: settings.tunnel_vni,
-            links: node_links(&settings, (&uplinks, &[]), &endpoints, mtu),
+            links: node_links(&settings, (&uplinks, &[]), own, mtu),
         })?;
         let tables = programs.gateway_tables()?;
         rule::ensure(&settings)?;
@@ -106,7 +110,8 @@ impl Kernel {
         let named = Vec::new();
         let path = NodePath { settings, uplinks, named, endpoints, programs, connections };
         let steering = SteeringWriter::new(steering);
-        Ok(Self { wanted, new_uplinks: false, path, tables, steering })
+        let egress = BTreeSet::new();
+        Ok(Self { wanted, new_uplinks: false, egress, path, tables, steering })
     }
 
     /// The address map, for the lease thread.
@@ -123,8 +128,38 @@ impl Kernel {
         &self.wanted.uplinks
     }
 
+    /// By which of its addresses the other nodes reach this one, the tunnel's family first.
     pub(crate) fn endpoints(&self) -> &[IpAddr] {
-        &self.path.endpoints
+        self.path.endpoints.current()
+    }
+
+    /// Why they do not, with the remedy.
+    pub(crate) fn endpoint_trouble(&self) -> Option<String> {
+        self.path.endpoints.trouble(Instant::now())
+    }
+
+    /// When [`Self::follow_endpoints`] has to look, since one is missing.
+    pub(crate) fn endpoint_due(&self) -> Option<Duration> {
+        self.path.endpoints.due(Instant::now())
+    }
+
+    /// Takes note of addresses that are no node's own.
+    pub(crate) fn set_egress(&mut self, egress: BTreeSet<IpAddr>) {
+        self.egress = egress;
+    }
+
+    /// Looks again for an endpoint that was missing; `anyway` also where it has been for long. No notice
+    /// tells that time has passed.
+    ///
+    /// # Errors
+    /// As [`Self::repair`].
+    pub(crate) fn follow_endpoints(&mut self, anyway: bool) -> Result<(), PortError> {
+        let now = Instant::now();
+        let restless = self.path.endpoints.is_restless(now);
+        if restless || (anyway && self.path.endpoints.trouble(now).is_some()) {
+            self.repair()?;
+        }
+        Ok(())
     }
 
     /// Has links with these hardware addresses carry addresses also where no default route leaves
@@ -145,7 +180,7 @@ impl Kernel {
         host::rerouted_pods(&self.path.settings)
     }
 
-    /// Whether [`Self::repair`] has found other uplinks since the last call.
+    /// Whether [`Self::repair`] has found other uplinks or endpoints since the last call.
     pub(crate) fn take_new_uplinks(&mut self) -> bool {
         std::mem::take(&mut self.new_uplinks)
     }
@@ -172,6 +207,7 @@ impl Kernel {
             self.new_uplinks = true;
             self.path.uplinks = uplinks;
         }
+        self.new_uplinks |= self.path.follow_endpoints(&self.egress)?;
         self.path.named = interface::names(&self.wanted.named)?;
         self.steering.repair(&mut self.path)
     }
@@ -191,7 +227,12 @@ impl Kernel {
         let blocks: BTreeMap<_, _> = gateway_blocks(snapshot)
             .into_iter()
             .filter(|((address, _), holder)| planned.contains(address) || holder.node == *me)
-            .map(|(block, holder)| (block, Director { endpoints: holder.endpoints }))
+            .map(|(block, holder)| {
+                // What the store says of this node itself may be older than what its programs know.
+                let own = holder.node == *me;
+                let endpoints = if own { self.endpoints().to_vec() } else { holder.endpoints };
+                (block, Director { endpoints })
+            })
             .collect();
         self.tables.set_blocks(&blocks)
     }
@@ -238,10 +279,25 @@ impl Kernel {
     }
 }
 
+impl NodePath {
+    /// True where the endpoints are others than before.
+    fn follow_endpoints(&mut self, egress: &BTreeSet<IpAddr>) -> Result<bool, PortError> {
+        let wanted: BTreeSet<IpAddr> = self.endpoints.current().iter().copied().collect();
+        let on_uplinks = self.uplinks.iter().flat_map(|uplink| &uplink.addresses);
+        let mut present: BTreeSet<IpAddr> = on_uplinks.map(IpNet::addr).collect();
+        if !wanted.is_subset(&present) {
+            present.extend(local_address::find(&wanted)?.into_iter().map(|found| found.address));
+        }
+        let host = HostAddresses { uplinks: &self.uplinks, present: &present, egress };
+        Ok(self.endpoints.follow(&host, Instant::now()))
+    }
+}
+
 impl SteeredPath for NodePath {
     fn ensure_tunnel(&mut self) -> Result<Tunnel, PortError> {
-        let mtu = underlay_mtu(&self.uplinks, &self.endpoints);
-        link::ensure(&self.settings, family(&self.endpoints), mtu)
+        let own = self.endpoints.current();
+        let mtu = underlay_mtu(&self.uplinks, own);
+        link::ensure(&self.settings, family(own), mtu)
     }
 
     fn ensure_routes(
@@ -249,9 +305,10 @@ impl SteeredPath for NodePath {
         tunnel: &Tunnel,
         never_steered: &BTreeSet<IpNet>,
     ) -> Result<bool, PortError> {
-        let mtu = underlay_mtu(&self.uplinks, &self.endpoints);
+        let own = self.endpoints.current();
+        let mtu = underlay_mtu(&self.uplinks, own);
         let uplinks = (self.uplinks.as_slice(), self.named.as_slice());
-        let links = node_links(&self.settings, uplinks, &self.endpoints, mtu);
+        let links = node_links(&self.settings, uplinks, own, mtu);
         let attached =
             self.programs.ensure(&links).map_err(|error| error.into_port("attach BPF programs"))?;
         let rules = rule::ensure(&self.settings)?;
@@ -289,15 +346,6 @@ fn choose_uplinks(
         return Err(PortError::new(ErrorClass::Transient, "find --uplink", remedy));
     }
     Ok(chosen)
-}
-
-fn endpoints(wanted: &[IpAddr], uplinks: &[HostUplink]) -> Result<Vec<IpAddr>, AgentError> {
-    if !wanted.is_empty() {
-        return Ok(wanted.to_vec());
-    }
-    let first = |family| uplinks.iter().find_map(|uplink| uplink.address(family));
-    let found: Vec<IpAddr> = [Family::IPv4, Family::IPv6].into_iter().filter_map(first).collect();
-    if found.is_empty() { Err(AgentError::NoEndpoint) } else { Ok(found) }
 }
 
 /// Both ends of the tunnel use the family of the node's first endpoint.

@@ -34,6 +34,8 @@ pub(crate) enum LeaseCommand {
     Update(Box<PlanUpdate>),
     /// A consistent read has answered.
     Consistent { began: Now, update: Box<PlanUpdate> },
+    /// This node has other addresses by now, the tunnel's family first.
+    Listen(Vec<IpAddr>),
     /// Every port-block grant up to this number is in the kernel.
     GrantsApplied(u64),
     /// Ask the holder whether it has the grants up to `epoch`.

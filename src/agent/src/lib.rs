@@ -34,6 +34,7 @@ mod system_bus;
 mod teardown;
 #[cfg(test)]
 mod testing;
+mod tunnel_endpoints;
 mod uplink_selection;
 
 pub use args::AgentArgs;

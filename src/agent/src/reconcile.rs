@@ -68,6 +68,8 @@ pub(crate) enum Completion {
     Read { began: Now, snapshot: Result<Arc<Snapshot>, PortError> },
     /// The writes under way.
     Synced(EventRecorder),
+    /// The time at which an address of this node's that is missing may have another in its place.
+    EndpointDue,
     /// A look at whether traffic passes our hooks.
     Probed(Result<ProbeResult, PortError>),
 }
@@ -206,6 +208,7 @@ impl<S: ClusterState, C: Clock> MainLoop<S, C> {
         self.memory.watched = Some(watched);
         self.memory.snapshot = Some(snapshot.clone());
         self.set_placed(placed(&snapshot, &self.me));
+        self.set_egress(&snapshot);
         self.recall_unusable(&snapshot);
         self.set_named(named_interfaces(attachments(&snapshot, &self.me)));
         self.update_lease_thread(&snapshot);
@@ -365,6 +368,7 @@ impl<S: ClusterState, C: Clock> MainLoop<S, C> {
                 self.memory.syncing = false;
                 self.events.put_back(events);
             }
+            Completion::EndpointDue => self.follow_endpoints(false),
             Completion::Probed(result) => self.on_probed(result),
         }
     }

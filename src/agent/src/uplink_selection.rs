@@ -206,6 +206,7 @@ mod tests {
             mac: [2, 0, 0, 0, 0, u8::try_from(index).unwrap()],
             mtu: 1500,
             addresses: addresses.iter().map(|text| text.parse().unwrap()).collect(),
+            lasting: Vec::new(),
             defaults: default.map(|router| (Family::IPv4, Some(ip(router)))).into_iter().collect(),
             next_hops: BTreeMap::new(),
         }

@@ -133,6 +133,9 @@ pub enum AgentReason {
     BlocksNotApplied,
     /// See the condition of that name.
     DatapathBypassed,
+    /// The address by which other nodes reach this one is on no interface: the message says which, and
+    /// what to do.
+    EndpointMissing,
     /// Too few voters answer: what this node holds it keeps only where a majority renews it.
     NoMajority,
     /// A pod of this node has an address in no known range of pods. So Egret cannot tell what is
@@ -274,126 +277,4 @@ impl Cause {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    const ALL: [Reason; 47] = [
-        Reason::Accepted,
-        Reason::PoolNotFound,
-        Reason::PoolNotReady,
-        Reason::NamespaceNotAllowed,
-        Reason::AddressOutsidePool,
-        Reason::AddressReserved,
-        Reason::AddressInUse,
-        Reason::AddressIsNodeAddress,
-        Reason::FamilyNotInPool,
-        Reason::AddressIsNextHop,
-        Reason::Bound,
-        Reason::NotAccepted,
-        Reason::PoolExhausted,
-        Reason::PoolPaused,
-        Reason::AddressReleasing,
-        Reason::Programmed,
-        Reason::DatapathBypassed,
-        Reason::NodeNotReady,
-        Reason::ServiceNotFound,
-        Reason::OtherClaimWins,
-        Reason::NotInPool,
-        Reason::Ready,
-        Reason::NotBound,
-        Reason::NotProgrammed,
-        Reason::Held,
-        Reason::NoHolder,
-        Reason::HolderAbsent,
-        Reason::NoGateway,
-        Reason::Conflict,
-        Reason::NotAttached,
-        Reason::InterfaceUnusable,
-        Reason::Released,
-        Reason::Revoked,
-        Reason::Attached,
-        Reason::AttachFailed,
-        Reason::ProviderMissing,
-        Reason::GatewaysUsable,
-        Reason::GatewaysRefused,
-        Reason::UnsupportedDataplane,
-        Reason::DiscoveryFailed,
-        Reason::NothingFound,
-        Reason::OverlapsPool,
-        Reason::OverlapsClusterRange,
-        Reason::LeaseTooLong,
-        Reason::NoGatewayNode,
-        Reason::Paused,
-        Reason::NotPaused,
-    ];
-
-    const AGENTS: [AgentReason; 19] = [
-        AgentReason::BlocksNotApplied,
-        AgentReason::DatapathBypassed,
-        AgentReason::NoMajority,
-        AgentReason::PodRangesUnknown,
-        AgentReason::Programmed,
-        AgentReason::RulesNotApplied,
-        AgentReason::VoterSetConflict,
-        AgentReason::InterfaceNotFound,
-        AgentReason::AddressIsLocal,
-        AgentReason::InterfaceUnusable,
-        AgentReason::RouterSilent,
-        AgentReason::PodsRerouted,
-        AgentReason::EbpfHostRouting,
-        AgentReason::NotSeen,
-        AgentReason::Clean,
-        AgentReason::LeftBehind,
-        AgentReason::ForeignHost,
-        AgentReason::NoForeignHost,
-        AgentReason::OnInterface,
-    ];
-
-    const EVENTS: [EventReason; 25] = [
-        EventReason::Bound,
-        EventReason::Moved,
-        EventReason::NoGateway,
-        EventReason::Held,
-        EventReason::HolderLost,
-        EventReason::LeaseLost,
-        EventReason::Conflict,
-        EventReason::Released,
-        EventReason::Revoked,
-        EventReason::Freed,
-        EventReason::Paused,
-        EventReason::Resumed,
-        EventReason::Attached,
-        EventReason::AttachFailed,
-        EventReason::DetachFailed,
-        EventReason::Drifted,
-        EventReason::TakenBack,
-        EventReason::NotPrepared,
-        EventReason::DiscoveryFailed,
-        EventReason::Repaired,
-        EventReason::CniNotChained,
-        EventReason::HostNetwork,
-        EventReason::AddressShared,
-        EventReason::Voters,
-        EventReason::NotUnderstood,
-    ];
-
-    /// Programs of people read these: another name of a variant may not change what it says.
-    #[test]
-    fn every_reason_of_agents_and_events_is_spelled_as_it_was() {
-        let lines = |text: &'static str| text.lines().map(str::to_owned).collect::<Vec<_>>();
-        let agents = AGENTS.map(|reason| reason.to_string());
-        assert_eq!(agents.to_vec(), lines(include_str!("reason/golden-agents.txt")));
-        let events = EVENTS.map(|reason| reason.to_string());
-        assert_eq!(events.to_vec(), lines(include_str!("reason/golden-events.txt")));
-    }
-
-    #[test]
-    fn every_reason_is_spelled_as_it_was() {
-        let spelled = ALL.map(|reason| {
-            assert_eq!(serde_json::to_string(&reason).unwrap(), format!("\"{reason}\""));
-            reason.to_string()
-        });
-        let golden: Vec<&str> = include_str!("reason/golden.txt").lines().collect();
-        assert_eq!(spelled.to_vec(), golden);
-    }
-}
+mod tests;

@@ -154,7 +154,8 @@ mod tests {
     fn record(index: u32, address: &str, secondary: bool) -> AddressRecord {
         let address = address.parse().unwrap();
         let ownership = AddressOwnership::Foreign;
-        AddressRecord { index, address, global: true, secondary, no_prefix_route: false, ownership }
+        let (global, lasting, no_prefix_route) = (true, true, false);
+        AddressRecord { index, address, global, secondary, lasting, no_prefix_route, ownership }
     }
 
     #[test]

@@ -174,6 +174,24 @@ fn links_of_one_family_of_single_addresses_and_down_are_what_they_are() {
     assert!(found(&ns).iter().any(|uplink| uplink.name == "single" && uplink.is_primary()));
 }
 
+#[test]
+fn addresses_that_do_not_last_are_told_apart() {
+    let (ns, _world) = node(&["eth1"]);
+    ns.sysctl("net/ipv6/conf/eth1/accept_dad", "1");
+    ns.batch(
+        "addr add 10.0.1.20/24 dev eth1
+         addr add 10.0.1.21/24 dev eth1
+         addr add 2001:db8:1::66/64 dev eth1 nodad preferred_lft 0
+         addr add 2001:db8:1::20/64 dev eth1 nodad
+         addr add 2001:db8:1::99/64 dev eth1",
+    );
+    let uplinks = found(&ns);
+    let uplink = uplinks.iter().find(|uplink| uplink.name == "eth1").unwrap();
+    assert_eq!(uplink.addresses.len(), 5);
+    // One is deprecated, one still asks whether another host has it.
+    assert_eq!(uplink.lasting, [ip("10.0.1.20"), ip("10.0.1.21"), ip("2001:db8:1::20")]);
+}
+
 fn drain(changes: &mut Receiver<KernelChange>) -> Vec<ChangedPart> {
     std::iter::from_fn(|| changes.try_recv().ok()).map(|change| change.what).collect()
 }

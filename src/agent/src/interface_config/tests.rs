@@ -39,6 +39,7 @@ fn uplink(mac: [u8; 6], own: &str) -> HostUplink {
         mac,
         mtu: 9001,
         addresses: vec![net(own)],
+        lasting: vec![net(own).addr()],
         defaults: Vec::new(),
         next_hops: BTreeMap::new(),
     }

@@ -28,6 +28,8 @@ pub(crate) struct KernelEffects<M, A> {
     me: NodeName,
     pub(crate) ports: LeasePorts<M, A>,
     pub(crate) probes: AddressProbes,
+    /// Where the tunnel ends here: what the store says of it may be older.
+    own: Vec<IpAddr>,
     update: PlanUpdate,
     entries: BTreeMap<IpAddr, MapEntry>,
     /// Held, and claimed by another host since they were last taken.
@@ -43,6 +45,7 @@ impl<M: AddressMap, A: Announcer> KernelEffects<M, A> {
     ) -> Self {
         Self {
             me,
+            own: ports.endpoint.addresses(),
             ports,
             probes: AddressProbes::default(),
             update: PlanUpdate::default(),
@@ -54,7 +57,8 @@ impl<M: AddressMap, A: Announcer> KernelEffects<M, A> {
 
     /// Takes note of peers, endpoints and links; entries that they change are written again. Returns the
     /// addresses that can be announced from now on.
-    pub(crate) fn adopt(&mut self, update: PlanUpdate) -> Vec<IpAddr> {
+    pub(crate) fn adopt(&mut self, mut update: PlanUpdate) -> Vec<IpAddr> {
+        update.endpoints.insert(self.me.clone(), self.own.clone());
         if let Some(cluster) = &update.view.cluster {
             for refusal in self.ports.endpoint.set_peers(&cluster.id, &update.peers) {
                 warn!(?refusal, "a peer cannot be talked to");
@@ -83,6 +87,16 @@ impl<M: AddressMap, A: Announcer> KernelEffects<M, A> {
             .filter(|(address, link)| link.is_ready_since(before.links.get(address)))
             .map(|(address, _)| *address)
             .collect()
+    }
+
+    /// Listens on other addresses of this node. To the protocol nothing has changed: a node is known by its
+    /// name and its key.
+    pub(crate) fn listen(&mut self, addresses: Vec<IpAddr>) -> Result<(), String> {
+        self.ports.endpoint.listen_on(&addresses).map_err(|error| error.to_string())?;
+        self.own = addresses;
+        // Links stay: nothing is ready that was not.
+        let _ = self.adopt(self.update.clone());
+        Ok(())
     }
 
     pub(crate) fn carry_out(&mut self, effects: Vec<Effect>) -> Result<(), String> {

@@ -147,6 +147,10 @@ impl<M: AddressMap, A: Announcer> Running<M, A> {
             let inputs = match command {
                 LeaseCommand::Update(update) => self.adopt(*update, None),
                 LeaseCommand::Consistent { began, update } => self.adopt(*update, Some(began)),
+                LeaseCommand::Listen(addresses) => {
+                    self.effects.listen(addresses)?;
+                    Vec::new()
+                }
                 LeaseCommand::GrantsApplied(epoch) => vec![Input::GrantsApplied { epoch }],
                 LeaseCommand::AskGrants { address, epoch } => {
                     vec![Input::AskGrants { address, epoch }]

@@ -15,12 +15,13 @@ use egret_ports::cluster_state::ClusterState;
 use egret_ports::error::{ErrorClass, PortError};
 use tracing::{info, warn};
 
-use super::MainLoop;
+use super::{Completion, MainLoop};
 use crate::address_status::{mac_text, parse_mac};
 use crate::interface_config::{
     HostView, InterfaceDecision, NamedInterface, NamedInterfaces, decide, judge_router,
 };
 use crate::interface_memory::InterfaceMemory;
+use crate::lease_thread::LeaseCommand;
 
 /// The host's, also in the chart's containers.
 const RUN: &str = "/run";
@@ -69,16 +70,47 @@ impl<S: ClusterState, C: Clock> MainLoop<S, C> {
 
     /// Carries addresses on the uplinks that the last repair has found, where they are others.
     pub(super) fn adopt_uplinks(&mut self) {
-        if self.kernel.take_new_uplinks()
-            && let Some(watched) = self.memory.watched.clone()
-        {
+        if self.kernel.take_new_uplinks() {
             self.publish_uplinks();
-            self.on_snapshot(watched);
+            if let Some(watched) = self.memory.watched.clone() {
+                self.on_snapshot(watched);
+            }
+        }
+        if let Some(due) = self.kernel.endpoint_due() {
+            let completions = self.completions.clone();
+            tokio::spawn(async move {
+                tokio::time::sleep(due).await;
+                // The loop is gone only when the process is ending.
+                let _ = completions.send(Completion::EndpointDue);
+            });
         }
     }
 
+    /// Says of its links and endpoints what is so by now.
     fn publish_uplinks(&mut self) {
         self.status.uplinks = crate::uplink_selection::published(self.kernel.uplinks());
+        let own = self.kernel.endpoints();
+        if self.status.endpoints != own {
+            info!(event = "endpoints", before = ?self.status.endpoints, now = ?own, "this node has other addresses");
+            self.status.endpoints = own.to_vec();
+            self.lease.send(LeaseCommand::Listen(own.to_vec()));
+        }
+    }
+
+    /// Goes after this node's own addresses, and says where it has none. `anyway`: as
+    /// [`Kernel::follow_endpoints`](crate::kernel::Kernel::follow_endpoints) has it.
+    pub(super) fn follow_endpoints(&mut self, anyway: bool) {
+        if let Err(error) = self.kernel.follow_endpoints(anyway) {
+            warn!(%error, "cannot look for this node's own addresses");
+        }
+        self.adopt_uplinks();
+        let result = match self.kernel.endpoint_trouble() {
+            None => Ok(()),
+            Some(why) => {
+                Err(PortError::new(ErrorClass::NotFound, "be reached by other nodes", why))
+            }
+        };
+        self.record(AgentReason::EndpointMissing, result);
     }
 
     /// Looks at them, configures those that nobody does, and says what cannot carry addresses.

@@ -5,7 +5,7 @@ use std::net::IpAddr;
 use std::time::Instant;
 
 use egret_core::conditions::on_interface_message;
-use egret_core::model::ObjectRef;
+use egret_core::model::{ObjectRef, Snapshot};
 use egret_core::reason::{AgentReason, EventReason};
 use egret_datapath::local_address::{self, LocalAddress};
 use egret_ports::clock::Clock;
@@ -26,6 +26,12 @@ impl<S: ClusterState, C: Clock> MainLoop<S, C> {
             self.memory.placed = placed;
             self.take_back_local();
         }
+    }
+
+    /// No egress address becomes the node's own end of the tunnel.
+    pub(super) fn set_egress(&mut self, snapshot: &Snapshot) {
+        let placed = self.memory.placed.keys();
+        self.kernel.set_egress(snapshot.addresses.keys().chain(placed).copied().collect());
     }
 
     /// This host may have got an address of its own. What is to be taken back is looked for at once; the
@@ -94,7 +100,7 @@ impl<S: ClusterState, C: Clock> MainLoop<S, C> {
         let LocalAddress { address, interface, .. } = found;
         if self.kernel.endpoints().contains(address) {
             let remedy = format!(
-                "{address} on {interface} was this agent's own endpoint when it began: name the \
+                "{address} on {interface} was taken for this node's own when the agent began: name the \
                  node's own address with --endpoint, and restart the agent"
             );
             return Err(PortError::new(ErrorClass::Conflict, OPERATION, remedy));

@@ -40,6 +40,8 @@ pub struct HostUplink {
     pub mtu: u32,
     /// Its addresses of global scope with the length of their subnets, not truncated.
     pub addresses: Vec<IpNet>,
+    /// Those of them that stay: of IPv6 none that is temporary, deprecated, tentative or another host's.
+    pub lasting: Vec<IpAddr>,
     /// Families whose default route in the main table leaves here, with the next hop where the
     /// route names one.
     pub defaults: Vec<(Family, Option<IpAddr>)>,
@@ -55,10 +57,9 @@ impl HostUplink {
         self.addresses.iter().map(IpNet::trunc).collect()
     }
 
-    /// The first address of a family.
-    #[must_use]
-    pub fn address(&self, family: Family) -> Option<IpAddr> {
-        self.addresses.iter().map(IpNet::addr).find(|address| Family::of(*address) == family)
+    /// Whether it has an address of a family.
+    fn has(&self, family: Family) -> bool {
+        self.addresses.iter().any(|net| Family::of(net.addr()) == family)
     }
 
     /// Whether a default route of the main table leaves here.
@@ -117,11 +118,9 @@ fn choose(
         .filter(|link| link.up && link.ethernet && link.name != settings.device)
         .filter(|link| !is_overlay(link.kind.as_deref()))
         .filter_map(|link| {
-            let own: Vec<IpNet> = addresses
-                .iter()
-                .filter(|address| address.index == link.index && address.global)
-                .map(|address| address.address)
-                .collect();
+            let here = |address: &&AddressRecord| address.index == link.index && address.global;
+            let records: Vec<&AddressRecord> = addresses.iter().filter(here).collect();
+            let own: Vec<IpNet> = records.iter().map(|record| record.address).collect();
             let defaults = defaults(link.index, main);
             let in_subnet = own.iter().any(|net| net.prefix_len() < net.max_prefix_len());
             // Clouds give a /32 with a default route: the route counts then.
@@ -132,6 +131,11 @@ fn choose(
                 index: link.index,
                 mac,
                 mtu: link.mtu,
+                lasting: records
+                    .iter()
+                    .filter(|record| record.lasting)
+                    .map(|record| record.address.addr())
+                    .collect(),
                 addresses: own,
                 defaults,
                 next_hops: BTreeMap::new(),
@@ -168,7 +172,7 @@ fn next_hops(
 ) -> io::Result<BTreeMap<Family, NextHop>> {
     let mut found = BTreeMap::new();
     for family in FAMILIES {
-        if uplink.is_primary_for(family) || uplink.address(family).is_none() {
+        if uplink.is_primary_for(family) || !uplink.has(family) {
             continue;
         }
         let index = uplink.index;

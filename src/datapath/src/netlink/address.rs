@@ -24,6 +24,9 @@ pub(crate) struct AddressRecord {
     /// Another address of the same subnet came before: the kernel removes this one with that one,
     /// unless it promotes it (`promote_secondaries`).
     pub(crate) secondary: bool,
+    /// It stays: no IPv6 address that is temporary (RFC 8981), deprecated, tentative, or found to be
+    /// another host's.
+    pub(crate) lasting: bool,
     /// The kernel made no route to its subnet, since it was asked not to.
     pub(crate) no_prefix_route: bool,
     /// Its label says that it is Egret's.
@@ -147,9 +150,19 @@ fn record(message: &AddressMessage) -> Option<AddressRecord> {
         address: IpNet::new(local.or(address)?, message.header.prefix_len).ok()?,
         global: message.header.scope == AddressScope::Universe,
         secondary: message.header.flags.contains(AddressHeaderFlags::Secondary),
+        lasting: is_lasting(message),
         no_prefix_route,
         ownership,
     })
+}
+
+/// The bit of temporary IPv6 addresses is that of secondary IPv4 ones (linux/if_addr.h).
+fn is_lasting(message: &AddressMessage) -> bool {
+    let passing = AddressHeaderFlags::Secondary
+        | AddressHeaderFlags::Deprecated
+        | AddressHeaderFlags::Tentative
+        | AddressHeaderFlags::Dadfailed;
+    message.header.family != AddressFamily::Inet6 || !message.header.flags.intersects(passing)
 }
 
 #[cfg(test)]

@@ -17,19 +17,23 @@ const OTHER: [u8; 6] = [2, 0, 0, 0, 0, 9];
 /// After everything that is due.
 const LATER: BootTime = BootTime(u64::MAX / 2);
 
-struct NoMap;
+/// What was written last.
+#[derive(Default)]
+struct KeptMap(BTreeMap<IpAddr, AddressEntry>);
 
-impl AddressMap for NoMap {
-    fn put(&mut self, _: IpAddr, _: &AddressEntry) -> Result<(), PortError> {
+impl AddressMap for KeptMap {
+    fn put(&mut self, address: IpAddr, entry: &AddressEntry) -> Result<(), PortError> {
+        self.0.insert(address, entry.clone());
         Ok(())
     }
 
-    fn remove(&mut self, _: IpAddr) -> Result<(), PortError> {
+    fn remove(&mut self, address: IpAddr) -> Result<(), PortError> {
+        self.0.remove(&address);
         Ok(())
     }
 
     fn entries(&mut self) -> Result<BTreeMap<IpAddr, AddressEntry>, PortError> {
-        Ok(BTreeMap::new())
+        Ok(self.0.clone())
     }
 }
 
@@ -71,13 +75,13 @@ impl Announcer for Ears {
 }
 
 /// The hands of node `me`, and its ears.
-fn hands() -> (KernelEffects<NoMap, Ears>, Ears, tempfile::TempDir) {
+fn hands() -> (KernelEffects<KeptMap, Ears>, Ears, tempfile::TempDir) {
     let (directory, ears) = (tempfile::tempdir().unwrap(), Ears::default());
     let identity = Identity::open(&directory.path().join("identity")).unwrap();
     let loopback = [IpAddr::V4(Ipv4Addr::LOCALHOST)];
     let ports = LeasePorts {
         endpoint: Endpoint::bind(&loopback, 0, identity, "me".into()).unwrap(),
-        map: NoMap,
+        map: KeptMap::default(),
         announcer: ears.clone(),
         persisted: PersistedLeaseFile::new(directory.path()),
     };
@@ -132,4 +136,26 @@ fn what_has_no_uplink_is_not_found_free() {
         assert_eq!(due, [DueProbes::Send(ADDRESS)], "again and again");
         hands.send_probe(ADDRESS);
     }
+}
+
+/// As the holder of its own pods' address, and as a voter: only where it listens has changed.
+#[test]
+fn another_address_of_this_node_is_in_the_entries_at_once() {
+    let (mut hands, ..) = hands();
+    let (own, other) = (IpAddr::V4(Ipv4Addr::LOCALHOST), IpAddr::from([127, 0, 0, 2]));
+    // The store still says where the node was, before and after.
+    let update = || {
+        let at = |last| vec![IpAddr::from([192, 0, 2, last])];
+        let endpoints = [("me".into(), at(9)), ("other".into(), at(2))].into();
+        PlanUpdate { endpoints, ..PlanUpdate::default() }
+    };
+    hands.adopt(update());
+    hands.carry_out(vec![kernel(AddressState::Held, Some("me"))]).unwrap();
+    assert_eq!(hands.ports.map.0[&ADDRESS].holder, Some(own));
+    hands.listen(vec![other]).unwrap();
+    assert_eq!(hands.ports.map.0[&ADDRESS].holder, Some(other));
+    assert_eq!(hands.ports.endpoint.addresses(), [other]);
+    hands.adopt(update());
+    assert_eq!(hands.ports.map.0[&ADDRESS].holder, Some(other));
+    assert!(hands.listen(Vec::new()).is_err());
 }

@@ -1,0 +1,173 @@
+use egret_datapath::host::HostUplink;
+use ipnet::IpNet;
+
+use super::*;
+
+const BLINK: Duration = Duration::from_millis(100);
+
+fn ip(text: &str) -> IpAddr {
+    text.parse().unwrap()
+}
+
+fn ips(texts: &[&str]) -> Vec<IpAddr> {
+    texts.iter().map(|text| ip(text)).collect()
+}
+
+fn uplink(index: u32, addresses: &[&str]) -> HostUplink {
+    let addresses: Vec<IpNet> = addresses.iter().map(|text| text.parse().unwrap()).collect();
+    HostUplink {
+        name: format!("eth{index}"),
+        index,
+        mac: [2, 0, 0, 0, 0, 9],
+        mtu: 1500,
+        lasting: addresses.iter().map(IpNet::addr).collect(),
+        addresses,
+        defaults: Vec::new(),
+        next_hops: BTreeMap::new(),
+    }
+}
+
+/// A host whose interfaces are its uplinks, and the agent that runs on it.
+struct Host {
+    uplinks: Vec<HostUplink>,
+    egress: BTreeSet<IpAddr>,
+    now: Instant,
+    endpoints: TunnelEndpoints,
+}
+
+impl Host {
+    fn new(given: &[&str], uplinks: &[HostUplink]) -> Self {
+        let endpoints = TunnelEndpoints::choose(&ips(given), uplinks).unwrap();
+        let (uplinks, egress, now) = (uplinks.to_vec(), BTreeSet::new(), Instant::now());
+        Self { uplinks, egress, now, endpoints }
+    }
+
+    /// What is in use once the host has had these uplinks for so long.
+    fn after(&mut self, uplinks: &[HostUplink], pause: Duration) -> Vec<IpAddr> {
+        self.uplinks = uplinks.to_vec();
+        self.look();
+        self.now += pause;
+        self.look();
+        self.endpoints.current().to_vec()
+    }
+
+    fn look(&mut self) {
+        let all = self.uplinks.iter().flat_map(|uplink| &uplink.addresses);
+        let present = all.map(IpNet::addr).collect();
+        let host =
+            HostAddresses { uplinks: &self.uplinks, present: &present, egress: &self.egress };
+        let before = self.endpoints.current().to_vec();
+        let changed = self.endpoints.follow(&host, self.now);
+        assert_eq!(changed, self.endpoints.current() != before);
+    }
+
+    fn trouble(&self) -> String {
+        self.endpoints.trouble(self.now).unwrap_or_default()
+    }
+}
+
+#[test]
+fn another_address_of_the_link_is_followed() {
+    let mut host = Host::new(&[], &[uplink(2, &["10.0.1.20/24", "2001:db8::20/64"])]);
+    assert_eq!(host.endpoints.current(), ips(&["10.0.1.20", "2001:db8::20"]));
+    let other = [uplink(2, &["10.0.9.7/24", "2001:db8::20/64"])];
+    assert_eq!(host.after(&other, RENEWAL), ips(&["10.0.9.7", "2001:db8::20"]));
+    assert_eq!(host.trouble(), "");
+    let other = [uplink(2, &["10.0.9.7/24", "2001:db8::7/64"])];
+    assert_eq!(host.after(&other, RENEWAL), ips(&["10.0.9.7", "2001:db8::7"]));
+}
+
+#[test]
+fn an_address_that_is_there_stays_whatever_comes() {
+    let mut host = Host::new(&[], &[uplink(3, &["10.0.1.20/24"])]);
+    for uplinks in [
+        vec![uplink(3, &["10.0.1.10/24", "10.0.1.20/24"])],
+        vec![uplink(2, &["192.0.2.9/24"]), uplink(3, &["10.0.1.20/24"])],
+        vec![uplink(2, &["10.0.1.20/24", "192.0.2.9/24"])],
+    ] {
+        assert_eq!(host.after(&uplinks, 2 * RESTLESS), ips(&["10.0.1.20"]));
+    }
+    // With the link that it was on last.
+    assert_eq!(host.after(&[uplink(2, &["192.0.2.9/24"])], RENEWAL), ips(&["192.0.2.9"]));
+}
+
+#[test]
+fn a_renewal_that_takes_it_away_and_gives_it_again_moves_nothing() {
+    let own = uplink(2, &["10.0.1.20/24"]);
+    let mut host = Host::new(&[], &[own.clone(), uplink(3, &["192.0.2.9/24"])]);
+    for without in [vec![], vec![uplink(2, &["10.0.1.77/24"])]] {
+        for _ in 0..9 {
+            let rest = [without.clone(), vec![uplink(3, &["192.0.2.9/24"])]].concat();
+            assert_eq!(host.after(&rest, BLINK), ips(&["10.0.1.20"]));
+            assert!(host.endpoints.is_restless(host.now));
+            assert_eq!(host.endpoints.due(host.now), Some(RENEWAL - BLINK));
+            assert_eq!(host.trouble(), "");
+            let again = [own.clone(), uplink(3, &["192.0.2.9/24"])];
+            assert_eq!(host.after(&again, BLINK), ips(&["10.0.1.20"]));
+            assert!(!host.endpoints.is_restless(host.now));
+            assert_eq!(host.endpoints.due(host.now), None);
+        }
+    }
+}
+
+#[test]
+fn another_link_is_taken_late_and_not_left_again() {
+    let (own, other) = (uplink(2, &["10.0.1.20/24"]), uplink(3, &["192.0.2.9/24"]));
+    let mut host = Host::new(&[], &[own.clone(), other.clone()]);
+    assert_eq!(host.after(std::slice::from_ref(&other), RENEWAL), ips(&["10.0.1.20"]));
+    assert!(host.trouble().contains("10.0.1.20 is on no interface"), "{}", host.trouble());
+    assert_eq!(host.after(std::slice::from_ref(&other), LINK_LOST), ips(&["192.0.2.9"]));
+    assert_eq!(host.trouble(), "");
+    assert_eq!(host.after(&[own, other], RESTLESS), ips(&["192.0.2.9"]));
+}
+
+#[test]
+fn the_tunnels_family_stays_and_the_other_comes_and_goes() {
+    let mut host = Host::new(&[], &[uplink(2, &["10.0.1.20/24"])]);
+    let both = [uplink(2, &["10.0.1.20/24", "2001:db8::20/64"])];
+    assert_eq!(host.after(&both, BLINK), ips(&["10.0.1.20", "2001:db8::20"]));
+    let four = [uplink(2, &["10.0.1.20/24"])];
+    assert_eq!(host.after(&four, RENEWAL), ips(&["10.0.1.20", "2001:db8::20"]));
+    assert_eq!(host.trouble(), "", "what the tunnel uses is there");
+    assert_eq!(host.after(&four, LINK_LOST), ips(&["10.0.1.20"]));
+    let six = [uplink(2, &["2001:db8::20/64"])];
+    assert_eq!(host.after(&six, 2 * LINK_LOST), ips(&["10.0.1.20", "2001:db8::20"]));
+    assert!(host.trouble().contains("no uplink has another IPv4 address"), "{}", host.trouble());
+    // Asked for again and again only for a while.
+    assert!(!host.endpoints.is_restless(host.now));
+    assert_eq!(host.after(&both, BLINK), ips(&["10.0.1.20", "2001:db8::20"]));
+    assert_eq!(host.trouble(), "");
+}
+
+#[test]
+fn what_does_not_last_and_egress_addresses_are_never_chosen() {
+    let passing = HostUplink {
+        lasting: ips(&["2001:db8::20"]),
+        ..uplink(2, &["2001:db8::66/64", "2001:db8::20/64"])
+    };
+    let mut host = Host::new(&[], std::slice::from_ref(&passing));
+    assert_eq!(host.endpoints.current(), ips(&["2001:db8::20"]));
+    // Deprecated by now, and still there.
+    let deprecated = HostUplink { lasting: Vec::new(), ..passing };
+    assert_eq!(host.after(&[deprecated], RESTLESS), ips(&["2001:db8::20"]));
+    host.egress = ips(&["2001:db8::30"]).into_iter().collect();
+    let next = uplink(2, &["2001:db8::30/64", "2001:db8::21/64"]);
+    assert_eq!(host.after(&[next], RENEWAL), ips(&["2001:db8::21"]));
+    let none = HostUplink { lasting: Vec::new(), ..uplink(2, &["2001:db8::66/64"]) };
+    assert!(TunnelEndpoints::choose(&[], &[none]).is_err());
+}
+
+#[test]
+fn a_given_one_that_is_gone_is_said_until_it_is_back() {
+    let own = [uplink(2, &["10.0.1.20/24"])];
+    let mut host = Host::new(&["10.0.1.20"], &own);
+    assert_eq!(host.after(&own, LINK_LOST), ips(&["10.0.1.20"]));
+    assert_eq!(host.trouble(), "");
+    let other = [uplink(2, &["10.0.1.21/24"])];
+    assert_eq!(host.after(&other, BLINK), ips(&["10.0.1.20"]));
+    assert_eq!(host.trouble(), "");
+    assert_eq!(host.after(&other, 2 * LINK_LOST), ips(&["10.0.1.20"]));
+    assert!(host.trouble().contains("--endpoint 10.0.1.20"), "{}", host.trouble());
+    assert_eq!(host.after(&own, Duration::ZERO), ips(&["10.0.1.20"]));
+    assert_eq!(host.trouble(), "");
+}

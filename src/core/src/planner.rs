@@ -37,8 +37,7 @@ use crate::membership::voter_set::{self, VoterSetChange};
 use crate::memory::LeaderMemory;
 use crate::model::{
     AddressPlan, AddressStatus, Cluster, ConditionType, ControllerSettings, EgressAddress,
-    EgressNodeSpec, EventDraft, NodeName, NodeRole, ObjectRef, RangeReading, Snapshot, Stored,
-    Timestamp, Write,
+    EgressNodeSpec, EventDraft, NodeName, NodeRole, ObjectRef, Snapshot, Stored, Timestamp, Write,
 };
 
 use crate::placement::{FAILBACK_AFTER, READY_WITHIN};
@@ -212,7 +211,8 @@ fn node_specs(
             blocks,
             drain: before.drain,
             roles: roles(snapshot, cluster, plans, &node),
-            pod_cidrs: pod_cidrs(snapshot, &node).unwrap_or_else(|| before.pod_cidrs.clone()),
+            pod_cidrs: ranges::assigned_to(snapshot, cluster.ranges.pods_from, &node)
+                .unwrap_or_else(|| before.pod_cidrs.clone()),
             leaving: departure::said_by_node(snapshot, &node),
         };
         if !draws.is_empty() || spec != *before {
@@ -272,13 +272,6 @@ fn roles(
         || snapshot.addresses.values().any(holds);
     let roles = [(gateway, NodeRole::Gateway), (votes(cluster, node), NodeRole::Voter)];
     roles.into_iter().filter_map(|(has, role)| has.then_some(role)).collect()
-}
-
-/// `None` where they cannot be read: what was written of them stays.
-fn pod_cidrs(snapshot: &Snapshot, node: &NodeName) -> Option<BTreeSet<IpNet>> {
-    let node = snapshot.nodes.get(node);
-    let readable = node.is_none_or(|node| node.pod_cidrs_reading != RangeReading::Unread);
-    readable.then(|| node.into_iter().flat_map(|node| &node.pod_cidrs).map(IpNet::trunc).collect())
 }
 
 fn statuses(view: &ConditionInputs<'_>) -> Vec<PlannedWrite> {

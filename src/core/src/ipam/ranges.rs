@@ -89,6 +89,56 @@ fn pods(snapshot: &Snapshot, settings: &ControllerSettings) -> (PodRangeSource, 
     .unwrap_or_else(|| (PodRangeSource::Nodes, nodes.collect()))
 }
 
+/// The ranges that the source which is believed assigns to this node alone, for its `EgressNode`;
+/// empty where it assigns none to nodes. `None` where they cannot be read: what was written stays.
+pub fn assigned_to(
+    snapshot: &Snapshot,
+    pods_from: PodRangeSource,
+    name: &NodeName,
+) -> Option<BTreeSet<IpNet>> {
+    let found = &snapshot.discovered;
+    match pods_from {
+        // Calico's nodes take blocks of a pool as they need them, and addresses of each other's: a
+        // block is known too late, and not all.
+        PodRangeSource::Flags | PodRangeSource::CalicoIPPools => Some(BTreeSet::new()),
+        PodRangeSource::CiliumNodes => {
+            let lost = |of: &UnreadableRanges| {
+                of.pods == Some(pods_from) && of.reading == RangeReading::Unread
+            };
+            let own = found.by_node.get(name).cloned();
+            own.or_else(|| (!found.unreadable.iter().any(lost)).then(BTreeSet::new))
+        }
+        PodRangeSource::Nodes => {
+            let node = snapshot.nodes.get(name);
+            let readable = node.is_none_or(|node| node.pod_cidrs_reading != RangeReading::Unread);
+            let own = node.into_iter().flat_map(|node| &node.pod_cidrs);
+            readable.then(|| own.map(IpNet::trunc).collect())
+        }
+    }
+}
+
+/// The ranges from which pods of this node get their addresses: what the source that is believed
+/// assigns to it, else those of all pods.
+pub fn of_node(snapshot: &Snapshot, me: &NodeName) -> BTreeSet<IpNet> {
+    let ClusterRanges { pods, pods_from, .. } = written(snapshot);
+    let assigned = match pods_from {
+        PodRangeSource::Flags | PodRangeSource::CalicoIPPools => None,
+        // In a directory of manifests an agent reads its Node.
+        PodRangeSource::Nodes if snapshot.nodes.contains_key(me) => {
+            assigned_to(snapshot, pods_from, me).or_else(|| copied(snapshot, me))
+        }
+        PodRangeSource::Nodes => copied(snapshot, me),
+        // A controller of before copies the Node's ranges, which Cilium does not use.
+        PodRangeSource::CiliumNodes => copied(snapshot, me)
+            .filter(|ranges| ranges.iter().all(|range| pods.iter().any(|all| all.contains(range)))),
+    };
+    assigned.filter(|ranges| !ranges.is_empty()).unwrap_or(pods)
+}
+
+fn copied(snapshot: &Snapshot, me: &NodeName) -> Option<BTreeSet<IpNet>> {
+    snapshot.egress_nodes.get(me).map(|node| node.value.spec.pod_cidrs.clone())
+}
+
 /// The addresses of this node's pods that lie in no range of pods that the cluster object names:
 /// what is outside the cluster cannot be told then. Empty where the snapshot is not a node's own
 /// view: there, workloads may have any address.

@@ -116,6 +116,8 @@ pub enum PodRangeSource {
 pub struct DiscoveredRanges {
     /// Ranges of pods, by where they were found.
     pub pods: BTreeMap<PodRangeSource, BTreeSet<IpNet>>,
+    /// Those of them that are one node's alone, where the network plug-in assigns ranges to nodes.
+    pub by_node: BTreeMap<NodeName, BTreeSet<IpNet>>,
     /// Ranges of Services (ServiceCIDR objects).
     pub services: BTreeSet<IpNet>,
     /// Objects whose ranges cannot be read now, and how what is above has them. Nodes say it

@@ -4,7 +4,7 @@ use ipnet::IpNet;
 
 use crate::cidr::{self, Span};
 use crate::ipam::ranges;
-use crate::model::{AddressRange, Family, NodeName, RangeReading, Snapshot};
+use crate::model::{AddressRange, Family, NodeName, Snapshot};
 use crate::port_blocks;
 
 use super::UnknownPods;
@@ -18,7 +18,7 @@ use super::UnknownPods;
 /// Guarantee: empty while no claim has an address; a pod that is read leaves it with the same
 /// steering config that steers it.
 pub(super) fn unknown_pods(snapshot: &Snapshot, me: &NodeName) -> UnknownPods {
-    let ranges = ranges_of(snapshot, me);
+    let ranges = ranges::of_node(snapshot, me);
     let destinations = destinations(snapshot);
     if destinations.is_empty() {
         return UnknownPods::default();
@@ -32,20 +32,6 @@ pub(super) fn unknown_pods(snapshot: &Snapshot, me: &NodeName) -> UnknownPods {
     let all: Vec<Span> = spans(&mut ranges.iter().copied());
     let sources = cidr::subtract(all, spans(&mut { known })).iter().filter_map(range).collect();
     UnknownPods { sources, destinations }
-}
-
-/// The ranges of the pods of `me`: of its Node, as the controller copied them, or, where the cluster
-/// does not assign ranges to nodes, those of all pods.
-fn ranges_of(snapshot: &Snapshot, me: &NodeName) -> Vec<IpNet> {
-    let node = snapshot.nodes.get(me);
-    if let Some(node) = node.filter(|node| node.pod_cidrs_reading != RangeReading::Unread) {
-        return node.pod_cidrs.clone();
-    }
-    let copied = snapshot.egress_nodes.get(me).map(|node| &node.value.spec.pod_cidrs);
-    match copied.filter(|ranges| !ranges.is_empty()) {
-        Some(ranges) => ranges.iter().copied().collect(),
-        None => ranges::written(snapshot).pods.into_iter().collect(),
-    }
 }
 
 /// What the claims that have an address select, of the families that they have one of.
@@ -72,3 +58,6 @@ fn destinations(snapshot: &Snapshot) -> BTreeSet<AddressRange> {
 fn range(span: &Span) -> Option<AddressRange> {
     AddressRange::new(span.first(), span.last())
 }
+
+#[cfg(test)]
+mod tests;

@@ -33,6 +33,8 @@ pub enum DecodedItem {
     Pod(Box<Pod>),
     ServiceRanges(BTreeSet<IpNet>),
     PodRanges(PodRangeSource, BTreeSet<IpNet>),
+    /// Ranges of the pods of one node.
+    CiliumNode(NodeName, BTreeSet<IpNet>),
     Rules(Vec<Stored<(Claim, ClaimStatus)>>),
 }
 
@@ -155,7 +157,7 @@ impl Undecoded<'_> {
             }
             ResourceKind::CiliumNode => {
                 let ranges = network_ranges::cilium(self.text)?;
-                DecodedItem::PodRanges(PodRangeSource::CiliumNodes, ranges)
+                DecodedItem::CiliumNode(NodeName::new(&self.id.name), ranges)
             }
             // Read where they are needed, never watched.
             ResourceKind::ConfigMap

@@ -12,7 +12,8 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
 
 use egret_core::model::{
-    DiscoveredRanges, EgressNode, InvalidObject, NodeName, Snapshot, SnapshotScope, Uid,
+    DiscoveredRanges, EgressNode, InvalidObject, NodeName, PodRangeSource, Snapshot, SnapshotScope,
+    Uid,
 };
 
 use super::decode::{Decoded, DecodedItem};
@@ -356,14 +357,18 @@ fn insert(snapshot: &mut Snapshot, item: &DecodedItem) {
             }
         }
         DecodedItem::PodRanges(from, ranges) => {
-            add_pod_ranges(&mut snapshot.discovered, *from, ranges)
+            add_pod_ranges(&mut snapshot.discovered, *from, ranges);
+        }
+        DecodedItem::CiliumNode(name, ranges) => {
+            add_pod_ranges(&mut snapshot.discovered, PodRangeSource::CiliumNodes, ranges);
+            snapshot.discovered.by_node.insert(name.clone(), ranges.clone());
         }
     }
 }
 
 fn add_pod_ranges(
     discovered: &mut DiscoveredRanges,
-    from: egret_core::model::PodRangeSource,
+    from: PodRangeSource,
     ranges: &BTreeSet<ipnet::IpNet>,
 ) {
     if !ranges.is_empty() {

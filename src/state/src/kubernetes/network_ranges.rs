@@ -53,12 +53,31 @@ struct CiliumSpec {
 struct CiliumIpam {
     #[serde(rename = "podCIDRs")]
     pod_cidrs: Vec<String>,
+    pools: CiliumPools,
 }
 
-/// `spec.ipam.podCIDRs` of Cilium's CiliumNode.
+#[derive(Default, Deserialize)]
+#[serde(default)]
+struct CiliumPools {
+    allocated: Vec<CiliumAllocation>,
+}
+
+#[derive(Default, Deserialize)]
+#[serde(default)]
+struct CiliumAllocation {
+    cidrs: Vec<String>,
+}
+
+/// `spec.ipam.podCIDRs` of Cilium's CiliumNode, and with the IPAM mode multi-pool
+/// `spec.ipam.pools.allocated[].cidrs`.
 pub fn cilium(text: &str) -> Result<BTreeSet<IpNet>, String> {
     let object: Object<CiliumSpec> = read(text)?;
-    ranges("spec.ipam.podCIDRs", &object.spec.unwrap_or_default().ipam.pod_cidrs)
+    let ipam = object.spec.unwrap_or_default().ipam;
+    let mut found = ranges("spec.ipam.podCIDRs", &ipam.pod_cidrs)?;
+    for (index, pool) in ipam.pools.allocated.iter().enumerate() {
+        found.extend(ranges(&format!("spec.ipam.pools.allocated[{index}].cidrs"), &pool.cidrs)?);
+    }
+    Ok(found)
 }
 
 fn ranges(field: &str, texts: &[String]) -> Result<BTreeSet<IpNet>, String> {

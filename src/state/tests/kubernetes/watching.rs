@@ -202,17 +202,25 @@ async fn ranges_are_found_in_objects_of_others() {
         "apiVersion": "cilium.io/v2", "kind": "CiliumNode", "metadata": {"name": "node-1"},
         "spec": {"ipam": {"podCIDRs": ["10.1.1.0/24"]}},
     }));
+    store.apply(&json!({
+        "apiVersion": "cilium.io/v2", "kind": "CiliumNode", "metadata": {"name": "node-2"},
+        "spec": {"ipam": {"pools": {"allocated": [{"pool": "a", "cidrs": ["10.1.2.0/27"]}]}}},
+    }));
     // Who starts now finds them at once; who runs finds them within a minute and a half.
     for state in [store.controller(), state] {
         let wanted = [
-            (PodRangeSource::CalicoIPPools, "10.244.0.0/16"),
-            (PodRangeSource::CiliumNodes, "10.1.1.0/24"),
+            (PodRangeSource::CalicoIPPools, vec!["10.244.0.0/16"]),
+            (PodRangeSource::CiliumNodes, vec!["10.1.1.0/24", "10.1.2.0/27"]),
         ];
-        let wanted = wanted.map(|(from, range)| (from, [range.parse().unwrap()].into()));
+        let all = |texts: Vec<&str>| texts.iter().map(|text| text.parse().unwrap()).collect();
+        let wanted = wanted.map(|(from, ranges)| (from, all(ranges)));
         let found = within(Duration::from_secs(150), &state, |snapshot| {
-            snapshot.discovered.pods.len() == wanted.len()
+            snapshot.discovered.pods.len() == wanted.len() && snapshot.discovered.by_node.len() == 2
         });
-        assert_eq!(found.await.discovered.pods, wanted.into());
+        let found = found.await.discovered.clone();
+        assert_eq!(found.pods, wanted.into());
+        let by_node = [("node-1", "10.1.1.0/24"), ("node-2", "10.1.2.0/27")];
+        assert_eq!(found.by_node, by_node.map(|(node, own)| (node.into(), all(vec![own]))).into());
     }
 }
 

@@ -93,25 +93,42 @@ impl PodOwners {
                 changes.shared.insert(source, SharedAddress { winner, losers });
             }
         }
-        let mut ended = BTreeSet::new();
-        for (source, mut owner) in std::mem::take(&mut self.by_source) {
-            if next.contains_key(&source) {
+        let former = std::mem::take(&mut self.by_source);
+        let mut ended = BTreeMap::new();
+        for (source, owner) in &former {
+            if next.contains_key(source) {
                 continue;
             }
-            let goes_on = owner.goes_on(source, &known, me, young);
-            if owner.added && (awaited.contains(&source) || goes_on) {
-                next.insert(source, owner);
+            let mut owner = owner.clone();
+            let goes_on = owner.goes_on(*source, &known, me, young);
+            if owner.added && (awaited.contains(source) || goes_on) {
+                next.insert(*source, owner);
             } else {
-                ended.insert(source);
+                ended.insert(*source, owner.pod);
             }
         }
-        changes.ended = without(ended, next.keys());
+        let newcomers = next.iter().filter(|(source, _)| !former.contains_key(source));
+        changes
+            .passed_on
+            .extend(newcomers.flat_map(|(source, owner)| owner.parts_of(*source, &ended)));
+        changes.ended = without(ended.into_keys().collect(), next.keys());
         self.by_source = next;
         (without_losers(known, &changes.shared), changes)
     }
 }
 
 impl PodOwner {
+    /// What of `source`, which was nobody's own until now, other pods had that have ended, as a part of
+    /// theirs or the whole. What the CNI has told of was seen to at its ADD.
+    fn parts_of(&self, source: IpNet, ended: &BTreeMap<IpNet, PodIdentity>) -> Vec<IpNet> {
+        let others = ended.iter().filter(|(_, pod)| !self.added && **pod != self.pod);
+        let common = others.filter_map(|(other, _)| match () {
+            () if contains_net(*other, source) => Some(source),
+            () => contains_net(source, *other).then_some(*other),
+        });
+        common.collect()
+    }
+
     /// Whether its pod may still have the address, though no snapshot shows it: an agent that has just
     /// begun sees pods whose addresses only the process before it has heard of.
     fn goes_on(&mut self, source: IpNet, known: &Snapshot, me: &NodeName, young: bool) -> bool {
@@ -335,6 +352,39 @@ mod tests {
         assert_eq!(less, ["10.9.1.0/24"]);
         let hosts = [range("a", "10.9.0.2/32"), range("b", "10.9.0.3/32")];
         assert_eq!(ended(&hosts, &[]), ["10.9.0.2/32", "10.9.0.3/32"], "each by its address");
+    }
+
+    /// In one snapshot a range is nobody's any more, and another pod has an address of it.
+    #[test]
+    fn what_a_new_pod_has_of_an_ended_range_is_passed_on() {
+        let range = |name: &str, net: &str| Pod {
+            sources: [net.parse().unwrap()].into(),
+            ..pod(name, name, false)
+        };
+        let changed = |before: &[Pod], after: &[Pod]| {
+            let mut fixture = Fixture::default();
+            fixture.see(before);
+            let changes = fixture.settle(after, &[]).1;
+            let text =
+                |nets: BTreeSet<IpNet>| nets.iter().map(IpNet::to_string).collect::<Vec<_>>();
+            (text(changes.passed_on), text(changes.ended))
+        };
+        let said = |passed_on: &[&str], ended: &[&str]| {
+            let own = |all: &[&str]| all.iter().map(|net| (*net).to_owned()).collect::<Vec<_>>();
+            (own(passed_on), own(ended))
+        };
+        let (whole, part) = (range("a", "10.9.0.0/31"), range("b", "10.9.0.1/32"));
+        let taken = changed(std::slice::from_ref(&whole), std::slice::from_ref(&part));
+        assert_eq!(taken, said(&["10.9.0.1/32"], &["10.9.0.0/32"]));
+        let covered = changed(std::slice::from_ref(&part), std::slice::from_ref(&whole));
+        assert_eq!(covered, said(&["10.9.0.1/32"], &[]));
+        // Its own annotation has changed, or it had its address before the range ended.
+        assert_eq!(
+            changed(&[range("a", "10.9.0.0/30")], &[whole.clone()]),
+            said(&[], &["10.9.0.2/31"])
+        );
+        let both = changed(&[whole, part.clone()], &[part]);
+        assert_eq!(both, said(&[], &["10.9.0.0/32"]));
     }
 
     #[test]

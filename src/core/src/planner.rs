@@ -27,7 +27,6 @@ use std::net::IpAddr;
 
 use crate::ipam::bind;
 use crate::port_blocks::{self, NodeBlocksDraft, UnacknowledgedEnd};
-use ipnet::IpNet;
 
 use crate::conditions::{self, ConditionInputs};
 use crate::ipam::ranges;

@@ -6,6 +6,7 @@
 //! never emptied because the store is unreachable or the agent ends; a write that fails is
 //! repeated with the next snapshot or tick.
 
+mod accepted_writes;
 mod address_status;
 mod args;
 mod blocks;

@@ -33,7 +33,7 @@ use egret_datapath::HostSettings;
 use egret_datapath::probe::ProbeResult;
 use egret_datapath::repair::KernelChange;
 use egret_ports::clock::Clock;
-use egret_ports::cluster_state::ClusterState;
+use egret_ports::cluster_state::{ClusterState, Write};
 use egret_ports::error::PortError;
 use egret_ports::steering::Applied;
 use egret_runtime::health::{Health, Pulse};
@@ -42,6 +42,7 @@ use ipnet::IpNet;
 use tokio::sync::mpsc::{Receiver, UnboundedReceiver, UnboundedSender};
 use tracing::{error, info, warn};
 
+use crate::accepted_writes::AcceptedWrites;
 use crate::address_status::HeldAddress;
 use crate::blocks::{AcknowledgedGrants, without_block};
 use crate::cni::{InstalledPlugin, PluginInstallError, PodArrival, PodArrivals};
@@ -67,7 +68,7 @@ pub(crate) enum Completion {
     /// A consistent read.
     Read { began: Now, snapshot: Result<Arc<Snapshot>, PortError> },
     /// The writes under way.
-    Synced(EventRecorder),
+    Synced { events: EventRecorder, accepted: Vec<Write> },
     /// The time at which an address of this node's that is missing may have another in its place.
     EndpointDue,
     /// A look at whether traffic passes our hooks.
@@ -141,6 +142,7 @@ pub(crate) struct LoopMemory {
     /// When this process ends although not everything has left this node, which goes.
     leave_by: Option<tokio::time::Instant>,
     syncing: bool,
+    accepted: AcceptedWrites,
     stopped: bool,
     uninstalling: bool,
 }
@@ -364,8 +366,9 @@ impl<S: ClusterState, C: Clock> MainLoop<S, C> {
             Completion::Read { snapshot: Err(error), .. } => {
                 warn!(%error, "a consistent read failed; the lease protocol asks again");
             }
-            Completion::Synced(events) => {
+            Completion::Synced { events, accepted } => {
                 self.memory.syncing = false;
+                self.memory.accepted.note(accepted);
                 self.events.put_back(events);
             }
             Completion::EndpointDue => self.follow_endpoints(false),

@@ -28,6 +28,10 @@ const CONNECTIONS_EVERY: u64 = 2;
 /// left for a while, and nothing tells when that is over.
 const LOCAL_EVERY: u64 = 5;
 
+/// What the store has taken and does not show is written again every so many ticks: people may have
+/// given the API server a newer definition.
+const WRITE_AGAIN_EVERY: u64 = 600;
+
 /// Whose devices and rules are here is looked at every so many ticks: Cilium may start after this agent.
 const CILIUM_EVERY: u64 = 10;
 
@@ -84,6 +88,9 @@ impl<S: ClusterState, C: Clock> MainLoop<S, C> {
         if self.memory.ticks.is_multiple_of(CILIUM_EVERY) {
             self.look_for_cilium();
             self.look_for_rerouted();
+        }
+        if self.memory.ticks.is_multiple_of(WRITE_AGAIN_EVERY) {
+            self.memory.accepted.forget();
         }
         self.memory.ticks += 1;
         self.probe_bypass();

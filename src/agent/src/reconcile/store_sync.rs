@@ -31,6 +31,7 @@ impl<S: ClusterState, C: Clock> MainLoop<S, C> {
         );
         let mut writes = self.node_status_write(&snapshot);
         writes.extend(address_status::missing(&snapshot, &self.me, &self.memory.held, now));
+        writes.retain(|write| self.memory.accepted.is_missing(write, &snapshot));
         if writes.is_empty() && self.events.is_empty() {
             return;
         }
@@ -39,9 +40,9 @@ impl<S: ClusterState, C: Clock> MainLoop<S, C> {
         let events = mem::replace(&mut self.events, next);
         let (state, completions) = (self.state.clone(), self.completions.clone());
         tokio::spawn(async move {
-            let events = write_all(&*state, writes, events).await;
+            let (events, accepted) = write_all(&*state, writes, events).await;
             // The loop is gone only when the process is ending.
-            let _ = completions.send(Completion::Synced(events));
+            let _ = completions.send(Completion::Synced { events, accepted });
         });
     }
 
@@ -58,16 +59,18 @@ async fn write_all<S: ClusterState>(
     state: &S,
     writes: Vec<Write>,
     mut events: EventRecorder,
-) -> EventRecorder {
-    let mut failed = false;
+) -> (EventRecorder, Vec<Write>) {
+    let (mut failed, mut accepted) = (false, Vec::new());
     for write in writes {
-        if let Err(error) = state.write(write).await {
+        if let Err(error) = state.write(write.clone()).await {
             if error.class == ErrorClass::Conflict {
                 debug!(%error, "somebody wrote first; deciding again");
             } else {
                 warn!(%error, "the store did not take a status; it is written again later");
             }
             failed = true;
+        } else {
+            accepted.push(write);
         }
     }
     if failed {
@@ -75,5 +78,5 @@ async fn write_all<S: ClusterState>(
         tokio::time::sleep(std::time::Duration::from_millis(250)).await;
     }
     events.flush(state).await;
-    events
+    (events, accepted)
 }

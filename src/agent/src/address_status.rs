@@ -4,7 +4,9 @@ use std::collections::BTreeMap;
 use std::net::IpAddr;
 
 use egret_core::conditions::on_interface;
-use egret_core::model::{Condition, ConditionType, Holding, NodeName, Snapshot, Timestamp, Uplink};
+use egret_core::model::{
+    Condition, ConditionType, Holding, Millis, NodeName, Snapshot, Timestamp, Uplink,
+};
 use egret_core::reason::AgentReason;
 use egret_ports::cluster_state::Write;
 
@@ -16,6 +18,28 @@ pub(crate) struct HeldAddress {
     pub(crate) probed: bool,
     /// Another host has it too: what to do.
     pub(crate) conflict: Option<String>,
+}
+
+/// The host that a conflict names.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct ForeignHost {
+    mac: [u8; 6],
+    heard: Timestamp,
+}
+
+impl ForeignHost {
+    /// Two rounds of probes and a little (docs/design.md decision 12): it has answered none of them.
+    const SILENT: Millis = Millis(130_000);
+
+    /// Whom to name once `mac` was heard: of several hosts the first, while it goes on to answer.
+    pub(crate) fn heard(named: Option<Self>, mac: [u8; 6], now: Timestamp) -> Self {
+        let answers = |named: &Self| now.since(named.heard) <= Self::SILENT && named.mac != mac;
+        named.filter(answers).unwrap_or(Self { mac, heard: now })
+    }
+
+    pub(crate) fn mac(&self) -> [u8; 6] {
+        self.mac
+    }
 }
 
 /// The writes that the store still lacks.
@@ -121,7 +145,7 @@ pub(crate) fn parse_mac(text: &str) -> Option<[u8; 6]> {
 mod tests {
     use egret_core::model::{
         AddressPlan, AddressStatus, ClaimRef, EgressAddress, EgressNode, EgressNodeSpec,
-        EgressNodeStatus, Epoch, Millis, ProviderKind, ResourceVersion, Stored,
+        EgressNodeStatus, Epoch, ProviderKind, ResourceVersion, Stored,
     };
 
     use super::*;
@@ -189,6 +213,25 @@ mod tests {
         add(&mut snapshot, AddressStatus { was_held: false, ..answered });
         let again = written(&snapshot, false, None);
         assert_eq!(said(&again), (false, true), "nobody had it for a while: no licence for ever");
+    }
+
+    #[test]
+    fn of_two_foreign_hosts_the_first_is_named_while_it_answers() {
+        let [one, other] = [[2, 0, 0, 0, 0, 1], [2, 0, 0, 0, 0, 2]];
+        let mut named = None;
+        for (seconds, mac, expected) in [
+            (0, one, one),
+            (1, other, one),
+            (60, other, one),
+            (61, one, one),
+            (190, other, one),
+            (192, other, other),
+            (193, one, other),
+        ] {
+            let host = ForeignHost::heard(named, mac, Timestamp(seconds * 1000));
+            assert_eq!(host.mac(), expected, "after {seconds} s");
+            named = Some(host);
+        }
     }
 
     #[test]

@@ -5,12 +5,13 @@ use std::net::IpAddr;
 
 use egret_core::conditions::on_interface;
 use egret_core::lease::{AddressView, ClusterView, PlanView};
+use egret_core::membership::liveness;
 use egret_core::model::{Attachment, EgressAddress, NodeName, PoolName, Snapshot, VoterSet};
 use egret_core::node_config::{directors_of, nodes_of, planned_for};
 use egret_datapath::host::HostUplink;
 use egret_peers::Peer;
 
-use crate::address_status::is_foreign_host;
+use crate::address_status::{is_foreign_host, parse_mac};
 use crate::lease_thread::PlanUpdate;
 use crate::uplink_selection::link_for;
 
@@ -42,7 +43,16 @@ pub(crate) fn update(
         .filter(|(_, endpoints)| !endpoints.is_empty())
         .collect();
     let local = local.keys().copied().collect();
-    PlanUpdate { peers: peers(snapshot, me, newer), view, endpoints, links, local }
+    let (peers, unheard) = (peers(snapshot, me, newer), unheard(snapshot, me));
+    PlanUpdate { peers, view, endpoints, links, local, unheard }
+}
+
+fn unheard(snapshot: &Snapshot, me: &NodeName) -> BTreeSet<[u8; 6]> {
+    let mut nodes = liveness::unheard(snapshot);
+    nodes.remove(me);
+    let known = nodes.iter().filter_map(|node| snapshot.egress_nodes.get(node));
+    let uplinks = known.flat_map(|node| &node.value.status.uplinks);
+    uplinks.filter_map(|uplink| parse_mac(uplink.mac.as_deref()?)).collect()
 }
 
 /// How a cloud delivers, or would deliver, an address to this node.
@@ -139,4 +149,53 @@ fn peers(snapshot: &Snapshot, me: &NodeName, newer: Option<&VoterSet>) -> BTreeM
     }
     peers.remove(me);
     peers
+}
+
+#[cfg(test)]
+mod tests {
+    use egret_core::model::{
+        Cluster, EgressNode, EgressNodeSpec, EgressNodeStatus, Millis, PublicKey, ResourceVersion,
+        Stored, Uplink, Voter,
+    };
+
+    use super::*;
+
+    /// g1, g2 and g3 vote; each has an uplink with the last digit of its MAC address.
+    fn snapshot(absent: &[(&str, &str)]) -> Snapshot {
+        let mut snapshot = Snapshot::default();
+        let version = || ResourceVersion("1".to_owned());
+        let names = ["g1", "g2", "g3"];
+        for (number, name) in names.iter().enumerate() {
+            let mac = Some(format!("02:00:00:00:00:0{}", number + 1));
+            let uplinks = vec![Uplink { name: "eth0".into(), mac, ..Uplink::default() }];
+            let said = absent.iter().filter(|(voter, _)| voter == name);
+            let absent = said.map(|(_, node)| NodeName::from(*node)).collect();
+            let status = EgressNodeStatus { uplinks, absent, ..EgressNodeStatus::default() };
+            let spec = EgressNodeSpec::default();
+            let value = EgressNode { name: (*name).into(), spec, status, deleting: false };
+            snapshot.egress_nodes.insert((*name).into(), Stored { version: version(), value });
+        }
+        let voter = |name: &&str| Voter {
+            node: (**name).into(),
+            endpoints: Vec::new(),
+            peer_port: 4790,
+            public_key: PublicKey([1; 32]),
+        };
+        let set = VoterSet { number: 1, members: names.iter().map(voter).collect() };
+        let (t_max, ranges) = (Millis(10_000), Default::default());
+        let cluster =
+            Cluster { id: "c".into(), set: Some(set), t_max, ranges, uninstalling: false };
+        snapshot.cluster = Some(Stored { version: version(), value: cluster });
+        snapshot
+    }
+
+    #[test]
+    fn the_network_answers_for_whom_a_majority_does_not_hear() {
+        let of = |absent: &[(&str, &str)], me: &str| unheard(&snapshot(absent), &me.into());
+        assert!(of(&[], "g2").is_empty());
+        assert!(of(&[("g2", "g1")], "g2").is_empty(), "one voter is no majority");
+        let both = [("g2", "g1"), ("g3", "g1")];
+        assert_eq!(of(&both, "g2"), [[2, 0, 0, 0, 0, 1]].into());
+        assert!(of(&both, "g1").is_empty(), "who asks lives");
+    }
 }

@@ -43,7 +43,7 @@ use tokio::sync::mpsc::{Receiver, UnboundedReceiver, UnboundedSender};
 use tracing::{error, info, warn};
 
 use crate::accepted_writes::AcceptedWrites;
-use crate::address_status::HeldAddress;
+use crate::address_status::{ForeignHost, HeldAddress};
 use crate::blocks::{AcknowledgedGrants, without_block};
 use crate::cni::{InstalledPlugin, PluginInstallError, PodArrival, PodArrivals};
 use crate::error::AgentError;
@@ -121,6 +121,7 @@ pub(crate) struct LoopMemory {
     unchained: Option<String>,
     update: PlanUpdate,
     held: BTreeMap<IpAddr, HeldAddress>,
+    foreign_hosts: BTreeMap<IpAddr, ForeignHost>,
     unavailable: BTreeSet<IpAddr>,
     without_block: BTreeMap<IpAddr, Instant>,
     unavailable_applied: BTreeSet<IpAddr>,
@@ -293,7 +294,8 @@ impl<S: ClusterState, C: Clock> MainLoop<S, C> {
         self.set_named(named_interfaces(attachments.iter().map(|(address, at)| (*address, at))));
         let links = self.links(&view, &attachments);
         let local = BTreeSet::new();
-        let update = PlanUpdate { view, peers, endpoints, links, local };
+        let unheard = BTreeSet::new();
+        let update = PlanUpdate { view, peers, endpoints, links, local, unheard };
         self.lease.send(LeaseCommand::Update(Box::new(update)));
         let applied = self.kernel.apply(config);
         self.record(AgentReason::RulesNotApplied, applied.map(|_| ()));

@@ -179,6 +179,11 @@ impl<M: AddressMap, A: Announcer> KernelEffects<M, A> {
                 matches!(entry.state, AddressState::Held)
                     && entry.valid_until.is_none_or(|until| until > now().boot)
             });
+            // While nobody answers for it here, the network may go on to answer for a holder that is no
+            // more. Once its next holder has announced itself the network has another answer.
+            if !held && self.update.unheard.contains(&mac) {
+                continue;
+            }
             // A probe finds that a held address is taken (RFC 5227 section 2.4); two that probe for a
             // free one are in each other's way (section 2.1.1).
             let probed_for = (!held || !probes) && self.probes.conflict(address, now().boot);

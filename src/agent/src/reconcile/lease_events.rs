@@ -9,7 +9,9 @@ use egret_ports::cluster_state::ClusterState;
 use tracing::{error, info, warn};
 
 use super::{Completion, LONGEST_BLOCK_WAIT, MainLoop};
-use crate::address_status::{HeldAddress, conflict_message, mac_text, written_conflict};
+use crate::address_status::{
+    ForeignHost, HeldAddress, conflict_message, mac_text, written_conflict,
+};
 use crate::error::AgentError;
 use crate::lease_thread::LeaseEvent;
 use crate::node_status;
@@ -128,6 +130,9 @@ impl<S: ClusterState, C: Clock> MainLoop<S, C> {
             probed,
         };
         self.memory.held.insert(address, held);
+        if !conflict {
+            self.memory.foreign_hosts.remove(&address);
+        }
         if is_new {
             self.record_event(
                 false,
@@ -139,6 +144,10 @@ impl<S: ClusterState, C: Clock> MainLoop<S, C> {
     }
 
     fn on_conflict(&mut self, address: IpAddr, mac: [u8; 6]) {
+        let named = self.memory.foreign_hosts.get(&address).copied();
+        let host = ForeignHost::heard(named, mac, self.clock.now());
+        self.memory.foreign_hosts.insert(address, host);
+        let mac = host.mac();
         let message = conflict_message(self.memory.snapshot.as_deref(), mac);
         let Some(held) = self.memory.held.get_mut(&address) else { return };
         if held.conflict.replace(message.clone()).as_ref() != Some(&message) {

@@ -11,15 +11,19 @@ use crate::model::{NodeName, Snapshot};
 ///
 /// Guarantees: without a voter set nobody is absent by the voters' word.
 pub fn absent(snapshot: &Snapshot) -> BTreeSet<NodeName> {
-    let mut absent: BTreeSet<NodeName> = known(snapshot)
-        .into_iter()
-        .filter(|node| {
-            !snapshot.nodes.contains_key(*node) || !snapshot.egress_nodes.contains_key(*node)
-        })
-        .cloned()
-        .collect();
+    let gone = known(snapshot).into_iter().filter(|node| {
+        !snapshot.nodes.contains_key(*node) || !snapshot.egress_nodes.contains_key(*node)
+    });
+    gone.cloned().chain(unheard(snapshot)).collect()
+}
+
+/// Nodes that a majority of the newest voter set has not heard. An agent, which reads no Node, knows
+/// them too.
+///
+/// Guarantees: empty without a voter set.
+pub fn unheard(snapshot: &Snapshot) -> BTreeSet<NodeName> {
     let set = snapshot.cluster.as_ref().and_then(|cluster| cluster.value.set.as_ref());
-    let Some(set) = set else { return absent };
+    let Some(set) = set else { return BTreeSet::new() };
     let mut named: BTreeMap<&NodeName, usize> = BTreeMap::new();
     for voter in &set.members {
         if let Some(node) = snapshot.egress_nodes.get(&voter.node) {
@@ -29,9 +33,7 @@ pub fn absent(snapshot: &Snapshot) -> BTreeSet<NodeName> {
         }
     }
     let majority = majority(set.members.len());
-    absent
-        .extend(named.into_iter().filter(|(_, votes)| *votes >= majority).map(|(n, _)| n.clone()));
-    absent
+    named.into_iter().filter(|(_, votes)| *votes >= majority).map(|(n, _)| n.clone()).collect()
 }
 
 /// Every node that has an `EgressNode` or a vote.

@@ -43,7 +43,11 @@ struct Ears(Rc<RefCell<Vec<ForeignClaim>>>);
 
 impl Ears {
     fn hear_probe(&self) {
-        self.0.borrow_mut().push(ForeignClaim { address: ADDRESS, mac: OTHER, probes: true });
+        self.hear(OTHER, true);
+    }
+
+    fn hear(&self, mac: [u8; 6], probes: bool) {
+        self.0.borrow_mut().push(ForeignClaim { address: ADDRESS, mac, probes });
     }
 }
 
@@ -158,4 +162,43 @@ fn another_address_of_this_node_is_in_the_entries_at_once() {
     hands.adopt(update());
     assert_eq!(hands.ports.map.0[&ADDRESS].holder, Some(other));
     assert!(hands.listen(Vec::new()).is_err());
+}
+
+/// ARP suppression (RFC 9161) answers for a host that is off, with its hardware address.
+#[test]
+fn what_answers_with_a_dead_nodes_hardware_address_keeps_nobody_off() {
+    const DEAD: [u8; 6] = [2, 0, 0, 0, 0, 1];
+    for (state, mac, conflict) in [
+        (AddressState::Coming, DEAD, false),
+        (AddressState::Coming, OTHER, true),
+        // Kept off, and looking again.
+        (AddressState::Standby, DEAD, false),
+        (AddressState::Standby, OTHER, true),
+    ] {
+        let (mut hands, ears, _directory) = hands();
+        hands.adopt(PlanUpdate { unheard: [DEAD].into(), ..PlanUpdate::default() });
+        hands.carry_out(vec![kernel(state, Some("me"))]).unwrap();
+        hands.carry_out(vec![Effect::Probe { address: ADDRESS }]).unwrap();
+        let mut over = None;
+        while let Some(at) = hands.probes.next_wakeup() {
+            ears.hear(mac, false);
+            hands.take_in_conflict();
+            for due in hands.probes.due(at.max(now().boot)) {
+                if let DueProbes::Done { conflict, .. } = due {
+                    over = Some(conflict);
+                }
+            }
+        }
+        assert_eq!(over, Some(conflict), "{state:?} {mac:?}");
+    }
+}
+
+/// It is alive after all: who holds the address says so.
+#[test]
+fn a_dead_node_that_claims_what_is_held_is_in_conflict() {
+    let (mut hands, ears, _directory) = hands();
+    hands.adopt(PlanUpdate { unheard: [OTHER].into(), ..PlanUpdate::default() });
+    hands.carry_out(vec![kernel(AddressState::Held, Some("me"))]).unwrap();
+    ears.hear(OTHER, false);
+    assert_eq!(hands.take_in_conflict(), [ADDRESS].into());
 }

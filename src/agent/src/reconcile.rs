@@ -206,12 +206,17 @@ impl<S: ClusterState, C: Clock> MainLoop<S, C> {
         }
         let (snapshot, changes) = self.settle_owners(&watched);
         let known = self.memory.snapshot.as_ref().map(|before| before.addresses.keys());
+        let first = known.is_none();
         let same = known.is_some_and(|known| known.eq(snapshot.addresses.keys()));
         self.memory.local_changed |= !same;
         self.memory.watched = Some(watched);
         self.memory.snapshot = Some(snapshot.clone());
         self.set_placed(placed(&snapshot, &self.me));
         self.set_egress(&snapshot);
+        if first {
+            // What the lease thread writes of them into the kernel is right from the start.
+            self.take_back_local();
+        }
         self.recall_unusable(&snapshot);
         self.set_named(named_interfaces(attachments(&snapshot, &self.me)));
         self.update_lease_thread(&snapshot);
@@ -293,7 +298,7 @@ impl<S: ClusterState, C: Clock> MainLoop<S, C> {
         self.set_placed(placed_before(&attachments));
         self.set_named(named_interfaces(attachments.iter().map(|(address, at)| (*address, at))));
         let links = self.links(&view, &attachments);
-        let local = BTreeSet::new();
+        let local = self.recall_local(&view);
         let unheard = BTreeSet::new();
         let update = PlanUpdate { view, peers, endpoints, links, local, unheard };
         self.lease.send(LeaseCommand::Update(Box::new(update)));

@@ -5,6 +5,7 @@ use std::net::IpAddr;
 use std::time::Instant;
 
 use egret_core::conditions::on_interface_message;
+use egret_core::lease::PlanView;
 use egret_core::model::{ObjectRef, Snapshot};
 use egret_core::reason::{AgentReason, EventReason};
 use egret_datapath::local_address::{self, LocalAddress};
@@ -54,6 +55,21 @@ impl<S: ClusterState, C: Clock> MainLoop<S, C> {
             result = Err(PortError::new(ErrorClass::Conflict, OPERATION, contested));
         }
         self.record(AgentReason::AddressIsLocal, result);
+    }
+
+    /// The addresses of an earlier process's plan that this host has of its own: what arrives for them
+    /// goes on to reach it, with the store away too.
+    pub(super) fn recall_local(&mut self, view: &PlanView) -> BTreeSet<IpAddr> {
+        let placed = &self.memory.placed;
+        let planned = view.addresses.keys().filter(|address| !placed.contains_key(address));
+        match local_address::find(&planned.copied().collect()) {
+            Ok(found) => {
+                let own = found.into_iter().map(|found| (found.address, found.interface));
+                self.status.local_addresses = own.collect();
+            }
+            Err(error) => warn!(%error, "cannot tell which addresses are this host's own"),
+        }
+        self.status.local_addresses.keys().copied().collect()
     }
 
     /// Goes on after a failure; the first one is returned.

@@ -1,11 +1,12 @@
 //! S18: an egress address is on an interface of a node already.
 
 use std::net::SocketAddr;
+use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
 use egret_lab::bench::Bench;
-use egret_lab::load::seen_by;
-use egret_lab::{Lab, LabFixture, TestBed, WallTime, wait_until};
+use egret_lab::load::{Ping, seen_by};
+use egret_lab::{Lab, LabFixture, PodNet, TestBed, WallTime, wait_until};
 
 use crate::fixtures::{BANK, PATIENCE, await_source, bank, claim, holder, run_for};
 
@@ -32,6 +33,34 @@ pub fn never_held(bench: &mut Bench) -> Result<()> {
         (fixture.lab.node(&node)?.net()?.path(), SocketAddr::new(VIP.parse()?, port));
     seen_by(&net, listen, &fixture.lab.out.path(), listen).context("the service on it is dead")?;
     fixture.lab.node(&node)?.shell("ip link del vip0")?;
+    await_claim(fixture, "vip", "Ready", &[])?;
+    fixture.lab.remove_manifest("vip.yaml")?;
+    fixture.await_held(PATIENCE)
+}
+
+/// What a node has on an interface goes on to be served while its agent is restarted: the new one writes no
+/// entry that takes it from the host.
+pub fn restarted(bench: &mut Bench) -> Result<()> {
+    const NODE: &str = "director-2";
+    let fixture = bench.fixture()?;
+    fixture.lab.node(NODE)?.shell(&format!(
+        "ip link add vip0 type bridge && ip link set vip0 up && ip addr add {VIP}/32 dev vip0"
+    ))?;
+    fixture.lab.write_manifest("vip.yaml", &claim("vip", "nobody", &[VIP], "Drop"))?;
+    await_conflict(fixture, VIP, &[NODE, "vip0"])?;
+    let outside = PodNet { path: fixture.lab.out.path(), addresses: bank() };
+    let ping = Ping::start(outside, VIP.parse()?, Duration::from_millis(20), 2000)?;
+    let first = || (!ping.answered().is_empty()).then_some(());
+    wait_until("an answer of the VIP", PATIENCE, first)?;
+    let killed = fixture.lab.kill_agent(NODE)?;
+    fixture.lab.start_agent(NODE)?;
+    fixture.lab.await_agent(NODE, killed)?;
+    run_for(2000); // the new agent looks once a second
+    let answered = ping.answered().len();
+    wait_until("more answers", PATIENCE, || (ping.answered().len() > answered + 10).then_some(()))?;
+    let gap = ping.longest_gap();
+    ensure!(gap < 10, "{gap} requests in a row, 20 ms apart, were not answered");
+    fixture.lab.node(NODE)?.shell("ip link del vip0")?;
     await_claim(fixture, "vip", "Ready", &[])?;
     fixture.lab.remove_manifest("vip.yaml")?;
     fixture.await_held(PATIENCE)

@@ -230,7 +230,7 @@ fn uplinks_are_found_with_the_primary_first() {
     let first = &uplinks[0];
     assert!(first.is_primary() && !uplinks[1].is_primary());
     assert_eq!(first.mtu, 1400);
-    assert_eq!(first.address(Family::IPv4), Some("192.0.2.11".parse().unwrap()));
+    assert_eq!(first.lasting.first(), Some(&"192.0.2.11".parse().unwrap()));
     assert_eq!(
         first.subnets(),
         ["192.0.2.0/24", "2001:db8::/64"].map(|n| n.parse().unwrap()).into()

@@ -28,6 +28,7 @@ pub fn changes(bench: &mut Bench) -> Result<()> {
     others.sort_by_key(|gateway| !fixture.held_by(gateway).is_empty());
     let [voter, last] = others.as_slice() else { bail!("three gateways: {others:?}") };
     replace(fixture, voter)?;
+    goes_and_comes(fixture, "director-2")?;
     ensure!(pids == self::pids(fixture)?, "an agent was started anew");
     settles(fixture)?;
     let (moving, alone) = (fixture.held_by(last), WallTime::now());
@@ -74,6 +75,25 @@ fn replace(fixture: &mut LabFixture, name: &str) -> Result<()> {
     let served = WallTime::now().millis_after(begun);
     egret_lab::note!("    {name}: said after {said:.0} ms, served again after {served:.0} ms");
     Ok(())
+}
+
+/// Takes a node's address away and gives it back: it says so meanwhile.
+fn goes_and_comes(fixture: &LabFixture, name: &str) -> Result<()> {
+    let node = fixture.lab.node(name)?;
+    let own = node.addresses()[0];
+    let said = |reason: &str| {
+        let objects = fixture.lab.objects("EgressNode").ok()?;
+        let node = objects.into_iter().find(|object| object["metadata"]["name"] == name)?;
+        let conditions = node["status"]["conditions"].as_array()?.clone();
+        let found = conditions.into_iter().find(|condition| condition["reason"] == reason)?;
+        found["message"].as_str().map(str::to_owned)
+    };
+    node.shell(&format!("ip addr del {own}/24 dev eth0"))?;
+    let message = wait_until("a condition", LIMIT, || said("EndpointMissing"))?;
+    ensure!(message.contains(&own.to_string()), "{message}");
+    let via = ROUTER[0];
+    node.shell(&format!("ip addr add {own}/24 dev eth0; ip route replace default via {via}"))?;
+    wait_until("its end", LIMIT, || said("Programmed")).map(drop)
 }
 
 fn leaves(fixture: &mut LabFixture) -> Result<()> {

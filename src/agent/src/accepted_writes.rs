@@ -2,7 +2,7 @@
 //! older than this agent prunes the fields that it does not know. The write is not missing then, and
 //! would be found so in every turn.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
 
 use egret_core::model::{NodeName, ResourceVersion, Snapshot};
@@ -40,9 +40,17 @@ impl AcceptedWrites {
         self.by_object.clear();
     }
 
-    /// Whether a status that differs from what the store shows is to be written. Not where the store has
-    /// taken just this, and nobody has changed the object since.
-    pub(crate) fn is_missing(&mut self, write: &Write, snapshot: &Snapshot) -> bool {
+    /// Which of this turn's writes, all of which differ from what the store shows, are to be made. Not where
+    /// the store has taken just this, and nobody has changed the object since.
+    pub(crate) fn missing(&mut self, mut writes: Vec<Write>, snapshot: &Snapshot) -> Vec<Write> {
+        let differ: BTreeSet<StatusOf> = writes.iter().filter_map(status_of).collect();
+        // The others were shown as they were written: should they differ again, somebody has changed them.
+        self.by_object.retain(|of, _| differ.contains(of));
+        writes.retain(|write| self.is_missing(write, snapshot));
+        writes
+    }
+
+    fn is_missing(&mut self, write: &Write, snapshot: &Snapshot) -> bool {
         let Some(of) = status_of(write) else { return true };
         let version = match &of {
             StatusOf::Node(node) => snapshot.egress_nodes.get(node).map(|node| &node.version),
@@ -52,7 +60,7 @@ impl AcceptedWrites {
         };
         let Some(accepted) = self.by_object.get_mut(&of) else { return true };
         let shown = accepted.shown.get_or_insert_with(|| version.cloned());
-        !is_same(&accepted.write, write) || shown.as_ref() != version
+        version.is_none() || !is_same(&accepted.write, write) || shown.as_ref() != version
     }
 }
 
@@ -76,17 +84,17 @@ fn is_same(one: &Write, other: &Write) -> bool {
 
 #[cfg(test)]
 mod tests {
-    use egret_core::model::{EgressNode, EgressNodeSpec, EgressNodeStatus, Stored};
+    use egret_core::model::EgressNodeStatus;
 
     use super::*;
+    use crate::testing::put_node;
 
     /// The store's object of `me` at this version, with all that an old definition knows of a status.
     fn snapshot(version: &str) -> Snapshot {
-        let (spec, status) = (EgressNodeSpec::default(), EgressNodeStatus::default());
-        let value = EgressNode { name: "me".into(), spec, status, deleting: false };
-        let version = ResourceVersion(version.to_owned());
         let mut snapshot = Snapshot::default();
-        snapshot.egress_nodes.insert("me".into(), Stored { version, value });
+        put_node(&mut snapshot, "me", EgressNodeStatus::default());
+        let me = snapshot.egress_nodes.get_mut(&"me".into()).unwrap();
+        me.version = ResourceVersion(version.to_owned());
         snapshot
     }
 
@@ -101,10 +109,9 @@ mod tests {
         let mut turns = |versions: &[&str]| {
             let mut writes = 0;
             for version in versions {
-                if accepted.is_missing(&write(true), &snapshot(version)) {
-                    writes += 1;
-                    accepted.note(vec![write(true)]);
-                }
+                let made = accepted.missing(vec![write(true)], &snapshot(version));
+                writes += made.len();
+                accepted.note(made);
             }
             writes
         };
@@ -112,8 +119,22 @@ mod tests {
         // The watch shows what the write has made, once; a write that changes nothing makes no version.
         assert_eq!(turns(&["2", "2", "2", "2"]), 1);
         assert_eq!(turns(&["3", "3"]), 1, "somebody else has written");
-        assert!(accepted.is_missing(&write(false), &snapshot("3")), "it has changed");
+        let one = |write: Write| vec![write];
+        assert_eq!(accepted.missing(one(write(false)), &snapshot("3")).len(), 1, "it has changed");
         accepted.forget();
-        assert!(accepted.is_missing(&write(true), &snapshot("3")));
+        assert_eq!(accepted.missing(one(write(true)), &snapshot("3")).len(), 1);
+    }
+
+    #[test]
+    fn what_was_shown_once_and_is_taken_away_is_written_again() {
+        let mut accepted = AcceptedWrites::default();
+        accepted.note(vec![write(true)]);
+        assert_eq!(accepted.missing(Vec::new(), &snapshot("2")), [], "it is there");
+        assert_eq!(accepted.missing(vec![write(true)], &snapshot("3")), [write(true)], "reverted");
+        accepted.note(vec![write(true)]);
+        let deleted = Snapshot::default();
+        assert_eq!(accepted.missing(vec![write(true)], &deleted), [write(true)]);
+        accepted.note(vec![write(true)]);
+        assert_eq!(accepted.missing(vec![write(true)], &deleted), [write(true)], "still");
     }
 }

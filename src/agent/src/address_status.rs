@@ -143,12 +143,10 @@ pub(crate) fn parse_mac(text: &str) -> Option<[u8; 6]> {
 
 #[cfg(test)]
 mod tests {
-    use egret_core::model::{
-        AddressPlan, AddressStatus, ClaimRef, EgressAddress, EgressNode, EgressNodeSpec,
-        EgressNodeStatus, Epoch, ProviderKind, ResourceVersion, Stored,
-    };
+    use egret_core::model::{AddressStatus, EgressNodeStatus, Epoch};
 
     use super::*;
+    use crate::testing::{put_address, put_node};
 
     #[test]
     fn a_hardware_address_is_read_as_it_is_written() {
@@ -161,31 +159,10 @@ mod tests {
     }
 
     fn add(snapshot: &mut Snapshot, status: AddressStatus) {
-        let plan = AddressPlan {
-            claim: ClaimRef { namespace: None, name: "bank".to_owned() },
-            claim_uid: "1".into(),
-            pool: "partners".into(),
-            provider: ProviderKind::L2,
-            owner: Some("g1".into()),
-            standbys: Vec::new(),
-            fence: 1,
-            made_for: None,
-            lease: Millis(450),
-            end: None,
-            preferred_node: None,
-            home: None,
-            paused: false,
-        };
-        let value = EgressAddress { address: ADDRESS, plan, status, deleting: false };
-        let version = ResourceVersion("1".to_owned());
-        snapshot.addresses.insert(ADDRESS, Stored { version, value });
-    }
-
-    fn node(snapshot: &mut Snapshot, name: &str, status: EgressNodeStatus) {
-        let spec = EgressNodeSpec::default();
-        let value = EgressNode { name: name.into(), spec, status, deleting: false };
-        let version = ResourceVersion("1".to_owned());
-        snapshot.egress_nodes.insert(name.into(), Stored { version, value });
+        put_address(snapshot, ADDRESS, |put| {
+            put.plan.owner = Some("g1".into());
+            put.status = status;
+        });
     }
 
     const ADDRESS: IpAddr = IpAddr::V4(std::net::Ipv4Addr::new(203, 0, 113, 17));
@@ -241,7 +218,7 @@ mod tests {
         let mac = [2, 0, 0x5e, 0x10, 0, 9];
         let uplink = Uplink { name: "eth1".into(), mac: Some(mac_text(mac)), ..Uplink::default() };
         let uplinks = EgressNodeStatus { uplinks: vec![uplink], ..EgressNodeStatus::default() };
-        node(&mut snapshot, "d1", uplinks);
+        put_node(&mut snapshot, "d1", uplinks);
         let of_node = conflict_message(Some(&snapshot), mac);
         assert!(of_node.contains("node d1") && of_node.contains("interface eth1"), "{of_node}");
         let foreign = conflict_message(Some(&snapshot), [2, 0, 0, 0, 0, 1]);
@@ -257,7 +234,7 @@ mod tests {
         assert_eq!((is, reason.as_str(), message), (true, "ForeignHost", foreign.clone()));
         let local_addresses = [(ADDRESS, "vip0".to_owned())].into();
         let local = EgressNodeStatus { local_addresses, ..EgressNodeStatus::default() };
-        node(&mut snapshot, "d2", local);
+        put_node(&mut snapshot, "d2", local);
         let (is, reason, message) = condition(&snapshot, Some(&foreign));
         assert_eq!((is, reason.as_str()), (true, "OnInterface"));
         assert!(message.contains("node d2") && message.contains("vip0"), "{message}");

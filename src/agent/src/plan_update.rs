@@ -6,7 +6,9 @@ use std::net::IpAddr;
 use egret_core::conditions::on_interface;
 use egret_core::lease::{AddressView, ClusterView, PlanView};
 use egret_core::membership::liveness;
-use egret_core::model::{Attachment, EgressAddress, NodeName, PoolName, Snapshot, VoterSet};
+use egret_core::model::{
+    Attachment, EgressAddress, NodeName, PoolName, Snapshot, Stored, VoterSet,
+};
 use egret_core::node_config::{directors_of, nodes_of, planned_for};
 use egret_datapath::host::HostUplink;
 use egret_peers::Peer;
@@ -43,16 +45,21 @@ pub(crate) fn update(
         .filter(|(_, endpoints)| !endpoints.is_empty())
         .collect();
     let local = local.keys().copied().collect();
-    let (peers, unheard) = (peers(snapshot, me, newer), unheard(snapshot, me));
-    PlanUpdate { peers, view, endpoints, links, local, unheard }
+    let (peers, dead_holders) = (peers(snapshot, me, newer), dead_holders(snapshot, me));
+    PlanUpdate { peers, view, endpoints, links, local, dead_holders }
 }
 
-fn unheard(snapshot: &Snapshot, me: &NodeName) -> BTreeSet<[u8; 6]> {
-    let mut nodes = liveness::unheard(snapshot);
-    nodes.remove(me);
-    let known = nodes.iter().filter_map(|node| snapshot.egress_nodes.get(node));
-    let uplinks = known.flat_map(|node| &node.value.status.uplinks);
-    uplinks.filter_map(|uplink| parse_mac(uplink.mac.as_deref()?)).collect()
+fn dead_holders(snapshot: &Snapshot, me: &NodeName) -> BTreeMap<IpAddr, BTreeSet<[u8; 6]>> {
+    let mut unheard = liveness::unheard(snapshot);
+    unheard.remove(me);
+    let dead = |stored: &Stored<EgressAddress>| {
+        let holder = &stored.value.status.holding.as_ref()?.node;
+        let node = unheard.get(holder).and_then(|holder| snapshot.egress_nodes.get(holder))?;
+        let uplinks = node.value.status.uplinks.iter();
+        Some(uplinks.filter_map(|uplink| parse_mac(uplink.mac.as_deref()?)).collect())
+    };
+    let addresses = snapshot.addresses.iter();
+    addresses.filter_map(|(address, stored)| Some((*address, dead(stored)?))).collect()
 }
 
 /// How a cloud delivers, or would deliver, an address to this node.
@@ -154,16 +161,18 @@ fn peers(snapshot: &Snapshot, me: &NodeName, newer: Option<&VoterSet>) -> BTreeM
 #[cfg(test)]
 mod tests {
     use egret_core::model::{
-        Cluster, EgressNode, EgressNodeSpec, EgressNodeStatus, Millis, PublicKey, ResourceVersion,
-        Stored, Uplink, Voter,
+        Cluster, EgressNodeStatus, Epoch, Holding, Millis, PublicKey, ResourceVersion, Uplink,
+        Voter,
     };
 
     use super::*;
+    use crate::testing::{put_address, put_node};
 
-    /// g1, g2 and g3 vote; each has an uplink with the last digit of its MAC address.
+    const HELD: IpAddr = IpAddr::V4(std::net::Ipv4Addr::new(203, 0, 113, 17));
+
+    /// g1, g2 and g3 vote; each has an uplink with the last digit of its MAC address. g1 held an address.
     fn snapshot(absent: &[(&str, &str)]) -> Snapshot {
         let mut snapshot = Snapshot::default();
-        let version = || ResourceVersion("1".to_owned());
         let names = ["g1", "g2", "g3"];
         for (number, name) in names.iter().enumerate() {
             let mac = Some(format!("02:00:00:00:00:0{}", number + 1));
@@ -171,10 +180,12 @@ mod tests {
             let said = absent.iter().filter(|(voter, _)| voter == name);
             let absent = said.map(|(_, node)| NodeName::from(*node)).collect();
             let status = EgressNodeStatus { uplinks, absent, ..EgressNodeStatus::default() };
-            let spec = EgressNodeSpec::default();
-            let value = EgressNode { name: (*name).into(), spec, status, deleting: false };
-            snapshot.egress_nodes.insert((*name).into(), Stored { version: version(), value });
+            put_node(&mut snapshot, name, status);
         }
+        put_address(&mut snapshot, HELD, |put| {
+            put.status.holding =
+                Some(Holding { node: "g1".into(), epoch: Epoch { counter: 1, node: "g1".into() } });
+        });
         let voter = |name: &&str| Voter {
             node: (**name).into(),
             endpoints: Vec::new(),
@@ -185,17 +196,20 @@ mod tests {
         let (t_max, ranges) = (Millis(10_000), Default::default());
         let cluster =
             Cluster { id: "c".into(), set: Some(set), t_max, ranges, uninstalling: false };
-        snapshot.cluster = Some(Stored { version: version(), value: cluster });
+        let version = ResourceVersion("1".to_owned());
+        snapshot.cluster = Some(Stored { version, value: cluster });
         snapshot
     }
 
     #[test]
-    fn the_network_answers_for_whom_a_majority_does_not_hear() {
-        let of = |absent: &[(&str, &str)], me: &str| unheard(&snapshot(absent), &me.into());
+    fn the_network_answers_for_the_last_holder_where_a_majority_does_not_hear_it() {
+        let of = |absent: &[(&str, &str)], me: &str| dead_holders(&snapshot(absent), &me.into());
         assert!(of(&[], "g2").is_empty());
         assert!(of(&[("g2", "g1")], "g2").is_empty(), "one voter is no majority");
         let both = [("g2", "g1"), ("g3", "g1")];
-        assert_eq!(of(&both, "g2"), [[2, 0, 0, 0, 0, 1]].into());
+        assert_eq!(of(&both, "g2"), [(HELD, [[2, 0, 0, 0, 0, 1]].into())].into());
         assert!(of(&both, "g1").is_empty(), "who asks lives");
+        let other = [("g1", "g3"), ("g2", "g3")];
+        assert!(of(&other, "g2").is_empty(), "g3 did not hold it");
     }
 }

@@ -299,8 +299,8 @@ impl<S: ClusterState, C: Clock> MainLoop<S, C> {
         self.set_named(named_interfaces(attachments.iter().map(|(address, at)| (*address, at))));
         let links = self.links(&view, &attachments);
         let local = self.recall_local(&view);
-        let unheard = BTreeSet::new();
-        let update = PlanUpdate { view, peers, endpoints, links, local, unheard };
+        let dead_holders = BTreeMap::new();
+        let update = PlanUpdate { view, peers, endpoints, links, local, dead_holders };
         self.lease.send(LeaseCommand::Update(Box::new(update)));
         let applied = self.kernel.apply(config);
         self.record(AgentReason::RulesNotApplied, applied.map(|_| ()));

@@ -1,14 +1,55 @@
-//! A SNAT back end without a kernel, for the agent's own tests.
+//! A SNAT back end without a kernel, and objects of a snapshot, for the agent's own tests.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::net::IpAddr;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
+use egret_core::model::{
+    AddressPlan, AddressStatus, ClaimRef, EgressAddress, EgressNode, EgressNodeSpec,
+    EgressNodeStatus, Millis, ProviderKind, ResourceVersion, Snapshot, Stored,
+};
 use egret_core::node_config::SteeringConfig;
 use egret_ports::error::{ErrorClass, PortError};
 use egret_ports::steering::{
     Applied, Collision, Steering, SteeringChange, SteeringCounters, SteeringDrop, SteeringWatcher,
 };
+
+/// Puts an address of the claim `bank` on a LAN into a snapshot; it has no owner unless `change` gives one.
+pub(crate) fn put_address(
+    snapshot: &mut Snapshot,
+    address: IpAddr,
+    change: impl FnOnce(&mut EgressAddress),
+) {
+    let plan = AddressPlan {
+        claim: ClaimRef { namespace: None, name: "bank".to_owned() },
+        claim_uid: "1".into(),
+        pool: "partners".into(),
+        provider: ProviderKind::L2,
+        owner: None,
+        standbys: Vec::new(),
+        fence: 1,
+        made_for: None,
+        lease: Millis(450),
+        end: None,
+        preferred_node: None,
+        home: None,
+        paused: false,
+    };
+    let mut value =
+        EgressAddress { address, plan, status: AddressStatus::default(), deleting: false };
+    change(&mut value);
+    let version = ResourceVersion("1".to_owned());
+    snapshot.addresses.insert(address, Stored { version, value });
+}
+
+/// Puts a node's object into a snapshot.
+pub(crate) fn put_node(snapshot: &mut Snapshot, name: &str, status: EgressNodeStatus) {
+    let spec = EgressNodeSpec::default();
+    let value = EgressNode { name: name.into(), spec, status, deleting: false };
+    let version = ResourceVersion("1".to_owned());
+    snapshot.egress_nodes.insert(name.into(), Stored { version, value });
+}
 
 /// What was called, in order. A clone notes into the same list.
 #[derive(Clone, Debug, Default)]

@@ -53,11 +53,17 @@ fn treatments(config: &SteeringConfig) -> Treatments {
 /// The ranges that one of these has and the other has not, but for single addresses: those are
 /// nodes', which come and go, and a look at all connections of all pods is too dear for them.
 fn changed_ranges(one: &BTreeSet<IpNet>, other: &BTreeSet<IpNet>) -> Vec<IpNet> {
+    let ranges = |of: &BTreeSet<IpNet>| -> BTreeSet<IpNet> {
+        of.iter().copied().filter(|net| net.prefix_len() < net.max_prefix_len()).collect()
+    };
+    let (one, other) = (ranges(one), ranges(other));
+    if one == other {
+        return Vec::new();
+    }
     let lacks = |of: &BTreeSet<IpNet>, others: &BTreeSet<IpNet>| {
         subtract_nets(of.iter().copied(), others.iter().copied())
     };
-    let changed = lacks(one, other).into_iter().chain(lacks(other, one));
-    changed.filter(|net| net.prefix_len() < net.max_prefix_len()).collect()
+    lacks(&one, &other).into_iter().chain(lacks(&other, &one)).collect()
 }
 
 pub(crate) struct SteeringWriter {

@@ -181,7 +181,8 @@ impl<M: AddressMap, A: Announcer> KernelEffects<M, A> {
             });
             // While nobody answers for it here, the network may go on to answer for a holder that is no
             // more. Once its next holder has announced itself the network has another answer.
-            if !held && self.update.unheard.contains(&mac) {
+            let dead = self.update.dead_holders.get(&address);
+            if !held && dead.is_some_and(|dead| dead.contains(&mac)) {
                 continue;
             }
             // A probe finds that a held address is taken (RFC 5227 section 2.4); two that probe for a

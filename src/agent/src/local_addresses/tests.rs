@@ -1,11 +1,9 @@
 use std::collections::BTreeSet;
 
-use egret_core::model::{
-    AddressPlan, AddressStatus, ClaimRef, EgressAddress, Millis, ProviderKind, ResourceVersion,
-    Stored,
-};
+use egret_core::model::{AddressStatus, ProviderKind};
 
 use super::*;
+use crate::testing::put_address;
 
 fn ip(text: &str) -> IpAddr {
     text.parse().unwrap()
@@ -23,24 +21,12 @@ fn add(
     nodes: [&str; 2],
     status: AddressStatus,
 ) {
-    let plan = AddressPlan {
-        claim: ClaimRef { namespace: None, name: "bank".to_owned() },
-        claim_uid: "1".into(),
-        pool: "partners".into(),
-        provider,
-        owner: Some(nodes[0].into()),
-        standbys: vec![nodes[1].into()],
-        fence: 1,
-        made_for: None,
-        lease: Millis::from_secs(2),
-        end: None,
-        preferred_node: None,
-        home: None,
-        paused: false,
-    };
-    let value = EgressAddress { address: ip(address), plan, status, deleting: false };
-    let version = ResourceVersion("1".to_owned());
-    snapshot.addresses.insert(ip(address), Stored { version, value });
+    put_address(snapshot, ip(address), |put| {
+        put.plan.provider = provider;
+        put.plan.owner = Some(nodes[0].into());
+        put.plan.standbys = vec![nodes[1].into()];
+        put.status = status;
+    });
 }
 
 fn placed_at(snapshot: &Snapshot, me: &str) -> Vec<(String, String)> {

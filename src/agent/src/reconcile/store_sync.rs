@@ -31,7 +31,7 @@ impl<S: ClusterState, C: Clock> MainLoop<S, C> {
         );
         let mut writes = self.node_status_write(&snapshot);
         writes.extend(address_status::missing(&snapshot, &self.me, &self.memory.held, now));
-        writes.retain(|write| self.memory.accepted.is_missing(write, &snapshot));
+        let writes = self.memory.accepted.missing(writes, &snapshot);
         if writes.is_empty() && self.events.is_empty() {
             return;
         }

@@ -105,20 +105,26 @@ pub fn assigned_to(
             let lost = |of: &UnreadableRanges| {
                 of.pods == Some(pods_from) && of.reading == RangeReading::Unread
             };
-            let own = found.by_node.get(name).cloned();
-            own.or_else(|| (!found.unreadable.iter().any(lost)).then(BTreeSet::new))
+            match found.by_node.get(name) {
+                Some(own) => Some(own.clone()),
+                None if found.unreadable.iter().any(lost) => None,
+                // Its CiliumNode comes later than it, and may be made of these.
+                None => of_its_node(snapshot, name),
+            }
         }
-        PodRangeSource::Nodes => {
-            let node = snapshot.nodes.get(name);
-            let readable = node.is_none_or(|node| node.pod_cidrs_reading != RangeReading::Unread);
-            let own = node.into_iter().flat_map(|node| &node.pod_cidrs);
-            readable.then(|| own.map(IpNet::trunc).collect())
-        }
+        PodRangeSource::Nodes => of_its_node(snapshot, name),
     }
 }
 
+fn of_its_node(snapshot: &Snapshot, name: &NodeName) -> Option<BTreeSet<IpNet>> {
+    let node = snapshot.nodes.get(name);
+    let readable = node.is_none_or(|node| node.pod_cidrs_reading != RangeReading::Unread);
+    let own = node.into_iter().flat_map(|node| &node.pod_cidrs);
+    readable.then(|| own.map(IpNet::trunc).collect())
+}
+
 /// The ranges from which pods of this node get their addresses: what the source that is believed
-/// assigns to it, else those of all pods.
+/// assigns to it, else those of all pods. A range too much holds off only first packets.
 pub fn of_node(snapshot: &Snapshot, me: &NodeName) -> BTreeSet<IpNet> {
     let ClusterRanges { pods, pods_from, .. } = written(snapshot);
     let assigned = match pods_from {
@@ -128,9 +134,11 @@ pub fn of_node(snapshot: &Snapshot, me: &NodeName) -> BTreeSet<IpNet> {
             assigned_to(snapshot, pods_from, me).or_else(|| copied(snapshot, me))
         }
         PodRangeSource::Nodes => copied(snapshot, me),
-        // A controller of before copies the Node's ranges, which Cilium does not use.
-        PodRangeSource::CiliumNodes => copied(snapshot, me)
-            .filter(|ranges| ranges.iter().all(|range| pods.iter().any(|all| all.contains(range)))),
+        // What is no CiliumNode's is the Node's, which Cilium may use or not.
+        PodRangeSource::CiliumNodes => copied(snapshot, me).map(|own| {
+            let is_ciliums = |range: &IpNet| pods.iter().any(|all| all.contains(range));
+            if own.iter().all(is_ciliums) { own } else { own.union(&pods).copied().collect() }
+        }),
     };
     assigned.filter(|ranges| !ranges.is_empty()).unwrap_or(pods)
 }

@@ -1,5 +1,5 @@
 use std::cell::RefCell;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::net::Ipv4Addr;
 use std::rc::Rc;
 
@@ -164,6 +164,10 @@ fn another_address_of_this_node_is_in_the_entries_at_once() {
     assert!(hands.listen(Vec::new()).is_err());
 }
 
+fn dead(mac: [u8; 6]) -> BTreeMap<IpAddr, BTreeSet<[u8; 6]>> {
+    [(ADDRESS, [mac].into())].into()
+}
+
 /// ARP suppression (RFC 9161) answers for a host that is off, with its hardware address.
 #[test]
 fn what_answers_with_a_dead_nodes_hardware_address_keeps_nobody_off() {
@@ -176,7 +180,7 @@ fn what_answers_with_a_dead_nodes_hardware_address_keeps_nobody_off() {
         (AddressState::Standby, OTHER, true),
     ] {
         let (mut hands, ears, _directory) = hands();
-        hands.adopt(PlanUpdate { unheard: [DEAD].into(), ..PlanUpdate::default() });
+        hands.adopt(PlanUpdate { dead_holders: dead(DEAD), ..PlanUpdate::default() });
         hands.carry_out(vec![kernel(state, Some("me"))]).unwrap();
         hands.carry_out(vec![Effect::Probe { address: ADDRESS }]).unwrap();
         let mut over = None;
@@ -197,7 +201,7 @@ fn what_answers_with_a_dead_nodes_hardware_address_keeps_nobody_off() {
 #[test]
 fn a_dead_node_that_claims_what_is_held_is_in_conflict() {
     let (mut hands, ears, _directory) = hands();
-    hands.adopt(PlanUpdate { unheard: [OTHER].into(), ..PlanUpdate::default() });
+    hands.adopt(PlanUpdate { dead_holders: dead(OTHER), ..PlanUpdate::default() });
     hands.carry_out(vec![kernel(AddressState::Held, Some("me"))]).unwrap();
     ears.hear(OTHER, false);
     assert_eq!(hands.take_in_conflict(), [ADDRESS].into());

@@ -46,7 +46,7 @@ fn the_drop_goes_by_the_source_of_ranges_that_is_believed() {
                 cilium(world);
                 world.snapshot.discovered.by_node.remove(&"d1".into());
             },
-            &["10.0.4.0 10.0.5.255"],
+            &["10.0.4.0 10.0.5.255", "10.244.4.0 10.244.4.255"],
         ),
         (
             "a Node without ranges",
@@ -66,11 +66,15 @@ fn the_drop_goes_by_the_source_of_ranges_that_is_believed() {
 
 /// A controller before this one copies spec.podCIDRs of the Node, whatever pods go by.
 #[test]
-fn what_an_older_controller_copied_is_not_believed_against_the_cluster_object() {
-    for source in [PodRangeSource::CalicoIPPools, PodRangeSource::CiliumNodes] {
+fn what_an_older_controller_copied_does_not_replace_what_the_cluster_object_says() {
+    let (calico, copied) = ("192.168.0.0 192.168.255.255", "10.244.4.0 10.244.4.255");
+    for (source, expected) in [
+        (PodRangeSource::CalicoIPPools, vec![calico]),
+        (PodRangeSource::CiliumNodes, vec![copied, calico]),
+    ] {
         let found = [(source, [net("192.168.0.0/16")].into())];
         let mut world = world(|world| world.snapshot.discovered.pods.extend(found));
         world.spec("d1").pod_cidrs.insert(net("10.244.4.0/24"));
-        assert_eq!(held_off(&world), ["192.168.0.0 192.168.255.255"], "{source:?}");
+        assert_eq!(held_off(&world), expected, "{source:?}");
     }
 }

@@ -2,6 +2,8 @@ use super::*;
 use crate::model::{PodRangeSource, SnapshotScope};
 use crate::testing::*;
 
+type Edit<'a> = &'a dyn Fn(&mut Fixture);
+
 /// What is held off on d1, of whose Node spec.podCIDRs is 10.244.4.0/24.
 fn held_off(world: &Fixture) -> Vec<String> {
     let sources = unknown_pods(&world.snapshot, &"d1".into()).sources;
@@ -35,7 +37,7 @@ fn the_drop_goes_by_the_source_of_ranges_that_is_believed() {
         world.settings.pods.insert(net("10.244.0.0/16"));
     };
     let from_nodes: fn(&mut Fixture) = |_| {};
-    let cases: [(&str, &dyn Fn(&mut Fixture), &[&str]); 6] = [
+    let cases: [(&str, Edit<'_>, &[&str]); 6] = [
         ("Nodes", &from_nodes, &["10.244.4.0 10.244.4.255"]),
         ("IPPools", &calico, &["192.168.0.0 192.168.255.255"]),
         ("CiliumNodes", &cilium, &["10.0.4.0 10.0.4.255"]),

@@ -9,6 +9,7 @@ mod interfaces;
 mod lease_events;
 mod local_addresses;
 mod pod_arrivals;
+mod recall;
 mod stop;
 mod store_sync;
 mod uninstall;
@@ -19,13 +20,11 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use egret_core::lease::{Now, PlanView};
-use egret_core::model::{
-    Attachment, EgressNodeStatus, NamespaceName, NodeName, ObjectRef, Snapshot, VoterSet,
-};
+use egret_core::lease::Now;
+use egret_core::model::{EgressNodeStatus, NamespaceName, NodeName, ObjectRef, Snapshot, VoterSet};
 use egret_core::node_config::{
-    AddressAvailability, PodIdentity, SteeringConfig, gateways_of, granted_blocks, is_gateway,
-    newest_block_number, overridden, planned_for, steering_config,
+    AddressAvailability, PodIdentity, gateways_of, granted_blocks, is_gateway, newest_block_number,
+    overridden, planned_for, steering_config,
 };
 use egret_core::port_blocks;
 use egret_core::reason::{AgentReason, EventReason};
@@ -51,14 +50,13 @@ use crate::events::EventRecorder;
 use crate::interface_config::named_interfaces;
 use crate::interface_memory::InterfaceMemory;
 use crate::kernel::Kernel;
-use crate::lease_thread::{CarryingLink, LeaseCommand, LeaseEvent, LeaseHandle, PlanUpdate};
-use crate::local_addresses::{PlacedAddresses, TakeBacks, placed, placed_before};
+use crate::lease_thread::{LeaseCommand, LeaseEvent, LeaseHandle, PlanUpdate};
+use crate::local_addresses::{PlacedAddresses, TakeBacks, placed};
 use crate::metrics::AgentMetrics;
 use crate::node_status;
-use crate::plan_update::{attachment, attachments, update};
+use crate::plan_update::{attachments, update};
 use crate::pod_owners::PodOwners;
-use crate::snapshot_cache::{CachedSnapshot, SnapshotCache};
-use crate::uplink_selection::link_for;
+use crate::snapshot_cache::{FormerSteering, SnapshotCache};
 
 const TICK: Duration = Duration::from_secs(1);
 /// Longest wait for a block before `whenUnavailable: Node` applies.
@@ -116,6 +114,8 @@ pub(crate) struct LoopMemory {
     snapshot: Option<Arc<Snapshot>>,
     arrivals: PodArrivals,
     owners: PodOwners,
+    /// Of an earlier process, while there is a claim that this one has never been able to read.
+    former: Option<FormerSteering>,
     /// The pods that have lost an address, and to whom.
     shared: BTreeMap<(IpNet, PodIdentity), PodIdentity>,
     unchained: Option<String>,
@@ -258,7 +258,8 @@ impl<S: ClusterState, C: Clock> MainLoop<S, C> {
             unavailable: self.unavailable(),
             undelivered: self.memory.undelivered.clone(),
         };
-        let config = steering_config(snapshot, &self.me, &availability);
+        let mut config = steering_config(snapshot, &self.me, &availability);
+        self.keep_unreadable(snapshot, &mut config);
         self.memory.unavailable_applied = availability.unavailable;
         self.status.overridden = overridden(snapshot, &self.me);
         self.cache_snapshot(snapshot, &config);
@@ -272,54 +273,6 @@ impl<S: ClusterState, C: Clock> MainLoop<S, C> {
         let failed = applied.as_ref().err().map(ToString::to_string);
         self.health.set_missing("steering", failed);
         self.record(AgentReason::RulesNotApplied, applied.map(|_| ()));
-    }
-
-    fn cache_snapshot(&mut self, snapshot: &Snapshot, config: &SteeringConfig) {
-        let PlanUpdate { view, peers, endpoints, .. } = self.memory.update.clone();
-        let here = |address: &IpAddr| {
-            let at = attachment(snapshot, *address, &self.me)?;
-            Some((*address, at.clone()))
-        };
-        let attachments = view.addresses.keys().filter_map(here).collect();
-        let (steering, owners) = (config.clone(), self.memory.owners.clone());
-        let cached = CachedSnapshot { view, peers, endpoints, steering, attachments, owners };
-        if let Err(error) = self.snapshot_cache.write(cached) {
-            warn!(%error, "cannot keep the snapshot for the next process");
-        }
-    }
-
-    /// Goes on with what an earlier process knew, until the store has answered.
-    fn restore_snapshot(&mut self) {
-        let Some(cached) = self.snapshot_cache.read() else { return };
-        info!(event = "recalled", "going on with the snapshot of an earlier process");
-        let CachedSnapshot { view, peers, endpoints, steering: config, attachments, owners } =
-            cached;
-        self.memory.owners = owners;
-        self.set_placed(placed_before(&attachments));
-        self.set_named(named_interfaces(attachments.iter().map(|(address, at)| (*address, at))));
-        let links = self.links(&view, &attachments);
-        let local = self.recall_local(&view);
-        let dead_holders = BTreeMap::new();
-        let update = PlanUpdate { view, peers, endpoints, links, local, dead_holders };
-        self.lease.send(LeaseCommand::Update(Box::new(update)));
-        let applied = self.kernel.apply(config);
-        self.record(AgentReason::RulesNotApplied, applied.map(|_| ()));
-    }
-
-    /// How this node would carry the addresses that a kept plan gives it.
-    fn links(
-        &self,
-        view: &PlanView,
-        attachments: &BTreeMap<IpAddr, Attachment>,
-    ) -> BTreeMap<IpAddr, CarryingLink> {
-        view.addresses
-            .iter()
-            .filter(|(_, plan)| plan.ranks().any(|node| *node == self.me))
-            .map(|(address, plan)| {
-                let at = attachments.get(address);
-                (*address, link_for(*address, at, plan.no_deadline, self.kernel.uplinks()))
-            })
-            .collect()
     }
 
     /// The gateway's part: who may send from which ports.

@@ -33,6 +33,13 @@ pub(crate) struct CachedSnapshot {
     pub(crate) owners: PodOwners,
 }
 
+/// How an earlier process steered, and which pods had the addresses.
+#[derive(Debug)]
+pub(crate) struct FormerSteering {
+    pub(crate) config: SteeringConfig,
+    pub(crate) owners: PodOwners,
+}
+
 /// Its file, on a file system that a reboot empties: after a boot the plans must be read anew
 /// (rule 11).
 #[derive(Debug)]

@@ -13,6 +13,7 @@ mod gateway;
 mod pod_sources;
 mod steering;
 mod unknown_pods;
+mod unreadable_claims;
 
 pub use gateway::{
     BlockHolder, directors_of, gateway_blocks, gateways_of, granted_blocks, is_gateway,
@@ -20,6 +21,7 @@ pub use gateway::{
 };
 pub use pod_sources::{PodIdentity, address_winner};
 pub use steering::{overridden, steering_config};
+pub use unreadable_claims::keep_unreadable;
 
 /// What a director knows of addresses beside the snapshot.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]

@@ -51,6 +51,16 @@ pub fn find(addresses: &BTreeSet<IpAddr>) -> Result<Vec<LocalAddress>, PortError
     search(addresses).map_err(|error| refused("look for local addresses", error))
 }
 
+/// Whether this host takes an address for its own, whatever makes it so. One lookup: a host may have
+/// thousands of addresses.
+///
+/// # Errors
+/// What the kernel says, but that nothing leads there.
+pub fn is_own(address: IpAddr) -> Result<bool, PortError> {
+    let ask = || RouteNetlink::route()?.leads_here(address);
+    ask().map_err(|error| refused(format!("look for {address}"), error))
+}
+
 /// Makes one no longer the host's own; absent is success.
 ///
 /// # Errors

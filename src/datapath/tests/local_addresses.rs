@@ -47,6 +47,31 @@ fn is_local(ns: &NetworkNamespace, address: &str) -> bool {
 }
 
 #[test]
+fn an_address_is_the_hosts_own_whatever_makes_it_so() {
+    let (ns, _neighbour) = node();
+    let _inside = ns.enter();
+    let own = |text: &str| local_address::is_own(text.parse().unwrap()).unwrap();
+    ns.run("ip addr add 10.0.1.21/24 dev eth0");
+    ns.run("ip route add to local 198.51.100.0/24 dev lo");
+    // Bound to any: no sign of what is here.
+    ns.sysctl("net/ipv4/ip_nonlocal_bind", "1");
+    for here in ["10.0.1.20", "10.0.1.21", "2001:db8:1::20", "198.51.100.7", "127.0.0.1"] {
+        assert!(own(here), "{here}");
+    }
+    for elsewhere in ["10.0.1.1", EGRESS, EGRESS_V6, "2001:db8:1::1"] {
+        assert!(!own(elsewhere), "{elsewhere}");
+    }
+    ns.run("ip route del default");
+    ns.run("ip -6 route del default");
+    ns.run("ip route add unreachable 203.0.113.0/24");
+    ns.run("ip route add blackhole 192.0.2.0/24");
+    ns.run("ip route add prohibit 192.0.3.0/24");
+    for nowhere in [EGRESS, EGRESS_V6, "192.0.2.1", "192.0.3.1", "9.9.9.9"] {
+        assert!(!own(nowhere), "{nowhere}");
+    }
+}
+
+#[test]
 fn every_way_to_make_an_address_local_is_found_and_taken_back() {
     let (ns, _neighbour) = node();
     let _inside = ns.enter();

@@ -178,6 +178,8 @@ fn links_of_one_family_of_single_addresses_and_down_are_what_they_are() {
 fn addresses_that_do_not_last_are_told_apart() {
     let (ns, _world) = node(&["eth1"]);
     ns.sysctl("net/ipv6/conf/eth1/accept_dad", "1");
+    // It goes on asking for as long as the test may last.
+    ns.sysctl("net/ipv6/conf/eth1/dad_transmits", "600");
     ns.batch(
         "addr add 10.0.1.20/24 dev eth1
          addr add 10.0.1.21/24 dev eth1

@@ -4,6 +4,7 @@ use std::io;
 use std::net::IpAddr;
 
 use egret_core::model::Family;
+use ipnet::IpNet;
 use netlink_packet_route::RouteNetlinkMessage;
 use netlink_packet_route::route::{
     RouteAddress, RouteAttribute, RouteMessage, RouteProtocol, RouteType,
@@ -60,6 +61,25 @@ impl RouteNetlink {
                     _ => None,
                 })
                 .collect()),
+        }
+    }
+
+    /// Whether what this host sends to an address ends in it.
+    pub(crate) fn leads_here(&mut self, address: IpAddr) -> io::Result<bool> {
+        let mut ask = RouteMessage::default();
+        ask.header.address_family = address_family(Family::of(address));
+        ask.header.destination_prefix_length = IpNet::from(address).prefix_len();
+        ask.attributes.push(RouteAttribute::Destination(address.into()));
+        let nowhere = [libc::ENETUNREACH, libc::EHOSTUNREACH, libc::EACCES, libc::EINVAL];
+        match self.get(RouteNetlinkMessage::GetRoute(ask)) {
+            Err(error) if error.raw_os_error().is_some_and(|code| nowhere.contains(&code)) => {
+                Ok(false)
+            }
+            Err(error) if no_such_family(&error) => Ok(false),
+            answers => Ok(answers?.iter().any(|answer| {
+                let RouteNetlinkMessage::NewRoute(route) = answer else { return false };
+                route.header.kind == RouteType::Local
+            })),
         }
     }
 

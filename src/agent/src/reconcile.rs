@@ -211,8 +211,7 @@ impl<S: ClusterState, C: Clock> MainLoop<S, C> {
         self.memory.local_changed |= !same;
         self.memory.watched = Some(watched);
         self.memory.snapshot = Some(snapshot.clone());
-        self.set_placed(placed(&snapshot, &self.me));
-        self.set_egress(&snapshot);
+        self.set_egress(snapshot.addresses.keys().copied(), placed(&snapshot, &self.me));
         if first {
             // What the lease thread writes of them into the kernel is right from the start.
             self.take_back_local();

@@ -6,7 +6,7 @@ use std::time::Instant;
 
 use egret_core::conditions::on_interface_message;
 use egret_core::lease::PlanView;
-use egret_core::model::{ObjectRef, Snapshot};
+use egret_core::model::ObjectRef;
 use egret_core::reason::{AgentReason, EventReason};
 use egret_datapath::local_address::{self, LocalAddress};
 use egret_ports::clock::Clock;
@@ -21,18 +21,17 @@ use crate::local_addresses::{PlacedAddresses, message};
 const OPERATION: &str = "keep egress addresses from being this host's own";
 
 impl<S: ClusterState, C: Clock> MainLoop<S, C> {
-    /// Takes note of what this host must not have.
-    pub(super) fn set_placed(&mut self, placed: PlacedAddresses) {
+    /// Takes note of what this host must not have, and of all that never becomes its end of the tunnel.
+    pub(super) fn set_egress(
+        &mut self,
+        addresses: impl Iterator<Item = IpAddr>,
+        placed: PlacedAddresses,
+    ) {
+        self.kernel.set_egress(addresses.chain(placed.keys().copied()).collect());
         if self.memory.placed != placed {
             self.memory.placed = placed;
             self.take_back_local();
         }
-    }
-
-    /// No egress address becomes the node's own end of the tunnel.
-    pub(super) fn set_egress(&mut self, snapshot: &Snapshot) {
-        let placed = self.memory.placed.keys();
-        self.kernel.set_egress(snapshot.addresses.keys().chain(placed).copied().collect());
     }
 
     /// This host may have got an address of its own. What is to be taken back is looked for at once; the

@@ -1,6 +1,6 @@
 //! What an earlier process of the agent knew: kept for the next one, and gone on with.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::net::IpAddr;
 
 use egret_core::lease::PlanView;
@@ -42,7 +42,7 @@ impl<S: ClusterState, C: Clock> MainLoop<S, C> {
             cached;
         self.memory.owners = owners.clone();
         self.memory.former = Some(FormerSteering { config: config.clone(), owners });
-        self.set_placed(placed_before(&attachments));
+        self.set_egress(view.addresses.keys().copied(), placed_before(&attachments));
         self.set_named(named_interfaces(attachments.iter().map(|(address, at)| (*address, at))));
         let links = self.links(&view, &attachments);
         let local = self.recall_local(&view);

@@ -16,6 +16,12 @@ pub enum AgentError {
     /// No address to reach the other nodes by.
     #[error("no uplink has an address: name one with --uplink, or the address with --endpoint")]
     NoEndpoint,
+    /// None of the addresses given for that is this host's.
+    #[error(
+        "--endpoint {0} is on no interface of this host: name an address that this node has, not one for \
+         all nodes, or leave it out"
+    )]
+    EndpointAbsent(String),
     /// The kernel refused something at the start.
     #[error(transparent)]
     Port(#[from] PortError),

@@ -22,6 +22,10 @@ pub(crate) struct InterfaceMemory {
     pub restless: bool,
     /// What an earlier process has said was taken over.
     pub recalled: bool,
+    /// A timer for an address of this node's that is missing is under way.
+    pub endpoint_timer: bool,
+    /// Why this node listens on none of its new addresses.
+    pub not_listening: Option<String>,
 }
 
 impl InterfaceMemory {

@@ -3,6 +3,7 @@
 //! State: the uplinks as read last. Always: the device first, then programs, rule and routes, then
 //! the rule set, whose guard stands before the first flow is steered.
 
+mod found_uplinks;
 mod steering_writer;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -11,6 +12,7 @@ use std::time::{Duration, Instant};
 
 use egret_core::model::{Family, NodeName, Snapshot};
 use egret_core::node_config::{SteeringConfig, gateway_blocks};
+use egret_core::reason::AgentReason;
 use egret_datapath::bpf::{
     self, AddressTable, AttachMode, GatewayTables, LoadConfig, Loaded, NodeLinks,
 };
@@ -20,14 +22,15 @@ use egret_datapath::interface;
 use egret_datapath::link::Tunnel;
 use egret_datapath::probe::ProbeResult;
 use egret_datapath::repair::KernelChange;
-use egret_datapath::{HostSettings, conntrack, link, local_address, probe, repair, route, rule};
-use egret_ports::error::{ErrorClass, PortError};
+use egret_datapath::{HostSettings, conntrack, link, probe, repair, route, rule};
+use egret_ports::error::PortError;
 use egret_ports::gateway::{Director, GatewayMaps as _};
 use egret_ports::steering::{Applied, Steering};
 use ipnet::IpNet;
 use tokio::sync::mpsc::Receiver;
 use tracing::warn;
 
+use self::found_uplinks::{WantedUplinks, choose_uplinks, present};
 use self::steering_writer::{SteeredPath, SteeringWriter};
 use crate::AgentArgs;
 use crate::connections::Connections;
@@ -40,18 +43,11 @@ const UNHELD: &str = "no_holder";
 /// How long one probe watches.
 const PROBE_WINDOW: Duration = Duration::from_secs(5);
 
-/// What the arguments say of the uplinks.
-#[derive(Clone, Debug)]
-struct WantedUplinks {
-    uplinks: Vec<String>,
-    next_hops: Vec<(String, IpAddr)>,
-    /// The hardware addresses of those by which a cloud delivers.
-    named: BTreeSet<[u8; 6]>,
-}
-
 pub(crate) struct Kernel {
     wanted: WantedUplinks,
     new_uplinks: bool,
+    /// The programs and the tunnel may know other uplinks or endpoints than were found.
+    behind: bool,
     /// Egress addresses, and what carries them here: no endpoints.
     egress: BTreeSet<IpAddr>,
     path: NodePath,
@@ -91,7 +87,9 @@ impl Kernel {
         };
         let uplinks = choose_uplinks(&settings, &wanted)?;
         uplink_selection::misfit(&uplinks, &wanted.uplinks, &wanted.next_hops)?;
-        let endpoints = TunnelEndpoints::choose(&args.endpoint, &uplinks)?;
+        let (egress, present) = (BTreeSet::new(), present(&args.endpoint, &uplinks)?);
+        let host = HostAddresses { uplinks: &uplinks, present: &present, egress: &egress };
+        let endpoints = TunnelEndpoints::choose(&args.endpoint, &host, Instant::now())?;
         let own = endpoints.current();
         let mtu = underlay_mtu(&uplinks, own);
         let tunnel = link::ensure(&settings, family(own), mtu)?;
@@ -110,8 +108,7 @@ impl Kernel {
         let named = Vec::new();
         let path = NodePath { settings, uplinks, named, endpoints, programs, connections };
         let steering = SteeringWriter::new(steering);
-        let egress = BTreeSet::new();
-        Ok(Self { wanted, new_uplinks: false, egress, path, tables, steering })
+        Ok(Self { wanted, new_uplinks: false, behind: false, egress, path, tables, steering })
     }
 
     /// The address map, for the lease thread.
@@ -134,8 +131,8 @@ impl Kernel {
     }
 
     /// Why they do not, with the remedy.
-    pub(crate) fn endpoint_trouble(&self) -> Option<String> {
-        self.path.endpoints.trouble(Instant::now())
+    pub(crate) fn endpoint_troubles(&self) -> BTreeMap<AgentReason, String> {
+        self.path.endpoints.troubles(Instant::now())
     }
 
     /// When [`Self::follow_endpoints`] has to look, since one is missing.
@@ -148,15 +145,16 @@ impl Kernel {
         self.egress = egress;
     }
 
-    /// Looks again for an endpoint that was missing; `anyway` also where it has been for long. No notice
-    /// tells that time has passed.
+    /// Looks for this node's addresses where one was missing lately, since no notice tells that time has
+    /// passed; `anyway` also elsewhere.
     ///
     /// # Errors
     /// As [`Self::repair`].
     pub(crate) fn follow_endpoints(&mut self, anyway: bool) -> Result<(), PortError> {
-        let now = Instant::now();
-        let restless = self.path.endpoints.is_restless(now);
-        if restless || (anyway && self.path.endpoints.trouble(now).is_some()) {
+        if anyway || self.path.endpoints.is_restless(Instant::now()) {
+            self.look()?;
+        }
+        if self.behind {
             self.repair()?;
         }
         Ok(())
@@ -198,18 +196,35 @@ impl Kernel {
 
     /// Puts back what is missing; true where something was.
     pub(crate) fn repair(&mut self) -> Result<bool, PortError> {
-        let uplinks = choose_uplinks(&self.path.settings, &self.wanted)?;
-        if uplinks != self.path.uplinks {
-            let WantedUplinks { uplinks: names, next_hops, .. } = &self.wanted;
-            if let Err(error) = uplink_selection::misfit(&uplinks, names, next_hops) {
-                warn!(%error, "a next hop that was given is left out");
-            }
-            self.new_uplinks = true;
-            self.path.uplinks = uplinks;
-        }
-        self.new_uplinks |= self.path.follow_endpoints(&self.egress)?;
+        self.look()?;
         self.path.named = interface::names(&self.wanted.named)?;
-        self.steering.repair(&mut self.path)
+        let repaired = self.steering.repair(&mut self.path)?;
+        self.behind = false;
+        Ok(repaired)
+    }
+
+    /// Finds the uplinks and endpoints that this host has by now, and changes nothing of the kernel's.
+    fn look(&mut self) -> Result<(), PortError> {
+        let mut changed = false;
+        // Where there is no uplink any more the endpoints are missing too, maybe.
+        let lost = match choose_uplinks(&self.path.settings, &self.wanted) {
+            Ok(uplinks) if uplinks == self.path.uplinks => None,
+            Ok(uplinks) => {
+                let WantedUplinks { uplinks: names, next_hops, .. } = &self.wanted;
+                if let Err(error) = uplink_selection::misfit(&uplinks, names, next_hops) {
+                    warn!(%error, "a next hop that was given is left out");
+                }
+                changed = true;
+                self.path.uplinks = uplinks;
+                None
+            }
+            Err(error) => Some(error),
+        };
+        let followed = self.path.follow_endpoints(lost.is_none(), &self.egress);
+        changed |= followed.as_ref().is_ok_and(|moved| *moved);
+        self.new_uplinks |= changed;
+        self.behind |= changed;
+        lost.map_or(followed.map(drop), Err)
     }
 
     /// What forgets the connections of pods.
@@ -280,15 +295,15 @@ impl Kernel {
 }
 
 impl NodePath {
-    /// True where the endpoints are others than before.
-    fn follow_endpoints(&mut self, egress: &BTreeSet<IpAddr>) -> Result<bool, PortError> {
-        let wanted: BTreeSet<IpAddr> = self.endpoints.current().iter().copied().collect();
-        let on_uplinks = self.uplinks.iter().flat_map(|uplink| &uplink.addresses);
-        let mut present: BTreeSet<IpAddr> = on_uplinks.map(IpNet::addr).collect();
-        if !wanted.is_subset(&present) {
-            present.extend(local_address::find(&wanted)?.into_iter().map(|found| found.address));
-        }
-        let host = HostAddresses { uplinks: &self.uplinks, present: &present, egress };
+    /// True where the endpoints are others than before. Where the uplinks are not `known` there is none.
+    fn follow_endpoints(
+        &mut self,
+        known: bool,
+        egress: &BTreeSet<IpAddr>,
+    ) -> Result<bool, PortError> {
+        let uplinks = if known { self.uplinks.as_slice() } else { &[] };
+        let present = present(self.endpoints.current(), uplinks)?;
+        let host = HostAddresses { uplinks, present: &present, egress };
         Ok(self.endpoints.follow(&host, Instant::now()))
     }
 }
@@ -319,33 +334,6 @@ impl SteeredPath for NodePath {
     fn begin_anew(&mut self, config: &SteeringConfig, sources: BTreeSet<IpNet>) {
         self.connections.begin_anew(config, sources);
     }
-}
-
-fn choose_uplinks(
-    settings: &HostSettings,
-    wanted: &WantedUplinks,
-) -> Result<Vec<HostUplink>, PortError> {
-    let mut all = host::uplinks(settings)?;
-    uplink_selection::give(&mut all, &wanted.next_hops);
-    let named = &wanted.named;
-    let wanted = &wanted.uplinks;
-    if wanted.is_empty() {
-        let carries =
-            |uplink: &HostUplink| uplink.leads_to_the_world() || named.contains(&uplink.mac);
-        return Ok(all.into_iter().filter(carries).collect());
-    }
-    let known: Vec<String> = all.iter().map(|uplink| uplink.name.clone()).collect();
-    let chosen: Vec<HostUplink> =
-        all.into_iter().filter(|uplink| wanted.contains(&uplink.name)).collect();
-    if chosen.is_empty() {
-        let remedy = format!(
-            "no link {} that is up and has an address; links to the world here: {}",
-            wanted.join(", "),
-            known.join(", ")
-        );
-        return Err(PortError::new(ErrorClass::Transient, "find --uplink", remedy));
-    }
-    Ok(chosen)
 }
 
 /// Both ends of the tunnel use the family of the node's first endpoint.

@@ -108,6 +108,9 @@ pub(crate) enum LeaseEvent {
     ReadConsistently,
     /// Another host claims an address that is held here, or is about to be.
     Conflict { address: IpAddr, mac: [u8; 6] },
+    /// Whether it listens on the addresses that this node has by now; where not, on those before, and it
+    /// tries again.
+    Listening(Result<(), String>),
     /// The thread cannot go on: the process must end, so that the kernel's deadlines do.
     Failed(String),
 }

@@ -94,6 +94,7 @@ pub(crate) fn unprogrammed(
         AgentReason::InterfaceUnusable,
         AgentReason::RouterSilent,
         AgentReason::PodsRerouted,
+        AgentReason::EndpointImpaired,
     ];
     let all = problems.keys().any(|reason| !not_of_all.contains(reason));
     if !all && rerouted.addresses.is_empty() {
@@ -220,7 +221,10 @@ mod tests {
         };
         assert!(of(&[], &none).is_empty());
         assert_eq!(of(&[AgentReason::PodsRerouted], &strict), ["bank"]);
-        assert_eq!(of(&[AgentReason::RulesNotApplied], &none), ["bank", "mail"]);
+        for reason in [AgentReason::RulesNotApplied, AgentReason::EndpointMissing] {
+            assert_eq!(of(&[reason], &none), ["bank", "mail"], "{reason}");
+        }
+        assert!(of(&[AgentReason::EndpointImpaired], &none).is_empty());
     }
 
     /// Programs of people look for these; the reasons of problems are in docs/reference-api.md.

@@ -330,7 +330,7 @@ impl<S: ClusterState, C: Clock> MainLoop<S, C> {
                 self.memory.accepted.note(accepted);
                 self.events.put_back(events);
             }
-            Completion::EndpointDue => self.follow_endpoints(false),
+            Completion::EndpointDue => self.on_endpoint_due(),
             Completion::Probed(result) => self.on_probed(result),
         }
     }

@@ -1,14 +1,16 @@
 //! By which of its addresses the other nodes reach this one: its ends of the tunnel, and where its agent
 //! listens.
 //!
-//! State: the addresses in use, the link of each, and since when one is missing. Always: one of a family
-//! at most, and the family of the first one stays; what is on an interface is not given up.
+//! State: the addresses in use, the link of each family, and since when one is missing. Always: one of a
+//! family at most, and the family of the first one stays; what is on an interface is not given up; none
+//! is ever sought on another link, since that may be another network, and nothing would lead back.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
 use std::time::{Duration, Instant};
 
 use egret_core::model::Family;
+use egret_core::reason::AgentReason;
 use egret_datapath::host::HostUplink;
 
 use crate::error::AgentError;
@@ -16,8 +18,8 @@ use crate::error::AgentError;
 /// So long an address may be missing before another one of its link takes its place: what renews it
 /// often takes it away and gives it again.
 const RENEWAL: Duration = Duration::from_millis(500);
-/// So long before one of another link does: that may be another network.
-const LINK_LOST: Duration = Duration::from_secs(10);
+/// So long before a family that the tunnel does not need is given up.
+const FAMILY_LOST: Duration = Duration::from_secs(10);
 /// So long time alone may decide something; after that only what changes on the host does.
 const RESTLESS: Duration = Duration::from_secs(15);
 const FAMILIES: [Family; 2] = [Family::IPv4, Family::IPv6];
@@ -33,13 +35,20 @@ pub(crate) struct HostAddresses<'a> {
     pub(crate) egress: &'a BTreeSet<IpAddr>,
 }
 
+/// A link. One that was made anew has another index, one that was renamed another name.
+#[derive(Clone, Debug)]
+struct HomeLink {
+    index: u32,
+    name: String,
+}
+
 /// The addresses in use.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct TunnelEndpoints {
     given: bool,
     current: Vec<IpAddr>,
-    /// The index of the link that each family's was on when last seen.
-    links: BTreeMap<Family, u32>,
+    /// The link that each family's was on when last seen.
+    homes: BTreeMap<Family, HomeLink>,
     missing: BTreeMap<IpAddr, Instant>,
 }
 
@@ -47,21 +56,28 @@ impl TunnelEndpoints {
     /// Those of `--endpoint`, and where there are none the first of the first uplink of each family.
     ///
     /// # Errors
-    /// Where no uplink has one.
-    pub(crate) fn choose(given: &[IpAddr], uplinks: &[HostUplink]) -> Result<Self, AgentError> {
+    /// Where no uplink has one, or where the host has none of those given.
+    pub(crate) fn choose(
+        given: &[IpAddr],
+        host: &HostAddresses<'_>,
+        now: Instant,
+    ) -> Result<Self, AgentError> {
         let mut chosen = Self { given: !given.is_empty(), ..Self::default() };
         if chosen.given {
+            if !given.iter().any(|address| host.present.contains(address)) {
+                let all: Vec<String> = given.iter().map(IpAddr::to_string).collect();
+                return Err(AgentError::EndpointAbsent(all.join(", ")));
+            }
             chosen.current = given.to_vec();
+            chosen.follow(host, now);
             return Ok(chosen);
         }
-        let none = BTreeSet::new();
-        let host = HostAddresses { uplinks, present: &none, egress: &none };
-        let first = |family| candidate(family, &host, |_| true);
+        let first = |family| candidate(family, host, |_| true);
         chosen.current = FAMILIES.into_iter().filter_map(first).collect();
         if chosen.current.is_empty() {
             return Err(AgentError::NoEndpoint);
         }
-        chosen.note_links(uplinks);
+        chosen.note_homes(host.uplinks);
         Ok(chosen)
     }
 
@@ -76,7 +92,7 @@ impl TunnelEndpoints {
         for address in self.current.iter().filter(|address| !host.present.contains(address)) {
             self.missing.entry(*address).or_insert(now);
         }
-        self.note_links(host.uplinks);
+        self.note_homes(host.uplinks);
         if self.given {
             return false;
         }
@@ -84,15 +100,17 @@ impl TunnelEndpoints {
         for family in FAMILIES {
             self.follow_family(family, host, now);
         }
-        self.note_links(host.uplinks);
+        self.note_homes(host.uplinks);
         self.missing.retain(|address, _| self.current.contains(address));
         self.current != before
     }
 
     fn follow_family(&mut self, family: Family, host: &HostAddresses<'_>, now: Instant) {
+        let home = self.homes.get(&family);
+        let at_home = candidate(family, host, |uplink| home.is_none_or(|home| home.is(uplink)));
         let Some(at) = self.current.iter().position(|address| Family::of(*address) == family)
         else {
-            self.current.extend(candidate(family, host, |_| true));
+            self.current.extend(at_home);
             return;
         };
         let Some(since) = self.missing.get(&self.current[at]) else { return };
@@ -100,22 +118,19 @@ impl TunnelEndpoints {
         if age < RENEWAL {
             return;
         }
-        let link = self.links.get(&family).copied();
-        let same = candidate(family, host, |uplink| link == Some(uplink.index));
-        let other = || candidate(family, host, |_| age >= LINK_LOST);
-        match same.or_else(other) {
+        match at_home {
             Some(address) => self.current[at] = address,
             // The tunnel's own family has to stay: the other nodes' ends are of that one too.
-            None if at > 0 && age >= LINK_LOST => drop(self.current.remove(at)),
+            None if at > 0 && age >= FAMILY_LOST => drop(self.current.remove(at)),
             None => {}
         }
     }
 
-    /// When another address may take the place of one that is missing; `None` where none is, or it may
-    /// by now.
+    /// When another address may take the place of the one that has been missing longest of those where
+    /// none may yet; `None` where there is no such.
     pub(crate) fn due(&self, now: Instant) -> Option<Duration> {
-        let since = self.missing.values().max()?;
-        RENEWAL.checked_sub(now.saturating_duration_since(*since)).filter(|left| !left.is_zero())
+        let ages = self.missing.values().map(|since| now.saturating_duration_since(*since));
+        ages.filter_map(|age| RENEWAL.checked_sub(age)).filter(|left| !left.is_zero()).min()
     }
 
     /// Whether time alone may change something.
@@ -123,38 +138,63 @@ impl TunnelEndpoints {
         self.missing.values().any(|since| now.saturating_duration_since(*since) < RESTLESS)
     }
 
-    /// Why the other nodes cannot reach this one, with the remedy.
-    pub(crate) fn trouble(&self, now: Instant) -> Option<String> {
+    /// Why the other nodes cannot reach this one, or not by all that was given, with the remedy. Only the
+    /// first one matters to pods: both ends of the tunnel are of its family.
+    pub(crate) fn troubles(&self, now: Instant) -> BTreeMap<AgentReason, String> {
         let missed = |address: &&IpAddr| {
             let since = self.missing.get(*address);
             since.is_some_and(|since| now.saturating_duration_since(*since) >= RENEWAL)
         };
-        let needed = if self.given { self.current.len() } else { 1 };
-        let address = self.current.iter().take(needed).find(missed)?;
-        let remedy = if self.given {
-            format!(
-                "--endpoint {address} is on no interface: give it to one again, or name the address \
-                 that this node has now"
-            )
-        } else {
-            format!(
-                "{address} is on no interface any more, and no uplink has another {} address: give it \
-                 one, which is used within a second; --endpoint names an address elsewhere",
+        let mut troubles = BTreeMap::new();
+        if let Some(address) = self.current.first().filter(missed) {
+            let why = if self.given { given_missing(*address) } else { self.left(*address) };
+            let why = format!("{why}; other nodes do not reach this one");
+            troubles.insert(AgentReason::EndpointMissing, why);
+        }
+        if let Some(address) = self.current.iter().skip(1).find(missed).filter(|_| self.given) {
+            let why = format!(
+                "{}; agents send this one no messages by {}, and pods are steered all the same",
+                given_missing(*address),
                 Family::of(*address)
-            )
-        };
-        Some(format!("{remedy}; other nodes do not reach this one"))
+            );
+            troubles.insert(AgentReason::EndpointImpaired, why);
+        }
+        troubles
     }
 
-    fn note_links(&mut self, uplinks: &[HostUplink]) {
+    fn left(&self, address: IpAddr) -> String {
+        let family = Family::of(address);
+        let link = self.homes.get(&family).map_or("its link", |home| home.name.as_str());
+        format!(
+            "{address} is on no interface that is up, and {link} has no other {family} address: give it \
+             one, which is used within a second; --endpoint names an address elsewhere, and an agent \
+             that is started anew takes one of another uplink"
+        )
+    }
+
+    fn note_homes(&mut self, uplinks: &[HostUplink]) {
         for address in &self.current {
             let on =
                 |uplink: &&HostUplink| uplink.addresses.iter().any(|net| net.addr() == *address);
-            if let Some(uplink) = uplinks.iter().find(on) {
-                self.links.insert(Family::of(*address), uplink.index);
+            if let Some(HostUplink { index, name, .. }) = uplinks.iter().find(on) {
+                let home = HomeLink { index: *index, name: name.clone() };
+                self.homes.insert(Family::of(*address), home);
             }
         }
     }
+}
+
+impl HomeLink {
+    fn is(&self, uplink: &HostUplink) -> bool {
+        uplink.index == self.index || uplink.name == self.name
+    }
+}
+
+fn given_missing(address: IpAddr) -> String {
+    format!(
+        "--endpoint {address} is on no interface that is up: give it to one again, or name the address that this \
+         node has now"
+    )
 }
 
 /// The first address of a family that stays and is the node's own, of those links that `admits`.

@@ -163,6 +163,10 @@ pub enum AgentReason {
     /// pod's own address. Set `POD_SECURITY_GROUP_ENFORCING_MODE=standard` on the DaemonSet aws-node and start those pods
     /// anew; the message names their devices.
     PodsRerouted,
+    /// Other nodes do not reach this one by all its addresses: one of `--endpoint` that the tunnel does not need is on no
+    /// interface, or the agent cannot listen on one yet. Pods are steered all the same; the message says which, and
+    /// what to do.
+    EndpointImpaired,
     // === EgressNode DatapathBypassed ===
     /// True: traffic of pods bypasses this host's netfilter; the message says what to set.
     EbpfHostRouting,

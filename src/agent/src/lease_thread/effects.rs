@@ -1,7 +1,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
 
-use egret_core::lease::{AddressState, Effect, Report};
+use egret_core::lease::{AddressState, BootTime, Effect, Report};
 use egret_core::model::{AnnouncementForm, NodeName};
 use egret_peers::Endpoint;
 use egret_ports::announcer::{Announcer, ForeignClaim};
@@ -14,6 +14,9 @@ use super::address_probe::AddressProbes;
 use super::clocks::now;
 use super::map_entry::{MapEntry, address_entry};
 use super::{LeaseEvent, PersistedLeaseFile, PlanUpdate};
+
+/// What listening failed for is often over soon; in nanoseconds.
+const LISTEN_AGAIN: u64 = 1_000_000_000;
 
 /// What the effects of the lease protocol act on.
 pub(crate) struct LeasePorts<M, A> {
@@ -30,6 +33,8 @@ pub(crate) struct KernelEffects<M, A> {
     pub(crate) probes: AddressProbes,
     /// Where the tunnel ends here: what the store says of it may be older.
     own: Vec<IpAddr>,
+    /// Why that is not where the endpoint listens, and when it tries again.
+    not_listening: Option<(String, BootTime)>,
     update: PlanUpdate,
     entries: BTreeMap<IpAddr, MapEntry>,
     /// Held, and claimed by another host since they were last taken.
@@ -46,6 +51,7 @@ impl<M: AddressMap, A: Announcer> KernelEffects<M, A> {
         Self {
             me,
             own: ports.endpoint.addresses(),
+            not_listening: None,
             ports,
             probes: AddressProbes::default(),
             update: PlanUpdate::default(),
@@ -89,14 +95,36 @@ impl<M: AddressMap, A: Announcer> KernelEffects<M, A> {
             .collect()
     }
 
-    /// Listens on other addresses of this node. To the protocol nothing has changed: a node is known by its
-    /// name and its key.
-    pub(crate) fn listen(&mut self, addresses: Vec<IpAddr>) -> Result<(), String> {
-        self.ports.endpoint.listen_on(&addresses).map_err(|error| error.to_string())?;
+    /// Takes note of other addresses of this node and listens there. To the protocol nothing has changed: a
+    /// node is known by its name and its key.
+    pub(crate) fn listen(&mut self, addresses: Vec<IpAddr>) {
         self.own = addresses;
         // Links stay: nothing is ready that was not.
         let _ = self.adopt(self.update.clone());
-        Ok(())
+        self.try_to_listen(now().boot);
+    }
+
+    /// Tries again what has failed. The sockets before do meanwhile, as far as they reach.
+    pub(crate) fn listen_again(&mut self, now: BootTime) {
+        if self.not_listening.as_ref().is_some_and(|(_, due)| *due <= now) {
+            self.try_to_listen(now);
+        }
+    }
+
+    fn try_to_listen(&mut self, now: BootTime) {
+        let said = self.not_listening.take().map(|(why, _)| why);
+        match self.ports.endpoint.listen_on(&self.own) {
+            Ok(()) if said.is_none() => {}
+            Ok(()) => self.send_event(LeaseEvent::Listening(Ok(()))),
+            Err(error) => {
+                let why = error.to_string();
+                if said.as_ref() != Some(&why) {
+                    warn!(%why, "listening where this node was before");
+                    self.send_event(LeaseEvent::Listening(Err(why.clone())));
+                }
+                self.not_listening = Some((why, BootTime(now.0.saturating_add(LISTEN_AGAIN))));
+            }
+        }
     }
 
     pub(crate) fn carry_out(&mut self, effects: Vec<Effect>) -> Result<(), String> {

@@ -97,6 +97,7 @@ impl<M: AddressMap, A: Announcer> Running<M, A> {
                 self.take_commands(commands)?;
             }
             self.probe()?;
+            self.effects.listen_again(now().boot);
         }
         Ok(())
     }
@@ -148,7 +149,7 @@ impl<M: AddressMap, A: Announcer> Running<M, A> {
                 LeaseCommand::Update(update) => self.adopt(*update, None),
                 LeaseCommand::Consistent { began, update } => self.adopt(*update, Some(began)),
                 LeaseCommand::Listen(addresses) => {
-                    self.effects.listen(addresses)?;
+                    self.effects.listen(addresses);
                     Vec::new()
                 }
                 LeaseCommand::GrantsApplied(epoch) => vec![Input::GrantsApplied { epoch }],

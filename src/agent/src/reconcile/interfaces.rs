@@ -76,7 +76,11 @@ impl<S: ClusterState, C: Clock> MainLoop<S, C> {
                 self.on_snapshot(watched);
             }
         }
-        if let Some(due) = self.kernel.endpoint_due() {
+        // A renewal makes a dozen notices.
+        if !self.memory.interfaces.endpoint_timer
+            && let Some(due) = self.kernel.endpoint_due()
+        {
+            self.memory.interfaces.endpoint_timer = true;
             let completions = self.completions.clone();
             tokio::spawn(async move {
                 tokio::time::sleep(due).await;
@@ -84,6 +88,17 @@ impl<S: ClusterState, C: Clock> MainLoop<S, C> {
                 let _ = completions.send(Completion::EndpointDue);
             });
         }
+    }
+
+    pub(super) fn on_endpoint_due(&mut self) {
+        self.memory.interfaces.endpoint_timer = false;
+        self.follow_endpoints(false);
+    }
+
+    /// Takes note of whether the lease thread listens where this node is by now.
+    pub(super) fn on_listening(&mut self, result: Result<(), String>) {
+        self.memory.interfaces.not_listening = result.err();
+        self.note_endpoints();
     }
 
     /// Says of its links and endpoints what is so by now.
@@ -104,13 +119,20 @@ impl<S: ClusterState, C: Clock> MainLoop<S, C> {
             warn!(%error, "cannot look for this node's own addresses");
         }
         self.adopt_uplinks();
-        let result = match self.kernel.endpoint_trouble() {
-            None => Ok(()),
-            Some(why) => {
+        self.note_endpoints();
+    }
+
+    fn note_endpoints(&mut self) {
+        let mut troubles = self.kernel.endpoint_troubles();
+        if let Some(why) = &self.memory.interfaces.not_listening {
+            troubles.insert(AgentReason::EndpointImpaired, why.clone());
+        }
+        for reason in [AgentReason::EndpointMissing, AgentReason::EndpointImpaired] {
+            let result = troubles.remove(&reason).map_or(Ok(()), |why| {
                 Err(PortError::new(ErrorClass::NotFound, "be reached by other nodes", why))
-            }
-        };
-        self.record(AgentReason::EndpointMissing, result);
+            });
+            self.record(reason, result);
+        }
     }
 
     /// Looks at them, configures those that nobody does, and says what cannot carry addresses.

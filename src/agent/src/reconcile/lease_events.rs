@@ -22,6 +22,7 @@ impl<S: ClusterState, C: Clock> MainLoop<S, C> {
             LeaseEvent::Report(report) => self.on_report(report),
             LeaseEvent::ReadConsistently => self.read_consistently(),
             LeaseEvent::Conflict { address, mac } => self.on_conflict(address, mac),
+            LeaseEvent::Listening(result) => self.on_listening(result),
             LeaseEvent::Failed(error) => return Err(AgentError::LeaseThread(error)),
         }
         Ok(())

@@ -27,6 +27,19 @@ fn uplink(index: u32, addresses: &[&str]) -> HostUplink {
     }
 }
 
+fn present(uplinks: &[HostUplink]) -> BTreeSet<IpAddr> {
+    uplinks.iter().flat_map(|uplink| &uplink.addresses).map(IpNet::addr).collect()
+}
+
+fn choose(
+    given: &[&str],
+    uplinks: &[HostUplink],
+    now: Instant,
+) -> Result<TunnelEndpoints, AgentError> {
+    let host = HostAddresses { uplinks, present: &present(uplinks), egress: &BTreeSet::new() };
+    TunnelEndpoints::choose(&ips(given), &host, now)
+}
+
 /// A host whose interfaces are its uplinks, and the agent that runs on it.
 struct Host {
     uplinks: Vec<HostUplink>,
@@ -37,9 +50,9 @@ struct Host {
 
 impl Host {
     fn new(given: &[&str], uplinks: &[HostUplink]) -> Self {
-        let endpoints = TunnelEndpoints::choose(&ips(given), uplinks).unwrap();
-        let (uplinks, egress, now) = (uplinks.to_vec(), BTreeSet::new(), Instant::now());
-        Self { uplinks, egress, now, endpoints }
+        let now = Instant::now();
+        let endpoints = choose(given, uplinks, now).unwrap();
+        Self { uplinks: uplinks.to_vec(), egress: BTreeSet::new(), now, endpoints }
     }
 
     /// What is in use once the host has had these uplinks for so long.
@@ -52,8 +65,7 @@ impl Host {
     }
 
     fn look(&mut self) {
-        let all = self.uplinks.iter().flat_map(|uplink| &uplink.addresses);
-        let present = all.map(IpNet::addr).collect();
+        let present = present(&self.uplinks);
         let host =
             HostAddresses { uplinks: &self.uplinks, present: &present, egress: &self.egress };
         let before = self.endpoints.current().to_vec();
@@ -61,8 +73,17 @@ impl Host {
         assert_eq!(changed, self.endpoints.current() != before);
     }
 
+    /// What the other nodes lack of this one.
     fn trouble(&self) -> String {
-        self.endpoints.trouble(self.now).unwrap_or_default()
+        self.said(AgentReason::EndpointMissing)
+    }
+
+    fn impaired(&self) -> String {
+        self.said(AgentReason::EndpointImpaired)
+    }
+
+    fn said(&self, reason: AgentReason) -> String {
+        self.endpoints.troubles(self.now).remove(&reason).unwrap_or_default()
     }
 }
 
@@ -111,14 +132,46 @@ fn a_renewal_that_takes_it_away_and_gives_it_again_moves_nothing() {
 }
 
 #[test]
-fn another_link_is_taken_late_and_not_left_again() {
+fn another_link_is_never_taken() {
     let (own, other) = (uplink(2, &["10.0.1.20/24"]), uplink(3, &["192.0.2.9/24"]));
     let mut host = Host::new(&[], &[own.clone(), other.clone()]);
-    assert_eq!(host.after(std::slice::from_ref(&other), RENEWAL), ips(&["10.0.1.20"]));
-    assert!(host.trouble().contains("10.0.1.20 is on no interface"), "{}", host.trouble());
-    assert_eq!(host.after(std::slice::from_ref(&other), LINK_LOST), ips(&["192.0.2.9"]));
+    for pause in [RENEWAL, FAMILY_LOST, RESTLESS] {
+        assert_eq!(host.after(std::slice::from_ref(&other), pause), ips(&["10.0.1.20"]));
+        assert!(host.trouble().contains("eth2 has no other IPv4 address"), "{}", host.trouble());
+    }
+    // Nor where no uplink is known.
+    assert_eq!(host.after(&[], RESTLESS), ips(&["10.0.1.20"]));
+    assert_eq!(host.after(&[own, other.clone()], BLINK), ips(&["10.0.1.20"]));
     assert_eq!(host.trouble(), "");
-    assert_eq!(host.after(&[own, other], RESTLESS), ips(&["192.0.2.9"]));
+    // Made anew by its driver, and renamed.
+    let anew = HostUplink { name: "eth2".to_owned(), ..uplink(9, &["10.0.1.21/24"]) };
+    assert_eq!(host.after(&[other.clone(), anew], RENEWAL), ips(&["10.0.1.21"]));
+    let renamed = HostUplink { name: "lan0".to_owned(), ..uplink(9, &["10.0.1.22/24"]) };
+    assert_eq!(host.after(&[other, renamed], RENEWAL), ips(&["10.0.1.22"]));
+}
+
+/// As after `ip link set eth2 down`, which flushes IPv6 addresses.
+#[test]
+fn a_family_that_was_given_up_comes_back_on_its_link_alone() {
+    let other = uplink(3, &["192.0.2.9/24", "2001:db8:3::9/64"]);
+    let own = uplink(2, &["10.0.1.20/24", "2001:db8::20/64"]);
+    let mut host = Host::new(&[], &[own.clone(), other.clone()]);
+    let four = [uplink(2, &["10.0.1.20/24"]), other.clone()];
+    assert_eq!(host.after(&four, FAMILY_LOST), ips(&["10.0.1.20"]));
+    assert_eq!(host.after(&four, RESTLESS), ips(&["10.0.1.20"]));
+    assert_eq!(host.after(&[own, other], BLINK), ips(&["10.0.1.20", "2001:db8::20"]));
+}
+
+#[test]
+fn the_earliest_of_several_that_are_missing_is_due() {
+    let mut host = Host::new(&[], &[uplink(2, &["10.0.1.20/24", "2001:db8::20/64"])]);
+    host.after(&[uplink(2, &["2001:db8::20/64"])], BLINK);
+    host.after(&[], BLINK);
+    assert_eq!(host.endpoints.due(host.now), Some(RENEWAL - 2 * BLINK));
+    host.now += RENEWAL - 2 * BLINK;
+    assert_eq!(host.endpoints.due(host.now), Some(BLINK), "the other one");
+    host.now += BLINK;
+    assert_eq!(host.endpoints.due(host.now), None);
 }
 
 #[test]
@@ -129,10 +182,10 @@ fn the_tunnels_family_stays_and_the_other_comes_and_goes() {
     let four = [uplink(2, &["10.0.1.20/24"])];
     assert_eq!(host.after(&four, RENEWAL), ips(&["10.0.1.20", "2001:db8::20"]));
     assert_eq!(host.trouble(), "", "what the tunnel uses is there");
-    assert_eq!(host.after(&four, LINK_LOST), ips(&["10.0.1.20"]));
+    assert_eq!(host.after(&four, FAMILY_LOST), ips(&["10.0.1.20"]));
     let six = [uplink(2, &["2001:db8::20/64"])];
-    assert_eq!(host.after(&six, 2 * LINK_LOST), ips(&["10.0.1.20", "2001:db8::20"]));
-    assert!(host.trouble().contains("no uplink has another IPv4 address"), "{}", host.trouble());
+    assert_eq!(host.after(&six, 2 * FAMILY_LOST), ips(&["10.0.1.20", "2001:db8::20"]));
+    assert!(host.trouble().contains("eth2 has no other IPv4 address"), "{}", host.trouble());
     // Asked for again and again only for a while.
     assert!(!host.endpoints.is_restless(host.now));
     assert_eq!(host.after(&both, BLINK), ips(&["10.0.1.20", "2001:db8::20"]));
@@ -154,20 +207,47 @@ fn what_does_not_last_and_egress_addresses_are_never_chosen() {
     let next = uplink(2, &["2001:db8::30/64", "2001:db8::21/64"]);
     assert_eq!(host.after(&[next], RENEWAL), ips(&["2001:db8::21"]));
     let none = HostUplink { lasting: Vec::new(), ..uplink(2, &["2001:db8::66/64"]) };
-    assert!(TunnelEndpoints::choose(&[], &[none]).is_err());
+    assert!(matches!(choose(&[], &[none], host.now), Err(AgentError::NoEndpoint)));
 }
 
 #[test]
 fn a_given_one_that_is_gone_is_said_until_it_is_back() {
     let own = [uplink(2, &["10.0.1.20/24"])];
     let mut host = Host::new(&["10.0.1.20"], &own);
-    assert_eq!(host.after(&own, LINK_LOST), ips(&["10.0.1.20"]));
+    assert_eq!(host.after(&own, FAMILY_LOST), ips(&["10.0.1.20"]));
     assert_eq!(host.trouble(), "");
     let other = [uplink(2, &["10.0.1.21/24"])];
     assert_eq!(host.after(&other, BLINK), ips(&["10.0.1.20"]));
     assert_eq!(host.trouble(), "");
-    assert_eq!(host.after(&other, 2 * LINK_LOST), ips(&["10.0.1.20"]));
+    assert_eq!(host.after(&other, 2 * FAMILY_LOST), ips(&["10.0.1.20"]));
     assert!(host.trouble().contains("--endpoint 10.0.1.20"), "{}", host.trouble());
     assert_eq!(host.after(&own, Duration::ZERO), ips(&["10.0.1.20"]));
     assert_eq!(host.trouble(), "");
+}
+
+/// As where one value of --endpoint is given to all nodes.
+#[test]
+fn given_ones_of_another_host_are_refused_at_the_start() {
+    let own = [uplink(2, &["10.0.1.20/24"])];
+    for given in [&["10.0.1.99"][..], &["10.0.1.99", "2001:db8::99"]] {
+        let refused = choose(given, &own, Instant::now()).unwrap_err().to_string();
+        assert!(refused.contains(&given.join(", ")), "{refused}");
+    }
+    // One of them is here: the other is said from the start, without any notice.
+    let mut host = Host::new(&["10.0.1.99", "10.0.1.20"], &own);
+    host.now += RENEWAL;
+    assert!(host.trouble().contains("--endpoint 10.0.1.99"), "{}", host.trouble());
+    assert_eq!(host.impaired(), "");
+}
+
+#[test]
+fn a_second_given_one_that_is_gone_leaves_the_tunnel() {
+    let both = [uplink(2, &["10.0.1.20/24", "2001:db8::20/64"])];
+    let mut host = Host::new(&["10.0.1.20", "2001:db8::20"], &both);
+    let four = [uplink(2, &["10.0.1.20/24"])];
+    assert_eq!(host.after(&four, RESTLESS), ips(&["10.0.1.20", "2001:db8::20"]));
+    assert_eq!(host.trouble(), "");
+    assert!(host.impaired().contains("--endpoint 2001:db8::20"), "{}", host.impaired());
+    host.after(&both, BLINK);
+    assert_eq!(host.impaired(), "");
 }

@@ -50,7 +50,7 @@ const ALL: [Reason; 47] = [
     Reason::NotPaused,
 ];
 
-const AGENTS: [AgentReason; 20] = [
+const AGENTS: [AgentReason; 21] = [
     AgentReason::BlocksNotApplied,
     AgentReason::DatapathBypassed,
     AgentReason::EndpointMissing,
@@ -64,6 +64,7 @@ const AGENTS: [AgentReason; 20] = [
     AgentReason::InterfaceUnusable,
     AgentReason::RouterSilent,
     AgentReason::PodsRerouted,
+    AgentReason::EndpointImpaired,
     AgentReason::EbpfHostRouting,
     AgentReason::NotSeen,
     AgentReason::Clean,

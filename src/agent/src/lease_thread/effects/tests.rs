@@ -1,13 +1,13 @@
 use std::cell::RefCell;
 use std::collections::{BTreeMap, BTreeSet};
-use std::net::Ipv4Addr;
+use std::net::{Ipv4Addr, UdpSocket};
 use std::rc::Rc;
 
 use egret_core::lease::BootTime;
 use egret_peers::Identity;
 use egret_ports::error::PortError;
 use egret_ports::gateway::AddressEntry;
-use tokio::sync::mpsc::unbounded_channel;
+use tokio::sync::mpsc::{UnboundedReceiver, unbounded_channel};
 
 use super::super::address_probe::DueProbes;
 use super::*;
@@ -80,16 +80,32 @@ impl Announcer for Ears {
 
 /// The hands of node `me`, and its ears.
 fn hands() -> (KernelEffects<KeptMap, Ears>, Ears, tempfile::TempDir) {
-    let (directory, ears) = (tempfile::tempdir().unwrap(), Ears::default());
+    let (ears, events) = (Ears::default(), unbounded_channel().0);
+    let (hands, directory) = hands_with(ears.clone(), events);
+    (hands, ears, directory)
+}
+
+fn hands_and_events()
+-> (KernelEffects<KeptMap, Ears>, tempfile::TempDir, UnboundedReceiver<LeaseEvent>) {
+    let (sender, events) = unbounded_channel();
+    let (hands, directory) = hands_with(Ears::default(), sender);
+    (hands, directory, events)
+}
+
+fn hands_with(
+    announcer: Ears,
+    events: UnboundedSender<LeaseEvent>,
+) -> (KernelEffects<KeptMap, Ears>, tempfile::TempDir) {
+    let directory = tempfile::tempdir().unwrap();
     let identity = Identity::open(&directory.path().join("identity")).unwrap();
     let loopback = [IpAddr::V4(Ipv4Addr::LOCALHOST)];
     let ports = LeasePorts {
         endpoint: Endpoint::bind(&loopback, 0, identity, "me".into()).unwrap(),
         map: KeptMap::default(),
-        announcer: ears.clone(),
+        announcer,
         persisted: PersistedLeaseFile::new(directory.path()),
     };
-    (KernelEffects::new("me".into(), ports, unbounded_channel().0), ears, directory)
+    (KernelEffects::new("me".into(), ports, events), directory)
 }
 
 fn kernel(state: AddressState, holder: Option<&str>) -> Effect {
@@ -156,12 +172,39 @@ fn another_address_of_this_node_is_in_the_entries_at_once() {
     hands.adopt(update());
     hands.carry_out(vec![kernel(AddressState::Held, Some("me"))]).unwrap();
     assert_eq!(hands.ports.map.0[&ADDRESS].holder, Some(own));
-    hands.listen(vec![other]).unwrap();
+    hands.listen(vec![other]);
     assert_eq!(hands.ports.map.0[&ADDRESS].holder, Some(other));
     assert_eq!(hands.ports.endpoint.addresses(), [other]);
     hands.adopt(update());
     assert_eq!(hands.ports.map.0[&ADDRESS].holder, Some(other));
-    assert!(hands.listen(Vec::new()).is_err());
+}
+
+/// A foreign socket, or no file descriptor left: no reason to end.
+#[test]
+fn what_cannot_be_listened_on_is_tried_again() {
+    let (mut hands, _directory, mut events) = hands_and_events();
+    let (own, other) = (IpAddr::V4(Ipv4Addr::LOCALHOST), IpAddr::from([127, 0, 0, 2]));
+    let mut said = || match events.try_recv() {
+        Ok(LeaseEvent::Listening(result)) => Some(result),
+        Ok(other) => panic!("{other:?}"),
+        Err(_) => None,
+    };
+    hands.carry_out(vec![kernel(AddressState::Held, Some("me"))]).unwrap();
+    let port = hands.ports.endpoint.local_addresses().unwrap()[0].port();
+    let taken = UdpSocket::bind((other, port)).unwrap();
+    hands.listen(vec![other]);
+    assert_eq!(hands.ports.map.0[&ADDRESS].holder, Some(other), "the tunnel ends there");
+    assert_eq!(hands.ports.endpoint.addresses(), [own]);
+    let why = said().unwrap().unwrap_err();
+    assert!(why.contains("127.0.0.2"), "{why}");
+    hands.listen_again(LATER);
+    assert_eq!(said(), None, "once");
+    drop(taken);
+    hands.listen_again(BootTime(0));
+    assert_eq!(hands.ports.endpoint.addresses(), [own], "not in every turn");
+    hands.listen_again(BootTime(u64::MAX));
+    assert_eq!(hands.ports.endpoint.addresses(), [other]);
+    assert_eq!(said(), Some(Ok(())));
 }
 
 fn dead(mac: [u8; 6]) -> BTreeMap<IpAddr, BTreeSet<[u8; 6]>> {

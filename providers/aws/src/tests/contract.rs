@@ -17,7 +17,7 @@ enum Way {
     ElasticAcrossZones,
 }
 
-fn case<P>(double: &Ec2Double, way: Way, provider: P, lagging_reads: usize) -> ProviderCase<P> {
+fn case<P>(double: &Ec2Double, way: Way, provider: P, lag: Duration) -> ProviderCase<P> {
     let world = &double.world;
     let (addresses, to, elsewhere) = match way {
         Way::PrivateIpv4 => (&world.v4, "a2", "b1"),
@@ -34,7 +34,8 @@ fn case<P>(double: &Ec2Double, way: Way, provider: P, lagging_reads: usize) -> P
         room: Room::OfTheNode,
         unknown: "nobody".into(),
         cancel_step: Duration::from_millis(20),
-        lagging_reads,
+        lagging_reads: if lag.is_zero() { 0 } else { 3 },
+        lag,
     }
 }
 
@@ -56,7 +57,7 @@ fn nothing_is_left(double: &Ec2Double) {
 async fn plain(way: Way) {
     let double = Ec2Double::start();
     let provider = double.provider(|_| {}).await;
-    let case = case(&double, way, provider, 0);
+    let case = case(&double, way, provider, Duration::ZERO);
     run(&case).await;
     tidy(&case).await;
     nothing_is_left(&double);
@@ -72,9 +73,10 @@ async fn tidy<P: Provider>(case: &ProviderCase<P>) {
 async fn lagging(way: Way) {
     let double = Ec2Double::start();
     let provider = double.provider(|_| {}).await;
-    let weather = json!({"seconds": 0.4, "probability": 0.5, "torn": true});
+    let lag = Duration::from_millis(400);
+    let weather = json!({"seconds": lag.as_secs_f64(), "probability": 0.5, "torn": true});
     double.set("lag", weather);
-    let case = case(&double, way, Patient(provider), 3);
+    let case = case(&double, way, Patient(provider), lag);
     run(&case).await;
     tidy(&case).await;
     double.set("clear", json!({}));
@@ -84,7 +86,7 @@ async fn lagging(way: Way) {
 async fn throttled(way: Way) {
     let double = Ec2Double::start();
     let provider = double.provider(|options| options.attempts = 1).await;
-    let case = case(&double, way, Patient(provider), 0);
+    let case = case(&double, way, Patient(provider), Duration::ZERO);
     double.set("fail", json!({"code": "RequestLimitExceeded", "every": 60}));
     run(&case).await;
     tidy(&case).await;
@@ -102,7 +104,7 @@ async fn failing_after_effect(way: Way) {
         options.horizon = Duration::from_secs(1);
     });
     let provider = provider.await;
-    let case = case(&double, way, Patient(provider), 0);
+    let case = case(&double, way, Patient(provider), Duration::ZERO);
     let changes = ["Assign*", "Unassign*", "Associate*", "Disassociate*"].map(|action| (action, 3));
     for (action, every) in changes.into_iter().chain([("Describe*", 20)]) {
         let cut = action.len() % 2 == 0;

@@ -31,6 +31,7 @@ pub(super) fn case(cloud: FakeCloud) -> ProviderCase<FakeProvider> {
         unknown: "nobody".into(),
         cancel_step: Duration::from_millis(10),
         lagging_reads: 2,
+        lag: Duration::ZERO,
     }
 }
 

@@ -206,6 +206,7 @@ fn the_suite_finds_each_mistake_and_nothing_where_there_is_none() {
             unknown: right.unknown,
             cancel_step: right.cancel_step,
             lagging_reads: right.lagging_reads,
+            lag: right.lag,
         };
         let runtime = tokio::runtime::Builder::new_current_thread()
             .enable_time()

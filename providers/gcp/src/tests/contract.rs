@@ -24,6 +24,7 @@ fn case<P>(double: &GceDouble, addresses: &[IpAddr], provider: P) -> ProviderCas
         unknown: "nobody".into(),
         cancel_step: Duration::from_millis(150),
         lagging_reads: 0,
+        lag: Duration::ZERO,
     }
 }
 

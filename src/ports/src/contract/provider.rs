@@ -34,6 +34,8 @@ pub struct ProviderCase<P> {
     pub cancel_step: Duration,
     /// How many reads after a change may still show what was before it.
     pub lagging_reads: usize,
+    /// How long after a change reads may still show what was before it, however many.
+    pub lag: Duration,
 }
 
 /// What limits how many addresses a node can take.
@@ -203,8 +205,9 @@ async fn what_is_accepted_takes_effect<P: Provider>(case: &ProviderCase<P>) {
     let Some(Ok(Accepted { attachment, .. })) = accepted else {
         panic!("{address} is not accepted at {to}: {accepted:?}");
     };
-    let mut shown = case.holder(address).await;
-    for _ in 0..case.lagging_reads {
+    let mut shown = None;
+    tokio::time::sleep(case.lag).await;
+    for _ in 0..=case.lagging_reads {
         shown = case.holder(address).await;
     }
     assert_eq!(shown.as_ref(), Some(to), "accepted without effect");

@@ -19,7 +19,7 @@ use egret_core::model::{
 use super::decode::{Decoded, DecodedItem};
 use super::kind::{ObjectId, ResourceKind};
 use crate::convert::nirmata::choose_pools;
-use unreadable::{keep_pod_cidrs, note_unreadable};
+use unreadable::{keep_pod_cidrs, note_unreadable, note_unreadable_rules};
 
 /// A watch, as the index knows it.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -306,6 +306,9 @@ impl Index {
                 snapshot.invalid_objects.push(InvalidObject { place, message });
             }
         }
+        let unread =
+            self.objects.iter().filter(|(_, entry)| entry.fault.is_some() && entry.item.is_none());
+        note_unreadable_rules(&mut snapshot, unread.map(|(id, _)| id));
         choose_pools(&mut snapshot);
         snapshot.invalid_objects.sort();
         snapshot

@@ -1,6 +1,8 @@
 use std::collections::{BTreeMap, VecDeque};
 
-use egret_core::model::Namespace;
+use egret_core::model::{
+    AddressPlan, ClaimRef, EgressAddress, Millis, Namespace, ProviderKind, ResourceVersion, Stored,
+};
 use proptest::prelude::*;
 
 use super::super::decode::ReadItem;
@@ -305,4 +307,53 @@ proptest! {
         }
         prop_assert_eq!(shown(&index), server.truth());
     }
+}
+
+/// Of a rule that cannot be read nobody knows what it selects; its address is not free for that.
+#[test]
+fn the_claims_of_rules_that_cannot_be_read_keep_their_addresses() {
+    let [rules, addresses] = [ResourceKind::Nirmata, ResourceKind::Address]
+        .map(|kind| WatchSource { kind, selector: Selector::All });
+    let bound = |name: &str| -> ClaimRef {
+        ClaimRef { namespace: Some("payments".into()), name: name.to_owned() }
+    };
+    let address = |last: u8, name: &str| {
+        let value = address([203, 0, 113, last].into(), bound(name));
+        let item = Some(DecodedItem::Address(Box::new(value)));
+        let id = ObjectId::cluster(ResourceKind::Address, format!("203.0.113.{last}"));
+        Decoded { id, item: Ok(ReadItem { item, fault: None }), ..seen("a", 1, 3) }
+    };
+    let mut index = Index::default();
+    let names = ["eip.nirmata-203.0.113.17", "eip.nirmata-1", "eip.nirmata", "ei.nirmata-0"];
+    let all = names.iter().zip(17..).map(|(name, last)| address(last, name)).collect();
+    index.reset(&addresses, all, Some(5));
+    let id = ObjectId {
+        kind: ResourceKind::Nirmata,
+        namespace: Some("payments".to_owned()),
+        name: "eip".to_owned(),
+    };
+    let broken = Decoded { id, item: Err("spec.rules[1].cidr".to_owned()), ..seen("a", 2, 4) };
+    index.reset(&rules, vec![broken], Some(5));
+    let unread = index.snapshot(SnapshotScope::Cluster).unreadable_claims;
+    assert_eq!(unread, [bound(names[0]), bound(names[1])].into());
+}
+
+fn address(address: IpAddr, claim: ClaimRef) -> Stored<EgressAddress> {
+    let plan = AddressPlan {
+        claim,
+        claim_uid: Uid::new("1"),
+        pool: "partners".into(),
+        provider: ProviderKind::L2,
+        owner: None,
+        standbys: Vec::new(),
+        fence: 1,
+        made_for: None,
+        lease: Millis(450),
+        end: None,
+        preferred_node: None,
+        home: None,
+        paused: false,
+    };
+    let value = EgressAddress { address, plan, status: Default::default(), deleting: false };
+    Stored { version: ResourceVersion("1".to_owned()), value }
 }

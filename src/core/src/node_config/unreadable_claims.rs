@@ -25,8 +25,9 @@ pub fn keep_unreadable(
         return;
     }
     let mine = snapshot.pods.values().filter(|pod| pod.node == *me && !pod.host_network);
-    let shown: BTreeSet<IpNet> =
-        mine.flat_map(|pod| pod.sources.iter().map(IpNet::trunc)).collect();
+    let pods: Vec<BTreeSet<IpNet>> =
+        mine.map(|pod| pod.sources.iter().map(IpNet::trunc).collect()).collect();
+    let shown: BTreeSet<IpNet> = pods.iter().flatten().copied().collect();
     let alone = |source: &IpNet| {
         let mut others = shown.iter().filter(|other| *other != source);
         !others.any(|other| contains_net(*other, *source) || contains_net(*source, *other))
@@ -38,6 +39,8 @@ pub fn keep_unreadable(
         .filter(|flow| sources.contains(&flow.source) && shown.contains(&flow.source))
         .filter(|flow| alone(&flow.source))
         .collect();
+    let steered: BTreeSet<IpNet> = kept.iter().map(|flow| flow.source).collect();
+    let refused = refused(former, &pods, &steered);
     let mut flows = Vec::new();
     for flow in std::mem::take(&mut config.flows) {
         let of_source = kept.iter().filter(|kept| kept.source == flow.source);
@@ -48,8 +51,29 @@ pub fn keep_unreadable(
         let rest = subtract_nets([flow.destination], config.never_steered.iter().copied());
         flows.extend(rest.into_iter().map(|destination| Flow { destination, ..flow.clone() }));
     }
+    // What was refused beside it is refused still, unless somebody who can be read has a say.
+    for flow in refused.filter(|flow| sources.contains(&flow.source)) {
+        let others = flows.iter().filter(|other: &&Flow| other.source == flow.source);
+        let others: Vec<IpNet> = others.map(|other| other.destination).collect();
+        let decided = config.never_steered.iter().copied().chain(others);
+        let rest = subtract_nets([flow.destination], decided);
+        flows.extend(rest.into_iter().map(|destination| Flow { destination, ..flow.clone() }));
+    }
     flows.sort_unstable();
     config.flows = flows;
+}
+
+/// The flows that were dropped, such as those of a family without an address, of pods of which a source
+/// goes on to be steered.
+fn refused<'a>(
+    former: &'a SteeringConfig,
+    pods: &[BTreeSet<IpNet>],
+    steered: &BTreeSet<IpNet>,
+) -> impl Iterator<Item = &'a Flow> {
+    let of_such = pods.iter().filter(|pod| !pod.is_disjoint(steered));
+    let sources: BTreeSet<IpNet> = of_such.flatten().copied().collect();
+    let dropped = |flow: &&Flow| !matches!(flow.action, FlowAction::Steer { .. });
+    former.flows.iter().filter(dropped).filter(move |flow| sources.contains(&flow.source))
 }
 
 /// Those of claims that cannot be read.
@@ -117,6 +141,25 @@ mod tests {
         unread(&mut world, "payments/wide");
         assert_eq!(config(&world).flows, []);
         assert!(goes_on(&world));
+    }
+
+    #[test]
+    fn the_family_without_an_address_goes_on_to_be_dropped() {
+        let mut world = Fixture::small();
+        world.claim(mk_claim("payments/bank", "partners"));
+        let both = ["10.244.4.7/32", "fd00::7/128"];
+        world.settings.pods.extend([net("10.244.0.0/16"), net("fd00::/48")]);
+        world.pod(mk_pod("payments/p", "bank", "d1", &both));
+        world.settle();
+        let former = config(&world);
+        let dropped = |config: &SteeringConfig| {
+            let is_drop = |flow: &&Flow| flow.action == FlowAction::DropFamilyWithoutAddress;
+            config.flows.iter().filter(is_drop).count()
+        };
+        assert!(dropped(&former) > 0);
+        unread(&mut world, "payments/bank");
+        assert_eq!(kept(&world, &former, &both).flows, former.flows);
+        assert_eq!(dropped(&kept(&world, &former, &both[..1])), 0, "another pod has that address");
     }
 
     #[test]

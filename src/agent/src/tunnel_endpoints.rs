@@ -1,9 +1,10 @@
 //! By which of its addresses the other nodes reach this one: its ends of the tunnel, and where its agent
 //! listens.
 //!
-//! State: the addresses in use, the link of each family, and since when one is missing. Always: one of a
-//! family at most, and the family of the first one stays; what is on an interface is not given up; none
-//! is ever sought on another link, since that may be another network, and nothing would lead back.
+//! State: the addresses in use, the link of each family, the address that was left last, and since when one
+//! is missing. Always: one of a family at most, and the family of the first one stays; what is on an
+//! interface is not given up, but for what was there before it; while the process lives none is sought on
+//! another link, since that may be another network, and nothing would lead back.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
@@ -12,6 +13,7 @@ use std::time::{Duration, Instant};
 use egret_core::model::Family;
 use egret_core::reason::AgentReason;
 use egret_datapath::host::HostUplink;
+use ipnet::IpNet;
 
 use crate::error::AgentError;
 
@@ -49,6 +51,9 @@ pub(crate) struct TunnelEndpoints {
     current: Vec<IpAddr>,
     /// The link that each family's was on when last seen.
     homes: BTreeMap<Family, HomeLink>,
+    /// What each family's took the place of. It is gone back to: the other may be an address that comes
+    /// and goes (keepalived), and was there when this one was renewed.
+    left: BTreeMap<Family, IpAddr>,
     missing: BTreeMap<IpAddr, Instant>,
 }
 
@@ -72,7 +77,10 @@ impl TunnelEndpoints {
             chosen.follow(host, now);
             return Ok(chosen);
         }
-        let first = |family| candidate(family, host, |_| true);
+        let first = |family| {
+            let lasting = candidate(family, host, |_| true);
+            lasting.or_else(|| passing(family, host))
+        };
         chosen.current = FAMILIES.into_iter().filter_map(first).collect();
         if chosen.current.is_empty() {
             return Err(AgentError::NoEndpoint);
@@ -113,13 +121,26 @@ impl TunnelEndpoints {
             self.current.extend(at_home);
             return;
         };
+        let is_back = |left: &IpAddr| {
+            let mut links = host.uplinks.iter().filter(|up| home.is_none_or(|home| home.is(up)));
+            links.any(|link| link.lasting.contains(left)) && !host.egress.contains(left)
+        };
+        let back = self.left.get(&family).copied().filter(is_back);
+        if let Some(back) = back {
+            self.left.remove(&family);
+            self.current[at] = back;
+            return;
+        }
         let Some(since) = self.missing.get(&self.current[at]) else { return };
         let age = now.saturating_duration_since(*since);
         if age < RENEWAL {
             return;
         }
         match at_home {
-            Some(address) => self.current[at] = address,
+            Some(address) => {
+                let left = std::mem::replace(&mut self.current[at], address);
+                self.left.insert(family, left);
+            }
             // The tunnel's own family has to stay: the other nodes' ends are of that one too.
             None if at > 0 && age >= FAMILY_LOST => drop(self.current.remove(at)),
             None => {}
@@ -205,6 +226,12 @@ fn candidate(
 ) -> Option<IpAddr> {
     let links = host.uplinks.iter().filter(|uplink| admits(uplink));
     let mut all = links.flat_map(|uplink| uplink.lasting.iter().copied());
+    all.find(|address| Family::of(*address) == family && !host.egress.contains(address))
+}
+
+/// Any address of a family that is the node's own: until one that stays is there, as after a boot.
+fn passing(family: Family, host: &HostAddresses<'_>) -> Option<IpAddr> {
+    let mut all = host.uplinks.iter().flat_map(|uplink| uplink.addresses.iter().map(IpNet::addr));
     all.find(|address| Family::of(*address) == family && !host.egress.contains(address))
 }
 

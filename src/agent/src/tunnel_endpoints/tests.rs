@@ -206,8 +206,33 @@ fn what_does_not_last_and_egress_addresses_are_never_chosen() {
     host.egress = ips(&["2001:db8::30"]).into_iter().collect();
     let next = uplink(2, &["2001:db8::30/64", "2001:db8::21/64"]);
     assert_eq!(host.after(&[next], RENEWAL), ips(&["2001:db8::21"]));
-    let none = HostUplink { lasting: Vec::new(), ..uplink(2, &["2001:db8::66/64"]) };
-    assert!(matches!(choose(&[], &[none], host.now), Err(AgentError::NoEndpoint)));
+}
+
+#[test]
+fn a_host_that_has_nothing_better_begins_with_what_does_not_last() {
+    let passing = HostUplink { lasting: Vec::new(), ..uplink(2, &["2001:db8::66/64"]) };
+    let mut host = Host::new(&[], std::slice::from_ref(&passing));
+    assert_eq!(host.endpoints.current(), ips(&["2001:db8::66"]));
+    let both = uplink(2, &["2001:db8::66/64", "2001:db8::20/64"]);
+    let better = HostUplink { lasting: ips(&["2001:db8::20"]), ..both };
+    assert_eq!(host.after(&[better], RESTLESS), ips(&["2001:db8::66"]), "it is there");
+    let rest = uplink(2, &["2001:db8::20/64"]);
+    assert_eq!(host.after(&[rest], RENEWAL), ips(&["2001:db8::20"]));
+    let (alone, egress) = ([passing], ips(&["2001:db8::66"]).into_iter().collect());
+    let carried = HostAddresses { uplinks: &alone, present: &present(&alone), egress: &egress };
+    let none = TunnelEndpoints::choose(&[], &carried, host.now);
+    assert!(matches!(none, Err(AgentError::NoEndpoint)));
+}
+
+/// keepalived's address was there while DHCP renewed the node's own.
+#[test]
+fn what_was_left_is_gone_back_to() {
+    let own = ["10.0.1.20/24", "10.0.1.99/32"];
+    let mut host = Host::new(&[], &[uplink(2, &own)]);
+    assert_eq!(host.after(&[uplink(2, &own[1..])], RENEWAL), ips(&["10.0.1.99"]));
+    assert_eq!(host.after(&[uplink(2, &own)], BLINK), ips(&["10.0.1.20"]));
+    assert_eq!(host.after(&[uplink(2, &own)], RESTLESS), ips(&["10.0.1.20"]));
+    assert_eq!(host.trouble(), "");
 }
 
 #[test]

@@ -6,7 +6,6 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
 
-use egret_core::cidr::{contains_net, subtract_nets};
 use egret_core::node_config::{FlowAction, SteeringConfig};
 use egret_datapath::link::Tunnel;
 use egret_ports::error::PortError;
@@ -50,29 +49,11 @@ fn treatments(config: &SteeringConfig) -> Treatments {
     treatments
 }
 
-/// The ranges that one of these has and the other has not, but for single addresses: those are
-/// nodes', which come and go, and a look at all connections of all pods is too dear for them.
-fn changed_ranges(one: &BTreeSet<IpNet>, other: &BTreeSet<IpNet>) -> Vec<IpNet> {
-    let ranges = |of: &BTreeSet<IpNet>| -> BTreeSet<IpNet> {
-        of.iter().copied().filter(|net| net.prefix_len() < net.max_prefix_len()).collect()
-    };
-    let (one, other) = (ranges(one), ranges(other));
-    if one == other {
-        return Vec::new();
-    }
-    let lacks = |of: &BTreeSet<IpNet>, others: &BTreeSet<IpNet>| {
-        subtract_nets(of.iter().copied(), others.iter().copied())
-    };
-    lacks(&one, &other).into_iter().chain(lacks(&other, &one)).collect()
-}
-
 pub(crate) struct SteeringWriter {
     back_end: Box<dyn Steering>,
     applied: Option<SteeringConfig>,
     /// How the rules that were written last treat each source; `None` before the first were.
     treatments: Option<Treatments>,
-    /// What they steered of no source.
-    never_steered: BTreeSet<IpNet>,
     /// The `never_steered` of the routes that the last look found whole; `None` where it failed.
     path_for: Option<BTreeSet<IpNet>>,
 }
@@ -80,13 +61,7 @@ pub(crate) struct SteeringWriter {
 impl SteeringWriter {
     /// Steers nothing yet.
     pub(crate) fn new(back_end: Box<dyn Steering>) -> Self {
-        Self {
-            back_end,
-            applied: None,
-            treatments: None,
-            never_steered: BTreeSet::new(),
-            path_for: None,
-        }
+        Self { back_end, applied: None, treatments: None, path_for: None }
     }
 
     pub(crate) fn back_end(&self) -> &dyn Steering {
@@ -147,15 +122,6 @@ impl SteeringWriter {
         let mut sources: BTreeSet<IpNet> =
             treatments.iter().filter_map(|new| differs(new, &former)).collect();
         sources.extend(former.iter().filter_map(|old| differs(old, &treatments)));
-        let never = std::mem::replace(&mut self.never_steered, config.never_steered.clone());
-        let changed = changed_ranges(&never, &config.never_steered);
-        let touched = config.flows.iter().filter(|flow| {
-            let overlaps = |net: &IpNet| {
-                contains_net(flow.destination, *net) || contains_net(*net, flow.destination)
-            };
-            changed.iter().any(overlaps)
-        });
-        sources.extend(touched.map(|flow| flow.source));
         if !sources.is_empty() {
             path.begin_anew(config, sources);
         }

@@ -133,30 +133,6 @@ fn what_is_treated_otherwise_begins_anew_and_nothing_else() {
     assert_eq!(node.path.anew, [pod(2)].into());
 }
 
-/// What became a destination of the cluster, or is one no more: one-way streams go by it too.
-#[test]
-fn what_goes_to_a_range_that_is_steered_no_more_or_now_begins_anew() {
-    let mut node = Fixture::new();
-    let mut before = config(2, "10.0.0.0/8");
-    before.flows[1].destination = "198.51.100.0/24".parse().unwrap();
-    node.apply(&before).0.unwrap();
-    let after = |nets: &[&str]| SteeringConfig {
-        never_steered: nets.iter().map(|net| net.parse().unwrap()).collect(),
-        ..before.clone()
-    };
-    for (nets, expected) in [
-        (vec!["10.0.0.0/8", "192.168.0.0/16"], vec![pod(1)]),
-        (vec!["10.0.0.0/8"], vec![pod(1)]),
-        (vec!["10.0.0.0/8", "198.51.100.128/25"], vec![pod(1), pod(2)]),
-        // A node has come, and changes no range beside it.
-        (vec!["10.0.0.0/8", "198.51.100.128/25", "203.0.113.9/32"], vec![]),
-    ] {
-        node.path.anew.clear();
-        node.apply(&after(&nets)).0.unwrap();
-        assert_eq!(node.path.anew, expected.into_iter().collect(), "{nets:?}");
-    }
-}
-
 /// What was refused and is put in place later has its effect later.
 #[test]
 fn what_a_repair_puts_in_place_begins_anew_too() {
@@ -186,7 +162,7 @@ fn a_new_pod_waits_for_no_look_at_the_path_and_other_routes_do() {
     let (applied, calls) = node.apply(&more);
     assert_eq!((applied.unwrap(), calls), (Applied::Changed, vec!["apply"]));
     let (_, calls) = node.apply(&config(2, "192.168.0.0/16"));
-    assert_eq!(calls, ["tunnel", "set mtu", "routes", "verify", "apply", "begin anew"]);
+    assert_eq!(calls, ["tunnel", "set mtu", "routes", "verify", "apply"]);
 }
 
 /// Rules that are written for no tunnel have no MTU.

@@ -55,8 +55,14 @@ fn found() -> FoundInterface {
     all.into_iter().next().unwrap()
 }
 
+/// Without the route for IPv6 multicast, which the kernel makes when it finds the time.
 fn state(ns: &NetworkNamespace) -> [String; 4] {
-    ["ip -d -o link", "ip -o addr", "ip route show table all", "ip rule"].map(|line| ns.run(line))
+    let lines = ["ip -d -o link", "ip -o addr", "ip route show table all", "ip rule"];
+    lines.map(|line| {
+        let shown = ns.run(line);
+        let kept = shown.lines().filter(|line| !line.starts_with("multicast ff00::/8"));
+        kept.map(|line| format!("{line}\n")).collect()
+    })
 }
 
 /// Asks until it answers so.

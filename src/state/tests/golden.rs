@@ -16,6 +16,7 @@ mod written;
 
 use egret_core::model::{NodeName, ResourceVersion};
 use egret_ports::cluster_state::{ClusterState, Write};
+use egret_ports::error::ErrorClass;
 use egret_state::{DirectoryState, read_once};
 
 use files::{compare, compare_trees, own, store, unlike};
@@ -64,17 +65,28 @@ async fn the_leader_is_written_as_it_was() {
     let golden = store("full");
     let state = DirectoryState::open(golden.path()).unwrap();
     let lease = || files::masked_lease(golden.path());
-    assert!(!state.lead("node-2/controller", 15).await.unwrap(), "it is of another");
-    assert!(state.lead("node-1/controller", 20).await.unwrap(), "it is ours");
+    assert!(!lead(&state, "node-2/controller", 15).await, "it is of another");
+    assert!(lead(&state, "node-1/controller", 20).await, "it is ours");
     let mut said = format!("renewed:\n{}", lease());
-    assert!(!state.lead("node-1/controller", 0).await.unwrap());
+    assert!(!lead(&state, "node-1/controller", 0).await);
     said += &format!("given up:\n{}", lease());
-    assert!(state.lead("node-2/controller", 15).await.unwrap());
+    assert!(lead(&state, "node-2/controller", 15).await);
     said += &format!("taken:\n{}", lease());
     std::fs::remove_file(golden.path().join("egret.dev/leader.yaml")).unwrap();
-    assert!(state.lead("node-3/controller", 15).await.unwrap());
+    assert!(lead(&state, "node-3/controller", 15).await);
     said += &format!("made:\n{}", lease());
     compare("leader.txt", &said);
+}
+
+/// Asks again where the store's own watcher has kept its lock for long, as on a disk that is busy.
+async fn lead(state: &DirectoryState, who: &str, seconds: u32) -> bool {
+    for _ in 0..20 {
+        match state.lead(who, seconds).await {
+            Err(error) if error.class == ErrorClass::Transient => {}
+            answer => return answer.unwrap(),
+        }
+    }
+    panic!("the store's lock is never free");
 }
 
 #[tokio::test]

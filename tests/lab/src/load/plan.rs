@@ -3,8 +3,9 @@ use std::time::Duration;
 
 use crate::address::{AddressFamily, OUTSIDE};
 
-/// First source port of every pod.
-pub(super) const SOURCE_PORTS: u16 = 40_000;
+/// First source port of every pod: below what the kernel gives out by itself (`ip_local_port_range`
+/// begins at 32768), since another connection of the pod could have one of those.
+pub(super) const SOURCE_PORTS: u16 = 20_000;
 /// A connection that has not come about by then counts as refused.
 pub(super) const PATIENCE: Duration = Duration::from_secs(10);
 

@@ -20,7 +20,7 @@ const NODE: &str = "director-2";
 /// The claim that pods labelled `app: second` have.
 const SECOND: [&str; 2] = ["203.0.113.18", "2001:db8:5::12"];
 /// The ports that every pod sends from, and those that it sends to, from a base on.
-const FROM: u16 = 47_000;
+const FROM: u16 = 27_000;
 const ANSWERED: u16 = 0;
 const ONE_WAY: u16 = 1;
 const WITH_FIN: u16 = 2;

@@ -28,7 +28,11 @@ fn remove_dirs(doomed: impl Fn(u32) -> bool) -> Result<Vec<String>> {
         let pid =
             name.strip_prefix("egret-lab-").and_then(|rest| rest.split('-').next()?.parse().ok());
         if pid.is_some_and(&doomed) {
-            std::fs::remove_dir_all(entry.path())?;
+            match std::fs::remove_dir_all(entry.path()) {
+                // Another program cleans up beside this one.
+                Err(error) if error.kind() == std::io::ErrorKind::NotFound => continue,
+                result => result?,
+            }
             removed.push(entry.path().display().to_string());
         }
     }

@@ -9,6 +9,7 @@
 //! State: threads inside the namespaces, one per pod and one outside, each of which alone writes
 //! its series. Always: bounded by [`LoadPlan`]; dropping a load ends its threads and connections.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -126,6 +127,12 @@ impl Load {
     #[must_use]
     pub fn report(&self, since: crate::WallTime) -> LoadReport {
         report::report(&self.record, since, crate::WallTime::now())
+    }
+
+    /// The datagrams that have had no answer up to now: series and sequence number.
+    #[must_use]
+    pub fn unanswered(&self) -> BTreeSet<(usize, u64)> {
+        self.record.unanswered()
     }
 
     /// Every series up to now, for pictures.

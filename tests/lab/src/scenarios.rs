@@ -18,7 +18,7 @@ pub use claims::{claim_made_anew, claim_over_busy_pods, claimed, no_gateway};
 pub use gateways::{drain, partition, power_off, power_off_without_store};
 
 use crate::bench::Bench;
-use crate::checks::{alive, holders, load, none_lost, nothing_moved, run_for, unanswered};
+use crate::checks::{alive, holders, load, none_lost, nothing_moved, run_for};
 use crate::clock::WallTime;
 use crate::fixture::LabFixture;
 use crate::load::LoadReport;
@@ -37,11 +37,11 @@ pub fn undisturbed<G: TestBed>(
 ) -> Result<LoadReport> {
     let load = load(fixture, name)?;
     run_for(500);
-    let (before, answered, begun) = (holders(fixture), unanswered(&load), WallTime::now());
+    let (before, answered, begun) = (holders(fixture), load.unanswered(), WallTime::now());
     work(fixture)?;
     let report = alive(fixture, &load, begun)?;
     nothing_moved(fixture, begun, &before)?;
-    none_lost(&load, answered, when)?;
+    none_lost(&load, &answered, when)?;
     fixture.check_invariants(begun)?;
     Ok(report)
 }

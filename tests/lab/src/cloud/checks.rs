@@ -33,6 +33,18 @@ pub fn await_voters(fixture: &LabFixture<impl TestBed>) -> Result<()> {
     })
 }
 
+/// Waits until what stands ready for the standbys does: for two seconds nothing was changed. `changes` are
+/// the cloud's since a moment.
+///
+/// # Errors
+/// Where there are some all the time.
+pub fn await_rest(changes: impl Fn(WallTime) -> Result<Vec<RecordedCall>>) -> Result<()> {
+    wait_until("two seconds in which nothing is changed", PATIENCE, || {
+        let changed = changes(WallTime::now() - Duration::from_secs(2)).ok()?;
+        changed.is_empty().then_some(())
+    })
+}
+
 /// The one address of such a fixture.
 ///
 /// # Errors

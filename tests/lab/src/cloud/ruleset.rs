@@ -1,7 +1,7 @@
 use std::collections::BTreeMap;
 use std::io::Write as _;
 use std::net::Ipv4Addr;
-use std::process::{Command, Stdio};
+use std::process::{Command, Output, Stdio};
 
 use anyhow::{Context, Result, ensure};
 use serde_json::Value;
@@ -14,16 +14,25 @@ pub(super) struct RuleSet {
 }
 
 impl RuleSet {
-    /// Puts a script in force, all of it or nothing.
+    /// Puts a script in force, all of it or nothing; once more where nft ended without a word.
     pub(super) fn apply(&self, script: &str) -> Result<()> {
+        let output = self.run(script)?;
+        let output = if output.stderr.is_empty() && !output.status.success() {
+            self.run(script)?
+        } else {
+            output
+        };
+        let said = String::from_utf8_lossy(&output.stderr);
+        ensure!(output.status.success(), "nft: {}: {said}{script}", output.status);
+        Ok(())
+    }
+
+    fn run(&self, script: &str) -> Result<Output> {
         let mut command = self.nft();
         let mut child =
             command.args(["-f", "-"]).stdin(Stdio::piped()).stderr(Stdio::piped()).spawn()?;
         child.stdin.take().context("a pipe")?.write_all(script.as_bytes())?;
-        let output = child.wait_with_output()?;
-        let said = String::from_utf8_lossy(&output.stderr);
-        ensure!(output.status.success(), "nft: {said}{script}");
-        Ok(())
+        Ok(child.wait_with_output()?)
     }
 
     /// What was counted in a set: packets by hardware address and source.

@@ -8,6 +8,7 @@ use anyhow::{Context, Result, bail};
 use nix::sys::signal::Signal;
 
 use super::Lab;
+use crate::checks::PATIENCE;
 use crate::clock::WallTime;
 use crate::cloud::LabCloud;
 use crate::journal::LabJournal;
@@ -130,8 +131,7 @@ impl TestBed for Lab {
     }
 
     fn await_agent(&self, node: &str, since: WallTime) -> Result<()> {
-        let limit = Duration::from_secs(10);
-        self.journal.wait("agent_started", since, limit, |entry| entry.from == node).map(drop)
+        self.journal.wait("agent_started", since, PATIENCE, |entry| entry.from == node).map(drop)
     }
 
     fn freeze_agent(&self, node: &str) -> Result<WallTime> {

@@ -1,3 +1,4 @@
+use std::collections::BTreeSet;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use crate::address::AddressFamily;
@@ -42,6 +43,8 @@ pub struct LoadSeries {
     pub waiting: Option<WallTime>,
     /// Operations begun.
     pub sent: u64,
+    /// The sequence numbers of those without an answer (UDP only).
+    pub unanswered: BTreeSet<u64>,
     /// How it ended before its time.
     pub ended: Option<(WallTime, String)>,
     /// What the outside saw of it: datagrams that arrived there (UDP only).
@@ -60,6 +63,7 @@ impl LoadSeries {
             samples: Vec::new(),
             waiting: None,
             sent: 0,
+            unanswered: BTreeSet::new(),
             ended: None,
             arrived: 0,
             arrivals: Vec::new(),
@@ -111,6 +115,15 @@ impl LoadRecord {
 
     pub(super) fn first_failure(&self) -> Option<String> {
         lock(&self.failures).first().cloned()
+    }
+
+    /// The datagrams without an answer: series and sequence number.
+    pub(super) fn unanswered(&self) -> BTreeSet<(usize, u64)> {
+        let mut all = BTreeSet::new();
+        for (index, series) in lock(&self.all).iter().enumerate() {
+            all.extend(lock(series).unanswered.iter().map(|sequence| (index, *sequence)));
+        }
+        all
     }
 
     pub(super) fn snapshot(&self) -> Vec<LoadSeries> {

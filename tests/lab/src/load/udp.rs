@@ -58,7 +58,11 @@ async fn send(socket: &UdpSocket, index: u64, series: &SharedRecord, every: Dura
     for sequence in 1.. {
         ticks.tick().await;
         let word = LoadStamp { index, sequence, stamp: WallTime::now() };
-        lock(series).sent += 1;
+        {
+            let mut series = lock(series);
+            series.sent += 1;
+            series.unanswered.insert(sequence);
+        }
         // An ICMP error of a while ago may be reported here: the stream goes on.
         let _ = socket.send(&word.to_bytes()).await;
     }
@@ -70,7 +74,9 @@ async fn take(socket: &UdpSocket, series: &SharedRecord) {
         if let Ok(LoadStamp::LENGTH) = socket.recv(&mut bytes).await {
             let word = LoadStamp::from_bytes(&bytes);
             if word.sequence > 0 {
-                lock(series).finish(word.stamp, WallTime::now());
+                let mut series = lock(series);
+                series.unanswered.remove(&word.sequence);
+                series.finish(word.stamp, WallTime::now());
             }
         }
     }

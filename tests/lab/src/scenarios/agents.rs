@@ -4,7 +4,7 @@ use anyhow::{Result, ensure};
 
 use super::undisturbed;
 use crate::bench::Bench;
-use crate::checks::{PATIENCE, alive, holder, load, none_lost, run_for, unanswered};
+use crate::checks::{PATIENCE, alive, holder, load, none_lost, run_for};
 use crate::clock::WallTime;
 use crate::fixture::LabFixture;
 use crate::load::{Load, LoadReport};
@@ -57,7 +57,7 @@ pub fn agents_replaced<G: TestBed>(
     when: &str,
     work: impl FnOnce(&mut LabFixture<G>) -> Result<()>,
 ) -> Result<LoadReport> {
-    let (step, answered) = (WallTime::now(), unanswered(load));
+    let (step, answered) = (WallTime::now(), load.unanswered());
     work(fixture)?;
     fixture.lab.await_egret()?;
     fixture.await_held(PATIENCE)?;
@@ -66,7 +66,7 @@ pub fn agents_replaced<G: TestBed>(
     let report = alive(fixture, load, begun)?;
     let doubles = fixture.answers.doubles(begun);
     ensure!(doubles.is_empty(), "two answered one question: {:?}", doubles.first());
-    none_lost(load, answered, when)?;
+    none_lost(load, &answered, when)?;
     crate::note!(
         "    {when}: {:.1} s, longest stall {} ms",
         took.as_secs_f64(),

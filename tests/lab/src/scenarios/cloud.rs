@@ -71,7 +71,7 @@ pub fn false_takeover(fixture: &mut LabFixture<impl TestBed>) -> Result<()> {
     run_for(1000);
     let old = holder(fixture)?;
     let frozen = fixture.lab.freeze_agent(&old)?;
-    let successor = fixture.await_successor(address(fixture)?, &old, Duration::from_secs(5));
+    let successor = fixture.await_successor(address(fixture)?, &old, Duration::from_secs(15));
     std::thread::sleep(Duration::from_secs(5).saturating_sub(WallTime::now().since(frozen)));
     let thawed = fixture.lab.thaw_agent(&old)?;
     let new = successor?;

@@ -9,7 +9,7 @@ use crate::address::{AddressFamily, outside};
 use crate::bench::Bench;
 use crate::checks::{
     BOUND, PATIENCE, alive, back, holder, holders, load, moved, none_lost, nothing_moved, run_for,
-    settles, unanswered,
+    settles,
 };
 use crate::clock::{WallTime, wait_until};
 use crate::fixture::LabFixture;
@@ -153,14 +153,14 @@ pub fn drain(bench: &mut Bench<impl TestBed>) -> Result<()> {
     let load = load(fixture, "s30")?;
     run_for(1000);
     let (old, moving) = holding(fixture)?;
-    let (before, begun) = (unanswered(&load), WallTime::now());
+    let (before, begun) = (load.unanswered(), WallTime::now());
     fixture.lab.run_egret(&["drain", &old])?;
     moved(fixture, &old, &moving)?;
     run_for(2000);
     let report = alive(fixture, &load, begun)?;
     fixture.check_invariants(begun)?;
     ensure!(fixture.held_by(&old).is_empty(), "{old} still holds something");
-    none_lost(&load, before, "in a planned move")?;
+    none_lost(&load, &before, "in a planned move")?;
     for address in &moving {
         let runs = fixture.answers.runs();
         let change = runs.of(*address).windows(2).rfind(|two| two[1].first >= begun);

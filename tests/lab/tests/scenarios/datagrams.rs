@@ -7,8 +7,8 @@ use std::time::Duration;
 use anyhow::{Context, Result, ensure};
 use egret_netns::NetworkNamespace;
 
-/// Longer than any way through the router.
-const SILENCE: Duration = Duration::from_millis(300);
+/// Longer than any way through the router, on a machine that is busy elsewhere.
+const SILENCE: Duration = Duration::from_secs(1);
 
 /// A socket of a namespace, with an address and a port, or any port (0).
 pub fn socket(net: &NetworkNamespace, own: Ipv4Addr, port: u16) -> Result<UdpSocket> {

@@ -11,7 +11,7 @@ use egret_lab::cloud::gce::{GceRegion, LabVpc, POOL_LABEL};
 use egret_lab::load::{Load, LoadReport};
 use egret_lab::{LabFixture, TestBed, WallTime, wait_until};
 
-use crate::fixtures::{PATIENCE, holder, usual};
+use crate::fixtures::{holder, usual};
 use crate::google::{address, await_attached, lives_on, names, restore, serve_in};
 
 /// The VPC that scenarios of target instances share.
@@ -160,10 +160,7 @@ pub fn goes_on(
 /// Waits until what stands ready for the standbys does: for two seconds nothing was changed.
 pub fn await_rest(fixture: &LabFixture) -> Result<()> {
     let vpc = fixture.lab.vpc()?;
-    wait_until("two seconds in which nothing is changed", PATIENCE, || {
-        let changed = vpc.changes(WallTime::now() - Duration::from_secs(2)).ok()?;
-        changed.is_empty().then_some(())
-    })
+    egret_lab::cloud::checks::await_rest(|since| vpc.changes(since))
 }
 
 /// Waits until the status of the claim says that it is not ready, with these words in its message.

@@ -13,7 +13,7 @@ use egret_lab::address::AddressFamily;
 use egret_lab::checks::{PATIENCE, back, holder, run_for};
 use egret_lab::cloud::Region;
 use egret_lab::cloud::checks::{
-    address, await_attached, await_voters, changed, lived, load, names,
+    address, await_attached, await_rest, await_voters, changed, lived, load, names,
 };
 use egret_lab::load::source_seen;
 use egret_lab::scenarios;
@@ -113,6 +113,8 @@ fn served(fixture: &mut ClusterFixture) -> Result<()> {
         let other = source_seen(&mut fixture.lab, &format!("other-{number}"), AddressFamily::V4);
         ensure!(other.is_err(), "other-{number} leaves as {other:?}");
     }
+    let cloud = fixture.lab.cloud()?;
+    await_rest(|since| cloud.changes(since))?;
     let (load, since) = (load(fixture, "aws-served")?, WallTime::now());
     run_for(6000);
     lived(fixture, &load, since)?;

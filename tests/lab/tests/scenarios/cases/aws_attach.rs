@@ -5,6 +5,7 @@ use std::time::Duration;
 use anyhow::{Context, Result, ensure};
 use egret_lab::bench::Bench;
 use egret_lab::cloud::Zone;
+use egret_lab::cloud::checks::await_rest;
 use egret_lab::{LabFixture, TestBed, WallTime, wait_until};
 
 use crate::fixtures::{holder, run_for};
@@ -28,6 +29,8 @@ pub fn elastic(bench: &mut Bench) -> Result<()> {
     ensure!(egret.iter().filter(|name| **name == ASSOCIATE).count() == 1, "{egret:?}");
     // A wire address for whoever has it, and for each standby that could not take that one over.
     ensure!(egret.iter().filter(|name| **name == ASSIGN).count() <= 3, "{egret:?}");
+    let cloud = fixture.lab.cloud()?;
+    await_rest(|since| cloud.changes(since))?;
     let load = load(fixture, "aws-attach")?;
     let since = WallTime::now();
     run_for(3000);

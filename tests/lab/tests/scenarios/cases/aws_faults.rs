@@ -77,9 +77,9 @@ pub fn fails_after(bench: &mut Bench) -> Result<()> {
 }
 
 /// How late reads are.
-const LATE: Duration = Duration::from_secs(5);
+const LATE: Duration = Duration::from_secs(8);
 
-/// S22: descriptions show what was 5 s ago: nothing goes to and fro, and directors do not wait for them.
+/// S22: descriptions show what was 8 s ago: nothing goes to and fro, and directors do not wait for them.
 pub fn stale(bench: &mut Bench) -> Result<()> {
     let fixture = pair(bench)?;
     let load = load(fixture, "s22")?;

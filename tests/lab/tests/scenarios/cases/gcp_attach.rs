@@ -7,6 +7,7 @@ use egret_lab::bench::Bench;
 use egret_lab::cloud::gce::GceRegion;
 use egret_lab::{LabFixture, TestBed, WallTime, wait_until};
 
+use crate::fabric::await_rest;
 use crate::fixtures::{holder, run_for};
 use crate::google::{SCAN, address, announced, await_leads, goes_on, lived, load, names, serve};
 
@@ -26,6 +27,7 @@ pub fn attach(bench: &mut Bench) -> Result<()> {
     let objects = fixture.lab.objects("EgressAddress")?;
     let attachment = &objects.first().context("no EgressAddress")?["status"]["attachment"];
     ensure!(attachment["node"] == *node, "{attachment}: not {node}");
+    await_rest(fixture)?;
     let load = load(fixture, "gcp-attach")?;
     let since = WallTime::now();
     run_for(2 * u64::try_from(SCAN.as_millis())? + 2000);

@@ -108,7 +108,10 @@ outside() {
   step "runs in there: $*"
   local status=0
   FRESH_INSIDE=$root unshare --mount --propagation private -- "$0" "$@" || status=$?
-  if [ -z "${FRESH_KEEP:-}" ]; then rm -rf --one-file-system "$root"; fi
+  if [ -z "${FRESH_KEEP:-}" ]; then
+    # Once more where something was still being written.
+    rm -rf --one-file-system "$root" || rm -rf --one-file-system "$root" || step "not all of $root could be removed"
+  fi
   exit "$status"
 }
 

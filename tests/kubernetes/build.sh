@@ -39,7 +39,7 @@ kubernetes() { # module, output, programs
   # On a terminal the names of its 2,500 packages show how it goes.
   [ -t 1 ] && verbose=-v || verbose=
   tests/step.sh "build Kubernetes $version" \
-    go build -C "$module" ${verbose:+"$verbose"} -trimpath -ldflags "$flags" -o "$2/" "${@:3}"
+    tests/again.sh go build -C "$module" ${verbose:+"$verbose"} -trimpath -ldflags "$flags" -o "$2/" "${@:3}"
 }
 if [ "$what" = bin ]; then
   # One module and one build: helm's and etcd's libraries are those of Kubernetes, compiled once.

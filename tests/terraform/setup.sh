@@ -35,7 +35,7 @@ fi
 
 # 46 and 32 MB; never installed: they would unpack 5,000 folders.
 for schema in ${missing[@]+"${missing[@]}"}; do
-  tests/step.sh "fetch $schema" npm pack --pack-destination "$folder" "$schema"
+  tests/step.sh "fetch $schema" tests/again.sh npm pack --pack-destination "$folder" "$schema"
 done
 
 # OpenTofu stands in for Terraform, of which it is a fork: newer Terraform does not build as a Go module.
@@ -43,7 +43,7 @@ cli=tests/terraform/cli
 pins=$(cat "$cli/go.mod" "$cli/go.sum" | sha256sum)
 if [ ! -x "$folder/bin/tofu" ] || [ "$(cat "$folder/bin/.pins" 2>/dev/null)" != "$pins" ]; then
   [ -t 1 ] && verbose=-v || verbose=
-  tests/step.sh "build OpenTofu" go build -C "$cli" ${verbose:+"$verbose"} -trimpath -ldflags '-s -w' \
+  tests/step.sh "build OpenTofu" tests/again.sh go build -C "$cli" ${verbose:+"$verbose"} -trimpath -ldflags '-s -w' \
     -o "$PWD/$folder/bin/" github.com/opentofu/opentofu/cmd/tofu
   echo "$pins" >"$folder/bin/.pins"
 fi
@@ -53,7 +53,7 @@ fi
 plugin=tests/terraform/plugin
 pins=$(cat "$plugin"/*.go "$plugin/go.mod" "$plugin/go.sum" | sha256sum)
 if [ ! -x "$folder/bin/plugin" ] || [ "$(cat "$folder/bin/.plugin-pins" 2>/dev/null)" != "$pins" ]; then
-  tests/step.sh "build tests/terraform/plugin" go build -C "$plugin" -trimpath -ldflags '-s -w' \
+  tests/step.sh "build tests/terraform/plugin" tests/again.sh go build -C "$plugin" -trimpath -ldflags '-s -w' \
     -o "$PWD/$folder/bin/plugin" .
   echo "$pins" >"$folder/bin/.plugin-pins"
 fi

@@ -28,6 +28,8 @@ fn node() -> (NetworkNamespace, NetworkNamespace) {
     let (ns, world) = (NetworkNamespace::new("node"), NetworkNamespace::new("world"));
     ns.sysctl("net/ipv4/conf/all/rp_filter", "1");
     ns.sysctl("net/ipv4/conf/default/rp_filter", "1");
+    // Else link-local addresses, and the routes to them, come when the detection of duplicates is done.
+    ns.sysctl("net/ipv6/conf/default/accept_dad", "0");
     veth(&ns, "eth0", &world, "peer0");
     veth(&ns, "eth1", &world, "peer1");
     ns.run("ip link set eth1 down");
@@ -55,8 +57,17 @@ fn found() -> FoundInterface {
     all.into_iter().next().unwrap()
 }
 
-/// Without the route for IPv6 multicast, which the kernel makes when it finds the time.
+/// Without what the kernel makes when it finds the time: the route for IPv6 multicast, and whether a link
+/// that is up has a carrier.
 fn state(ns: &NetworkNamespace) -> [String; 4] {
+    for link in ["eth0", "eth1"] {
+        let begun = Instant::now();
+        let settled = |shown: &str| !shown.contains(",UP") || shown.contains("state UP");
+        while !settled(&ns.run(&format!("ip -o link show {link}"))) {
+            assert!(begun.elapsed() < PATIENCE, "{link} has no carrier");
+            std::thread::sleep(Duration::from_millis(20));
+        }
+    }
     let lines = ["ip -d -o link", "ip -o addr", "ip route show table all", "ip rule"];
     lines.map(|line| {
         let shown = ns.run(line);

@@ -6,7 +6,8 @@ use std::time::{Duration, Instant};
 use egret_netns::NetworkNamespace;
 use etherparse::{NetSlice, PacketBuilder, SlicedPacket, TransportSlice};
 use nix::ifaddrs::getifaddrs;
-use nix::sys::socket::{LinkAddr, bind};
+use nix::sys::socket::sockopt::RcvBufForce;
+use nix::sys::socket::{LinkAddr, bind, setsockopt};
 use socket2::{Domain, Protocol, Socket, Type};
 
 pub type Mac = [u8; 6];
@@ -34,6 +35,8 @@ impl Port {
         let protocol = i32::from((ether_type as u16).to_be());
         let socket =
             Socket::new(Domain::PACKET, Type::RAW, Some(Protocol::from(protocol))).unwrap();
+        // Room for what comes while this thread is not scheduled.
+        setsockopt(&socket, RcvBufForce, &(8 << 20)).unwrap();
         bind(socket.as_raw_fd(), &link_address(link)).unwrap();
         Self { socket }
     }

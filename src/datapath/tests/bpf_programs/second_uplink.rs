@@ -71,8 +71,11 @@ fn found(node: &Node, v4: bool) -> UplinkLink {
 fn routes(namespace: &NetworkNamespace) -> String {
     let lines = ["ip rule", "ip -6 rule", "ip route show table all", "ip -6 route show table all"];
     let all = lines.map(|line| namespace.run(line)).concat();
-    // Link-local addresses come when duplicate address detection is done with them.
-    let lasting = all.lines().filter(|line| !line.starts_with("local fe80::"));
+    // Link-local addresses come when duplicate address detection is done with them, and the routes for
+    // multicast when the kernel finds the time.
+    let late =
+        |line: &str| ["local fe80::", "multicast ff00::/8"].iter().any(|own| line.starts_with(own));
+    let lasting = all.lines().filter(|line| !late(line));
     lasting.map(|line| format!("{line}\n")).collect()
 }
 

@@ -47,6 +47,9 @@ async fn a_file_is_read_when_its_writer_has_closed_it() {
 async fn two_changes_in_one_tick_of_the_clock_are_both_seen() {
     let store = Fixture::new();
     let state = store.open();
+    // So that there is a value before, whenever the reader comes.
+    std::fs::write(store.file("pod.yaml"), pod("settle-1", "10.244.1.99")).unwrap();
+    until(&state, "the pod", |snapshot| !snapshot.pods.is_empty()).await;
     for round in 0..50_u8 {
         let address = format!("10.244.1.{}", 100 + round);
         std::fs::write(store.file("pod.yaml"), pod("settle-1", &address)).unwrap();

@@ -133,7 +133,7 @@ def test_policy_allows_what_a_run_calls_and_nothing_else(conforming):
 def test_everything_that_a_run_makes_has_its_tag(double):
     """Asked while it runs: by the tag all of it is found."""
     before = everything(double.ec2())
-    double.control("delay", action="StopInstances", milliseconds=3000)
+    double.control("delay", action="StopInstances", milliseconds=10000)
     process = subprocess.Popen(
         [sys.executable, str(SCRIPT), "--endpoint-url", double.url, "--only", "stop-keeps"], stdout=subprocess.PIPE
     )

@@ -17,6 +17,7 @@ use crate::lab::Lab;
 use crate::test_bed::TestBed;
 use anyhow::{Result, anyhow};
 
+mod host_stall;
 mod note;
 mod plan;
 mod record;
@@ -208,8 +209,8 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-/// A machine that did not schedule a lease thread for this long may lose its leases: scenarios that say
-/// that nothing moves are then no judgement (they run again).
+/// A machine that did not schedule a lease thread for this long may lose its leases, and one that did not
+/// schedule an ordinary thread keeps no limit: scenarios are then no judgement (they run again).
 const STALL_MS: f64 = 350.0;
 /// How often a scenario runs at most.
 const TRIES: usize = 3;
@@ -220,8 +221,11 @@ fn run<G: TestBed>(scenario: &Scenario<G>, bench: &mut Bench<G>) -> FinishedScen
     let mut done = FinishedScenario { name: scenario.name, ..FinishedScenario::default() };
     loop {
         let begun = WallTime::now();
+        host_stall::longest(begun);
         let outcome = once(scenario, bench);
-        let stall = bench.shared.as_ref().and_then(|fixture| fixture.stall(begun));
+        let of_agents = bench.shared.as_ref().and_then(|fixture| fixture.stall(begun));
+        let of_host = host_stall::longest(begun).map(|millis| (millis, "the host".to_owned()));
+        let stall = of_agents.into_iter().chain(of_host).max_by(|a, b| a.0.total_cmp(&b.0));
         done.stall = stall.filter(|(millis, _)| *millis > STALL_MS);
         done.seconds = start.elapsed().as_secs_f64();
         let Err(error) = outcome else { return done };

@@ -5,6 +5,13 @@ use clap::Args;
 use egret_core::model::NodeName;
 use egret_datapath::HostSettings;
 use egret_datapath::constants::BadSetting;
+use ipnet::IpNet;
+
+use crate::tunnel_endpoints::WantedEndpoints;
+
+/// Addresses in one text; none where it is empty, as a variable may be.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct NodeAddresses(pub Vec<IpAddr>);
 
 /// Options of the agent.
 #[derive(Clone, Debug, Args)]
@@ -25,10 +32,15 @@ pub struct AgentArgs {
     /// tables, which drop what they know no way for. No route is added to the host.
     #[arg(long, value_name = "LINK=ADDRESS", value_parser = next_hop)]
     pub next_hop: Vec<(String, IpAddr)>,
-    /// Underlay address of the tunnel and of messages between agents, one per family. By default the
-    /// first of the first uplink, and the one that its link gets in its place.
-    #[arg(long, value_name = "ADDRESS")]
-    pub endpoint: Vec<IpAddr>,
+    /// Underlay address of the tunnel and of messages between agents, one per family; or a subnet, such as
+    /// 10.1.0.0/16, the same on every node: then this node's address in it, and the one that its link gets
+    /// in its place. By default those of `--node-address`; else the first of the first uplink.
+    #[arg(long, value_name = "ADDRESS|SUBNET", value_parser = endpoint)]
+    pub endpoint: Vec<IpNet>,
+    /// The addresses by which Kubernetes knows this node, separated by commas: the tunnel ends at the link
+    /// that has one. Those that no link has are left out.
+    #[arg(long, value_name = "ADDRESSES", env = "EGRET_NODE_ADDRESSES", value_parser = addresses)]
+    pub node_address: Option<NodeAddresses>,
     /// Where state lies that a restart keeps and a reboot loses.
     #[arg(long, value_name = "DIR", default_value = "/run/egret")]
     pub run_dir: PathBuf,
@@ -86,6 +98,18 @@ impl AgentArgs {
         NodeName::new(self.node.clone().unwrap_or_else(host).trim().to_lowercase())
     }
 
+    /// By which of its addresses the other nodes are to reach this one.
+    pub(crate) fn endpoints(&self) -> WantedEndpoints {
+        if self.endpoint.is_empty() {
+            let NodeAddresses(known) = self.node_address.clone().unwrap_or_default();
+            return WantedEndpoints::OfNode(known);
+        }
+        if self.endpoint.iter().any(|net| net.prefix_len() < net.max_prefix_len()) {
+            return WantedEndpoints::Within(self.endpoint.clone());
+        }
+        WantedEndpoints::Given(self.endpoint.iter().map(IpNet::addr).collect())
+    }
+
     /// What Egret calls and numbers its own things on this host.
     ///
     /// # Errors
@@ -114,6 +138,26 @@ fn next_hop(text: &str) -> Result<(String, IpAddr), String> {
         return Err(format!("{address} is the address of no router"));
     }
     Ok((link.to_owned(), address))
+}
+
+fn addresses(text: &str) -> Result<NodeAddresses, String> {
+    let parts = text.split(',').map(str::trim).filter(|part| !part.is_empty());
+    let parse =
+        |part: &str| part.parse().map_err(|_| format!("{part} is no IP address, such as 10.1.0.5"));
+    parts.map(parse).collect::<Result<_, _>>().map(NodeAddresses)
+}
+
+fn endpoint(text: &str) -> Result<IpNet, String> {
+    if let Ok(address) = text.parse::<IpAddr>() {
+        return Ok(IpNet::from(address));
+    }
+    let net: IpNet = text.parse().map_err(|_| {
+        format!("{text} is neither an address, such as 10.1.0.5, nor a subnet, such as 10.1.0.0/16")
+    })?;
+    if net.addr() != net.network() {
+        return Err(format!("use the address {} or the subnet {}", net.addr(), net.trunc()));
+    }
+    Ok(net)
 }
 
 fn bit(text: &str) -> Result<u32, String> {
@@ -152,6 +196,28 @@ mod tests {
         let args = parse(&["agent", "--next-hop=eth1=10.0.1.1", "--next-hop", "eth1=10.0.2.1"]);
         let routers = ["10.0.1.1", "10.0.2.1"].map(|router| router.parse().unwrap());
         assert_eq!(args.next_hop, routers.map(|router| ("eth1".to_owned(), router)));
+    }
+
+    #[test]
+    fn endpoints_are_addresses_or_subnets_or_what_kubernetes_says() {
+        let wanted = |line: &[&str]| parse(line).endpoints();
+        let given = WantedEndpoints::Given(["10.1.0.5".parse().unwrap()].into());
+        assert_eq!(wanted(&["agent", "--endpoint=10.1.0.5", "--node-address=10.2.0.5"]), given);
+        let within = WantedEndpoints::Within(["10.1.0.0/16".parse().unwrap()].into());
+        assert_eq!(wanted(&["agent", "--endpoint=10.1.0.0/16"]), within);
+        let of_node = ["10.2.0.5", "fd00::5"].map(|address| address.parse().unwrap());
+        let line = ["agent", "--node-address=10.2.0.5,fd00::5"];
+        assert_eq!(wanted(&line), WantedEndpoints::OfNode(of_node.into()));
+        assert_eq!(wanted(&["agent"]), WantedEndpoints::OfNode(Vec::new()));
+        assert_eq!(wanted(&["agent", "--node-address="]), WantedEndpoints::OfNode(Vec::new()));
+        assert_eq!(
+            addresses(" 10.2.0.5, "),
+            Ok(NodeAddresses(["10.2.0.5".parse().unwrap()].into()))
+        );
+        assert!(addresses("10.2.0.5,eth0").unwrap_err().starts_with("eth0 "));
+        let both = endpoint("10.1.0.5/16").unwrap_err();
+        assert!(both.contains("10.1.0.5 ") && both.ends_with("10.1.0.0/16"), "{both}");
+        assert!(endpoint("eth0").unwrap_err().contains("neither"));
     }
 
     #[test]

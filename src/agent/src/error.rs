@@ -22,6 +22,12 @@ pub enum AgentError {
          all nodes, or leave it out"
     )]
     EndpointAbsent(String),
+    /// The host has no address in a subnet given for that.
+    #[error(
+        "no interface of this host that is up has an address in --endpoint {0}: name the subnet that the nodes \
+         have in common, or leave it out"
+    )]
+    EndpointNotWithin(String),
     /// The kernel refused something at the start.
     #[error(transparent)]
     Port(#[from] PortError),

@@ -30,12 +30,12 @@ use ipnet::IpNet;
 use tokio::sync::mpsc::Receiver;
 use tracing::warn;
 
-use self::found_uplinks::{WantedUplinks, choose_uplinks, present};
+use self::found_uplinks::{FoundLinks, WantedUplinks, find_links, present};
 use self::steering_writer::{SteeredPath, SteeringWriter};
 use crate::AgentArgs;
 use crate::connections::Connections;
 use crate::error::AgentError;
-use crate::tunnel_endpoints::{HostAddresses, TunnelEndpoints};
+use crate::tunnel_endpoints::{HostAddresses, TunnelEndpoints, WantedEndpoints};
 use crate::uplink_selection;
 
 /// The counter of frames that nobody is known to hold the address of.
@@ -59,6 +59,8 @@ pub(crate) struct Kernel {
 struct NodePath {
     settings: HostSettings,
     uplinks: Vec<HostUplink>,
+    /// The host's other links.
+    others: Vec<HostUplink>,
     /// Those by which a cloud delivers, uplinks or not: they run the programs before they come up, so
     /// that the stack forwards nothing that arrives there.
     named: Vec<String>,
@@ -85,13 +87,13 @@ impl Kernel {
             next_hops: args.next_hop.clone(),
             named: BTreeSet::new(),
         };
-        let uplinks = choose_uplinks(&settings, &wanted)?;
+        let FoundLinks { uplinks, others } = find_links(&settings, &wanted)?;
+        let uplinks = uplinks?;
         uplink_selection::misfit(&uplinks, &wanted.uplinks, &wanted.next_hops)?;
-        let (egress, present) = (BTreeSet::new(), present(&args.endpoint, &uplinks)?);
-        let host = HostAddresses { uplinks: &uplinks, present: &present, egress: &egress };
-        let endpoints = TunnelEndpoints::choose(&args.endpoint, &host, Instant::now())?;
+        let egress = BTreeSet::new();
+        let endpoints = choose_endpoints(&args.endpoints(), (&uplinks, &others), &egress)?;
         let own = endpoints.current();
-        let mtu = underlay_mtu(&uplinks, own);
+        let mtu = underlay_mtu((&uplinks, &others), own);
         let tunnel = link::ensure(&settings, family(own), mtu)?;
         steering.set_mtu(tunnel.mtu);
         let programs = bpf::load(LoadConfig {
@@ -106,7 +108,7 @@ impl Kernel {
         let connections = Connections::spawn(settings.clone())
             .map_err(|source| AgentError::Io { action: "start a thread", source })?;
         let named = Vec::new();
-        let path = NodePath { settings, uplinks, named, endpoints, programs, connections };
+        let path = NodePath { settings, uplinks, others, named, endpoints, programs, connections };
         let steering = SteeringWriter::new(steering);
         Ok(Self { wanted, new_uplinks: false, behind: false, egress, path, tables, steering })
     }
@@ -205,9 +207,12 @@ impl Kernel {
 
     /// Finds the uplinks and endpoints that this host has by now, and changes nothing of the kernel's.
     fn look(&mut self) -> Result<(), PortError> {
+        let FoundLinks { uplinks, others } = find_links(&self.path.settings, &self.wanted)?;
+        // Of these only those with an endpoint matter, and pods' come and go.
+        let mtu = self.path.underlay_mtu();
+        self.path.others = others;
         let mut changed = false;
-        // Where there is no uplink any more the endpoints are missing too, maybe.
-        let lost = match choose_uplinks(&self.path.settings, &self.wanted) {
+        let lost = match uplinks {
             Ok(uplinks) if uplinks == self.path.uplinks => None,
             Ok(uplinks) => {
                 let WantedUplinks { uplinks: names, next_hops, .. } = &self.wanted;
@@ -220,8 +225,9 @@ impl Kernel {
             }
             Err(error) => Some(error),
         };
-        let followed = self.path.follow_endpoints(lost.is_none(), &self.egress);
+        let followed = self.path.follow_endpoints(&self.egress, lost.is_none());
         changed |= followed.as_ref().is_ok_and(|moved| *moved);
+        changed |= self.path.underlay_mtu() != mtu;
         self.new_uplinks |= changed;
         self.behind |= changed;
         lost.map_or(followed.map(drop), Err)
@@ -298,21 +304,23 @@ impl NodePath {
     /// True where the endpoints are others than before. Where the uplinks are not `known` there is none.
     fn follow_endpoints(
         &mut self,
-        known: bool,
         egress: &BTreeSet<IpAddr>,
+        known: bool,
     ) -> Result<bool, PortError> {
-        let uplinks = if known { self.uplinks.as_slice() } else { &[] };
-        let present = present(self.endpoints.current(), uplinks)?;
-        let host = HostAddresses { uplinks, present: &present, egress };
+        let (uplinks, others) = (if known { &*self.uplinks } else { &[] }, &*self.others);
+        let present = present(self.endpoints.current(), uplinks.iter().chain(others))?;
+        let host = HostAddresses { uplinks, others, present: &present, egress };
         Ok(self.endpoints.follow(&host, Instant::now()))
+    }
+
+    fn underlay_mtu(&self) -> u32 {
+        underlay_mtu((&self.uplinks, &self.others), self.endpoints.current())
     }
 }
 
 impl SteeredPath for NodePath {
     fn ensure_tunnel(&mut self) -> Result<Tunnel, PortError> {
-        let own = self.endpoints.current();
-        let mtu = underlay_mtu(&self.uplinks, own);
-        link::ensure(&self.settings, family(own), mtu)
+        link::ensure(&self.settings, family(self.endpoints.current()), self.underlay_mtu())
     }
 
     fn ensure_routes(
@@ -321,7 +329,7 @@ impl SteeredPath for NodePath {
         never_steered: &BTreeSet<IpNet>,
     ) -> Result<bool, PortError> {
         let own = self.endpoints.current();
-        let mtu = underlay_mtu(&self.uplinks, own);
+        let mtu = self.underlay_mtu();
         let uplinks = (self.uplinks.as_slice(), self.named.as_slice());
         let links = node_links(&self.settings, uplinks, own, mtu);
         let attached =
@@ -341,11 +349,35 @@ fn family(endpoints: &[IpAddr]) -> Family {
     endpoints.first().map_or(Family::IPv4, |endpoint| Family::of(*endpoint))
 }
 
-/// The MTU of the link that the tunnel's endpoint is on.
-fn underlay_mtu(uplinks: &[HostUplink], endpoints: &[IpAddr]) -> u32 {
-    let on =
-        |uplink: &&HostUplink| uplink.addresses.iter().any(|net| endpoints.contains(&net.addr()));
-    uplinks.iter().find(on).or(uplinks.first()).map_or(1500, |uplink| uplink.mtu)
+/// The MTU of the link that the tunnel's endpoint is on; but no more than lets the tunnel carry what an uplink
+/// can, since what a gateway sends to the world is neither fragmented nor refused with an ICMP error there.
+fn underlay_mtu((uplinks, others): (&[HostUplink], &[HostUplink]), endpoints: &[IpAddr]) -> u32 {
+    let on = |endpoint: &IpAddr| {
+        let is_on = |link: &&HostUplink| link.addresses.iter().any(|net| net.addr() == *endpoint);
+        uplinks.iter().chain(others).find(is_on)
+    };
+    let Some(link) = endpoints.iter().find_map(on).or(uplinks.first()) else { return 1500 };
+    let carried = uplinks.iter().map(|uplink| uplink.mtu + link::overhead(family(endpoints)));
+    carried.fold(link.mtu, u32::min)
+}
+
+fn choose_endpoints(
+    wanted: &WantedEndpoints,
+    (uplinks, others): (&[HostUplink], &[HostUplink]),
+    egress: &BTreeSet<IpAddr>,
+) -> Result<TunnelEndpoints, AgentError> {
+    let given = if let WantedEndpoints::Given(given) = wanted { given.as_slice() } else { &[] };
+    let present = present(given, uplinks.iter().chain(others))?;
+    let host = HostAddresses { uplinks, others, present: &present, egress };
+    let chosen = TunnelEndpoints::choose(wanted, &host, Instant::now())?;
+    if chosen.is_astray() {
+        warn!(
+            node_addresses = ?wanted.nets(), endpoints = ?chosen.current(),
+            "no Ethernet link has an address by which Kubernetes knows this node: the tunnel ends at the \
+             first uplink until one has; --endpoint names another network"
+        );
+    }
+    Ok(chosen)
 }
 
 fn node_links(

@@ -15,7 +15,7 @@ use crate::constants::HostSettings;
 
 pub use cilium::cilium_is_chained;
 pub use rerouted::{ReroutedPods, rerouted_pods};
-pub use uplinks::{HostUplink, NextHop, uplinks};
+pub use uplinks::{HostUplink, NextHop, links, uplinks};
 
 /// Finds others that use our bit, routing table, priority, device or ports. Empty: none. Who has
 /// what the SNAT back end calls its own, the back end knows

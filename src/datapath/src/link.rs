@@ -52,8 +52,8 @@ pub fn ensure(
     let mtu = uplink_mtu.saturating_sub(overhead(underlay));
     if mtu < SMALLEST_IPV6 {
         let remedy = format!(
-            "an uplink MTU of {uplink_mtu} leaves {mtu} bytes in the tunnel, IPv6 needs \
-             {SMALLEST_IPV6}: raise the uplink's MTU"
+            "an MTU of {uplink_mtu} leaves {mtu} bytes in the tunnel, IPv6 needs {SMALLEST_IPV6}: raise the MTU \
+             of the link that the tunnel uses"
         );
         return Err(PortError::new(ErrorClass::Invalid, operation(), remedy));
     }

@@ -1,4 +1,4 @@
-//! The links and addresses that this host has for its ways to the world.
+//! The links and addresses that this host has for its ways to the world and to the other nodes.
 
 use std::collections::BTreeSet;
 use std::net::IpAddr;
@@ -19,41 +19,55 @@ pub(super) struct WantedUplinks {
     pub(super) named: BTreeSet<[u8; 6]>,
 }
 
-/// Those that carry addresses, by the arguments and by what a cloud names.
-pub(super) fn choose_uplinks(
-    settings: &HostSettings,
-    wanted: &WantedUplinks,
-) -> Result<Vec<HostUplink>, PortError> {
-    let mut all = host::uplinks(settings)?;
-    uplink_selection::give(&mut all, &wanted.next_hops);
-    let named = &wanted.named;
-    let wanted = &wanted.uplinks;
-    if wanted.is_empty() {
-        let carries =
-            |uplink: &HostUplink| uplink.leads_to_the_world() || named.contains(&uplink.mac);
-        return Ok(all.into_iter().filter(carries).collect());
-    }
-    let known: Vec<String> = all.iter().map(|uplink| uplink.name.clone()).collect();
-    let chosen: Vec<HostUplink> =
-        all.into_iter().filter(|uplink| wanted.contains(&uplink.name)).collect();
-    if chosen.is_empty() {
-        let remedy = format!(
-            "no link {} that is up and has an address; links to the world here: {}",
-            wanted.join(", "),
-            known.join(", ")
-        );
-        return Err(PortError::new(ErrorClass::Transient, "find --uplink", remedy));
-    }
-    Ok(chosen)
+/// The links of a host, by what they are for.
+pub(super) struct FoundLinks {
+    /// Those that carry addresses, by the arguments and by what a cloud names.
+    pub(super) uplinks: Result<Vec<HostUplink>, PortError>,
+    /// The others.
+    pub(super) others: Vec<HostUplink>,
 }
 
-/// The addresses of the uplinks, and which of `wanted` are this host's elsewhere.
-pub(super) fn present(
+pub(super) fn find_links(
+    settings: &HostSettings,
+    wanted: &WantedUplinks,
+) -> Result<FoundLinks, PortError> {
+    let mut all = host::links(settings)?;
+    uplink_selection::give(&mut all, &wanted.next_hops);
+    let (uplinks, others) = divide(all, wanted);
+    Ok(FoundLinks { uplinks, others })
+}
+
+fn divide(
+    all: Vec<HostUplink>,
+    wanted: &WantedUplinks,
+) -> (Result<Vec<HostUplink>, PortError>, Vec<HostUplink>) {
+    let WantedUplinks { uplinks: names, named, .. } = wanted;
+    let is_wanted = |uplink: &HostUplink| match names.as_slice() {
+        [] => uplink.leads_to_the_world() || named.contains(&uplink.mac),
+        names => names.contains(&uplink.name),
+    };
+    let known: Vec<&HostUplink> = all.iter().filter(|link| link.may_carry()).collect();
+    let known: Vec<String> = known.into_iter().map(|link| link.name.clone()).collect();
+    let (uplinks, others): (Vec<_>, Vec<_>) =
+        all.into_iter().partition(|link| link.may_carry() && is_wanted(link));
+    if uplinks.is_empty() && !names.is_empty() {
+        let remedy = format!(
+            "no link {} that is up and has an address; links to the world here: {}",
+            names.join(", "),
+            known.join(", ")
+        );
+        return (Err(PortError::new(ErrorClass::Transient, "find --uplink", remedy)), others);
+    }
+    (Ok(uplinks), others)
+}
+
+/// The addresses of the links, and which of `wanted` are this host's elsewhere.
+pub(super) fn present<'a>(
     wanted: &[IpAddr],
-    uplinks: &[HostUplink],
+    links: impl Iterator<Item = &'a HostUplink>,
 ) -> Result<BTreeSet<IpAddr>, PortError> {
-    let on_uplinks = uplinks.iter().flat_map(|uplink| &uplink.addresses);
-    let mut present: BTreeSet<IpAddr> = on_uplinks.map(IpNet::addr).collect();
+    let on_links = links.flat_map(|link| &link.addresses);
+    let mut present: BTreeSet<IpAddr> = on_links.map(IpNet::addr).collect();
     for address in wanted {
         if !present.contains(address) && local_address::is_own(*address)? {
             present.insert(*address);

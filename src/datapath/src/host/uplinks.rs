@@ -62,6 +62,14 @@ impl HostUplink {
         self.addresses.iter().any(|net| Family::of(net.addr()) == family)
     }
 
+    /// Whether it could carry an address: it has one in a subnet of more than one host, or clouds gave it a
+    /// /32 with a default route.
+    #[must_use]
+    pub fn may_carry(&self) -> bool {
+        let in_subnet = |net: &IpNet| net.prefix_len() < net.max_prefix_len();
+        self.addresses.iter().any(in_subnet) || self.is_primary()
+    }
+
     /// Whether a default route of the main table leaves here.
     #[must_use]
     pub fn is_primary(&self) -> bool {
@@ -82,13 +90,21 @@ impl HostUplink {
     }
 }
 
-/// The links on which this node could hold an address or reach its peers: Ethernet, up, no overlay,
-/// with an address of global scope in a subnet of more than one host. Those with a default route
-/// in the main table come first, then by index.
+/// The links on which this node could hold an address: those of [`links`] that may carry one.
 ///
 /// # Errors
 /// `Transient` where the links keep changing under the read.
 pub fn uplinks(settings: &HostSettings) -> Result<Vec<HostUplink>, PortError> {
+    let links = links(settings)?;
+    Ok(links.into_iter().filter(HostUplink::may_carry).collect())
+}
+
+/// The links by which this node could reach its peers: Ethernet, up, no overlay, with an address of
+/// global scope. Those with a default route in the main table come first, then by index.
+///
+/// # Errors
+/// `Transient` where the links keep changing under the read.
+pub fn links(settings: &HostSettings) -> Result<Vec<HostUplink>, PortError> {
     list(settings).map_err(|error| refused("list the uplinks", error))
 }
 
@@ -101,7 +117,7 @@ fn list(settings: &HostSettings) -> io::Result<Vec<HostUplink>> {
         main.insert(family, netlink.default_ways(family, MAIN_TABLE)?);
     }
     let mut uplinks = choose(settings, &links, &addresses, &main);
-    for uplink in &mut uplinks {
+    for uplink in uplinks.iter_mut().filter(|uplink| uplink.may_carry()) {
         uplink.next_hops = next_hops(&mut netlink, uplink)?;
     }
     Ok(uplinks)
@@ -122,9 +138,9 @@ fn choose(
             let records: Vec<&AddressRecord> = addresses.iter().filter(here).collect();
             let own: Vec<IpNet> = records.iter().map(|record| record.address).collect();
             let defaults = defaults(link.index, main);
-            let in_subnet = own.iter().any(|net| net.prefix_len() < net.max_prefix_len());
-            // Clouds give a /32 with a default route: the route counts then.
-            (in_subnet || (!own.is_empty() && !defaults.is_empty())).then_some(())?;
+            if own.is_empty() {
+                return None;
+            }
             let mac = link.mac?;
             Some(HostUplink {
                 name: link.name.clone(),

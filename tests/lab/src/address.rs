@@ -68,6 +68,12 @@ pub fn node(number: u8) -> [IpAddr; 2] {
     [v4(203, 0, 113, 100 + number), v6(5, 0x100 + u16::from(number))]
 }
 
+/// Node `number` on the private network that only some laboratories have.
+#[must_use]
+pub fn private_node(number: u8) -> [IpAddr; 2] {
+    [v4(192, 0, 2, 100 + number), v6(0x77, 0x100 + u16::from(number))]
+}
+
 /// The pods' range of node `number`, as text, IPv4 and IPv6.
 #[must_use]
 pub fn pod_cidrs(number: u8) -> [String; 2] {

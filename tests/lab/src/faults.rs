@@ -8,6 +8,7 @@ use crate::address::{POD_RANGES, SERVICE_RANGES};
 use crate::clock::WallTime;
 use crate::lab::Lab;
 use crate::machine::STORE;
+use crate::node::plug_private;
 use crate::process::Daemon;
 use crate::test_bed::TestBed;
 
@@ -126,8 +127,26 @@ impl Lab {
         if node.second.is_none() {
             command.args(["--uplink", "eth0"]);
         }
+        // As status.hostIPs in Kubernetes; by a variable, which an older binary leaves unread.
+        let known: Vec<String> =
+            node.internal_addresses().iter().map(ToString::to_string).collect();
+        command.env("EGRET_NODE_ADDRESSES", known.join(","));
         let log = node.log.clone();
         node.agent = Some(Daemon::start(command, &log)?);
+        Ok(())
+    }
+
+    /// Gives the nodes a private network without a way to the world, and has the cluster know them by
+    /// it. Before Egret is started.
+    ///
+    /// # Errors
+    /// While a node is off.
+    pub fn add_private_network(&mut self) -> Result<()> {
+        self.network.add_private_switch();
+        for node in &mut self.nodes {
+            plug_private(&self.network, &node.name, node.number, &node.machine()?.net);
+            node.private = true;
+        }
         Ok(())
     }
 

@@ -62,7 +62,7 @@ pub use journal::{JournalEntry, LabJournal};
 pub use lab::{AnnouncedPod, Lab, LabBuilder};
 pub use manifest::{NodeMarks, pod_manifest};
 pub use network::LabNetwork;
-pub use node::{LabNode, addressing, masquerading, prepare};
+pub use node::{LabNode, PRIVATE_LINK, PRIVATE_MTU, addressing, masquerading, prepare};
 pub use pod::{LabPod, PodOptions};
 pub use process::{Daemon, binary};
 pub use role::LabNodeRole;

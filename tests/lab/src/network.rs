@@ -115,6 +115,20 @@ impl LabNetwork {
         net.run("ethtool -K eth1 tx off");
     }
 
+    /// A second switch, which no router is plugged into.
+    pub(crate) fn add_private_switch(&self) {
+        self.lan.batch("link add br-private type bridge\nlink set br-private up\n");
+    }
+
+    /// Plugs a namespace into the second switch, as `v-NAME` there and `device` inside.
+    pub(crate) fn plug_private(&self, name: &str, device: &str, net: &NetworkNamespace) {
+        self.lan.batch(&format!(
+            "link add v-{name} type veth peer name {device} netns {net}\n\
+             link set v-{name} master br-private up\n",
+            net = net.name()
+        ));
+    }
+
     /// Ten ports of the outside server that no other load uses: what arrives there belongs to the
     /// load that asked.
     pub fn reserve_ports(&mut self) -> u16 {

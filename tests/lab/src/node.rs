@@ -38,9 +38,16 @@ pub struct LabNode {
     pub(crate) next_pod: u8,
     /// Not there when the store is made.
     pub(crate) late: bool,
+    /// Known by its addresses on a private network.
+    pub(crate) private: bool,
     pub(crate) state: PathBuf,
     pub(crate) log: PathBuf,
 }
+
+/// The nodes' link to the private network.
+pub const PRIVATE_LINK: &str = "eth1";
+/// Its MTU in bytes.
+pub const PRIVATE_MTU: u32 = 1400;
 
 impl LabNode {
     pub(crate) fn new(
@@ -54,7 +61,8 @@ impl LabNode {
         std::fs::create_dir_all(&state)?;
         let log = dir.join("logs").join(format!("{name}.log"));
         let (machine, agent, pods) = (None, None, Vec::new());
-        let (next_pod, late, mac, second) = (0, false, address::node_mac(number), None);
+        let (next_pod, mac, second) = (0, address::node_mac(number), None);
+        let (late, private) = (false, false);
         Ok(Self {
             name,
             number,
@@ -67,6 +75,7 @@ impl LabNode {
             pods,
             next_pod,
             late,
+            private,
             state,
             log,
         })
@@ -92,9 +101,12 @@ impl LabNode {
         address::node(self.number)
     }
 
-    /// What its Node object lists: both on the LAN, an IPv4 address in a cloud.
+    /// What its Node object lists: both on the LAN or the private network, an IPv4 address in a cloud.
     #[must_use]
     pub fn internal_addresses(&self) -> Vec<IpAddr> {
+        if self.private {
+            return address::private_node(self.number).into();
+        }
         self.site.addresses(self.number)
     }
 
@@ -188,6 +200,9 @@ impl LabNode {
                 network.plug_isolated("br0", (name, mac), &machine.net);
                 machine.net.batch(&gce::addressing(self.number));
             }
+        }
+        if self.private {
+            plug_private(network, name, self.number, &machine.net);
         }
         machine.net.nft(&masquerading());
         self.machine = Some(machine);
@@ -284,6 +299,20 @@ pub fn addressing(number: u8) -> String {
         "addr add {v4}/24 dev eth0\naddr add {v6}/64 dev eth0 nodad\nlink set eth0 up\n\
          route add default via {via4}\nroute add ::/0 via {via6}\n"
     )
+}
+
+/// The same for the private network: another MTU, and no way to the world.
+fn private_addressing(number: u8) -> String {
+    let [v4, v6] = address::private_node(number);
+    format!(
+        "addr add {v4}/24 dev {PRIVATE_LINK}\naddr add {v6}/64 dev {PRIVATE_LINK} nodad\n\
+         link set {PRIVATE_LINK} mtu {PRIVATE_MTU} up\n"
+    )
+}
+
+pub(crate) fn plug_private(network: &LabNetwork, name: &str, number: u8, net: &NetworkNamespace) {
+    network.plug_private(name, PRIVATE_LINK, net);
+    net.batch(&private_addressing(number));
 }
 
 /// Sets what a distribution sets on node `number`, before it has a link.

@@ -24,6 +24,7 @@ mod local_addresses;
 mod nodes;
 mod one_way;
 mod own_address;
+mod private_network;
 mod repair;
 mod s02_reboot_rejoin;
 mod s10_controller;
@@ -84,6 +85,7 @@ pub const ALL: &[Scenario] = &[
     Scenario::beside("s09_agent_stale_state_on_start", agents::stale_on_start),
     Scenario::beside("one_way_cut", one_way::run).takes(17),
     Scenario::beside("own_address_changes", own_address::changes).own().takes(25),
+    Scenario::beside("tunnel_on_a_private_network", private_network::run).own().takes(15),
     Scenario::beside("s10_controller_kill", s10_controller::run),
     Scenario::beside("s15_partition_gateway", scenarios::partition),
     Scenario::beside("s11_store_outage", |bench| scenarios::outage(bench, MINUTE)).takes(66),

@@ -53,7 +53,7 @@ check_values() {
     agent.cni.chained.enabled=true agent.cni.chained.remove=true,agent.cni.chained.keepPlugin=true \
     'controller.extraArgs={--log=debug},controller.affinity.nodeAffinity.x=y' \
     'controller.extraEnv[0].name=A,controller.extraEnv[0].valueFrom.secretKeyRef.name=a,controller.extraEnv[0].valueFrom.secretKeyRef.key=a' \
-    controller.avoidNodeLabels=null 'controller.avoidNodeLabels.node-role\.kubernetes\.io/egress=' \
+    controller.avoidNodeLabels=null controller.readAPIServers=false 'controller.avoidNodeLabels.node-role\.kubernetes\.io/egress=' \
     'controller.serviceAccount.annotations.eks\.amazonaws\.com/role-arn=arn:aws:iam::111122223333:role/egret' \
     'controller.aws.region=eu-central-1,controller.aws.endpoint=https://ec2.example,controller.aws.interfaceTags.Egret\ role=a=b' \
     'controller.aws.allowManagedInterfaces=true,controller.aws.maxCallsPerSecond=5,controller.cloudScanInterval=30s' \
@@ -64,6 +64,10 @@ check_values() {
     "image.digest=sha256:$(printf 'a%.0s' {1..64})" resourceQuota.enabled=true; do
     render --set "$set" >"$work/rendered.yaml" || fail "does not render with $set"
   done
+  render | grep -q 'namespace: default$' || fail "no Role in the namespace default"
+  if render --set controller.readAPIServers=false | grep -q 'namespace: default$'; then
+    fail "something is in the namespace default with controller.readAPIServers=false"
+  fi
 }
 
 # What is refused, and a part of the sentence.

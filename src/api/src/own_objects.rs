@@ -4,7 +4,9 @@
     reason = "clippy takes the fields of several printcolumns for those of one"
 )]
 
-use egret_core::model::{AddressSpec, AddressStatus, Cluster, EgressNodeSpec, EgressNodeStatus};
+use egret_core::model::{
+    AddressSpec, AddressStatus, Cluster, ClusterStatus, EgressNodeSpec, EgressNodeStatus,
+};
 use serde::{Deserialize, Serialize};
 
 /// The plan of one egress address: written by the controller.
@@ -72,6 +74,7 @@ pub struct EgressNodeKindSpec(pub EgressNodeSpec);
     kind = "EgressCluster",
     plural = "egressclusters",
     category = "egret",
+    status = "ClusterStatus",
     derive = "PartialEq",
     doc = "What all of Egret's nodes share: the cluster's id, its voters and the ranges that are never steered. One object, named cluster.",
     printcolumn(name = "Set", type_ = "integer", json_path = ".spec.set.number"),

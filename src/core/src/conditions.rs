@@ -4,6 +4,7 @@
 //! Always: a status in which nothing but time has changed is the one that was written
 //! (`last_transition` stays while a condition's status does), so at rest nothing is written.
 
+mod api_servers;
 mod claims;
 mod cloud;
 mod evaluation;
@@ -23,6 +24,7 @@ use crate::model::{
 };
 use crate::reason::Reason;
 
+pub use api_servers::cluster_status;
 pub use claims::claim_statuses;
 pub use cloud::released_by_clouds;
 pub use evaluation::ConditionInputs;

@@ -56,7 +56,8 @@ pub enum ConnectionOutcome {
     HostNetwork,
     /// Its address is another pod's, and so is what it sends.
     AddressOfOther,
-    /// The destination is never steered: the cluster's own, link-local, loopback, multicast.
+    /// The destination is never steered: the cluster's own, its API servers, clouds' metadata, link-local,
+    /// loopback, multicast.
     NeverSteered,
     /// No claim selects pod and destination: it leaves as if there were no Egret.
     NotSelected,
@@ -88,12 +89,13 @@ pub fn explain(
         address_owner: None,
         holder_drain: None,
     };
-    let never = ranges::never_steered(&ranges::written(snapshot));
+    let written = ranges::written(snapshot);
+    let (never, exempt) = (ranges::never_steered(&written), ranges::exempt(&written));
     if pod.host_network {
         explanation.outcome = ConnectionOutcome::HostNetwork;
         return Some(explanation);
     }
-    if never.iter().any(|net| net.contains(&destination)) {
+    if never.iter().chain(&exempt).any(|net| net.contains(&destination)) {
         explanation.outcome = ConnectionOutcome::NeverSteered;
         return Some(explanation);
     }

@@ -5,14 +5,17 @@ use std::net::IpAddr;
 
 use crate::cloud::CloudState;
 use crate::membership::{departure, liveness};
-use crate::model::{AddressPlan, Millis, NodeName, ProviderKind, Snapshot, Timestamp};
+use crate::model::{
+    AddressPlan, ApiServerReading, Millis, NodeName, ProviderKind, Snapshot, Timestamp,
+};
 
-/// What the leader remembers between plans: since when nodes are absent or fit, and moves wait.
+/// What the leader remembers between plans: since when nodes are absent or fit, API servers gone, and moves
+/// wait.
 ///
 /// Written by the controller alone, by [`LeaderMemory::observe`] with every snapshot and
 /// [`LeaderMemory::note_awaited`] with every plan. Lost with the process: a new leader counts the 5
-/// minutes of absence and of health, and the minute of a drain, anew, which delays a replacement or a
-/// move and never hastens one.
+/// minutes of absence and of health, the 10 of an API server, and the minute of a drain, anew, which delays a
+/// replacement or a move and never hastens one.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct LeaderMemory {
     /// Nodes that are absent (a majority of the voters says so, or their Node is gone), since.
@@ -24,6 +27,9 @@ pub struct LeaderMemory {
     ///
     /// [`Plan::timed`]: crate::planner::Plan::timed
     pub awaited_since: BTreeMap<IpAddr, Timestamp>,
+    /// Addresses of API servers that the cluster object names and that are not there now, since. Of what
+    /// cannot be read nothing is remembered.
+    pub api_servers_gone_since: BTreeMap<IpAddr, Timestamp>,
     /// What is known of each cloud; put here by the caller as it changes.
     pub clouds: BTreeMap<ProviderKind, CloudState>,
 }
@@ -43,6 +49,11 @@ impl LeaderMemory {
         }
         for node in absent {
             self.absent_since.entry(node).or_insert(now);
+        }
+        let gone = api_servers_gone(snapshot);
+        self.api_servers_gone_since.retain(|address, _| gone.contains(address));
+        for address in gone {
+            self.api_servers_gone_since.entry(address).or_insert(now);
         }
     }
 
@@ -76,6 +87,15 @@ impl LeaderMemory {
     /// Whether `node` has been present and fit for `length` at least.
     pub fn fit_for(&self, node: &NodeName, length: Millis, now: Timestamp) -> bool {
         self.fit_since.get(node).is_some_and(|since| now.since(*since) >= length)
+    }
+}
+
+fn api_servers_gone(snapshot: &Snapshot) -> BTreeSet<IpAddr> {
+    match (&snapshot.discovered.api_servers, &snapshot.cluster) {
+        (ApiServerReading::Read(there), Some(cluster)) => {
+            cluster.value.ranges.api_servers.difference(there).copied().collect()
+        }
+        _ => BTreeSet::new(),
     }
 }
 

@@ -31,7 +31,8 @@ pub use claim::{
     Claim, ClaimPart, ClaimStatus, Destination, PodSelection, SelectedPods, WhenUnavailable,
 };
 pub use cluster::{
-    Cluster, ClusterRanges, DiscoveredRanges, PodRangeSource, UnreadableRanges, Voter, VoterSet,
+    ApiServerReading, Cluster, ClusterRanges, ClusterStatus, DiscoveredRanges, PodRangeSource,
+    UnreadableRanges, Voter, VoterSet,
 };
 pub use condition::{Condition, ConditionType};
 pub use event::EventDraft;

@@ -41,7 +41,7 @@ pub struct AddressAvailability {
 /// The director's part of a node: which flows of its own pods are steered, and into which ports.
 ///
 /// Guarantees: no two [`Flow`]s of a steering config overlap in source *and* destination, and none
-/// overlaps `never_steered` in its destination; sources and destinations of a flow are of one
+/// overlaps `never_steered` or `exempt` in its destination; sources and destinations of a flow are of one
 /// family, and so is the address.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", default)]
@@ -59,6 +59,17 @@ pub struct SteeringConfig {
     pub blocks: BTreeMap<IpAddr, BTreeSet<PortRange>>,
     /// New connections that are dropped until the pod is known.
     pub unknown: UnknownPods,
+    /// Further destinations to which no new connection is steered. A steered one goes on, so they have no
+    /// `throw` routes. They may overlap `never_steered`.
+    #[serde(skip_serializing_if = "BTreeSet::is_empty")]
+    pub exempt: BTreeSet<IpNet>,
+}
+
+impl SteeringConfig {
+    /// All destinations to which no new connection is steered; they may overlap.
+    pub fn not_steered(&self) -> impl Iterator<Item = &IpNet> {
+        self.never_steered.iter().chain(&self.exempt)
+    }
 }
 
 /// Pod addresses of this node of which no pod is known, and where a claim might want their traffic.
@@ -67,7 +78,7 @@ pub struct SteeringConfig {
 pub struct UnknownPods {
     /// The node's pod ranges without the addresses of the pods that have been read; disjoint.
     pub sources: BTreeSet<AddressRange>,
-    /// What any claim with an address selects; disjoint. `never_steered` goes before it.
+    /// What any claim with an address selects; disjoint. `never_steered` and `exempt` go before it.
     pub destinations: BTreeSet<AddressRange>,
 }
 

@@ -148,7 +148,10 @@ fn cluster(
             uninstalling: false,
         },
     };
-    cluster.ranges = ranges::desired(snapshot, settings);
+    cluster.ranges = ranges::desired(snapshot, memory, settings, now);
+    for since in memory.api_servers_gone_since.values() {
+        wake(*since + ranges::API_SERVER_KEPT);
+    }
     let mut notes = Vec::new();
     if let Some((set, change)) = voter_set::next_set(snapshot, memory, now) {
         notes.push(EventDraft::normal(
@@ -280,7 +283,9 @@ fn statuses(view: &ConditionInputs<'_>) -> Vec<PlannedWrite> {
     let claims = conditions::claim_statuses(view);
     let claims =
         claims.into_iter().map(|(claim, status)| Write::ClaimStatus { claim, status }.into());
-    addresses.chain(pools).chain(claims).collect()
+    let cluster = conditions::cluster_status(view);
+    let cluster = cluster.map(|status| Write::ClusterStatus { status }.into());
+    addresses.chain(pools).chain(claims).chain(cluster).collect()
 }
 
 fn address_statuses(

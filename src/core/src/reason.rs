@@ -113,6 +113,11 @@ pub enum Reason {
     Paused,
     /// The pool is not paused.
     NotPaused,
+    // === ApiServersUnread (cluster) ===
+    /// The controller may not read the EndpointSlice of the API servers.
+    NotAllowed,
+    /// The API servers have no EndpointSlice that can be read.
+    NotThere,
 }
 
 impl fmt::Display for Reason {

@@ -92,7 +92,7 @@ pub(crate) fn knows(tuples: &BTreeSet<(SocketAddr, SocketAddr)>) -> Result<bool,
 pub(crate) struct FlowIndex<'a> {
     hosts: BTreeMap<IpAddr, Vec<(IpNet, FlowAction)>>,
     ranges: Vec<(IpNet, IpNet, FlowAction)>,
-    never: &'a BTreeSet<IpNet>,
+    never: Vec<&'a IpNet>,
 }
 
 impl<'a> FlowIndex<'a> {
@@ -107,7 +107,7 @@ impl<'a> FlowIndex<'a> {
                 ranges.push((flow.source, flow.destination, flow.action));
             }
         }
-        Self { hosts, ranges, never: &config.never_steered }
+        Self { hosts, ranges, never: config.not_steered().collect() }
     }
 
     pub(crate) fn selects(&self, source: IpAddr, destination: IpAddr) -> bool {

@@ -9,7 +9,7 @@ use egret_core::node_config::{Flow, FlowAction, SteeringConfig};
 use egret_datapath::conntrack::StaleScope;
 use egret_datapath::nft::NftSteering;
 use egret_datapath::probe::{self, ProbeResult};
-use egret_datapath::{HostSettings, conntrack, rule};
+use egret_datapath::{HostSettings, conntrack, route, rule};
 use egret_netns::{NetworkNamespace, veth};
 use egret_ports::steering::Steering;
 
@@ -123,6 +123,41 @@ fn a_one_way_flow_from_before_the_claim_is_steered_once_it_is_forgotten() {
 
     assert_eq!(conntrack::forget_all(&settings).unwrap(), 1);
     assert!(conntrack::usage(&settings).unwrap().is_empty());
+}
+
+/// A changed claim cuts nothing, and no more does an API server that comes to be known.
+#[test]
+fn a_steered_connection_to_what_is_exempt_from_now_on_goes_on() {
+    let nodes = Nodes::new();
+    let settings = HostSettings::default();
+    let server = udp(&nodes.outside, SocketAddr::new(ip(SERVER), 514));
+    let pod = || udp(&nodes.pod, SocketAddr::new(ip(POD), 0));
+    let (before, after) = (pod(), pod());
+    let _inside = nodes.director.enter();
+    let tunnel = nix::net::if_::if_nametoindex("egret0").unwrap();
+    let mut steering = NftSteering::new(settings.clone(), 1450);
+    let mut apply = |config: &SteeringConfig| {
+        steering.apply(config).unwrap();
+        route::ensure(&settings, &config.never_steered, tunnel).unwrap();
+        let sources = [ip(POD).into()].into();
+        conntrack::forget_stale(&settings, config, &sources, StaleScope::Unanswered).unwrap()
+    };
+    let asked_by = |pod: &UdpSocket| {
+        pod.send_to(b"hello", server.local_addr().unwrap()).unwrap();
+        let mut bytes = [0; 16];
+        let (_, from) = server.recv_from(&mut bytes).unwrap();
+        server.send_to(b"hello", from).unwrap();
+        pod.recv(&mut bytes).unwrap();
+        from.ip()
+    };
+    apply(&config());
+    assert_eq!(asked_by(&before), ip(EGRESS));
+    let exempt = SteeringConfig { exempt: [ip(SERVER).into()].into(), ..config() };
+    assert_eq!(apply(&exempt), 0);
+    assert_eq!(asked_by(&before), ip(EGRESS), "a steered connection goes on");
+    assert_eq!(asked_by(&after), ip(POD), "a new one is not steered");
+    let known = apply(&config());
+    assert_eq!((known, asked_by(&after)), (0, ip(POD)), "nor is it when it comes back");
 }
 
 /// Entries of both families in both directions, with DNAT, of a pod and of its neighbour.

@@ -4,6 +4,8 @@
 #[path = "kubernetes/fixture.rs"]
 mod fixture;
 
+#[path = "kubernetes/api_servers.rs"]
+mod api_servers;
 #[path = "kubernetes/contract.rs"]
 mod contract;
 #[path = "kubernetes/nirmata.rs"]

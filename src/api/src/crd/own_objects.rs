@@ -85,6 +85,7 @@ pub(super) fn egress_cluster(schema: &mut JSONSchemaProps) {
     list(schema, "spec.ranges.pods", 16_384, cidr);
     list(schema, "spec.ranges.services", 64, cidr);
     list(schema, "spec.ranges.nodes", 16_384, address);
+    list(schema, "spec.ranges.apiServers", 4096, address);
 }
 
 fn list(

@@ -6,10 +6,10 @@ use std::net::IpAddr;
 use ipnet::IpNet;
 
 use crate::cidr::{self, Span};
-use crate::model::ControllerSettings;
+use crate::memory::LeaderMemory;
 use crate::model::{
-    ClusterRanges, Family, Node, NodeName, PodRangeSource, RangeReading, Snapshot, SnapshotScope,
-    UnreadableRanges,
+    ApiServerReading, ClusterRanges, ControllerSettings, Family, Millis, Node, NodeName,
+    PodRangeSource, RangeReading, Snapshot, SnapshotScope, Timestamp, UnreadableRanges,
 };
 
 /// Ranges that no claim may ever select, in any cluster: this network, loopback, link-local (cloud
@@ -26,13 +26,22 @@ const NEVER: [&str; 9] = [
     "ff00::/8",
 ];
 
+/// What clouds answer each machine by itself, metadata, names and time, elsewhere than link-local: through a
+/// gateway they would answer as they do the gateway. Of AWS, Google Cloud and Azure.
+const CLOUDS: [&str; 3] = ["fd00:ec2::/32", "fd20:ce::254/128", "168.63.129.16/32"];
+
 /// The ranges that the cluster object should name.
 ///
 /// Those of pods come from the first that has any: the settings, the network plug-in's own objects,
 /// the Nodes. Those of Services come from the settings and from the ServiceCIDRs. While the ranges of
 /// some object cannot be read, nothing that the cluster object names goes: its own may be among them.
 /// Whether they are, the cluster object says of an earlier controller.
-pub fn desired(snapshot: &Snapshot, settings: &ControllerSettings) -> ClusterRanges {
+pub fn desired(
+    snapshot: &Snapshot,
+    memory: &LeaderMemory,
+    settings: &ControllerSettings,
+    now: Timestamp,
+) -> ClusterRanges {
     let nodes = snapshot.nodes.values();
     let (pods_from, pods) = pods(snapshot, settings);
     let mut ranges = ClusterRanges {
@@ -42,9 +51,15 @@ pub fn desired(snapshot: &Snapshot, settings: &ControllerSettings) -> ClusterRan
         nodes: nodes.flat_map(|node| node.addresses.iter().copied()).collect(),
         unread: BTreeSet::new(),
         kept: BTreeSet::new(),
+        api_servers: api_servers(snapshot, memory, now),
     };
     for node in snapshot.egress_nodes.values() {
         ranges.nodes.extend(&node.value.status.endpoints);
+    }
+    if let ApiServerReading::NotAllowed | ApiServerReading::Missing =
+        snapshot.discovered.api_servers
+    {
+        ranges.kept.insert(API_SERVERS.to_owned());
     }
     let known = written(snapshot);
     // Sources that come after the one that is believed have no say.
@@ -62,6 +77,26 @@ pub fn desired(snapshot: &Snapshot, settings: &ControllerSettings) -> ClusterRan
         }
     }
     ranges
+}
+
+/// What has the addresses of the API servers.
+const API_SERVERS: &str = "EndpointSlice default/kubernetes";
+
+/// How long the address of an API server counts after it was there last: one that restarts takes its own out,
+/// and connections to it begin again at once.
+pub(crate) const API_SERVER_KEPT: Millis = Millis::from_secs(600);
+
+/// Those that are there, those that the cluster object names and that were there a short while ago, and
+/// all that it names where nobody can tell.
+fn api_servers(snapshot: &Snapshot, memory: &LeaderMemory, now: Timestamp) -> BTreeSet<IpAddr> {
+    let known = written(snapshot).api_servers;
+    let ApiServerReading::Read(there) = &snapshot.discovered.api_servers else { return known };
+    let kept = |address: &IpAddr| {
+        // Before the leader has taken note of it, it has not been gone for long.
+        let gone = memory.api_servers_gone_since.get(address);
+        gone.is_none_or(|since| now.since(*since) < API_SERVER_KEPT)
+    };
+    there.iter().copied().chain(known.into_iter().filter(kept)).collect()
 }
 
 fn unreadable(snapshot: &Snapshot) -> impl Iterator<Item = UnreadableRanges> {
@@ -165,13 +200,24 @@ pub fn written(snapshot: &Snapshot) -> ClusterRanges {
     snapshot.cluster.as_ref().map(|cluster| cluster.value.ranges.clone()).unwrap_or_default()
 }
 
-/// Destinations that are never steered.
+/// Destinations that are never steered and may be the cluster's own: also what a steered packet's way back
+/// must not be looked up by.
 pub fn never_steered(ranges: &ClusterRanges) -> BTreeSet<IpNet> {
     let fixed = NEVER.iter().filter_map(|net| net.parse().ok());
     let nodes = ranges.nodes.iter().map(|address| cidr::host(*address));
     let cluster = ranges.pods.iter().chain(&ranges.services).map(IpNet::trunc);
-    let spans = fixed.chain(nodes).chain(cluster).map(Span::of_net).collect();
-    cidr::merge(spans).iter().flat_map(Span::cover).collect()
+    covered(fixed.chain(nodes).chain(cluster))
+}
+
+/// Destinations outside the cluster to which no connection is steered from now on; one that is goes on.
+/// They may overlap what is never steered.
+pub fn exempt(ranges: &ClusterRanges) -> BTreeSet<IpNet> {
+    let fixed = CLOUDS.iter().filter_map(|net| net.parse().ok());
+    covered(fixed.chain(ranges.api_servers.iter().map(|address| cidr::host(*address))))
+}
+
+fn covered(nets: impl Iterator<Item = IpNet>) -> BTreeSet<IpNet> {
+    cidr::merge(nets.map(Span::of_net).collect()).iter().flat_map(Span::cover).collect()
 }
 
 /// The families that the cluster's pods have: of the pod ranges, else of the pods themselves, else

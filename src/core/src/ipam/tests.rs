@@ -7,7 +7,9 @@ use crate::testing::*;
 mod unreadable;
 
 fn bind_world(world: &Fixture) -> Bindings {
-    bind(&world.snapshot, &ranges::desired(&world.snapshot, &world.settings))
+    let memory = crate::memory::LeaderMemory::default();
+    let now = crate::model::Timestamp(0);
+    bind(&world.snapshot, &ranges::desired(&world.snapshot, &memory, &world.settings, now))
 }
 
 fn new(bindings: &Bindings, claim: &str) -> Vec<String> {

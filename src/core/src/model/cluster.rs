@@ -4,7 +4,7 @@ use std::net::IpAddr;
 use ipnet::IpNet;
 use serde::{Deserialize, Serialize};
 
-use super::{Millis, NodeName, PublicKey, RangeReading, text};
+use super::{Condition, Millis, NodeName, PublicKey, RangeReading, text};
 
 // What people read of these types in `kubectl explain` are their comments here.
 
@@ -91,6 +91,21 @@ pub struct ClusterRanges {
     /// Objects whose ranges cannot be read now: what was read of them before counts.
     #[serde(skip_serializing_if = "BTreeSet::is_empty")]
     pub kept: BTreeSet<String>,
+    // Empty where an earlier version wrote it.
+    /// Addresses of the API servers: those behind the Service kubernetes in the namespace default. One
+    /// stays for ten minutes after it was there last, and while nobody can tell.
+    #[serde(with = "text::set", skip_serializing_if = "BTreeSet::is_empty")]
+    #[cfg_attr(feature = "schema", schemars(with = "BTreeSet<String>"))]
+    pub api_servers: BTreeSet<IpAddr>,
+}
+
+/// What the controller cannot do for want of something that people must give it.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
+#[serde(rename_all = "camelCase", default)]
+pub struct ClusterStatus {
+    /// What is wrong, and what to do; nothing where all is well.
+    pub conditions: Vec<Condition>,
 }
 
 // A network plug-in with ranges of its own leaves those of the Nodes unused.
@@ -120,9 +135,25 @@ pub struct DiscoveredRanges {
     pub by_node: BTreeMap<NodeName, BTreeSet<IpNet>>,
     /// Ranges of Services (ServiceCIDR objects).
     pub services: BTreeSet<IpNet>,
+    /// Addresses of the API servers (the EndpointSlice of `kubernetes.default`).
+    pub api_servers: ApiServerReading,
     /// Objects whose ranges cannot be read now, and how what is above has them. Nodes say it
     /// themselves.
     pub unreadable: BTreeSet<UnreadableRanges>,
+}
+
+/// What was read of the API servers' addresses.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub enum ApiServerReading {
+    /// Nobody asks: there is no API server, or this is no controller's view.
+    #[default]
+    NotAsked,
+    /// The API server does not allow it (403).
+    NotAllowed,
+    /// There is no such object, or nothing of it can be read.
+    Missing,
+    /// These are there now.
+    Read(BTreeSet<IpAddr>),
 }
 
 /// An object whose ranges cannot be read.

@@ -152,6 +152,8 @@ condition_types! {
     DatapathBypassed,
     /// Of a node: `egret uninstall` has taken everything out of its kernel.
     TornDown,
+    /// Of the cluster: the controller cannot read the addresses of the API servers.
+    ApiServersUnread,
 }
 
 impl fmt::Display for ConditionType {

@@ -5,8 +5,8 @@ use std::net::IpAddr;
 use serde::{Deserialize, Serialize};
 
 use super::{
-    Claim, ClaimRef, ClaimStatus, Cluster, DiscoveredRanges, EgressAddress, EgressNode, Namespace,
-    NamespaceName, Node, NodeName, Pod, Pool, PoolName, PoolStatus, Service,
+    Claim, ClaimRef, ClaimStatus, Cluster, ClusterStatus, DiscoveredRanges, EgressAddress,
+    EgressNode, Namespace, NamespaceName, Node, NodeName, Pod, Pool, PoolName, PoolStatus, Service,
 };
 
 /// The version of a stored object, opaque: only compared for equality (`resourceVersion`).
@@ -42,6 +42,8 @@ pub struct Snapshot {
     pub egress_nodes: BTreeMap<NodeName, Stored<EgressNode>>,
     /// The cluster object.
     pub cluster: Option<Stored<Cluster>>,
+    /// The cluster object's written status.
+    pub cluster_status: ClusterStatus,
     /// Kubernetes' nodes.
     pub nodes: BTreeMap<NodeName, Node>,
     /// Namespaces.

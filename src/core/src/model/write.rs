@@ -1,8 +1,8 @@
 use std::net::IpAddr;
 
 use super::{
-    AddressPlan, AddressStatus, ClaimRef, ClaimStatus, Cluster, EgressNodeSpec, EgressNodeStatus,
-    NodeName, PoolName, PoolStatus, ResourceVersion,
+    AddressPlan, AddressStatus, ClaimRef, ClaimStatus, Cluster, ClusterStatus, EgressNodeSpec,
+    EgressNodeStatus, NodeName, PoolName, PoolStatus, ResourceVersion,
 };
 
 /// One write of one object: what the planner decides, people ask for and agents say, and what a
@@ -96,5 +96,11 @@ pub enum Write {
         claim: ClaimRef,
         /// The new status.
         status: ClaimStatus,
+    },
+    /// The cluster object's status; `NotFound` where there is none, `Invalid` in a store without an API
+    /// server: nobody has anything to say there.
+    ClusterStatus {
+        /// The new status.
+        status: ClusterStatus,
     },
 }

@@ -22,7 +22,8 @@ pub fn steering_config(
     me: &NodeName,
     availability: &AddressAvailability,
 ) -> SteeringConfig {
-    let never_steered = ranges::never_steered(&ranges::written(snapshot));
+    let written = ranges::written(snapshot);
+    let (never_steered, exempt) = (ranges::never_steered(&written), ranges::exempt(&written));
     let decider = FlowDecider::new(snapshot, me, availability);
     let mut flows = Vec::new();
     let groups = if snapshot.cluster.is_some() { groups(snapshot, me) } else { BTreeMap::new() };
@@ -34,7 +35,8 @@ pub fn steering_config(
             if sources.is_empty() {
                 continue;
             }
-            let never: Vec<Span> = never_steered.iter().map(|net| Span::of_net(*net)).collect();
+            let never: Vec<Span> =
+                never_steered.iter().chain(&exempt).map(|net| Span::of_net(*net)).collect();
             let (decisions, _) = flatten(&decider.entries(&claims, family), &never);
             for (action, destinations) in flow_actions(decisions) {
                 flows.extend(product(&sources, &destinations, action));
@@ -53,6 +55,7 @@ pub fn steering_config(
         flows,
         blocks: availability.open_blocks.clone(),
         unknown,
+        exempt,
     }
 }
 

@@ -5,8 +5,8 @@ use super::*;
 use crate::cidr::Span;
 use crate::explain::{ConnectionOutcome, explain};
 use crate::model::{
-    Attachment, Claim, ClusterRanges, Destination, Family, NamespaceName, NodeName, PortRange,
-    ProviderKind, Timestamp, WhenUnavailable,
+    ApiServerReading, Attachment, Claim, ClusterRanges, Destination, Family, NamespaceName,
+    NodeName, PortRange, ProviderKind, Timestamp, WhenUnavailable,
 };
 use crate::testing::*;
 
@@ -115,6 +115,7 @@ fn the_longest_prefix_wins_then_the_older_then_the_name() {
 fn the_default_is_everywhere_outside_the_cluster() {
     let mut world = Fixture::small();
     world.settings.services.insert(net("10.96.0.0/12"));
+    world.snapshot.discovered.api_servers = ApiServerReading::Read([ip("198.51.100.44")].into());
     world.claim(mk_claim("payments/bank", "partners"));
     world.pod(mk_pod("payments/p", "bank", "d1", &["10.244.4.7/32"]));
     world.settle();
@@ -134,16 +135,22 @@ fn the_default_is_everywhere_outside_the_cluster() {
         "224.0.0.1",
         "255.255.255.255",
         "0.0.0.1",
+        "198.51.100.44",
+        "168.63.129.16",
     ];
     for inside in inside {
         assert_eq!(hit(inside), 0, "{inside}");
-        assert!(config.never_steered.iter().any(|net| net.contains(&ip(inside))), "{inside}");
+        assert!(config.not_steered().any(|net| net.contains(&ip(inside))), "{inside}");
     }
     // The nodes' addresses, not their subnet.
     assert!(!config.never_steered.contains(&net("192.0.2.0/24")));
     for fixed in ["::/128", "::1/128", "fe80::/10", "ff00::/8"] {
         assert!(config.never_steered.iter().any(|n| n.contains(&net(fixed))), "{fixed}");
     }
+    // Steered connections to these go on: no `throw` route takes them out of the tunnel.
+    let exempt = ["168.63.129.16/32", "198.51.100.44/32", "fd00:ec2::/32", "fd20:ce::254/128"];
+    assert_eq!(config.exempt, exempt.map(net).into());
+    assert!(!config.never_steered.iter().any(|net| exempt.map(self::net).contains(net)));
     assert_eq!(config.peers.len(), 5);
 }
 
@@ -329,7 +336,7 @@ proptest! {
             if let FlowAction::Steer { address } = flow.action {
                 prop_assert_eq!(Family::of(address), family(flow.source));
             }
-            for never in &config.never_steered {
+            for never in config.not_steered() {
                 prop_assert!(!overlap(flow.destination, *never));
             }
             for other in &config.flows[index + 1..] {
@@ -371,4 +378,5 @@ fn overlap(a: IpNet, b: IpNet) -> bool {
 fn every_range_that_is_never_steered_parses() {
     let nets = crate::ipam::ranges::never_steered(&ClusterRanges::default());
     assert_eq!(nets.len(), 9 - 1, "::/128 and ::1/128 are one prefix: {nets:?}");
+    assert_eq!(crate::ipam::ranges::exempt(&ClusterRanges::default()).len(), 3);
 }

@@ -41,6 +41,7 @@ pub fn keep_unreadable(
         .collect();
     let steered: BTreeSet<IpNet> = kept.iter().map(|flow| flow.source).collect();
     let refused = refused(former, &pods, &steered);
+    let not_steered: Vec<IpNet> = config.not_steered().copied().collect();
     let mut flows = Vec::new();
     for flow in std::mem::take(&mut config.flows) {
         let of_source = kept.iter().filter(|kept| kept.source == flow.source);
@@ -48,14 +49,14 @@ pub fn keep_unreadable(
         flows.extend(rest.into_iter().map(|destination| Flow { destination, ..flow.clone() }));
     }
     for flow in kept {
-        let rest = subtract_nets([flow.destination], config.never_steered.iter().copied());
+        let rest = subtract_nets([flow.destination], not_steered.iter().copied());
         flows.extend(rest.into_iter().map(|destination| Flow { destination, ..flow.clone() }));
     }
     // What was refused beside it is refused still, unless somebody who can be read has a say.
     for flow in refused.filter(|flow| sources.contains(&flow.source)) {
         let others = flows.iter().filter(|other: &&Flow| other.source == flow.source);
         let others: Vec<IpNet> = others.map(|other| other.destination).collect();
-        let decided = config.never_steered.iter().copied().chain(others);
+        let decided = not_steered.iter().copied().chain(others);
         let rest = subtract_nets([flow.destination], decided);
         flows.extend(rest.into_iter().map(|destination| Flow { destination, ..flow.clone() }));
     }

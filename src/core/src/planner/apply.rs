@@ -47,6 +47,7 @@ pub fn apply(snapshot: &mut Snapshot, write: &Write) {
                     Some(Stored { version: ResourceVersion("1".into()), value: cluster.clone() });
             }
         },
+        Write::ClusterStatus { status } => snapshot.cluster_status = status.clone(),
         Write::PoolPaused { pool, paused } => {
             if let Some(stored) = snapshot.pools.get_mut(pool) {
                 put(stored, |value| value.0.paused = *paused);

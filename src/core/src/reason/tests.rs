@@ -1,6 +1,6 @@
 use super::*;
 
-const ALL: [Reason; 47] = [
+const ALL: [Reason; 49] = [
     Reason::Accepted,
     Reason::PoolNotFound,
     Reason::PoolNotReady,
@@ -48,6 +48,8 @@ const ALL: [Reason; 47] = [
     Reason::NoGatewayNode,
     Reason::Paused,
     Reason::NotPaused,
+    Reason::NotAllowed,
+    Reason::NotThere,
 ];
 
 const AGENTS: [AgentReason; 21] = [

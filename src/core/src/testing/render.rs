@@ -52,6 +52,10 @@ fn render_write(text: &mut String, planned: &PlannedWrite) {
             writeln!(text, "status {address}").unwrap();
             conditions(text, &status.conditions);
         }
+        Write::ClusterStatus { status } => {
+            writeln!(text, "status cluster").unwrap();
+            conditions(text, &status.conditions);
+        }
         Write::PoolStatus { pool, status } => {
             writeln!(text, "status pool {pool}").unwrap();
             conditions(text, &status.conditions);

@@ -28,7 +28,7 @@ pub(crate) struct FlowPair<A> {
 
 /// The never steered ranges of a family, merged.
 pub(crate) fn never(family: Family, config: &SteeringConfig) -> Vec<AddressRange> {
-    let nets = config.never_steered.iter().filter(|net| family_of(net) == family);
+    let nets = config.not_steered().filter(|net| family_of(net) == family);
     merged(nets.filter_map(range).collect())
 }
 

@@ -140,7 +140,8 @@ fn outcome(outcome: ConnectionOutcome) -> &'static str {
             "another pod of its node has its address: it leaves as that one does"
         }
         ConnectionOutcome::NeverSteered => {
-            "never steered: the cluster's own, link-local, loopback, multicast"
+            "never steered: the cluster's own, its API servers, clouds' metadata, link-local, \
+             loopback, multicast"
         }
         ConnectionOutcome::NotSelected => {
             "no claim selects pod and destination: as if there were no Egret"

@@ -21,7 +21,9 @@ pub fn subject(write: &Write) -> ObjectRef {
         | Write::NodeStatus { node, .. }
         | Write::DeleteNode { node, .. } => ObjectRef::egress_node(node),
         Write::AdmitPods { node } => ObjectRef::node(node),
-        Write::Cluster { .. } => ObjectRef { name: "cluster".to_owned(), ..ObjectRef::cluster() },
+        Write::Cluster { .. } | Write::ClusterStatus { .. } => {
+            ObjectRef { name: "cluster".to_owned(), ..ObjectRef::cluster() }
+        }
         Write::PoolPaused { pool, .. } | Write::PoolStatus { pool, .. } => ObjectRef::pool(pool),
         Write::ClaimStatus { claim, .. } => ObjectRef::claim(claim),
     }
@@ -47,6 +49,9 @@ pub fn apply(access: &Access, write: Write) -> Result<ResourceVersion, StoreErro
             let wrap = |stored| OwnObject::Cluster(Box::new(stored));
             put(access, &file, before, cluster, wrap)
         }
+        Write::ClusterStatus { .. } => Err(StoreError::Invalid(format!(
+            "in a directory of manifests {what} has no status: nobody has anything to say in it"
+        ))),
         Write::AdmitPods { .. } => Err(a_persons_file(&what, "take the taint out of it")),
         Write::PoolPaused { paused, .. } => {
             Err(a_persons_file(&what, &format!("write `paused: {paused}` into its spec")))

@@ -32,6 +32,11 @@ pub struct ObjectCache {
     optional: Mutex<Option<BTreeSet<ResourceKind>>>,
 }
 
+/// A source that may be done without and was not to be had; whether for want of the right to.
+struct Withheld {
+    not_allowed: bool,
+}
+
 impl ObjectCache {
     /// Nothing has been read yet.
     pub fn new(api: ApiClient, scope: WatchScope) -> Self {
@@ -152,8 +157,10 @@ impl ObjectCache {
                 return Ok(self.assemble());
             }
             for (source, listed) in self.list_all(missing).await? {
-                let version = revision(&listed.version);
-                self.update_index(|index| index.reset(&source, listed.live, version));
+                self.update_index(|index| match listed {
+                    Ok(listed) => index.reset(&source, listed.live, revision(&listed.version)),
+                    Err(Withheld { not_allowed }) => index.withhold(&source, not_allowed),
+                });
                 read.insert(source);
             }
         }
@@ -162,7 +169,7 @@ impl ObjectCache {
     async fn list_all(
         self: &Arc<Self>,
         sources: Vec<WatchSource>,
-    ) -> Result<BTreeMap<WatchSource, Listed>, StoreError> {
+    ) -> Result<BTreeMap<WatchSource, Result<Listed, Withheld>>, StoreError> {
         let mut tasks = JoinSet::new();
         for source in sources {
             let cache = Arc::clone(self);
@@ -174,10 +181,11 @@ impl ObjectCache {
             let optional = source.kind.is_optional();
             match listed {
                 Ok(listed) => {
-                    all.insert(source, listed);
+                    all.insert(source, Ok(listed));
                 }
                 Err(error) if optional && matches!(error.code(), Some(403 | 404)) => {
-                    all.insert(source, Listed { live: Vec::new(), version: String::new() });
+                    let not_allowed = error.code() == Some(403);
+                    all.insert(source, Err(Withheld { not_allowed }));
                 }
                 Err(error) => return Err(error),
             }

@@ -1,16 +1,17 @@
 //! One object from the API server's JSON: checked once, and only what is used of it is kept.
 
 use std::collections::BTreeSet;
+use std::net::IpAddr;
 
 use egret_api as api;
 use egret_core::model::{
-    AddressSpec, AddressStatus, Claim, ClaimStatus, Cluster, EgressAddress, EgressNode,
-    EgressNodeSpec, EgressNodeStatus, Namespace, Node, NodeName, Pod, PodRangeSource, Pool,
-    PoolStatus, ResourceVersion, Service, Stored, Text as _, Timestamp, Uid,
+    AddressSpec, AddressStatus, Claim, ClaimStatus, Cluster, ClusterStatus, EgressAddress,
+    EgressNode, EgressNodeSpec, EgressNodeStatus, Namespace, Node, NodeName, Pod, PodRangeSource,
+    Pool, PoolStatus, ResourceVersion, Service, Stored, Text as _, Timestamp, Uid,
 };
 use ipnet::IpNet;
 use serde::Deserialize;
-use serde::de::{DeserializeOwned, IgnoredAny};
+use serde::de::DeserializeOwned;
 use serde_json::Value;
 
 use super::json::{read, read_status, status_or_new};
@@ -26,7 +27,7 @@ pub enum DecodedItem {
     Claim(Box<Stored<(Claim, ClaimStatus)>>),
     Address(Box<Stored<EgressAddress>>),
     EgressNode(Box<Stored<EgressNode>>),
-    Cluster(Box<Stored<Cluster>>),
+    Cluster(Box<Stored<Cluster>>, ClusterStatus),
     Node(Box<Node>),
     Namespace(Namespace),
     Service(Box<Service>),
@@ -35,6 +36,7 @@ pub enum DecodedItem {
     PodRanges(PodRangeSource, BTreeSet<IpNet>),
     /// Ranges of the pods of one node.
     CiliumNode(NodeName, BTreeSet<IpNet>),
+    ApiServers(BTreeSet<IpAddr>),
     Rules(Vec<Stored<(Claim, ClaimStatus)>>),
 }
 
@@ -150,6 +152,9 @@ impl Undecoded<'_> {
             ResourceKind::Pod => return self.pod(),
             ResourceKind::ServiceCidr => {
                 DecodedItem::ServiceRanges(network_ranges::service_cidr(self.text)?)
+            }
+            ResourceKind::EndpointSlice => {
+                DecodedItem::ApiServers(network_ranges::endpoints(self.text)?)
             }
             ResourceKind::CalicoCrd | ResourceKind::CalicoApi => {
                 let ranges = network_ranges::calico(self.text)?;
@@ -276,8 +281,9 @@ impl Undecoded<'_> {
                  this object"
             ));
         }
-        let object: Object<Cluster, IgnoredAny> = read(self.text)?;
-        Ok(DecodedItem::Cluster(Box::new(self.metadata.stored(spec(object.spec)?))))
+        let object: Object<Cluster, Value> = read(self.text)?;
+        let status = read_status(&self.id, object.status);
+        Ok(DecodedItem::Cluster(Box::new(self.metadata.stored(spec(object.spec)?)), status))
     }
 }
 

@@ -6,19 +6,20 @@
 //! any more, never because one that overlaps another has ended; what cannot be understood keeps
 //! its last good value.
 
+mod shown;
 mod unreadable;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
 
 use egret_core::model::{
-    DiscoveredRanges, EgressNode, InvalidObject, NodeName, PodRangeSource, Snapshot, SnapshotScope,
-    Uid,
+    ApiServerReading, EgressNode, InvalidObject, Snapshot, SnapshotScope, Uid,
 };
 
 use super::decode::{Decoded, DecodedItem};
 use super::kind::{ObjectId, ResourceKind};
 use crate::convert::nirmata::choose_pools;
+use shown::insert;
 use unreadable::{keep_pod_cidrs, note_unreadable, note_unreadable_rules};
 
 /// A watch, as the index knows it.
@@ -54,6 +55,8 @@ struct Progress {
     floor: Option<u64>,
     /// The API server does not know `floor` any more: its next list counts, whatever the versions.
     lost: bool,
+    /// The API server does not allow it (403): what it would show is not known.
+    not_allowed: bool,
 }
 
 #[derive(Debug)]
@@ -124,6 +127,7 @@ impl Index {
             return;
         }
         let lost = std::mem::take(&mut progress.lost);
+        self.changes += u64::from(std::mem::take(&mut progress.not_allowed));
         progress.complete = true;
         progress.floor = revision;
         if lost {
@@ -142,6 +146,19 @@ impl Index {
         let absent: Vec<ObjectId> = absent.map(|(id, _)| id.clone()).collect();
         for id in absent {
             self.hide(source, &id);
+        }
+    }
+
+    /// Nothing of `source` can be read, and what it showed is not shown any more; whether for want of the
+    /// right to.
+    pub fn withhold(&mut self, source: &WatchSource, not_allowed: bool) {
+        if not_allowed && self.sources.get(source).is_some_and(|progress| progress.not_allowed) {
+            return;
+        }
+        self.reset(source, Vec::new(), None);
+        if not_allowed {
+            self.sources.entry(source.clone()).or_default().not_allowed = true;
+            self.changes += 1;
         }
     }
 
@@ -291,9 +308,20 @@ impl Index {
         }
     }
 
+    /// Why the addresses of the API servers are not known, where no object says them.
+    fn api_servers_unread(&self) -> ApiServerReading {
+        let mut sources = self.sources.iter();
+        match sources.find(|(source, _)| source.kind == ResourceKind::EndpointSlice) {
+            None => ApiServerReading::NotAsked,
+            Some((_, progress)) if progress.not_allowed => ApiServerReading::NotAllowed,
+            Some(_) => ApiServerReading::Missing,
+        }
+    }
+
     /// The snapshot that all this makes.
     pub fn snapshot(&self, scope: SnapshotScope) -> Snapshot {
         let mut snapshot = Snapshot { scope, ..Snapshot::default() };
+        snapshot.discovered.api_servers = self.api_servers_unread();
         for (id, entry) in &self.objects {
             if let Some(item) = &entry.item {
                 insert(&mut snapshot, item);
@@ -318,65 +346,6 @@ impl Index {
 /// Whether `one` is known to be no newer than `other`.
 fn not_after(one: Option<u64>, other: Option<u64>) -> bool {
     one.zip(other).is_some_and(|(one, other)| one <= other)
-}
-
-fn insert(snapshot: &mut Snapshot, item: &DecodedItem) {
-    match item {
-        DecodedItem::Pool(stored) => {
-            snapshot.pools.insert(stored.value.0.name.clone(), (**stored).clone());
-        }
-        DecodedItem::Claim(stored) => {
-            snapshot.claims.insert(stored.value.0.reference.clone(), (**stored).clone());
-        }
-        DecodedItem::Address(stored) => {
-            snapshot.addresses.insert(stored.value.address, (**stored).clone());
-        }
-        DecodedItem::EgressNode(stored) => {
-            let name: NodeName = stored.value.name.clone();
-            snapshot.egress_nodes.insert(name, (**stored).clone());
-        }
-        DecodedItem::Cluster(stored) => snapshot.cluster = Some((**stored).clone()),
-        DecodedItem::Node(node) => {
-            snapshot.nodes.insert(node.name.clone(), (**node).clone());
-        }
-        DecodedItem::Namespace(namespace) => {
-            snapshot.namespaces.insert(namespace.name.clone(), namespace.clone());
-        }
-        DecodedItem::Service(service) => {
-            let key = (service.namespace.clone(), service.name.clone());
-            snapshot.services.insert(key, (**service).clone());
-        }
-        DecodedItem::Pod(pod) => {
-            snapshot.pods.insert((pod.namespace.clone(), pod.name.clone()), (**pod).clone());
-        }
-        DecodedItem::ServiceRanges(ranges) => {
-            snapshot.discovered.services.extend(ranges.iter().copied())
-        }
-        DecodedItem::Rules(claims) => {
-            for stored in claims {
-                // Of a claim that a person gave this very name the person's counts.
-                let reference = stored.value.0.reference.clone();
-                snapshot.claims.entry(reference).or_insert_with(|| stored.clone());
-            }
-        }
-        DecodedItem::PodRanges(from, ranges) => {
-            add_pod_ranges(&mut snapshot.discovered, *from, ranges);
-        }
-        DecodedItem::CiliumNode(name, ranges) => {
-            add_pod_ranges(&mut snapshot.discovered, PodRangeSource::CiliumNodes, ranges);
-            snapshot.discovered.by_node.insert(name.clone(), ranges.clone());
-        }
-    }
-}
-
-fn add_pod_ranges(
-    discovered: &mut DiscoveredRanges,
-    from: PodRangeSource,
-    ranges: &BTreeSet<ipnet::IpNet>,
-) {
-    if !ranges.is_empty() {
-        discovered.pods.entry(from).or_default().extend(ranges.iter().copied());
-    }
 }
 
 #[cfg(test)]

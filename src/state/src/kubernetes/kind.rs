@@ -22,6 +22,7 @@ pub enum ResourceKind {
     Service,
     Pod,
     ServiceCidr,
+    EndpointSlice,
     CalicoCrd,
     CalicoApi,
     CiliumNode,
@@ -59,6 +60,9 @@ impl ResourceKind {
             Self::Pod => ("/api/v1", "pods", "Pod", true),
             Self::ServiceCidr => {
                 ("/apis/networking.k8s.io/v1", "servicecidrs", "ServiceCIDR", false)
+            }
+            Self::EndpointSlice => {
+                ("/apis/discovery.k8s.io/v1", "endpointslices", "EndpointSlice", true)
             }
             Self::CalicoCrd => ("/apis/crd.projectcalico.org/v1", "ippools", "IPPool", false),
             Self::CalicoApi => ("/apis/projectcalico.org/v3", "ippools", "IPPool", false),
@@ -136,8 +140,16 @@ impl ResourceKind {
                 | Self::CalicoCrd
                 | Self::CalicoApi
                 | Self::CiliumNode
+                | Self::EndpointSlice
                 | Self::Nirmata
         )
+    }
+
+    /// Whether all else goes on without what such an answer keeps from us. An optional kind that is not
+    /// there is not asked for again; of the EndpointSlice somebody may be told that it is missing.
+    pub fn is_withheld_by(self, error: &StoreError) -> bool {
+        let missing = self == Self::EndpointSlice && error.is_missing();
+        self.is_optional() && (missing || error.code() == Some(403))
     }
 
     /// Whether it is of Egret's own group.

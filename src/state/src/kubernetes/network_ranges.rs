@@ -1,6 +1,8 @@
-//! The ranges of services and pods that the cluster and its network plug-in have as objects.
+//! The ranges of services and pods that the cluster and its network plug-in have as objects, and the addresses of
+//! the API servers.
 
 use std::collections::BTreeSet;
+use std::net::IpAddr;
 
 use ipnet::IpNet;
 use serde::Deserialize;
@@ -80,10 +82,50 @@ pub fn cilium(text: &str) -> Result<BTreeSet<IpNet>, String> {
     Ok(found)
 }
 
+#[derive(Default, Deserialize)]
+#[serde(default)]
+struct EndpointSlice {
+    // `null` where there is none.
+    endpoints: Option<Vec<SliceEndpoint>>,
+}
+
+#[derive(Default, Deserialize)]
+#[serde(default)]
+struct SliceEndpoint {
+    addresses: Vec<String>,
+}
+
+/// `endpoints[].addresses` of a `discovery.k8s.io/v1` EndpointSlice, ready or not. A name (of type FQDN) is
+/// no address.
+pub fn endpoints(text: &str) -> Result<BTreeSet<IpAddr>, String> {
+    let slice: EndpointSlice = read(text)?;
+    let endpoints = slice.endpoints.unwrap_or_default();
+    let all = endpoints.iter().flat_map(|endpoint| &endpoint.addresses);
+    Ok(all.filter_map(|text| text.parse().ok()).collect())
+}
+
 fn ranges(field: &str, texts: &[String]) -> Result<BTreeSet<IpNet>, String> {
     texts
         .iter()
         .map(|text| lenient_cidr(text).map(|cidr| cidr.net()))
         .collect::<Result<_, _>>()
         .map_err(|message| format!("{field}: {message}"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn addresses_of_endpoints_are_read_ready_or_not() {
+        let slice = r#"{"addressType": "IPv4", "endpoints": [
+            {"addresses": ["198.51.100.44"], "conditions": {"ready": true}},
+            {"addresses": ["198.51.100.45", "api.example"], "conditions": {"ready": false}}
+        ]}"#;
+        let read = endpoints(slice).unwrap();
+        let read: Vec<String> = read.iter().map(ToString::to_string).collect();
+        assert_eq!(read, ["198.51.100.44", "198.51.100.45"]);
+        assert!(endpoints(r#"{"endpoints": null}"#).unwrap().is_empty());
+        assert!(endpoints("{}").unwrap().is_empty());
+    }
 }

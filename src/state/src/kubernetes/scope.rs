@@ -5,16 +5,19 @@ use egret_core::model::{NamespaceName, NodeName, SnapshotScope};
 use super::index::{Selector, WatchSource};
 use super::kind::ResourceKind::{
     self, Address, CalicoApi, CalicoCrd, CiliumNode, Claim, Cluster, ClusterClaim, EgressNode,
-    Namespace, Nirmata, Node, Pod, Pool, Service, ServiceCidr,
+    EndpointSlice, Namespace, Nirmata, Node, Pod, Pool, Service, ServiceCidr,
 };
 
 /// The label of an `EgressNode` that every agent knows.
 pub const ROLE_LABEL: &str = "egret.dev/role";
 
+/// Namespace and name of the API servers' own EndpointSlice: each API server writes its address there.
+const API_SERVERS: [&str; 2] = ["default", "kubernetes"];
+
 /// What is read.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum WatchScope {
-    /// Everything but pods, watched.
+    /// Everything but pods, watched; of EndpointSlices the API servers' own.
     Controller,
     /// What one node's agent needs, watched: no Nodes, Namespaces and Services, its own node's
     /// pods, and of the `EgressNode`s its own and those with roles (all, where it has one itself).
@@ -71,6 +74,11 @@ impl WatchScope {
         match self {
             Self::Controller | Self::Reader | Self::Pod { .. } => {
                 sources.extend([EgressNode, Node, Namespace, Service].map(all));
+                if matches!(self, Self::Controller) {
+                    let [namespace, name] = API_SERVERS.map(str::to_owned);
+                    let selector = Selector::One { namespace, name };
+                    sources.insert(WatchSource { kind: EndpointSlice, selector });
+                }
                 if let Self::Pod { namespace, name } = self {
                     let (namespace, name) = (namespace.as_str().to_owned(), name.clone());
                     let selector = Selector::One { namespace, name };

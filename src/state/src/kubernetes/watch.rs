@@ -42,13 +42,14 @@ pub async fn follow(cache: Arc<ObjectCache>, source: WatchSource) {
         cache.api.note(Some(&error));
         if error.is_gone() {
             cache.update_index(|index| index.lose(&source));
+        } else if source.kind.is_withheld_by(&error) {
+            // What may not be read is not there; the rights may come later.
+            let not_allowed = error.code() == Some(403);
+            cache.update_index(|index| index.withhold(&source, not_allowed));
+            refused = true;
         } else if source.kind.is_optional() && error.is_missing() {
             cache.update_index(|index| index.forget(&source));
             return;
-        } else if source.kind.is_optional() && error.code() == Some(403) {
-            // What may not be read is not there; the rights may come later.
-            cache.update_index(|index| index.reset(&source, Vec::new(), None));
-            refused = true;
         }
         let kind = (error.code(), error.is_outage());
         if reported.replace(kind) != Some(kind) && !error.is_outage() {

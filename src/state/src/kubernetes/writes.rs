@@ -34,7 +34,9 @@ pub fn subject(write: &Write) -> ObjectId {
             ObjectId::cluster(ResourceKind::EgressNode, node.as_str())
         }
         Write::AdmitPods { node } => ObjectId::cluster(ResourceKind::Node, node.as_str()),
-        Write::Cluster { .. } => ObjectId::cluster(ResourceKind::Cluster, CLUSTER),
+        Write::Cluster { .. } | Write::ClusterStatus { .. } => {
+            ObjectId::cluster(ResourceKind::Cluster, CLUSTER)
+        }
         Write::PoolPaused { pool, .. } | Write::PoolStatus { pool, .. } => {
             ObjectId::cluster(ResourceKind::Pool, pool.as_str())
         }
@@ -108,6 +110,7 @@ pub async fn apply(cache: &ObjectCache, write: Write) -> Result<ResourceVersion,
             let patched = cache.api.merge(&id, &patch).await;
             cache.note_written(&id, patched)
         }
+        Write::ClusterStatus { status } => apply_status(cache, &id, &to_json(&status)?).await,
         Write::PoolStatus { status, .. } => apply_status(cache, &id, &to_json(&status)?).await,
         Write::ClaimStatus { claim, status } => {
             if let Some(object) = nirmata::object_of(cache, &claim) {

@@ -96,9 +96,18 @@ pub fn example(name: &str) -> String {
 
 /// The first snapshot in which `wanted` holds.
 pub async fn until(state: &KubernetesState, wanted: impl Fn(&Snapshot) -> bool) -> Arc<Snapshot> {
+    within(PATIENCE, state, wanted).await
+}
+
+/// The same, for what a store does not do at once.
+pub async fn within(
+    patience: Duration,
+    state: &KubernetesState,
+    wanted: impl Fn(&Snapshot) -> bool,
+) -> Arc<Snapshot> {
     let mut watched = state.watch();
     let seen = watched.wait_for(|snapshot| snapshot.as_deref().is_some_and(&wanted));
-    let seen = tokio::time::timeout(PATIENCE, seen).await;
+    let seen = tokio::time::timeout(patience, seen).await;
     match seen {
         Ok(seen) => seen.unwrap().clone().unwrap(),
         Err(_) => panic!("never seen; the last snapshot: {:#?}", state.watch().borrow()),

@@ -3,8 +3,8 @@
 use std::net::{IpAddr, Ipv4Addr};
 
 use egret_core::model::{
-    AddressPlan, BlockGrant, ClaimRef, EgressNodeSpec, Millis, NamespaceName, NodeName, NodeRole,
-    PoolName, PortRange, ProviderKind, ResourceVersion, Uid,
+    AddressPlan, BlockGrant, ClaimRef, Cluster, ClusterRanges, EgressNodeSpec, Millis,
+    NamespaceName, NodeName, NodeRole, PoolName, PortRange, ProviderKind, ResourceVersion, Uid,
 };
 use egret_ports::cluster_state::Write;
 use serde_json::{Value, json};
@@ -34,6 +34,17 @@ pub fn plan(fence: u64) -> AddressPlan {
 
 pub fn put_plan(expect: Option<&ResourceVersion>, fence: u64) -> Write {
     Write::AddressPlan { address: ADDRESS, expect: expect.cloned(), plan: plan(fence) }
+}
+
+pub fn put_cluster(expect: Option<&ResourceVersion>, t_max: u64) -> Write {
+    let cluster = Cluster {
+        id: "11111111-2222-3333-4444-555555555555".to_owned(),
+        set: None,
+        t_max: Millis::from_secs(t_max),
+        ranges: ClusterRanges::default(),
+        uninstalling: false,
+    };
+    Write::Cluster { expect: expect.cloned(), cluster }
 }
 
 pub fn delete_address(expect: &ResourceVersion) -> Write {

@@ -7,12 +7,11 @@ use egret_core::model::{
 };
 use egret_ports::cluster_state::{ClusterState as _, Write};
 use egret_ports::error::ErrorClass;
-use egret_state::KubernetesState;
 use egret_state::kubernetes::WatchScope;
 use kube::CustomResourceExt as _;
 use serde_json::json;
 
-use crate::fixture::{Store, until};
+use crate::fixture::{Store, until, within};
 use crate::objects::{self, ADDRESS, block, foreign_crd, permissive, put_node, put_plan};
 
 #[tokio::test]
@@ -222,17 +221,6 @@ async fn ranges_are_found_in_objects_of_others() {
         let by_node = [("node-1", "10.1.1.0/24"), ("node-2", "10.1.2.0/27")];
         assert_eq!(found.by_node, by_node.map(|(node, own)| (node.into(), all(vec![own]))).into());
     }
-}
-
-async fn within(
-    patience: Duration,
-    state: &KubernetesState,
-    wanted: impl Fn(&egret_core::model::Snapshot) -> bool,
-) -> std::sync::Arc<egret_core::model::Snapshot> {
-    let mut watched = state.watch();
-    let seen = watched.wait_for(|snapshot| snapshot.as_deref().is_some_and(&wanted));
-    let seen = tokio::time::timeout(patience, seen).await.unwrap_or_else(|_| panic!("never seen"));
-    seen.unwrap().clone().unwrap()
 }
 
 #[tokio::test]

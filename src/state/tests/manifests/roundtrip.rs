@@ -157,6 +157,7 @@ fn the_cluster_and_statuses() {
             nodes: ["192.0.2.1".parse().unwrap()].into(),
             unread: ["Node node-2".to_owned()].into(),
             kept: ["Node node-3".to_owned()].into(),
+            api_servers: ["198.51.100.44".parse().unwrap()].into(),
         },
     };
     assert_eq!(written_and_read(&cluster), cluster);

@@ -2,6 +2,10 @@ use super::*;
 use crate::model::{Cluster, ResourceVersion, Stored};
 use crate::testing::*;
 
+fn unread(snapshot: &Snapshot, settings: &ControllerSettings) -> BTreeSet<String> {
+    desired(snapshot, &LeaderMemory::default(), settings, Timestamp(0)).unread
+}
+
 /// A list of ranges is believed whole or not at all: what was read before stays, and only what never
 /// could be read makes the outside of the cluster unknown.
 #[test]
@@ -11,7 +15,7 @@ fn ranges_that_cannot_be_read_take_nothing_away() {
     world.node("node-1", 1, false, "a");
     world.node("node-2", 2, false, "a");
     let seen = |world: &mut Fixture| {
-        let ranges = desired(&world.snapshot, &settings);
+        let ranges = desired(&world.snapshot, &LeaderMemory::default(), &settings, Timestamp(0));
         let cluster = Cluster {
             id: "c".to_owned(),
             set: None,
@@ -49,12 +53,96 @@ fn ranges_that_cannot_be_read_take_nothing_away() {
     // A source that is not believed has no say.
     let mut named = settings.clone();
     named.pods.insert(net("10.0.0.0/8"));
-    assert!(desired(&world.snapshot, &named).unread.is_empty());
+    assert!(unread(&world.snapshot, &named).is_empty());
     let pools = [(PodRangeSource::CalicoIPPools, [net("10.244.0.0/16")].into())];
     world.snapshot.discovered.pods = pools.into();
-    assert!(desired(&world.snapshot, &settings).unread.is_empty());
+    assert!(unread(&world.snapshot, &settings).is_empty());
     world.snapshot.discovered.pods.clear();
     world.snapshot.nodes.remove(&NodeName::new("node-3"));
     world.node("node-2", 2, false, "a");
     assert_eq!(seen(&mut world), said(both, "", ""));
+}
+
+/// What the leader makes of the API servers' addresses, turn by turn.
+struct ApiServers {
+    world: Fixture,
+    memory: LeaderMemory,
+}
+
+impl ApiServers {
+    fn new() -> Self {
+        let mut world = Fixture::small();
+        world.settle();
+        Self { world, memory: LeaderMemory::default() }
+    }
+
+    /// What the cluster object names after a turn at this second, with what is kept.
+    fn turn(&mut self, reading: ApiServerReading, second: i64) -> (String, bool) {
+        let now = Timestamp(second * 1000);
+        self.world.snapshot.discovered.api_servers = reading;
+        self.memory.observe(&self.world.snapshot, now);
+        let settings = &self.world.settings;
+        let ranges = desired(&self.world.snapshot, &self.memory, settings, now);
+        let names = ranges.api_servers.iter().map(|address| address.to_string());
+        let named = (names.collect::<Vec<_>>().join(" "), ranges.kept.contains(API_SERVERS));
+        assert!(ranges.unread.is_empty(), "what is outside the cluster stays known");
+        self.world.snapshot.cluster.as_mut().unwrap().value.ranges = ranges;
+        named
+    }
+}
+
+fn there(addresses: &[&str]) -> ApiServerReading {
+    ApiServerReading::Read(addresses.iter().map(|address| ip(address)).collect())
+}
+
+#[test]
+fn an_api_server_that_restarts_is_named_for_ten_minutes() {
+    let mut servers = ApiServers::new();
+    let (one, two) = ("198.51.100.44", "198.51.100.45");
+    let both = format!("{one} {two}");
+    let mut named = |reading, second, text: &str| {
+        assert_eq!(servers.turn(reading, second), (text.to_owned(), false), "{second}");
+    };
+    named(there(&[one, two]), 0, &both);
+    named(there(&[two]), 100, &both);
+    named(there(&[two]), 699, &both);
+    named(there(&[one, two]), 699, &both);
+    named(there(&[two]), 800, &both);
+    named(there(&[two]), 1399, &both);
+    named(there(&[two]), 1400, two);
+    // With the last one too, and a replacement counts at once.
+    named(there(&[]), 1500, two);
+    named(there(&[one]), 1600, &both);
+    named(there(&[one]), 2100, one);
+}
+
+#[test]
+fn api_servers_that_nobody_can_name_stay_as_they_were() {
+    let mut servers = ApiServers::new();
+    let one = "198.51.100.44".to_owned();
+    assert_eq!(servers.turn(ApiServerReading::NotAllowed, 0), (String::new(), true));
+    assert_eq!(servers.turn(there(&[&one]), 10), (one.clone(), false));
+    for (reading, kept) in [
+        (ApiServerReading::NotAllowed, true),
+        (ApiServerReading::Missing, true),
+        (ApiServerReading::NotAsked, false),
+    ] {
+        assert_eq!(servers.turn(reading, 100_000), (one.clone(), kept));
+    }
+    // How long it has been gone is counted from when it was seen to be.
+    assert_eq!(servers.turn(there(&[]), 200_000), (one.clone(), false));
+    assert_eq!(servers.turn(ApiServerReading::NotAllowed, 200_300), (one.clone(), true));
+    assert_eq!(servers.turn(there(&[]), 200_650), (one.clone(), false));
+    assert_eq!(servers.turn(there(&[]), 201_250), (String::new(), false));
+}
+
+/// What of the cluster is never given out is its nodes' addresses; of an API server nobody says that.
+#[test]
+fn an_api_server_is_no_node() {
+    let mut servers = ApiServers::new();
+    servers.turn(there(&["198.51.100.44"]), 0);
+    let ranges = written(&servers.world.snapshot);
+    assert!(!is_node_address(&ranges, ip("198.51.100.44")));
+    assert!(exempt(&ranges).contains(&net("198.51.100.44/32")));
+    assert!(!never_steered(&ranges).contains(&net("198.51.100.44/32")));
 }

@@ -132,6 +132,7 @@ fn steering_config() -> SteeringConfig {
             sources: [range("10.244.1.128", "10.244.1.255")].into(),
             destinations: [range("2001:db8:7::", "2001:db8:7::ffff")].into(),
         },
+        exempt: ["168.63.129.16/32"].map(|net| net.parse().unwrap()).into(),
     }
 }
 

@@ -10,7 +10,7 @@ use crate::ipam::ranges;
 use crate::membership::departure;
 use crate::model::{
     ClaimRef, EgressAddress, Family, Holding, NamespaceName, NodeName, Pod, PortRange, Snapshot,
-    Stored,
+    Stored, Uid,
 };
 use crate::node_config::flow_decision::{ClaimDestinations, FlowDecider, FlowDecision};
 use crate::node_config::{
@@ -135,15 +135,34 @@ pub fn explain(
     Some(explanation)
 }
 
-/// The other pod of its node that has an address of this family which this pod shows too.
+/// The other pod of its node that has an address of this family which this pod shows too: by word of the
+/// node's agent, which has heard the CNI, else as the API has them.
 fn other_owner(snapshot: &Snapshot, pod: &Pod, family: Family) -> Option<PodIdentity> {
+    let agent = snapshot.egress_nodes.get(&pod.node).map(|stored| &stored.value.status);
     let of_family = |net: &&IpNet| Family::of(net.addr()) == family;
     pod.sources.iter().filter(of_family).find_map(|net| {
         let on_node = |other: &&Pod| other.node == pod.node && !other.host_network;
         let shows = |other: &&Pod| other.sources.iter().any(|own| own.trunc() == net.trunc());
+        let told = agent.and_then(|status| status.shared_pod_addresses.get(&net.trunc()));
+        if let Some(owner) = told.and_then(|name| told_owner(snapshot, name)) {
+            let itself = owner.is(pod);
+            // A word from before it ended, or got another address.
+            let known = snapshot.pods.get(&(owner.namespace.clone(), owner.name.clone()));
+            if known.is_none_or(|known| shows(&known)) {
+                return (!itself).then_some(owner);
+            }
+        }
         let winner = address_winner(snapshot.pods.values().filter(on_node).filter(shows), None)?;
         (!std::ptr::eq(winner, pod)).then(|| PodIdentity::of(winner))
     })
+}
+
+/// The pod of this name; with its uid where it is read, which over an API server it is not.
+fn told_owner(snapshot: &Snapshot, name: &str) -> Option<PodIdentity> {
+    let (namespace, name) = name.split_once('/')?;
+    let (namespace, name) = (NamespaceName::new(namespace), name.to_owned());
+    let known = snapshot.pods.get(&(namespace.clone(), name.clone())).map(PodIdentity::of);
+    Some(known.unwrap_or(PodIdentity { namespace, name, uid: Uid::new("") }))
 }
 
 /// The granted blocks, as if each were open.

@@ -40,7 +40,8 @@ pub use labels::{LabelSelector, Labels, Operator, Requirement};
 pub use names::{ClaimRef, NamespaceName, NodeName, PoolName, Uid};
 pub use net::{AddressRange, Family, PortRange};
 pub use node::{
-    BlockGrant, EgressNode, EgressNodeSpec, EgressNodeStatus, NodeRole, PublicKey, Uplink,
+    BlockGrant, EgressNode, EgressNodeSpec, EgressNodeStatus, NAMED_SHARED_ADDRESSES, NodeRole,
+    PublicKey, Uplink,
 };
 pub use object_ref::ObjectRef;
 pub use pool::{Failback, Failover, Pool, PoolStatus};

@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Duration;
 
-use egret_core::model::{ObjectRef, Snapshot};
+use egret_core::model::{NAMED_SHARED_ADDRESSES, ObjectRef, Snapshot};
 use egret_ports::clock::Clock;
 use egret_ports::cluster_state::ClusterState;
 use ipnet::IpNet;
@@ -67,7 +67,7 @@ impl<S: ClusterState, C: Clock> MainLoop<S, C> {
         connections.pass_on(self.of_pods(changes.passed_on.clone()));
     }
 
-    /// Says once at a pod that another one has its address.
+    /// Says once at a pod that another one has its address, and in the status who has it.
     pub(super) fn note_shared(&mut self, changes: &OwnerChanges) {
         let mut told = BTreeMap::new();
         for (source, SharedAddress { winner, losers }) in &changes.shared {
@@ -89,6 +89,11 @@ impl<S: ClusterState, C: Clock> MainLoop<S, C> {
             }
         }
         self.memory.shared = told;
+        let named = changes.shared.iter().take(NAMED_SHARED_ADDRESSES);
+        let named = named.map(|(source, SharedAddress { winner, .. })| {
+            (*source, format!("{}/{}", winner.namespace, winner.name))
+        });
+        self.status.shared_pod_addresses = named.collect();
     }
 
     /// Without this node's own addresses, should a pod show one as its own.

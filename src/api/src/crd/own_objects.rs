@@ -56,6 +56,11 @@ pub(super) fn egress_node(schema: &mut JSONSchemaProps) {
     list(schema, "status.uplinks[].subnets", 64, cidr);
     list(schema, "status.idleAddresses", 4096, address);
     at(schema, "status.unusableInterfaces").max_properties = Some(64);
+    let shared = at(schema, "status.sharedPodAddresses");
+    shared.max_properties = Some(64);
+    let sentence =
+        "self.filter(key, !isCIDR(key))[0] + ' is not a CIDR: write it like 10.244.1.7/32'";
+    rules(shared, [CelRule::makes("self.all(key, isCIDR(key))", sentence)]);
     for map in ["status.acknowledgedFences", "status.blockNeeds", "status.idleReleases"] {
         let map = at(schema, map);
         map.max_properties = Some(4096);

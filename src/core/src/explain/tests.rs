@@ -61,6 +61,37 @@ fn the_loser_of_an_address_is_told_who_has_it() {
     assert_eq!(ask(&world, "p", "198.51.100.20").unwrap().address_owner, None);
 }
 
+/// The agent has heard the CNI; over an API server no other pod than the one in question is read.
+#[test]
+fn the_agents_word_goes_before_the_order_of_the_api() {
+    let mut world = quiet();
+    let old = mk_pod("payments/old", "bank", "d1", &["10.244.4.7/32"]);
+    world.pod(crate::model::Pod { terminating: true, ..old });
+    let tell = |world: &mut Fixture, owner: &str| {
+        let shared = [(net("10.244.4.7/32"), owner.to_owned())].into();
+        let node = world.snapshot.egress_nodes.get_mut(&"d1".into()).unwrap();
+        node.value.status.shared_pod_addresses = shared;
+    };
+    let owner = |world: &Fixture, pod: &str| {
+        let answer = ask(world, pod, "198.51.100.20").unwrap();
+        let other = answer.outcome == ConnectionOutcome::AddressOfOther;
+        assert_eq!(other, answer.address_owner.is_some());
+        answer.address_owner.map(|owner| owner.name)
+    };
+    tell(&mut world, "payments/old");
+    assert_eq!((owner(&world, "old"), owner(&world, "p")), (None, Some("old".to_owned())));
+    // As `egret explain` reads an API server.
+    let key = |name: &str| ("payments".into(), name.to_owned());
+    let old = world.snapshot.pods.remove(&key("old")).unwrap();
+    assert_eq!(owner(&world, "p"), Some("old".to_owned()));
+    tell(&mut world, "payments/p");
+    assert_eq!(owner(&world, "p"), None);
+    // A word that is older than what is read.
+    world.pod(crate::model::Pod { sources: [net("10.244.4.9/32")].into(), ..old });
+    tell(&mut world, "payments/old");
+    assert_eq!(owner(&world, "p"), None);
+}
+
 #[test]
 fn what_if_names_who_takes_over_and_why_nobody_does() {
     let mut world = quiet();

@@ -162,7 +162,16 @@ pub struct EgressNodeStatus {
     #[serde(with = "text::map", skip_serializing_if = "BTreeMap::is_empty")]
     #[cfg_attr(feature = "schema", schemars(with = "BTreeMap<String, String>"))]
     pub local_addresses: BTreeMap<IpAddr, String>,
+    // What the CNI said last goes before what the API says, and only this agent has heard it.
+    /// Addresses that more than one live pod of this node shows, and the pod that has each, such as
+    /// payments/bank-0: what another sends from it is taken for that pod's. At most 64 are named.
+    #[serde(with = "text::map", skip_serializing_if = "BTreeMap::is_empty")]
+    #[cfg_attr(feature = "schema", schemars(with = "BTreeMap<String, String>"))]
+    pub shared_pod_addresses: BTreeMap<IpNet, String>,
 }
+
+/// How many addresses [`EgressNodeStatus::shared_pod_addresses`] names.
+pub const NAMED_SHARED_ADDRESSES: usize = 64;
 
 impl EgressNodeStatus {
     /// Why the node cannot carry an address that a cloud delivers, or would deliver, to it as `at` says;

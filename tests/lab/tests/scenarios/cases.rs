@@ -65,6 +65,8 @@ pub const ALL: &[Scenario] = &[
     Scenario::beside("nothing_listens_on_the_egress_address", s41_inbound::nothing_listens),
     Scenario::beside("s24_first_packet_of_a_new_pod", s24_first_packet::new_pods).takes(37),
     Scenario::beside("s29_ip_reuse_after_pod_delete", s29_address_reuse::run).takes(20),
+    Scenario::beside("two_pods_with_one_address", s29_address_reuse::one_address_of_two_pods)
+        .takes(4),
     Scenario::beside("one_way_stream_of_a_relabelled_pod", s29_address_reuse::relabelled).takes(3),
     Scenario::beside("strange_packets_do_not_leak", s24_first_packet::strange_packets).takes(1),
     Scenario::beside("forged_tunnel_frames", tunnel::forged_frames).takes(1),

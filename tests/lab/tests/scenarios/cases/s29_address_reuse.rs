@@ -9,7 +9,7 @@ use std::time::Duration;
 use anyhow::{Context as _, Result, ensure};
 use egret_lab::address::{AddressFamily, OUTSIDE};
 use egret_lab::oracle::Expect;
-use egret_lab::{LabFixture, PodOptions, wait_until};
+use egret_lab::{Lab, LabFixture, PodOptions, TestBed as _, pod_manifest, wait_until};
 use egret_netns::enter;
 use socket2::{Domain, Protocol, Socket, Type};
 
@@ -272,4 +272,65 @@ pub fn relabelled(bench: &mut Bench) -> Result<()> {
         ensure!(source(&answered, ANSWERED)? == first, "a connection was cut");
         fixture.lab.remove_pod("relabelled")
     })
+}
+
+/// Two live pods with one address: the CNI gave it to the one that the API alone would not believe. The
+/// kernel, the node's status, an event and `egret explain` say the same pod.
+pub fn one_address_of_two_pods(bench: &mut Bench) -> Result<()> {
+    let fixture = bench.fixture()?;
+    start(fixture, "twin-b", "settle")?;
+    let own = fixture.lab.pod("twin-b")?.addresses;
+    let labels = [("app".to_owned(), "nobody".to_owned())].into();
+    let twin = pod_manifest("payments", "twin-a", NODE, &labels, own);
+    fixture.lab.write_manifest("pod-twin-a.yaml", &twin)?;
+    let outcome = told_of_twins(fixture, own);
+    fixture.lab.remove_manifest("pod-twin-a.yaml")?;
+    outcome?;
+    let to = OUTSIDE[0].to_string();
+    let explain = ["explain", "twin-b", "-n", "payments", "--to", &to];
+    let shared = || node_file(&fixture.lab).ok().filter(|text| !text.contains(SHARED));
+    wait_until("a status that names no shared address", PATIENCE, shared)?;
+    let said = fixture.lab.run_egret(&explain)?;
+    ensure!(said.contains("leaves with the egress address"), "{said}");
+    fixture.lab.remove_pod("twin-b")
+}
+
+/// The field of an EgressNode's status.
+const SHARED: &str = "sharedPodAddresses";
+
+fn node_file(lab: &Lab) -> Result<String> {
+    let file = lab.store().join(format!("egret.dev/egressnodes/{NODE}.yaml"));
+    Ok(std::fs::read_to_string(file)?)
+}
+
+fn told_of_twins(fixture: &mut LabFixture, own: [IpAddr; 2]) -> Result<()> {
+    let lab = &fixture.lab;
+    let named = || node_file(lab).ok().filter(|text| text.contains(SHARED));
+    let status = wait_until("a status that names the shared address", PATIENCE, named)?;
+    ensure!(status.contains("payments/twin-b") && !status.contains("payments/twin-a"), "{status}");
+    for to in OUTSIDE {
+        let to = to.to_string();
+        let ask = |pod: &str| lab.run_egret(&["explain", pod, "-n", "payments", "--to", &to]);
+        let (loser, winner) = (ask("twin-a")?, ask("twin-b")?);
+        ensure!(loser.contains("pod payments/twin-b"), "{loser}");
+        ensure!(winner.contains("leaves with the egress address"), "{winner}");
+    }
+    let event = || {
+        let events = lab.run_egret(&["events"]).ok()?;
+        let of_loser = |line: &&str| line.contains("AddressShared") && line.contains("twin-a");
+        events.lines().find(of_loser).map(str::to_owned)
+    };
+    let told = wait_until("an event at the pod that has not got it", PATIENCE, event)?;
+    ensure!(told.contains("payments/twin-b"), "{told}");
+    // The kernel takes what it sends for the selected pod's.
+    let base = fixture.lab.reserve_ports();
+    for family in AddressFamily::BOTH {
+        let outside = ReuseServer::open(fixture, family, base)?;
+        let net = fixture.lab.pod("twin-b")?.net.path();
+        let socket = from(&net, SocketAddr::new(family.pick(own), FROM))?;
+        socket.send_to(b"hello", outside.at(ANSWERED))?;
+        let (_, seen) = outside.udp[0].recv_from(&mut [0; 16])?;
+        ensure!(seen.ip() == family.pick(bank()), "it left with {seen}");
+    }
+    Ok(())
 }

@@ -36,7 +36,7 @@ async fn the_addresses_of_api_servers_are_those_of_one_endpoint_slice() {
     until(&state, |snapshot| is_read(snapshot, &["198.51.100.44", "198.51.100.45"])).await;
     store.apply(&slice("kubernetes", &["198.51.100.45"]));
     until(&state, |snapshot| is_read(snapshot, &["198.51.100.45"])).await;
-    assert!(is_read(&*state.read_consistent().await.unwrap(), &["198.51.100.45"]));
+    assert!(is_read(&state.read_consistent().await.unwrap(), &["198.51.100.45"]));
     store.kubectl(&["delete", "endpointslice", "kubernetes", "-n", "default"]);
     let gone = |snapshot: &Snapshot| snapshot.discovered.api_servers == ApiServerReading::Missing;
     until(&state, gone).await;

@@ -34,6 +34,7 @@ mod s24_first_packet;
 mod s25_claim;
 mod s26_no_gateway;
 mod s29_address_reuse;
+mod s29_without_plugin;
 mod s41_inbound;
 mod s51_negative_control;
 mod tunnel;
@@ -67,6 +68,7 @@ pub const ALL: &[Scenario] = &[
     Scenario::beside("s29_ip_reuse_after_pod_delete", s29_address_reuse::run).takes(20),
     Scenario::beside("two_pods_with_one_address", s29_address_reuse::one_address_of_two_pods)
         .takes(4),
+    Scenario::beside("s29_ip_reuse_without_plugin", s29_without_plugin::run).takes(30),
     Scenario::beside("one_way_stream_of_a_relabelled_pod", s29_address_reuse::relabelled).takes(3),
     Scenario::beside("strange_packets_do_not_leak", s24_first_packet::strange_packets).takes(1),
     Scenario::beside("forged_tunnel_frames", tunnel::forged_frames).takes(1),

@@ -16,26 +16,26 @@ use socket2::{Domain, Protocol, Socket, Type};
 use crate::fixtures::{PATIENCE, bank, claim, run_for};
 use egret_lab::bench::Bench;
 
-const NODE: &str = "director-2";
+pub const NODE: &str = "director-2";
 /// The claim that pods labelled `app: second` have.
 const SECOND: [&str; 2] = ["203.0.113.18", "2001:db8:5::12"];
 /// The ports that every pod sends from, and those that it sends to, from a base on.
-const FROM: u16 = 27_000;
-const ANSWERED: u16 = 0;
+pub const FROM: u16 = 27_000;
+pub const ANSWERED: u16 = 0;
 const ONE_WAY: u16 = 1;
 const WITH_FIN: u16 = 2;
-const WITHOUT_FIN: u16 = 3;
+pub const WITHOUT_FIN: u16 = 3;
 
 /// What a pod is labelled, and what it leaves with.
-type PodKind = (&'static str, [IpAddr; 2]);
+pub type PodKind = (&'static str, [IpAddr; 2]);
 
-fn second() -> Result<[IpAddr; 2]> {
+pub fn second() -> Result<[IpAddr; 2]> {
     let [v4, v6] = SECOND;
     Ok([v4.parse()?, v6.parse()?])
 }
 
 /// The claim payments/second over pods of which none runs yet; ends with it.
-fn with_second(
+pub fn with_second(
     fixture: &mut LabFixture,
     run: impl FnOnce(&mut LabFixture) -> Result<()>,
 ) -> Result<()> {
@@ -111,26 +111,35 @@ fn one_after_another(
     start(fixture, &next, new)?;
     ensure!(fixture.lab.pod(&next)?.addresses == addresses, "another address");
     for (outside, _open) in &sides {
-        let name = format!("s29 {number} {}", outside.family.name());
-        fixture.sources.expect(Expect {
-            name: name.clone(),
-            destinations: Vec::new(),
-            ports: Some((outside.base, outside.base + 9)),
-            allowed: vec![outside.family.pick(new_source)],
-        });
-        let seen = talk(fixture, &next, outside)?.seen;
-        ensure!(
-            seen == [outside.family.pick(new_source)].into(),
-            "{old} → {new}: the next pod left with {seen:?}"
-        );
-        run_for(100);
-        // What the outside still has of the old pod's connections ends next: where that had its node's
-        // address, the node itself answers it.
-        let ledger = fixture.sources.end(&name);
-        ensure!(ledger.wrong == 0, "{old} → {new}: wrong on the wire: {:?}", ledger.examples);
-        ensure!(ledger.right >= 10, "{old} → {new}: only {} packets", ledger.right);
+        leaves_right(fixture, outside, &next, (&format!("{old} → {new}"), new_source))?;
     }
     fixture.lab.remove_pod(&next)
+}
+
+/// All that the pod does leaves with its own source from the first packet on.
+pub fn leaves_right(
+    fixture: &mut LabFixture,
+    outside: &ReuseServer,
+    pod: &str,
+    (change, source): (&str, [IpAddr; 2]),
+) -> Result<()> {
+    let name = format!("{pod} {}", outside.family.name());
+    let own = outside.family.pick(source);
+    fixture.sources.expect(Expect {
+        name: name.clone(),
+        destinations: Vec::new(),
+        ports: Some((outside.base, outside.base + 9)),
+        allowed: vec![own],
+    });
+    let seen = talk(fixture, pod, outside)?.seen;
+    ensure!(seen == [own].into(), "{change}: the next pod left with {seen:?}");
+    run_for(100);
+    // What the outside still has of the old pod's connections ends next: where that had its node's
+    // address, the node itself answers it.
+    let ledger = fixture.sources.end(&name);
+    ensure!(ledger.wrong == 0, "{change}: wrong on the wire: {:?}", ledger.examples);
+    ensure!(ledger.right >= 10, "{change}: only {} packets", ledger.right);
+    Ok(())
 }
 
 /// Starts a pod as a container runtime does: its containers wait for the CNI's answer. A busy machine is asked
@@ -157,15 +166,15 @@ fn ask(socket: &Path, request: &str) -> Result<String> {
 }
 
 /// The outside server's sockets, by port from its base on.
-struct ReuseServer {
-    family: AddressFamily,
-    base: u16,
-    udp: Vec<UdpSocket>,
-    tcp: Vec<TcpListener>,
+pub struct ReuseServer {
+    pub family: AddressFamily,
+    pub base: u16,
+    pub udp: Vec<UdpSocket>,
+    pub tcp: Vec<TcpListener>,
 }
 
 impl ReuseServer {
-    fn open(fixture: &LabFixture, family: AddressFamily, base: u16) -> Result<Self> {
+    pub fn open(fixture: &LabFixture, family: AddressFamily, base: u16) -> Result<Self> {
         let _inside = enter(&fixture.lab.out.path());
         let at = |offset| SocketAddr::new(family.pick(OUTSIDE), base + offset);
         let mut udp = Vec::new();
@@ -178,19 +187,19 @@ impl ReuseServer {
         Ok(Self { family, base, udp, tcp: vec![listen(WITH_FIN)?, listen(WITHOUT_FIN)?] })
     }
 
-    fn at(&self, offset: u16) -> SocketAddr {
+    pub fn at(&self, offset: u16) -> SocketAddr {
         SocketAddr::new(self.family.pick(OUTSIDE), self.base + offset)
     }
 }
 
 /// What the outside saw of a pod, and the connection that nobody has closed.
-struct PodTalk {
-    seen: std::collections::BTreeSet<IpAddr>,
-    open: Vec<TcpStream>,
+pub struct PodTalk {
+    pub seen: std::collections::BTreeSet<IpAddr>,
+    pub open: Vec<TcpStream>,
 }
 
 /// Everything that a pod does, from the same ports whichever pod it is.
-fn talk(fixture: &LabFixture, pod: &str, outside: &ReuseServer) -> Result<PodTalk> {
+pub fn talk(fixture: &LabFixture, pod: &str, outside: &ReuseServer) -> Result<PodTalk> {
     let pod = fixture.lab.pod(pod)?;
     let (net, own) = (pod.net.path(), outside.family.pick(pod.addresses));
     let mut talk = PodTalk { seen: std::collections::BTreeSet::new(), open: Vec::new() };
@@ -222,14 +231,14 @@ fn talk(fixture: &LabFixture, pod: &str, outside: &ReuseServer) -> Result<PodTal
     Ok(talk)
 }
 
-fn from(net: &str, own: SocketAddr) -> Result<UdpSocket> {
+pub fn from(net: &str, own: SocketAddr) -> Result<UdpSocket> {
     let _inside = enter(net);
     let socket = UdpSocket::bind(own)?;
     socket.set_read_timeout(Some(Duration::from_secs(1)))?;
     Ok(socket)
 }
 
-fn connect(net: &str, own: SocketAddr, to: SocketAddr) -> Result<TcpStream> {
+pub fn connect(net: &str, own: SocketAddr, to: SocketAddr) -> Result<TcpStream> {
     let _inside = enter(net);
     let socket = Socket::new(Domain::for_address(own), Type::STREAM, Some(Protocol::TCP))?;
     socket.set_reuse_address(true)?;

@@ -1,5 +1,6 @@
 //! What happens to busy pods when a claim begins or ends, and when no gateway is left.
 
+use std::collections::BTreeSet;
 use std::net::{IpAddr, SocketAddr};
 use std::time::Duration;
 
@@ -73,7 +74,9 @@ pub fn claim_made_anew(
     let addresses = claimed(fixture, claim)?;
     let before = plans(fixture, &addresses)?;
     ensure!(!before.iter().any(is_released), "released before: {before:?}");
-    let plan = LoadPlan::new("s25 anew", &[pod]).connections(4);
+    let families: BTreeSet<_> = addresses.iter().copied().map(AddressFamily::of).collect();
+    let families: Vec<_> = families.into_iter().collect();
+    let plan = LoadPlan::new("s25 anew", &[pod]).connections(4).families(&families);
     let load = Load::start(&mut fixture.lab, plan, Some((&fixture.sources, &addresses)))?;
     run_for(500);
     let removed = WallTime::now();

@@ -6,6 +6,7 @@
 
 mod agents;
 mod aws_attach;
+mod aws_claim_anew;
 mod aws_faults;
 mod aws_interfaces;
 mod aws_leaving;
@@ -110,6 +111,7 @@ pub const ALL: &[Scenario] = &[
     Scenario::beside("no_block_yet", nodes::no_block_yet).own(),
     Scenario::beside("aws_elastic_ip", aws_attach::elastic).own().takes(50),
     Scenario::beside("aws_private_address", aws_attach::private_address).own().takes(25),
+    Scenario::beside("aws_claim_made_anew", aws_claim_anew::run).own().takes(50),
     Scenario::beside("aws_holder_dies_within_subnet", aws_moves::death_within_subnet)
         .shares(PAIR)
         .takes(15),

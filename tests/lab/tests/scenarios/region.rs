@@ -14,6 +14,7 @@ use egret_lab::{Lab, LabFixture, WallTime, scenarios, wait_until};
 use crate::fixtures::{PATIENCE, await_any_source, usual};
 
 pub const ASSIGN: &str = "AssignPrivateIpAddresses";
+pub const UNASSIGN: &str = "UnassignPrivateIpAddresses";
 pub const ASSOCIATE: &str = "AssociateAddress";
 
 /// The provider's word for a scan's length here (`--cloud-scan-interval`).

@@ -58,6 +58,8 @@ pub(crate) struct PlanUpdate {
     pub(crate) links: BTreeMap<IpAddr, CarryingLink>,
     /// The egress addresses that this node has on an interface.
     pub(crate) local: BTreeSet<IpAddr>,
+    /// Addresses of this node's uplinks that are no egress addresses: nobody outside answers for them.
+    pub(crate) host: BTreeSet<IpAddr>,
     /// Hardware addresses of the uplinks of an address's last holder, where the voters do not hear it. It
     /// holds nothing: it is the network that answers with them (ARP suppression keeps the dead one's answer).
     pub(crate) dead_holders: BTreeMap<IpAddr, BTreeSet<[u8; 6]>>,

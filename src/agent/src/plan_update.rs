@@ -12,10 +12,14 @@ use egret_core::model::{
 use egret_core::node_config::{directors_of, nodes_of, planned_for};
 use egret_datapath::host::HostUplink;
 use egret_peers::Peer;
+use ipnet::IpNet;
 
 use crate::address_status::{is_foreign_host, parse_mac};
 use crate::lease_thread::PlanUpdate;
 use crate::uplink_selection::link_for;
+
+/// So many addresses of its uplinks at most does a node program: the map has room for egress addresses first.
+const HOST_ADDRESSES: usize = 64;
 
 /// The update for this node. `newer` is a voter set that a peer's refusal carried: its members are
 /// reachable even where the store does not name them yet.
@@ -45,8 +49,20 @@ pub(crate) fn update(
         .filter(|(_, endpoints)| !endpoints.is_empty())
         .collect();
     let local = local.keys().copied().collect();
+    let in_cloud = snapshot.addresses.values().any(|at| at.value.plan.facts().cloud_places());
+    let host = if in_cloud { BTreeSet::new() } else { host_addresses(&view, uplinks) };
     let (peers, dead_holders) = (peers(snapshot, me, newer), dead_holders(snapshot, me));
-    PlanUpdate { peers, view, endpoints, links, local, dead_holders }
+    PlanUpdate { peers, view, endpoints, links, local, host, dead_holders }
+}
+
+/// What a pod of another node cannot reach through this one: nobody outside answers for an address of an
+/// uplink of this host, such as kube-vip's. Other interfaces are none of it: an address that a bridge has
+/// here may be another host's out there. Not for a cloud, whose router may send the packet back.
+pub(crate) fn host_addresses(view: &PlanView, uplinks: &[HostUplink]) -> BTreeSet<IpAddr> {
+    let all = uplinks.iter().flat_map(|uplink| uplink.addresses.iter().map(IpNet::addr));
+    let own: BTreeSet<IpAddr> =
+        all.filter(|address| !view.addresses.contains_key(address)).collect();
+    own.into_iter().take(HOST_ADDRESSES).collect()
 }
 
 fn dead_holders(snapshot: &Snapshot, me: &NodeName) -> BTreeMap<IpAddr, BTreeSet<[u8; 6]>> {
@@ -161,8 +177,8 @@ fn peers(snapshot: &Snapshot, me: &NodeName, newer: Option<&VoterSet>) -> BTreeM
 #[cfg(test)]
 mod tests {
     use egret_core::model::{
-        Cluster, EgressNodeStatus, Epoch, Holding, Millis, PublicKey, ResourceVersion, Uplink,
-        Voter,
+        Cluster, EgressNodeStatus, Epoch, Holding, Millis, ProviderKind, PublicKey,
+        ResourceVersion, Uplink, Voter,
     };
 
     use super::*;
@@ -211,5 +227,28 @@ mod tests {
         assert!(of(&both, "g1").is_empty(), "who asks lives");
         let other = [("g1", "g3"), ("g2", "g3")];
         assert!(of(&other, "g2").is_empty(), "g3 did not hold it");
+    }
+
+    #[test]
+    fn an_address_of_an_uplink_is_the_hosts_own_unless_it_is_planned_or_in_a_cloud() {
+        let nets = ["203.0.113.11/24", "203.0.113.17/32", "2001:db8::11/64"];
+        let uplink = HostUplink {
+            name: "eth0".to_owned(),
+            index: 2,
+            mac: [2, 0, 0, 0, 0, 1],
+            mtu: 1500,
+            addresses: nets.iter().map(|net| net.parse().unwrap()).collect(),
+            lasting: Vec::new(),
+            defaults: Vec::new(),
+            next_hops: BTreeMap::new(),
+        };
+        let (mut snapshot, me, none) = (snapshot(&[]), "g1".into(), BTreeMap::new());
+        let of = |snapshot: &Snapshot| {
+            update(snapshot, &me, std::slice::from_ref(&uplink), None, &none).host
+        };
+        let own = ["203.0.113.11", "2001:db8::11"].map(|text| text.parse().unwrap());
+        assert_eq!(of(&snapshot), own.into());
+        put_address(&mut snapshot, own[0], |put| put.plan.provider = ProviderKind::Aws);
+        assert!(of(&snapshot).is_empty());
     }
 }

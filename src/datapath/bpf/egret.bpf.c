@@ -42,8 +42,9 @@ static __noinline int address_to(struct __sk_buff *skb, struct addr *node, __u32
 	return 0;
 }
 
-// Whether the destination is an egress address that this node has on an interface, or answers for
-// itself: nobody out there would answer for it. In a cloud the router does, which maps its wire address.
+// Whether the destination is an address of this node's uplinks, or an egress address that it has on an
+// interface or answers for itself: nobody out there would answer for it. In a cloud the router does, which
+// maps its wire address.
 static __always_inline int is_here(struct packet *p, __u32 uplink)
 {
 	struct address *entry = bpf_map_lookup_elem(&addresses, &p->destination);
@@ -114,7 +115,7 @@ SEC("classifier") int egret_tun_out(struct __sk_buff *skb)
 	if (is_multicast(&p.destination))
 		return drop(DEVICE_CHATTER);
 	entry = bpf_map_lookup_elem(&addresses, &p.source);
-	if (!entry || entry->state == ALIAS)
+	if (!entry || entry->state >= ALIAS)
 		return drop(NOT_EGRESS_ADDRESS);
 	holder = entry->holder;
 	if (none(&holder))
@@ -233,7 +234,7 @@ SEC("classifier") int egret_tun_in(struct __sk_buff *skb)
 	// Which of this node's two roles is meant, the source says: pods' packets carry an egress
 	// address, the world's do not.
 	entry = bpf_map_lookup_elem(&addresses, &p.source);
-	if (entry && entry->state != ALIAS)
+	if (entry && entry->state < ALIAS)
 		return from_director(skb, c, &p, entry, &node, vni == c->relay_vni);
 	if (vni == c->relay_vni)
 		return drop(NOT_EGRESS_ADDRESS);

@@ -28,6 +28,8 @@ enum state {
 	LEAVING = 4,
 	// The key is a wire address; `wire` is the egress address that it stands for.
 	ALIAS = 5,
+	// The key is no egress address but one of the node's own, on an uplink.
+	HOST = 6,
 };
 
 // The wire address is an address of the node itself: what is in no block is the node's own, and so
@@ -228,6 +230,8 @@ static __always_inline struct address *resolve(const struct addr *on_wire, struc
 
 	*canonical = *on_wire;
 	*flags = entry ? entry->flags : 0;
+	if (entry && entry->state == HOST)
+		return NULL;
 	if (entry && entry->state == ALIAS) {
 		*canonical = entry->wire;
 		entry = bpf_map_lookup_elem(&addresses, canonical);

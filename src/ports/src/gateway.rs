@@ -62,7 +62,12 @@ pub trait AddressMap {
     /// Removes one entry; absent is success.
     fn remove(&mut self, address: IpAddr) -> Result<(), PortError>;
 
-    /// What the kernel holds: for adoption after a restart.
+    /// Makes these the addresses of the node's own uplinks, which are no egress addresses: what a pod sends
+    /// to one through this gateway is dropped by a name of its own, since nobody out there answers for it.
+    /// Those that have an entry, also as a wire address, keep it.
+    fn set_host(&mut self, addresses: &BTreeSet<IpAddr>) -> Result<(), PortError>;
+
+    /// What the kernel holds of egress addresses: for adoption after a restart.
     fn entries(&mut self) -> Result<BTreeMap<IpAddr, AddressEntry>, PortError>;
 }
 

@@ -88,6 +88,7 @@ impl<M: AddressMap, A: Announcer> KernelEffects<M, A> {
             }
             self.entries = entries;
         }
+        self.set_host();
         let links = self.update.links.iter();
         links
             .filter(|(address, link)| link.is_ready_since(before.links.get(address)))
@@ -247,8 +248,15 @@ impl<M: AddressMap, A: Announcer> KernelEffects<M, A> {
         if let Err(error) = self.ports.map.remove(address) {
             warn!(%error, %address, "cannot remove an address from the map");
         }
+        self.set_host();
         if let Err(error) = self.ports.announcer.forget(address) {
             debug!(%error, %address, "cannot stop listening");
+        }
+    }
+
+    fn set_host(&mut self) {
+        if let Err(error) = self.ports.map.set_host(&self.update.host) {
+            warn!(%error, "pods' packets for this node's own addresses may be counted as forwarded");
         }
     }
 

@@ -1,6 +1,6 @@
 //! What an earlier process of the agent knew: kept for the next one, and gone on with.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
 
 use egret_core::lease::PlanView;
@@ -15,7 +15,7 @@ use super::MainLoop;
 use crate::interface_config::named_interfaces;
 use crate::lease_thread::{CarryingLink, LeaseCommand, PlanUpdate};
 use crate::local_addresses::placed_before;
-use crate::plan_update::attachment;
+use crate::plan_update::{attachment, host_addresses};
 use crate::snapshot_cache::{CachedSnapshot, FormerSteering};
 use crate::uplink_selection::link_for;
 
@@ -47,7 +47,11 @@ impl<S: ClusterState, C: Clock> MainLoop<S, C> {
         let links = self.links(&view, &attachments);
         let local = self.recall_local(&view);
         let dead_holders = BTreeMap::new();
-        let update = PlanUpdate { view, peers, endpoints, links, local, dead_holders };
+        let host = match attachments.is_empty() {
+            true => host_addresses(&view, self.kernel.uplinks()),
+            false => BTreeSet::new(),
+        };
+        let update = PlanUpdate { view, peers, endpoints, links, local, host, dead_holders };
         self.lease.send(LeaseCommand::Update(Box::new(update)));
         let applied = self.kernel.apply(config);
         self.record(AgentReason::RulesNotApplied, applied.map(|_| ()));

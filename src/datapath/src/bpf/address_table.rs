@@ -1,8 +1,8 @@
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
 use std::path::Path;
 
-use aya::maps::{Array, HashMap, MapData};
+use aya::maps::{Array, HashMap, MapData, MapError};
 use egret_ports::error::{ErrorClass, PortError};
 use egret_ports::gateway::{AddressEntry, AddressMap};
 
@@ -12,11 +12,12 @@ use super::pins;
 
 /// The map of addresses, for the lease thread: [`AddressMap`] on the pinned map.
 ///
-/// `Send`; keeps nothing but open files and which wire addresses it has entered.
+/// `Send`; keeps nothing but open files, and which wire addresses and addresses of the host it has entered.
 pub struct AddressTable {
     addresses: HashMap<MapData, AddressKey, [u8; ENTRY]>,
     config: Array<MapData, [u8; CONFIG]>,
     wires: BTreeMap<IpAddr, IpAddr>,
+    host: BTreeSet<IpAddr>,
 }
 
 impl AddressTable {
@@ -30,20 +31,27 @@ impl AddressTable {
             addresses: pins::hash(&directory, pins::ADDRESSES)?,
             config: pins::array(&directory, pins::CONFIG)?,
             wires: BTreeMap::new(),
+            host: BTreeSet::new(),
         };
-        for (canonical, entry) in table.read()? {
-            if let Some(wire) = entry.wire {
-                table.wires.insert(canonical, wire);
+        for (address, entry) in table.read()? {
+            match entry {
+                StoredEntry::Entry(AddressEntry { wire: Some(wire), .. }) => {
+                    table.wires.insert(address, wire);
+                }
+                StoredEntry::Host => {
+                    table.host.insert(address);
+                }
+                _ => {}
             }
         }
         Ok(table)
     }
 
-    fn read(&self) -> Result<BTreeMap<IpAddr, AddressEntry>, BpfError> {
+    fn read(&self) -> Result<BTreeMap<IpAddr, StoredEntry>, BpfError> {
         let mut entries = BTreeMap::new();
         for pair in self.addresses.iter() {
             let (key, bytes) = pair.map_err(BpfError::map(pins::ADDRESSES))?;
-            if let (Some(address), Some(StoredEntry::Entry(entry))) =
+            if let (Some(address), Some(entry)) =
                 (codec::address(&key), codec::decode_entry(&bytes))
             {
                 entries.insert(address, entry);
@@ -52,17 +60,45 @@ impl AddressTable {
         Ok(entries)
     }
 
+    fn has_entry(&self, address: IpAddr) -> Result<bool, BpfError> {
+        match self.addresses.get(&codec::key(address), 0) {
+            Ok(_) => Ok(true),
+            Err(MapError::KeyNotFound) => Ok(false),
+            Err(error) => Err(BpfError::map(pins::ADDRESSES)(error)),
+        }
+    }
+
+    fn write_host(&mut self, wanted: &BTreeSet<IpAddr>) -> Result<(), BpfError> {
+        let gone: Vec<IpAddr> = self.host.difference(wanted).copied().collect();
+        for address in gone {
+            self.delete(address)?;
+            self.host.remove(&address);
+        }
+        let new: Vec<IpAddr> = wanted.difference(&self.host).copied().collect();
+        for address in new {
+            if !self.has_entry(address)? {
+                self.addresses
+                    .insert(codec::key(address), codec::encode_host(), 0)
+                    .map_err(BpfError::map(pins::ADDRESSES))?;
+                self.host.insert(address);
+            }
+        }
+        Ok(())
+    }
+
     fn write(&mut self, address: IpAddr, entry: &AddressEntry) -> Result<(), BpfError> {
         let failed = BpfError::map(pins::ADDRESSES);
         let mut entry = entry.clone();
         entry.wire = entry.wire.filter(|wire| *wire != address);
         let old_wire = self.wires.get(&address).copied();
+        self.host.remove(&address);
         self.addresses
             .insert(codec::key(address), codec::encode_entry(&entry), 0)
             .map_err(&failed)?;
         if let Some(wire) = entry.wire {
             let own = self.config.get(&0, 0).map_err(BpfError::map(pins::CONFIG))?;
             let shared = codec::decode_endpoints(&own).contains(&wire);
+            self.host.remove(&wire);
             self.addresses
                 .insert(codec::key(wire), codec::encode_alias(address, shared), 0)
                 .map_err(&failed)?;
@@ -105,7 +141,18 @@ impl AddressMap for AddressTable {
             .map_err(|error| error.into_port(format!("remove egress address {address}")))
     }
 
+    fn set_host(&mut self, addresses: &BTreeSet<IpAddr>) -> Result<(), PortError> {
+        self.write_host(addresses)
+            .map_err(|error| error.into_port("program the addresses of this node's uplinks"))
+    }
+
     fn entries(&mut self) -> Result<BTreeMap<IpAddr, AddressEntry>, PortError> {
-        self.read().map_err(|error| error.into_port("read the egress addresses of this node"))
+        let all = self.read();
+        let all = all.map_err(|error| error.into_port("read the egress addresses of this node"))?;
+        let egress = all.into_iter().filter_map(|(address, stored)| match stored {
+            StoredEntry::Entry(entry) => Some((address, entry)),
+            StoredEntry::Alias(_) | StoredEntry::Host => None,
+        });
+        Ok(egress.collect())
     }
 }

@@ -21,6 +21,7 @@ pub(crate) const FRAGMENT: (usize, usize) = (40, 16);
 pub(crate) const SMALLEST_BLOCK: u32 = 128;
 
 const ALIAS: u8 = 5;
+const HOST: u8 = 6;
 const SHARED: u8 = 1;
 const LOCAL: u8 = 2;
 /// `valid_until` where no deadline is armed.
@@ -51,6 +52,8 @@ pub(crate) enum StoredEntry {
     Entry(AddressEntry),
     /// The key is a wire address of this egress address.
     Alias(IpAddr),
+    /// The key is an address of this node's own.
+    Host,
 }
 
 pub(crate) fn encode_entry(entry: &AddressEntry) -> [u8; ENTRY] {
@@ -87,6 +90,14 @@ pub(crate) fn encode_alias(canonical: IpAddr, shared: bool) -> [u8; ENTRY] {
     bytes
 }
 
+/// The entry under an address of the node's own, which is no egress address.
+pub(crate) fn encode_host() -> [u8; ENTRY] {
+    let mut bytes = [0; ENTRY];
+    bytes[66] = HOST;
+    bytes[67] = SHARED;
+    bytes
+}
+
 /// `None` where the bytes are of no state that this version knows.
 pub(crate) fn decode_entry(bytes: &[u8; ENTRY]) -> Option<StoredEntry> {
     let state = match bytes[66] {
@@ -95,6 +106,7 @@ pub(crate) fn decode_entry(bytes: &[u8; ENTRY]) -> Option<StoredEntry> {
         3 => AddressState::Held,
         4 => AddressState::Leaving,
         ALIAS => return address(&take(bytes, 24)).map(StoredEntry::Alias),
+        HOST => return Some(StoredEntry::Host),
         _ => return None,
     };
     let until = u64::from_ne_bytes(take(bytes, 0));
@@ -204,6 +216,7 @@ mod tests {
             decode_entry(&encode_alias(canonical, true)),
             Some(StoredEntry::Alias(canonical))
         );
+        assert_eq!(decode_entry(&encode_host()), Some(StoredEntry::Host));
         assert_eq!(decode_entry(&[0; ENTRY]), None);
     }
 

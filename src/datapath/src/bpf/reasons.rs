@@ -149,7 +149,7 @@ pub const REASONS: &[DropReason] = &[
     ),
     drop(
         "destination_is_here",
-        "A pod's packet is for an egress address that its own gateway holds, or has on an interface: nobody outside would answer.",
-        "Let the pod use the Service or the node's own address, or exclude the destination from the claim. Is the address on an interface here (`ip addr`)? Then take it off, or out of the pool.",
+        "A pod's packet is for an address of its own gateway: an egress address that it holds or has on an interface, or an address of its uplink. Nobody outside would answer.",
+        "Let the pod use the Service, or exclude the destination from the claim. Is an egress address on an interface here (`ip addr`)? Then take it off, or out of the pool.",
     ),
 ];

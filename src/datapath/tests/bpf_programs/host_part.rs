@@ -88,6 +88,54 @@ fn a_pods_packet_for_an_egress_address_of_its_own_gateway_is_dropped_by_name() {
 }
 
 #[test]
+fn a_pods_packet_for_an_address_of_its_gateways_uplink_is_dropped_by_name_while_it_is_there() {
+    let net = Net::new(Underlay::V4);
+    let mut gateway = net.node("gateway", 11);
+    let mut director = net.node("director", 12);
+    gateway.holds(egress(true));
+    director.stands_by(egress(true), &gateway);
+    gateway.knows_block_of(director.endpoint);
+    director.knows_block_of(director.endpoint);
+    let vip = ip("192.0.2.201");
+    gateway.namespace.run(&format!("ip addr add {vip}/32 dev up0"));
+    gateway.addresses.set_host(&[vip, gateway.endpoint].into()).unwrap();
+    let send = || {
+        let frame = udp(([0; 6], [0; 6]), socket(egress(true), 1100), socket(vip, 9), b"x");
+        Port::of(&director.namespace, "egret0", egress(true)).send(&frame);
+    };
+    send();
+    assert_eq!(gateway.await_count("destination_is_here", 1), 1);
+    assert_eq!(gateway.count("to_world"), 0, "what went nowhere is not counted as forwarded");
+    // All that it is to the others is as it was: asked for, answered, announced.
+    net.world.run(&format!("ip route add {vip}/32 dev eth0"));
+    net.world.run(&format!("ping -c 1 -W 2 {vip}"));
+    gateway.namespace.run(&format!("ping -c 1 -W 2 -I {vip} {}", world(true)));
+    let taken = ["asked_not_held", "announcement_not_held", "no_block", "not_egress_address"];
+    assert_eq!(taken.map(|reason| gateway.count(reason)), [0; 4]);
+    gateway.namespace.run(&format!("ip addr del {vip}/32 dev up0"));
+    // Also where another process of the agent finds it gone.
+    gateway.addresses = gateway.loaded.addresses().unwrap();
+    gateway.addresses.set_host(&[gateway.endpoint].into()).unwrap();
+    send();
+    assert_eq!(gateway.await_count("to_world", 1), 1);
+}
+
+#[test]
+fn an_address_of_the_uplink_makes_way_for_an_entry() {
+    let net = Net::new(Underlay::V4);
+    let mut gateway = net.node("gateway", 11);
+    let vip = ip("192.0.2.201");
+    gateway.addresses.set_host(&[vip].into()).unwrap();
+    assert!(gateway.addresses.entries().unwrap().is_empty(), "it is no egress address");
+    let entry = gateway.entry(AddressState::Held, &gateway, Duration::from_secs(600));
+    gateway.addresses.put(vip, &entry).unwrap();
+    for host in [[vip].into(), [].into()] {
+        gateway.addresses.set_host(&host).unwrap();
+        assert_eq!(gateway.addresses.entries().unwrap(), [(vip, entry.clone())].into());
+    }
+}
+
+#[test]
 fn a_pods_packet_for_an_egress_address_that_a_cloud_maps_goes_to_the_clouds_router() {
     let net = Net::new(Underlay::V4);
     let mut gateway = net.node("gateway", 11);

@@ -17,9 +17,9 @@ const OTHER: [u8; 6] = [2, 0, 0, 0, 0, 9];
 /// After everything that is due.
 const LATER: BootTime = BootTime(u64::MAX / 2);
 
-/// What was written last.
+/// What was written last: egress addresses, and this host's own.
 #[derive(Default)]
-struct KeptMap(BTreeMap<IpAddr, AddressEntry>);
+struct KeptMap(BTreeMap<IpAddr, AddressEntry>, BTreeSet<IpAddr>);
 
 impl AddressMap for KeptMap {
     fn put(&mut self, address: IpAddr, entry: &AddressEntry) -> Result<(), PortError> {
@@ -29,6 +29,11 @@ impl AddressMap for KeptMap {
 
     fn remove(&mut self, address: IpAddr) -> Result<(), PortError> {
         self.0.remove(&address);
+        Ok(())
+    }
+
+    fn set_host(&mut self, addresses: &BTreeSet<IpAddr>) -> Result<(), PortError> {
+        self.1 = addresses.iter().copied().filter(|own| !self.0.contains_key(own)).collect();
         Ok(())
     }
 
@@ -248,4 +253,19 @@ fn a_dead_node_that_claims_what_is_held_is_in_conflict() {
     hands.carry_out(vec![kernel(AddressState::Held, Some("me"))]).unwrap();
     ears.hear(OTHER, false);
     assert_eq!(hands.take_in_conflict(), [ADDRESS].into());
+}
+
+#[test]
+fn an_address_of_the_host_is_programmed_as_such_while_it_is_no_egress_address() {
+    let (mut hands, ..) = hands();
+    let own = BTreeSet::from([ADDRESS]);
+    hands.adopt(PlanUpdate { host: own.clone(), ..PlanUpdate::default() });
+    assert_eq!(hands.ports.map.1, own);
+    hands.carry_out(vec![kernel(AddressState::Standby, None)]).unwrap();
+    hands.adopt(PlanUpdate::default());
+    assert!(hands.ports.map.1.is_empty() && hands.ports.map.0.contains_key(&ADDRESS));
+    // Its entry may end after the plan that no longer has it.
+    hands.adopt(PlanUpdate { host: own.clone(), ..PlanUpdate::default() });
+    hands.carry_out(vec![Effect::Forget { address: ADDRESS }]).unwrap();
+    assert_eq!(hands.ports.map.1, own);
 }

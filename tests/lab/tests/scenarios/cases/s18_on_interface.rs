@@ -5,12 +5,14 @@ use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
 use egret_lab::bench::Bench;
-use egret_lab::load::{Ping, seen_by};
+use egret_lab::load::{Ping, knock, seen_by};
 use egret_lab::{Lab, LabFixture, PodNet, TestBed, WallTime, wait_until};
 
 use crate::fixtures::{BANK, PATIENCE, await_source, bank, claim, holder, run_for};
 
 const VIP: &str = "203.0.113.21";
+/// Of the same subnet, and in no pool.
+const UNCLAIMED: &str = "203.0.113.90";
 
 /// A VIP of a gateway that is claimed stays unheld and goes on to serve; both say where it is. It is held
 /// once it is gone there.
@@ -69,6 +71,36 @@ pub fn restarted(bench: &mut Bench) -> Result<()> {
     await_claim(fixture, "vip", "Ready", &[])?;
     fixture.lab.remove_manifest("vip.yaml")?;
     fixture.await_held(PATIENCE)
+}
+
+/// A VIP of the gateway's uplink that no claim names: what a pod sends there is dropped by a name of its own.
+pub fn unclaimed(bench: &mut Bench) -> Result<()> {
+    let fixture = bench.fixture()?;
+    let node = holder(fixture)?;
+    fixture.lab.node(&node)?.shell(&format!("ip addr add {UNCLAIMED}/32 dev eth0"))?;
+    let own = claim("bank", "settle", &BANK, "Drop");
+    let wider = own.replace("[{cidr: 198", &format!("[{{cidr: {UNCLAIMED}/32}}, {{cidr: 198"));
+    fixture.lab.write_manifest("bank.yaml", &wider)?;
+    let port = fixture.lab.reserve_ports();
+    let pod = fixture.lab.pod("settle-1")?.net.path();
+    let before = dropped_here(fixture, &node)?;
+    let dropped = || {
+        knock(&pod, SocketAddr::new(UNCLAIMED.parse().ok()?, port), 3);
+        (dropped_here(fixture, &node).ok()? > before).then_some(())
+    };
+    wait_until("a drop by name", PATIENCE, dropped)?;
+    fixture.lab.node(&node)?.shell(&format!("ip addr del {UNCLAIMED}/32 dev eth0"))?;
+    fixture.lab.write_manifest("bank.yaml", &own)?;
+    await_source(fixture, "settle-1", bank()[0])
+}
+
+/// How often a node's programs have dropped a packet for an address of its own.
+fn dropped_here(fixture: &LabFixture, node: &str) -> Result<u64> {
+    let live = format!("'{}' explain --live", fixture.lab.egret()?.display());
+    let said = fixture.lab.node(node)?.shell(&live)?;
+    let line = said.lines().find_map(|line| line.strip_prefix("destination_is_here"));
+    let count = line.and_then(|rest| rest.split_whitespace().next());
+    count.map_or(Ok(0), |count| Ok(count.parse()?))
 }
 
 /// What is held stays held, and says so.

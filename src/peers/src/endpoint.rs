@@ -151,7 +151,8 @@ impl Endpoint {
     /// this process, stay.
     ///
     /// # Errors
-    /// See [`BindError`]; what was bound before stays then.
+    /// See [`BindError`], of the first address that cannot be bound. What was bound before stays in that
+    /// one's family; the others are bound.
     pub fn listen_on(&mut self, addresses: &[IpAddr]) -> Result<(), BindError> {
         if addresses.is_empty() {
             return Err(BindError::NoAddress);
@@ -159,10 +160,19 @@ impl Endpoint {
         let bound = self.addresses();
         let new: Vec<IpAddr> =
             addresses.iter().copied().filter(|address| !bound.contains(address)).collect();
-        let (opened, _) = open(&new, self.port)?;
-        self.sockets.retain(|socket| addresses.contains(&socket.address()));
+        let (mut opened, mut failed) = (Vec::new(), Vec::new());
+        for address in new {
+            match open(&[address], self.port) {
+                Ok((sockets, _)) => opened.extend(sockets),
+                Err(error) => failed.push((address, error)),
+            }
+        }
+        self.sockets.retain(|socket| {
+            let is_needed = failed.iter().any(|(address, _)| socket.reaches(*address));
+            is_needed || addresses.contains(&socket.address())
+        });
         self.sockets.extend(opened);
-        Ok(())
+        failed.into_iter().next().map_or(Ok(()), |(_, error)| Err(error))
     }
 
     /// The addresses that were to be bound.

@@ -207,6 +207,22 @@ fn an_address_that_cannot_be_bound_changes_nothing() {
 }
 
 #[test]
+fn of_two_families_the_one_that_can_be_bound_is() {
+    let namespace = NetworkNamespace::new("peers");
+    let _inside = namespace.enter();
+    let [v4, v6] = loopback();
+    let mut a = endpoint("a", 1, &[v4, v6]);
+    let port = a.local_addresses().unwrap()[0].port();
+    let (other4, other6) = (ip("127.0.0.2"), ip("2001:db8::2"));
+    let taken = UdpSocket::bind((other4, port)).unwrap();
+    assert!(matches!(a.listen_on(&[other4, other6]), Err(BindError::Bind { .. })));
+    assert_eq!(a.addresses(), [v4, other6], "the one before goes on in the other's family");
+    drop(taken);
+    a.listen_on(&[other4, other6]).unwrap();
+    assert_eq!(a.addresses().into_iter().collect::<BTreeSet<_>>(), [other4, other6].into());
+}
+
+#[test]
 fn what_cannot_be_sent_or_bound_says_why() {
     let namespace = NetworkNamespace::new("peers");
     let _inside = namespace.enter();

@@ -14,7 +14,9 @@ pub enum AgentError {
     #[error("{0}")]
     Collision(String),
     /// No address to reach the other nodes by.
-    #[error("no uplink has an address: name one with --uplink, or the address with --endpoint")]
+    #[error(
+        "no uplink has an address of the node's own (egress addresses are not): name one with --uplink, or the address with --endpoint"
+    )]
     NoEndpoint,
     /// None of the addresses given for that is this host's.
     #[error(

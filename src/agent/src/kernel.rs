@@ -46,7 +46,8 @@ const PROBE_WINDOW: Duration = Duration::from_secs(5);
 pub(crate) struct Kernel {
     wanted: WantedUplinks,
     new_uplinks: bool,
-    /// The programs and the tunnel may know other uplinks or endpoints than were found.
+    /// The programs and the tunnel may know other uplinks or endpoints than were found, or something else
+    /// may be missing.
     behind: bool,
     /// Egress addresses, and what carries them here: no endpoints.
     egress: BTreeSet<IpAddr>,
@@ -69,12 +70,22 @@ struct NodePath {
     connections: Connections,
 }
 
+/// What has come of [`Kernel::follow_endpoints`].
+#[derive(Debug)]
+pub(crate) struct FollowedEndpoints {
+    pub(crate) looked: Result<(), PortError>,
+    /// `None` where there was nothing to repair.
+    pub(crate) repaired: Option<Result<(), PortError>>,
+}
+
 impl Kernel {
-    /// Adopts what the kernel has and makes what is missing; steers nothing yet.
+    /// Adopts what the kernel has and makes what is missing; steers nothing yet. `egress`: addresses that are
+    /// no node's own, as far as an earlier process knew.
     pub(crate) fn open(
         args: &AgentArgs,
         settings: HostSettings,
         mut steering: Box<dyn Steering>,
+        egress: BTreeSet<IpAddr>,
     ) -> Result<Self, AgentError> {
         let mut collisions = host::check(&settings)?;
         collisions.extend(steering.collisions()?);
@@ -90,7 +101,6 @@ impl Kernel {
         let FoundLinks { uplinks, others } = find_links(&settings, &wanted)?;
         let uplinks = uplinks?;
         uplink_selection::misfit(&uplinks, &wanted.uplinks, &wanted.next_hops)?;
-        let egress = BTreeSet::new();
         let endpoints = choose_endpoints(&args.endpoints(), (&uplinks, &others), &egress)?;
         let own = endpoints.current();
         let mtu = underlay_mtu((&uplinks, &others), own);
@@ -148,18 +158,13 @@ impl Kernel {
     }
 
     /// Looks for this node's addresses where one was missing lately, since no notice tells that time has
-    /// passed; `anyway` also elsewhere.
-    ///
-    /// # Errors
-    /// As [`Self::repair`].
-    pub(crate) fn follow_endpoints(&mut self, anyway: bool) -> Result<(), PortError> {
-        if anyway || self.path.endpoints.is_restless(Instant::now()) {
-            self.look()?;
-        }
-        if self.behind {
-            self.repair()?;
-        }
-        Ok(())
+    /// passed; `anyway` also elsewhere. Where something else than before was found, or the last repair has
+    /// failed, the kernel is repaired.
+    pub(crate) fn follow_endpoints(&mut self, anyway: bool) -> FollowedEndpoints {
+        let due = anyway || self.path.endpoints.is_restless(Instant::now());
+        let looked = if due { self.look() } else { Ok(()) };
+        let repaired = (looked.is_ok() && self.behind).then(|| self.repair().map(drop));
+        FollowedEndpoints { looked, repaired }
     }
 
     /// Has links with these hardware addresses carry addresses also where no default route leaves
@@ -198,6 +203,7 @@ impl Kernel {
 
     /// Puts back what is missing; true where something was.
     pub(crate) fn repair(&mut self) -> Result<bool, PortError> {
+        self.behind = true;
         self.look()?;
         self.path.named = interface::names(&self.wanted.named)?;
         let repaired = self.steering.repair(&mut self.path)?;

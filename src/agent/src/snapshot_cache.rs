@@ -3,7 +3,7 @@
 
 mod attachments;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
 use std::path::{Path, PathBuf};
 use std::{fs, io};
@@ -14,6 +14,7 @@ use egret_core::node_config::SteeringConfig;
 use egret_peers::Peer;
 use serde::{Deserialize, Serialize};
 
+use crate::local_addresses::placed_before;
 use crate::pod_owners::PodOwners;
 
 /// The last snapshot, as far as this node needs it.
@@ -31,6 +32,14 @@ pub(crate) struct CachedSnapshot {
     /// Whose each pod's address is.
     #[serde(default, skip_serializing_if = "PodOwners::is_empty")]
     pub(crate) owners: PodOwners,
+}
+
+impl CachedSnapshot {
+    /// Egress addresses, and what carried them here: no node's own.
+    pub(crate) fn egress(&self) -> BTreeSet<IpAddr> {
+        let carried = placed_before(&self.attachments);
+        self.view.addresses.keys().copied().chain(carried.into_keys()).collect()
+    }
 }
 
 /// How an earlier process steered, and which pods had the addresses.
@@ -99,6 +108,16 @@ mod tests {
         assert_eq!(SnapshotCache::new(directory.path()).read(), Some(remembered));
         fs::write(directory.path().join("snapshot.json"), "{").unwrap();
         assert_eq!(file.read(), None);
+    }
+
+    #[test]
+    fn egress_addresses_and_what_carries_them_are_told_before_the_store_answers() {
+        let wire: IpAddr = "10.0.1.77".parse().unwrap();
+        let at = Attachment { wire: Some(wire), ..Attachment::at("gateway-1".into()) };
+        let address: IpAddr = "203.0.113.17".parse().unwrap();
+        let attachments = [(address, at)].into();
+        let remembered = CachedSnapshot { attachments, ..CachedSnapshot::default() };
+        assert_eq!(remembered.egress(), [address, wire].into());
     }
 
     #[test]

@@ -5,7 +5,7 @@ use std::time::Duration;
 use egret_core::lease::LeaseConfig;
 use egret_core::model::EgressNodeStatus;
 use egret_datapath::announce::PacketAnnouncer;
-use egret_datapath::snat_backend;
+use egret_datapath::{HostSettings, snat_backend};
 use egret_peers::{Endpoint, Identity};
 use egret_ports::clock::Clock;
 use egret_ports::cluster_state::ClusterState;
@@ -58,7 +58,7 @@ pub async fn run<S: ClusterState, C: Clock>(
     };
     let _namespace_lock = NamespaceLock::acquire(&args.run_dir)?;
     let boot_id = boot_id()?;
-    let kernel = Kernel::open(&args, settings.clone(), snat_backend::choose(&settings))?;
+    let (kernel, snapshot_cache) = open_kernel(&args, &settings)?;
     let identity = Identity::open(&args.state_dir)?;
     let endpoint = Endpoint::bind(kernel.endpoints(), settings.peers_port, identity, me.clone())?;
     measures.attach(&endpoint);
@@ -86,7 +86,7 @@ pub async fn run<S: ClusterState, C: Clock>(
     info!(event = "agent_started", node = %me, "agent started");
     let main_loop = MainLoop {
         acknowledged: AcknowledgedGrants::read(&args.run_dir),
-        snapshot_cache: SnapshotCache::new(&args.run_dir),
+        snapshot_cache,
         events: EventRecorder::new(me.clone()),
         memory: LoopMemory::default(),
         me,
@@ -108,6 +108,17 @@ pub async fn run<S: ClusterState, C: Clock>(
     let lease_events = lease_event_receiver;
     let inputs = LoopInputs { lease_events, changes, arrivals, chained, host_stops, shutdown };
     main_loop.run(inputs, completion_receiver).await
+}
+
+/// The kernel, with the egress addresses that an earlier process has kept.
+fn open_kernel(
+    args: &AgentArgs,
+    settings: &HostSettings,
+) -> Result<(Kernel, SnapshotCache), AgentError> {
+    let mut cache = SnapshotCache::new(&args.run_dir);
+    let egress = cache.read().map(|cached| cached.egress()).unwrap_or_default();
+    let kernel = Kernel::open(args, settings.clone(), snat_backend::choose(settings), egress)?;
+    Ok((kernel, cache))
 }
 
 /// What the CNI plugin tells, where there is one.

@@ -21,6 +21,7 @@ use crate::interface_config::{
     HostView, InterfaceDecision, NamedInterface, NamedInterfaces, decide, judge_router,
 };
 use crate::interface_memory::InterfaceMemory;
+use crate::kernel::FollowedEndpoints;
 use crate::lease_thread::LeaseCommand;
 
 /// The host's, also in the chart's containers.
@@ -115,8 +116,12 @@ impl<S: ClusterState, C: Clock> MainLoop<S, C> {
     /// Goes after this node's own addresses, and says where it has none. `anyway`: as
     /// [`Kernel::follow_endpoints`](crate::kernel::Kernel::follow_endpoints) has it.
     pub(super) fn follow_endpoints(&mut self, anyway: bool) {
-        if let Err(error) = self.kernel.follow_endpoints(anyway) {
+        let FollowedEndpoints { looked, repaired } = self.kernel.follow_endpoints(anyway);
+        if let Err(error) = looked {
             warn!(%error, "cannot look for this node's own addresses");
+        }
+        if let Some(repaired) = repaired {
+            self.record(AgentReason::RulesNotApplied, repaired);
         }
         self.adopt_uplinks();
         self.note_endpoints();

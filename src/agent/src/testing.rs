@@ -6,10 +6,11 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use egret_core::model::{
-    AddressPlan, AddressStatus, ClaimRef, EgressAddress, EgressNode, EgressNodeSpec,
-    EgressNodeStatus, Millis, ProviderKind, ResourceVersion, Snapshot, Stored,
+    AddressStatus, ClaimRef, EgressAddress, EgressNode, EgressNodeSpec, EgressNodeStatus,
+    ResourceVersion, Snapshot, Stored,
 };
 use egret_core::node_config::SteeringConfig;
+use egret_ports::contract::objects::bare_plan;
 use egret_ports::error::{ErrorClass, PortError};
 use egret_ports::steering::{
     Applied, Collision, Steering, SteeringChange, SteeringCounters, SteeringDrop, SteeringWatcher,
@@ -21,21 +22,7 @@ pub(crate) fn put_address(
     address: IpAddr,
     change: impl FnOnce(&mut EgressAddress),
 ) {
-    let plan = AddressPlan {
-        claim: ClaimRef { namespace: None, name: "bank".to_owned() },
-        claim_uid: "1".into(),
-        pool: "partners".into(),
-        provider: ProviderKind::L2,
-        owner: None,
-        standbys: Vec::new(),
-        fence: 1,
-        made_for: None,
-        lease: Millis(450),
-        end: None,
-        preferred_node: None,
-        home: None,
-        paused: false,
-    };
+    let plan = bare_plan(ClaimRef { namespace: None, name: "bank".to_owned() }, 1);
     let mut value =
         EgressAddress { address, plan, status: AddressStatus::default(), deleting: false };
     change(&mut value);

@@ -1,7 +1,8 @@
 use std::net::IpAddr;
 use std::sync::atomic::{AtomicU32, Ordering};
 
-use egret_core::model::{AddressPlan, AddressStatus, ClaimRef, Epoch, Holding, NodeName, Uid};
+use egret_core::model::{AddressPlan, AddressStatus, ClaimRef, Epoch, Holding, NodeName};
+use egret_ports::contract::objects::bare_plan;
 use egret_ports::provider::BoxFuture;
 use egret_runtime::clock::SystemClock;
 use egret_state::DirectoryState;
@@ -89,20 +90,13 @@ async fn until(what: &str, mut so: impl FnMut() -> bool) {
 /// Writes an address of `kind` that `node-1` holds.
 async fn hold(state: &DirectoryState, (kind, pool, address): (ProviderKind, &str, IpAddr)) {
     let node = NodeName::from("node-1");
+    let claim = ClaimRef { namespace: None, name: pool.to_owned() };
     let plan = AddressPlan {
-        claim: ClaimRef { namespace: None, name: pool.to_owned() },
-        claim_uid: Uid::new("uid"),
         pool: pool.to_lowercase().as_str().into(),
         provider: kind,
         owner: Some(node.clone()),
-        standbys: Vec::new(),
-        fence: 1,
-        made_for: None,
         lease: Millis::from_secs(2),
-        end: None,
-        preferred_node: None,
-        home: None,
-        paused: false,
+        ..bare_plan(claim, 1)
     };
     let version = state.write(Write::AddressPlan { address, expect: None, plan }).await.unwrap();
     let epoch = Epoch { counter: 1, node: node.clone() };

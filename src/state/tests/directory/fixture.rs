@@ -2,10 +2,9 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
-use egret_core::model::{
-    AddressPlan, ClaimRef, Millis, NamespaceName, PoolName, ProviderKind, Snapshot, Uid,
-};
+use egret_core::model::{ClaimRef, NamespaceName, PoolName, Snapshot};
 use egret_ports::cluster_state::{ClusterState, Write};
+use egret_ports::contract::objects::bare_plan;
 use egret_state::DirectoryState;
 use tempfile::TempDir;
 
@@ -110,20 +109,6 @@ pub fn plan(address: &str, fence: u64) -> Write {
     Write::AddressPlan {
         address: address.parse().unwrap(),
         expect: None,
-        plan: AddressPlan {
-            claim: bank(),
-            claim_uid: Uid::new("1"),
-            pool: partners(),
-            provider: ProviderKind::L2,
-            owner: None,
-            standbys: Vec::new(),
-            fence,
-            made_for: None,
-            lease: Millis(450),
-            end: None,
-            preferred_node: None,
-            home: None,
-            paused: false,
-        },
+        plan: bare_plan(bank(), fence),
     }
 }

@@ -4,31 +4,19 @@ use std::net::{IpAddr, Ipv4Addr};
 
 use egret_core::model::{
     AddressPlan, BlockGrant, ClaimRef, Cluster, ClusterRanges, EgressNodeSpec, Millis,
-    NamespaceName, NodeName, NodeRole, PoolName, PortRange, ProviderKind, ResourceVersion, Uid,
+    NamespaceName, NodeName, NodeRole, PortRange, ResourceVersion,
 };
 use egret_ports::cluster_state::Write;
+use egret_ports::contract::objects::bare_plan;
 use serde_json::{Value, json};
 
 pub const ADDRESS: IpAddr = IpAddr::V4(Ipv4Addr::new(203, 0, 113, 17));
 
 pub fn plan(fence: u64) -> AddressPlan {
+    let namespace = Some(NamespaceName::new("payments"));
     AddressPlan {
-        claim: ClaimRef {
-            namespace: Some(NamespaceName::new("payments")),
-            name: "bank".to_owned(),
-        },
-        claim_uid: Uid::new("0b5b1f0e-8f63-4f2b-9d3c-0f6f5a3f2a11"),
-        pool: PoolName::new("partners"),
-        provider: ProviderKind::L2,
         owner: Some(NodeName::new("node-1")),
-        standbys: Vec::new(),
-        fence,
-        made_for: None,
-        lease: Millis(450),
-        end: None,
-        preferred_node: None,
-        home: None,
-        paused: false,
+        ..bare_plan(ClaimRef { namespace, name: "bank".to_owned() }, fence)
     }
 }
 

@@ -4,6 +4,7 @@ use egret_api::nirmata::StaticEgressIPStatus;
 use egret_core::model::{
     ClaimStatus, Destination, NodeName, PodSelection, PoolName, Snapshot, Stored, Timestamp,
 };
+use egret_ports::contract::objects::bare_plan;
 use egret_state::convert::nirmata::{
     choose_pools, claim_name, claim_status, drop_former_statuses, put_claim_status, rule_of,
 };
@@ -265,19 +266,10 @@ async fn a_name_that_leaves_no_room_for_the_address_is_refused_and_the_others_go
 
 fn plan_of(claim: egret_core::model::Claim) -> egret_core::model::AddressPlan {
     egret_core::model::AddressPlan {
-        claim: claim.reference,
         claim_uid: claim.uid,
         pool: "a".into(),
         provider: Default::default(),
-        owner: None,
-        standbys: Vec::new(),
-        fence: 7,
-        made_for: None,
-        lease: egret_core::model::Millis(450),
-        end: None,
-        preferred_node: None,
-        home: None,
-        paused: false,
+        ..bare_plan(claim.reference, 7)
     }
 }
 

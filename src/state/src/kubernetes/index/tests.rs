@@ -1,8 +1,7 @@
 use std::collections::{BTreeMap, VecDeque};
 
-use egret_core::model::{
-    AddressPlan, ClaimRef, EgressAddress, Millis, Namespace, ProviderKind, ResourceVersion, Stored,
-};
+use egret_core::model::{ClaimRef, EgressAddress, Namespace, ResourceVersion, Stored};
+use egret_ports::contract::objects::bare_plan;
 use proptest::prelude::*;
 
 use super::super::decode::ReadItem;
@@ -339,21 +338,7 @@ fn the_claims_of_rules_that_cannot_be_read_keep_their_addresses() {
 }
 
 fn address(address: IpAddr, claim: ClaimRef) -> Stored<EgressAddress> {
-    let plan = AddressPlan {
-        claim,
-        claim_uid: Uid::new("1"),
-        pool: "partners".into(),
-        provider: ProviderKind::L2,
-        owner: None,
-        standbys: Vec::new(),
-        fence: 1,
-        made_for: None,
-        lease: Millis(450),
-        end: None,
-        preferred_node: None,
-        home: None,
-        paused: false,
-    };
+    let plan = bare_plan(claim, 1);
     let value = EgressAddress { address, plan, status: Default::default(), deleting: false };
     Stored { version: ResourceVersion("1".to_owned()), value }
 }

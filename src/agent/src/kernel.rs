@@ -5,12 +5,13 @@
 
 mod found_uplinks;
 mod steering_writer;
+mod underlay;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
 use std::time::{Duration, Instant};
 
-use egret_core::model::{Family, NodeName, Snapshot};
+use egret_core::model::{NodeName, Snapshot};
 use egret_core::node_config::{SteeringConfig, gateway_blocks};
 use egret_core::reason::AgentReason;
 use egret_datapath::bpf::{
@@ -30,12 +31,13 @@ use ipnet::IpNet;
 use tokio::sync::mpsc::Receiver;
 use tracing::warn;
 
-use self::found_uplinks::{FoundLinks, WantedUplinks, find_links, present};
+use self::found_uplinks::{FoundLinks, WantedUplinks, find_links};
 use self::steering_writer::{SteeredPath, SteeringWriter};
+use self::underlay::{choose_endpoints, family, present, underlay_mtu};
 use crate::AgentArgs;
 use crate::connections::Connections;
 use crate::error::AgentError;
-use crate::tunnel_endpoints::{HostAddresses, TunnelEndpoints, WantedEndpoints};
+use crate::tunnel_endpoints::{HostAddresses, TunnelEndpoints};
 use crate::uplink_selection;
 
 /// The counter of frames that nobody is known to hold the address of.
@@ -348,42 +350,6 @@ impl SteeredPath for NodePath {
     fn begin_anew(&mut self, config: &SteeringConfig, sources: BTreeSet<IpNet>) {
         self.connections.begin_anew(config, sources);
     }
-}
-
-/// Both ends of the tunnel use the family of the node's first endpoint.
-fn family(endpoints: &[IpAddr]) -> Family {
-    endpoints.first().map_or(Family::IPv4, |endpoint| Family::of(*endpoint))
-}
-
-/// The MTU of the link that the tunnel's endpoint is on; but no more than lets the tunnel carry what an uplink
-/// can, since what a gateway sends to the world is neither fragmented nor refused with an ICMP error there.
-fn underlay_mtu((uplinks, others): (&[HostUplink], &[HostUplink]), endpoints: &[IpAddr]) -> u32 {
-    let on = |endpoint: &IpAddr| {
-        let is_on = |link: &&HostUplink| link.addresses.iter().any(|net| net.addr() == *endpoint);
-        uplinks.iter().chain(others).find(is_on)
-    };
-    let Some(link) = endpoints.iter().find_map(on).or(uplinks.first()) else { return 1500 };
-    let carried = uplinks.iter().map(|uplink| uplink.mtu + link::overhead(family(endpoints)));
-    carried.fold(link.mtu, u32::min)
-}
-
-fn choose_endpoints(
-    wanted: &WantedEndpoints,
-    (uplinks, others): (&[HostUplink], &[HostUplink]),
-    egress: &BTreeSet<IpAddr>,
-) -> Result<TunnelEndpoints, AgentError> {
-    let given = if let WantedEndpoints::Given(given) = wanted { given.as_slice() } else { &[] };
-    let present = present(given, uplinks.iter().chain(others))?;
-    let host = HostAddresses { uplinks, others, present: &present, egress };
-    let chosen = TunnelEndpoints::choose(wanted, &host, Instant::now())?;
-    if chosen.is_astray() {
-        warn!(
-            node_addresses = ?wanted.nets(), endpoints = ?chosen.current(),
-            "no Ethernet link has an address by which Kubernetes knows this node: the tunnel ends at the \
-             first uplink until one has; --endpoint names another network"
-        );
-    }
-    Ok(chosen)
 }
 
 fn node_links(

@@ -1,12 +1,11 @@
-//! The links and addresses that this host has for its ways to the world and to the other nodes.
+//! The links that this host has for its ways to the world and to the other nodes.
 
 use std::collections::BTreeSet;
 use std::net::IpAddr;
 
+use egret_datapath::HostSettings;
 use egret_datapath::host::{self, HostUplink};
-use egret_datapath::{HostSettings, local_address};
 use egret_ports::error::{ErrorClass, PortError};
-use ipnet::IpNet;
 
 use crate::uplink_selection;
 
@@ -59,19 +58,4 @@ fn divide(
         return (Err(PortError::new(ErrorClass::Transient, "find --uplink", remedy)), others);
     }
     (Ok(uplinks), others)
-}
-
-/// The addresses of the links, and which of `wanted` are this host's elsewhere.
-pub(super) fn present<'a>(
-    wanted: &[IpAddr],
-    links: impl Iterator<Item = &'a HostUplink>,
-) -> Result<BTreeSet<IpAddr>, PortError> {
-    let on_links = links.flat_map(|link| &link.addresses);
-    let mut present: BTreeSet<IpAddr> = on_links.map(IpNet::addr).collect();
-    for address in wanted {
-        if !present.contains(address) && local_address::is_own(*address)? {
-            present.insert(*address);
-        }
-    }
-    Ok(present)
 }

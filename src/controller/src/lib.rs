@@ -8,6 +8,7 @@
 
 mod args;
 mod cloud;
+mod cluster_writes;
 mod events;
 mod leadership;
 mod plan_turn;

@@ -5,7 +5,7 @@ use std::time::Duration;
 use egret_core::cloud::CloudState;
 use egret_core::memory::LeaderMemory;
 use egret_core::model::{ControllerSettings, EventDraft};
-use egret_core::model::{InvalidObject, ProviderKind, Snapshot, Timestamp, Write};
+use egret_core::model::{InvalidObject, ProviderKind, ResourceVersion, Snapshot, Timestamp, Write};
 use egret_core::planner::{self, Plan, PlannedWrite};
 use egret_ports::clock::Clock;
 use egret_ports::cluster_state::ClusterState;
@@ -13,6 +13,7 @@ use egret_ports::error::ErrorClass;
 use tokio::time::Instant;
 use tracing::{debug, warn};
 
+use crate::cluster_writes::ClusterWrites;
 use crate::events::record_event;
 use crate::leadership::LeaderTerm;
 use egret_core::reason::EventReason;
@@ -33,6 +34,7 @@ pub(crate) struct Turn<S, C> {
     memory: LeaderMemory,
     wake_at: Option<Timestamp>,
     reported: BTreeSet<InvalidObject>,
+    cluster_writes: ClusterWrites,
 }
 
 impl<S: ClusterState, C: Clock> Turn<S, C> {
@@ -44,12 +46,14 @@ impl<S: ClusterState, C: Clock> Turn<S, C> {
             memory: LeaderMemory::default(),
             wake_at: None,
             reported: BTreeSet::new(),
+            cluster_writes: ClusterWrites::default(),
         }
     }
 
     /// Begins anew, as a process that has seen nothing.
     pub(crate) fn forget(&mut self) {
         self.memory = LeaderMemory::default();
+        self.cluster_writes = ClusterWrites::default();
     }
 
     /// Takes in what is known of a cloud.
@@ -102,7 +106,8 @@ impl<S: ClusterState, C: Clock> Turn<S, C> {
                 return warn!("the leader lease was lost in the middle of a turn");
             }
             let ends_turn = ends_turn(&planned.write);
-            let written = self.carry_out(planned, now).await;
+            let version = snapshot.cluster.as_ref().map(|cluster| &cluster.version);
+            let written = self.carry_out(planned, version, now).await;
             wrote |= written;
             if !written && ends_turn {
                 break;
@@ -131,14 +136,23 @@ impl<S: ClusterState, C: Clock> Turn<S, C> {
         let plan = planner::plan(snapshot, &self.memory, &self.settings, now);
         self.memory.note_awaited(&plan.timed, now);
         self.wake_at = plan.wake_at;
-        plan
+        let done =
+            |planned: &PlannedWrite| self.cluster_writes.are_done(&planned.write, snapshot, now);
+        Plan { writes: plan.writes.into_iter().filter(|planned| !done(planned)).collect(), ..plan }
     }
 
-    async fn carry_out(&self, planned: PlannedWrite, now: Timestamp) -> bool {
+    /// True where the store has taken it. `cluster`: the version of the cluster object before.
+    async fn carry_out(
+        &mut self,
+        planned: PlannedWrite,
+        cluster: Option<&ResourceVersion>,
+        now: Timestamp,
+    ) -> bool {
         let PlannedWrite { write, notes, .. } = planned;
         match self.state.write(write.clone()).await {
             Ok(version) => {
                 debug!(?write, %version, "written");
+                self.cluster_writes.note(&write, &version, now);
                 for note in &notes {
                     record_event(&*self.state, note, now).await;
                 }
@@ -150,6 +164,10 @@ impl<S: ClusterState, C: Clock> Turn<S, C> {
             }
             Err(error) => {
                 warn!(%error, "write failed; planning again");
+                // A definition before the status had its own place: what is asked for anew is not there either.
+                if let (ErrorClass::NotFound, Some(version)) = (error.class, cluster) {
+                    self.cluster_writes.note(&write, version, now);
+                }
                 false
             }
         }

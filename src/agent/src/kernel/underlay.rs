@@ -42,7 +42,11 @@ pub(super) fn choose_endpoints(
     let given = if let WantedEndpoints::Given(given) = wanted { given.as_slice() } else { &[] };
     let present = present(given, uplinks.iter().chain(others))?;
     let host = HostAddresses { uplinks, others, present: &present, egress };
-    let chosen = TunnelEndpoints::choose(wanted, &host, Instant::now())?;
+    let now = Instant::now();
+    // An egress address by what an earlier process kept, which may be the only one that this node has by now.
+    let any = HostAddresses { egress: &BTreeSet::new(), ..host };
+    let chosen = TunnelEndpoints::choose(wanted, &host, now)
+        .or_else(|_| TunnelEndpoints::choose(wanted, &any, now))?;
     if chosen.is_astray() {
         warn!(
             node_addresses = ?wanted.nets(), endpoints = ?chosen.current(),

@@ -91,17 +91,17 @@ impl AddressTable {
         let mut entry = entry.clone();
         entry.wire = entry.wire.filter(|wire| *wire != address);
         let old_wire = self.wires.get(&address).copied();
-        self.host.remove(&address);
         self.addresses
             .insert(codec::key(address), codec::encode_entry(&entry), 0)
             .map_err(&failed)?;
+        self.host.remove(&address);
         if let Some(wire) = entry.wire {
             let own = self.config.get(&0, 0).map_err(BpfError::map(pins::CONFIG))?;
             let shared = codec::decode_endpoints(&own).contains(&wire);
-            self.host.remove(&wire);
             self.addresses
                 .insert(codec::key(wire), codec::encode_alias(address, shared), 0)
                 .map_err(&failed)?;
+            self.host.remove(&wire);
             self.wires.insert(address, wire);
         }
         if let Some(wire) = old_wire.filter(|wire| Some(*wire) != entry.wire) {

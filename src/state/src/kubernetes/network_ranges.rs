@@ -82,6 +82,9 @@ pub fn cilium(text: &str) -> Result<BTreeSet<IpNet>, String> {
     Ok(found)
 }
 
+/// Half of what the cluster object has room for: those that went lately are named too.
+const MOST_API_SERVERS: usize = 2048;
+
 #[derive(Default, Deserialize)]
 #[serde(default)]
 struct EndpointSlice {
@@ -95,13 +98,14 @@ struct SliceEndpoint {
     addresses: Vec<String>,
 }
 
-/// `endpoints[].addresses` of a `discovery.k8s.io/v1` EndpointSlice, ready or not. A name (of type FQDN) is
-/// no address.
+/// `endpoints[].addresses` of a `discovery.k8s.io/v1` EndpointSlice, ready or not; no more than the cluster
+/// object takes. A name (of type FQDN) is no address.
 pub fn endpoints(text: &str) -> Result<BTreeSet<IpAddr>, String> {
     let slice: EndpointSlice = read(text)?;
     let endpoints = slice.endpoints.unwrap_or_default();
     let all = endpoints.iter().flat_map(|endpoint| &endpoint.addresses);
-    Ok(all.filter_map(|text| text.parse().ok()).collect())
+    let addresses = all.filter_map(|text| text.parse().ok());
+    Ok(addresses.map(|address: IpAddr| address.to_canonical()).take(MOST_API_SERVERS).collect())
 }
 
 fn ranges(field: &str, texts: &[String]) -> Result<BTreeSet<IpNet>, String> {

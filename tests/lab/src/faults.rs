@@ -127,10 +127,12 @@ impl Lab {
         if node.second.is_none() {
             command.args(["--uplink", "eth0"]);
         }
-        // As status.hostIPs in Kubernetes; by a variable, which an older binary leaves unread.
-        let known: Vec<String> =
-            node.internal_addresses().iter().map(ToString::to_string).collect();
-        command.env("EGRET_NODE_ADDRESSES", known.join(","));
+        if node.private {
+            // As status.hostIPs in Kubernetes; by a variable, which an older binary leaves unread.
+            let known: Vec<String> =
+                node.internal_addresses().iter().map(ToString::to_string).collect();
+            command.env("EGRET_NODE_ADDRESSES", known.join(","));
+        }
         let log = node.log.clone();
         node.agent = Some(Daemon::start(command, &log)?);
         Ok(())

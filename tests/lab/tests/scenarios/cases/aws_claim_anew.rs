@@ -3,6 +3,7 @@
 use anyhow::{Context, Result, ensure};
 use egret_lab::bench::Bench;
 use egret_lab::cloud::Zone;
+use egret_lab::cloud::checks::await_rest;
 use egret_lab::scenarios::{claim_made_anew, claimed};
 use egret_lab::{LabFixture, TestBed, wait_until};
 
@@ -24,7 +25,7 @@ spec:
 const POD: &str = "other-1";
 
 /// While its address serves the last connections no call changes anything; once it is off every
-/// interface, one call puts the same address back.
+/// interface, the same address is put back at once.
 pub fn run(bench: &mut Bench) -> Result<()> {
     let fixture = bench.own(private(&[Zone::A, Zone::A])?);
     let pool = std::fs::read_to_string(fixture.lab.store().join("pool.yaml"))?;
@@ -35,6 +36,7 @@ pub fn run(bench: &mut Bench) -> Result<()> {
     let address = *claimed(fixture, "counted")?.first().context("an address")?;
     await_source(fixture, POD, address)?;
 
+    await_rest(|since| fixture.lab.cloud()?.changes(since))?;
     let before = changes(fixture)?.len();
     claim_made_anew(fixture, POD, ("counted", COUNTED))?;
     let made: Vec<String> = changes(fixture)?.split_off(before);
@@ -56,7 +58,9 @@ pub fn run(bench: &mut Bench) -> Result<()> {
     ensure!(again == [address], "it had {address}, has {again:?}");
     await_source(fixture, POD, address)?;
     let made = changes(fixture)?.split_off(before + ended.len());
-    ensure!(made == [ASSIGN], "{made:?} for an address that was off");
+    // One; and one more where a standby took it over before its holder had it again (docs/leases.md, 18).
+    let attached = made.iter().all(|call| call == ASSIGN) && (1..=2).contains(&made.len());
+    ensure!(attached, "{made:?} for an address that was off");
     Ok(())
 }
 

@@ -68,12 +68,13 @@ pub fn alive(
     Ok(report)
 }
 
-/// Every datagram that was sent since [`Load::unanswered`] was `before` has its answer. Those that are
-/// under way have as long as a machine that is busy elsewhere needs.
+/// Of the datagrams that were sent since [`Load::unanswered`] was `before`, all but one per stream have their
+/// answers. Those that are under way have as long as a machine that is busy elsewhere needs.
 ///
 /// # Errors
 /// With how many were lost `when`.
 pub fn none_lost(load: &Load, before: &BTreeSet<(usize, u64)>, when: &str) -> Result<()> {
+    let streams = load.report(WallTime(0)).udp.series;
     let mut lost: BTreeSet<_> = load.unanswered().difference(before).copied().collect();
     let answered = || {
         let missing = load.unanswered();
@@ -81,7 +82,10 @@ pub fn none_lost(load: &Load, before: &BTreeSet<(usize, u64)>, when: &str) -> Re
         lost.is_empty().then_some(())
     };
     let all = wait_until("an answer to every datagram", Duration::from_secs(5), answered);
-    ensure!(all.is_ok(), "{} datagrams lost {when}: {:?}", lost.len(), lost.first());
+    if all.is_err() {
+        crate::note!("    {} datagrams lost {when}: {lost:?}", lost.len());
+    }
+    ensure!(lost.len() <= streams, "{} datagrams lost {when}: {:?}", lost.len(), lost.first());
     Ok(())
 }
 

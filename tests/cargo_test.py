@@ -7,6 +7,9 @@ cargo runs test programs one after another, and most of ours wait: for a kernel,
 does the same and takes longer to compile than it saves on a fresh machine.) What a program printed is shown where it
 failed; each has a line in EGRET_TIMES (tests/parts.sh says what that is) where that names a file. Documentation tests run at the end, by cargo, where the
 arguments choose no program.
+
+A test that failed beside others runs again alone, many times. Where it fails once more it failed. One that passes each time
+rests on a quiet machine: it is no judgement of this commit, is told at the end with what it said, and wants mending.
 """
 
 import concurrent.futures
@@ -29,6 +32,11 @@ THREADS = {"aws": "5", "gcp": "5"}
 # build for longer than the store allows. In memory, where the machine has that.
 IN_MEMORY = ("controller", "state", "state contract", "state directory", "state golden")
 MEMORY = Path("/dev/shm")
+# How often a test that failed beside others has to pass alone, and for how long it is tried at most.
+ALONE = 10
+ALONE_S = 300
+# More than these at once are no accident of one test.
+ALONE_TESTS = 3
 # Started before all others: alone at the end they would leave the machine idle.
 LONGEST = ("state kubernetes", "aws", "gcp", "model checker")
 
@@ -49,8 +57,8 @@ def name(message: dict) -> str:
     return package if "lib" in target["kind"] else f"{package} {target['name']}"
 
 
-def run(message: dict) -> tuple[str, float, bool, str]:
-    """Name, seconds, whether it passed, and what it printed."""
+def run(message: dict, *chosen: str) -> tuple[float, bool, str]:
+    """Seconds, whether it passed, and what it printed."""
     folder = Path(message["manifest_path"]).parent
     environment = os.environ | {"CARGO_MANIFEST_DIR": str(folder)}
     if threads := THREADS.get(name(message)):
@@ -59,7 +67,7 @@ def run(message: dict) -> tuple[str, float, bool, str]:
         environment["TMPDIR"] = str(MEMORY)
     begun = time.monotonic()
     program = subprocess.Popen(
-        [message["executable"]],
+        [message["executable"], *chosen],
         cwd=folder,
         env=environment,
         stdin=subprocess.DEVNULL,
@@ -77,26 +85,48 @@ def run(message: dict) -> tuple[str, float, bool, str]:
         os.killpg(program.pid, signal.SIGKILL)
         said, _ = program.communicate()
         late = f"\nended after {LIMIT_S} s"
-    return name(message), time.monotonic() - begun, program.returncode == 0 and not late, said + late
+    return time.monotonic() - begun, program.returncode == 0 and not late, said + late
 
 
-def report(result: tuple[str, float, bool, str]) -> None:
-    program, seconds, passed, said = result
+def passes_alone(message: dict, test: str, first: str) -> bool:
+    begun = time.monotonic()
+    tries = 0
+    passed = True
+    while passed and tries < ALONE and time.monotonic() - begun < ALONE_S:
+        _, passed, said = run(message, "--exact", test)
+        # A name that chooses nothing passes nothing.
+        passed = passed and "1 passed" in said
+        tries += 1
+    seconds = time.monotonic() - begun
+    outcome = "passed each time" if passed else "failed again"
+    print(f"{name(message)}: {test}: failed beside others, alone {outcome} ({tries} times): {first}", flush=True)
+    if not passed:
+        print(said, flush=True)
+    record(f"{name(message)}: {test}", seconds, tries + 1, passed, first)
+    return passed
+
+
+def record(program: str, seconds: float, tries: int, passed: bool, first: str) -> None:
+    if times := os.environ.get("EGRET_TIMES"):
+        with open(times, "a", encoding="utf-8") as file:
+            file.write(f"tests\t{program}\t{seconds:.1f}\t{tries}\t{'ok' if passed else 'FAILED'}\t{first}\n")
+
+
+def report(program: str, seconds: float, passed: bool, said: str) -> None:
     summary = [line for line in said.splitlines() if line.startswith("test result:")]
     print(f"{program}: {' '.join(summary) or 'no test result'} ({seconds:.1f} s)", flush=True)
     if not passed:
         print(said, flush=True)
-    times = os.environ.get("EGRET_TIMES")
-    if times:
-        with open(times, "a", encoding="utf-8") as file:
-            file.write(f"tests\t{program}\t{seconds:.1f}\t1\t{'ok' if passed else 'FAILED'}\t{why(said)}\n")
+
+
+def failures(said: str) -> list[str]:
+    return re.findall(r"^test (.+?)(?: - should panic)? \.\.\. FAILED$", said, re.MULTILINE)
 
 
 def why(said: str) -> str:
     """The tests that failed and what the first of them said, in one line."""
-    names = re.findall(r"^test (.+?)(?: - should panic)? \.\.\. FAILED$", said, re.MULTILINE)
     panic = re.search(r"^thread '.*' .*panicked at .*\n(.*)$", said, re.MULTILINE)
-    words = [*names, panic.group(1)] if panic else names
+    words = [*failures(said), panic.group(1)] if panic else failures(said)
     return "; ".join(words).replace("\t", " ")
 
 
@@ -105,8 +135,34 @@ def documentation(arguments: list[str]) -> bool:
     done = subprocess.run(
         ["cargo", "test", "--doc", *arguments], stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, check=False
     )
-    report(("documentation", time.monotonic() - begun, done.returncode == 0, done.stdout))
-    return done.returncode == 0
+    seconds, passed = time.monotonic() - begun, done.returncode == 0
+    report("documentation", seconds, passed, done.stdout)
+    record("documentation", seconds, 1, passed, why(done.stdout))
+    return passed
+
+
+def side_by_side(programs: list[dict]) -> list[tuple[dict, float, str]]:
+    """Runs them all; those that failed, with what they said."""
+    failed = []
+    with concurrent.futures.ThreadPoolExecutor(SIDE_BY_SIDE) as pool:
+        running = {pool.submit(run, program): program for program in programs}
+        for done in concurrent.futures.as_completed(running):
+            program, (seconds, passed, said) = running[done], done.result()
+            report(name(program), seconds, passed, said)
+            if passed:
+                record(name(program), seconds, 1, True, "")
+            else:
+                failed.append((program, seconds, said))
+    return failed
+
+
+def alone(program: dict, seconds: float, said: str) -> bool:
+    """Whether each test of this program that failed beside others passes alone."""
+    tests = failures(said)
+    passed = 0 < len(tests) <= ALONE_TESTS and all(passes_alone(program, test, why(said)) for test in tests)
+    if not passed:
+        record(name(program), seconds, 1, False, why(said))
+    return passed
 
 
 def main() -> None:
@@ -115,12 +171,7 @@ def main() -> None:
     programs = build(arguments)
     print(f"tests: built in {time.monotonic() - begun:.0f} s, {len(programs)} programs", flush=True)
     programs.sort(key=lambda program: name(program) not in LONGEST)
-    failed = []
-    with concurrent.futures.ThreadPoolExecutor(SIDE_BY_SIDE) as pool:
-        for done in concurrent.futures.as_completed([pool.submit(run, program) for program in programs]):
-            report(done.result())
-            if not done.result()[2]:
-                failed.append(done.result()[0])
+    failed = [name(program) for program, *result in side_by_side(programs) if not alone(program, *result)]
     if "--test" not in arguments and not documentation(arguments):
         failed.append("documentation")
     print(f"tests: {len(failed)} of {len(programs)} programs failed: {', '.join(failed)}" if failed else "tests: ok")

@@ -31,9 +31,10 @@ table() {
       for (i = 1; i <= rest && i <= longest; i++) {
         split(others[i], f, "\t"); line(f[2] ": " f[3], f[4], f[6] == "ok" ? "" : f[6])
       }
-      print "\nRun again after a stall of the machine: " (repeated ? "" : "none")
+      print "\nRun more than once, after a stall of the machine or a failure beside others: " (repeated ? "" : "none")
       for (i = 1; i <= repeated; i++) {
-        split(again[i], f, "\t"); line(f[1] ": " f[2], f[3], f[4] " times, " f[5])
+        split(again[i], f, "\t"); printf "  %s: %s: %d s, %d times, %s%s\n", f[1], f[2], f[3], f[4], f[5],
+          (f[5] == "ok" && f[6] != "" ? "; first: " substr(f[6], 1, 400) : "")
       }
       if (count < all) printf "\nNot run after that: %d of %d parts\n", all - count, all
       if (wrong) print "\nFailed"

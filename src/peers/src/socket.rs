@@ -26,7 +26,8 @@ pub(crate) struct Received {
     /// Its bytes in the buffer; one of more bytes than the buffer has was cut.
     pub(crate) length: usize,
     pub(crate) source: IpAddr,
-    /// How long the kernel has kept it for the reader.
+    /// How long the kernel has kept it for the reader. Zero for what came before the kernel's work
+    /// queue had switched stamps on, a moment after the first socket asked for them.
     pub(crate) waited: Duration,
 }
 

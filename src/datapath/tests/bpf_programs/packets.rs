@@ -141,6 +141,22 @@ pub fn set_fragment(frame: &mut [u8], value: u16) {
     frame[24..26].copy_from_slice(&sum);
 }
 
+/// Whether it is a packet to `address` of somebody who answers; what a kernel asks its neighbours of
+/// its own accord (RFC 4861, types 133 to 137) is none.
+pub fn answers(frame: &[u8], address: IpAddr) -> bool {
+    let Ok(sliced) = SlicedPacket::from_ethernet(frame) else { return false };
+    let to = match &sliced.net {
+        Some(NetSlice::Ipv4(ip)) => IpAddr::from(ip.header().destination_addr()),
+        Some(NetSlice::Ipv6(ip)) => IpAddr::from(ip.header().destination_addr()),
+        _ => return false,
+    };
+    let neighbour_discovery = matches!(
+        &sliced.transport,
+        Some(TransportSlice::Icmpv6(icmp)) if (133..=137).contains(&icmp.type_u8())
+    );
+    to == address && !neighbour_discovery
+}
+
 pub fn source_mac(frame: &[u8]) -> Mac {
     frame[6..12].try_into().unwrap()
 }

@@ -6,6 +6,7 @@ use std::net::UdpSocket;
 use egret_netns::NetworkNamespace;
 
 use super::*;
+use crate::socket::Bound;
 use crate::{BindError, Endpoint, MAX_DATAGRAM, MAX_MESSAGE, SealError, SendError, WaitOutcome};
 
 /// Far above what a loopback datagram takes; only a failing test waits for it.
@@ -136,6 +137,22 @@ fn a_message_of_another_build_is_counted() {
     }
 }
 
+/// Returns when the kernel stamps what arrives. The first socket that asks for it has a work queue
+/// switch it on (`net_enable_timestamp`, net/core/dev.c): until then what has waited looks new.
+fn stamps_are_on() {
+    let bound = Bound::open("127.0.0.1:0".parse().unwrap()).unwrap();
+    let own = bound.local_address().unwrap();
+    let end = Instant::now() + LONG;
+    loop {
+        bound.send_to(b"stamp", own).unwrap();
+        std::thread::sleep(Duration::from_millis(5));
+        match bound.receive(&mut [0; 8]) {
+            Ok(received) if received.waited >= Duration::from_millis(5) => return,
+            _ => assert!(Instant::now() < end, "the kernel stamps nothing"),
+        }
+    }
+}
+
 #[test]
 fn what_has_waited_too_long_is_dropped_and_what_came_since_is_read() {
     let namespace = NetworkNamespace::new("peers");
@@ -143,6 +160,7 @@ fn what_has_waited_too_long_is_dropped_and_what_came_since_is_read() {
     let (mut a, mut b) = pair(&loopback()[..1], &loopback()[..1]);
     a.send(&"b".into(), &"ping".to_string()).unwrap();
     assert_eq!(receive(&mut b, &mut a), message("a", "ping"));
+    stamps_are_on();
     for _ in 0..3 {
         a.send(&"b".into(), &"old".to_string()).unwrap();
     }

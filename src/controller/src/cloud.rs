@@ -9,6 +9,7 @@ mod call;
 mod metrics;
 
 use std::collections::BTreeMap;
+use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -100,6 +101,7 @@ impl CloudTerms {
                 states: states.clone(),
                 running: JoinSet::new(),
                 tasks: BTreeMap::new(),
+                unwritten: BTreeMap::new(),
             };
             CloudTerm(tokio::spawn(controller.work()).abort_handle())
         };
@@ -133,6 +135,8 @@ struct CloudController<S, C> {
     states: watch::Sender<CloudStates>,
     running: JoinSet<Result<TaskOutcome, PortError>>,
     tasks: BTreeMap<Id, CloudTask>,
+    /// What somebody else's write came before; tried again on what is read next.
+    unwritten: BTreeMap<IpAddr, TaskOutcome>,
 }
 
 impl<S: ClusterState, C: Clock> CloudController<S, C> {
@@ -157,6 +161,9 @@ impl<S: ClusterState, C: Clock> CloudController<S, C> {
         loop {
             let snapshot = snapshots.borrow_and_update().clone();
             if let Some(snapshot) = snapshot {
+                for (address, outcome) in std::mem::take(&mut self.unwritten) {
+                    self.write_attachment(address, outcome, Some(&snapshot)).await;
+                }
                 self.begin(&snapshot).await;
             }
             let pause = self.pause();
@@ -244,12 +251,18 @@ impl<S: ClusterState, C: Clock> CloudController<S, C> {
             }
         };
         let Some(task) = self.tasks.remove(&id) else { return };
+        if let CloudTask::Attach { address, .. }
+        | CloudTask::Observe { address, .. }
+        | CloudTask::Detach { address, .. } = &task
+        {
+            self.unwritten.remove(address);
+        }
         self.context.metrics.count(&task, result.as_ref().err().map(|error| error.class));
         let result = self.judge(&task, result);
         if let CloudTask::Attach { address, .. } | CloudTask::Observe { address, .. } = &task
             && let Ok(outcome) = &result
         {
-            self.write_attachment(*address, outcome, snapshot.as_deref()).await;
+            self.write_attachment(*address, outcome.clone(), snapshot.as_deref()).await;
         }
         let now = self.context.clock.now();
         let notes = self.reconciler.done(task, result, now);
@@ -280,22 +293,22 @@ impl<S: ClusterState, C: Clock> CloudController<S, C> {
     }
 
     /// The new holder waits for this word before it tells directors: it does not wait for a turn.
-    /// Where somebody wrote first the next turn writes it.
+    /// Where somebody wrote first, perhaps this task itself, the next snapshot has the version to write on.
     async fn write_attachment(
-        &self,
-        address: std::net::IpAddr,
-        outcome: &TaskOutcome,
+        &mut self,
+        address: IpAddr,
+        outcome: TaskOutcome,
         snapshot: Option<&Snapshot>,
     ) {
         let stored = snapshot.and_then(|snapshot| snapshot.addresses.get(&address));
         let Some(stored) = stored else { return };
         let mut status = stored.value.status.clone();
-        let (TaskOutcome::Attached(at) | TaskOutcome::Accepted(at)) = outcome else { return };
+        let (TaskOutcome::Attached(at) | TaskOutcome::Accepted(at)) = &outcome else { return };
         if status.holding.as_ref().map(|holding| &holding.node) != Some(&at.node) {
             // Somebody else took it over meanwhile, whose word this is not.
             return;
         }
-        match outcome {
+        match &outcome {
             TaskOutcome::Attached(_) => {
                 (status.attachment, status.accepted) = (Some(at.clone()), None);
             }
@@ -311,7 +324,10 @@ impl<S: ClusterState, C: Clock> CloudController<S, C> {
         let written =
             self.context.state.write(Write::AddressStatus { address, expect, status }).await;
         if let Err(error) = written {
-            debug!(%error, "the attachment is written by the next turn");
+            debug!(%error, "the attachment is written once more");
+            if error.class == ErrorClass::Conflict {
+                self.unwritten.insert(address, outcome);
+            }
         }
     }
 }

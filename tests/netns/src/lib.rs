@@ -10,6 +10,7 @@ use std::io::Write;
 use std::marker::PhantomData;
 use std::process::{Command, Output, Stdio};
 use std::sync::atomic::{AtomicU32, Ordering};
+use std::time::{Duration, Instant};
 
 use nix::sched::{CloneFlags, setns};
 use nix::sys::signal::{Signal, kill};
@@ -18,6 +19,9 @@ use nix::unistd::Pid;
 pub use leftovers::{remove_dead, remove_own};
 
 mod leftovers;
+
+/// The longest that a namespace waits for its addresses to be finished; far more than a busy machine takes.
+const SETTLED: Duration = Duration::from_secs(5);
 
 static NEXT: AtomicU32 = AtomicU32::new(0);
 
@@ -66,7 +70,8 @@ impl NetworkNamespace {
         command
     }
 
-    /// Runs a line of words (split at spaces, no quoting) inside and returns what it printed.
+    /// Runs a line of words (split at spaces, no quoting) inside and returns what it printed. IPv6 addresses
+    /// are there when it returns, unless they wait for the detection of duplicates.
     ///
     /// # Panics
     /// Where it fails, with the line and what it printed.
@@ -79,6 +84,7 @@ impl NetworkNamespace {
             String::from_utf8_lossy(&output.stderr),
             String::from_utf8_lossy(&output.stdout)
         );
+        self.settle(line);
         String::from_utf8_lossy(&output.stdout).into_owned()
     }
 
@@ -96,7 +102,8 @@ impl NetworkNamespace {
             .unwrap_or_else(|error| panic!("cannot run `{line}`: {error}"))
     }
 
-    /// Runs lines of `ip` arguments in one process, which is many times faster than one each.
+    /// Runs lines of `ip` arguments in one process, which is many times faster than one each. Of IPv6
+    /// addresses as [`Self::run`] says.
     ///
     /// # Panics
     /// Where a line fails, with what `ip` printed.
@@ -115,6 +122,20 @@ impl NetworkNamespace {
         let output = child.wait_with_output().unwrap_or_else(|error| panic!("ip: {error}"));
         let said = String::from_utf8_lossy(&output.stderr);
         assert!(output.status.success(), "in {}: ip -batch: {said}\n{lines}", self.name);
+        self.settle(lines);
+    }
+
+    /// A work queue finishes what adds an IPv6 address, also where no duplicate is looked for: until then it
+    /// is tentative and not local (`addrconf_dad_work`, net/ipv6/addrconf.c).
+    fn settle(&self, lines: &str) {
+        if !["addr add", "address add", " up", "a add"].iter().any(|part| lines.contains(part)) {
+            return;
+        }
+        let _inside = self.enter();
+        let begun = Instant::now();
+        while has_unfinished_address() && begun.elapsed() < SETTLED {
+            std::thread::sleep(Duration::from_millis(2));
+        }
     }
 
     /// Loads an nftables script.
@@ -186,6 +207,22 @@ impl Drop for NetworkNamespace {
     fn drop(&mut self) {
         remove(&self.name);
     }
+}
+
+/// Whether an address here is tentative although nobody looks for a duplicate of it.
+fn has_unfinished_address() -> bool {
+    // Flags of an address (linux/if_addr.h), in the fifth column.
+    const TENTATIVE: u8 = 0x40;
+    let no_detection = |link: &str| {
+        let path = format!("/proc/sys/net/ipv6/conf/{link}/accept_dad");
+        std::fs::read_to_string(path).is_ok_and(|text| text.trim() == "0")
+    };
+    let shown = std::fs::read_to_string("/proc/thread-self/net/if_inet6").unwrap_or_default();
+    shown.lines().any(|line| {
+        let words: Vec<&str> = line.split_whitespace().collect();
+        let flags = words.get(4).and_then(|flags| u8::from_str_radix(flags, 16).ok()).unwrap_or(0);
+        flags & TENTATIVE != 0 && words.get(5).is_some_and(|link| no_detection(link))
+    })
 }
 
 /// A thread of this process that has entered the namespace is no reason to kill the process.

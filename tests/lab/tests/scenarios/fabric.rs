@@ -11,7 +11,7 @@ use egret_lab::cloud::gce::{GceRegion, LabVpc, POOL_LABEL};
 use egret_lab::load::{Load, LoadReport};
 use egret_lab::{LabFixture, TestBed, WallTime, wait_until};
 
-use crate::fixtures::{holder, usual};
+use crate::fixtures::{PATIENCE, holder, usual};
 use crate::google::{address, await_attached, lives_on, names, restore, serve_in};
 
 /// The VPC that scenarios of target instances share.
@@ -157,8 +157,12 @@ pub fn goes_on(
     Ok(report)
 }
 
-/// Waits until what stands ready for the standbys does: for two seconds nothing was changed.
+/// Waits until every gateway has a part, and what stands ready for the standbys does: for two seconds nothing
+/// was changed.
 pub fn await_rest(fixture: &LabFixture) -> Result<()> {
+    for gateway in fixture.lab.names().iter().filter(|name| name.starts_with("gateway")) {
+        fixture.await_planned(gateway, PATIENCE)?;
+    }
     let vpc = fixture.lab.vpc()?;
     egret_lab::cloud::checks::await_rest(|since| vpc.changes(since))
 }

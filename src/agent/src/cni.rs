@@ -17,4 +17,4 @@ pub use install::{PluginInstallError, remove};
 
 pub(crate) use installed_plugin::InstalledPlugin;
 pub(crate) use listener::{PodArrival, listen};
-pub(crate) use pod_arrivals::PodArrivals;
+pub(crate) use pod_arrivals::{AddedPod, PodArrivals};

@@ -70,12 +70,21 @@ async fn serve(stream: UnixStream, arrivals: mpsc::Sender<PodArrival>) -> io::Re
     let mut line = String::new();
     (&mut stream).take(LONGEST_REQUEST).read_line(&mut line).await?;
     let added: PodAdded = serde_json::from_str(&line)?;
-    let (programmed, outcome) = oneshot::channel();
+    let (programmed, mut outcome) = oneshot::channel();
+    // The plugin says nothing more: what comes is the end of the stream. Then it has given up, and its pod
+    // runs; so may the pod of one that asked while this process was stopped.
+    if tokio::time::timeout(Duration::ZERO, stream.read_u8()).await.is_ok() {
+        outcome.close();
+    }
     // The loop is gone only when the process is ending: the plugin sees the end of the stream.
     if arrivals.send(PodArrival { added, programmed }).await.is_err() {
         return Ok(());
     }
-    let programmed = outcome.await.is_ok();
+    let programmed = tokio::select! {
+        biased;
+        _ = stream.read_u8() => return Ok(()),
+        programmed = outcome => programmed.is_ok(),
+    };
     let mut answer = serde_json::to_vec(&AgentAnswer { programmed })?;
     answer.push(b'\n');
     stream.write_all(&answer).await
@@ -118,6 +127,16 @@ mod tests {
             }
             assert_eq!(answer.await.unwrap(), want);
         }
+        // A plugin that has given up is noticed: its pod runs.
+        let given_up = tell(&path, line);
+        let mut arrival = arrivals.recv().await.unwrap();
+        given_up.abort();
+        arrival.programmed.closed().await;
+        // So is one that gave up before its call was read: it is told of as such.
+        let mut stream = std::os::unix::net::UnixStream::connect(&path).unwrap();
+        std::io::Write::write_all(&mut stream, line.as_bytes()).unwrap();
+        drop(stream);
+        assert!(arrivals.recv().await.unwrap().programmed.is_closed());
         // Nonsense ends the connection and nothing else.
         assert_eq!(tell(&path, "nonsense\n").await.unwrap(), "");
         let answer = tell(&path, line);

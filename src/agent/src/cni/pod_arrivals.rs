@@ -35,25 +35,32 @@ struct WaitingPlugin {
     programmed: oneshot::Sender<()>,
 }
 
-/// Who has which addresses by word of the CNI, the newest last.
-pub(crate) type AddedPods = Vec<(PodIdentity, BTreeSet<IpNet>)>;
+/// Who has which addresses by word of the CNI.
+#[derive(Debug)]
+pub(crate) struct AddedPod {
+    pub(crate) pod: PodIdentity,
+    pub(crate) addresses: BTreeSet<IpNet>,
+    /// Its plugin has given up already.
+    pub(crate) runs: bool,
+}
 
 impl PodArrivals {
-    /// Takes note of the pods that have just got their addresses, all that wait at once.
+    /// Takes note of the pods that have just got their addresses, all that wait at once, the newest last.
     pub(crate) fn take(
         &mut self,
         first: PodArrival,
         more: &mut Receiver<PodArrival>,
         watched: Option<&Snapshot>,
-    ) -> AddedPods {
-        let mut all = AddedPods::new();
+    ) -> Vec<AddedPod> {
+        let mut all = Vec::new();
         let mut next = Some(first);
         while let Some(PodArrival { added, programmed }) = next {
             let key = (NamespaceName::new(added.namespace.clone()), added.name.clone());
             let addresses: BTreeSet<IpNet> = added.ips.iter().copied().map(IpNet::from).collect();
             let (namespace, name) = key.clone();
             let pod = PodIdentity { namespace, name, uid: Uid::new(added.uid.clone()) };
-            all.push((pod, addresses.clone()));
+            let runs = programmed.is_closed();
+            all.push(AddedPod { pod, addresses: addresses.clone(), runs });
             self.cache.add(added, watched, Instant::now());
             self.waiting.push(WaitingPlugin { key, addresses, programmed });
             next = more.try_recv().ok();

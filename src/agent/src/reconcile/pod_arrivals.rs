@@ -12,7 +12,7 @@ use tokio::sync::mpsc::Receiver;
 use tracing::{info, warn};
 
 use super::MainLoop;
-use crate::cni::{PluginInstallError, PodArrival};
+use crate::cni::{AddedPod, PluginInstallError, PodArrival};
 use crate::pod_owners::{OwnerChanges, SharedAddress, without};
 use egret_core::reason::EventReason;
 
@@ -23,10 +23,13 @@ impl<S: ClusterState, C: Clock> MainLoop<S, C> {
     /// Programmes the pods that have just got their addresses, all that wait at once.
     pub(super) fn on_arrivals(&mut self, first: PodArrival, more: &mut Receiver<PodArrival>) {
         let added = self.memory.arrivals.take(first, more, self.memory.watched.as_deref());
-        for (pod, addresses) in added {
+        for AddedPod { pod, addresses, runs } in added {
             self.memory.owners.add(&pod, &addresses);
-            // Also where its plugin gives up before the pod is programmed.
-            self.kernel.connections().end(self.of_pods(addresses));
+            // Also where its plugin gives up before the pod is programmed. Of a pod that runs not all that is
+            // there is of the pods before.
+            if !runs {
+                self.kernel.connections().end(self.of_pods(addresses));
+            }
         }
         if let Some(watched) = self.memory.watched.clone() {
             self.on_snapshot(watched);

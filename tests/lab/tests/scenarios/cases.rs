@@ -94,7 +94,7 @@ pub const ALL: &[Scenario] = &[
     Scenario::beside("s10_controller_kill", s10_controller::run),
     Scenario::beside("s15_partition_gateway", scenarios::partition),
     Scenario::beside("s11_store_outage", |bench| scenarios::outage(bench, MINUTE)).takes(66),
-    Scenario::beside("s17_external_ip_conflict", s17_conflict::foreign_host).takes(1),
+    Scenario::beside("s17_external_ip_conflict", s17_conflict::foreign_host).takes(9),
     Scenario::beside("s17_taken_while_no_agent_ran", s17_conflict::taken_meanwhile).own().takes(35),
     Scenario::beside("s17_probes_are_no_conflict", s17_conflict::probes).takes(5),
     Scenario::beside("s18_duplicate_ip_claims", s17_conflict::duplicates).takes(3),

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
-use egret_lab::{LabFixture, TestBed, WallTime, wait_until};
+use egret_lab::{TestBed, WallTime, wait_until};
 
 use crate::cases::s18_on_interface::condition;
 use crate::fixtures::{BANK, PATIENCE, bank, claim, run_for, usual, with_claim};
@@ -18,13 +18,19 @@ pub fn foreign_host(bench: &mut Bench) -> Result<()> {
         .lab
         .write_manifest("taken.yaml", &claim("taken", "nobody", &["203.0.113.20"], "Drop"))?;
     let found = wait_until("a conflict that is named", PATIENCE, || {
-        said(fixture, "EgressAddress", "203.0.113.20", "Conflict")
-            .or_else(|| said(fixture, "StaticEgressIP", "203.0.113.20", "Conflict"))
+        condition(&fixture.lab, "EgressAddress", "203.0.113.20", "Conflict").filter(|said| said.0)
     });
+    let told = wait_until("an event that names it", PATIENCE, || {
+        let events = fixture.lab.run_egret(&["events"]).ok()?;
+        let of_it = |line: &&str| line.contains("Conflict") && line.contains("203.0.113.20");
+        events.lines().find(of_it).map(drop)
+    });
+    run_for(6000); // RFC 5227 asks for less before an announcement
     let fights = fixture.answers.announcements(begun);
     fixture.lab.remove_manifest("taken.yaml")?;
     fixture.lab.watch.run("ip addr del 203.0.113.20/32 dev eth0");
     found?;
+    told?;
     let fight = fights.iter().find(|a| a.address.to_string() == "203.0.113.20");
     ensure!(fight.is_none(), "it was announced against the host that has it: {fight:?}");
     Ok(())
@@ -76,35 +82,36 @@ pub fn taken_meanwhile(bench: &mut Bench) -> Result<()> {
 }
 
 /// Two claims want one address: the first keeps it, the second says why it has none. An address
-/// outside the pool, and a node's own, are refused with the field.
+/// outside the pool, also a node's own and the router's, is refused by name.
 pub fn duplicates(bench: &mut Bench) -> Result<()> {
     let fixture = bench.fixture()?;
-    let wishes =
-        [("second", "203.0.113.17"), ("outside", "203.0.113.99"), ("node", "203.0.113.101")];
-    for (name, address) in wishes {
+    let wishes = [
+        ("second", "203.0.113.17", "AddressInUse"),
+        ("outside", "203.0.113.99", "AddressOutsidePool"),
+        ("node", "203.0.113.101", "AddressOutsidePool"),
+        ("router", "203.0.113.1", "AddressOutsidePool"),
+    ];
+    for (name, address, _) in wishes {
         let text = claim(name, "nobody", &[address], "Drop");
         fixture.lab.write_manifest(&format!("{name}.yaml"), &text)?;
     }
-    for (name, address) in wishes {
-        let what = format!("claim {name} says why it has not got {address}");
+    for (name, address, reason) in wishes {
+        let what = format!("claim {name} says {reason} of {address}");
         let refused = wait_until(&what, Duration::from_secs(20), || {
             let objects = fixture.lab.objects("StaticEgressIP").ok()?;
             let own = objects.into_iter().find(|object| object["metadata"]["name"] == name)?;
             let conditions = own["status"]["conditions"].as_array()?.clone();
-            conditions.into_iter().find(|c| c["status"] == "False" && c["message"] != "")
+            let refusal = |c: &serde_json::Value| {
+                let names_it = c["message"].as_str().is_some_and(|says| says.contains(address));
+                c["status"] == "False" && c["reason"] == reason && names_it
+            };
+            conditions.into_iter().find(refusal)
         })?;
         egret_lab::note!("    {name}: {}: {}", refused["reason"], refused["message"]);
     }
-    for (name, _) in wishes {
+    for (name, ..) in wishes {
         fixture.lab.remove_manifest(&format!("{name}.yaml"))?;
     }
     run_for(500);
     fixture.await_held(PATIENCE)
-}
-
-/// The object of that kind about `about` mentions `word`.
-fn said(fixture: &LabFixture, kind: &str, about: &str, word: &str) -> Option<()> {
-    let objects = fixture.lab.objects(kind).ok()?;
-    let found = objects.iter().map(ToString::to_string);
-    found.into_iter().find(|text| text.contains(about) && text.contains(word)).map(drop)
 }

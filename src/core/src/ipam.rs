@@ -53,9 +53,9 @@ pub struct ClaimBinding {
 /// Decides every binding.
 pub fn bind(snapshot: &Snapshot, ranges: &ClusterRanges) -> Bindings {
     let mut bindings = Bindings { pools: pools::unusable(snapshot, ranges), ..Bindings::default() };
-    adopt(snapshot, &mut bindings);
-    let families = ranges::families(snapshot, ranges);
     let own = own_network::addresses(snapshot);
+    adopt(snapshot, &own, &mut bindings);
+    let families = ranges::families(snapshot, ranges);
     let mut binder = Binder { snapshot, ranges, families, own: &own, taken: BTreeMap::new() };
     let claims = in_order(snapshot);
     binder.resume(&mut bindings);
@@ -92,7 +92,7 @@ fn in_order(snapshot: &Snapshot) -> Vec<&Claim> {
 }
 
 /// Existing addresses: kept by their claim, or over.
-fn adopt(snapshot: &Snapshot, bindings: &mut Bindings) {
+fn adopt(snapshot: &Snapshot, own: &OwnAddresses, bindings: &mut Bindings) {
     for name in snapshot.claims.keys() {
         bindings.claims.insert(name.clone(), ClaimBinding::default());
     }
@@ -103,7 +103,9 @@ fn adopt(snapshot: &Snapshot, bindings: &mut Bindings) {
         }
         let claim = snapshot.claims.get(&plan.claim).map(|stored| &stored.value.0);
         let kept = bindings.claims.get_mut(&plan.claim);
-        match (over(&stored.value, claim), kept) {
+        let why =
+            over(&stored.value, claim).or_else(|| own_network::given_back(own, &stored.value));
+        match (why, kept) {
             (None, Some(binding)) if has_room(claim, binding, *address) => {
                 binding.bound.insert(*address);
             }
@@ -153,16 +155,17 @@ struct Binder<'a> {
 }
 
 impl<'a> Binder<'a> {
-    /// Gives claims back what they had and what has not ended yet, where they ask for it and are let
-    /// in. What is released has connections yet and stays theirs as what is bound does; what is revoked
-    /// they get only where they could have it as a new address.
+    /// Gives claims back what they had and what has not ended yet, where they ask for it and are let in: what
+    /// is released and has connections yet; what is revoked where they could have it as a new address.
     fn resume(&self, bindings: &mut Bindings) {
         for (address, stored, end) in ended::by_preference(self.snapshot) {
             let claim = self.snapshot.claims.get(&stored.plan.claim).map(|claim| &claim.value.0);
             let Some(claim) = claim else { continue };
             let Ok(pool) = self.pool_of(claim, bindings) else { continue };
             let asked = over(stored, Some(claim)).is_none() && !self.paused(claim);
-            let given = matches!(end, AddressEnd::Released { .. }) || self.gives(pool, address);
+            let served = own_network::given_back(self.own, stored).is_none();
+            let kept = matches!(end, AddressEnd::Released { .. }) && served;
+            let given = kept || self.gives(pool, address);
             let Some(binding) = bindings.claims.get_mut(&claim.reference) else { continue };
             if asked && given && has_room(Some(claim), binding, address) {
                 binding.bound.insert(address);

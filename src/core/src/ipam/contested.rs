@@ -15,14 +15,11 @@ pub(super) const GIVEN_BACK: &str = "another host was found to have it before it
 /// Whether the pool chose the address, nobody has held it yet, and another host, or a node's interface,
 /// has it.
 pub(super) fn is_contested(snapshot: &Snapshot, address: &EgressAddress) -> bool {
-    let (plan, status) = (&address.plan, &address.status);
-    let claim = snapshot.claims.get(&plan.claim).map(|stored| &stored.value.0);
+    let claim = snapshot.claims.get(&address.plan.claim).map(|stored| &stored.value.0);
     let chosen = claim.is_some_and(|claim| claim.addresses.is_empty());
     let conflict =
         |known: &crate::model::Condition| known.kind == ConditionType::Conflict && known.status;
-    // Agents before `was_held` wrote `probed` once and for all.
-    let never_held = !status.was_held && !status.probed;
-    chosen && never_held && status.conditions.iter().any(conflict)
+    chosen && address.is_unused() && address.status.conditions.iter().any(conflict)
 }
 
 /// What a pool's status should say of addresses that it chose in vain, by claim. Forgotten with the

@@ -6,11 +6,18 @@ use std::net::IpAddr;
 
 use ipnet::IpNet;
 
-use crate::model::Snapshot;
+use crate::model::{EgressAddress, Snapshot};
 use crate::reason::Reason;
 
 /// What each of these addresses is, and why a claim that names it is refused.
 pub(super) type OwnAddresses = BTreeMap<IpAddr, (Reason, String)>;
+
+/// Why an address goes that turned out to be the network's own before anything left with it: pool and
+/// claim may be there before the first agent has said which routers there are. A paused pool ends nothing.
+pub(super) fn given_back(own: &OwnAddresses, address: &EgressAddress) -> Option<&'static str> {
+    let gone = own.contains_key(&address.address) && address.is_unused() && !address.plan.paused;
+    gone.then_some("it is the network's own, and was never held")
+}
 
 /// By what the agents publish of their uplinks.
 pub(super) fn addresses(snapshot: &Snapshot) -> OwnAddresses {

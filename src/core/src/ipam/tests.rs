@@ -4,6 +4,7 @@ use super::*;
 use crate::model::{Condition, ConditionType, LabelSelector, Namespace, Timestamp};
 use crate::testing::*;
 
+mod own_network;
 mod unreadable;
 
 fn bind_world(world: &Fixture) -> Bindings {
@@ -125,49 +126,6 @@ fn addresses_that_cannot_be_had_say_which_and_what_is_free() {
     ] {
         assert_eq!(refused(&bindings, name), (reason, format!("{message}{free}")));
     }
-}
-
-#[test]
-fn routers_and_what_means_a_whole_subnet_are_never_given_out_and_refused_by_name() {
-    let mut world = Fixture::small();
-    let both = [("192.0.2.0", "192.0.2.255"), ("2001:db8:1::", "2001:db8:1::ff")];
-    world.pool(mk_pool("all", &both));
-    world.status("g1").uplinks[0].next_hops = [ip("192.0.2.6"), ip("2001:db8:1::7")].into();
-    let asked = [
-        ("router", "192.0.2.6", "the next hop of node g1 on eth0"),
-        ("sixth", "2001:db8:1::7", "the next hop of node g1 on eth0"),
-        ("anycast", "2001:db8:1::", "the router anycast address of 2001:db8:1::/64, the subnet of"),
-        ("network", "192.0.2.0", "the network address of 192.0.2.0/24, the subnet of"),
-        ("broadcast", "192.0.2.255", "the broadcast address of 192.0.2.0/24, the subnet of"),
-    ];
-    world.edit_pool("partners", |pool| pool.ranges.clear());
-    for (name, address, _) in asked {
-        world.claim(mk_explicit(&format!("ns/{name}"), "all", &[address]));
-    }
-    let mut count = mk_claim("ns/count", "all");
-    count.count = 20;
-    count.families = Some([Family::IPv4, Family::IPv6].into());
-    world.claim(count);
-    let bindings = bind_world(&world);
-    for (name, address, what) in asked {
-        let (reason, message) = refused(&bindings, &format!("ns/{name}"));
-        let hop = matches!(name, "router" | "sixth");
-        assert_eq!(reason == Reason::AddressIsNextHop, hop, "{reason}");
-        assert!(message.contains(&format!("spec.addresses: {address} is {what}")), "{message}");
-        assert!(message.contains("free in pool all are"), "{message}");
-        assert!(!bindings.claims[&mk_ref("ns/count")].new.contains(&ip(address)), "{address}");
-    }
-    assert_eq!(bindings.claims[&mk_ref("ns/count")].new.len(), 40);
-}
-
-#[test]
-fn what_was_bound_before_its_router_was_known_stays_bound() {
-    let mut world = Fixture::small();
-    world.claim(mk_explicit("ns/c", "partners", &["192.0.2.100"]));
-    world.settle();
-    world.status("g1").uplinks[0].next_hops = [ip("192.0.2.100")].into();
-    let bindings = bind_world(&world);
-    assert!(bindings.claims[&mk_ref("ns/c")].refused.is_none() && bindings.ends.is_empty());
 }
 
 /// Another host has what `claim` is bound to.

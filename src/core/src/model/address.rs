@@ -23,6 +23,14 @@ pub struct EgressAddress {
     pub deleting: bool,
 }
 
+impl EgressAddress {
+    /// Whether nothing has left with it yet. Agents before `was_held` wrote `probed` once and for all.
+    #[must_use]
+    pub fn is_unused(&self) -> bool {
+        !self.status.was_held && !self.status.probed
+    }
+}
+
 /// The plan of an address: written by the elected controller alone, by compare-and-swap.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct AddressPlan {

@@ -238,7 +238,12 @@ fn what_could_not_be_given_out_now_is_taken_back_while_released_and_not_once_rev
             world.edit_pool("partners", |pool| pool.reserved = [ip(ADDRESS)].into());
         }),
         ("node", |world| world.node("node-100", 100, false, "a")),
-        ("router", |world| world.status("g1").uplinks[0].next_hops = [ip(ADDRESS)].into()),
+        ("router", |world| {
+            world.status("g1").uplinks[0].next_hops = [ip(ADDRESS)].into();
+            let stored = world.snapshot.addresses.get_mut(&ip(ADDRESS));
+            // Where it was never held it is a router's, and not taken back.
+            stored.into_iter().for_each(|stored| stored.value.status.was_held = true);
+        }),
     ];
     for (case, change) in changes {
         for claim in [explicit(), mk_claim("payments/bank", "partners")] {

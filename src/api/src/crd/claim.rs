@@ -24,7 +24,8 @@ pub(super) fn edit(schema: &mut JSONSchemaProps) {
     );
     families(at(schema, "spec.families"));
     destinations(at(schema, "spec.destinations"));
-    not_null(at(schema, "spec"), &["destinations"]);
+    not_null(at(schema, "spec"), &["destinations", "addresses"]);
+    not_null(at(schema, "spec.destinations[]"), &["except"]);
     written_selector(at(schema, "spec.podSelector"));
     rules(at(schema, "spec"), whole());
 }

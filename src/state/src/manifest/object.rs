@@ -288,6 +288,11 @@ fn nothing_written(path: &str, value: &Value) -> Vec<FieldError> {
                 "list at least one range, or leave destinations out for everywhere outside the \
                  cluster"
             }
+            // A pool has some of its own.
+            "addresses" if fields.contains_key("poolRef") => {
+                "list at least one address, or leave addresses out: the pool chooses"
+            }
+            "except" => "list at least one range, or leave except out for the whole of cidr",
             "matchLabels" => "write labels, or leave matchLabels out: {} selects everything",
             "matchExpressions" => {
                 "write requirements, or leave matchExpressions out: {} selects everything"

@@ -67,7 +67,7 @@ pub const GOOD: &[(Kind, &str)] = &[
         "podSelector: {matchLabels: {app: settle}, matchExpressions: [{key: tier, operator: In, values: [a, b]}]}",
     ),
     (Claim, "podSelector:\n  serviceName: settle"),
-    (Claim, "podSelector: null\n  serviceName: settle\n  addresses: null\n  count: 1"),
+    (Claim, "podSelector: null\n  serviceName: settle\n  count: 1"),
     (Claim, "families: [IPv4, IPv6]\n  addresses: [203.0.113.17, '2001:db8:5::11']"),
     (Claim, "podSelector: {matchLabels: {app: ''}, matchExpressions: []}"),
     (Claim, "podSelector: {matchLabels: {}, matchExpressions: []}"),

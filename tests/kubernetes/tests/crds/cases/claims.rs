@@ -19,6 +19,20 @@ pub const CLAIMS: &[CrdCase] = &[
     ),
     (
         Claim,
+        "addresses: ",
+        "spec.addresses",
+        "list at least one address, or leave addresses out: the pool chooses",
+        Null,
+    ),
+    (
+        Claim,
+        "destinations: [{cidr: 198.51.100.0/24, except: }]",
+        "spec.destinations[0].except",
+        "list at least one range, or leave except out for the whole of cidr",
+        Null,
+    ),
+    (
+        Claim,
         "podSelector: {matchLabels: }",
         "spec.podSelector.matchLabels",
         "write labels, or leave matchLabels out: {} selects everything",

@@ -26,6 +26,7 @@ mod lease_thread;
 mod local_addresses;
 mod metrics;
 mod node_status;
+mod odd_pods;
 mod plan_update;
 mod pod_owners;
 mod reconcile;

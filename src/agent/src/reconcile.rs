@@ -54,6 +54,7 @@ use crate::lease_thread::{LeaseCommand, LeaseEvent, LeaseHandle, PlanUpdate};
 use crate::local_addresses::{PlacedAddresses, TakeBacks, placed};
 use crate::metrics::AgentMetrics;
 use crate::node_status;
+use crate::odd_pods::OddPods;
 use crate::plan_update::{attachments, update};
 use crate::pod_owners::PodOwners;
 use crate::snapshot_cache::{FormerSteering, SnapshotCache};
@@ -118,6 +119,7 @@ pub(crate) struct LoopMemory {
     former: Option<FormerSteering>,
     /// The pods that have lost an address, and to whom.
     shared: BTreeMap<(IpNet, PodIdentity), PodIdentity>,
+    odd_pods: OddPods,
     unchained: Option<String>,
     update: PlanUpdate,
     held: BTreeMap<IpAddr, HeldAddress>,
@@ -222,6 +224,7 @@ impl<S: ClusterState, C: Clock> MainLoop<S, C> {
         self.status.block_needs = port_blocks::needs(&snapshot, &self.me, &self.memory.pressure);
         self.note_pods(&snapshot);
         self.note_shared(&changes);
+        self.note_odd_pods(&snapshot);
         self.apply_steering(&snapshot);
         self.end_connections(&changes);
         self.apply_gateway(&snapshot);

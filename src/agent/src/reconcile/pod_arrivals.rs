@@ -99,6 +99,14 @@ impl<S: ClusterState, C: Clock> MainLoop<S, C> {
         self.status.shared_pod_addresses = named.collect();
     }
 
+    /// Says once at a pod what of it cannot be read.
+    pub(super) fn note_odd_pods(&mut self, snapshot: &Snapshot) {
+        for (about, message) in self.memory.odd_pods.untold(snapshot) {
+            let now = self.clock.now();
+            self.events.add(true, about, EventReason::NotUnderstood, message, now);
+        }
+    }
+
     /// Without this node's own addresses, should a pod show one as its own.
     fn of_pods(&self, addresses: BTreeSet<IpNet>) -> BTreeSet<IpNet> {
         let own = self.kernel.endpoints();

@@ -35,7 +35,7 @@ const CLOUDS: [&str; 3] = ["fd00:ec2::/32", "fd20:ce::254/128", "168.63.129.16/3
 /// Those of pods come from the first that has any: the settings, the network plug-in's own objects,
 /// the Nodes. Those of Services come from the settings and from the ServiceCIDRs. While the ranges of
 /// some object cannot be read, nothing that the cluster object names goes: its own may be among them.
-/// Whether they are, the cluster object says of an earlier controller.
+/// Whether they are, the cluster object says of an earlier controller, and the `EgressNode` of a node's.
 pub fn desired(
     snapshot: &Snapshot,
     memory: &LeaderMemory,
@@ -64,9 +64,10 @@ pub fn desired(
     let known = written(snapshot);
     // Sources that come after the one that is believed have no say.
     let matters = |of: &UnreadableRanges| of.pods.is_none_or(|source| source <= pods_from);
-    for UnreadableRanges { object, reading, .. } in unreadable(snapshot).filter(matters) {
+    for UnreadableRanges { pods, object, reading } in unreadable(snapshot).filter(matters) {
         let lost = reading == RangeReading::Unread;
-        if lost && !known.kept.contains(&object) {
+        let read_before = known.kept.contains(&object) || was_read(snapshot, pods, &object);
+        if lost && !read_before {
             ranges.unread.insert(object);
         } else {
             ranges.kept.insert(object);
@@ -77,6 +78,15 @@ pub fn desired(
         }
     }
     ranges
+}
+
+/// Whether an earlier controller has read the ranges of this node, whose they are alone: it has copied
+/// them into its `EgressNode`.
+fn was_read(snapshot: &Snapshot, pods: Option<PodRangeSource>, object: &str) -> bool {
+    let of_node = matches!(pods, Some(PodRangeSource::Nodes | PodRangeSource::CiliumNodes));
+    let name = object.rsplit(' ').next().filter(|_| of_node);
+    let ranges = name.and_then(|name| copied(snapshot, &NodeName::new(name)));
+    ranges.is_some_and(|ranges| !ranges.is_empty())
 }
 
 /// What has the addresses of the API servers.

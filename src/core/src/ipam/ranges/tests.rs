@@ -63,6 +63,28 @@ fn ranges_that_cannot_be_read_take_nothing_away() {
     assert_eq!(seen(&mut world), said(both, "", ""));
 }
 
+/// What turned odd while no controller ran, the node's `EgressNode` still has.
+#[test]
+fn ranges_of_a_node_that_an_earlier_controller_has_read_are_kept() {
+    let mut world = Fixture::empty();
+    let settings = world.settings.clone();
+    world.node("node-3", 3, false, "a");
+    let node = world.snapshot.nodes.get_mut(&NodeName::new("node-3")).unwrap();
+    (node.pod_cidrs, node.pod_cidrs_reading) = (Vec::new(), RangeReading::Unread);
+    let cilium = UnreadableRanges {
+        pods: Some(PodRangeSource::CiliumNodes),
+        object: "CiliumNode.cilium.io node-3".to_owned(),
+        reading: RangeReading::Unread,
+    };
+    world.snapshot.discovered.unreadable.insert(cilium.clone());
+    let both = [cilium.object, "Node node-3".to_owned()].into();
+    assert_eq!(unread(&world.snapshot, &settings), both);
+    world.status("node-3");
+    let egress = world.snapshot.egress_nodes.get_mut(&NodeName::new("node-3")).unwrap();
+    egress.value.spec.pod_cidrs = [net("10.244.3.0/24")].into();
+    assert_eq!(unread(&world.snapshot, &settings), [].into());
+}
+
 /// What the leader makes of the API servers' addresses, turn by turn.
 struct ApiServers {
     world: Fixture,

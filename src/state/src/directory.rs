@@ -20,6 +20,7 @@ mod own_object;
 mod records;
 mod snapshot;
 mod store;
+mod vanished;
 mod watcher;
 mod write;
 

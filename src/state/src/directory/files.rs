@@ -9,6 +9,7 @@ use egret_core::model::InvalidObject;
 
 use super::own_object::{self, FOLDERS, OwnObject};
 use super::store::{Access, FileStamp};
+use super::vanished::VanishedManifests;
 use crate::error::StoreError;
 use crate::manifest::{self, ManifestFault, ManifestObject, OWN_FOLDER, ObjectKey, is_manifest};
 
@@ -16,9 +17,6 @@ use crate::manifest::{self, ManifestFault, ManifestObject, OWN_FOLDER, ObjectKey
 const MAX_DEPTH: usize = 16;
 /// A file that somebody has begun to write is left as it was for so long after the last write.
 const WRITER_PATIENCE: Duration = Duration::from_secs(5);
-/// What a file held stays for so long after the file has gone: who replaces files (`git checkout`,
-/// rsync, an editor) often removes them first.
-const GRACE: Duration = Duration::from_secs(5);
 
 /// What is remembered of the directory. Only changed files are read again.
 #[derive(Debug, Default)]
@@ -33,8 +31,7 @@ pub struct FileIndex {
     pub unreadable: Vec<InvalidObject>,
     /// Files that somebody is writing right now, with the time of the last write that was noticed.
     pub busy: BTreeMap<PathBuf, Instant>,
-    /// Manifests that have gone lately, or that records name and that are not there, and since when.
-    vanished: BTreeMap<String, Instant>,
+    vanished: VanishedManifests,
     /// Grows with every change of what is above, except `busy` and `vanished`.
     pub revision: u64,
 }
@@ -98,28 +95,21 @@ impl FileIndex {
 
     /// Whether the objects of a manifest that does not hold them now are to stay for a while.
     pub fn has_grace(&self, manifest: &str) -> bool {
-        self.vanished.get(manifest).is_some_and(|since| since.elapsed() < GRACE)
+        self.vanished.has_grace(manifest, Instant::now())
     }
 
     /// Whether time alone may change what is to be done.
     pub fn waits(&self) -> bool {
-        !self.vanished.is_empty()
+        self.vanished.is_waiting()
     }
 
-    /// A process that has just started cannot tell for how long a file has been gone: it counts from
-    /// its own first look.
     fn note_vanished(&mut self) {
         let records = self.own.values().filter_map(|file| match &file.object {
             Some(OwnObject::Record(record)) => Some(&record.manifest),
             _ => None,
         });
         let gone = records.filter(|manifest| !self.manifests.contains_key(*manifest));
-        let gone: BTreeSet<&String> = gone.collect();
-        let now = Instant::now();
-        for manifest in &gone {
-            self.vanished.entry((*manifest).clone()).or_insert(now);
-        }
-        self.vanished.retain(|path, since| since.elapsed() < GRACE || gone.contains(path));
+        self.vanished.look(&gone.collect(), Instant::now());
     }
 
     fn walk(&mut self, access: &Access) -> Result<(), StoreError> {
@@ -179,7 +169,7 @@ impl FileIndex {
 
     fn forget(&mut self, path: &str) {
         if self.manifests.remove(path).is_some() {
-            self.vanished.insert(path.to_owned(), Instant::now());
+            self.vanished.goes(path, Instant::now());
             self.revision += 1;
         }
     }

@@ -3,6 +3,8 @@ use ipnet::IpNet;
 
 use super::*;
 
+mod in_time;
+
 const BLINK: Duration = Duration::from_millis(100);
 
 fn ip(text: &str) -> IpAddr {
@@ -98,17 +100,6 @@ impl Host {
     fn said(&self, reason: AgentReason) -> String {
         self.endpoints.troubles(self.now).remove(&reason).unwrap_or_default()
     }
-}
-
-#[test]
-fn another_address_of_the_link_is_followed() {
-    let mut host = Host::new(&[], &[uplink(2, &["10.0.1.20/24", "2001:db8::20/64"])]);
-    assert_eq!(host.endpoints.current(), ips(&["10.0.1.20", "2001:db8::20"]));
-    let other = [uplink(2, &["10.0.9.7/24", "2001:db8::20/64"])];
-    assert_eq!(host.after(&other, RENEWAL), ips(&["10.0.9.7", "2001:db8::20"]));
-    assert_eq!(host.trouble(), "");
-    let other = [uplink(2, &["10.0.9.7/24", "2001:db8::7/64"])];
-    assert_eq!(host.after(&other, RENEWAL), ips(&["10.0.9.7", "2001:db8::7"]));
 }
 
 #[test]

@@ -69,11 +69,14 @@ async fn what_was_recorded_by_an_older_version_stays_in_force_and_is_reported() 
     store.put("claim.yaml", &format!("{CLAIM}  destinations: [{{cidr: 198.51.100.0/24}}]\n"));
     let before = read(&store.open()).await;
     let (range, destination) = ("203.0.113.16/29", "198.51.100.0/24");
+    // In another folder, of which no process before knows what it held.
+    let older = Fixture::new();
     let rewrite = |path: &str, from: &str, to: &str| {
-        let path = store.file(path);
-        let text = std::fs::read_to_string(&path).unwrap();
+        let text = std::fs::read_to_string(store.file(path)).unwrap();
         assert!(text.contains(from), "{text}");
-        std::fs::write(&path, text.replace(from, to)).unwrap();
+        let path = older.file(path);
+        std::fs::create_dir_all(path.parent().unwrap()).unwrap();
+        std::fs::write(path, text.replace(from, to)).unwrap();
     };
     let zeros = ("203.000.113.016/29", "198.051.100.000/24");
     // A manifest that cannot be understood changes no record of it.
@@ -81,7 +84,7 @@ async fn what_was_recorded_by_an_older_version_stays_in_force_and_is_reported() 
     rewrite("claim.yaml", destination, zeros.1);
     rewrite("egret.dev/egresspools/partners.yaml", range, zeros.0);
     rewrite("egret.dev/staticegressips/payments/bank.yaml", destination, zeros.1);
-    let after = read(&store.open()).await;
+    let after = read(&older.open()).await;
     let spec = |snapshot: &egret_core::model::Snapshot| {
         let pool = snapshot.pools[&partners()].value.0.clone();
         (pool, snapshot.claims[&bank()].value.0.clone())

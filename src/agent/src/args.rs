@@ -61,7 +61,8 @@ pub struct AgentArgs {
     /// UDP port of messages between agents; the same on every node.
     #[arg(long, value_name = "PORT", default_value_t = HostSettings::default().peers_port)]
     pub peers_port: u16,
-    /// The bit of the fwmark and the ct mark that Egret uses.
+    /// The bit of the connection's mark (ct mark) that says it is steered. The mark that its packets carry
+    /// into the tunnel each node chooses by itself.
     #[arg(long, value_name = "BIT", default_value = "0x1000", value_parser = bit)]
     pub mark: u32,
     /// Number of Egret's routing table.

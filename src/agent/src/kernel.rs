@@ -18,9 +18,10 @@ use egret_datapath::bpf::{
     self, AddressTable, AttachMode, GatewayTables, LoadConfig, Loaded, NodeLinks,
 };
 use egret_datapath::conntrack::AddressUsage;
-use egret_datapath::host::{self, HostUplink, ReroutedPods};
+use egret_datapath::host::{self, HostFindings, HostUplink, ReroutedPods};
 use egret_datapath::interface;
 use egret_datapath::link::Tunnel;
+use egret_datapath::packet_mark::{self, MarkMatch, NoFreeMark};
 use egret_datapath::probe::ProbeResult;
 use egret_datapath::repair::KernelChange;
 use egret_datapath::{HostSettings, conntrack, link, probe, repair, route, rule};
@@ -70,6 +71,44 @@ struct NodePath {
     endpoints: TunnelEndpoints,
     programs: Loaded,
     connections: Connections,
+    mark: PacketMark,
+}
+
+/// What packets carry into the tunnel.
+struct PacketMark {
+    /// `None` before it was chosen.
+    value: Option<u32>,
+    /// What nftables and iptables matched when this process began.
+    firewalls: Vec<MarkMatch>,
+    /// Why none is free, since the rules were looked at last.
+    conflict: Option<NoFreeMark>,
+}
+
+impl PacketMark {
+    /// Chooses among what is there now; where none is free, what was stays, and what others take of it is dropped.
+    fn choose(&mut self, settings: &HostSettings) -> Result<u32, PortError> {
+        let mut foreign = host::mark_rules(settings)?;
+        foreign.extend(self.firewalls.iter().cloned());
+        self.conflict = None;
+        let chosen = packet_mark::choose(self.value, settings.mark, &foreign);
+        let value = chosen.unwrap_or_else(|none| {
+            self.conflict = Some(none);
+            self.get()
+        });
+        self.value = Some(value);
+        Ok(value)
+    }
+
+    fn get(&self) -> u32 {
+        self.value.unwrap_or(packet_mark::DEFAULT)
+    }
+}
+
+impl NodePath {
+    fn ensure_rules(&mut self) -> Result<Applied, PortError> {
+        let mark = self.mark.choose(&self.settings)?;
+        rule::ensure(&self.settings, mark)
+    }
 }
 
 /// What has come of [`Kernel::follow_endpoints`].
@@ -89,7 +128,7 @@ impl Kernel {
         mut steering: Box<dyn Steering>,
         egress: BTreeSet<IpAddr>,
     ) -> Result<Self, AgentError> {
-        let mut collisions = host::check(&settings)?;
+        let HostFindings { mut collisions, marks } = host::check(&settings)?;
         collisions.extend(steering.collisions()?);
         if !collisions.is_empty() {
             let all: Vec<String> = collisions.iter().map(ToString::to_string).collect();
@@ -116,11 +155,14 @@ impl Kernel {
             links: node_links(&settings, (&uplinks, &[]), own, mtu),
         })?;
         let tables = programs.gateway_tables()?;
-        rule::ensure(&settings)?;
         let connections = Connections::spawn(settings.clone())
             .map_err(|source| AgentError::Io { action: "start a thread", source })?;
         let named = Vec::new();
-        let path = NodePath { settings, uplinks, others, named, endpoints, programs, connections };
+        let mark = rule::current(&settings)?;
+        let mark = PacketMark { value: mark, firewalls: marks, conflict: None };
+        let mut path =
+            NodePath { settings, uplinks, others, named, endpoints, programs, connections, mark };
+        path.ensure_rules()?;
         let steering = SteeringWriter::new(steering);
         Ok(Self { wanted, new_uplinks: false, behind: false, egress, path, tables, steering })
     }
@@ -185,6 +227,11 @@ impl Kernel {
     /// Pods here that another rule takes before ours.
     pub(crate) fn rerouted_pods(&self) -> Result<ReroutedPods, PortError> {
         host::rerouted_pods(&self.path.settings)
+    }
+
+    /// Why no mark is free for packets that go into the tunnel, since the rules were looked at last.
+    pub(crate) fn mark_conflict(&self) -> Option<String> {
+        self.path.mark.conflict.as_ref().map(ToString::to_string)
     }
 
     /// Whether [`Self::repair`] has found other uplinks or endpoints since the last call.
@@ -342,9 +389,17 @@ impl SteeredPath for NodePath {
         let links = node_links(&self.settings, uplinks, own, mtu);
         let attached =
             self.programs.ensure(&links).map_err(|error| error.into_port("attach BPF programs"))?;
-        let rules = rule::ensure(&self.settings)?;
+        let rules = self.ensure_rules()?;
         let routes = route::ensure(&self.settings, never_steered, tunnel.index)?;
         Ok(attached > 0 || rules == Applied::Changed || routes == Applied::Changed)
+    }
+
+    fn packet_mark(&self) -> u32 {
+        self.mark.get()
+    }
+
+    fn settle(&mut self) -> Result<bool, PortError> {
+        Ok(rule::settle(&self.settings, self.mark.get())? == Applied::Changed)
     }
 
     fn begin_anew(&mut self, config: &SteeringConfig, sources: BTreeSet<IpNet>) {

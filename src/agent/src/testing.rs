@@ -65,6 +65,7 @@ pub(crate) struct InMemorySteering {
 struct InMemoryRules {
     held: Option<SteeringConfig>,
     mtu: u32,
+    mark: u32,
     refuses: bool,
     drops: BTreeMap<SteeringDrop, u64>,
     changes: Vec<SteeringChange>,
@@ -81,6 +82,11 @@ impl InMemorySteering {
 
     pub(crate) fn mtu(&self) -> u32 {
         locked(&self.rules).mtu
+    }
+
+    /// The mark of packets, and 0 before it was told.
+    pub(crate) fn packet_mark(&self) -> u32 {
+        locked(&self.rules).mark
     }
 
     /// Writes as somebody else does, who is noticed.
@@ -123,6 +129,11 @@ impl Steering for InMemorySteering {
     fn set_mtu(&mut self, mtu: u32) {
         self.calls.note("set mtu");
         locked(&self.rules).mtu = mtu;
+    }
+
+    fn set_packet_mark(&mut self, mark: u32) {
+        self.calls.note("set mark");
+        locked(&self.rules).mark = mark;
     }
 
     fn counters(&self) -> Box<dyn SteeringCounters> {

@@ -158,9 +158,8 @@ pub enum AgentReason {
     /// A tool of this host makes an address that a cloud placed here the host's own, again and again, or
     /// it cannot be taken back: the message says who probably does it, and what stops it.
     AddressIsLocal,
-    /// A network interface by which a cloud delivers, or would deliver, addresses is down or has no
-    /// address of its own, and Egret leaves it alone: the message says who configures it, and what to
-    /// do.
+    /// A network interface by which a cloud delivers, or would deliver, addresses is down or has no address of its
+    /// own, and Egret leaves it alone: the message says who configures it, and what to do.
     InterfaceUnusable,
     /// The router of such an interface has not answered for 10 s: what leaves there is lost.
     RouterSilent,
@@ -172,6 +171,8 @@ pub enum AgentReason {
     /// interface, or the agent cannot listen on one yet. Pods are steered all the same; the message says which, and
     /// what to do.
     EndpointImpaired,
+    /// Others match every mark: what is steered is dropped. Narrow a mask, or set `--rule-priority`.
+    NoFreeMark,
     // === EgressNode DatapathBypassed ===
     /// True: traffic of pods bypasses this host's netfilter; the message says what to set.
     EbpfHostRouting,

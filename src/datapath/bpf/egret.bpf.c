@@ -77,7 +77,7 @@ static __always_inline int to_world(struct __sk_buff *skb, struct packet *p, str
 		if (reason)
 			return drop(reason);
 	}
-	// The route is looked up with the mark: with our bit it would meet our `unreachable`.
+	// The route is looked up with the mark: with our mark it would meet our `unreachable`.
 	skb->mark = 0;
 	count(TO_WORLD);
 	if (none(&next_hop))

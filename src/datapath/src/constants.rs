@@ -20,7 +20,8 @@ pub struct HostSettings {
     /// VNI of frames between directors and gateways, 1 … 2^24 − 2. VNIs are looked up per port,
     /// so that only another overlay on `tunnel_port` could collide (flannel uses 1, Calico 4096).
     pub tunnel_vni: u32,
-    /// The one bit that Egret sets in the ct mark and the fwmark. 0x2000 is the portmap plugin's,
+    /// The one bit that Egret sets in the mark of a steered connection (ct mark). What its packets carry
+    /// into the tunnel is another value ([`crate::packet_mark`]). 0x2000 is the portmap plugin's,
     /// 0x4000 and 0x8000 kube-proxy's, 0x0f00 Cilium's, 0xff0000 Tailscale's, 0x80 the AWS VPC
     /// CNI's, 0xffff0000 Calico's default mask.
     pub mark: u32,

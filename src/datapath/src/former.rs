@@ -1,6 +1,6 @@
 //! What an agent of this host left under other settings: a policy rule and its routing table.
 //!
-//! They are known by what nobody else has: a rule `proto kernel` that matches one bit, and in its table the last
+//! They are known by what nobody else has: a rule `proto kernel` that matches one mark, or one bit, and in its table the last
 //! resort of [`crate::route`]. Left behind, they lead packets with a bit that somebody else may use now into the tunnel.
 
 use std::io;
@@ -39,8 +39,9 @@ pub(crate) fn is_former(
     rule: &RuleRecord,
     settings: &HostSettings,
 ) -> io::Result<bool> {
-    let of_our_form =
-        rule.kernel && rule.plain && rule.mark.is_power_of_two() && rule.mask == rule.mark;
+    // Agents of earlier versions matched one bit.
+    let bit = rule.mark.is_power_of_two() && rule.mask == rule.mark;
+    let of_our_form = rule.kernel && rule.plain && (bit || rule.mask == u32::MAX);
     if !of_our_form || is_ours(rule, settings) {
         return Ok(false);
     }

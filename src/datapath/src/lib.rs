@@ -17,6 +17,7 @@ pub mod link;
 pub mod local_address;
 pub mod neighbour;
 pub mod nft;
+pub mod packet_mark;
 pub mod probe;
 pub mod repair;
 pub mod route;

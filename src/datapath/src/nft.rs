@@ -25,12 +25,13 @@ use self::counters::NftCounters;
 use self::delta::{Delta, delta};
 use self::generation::{generation, has_table};
 use self::observe::{ObservedTable, Reading, read};
+use self::rules::TunnelEntry;
 use self::ruleset::{LAYOUT, is_snat};
 use self::table::NftTable;
 use self::watcher::NftWatcher;
 use crate::constants::HostSettings;
 use crate::netlink::refused;
-use crate::nft_tool;
+use crate::{nft_tool, packet_mark};
 
 /// A lost race with a foreign change is tried again, this often at most.
 const ATTEMPTS: usize = 3;
@@ -39,7 +40,7 @@ const ATTEMPTS: usize = 3;
 #[derive(Debug)]
 pub struct NftSteering {
     settings: HostSettings,
-    mtu: u32,
+    entry: TunnelEntry,
     /// What was applied last, as a steering config and as a table.
     applied: Option<(SteeringConfig, NftTable)>,
     /// What the kernel had at a generation.
@@ -49,10 +50,19 @@ pub struct NftSteering {
 }
 
 impl NftSteering {
-    /// A back end for a tunnel device of this MTU in bytes. Writes nothing yet.
+    /// A back end for a tunnel device of this MTU in bytes, whose packets carry [`packet_mark::DEFAULT`].
+    /// Writes nothing yet.
     #[must_use]
     pub fn new(settings: HostSettings, mtu: u32) -> Self {
-        Self { settings, mtu, applied: None, known: None, expressions: None }
+        let entry = TunnelEntry { mark: packet_mark::DEFAULT, mtu };
+        Self { settings, entry, applied: None, known: None, expressions: None }
+    }
+
+    fn set_entry(&mut self, entry: TunnelEntry) {
+        if self.entry != entry {
+            self.entry = entry;
+            self.applied = None;
+        }
     }
 
     /// Whether nobody, this process included, has written any rule since the kernel had `table`.
@@ -149,7 +159,7 @@ impl Steering for NftSteering {
         {
             return Ok(Applied::AlreadySo);
         }
-        let table = ruleset::table(&self.settings, self.mtu, config)
+        let table = ruleset::table(&self.settings, self.entry, config)
             .map_err(|error| PortError::new(ErrorClass::Invalid, "render the nft table", error))?;
         let mut last = Err(PortError::new(ErrorClass::Transient, "apply", "not attempted"));
         for attempt in 0..ATTEMPTS {
@@ -174,10 +184,11 @@ impl Steering for NftSteering {
     }
 
     fn set_mtu(&mut self, mtu: u32) {
-        if self.mtu != mtu {
-            self.mtu = mtu;
-            self.applied = None;
-        }
+        self.set_entry(TunnelEntry { mtu, ..self.entry });
+    }
+
+    fn set_packet_mark(&mut self, mark: u32) {
+        self.set_entry(TunnelEntry { mark, ..self.entry });
     }
 
     fn counters(&self) -> Box<dyn SteeringCounters> {

@@ -13,6 +13,8 @@ use egret_ports::error::ErrorClass;
 use egret_ports::steering::{Applied, Collision, Steering as _};
 use ipnet::IpNet;
 
+const MARK: u32 = egret_datapath::packet_mark::DEFAULT;
+
 fn never() -> BTreeSet<IpNet> {
     ["10.244.0.0/16", "169.254.0.0/16", "fd00:244::/48", "fe80::/10"]
         .map(|net| net.parse().unwrap())
@@ -86,19 +88,33 @@ fn there_is_one_rule_per_family() {
     let ns = NetworkNamespace::new("rule");
     let _inside = ns.enter();
     let settings = HostSettings::default();
-    assert_eq!(rule::ensure(&settings).unwrap(), Applied::Changed);
-    assert_eq!(rule::ensure(&settings).unwrap(), Applied::AlreadySo);
+    assert_eq!(rule::ensure(&settings, MARK).unwrap(), Applied::Changed);
+    assert_eq!(rule::ensure(&settings, MARK).unwrap(), Applied::AlreadySo);
     // What others may have made of it: a wrong one, and a second one without `proto kernel`.
     ns.run("ip rule add fwmark 0x2000/0x2000 table 5480 priority 490 proto static");
     ns.run("ip rule add fwmark 0x1000/0x1000 table 5480 priority 490 proto static iif lo");
-    assert_eq!(rule::ensure(&settings).unwrap(), Applied::Changed);
-    for family in ["-4", "-6"] {
-        let shown = ns.run(&format!("ip -d {family} rule show priority 490"));
-        assert_eq!(shown.lines().count(), 1, "{shown}");
-        assert!(shown.contains("fwmark 0x1000/0x1000 lookup 5480 proto kernel"), "{shown}");
-    }
+    // And the one of an agent that matched a bit: it leads until packets carry the new mark.
+    ns.run("ip rule add fwmark 0x1000/0x1000 table 5480 priority 490 proto kernel");
+    assert_eq!(rule::current(&settings).unwrap(), Some(MARK));
+    assert_eq!(rule::ensure(&settings, MARK).unwrap(), Applied::AlreadySo);
+    assert_eq!(ns.run("ip rule show priority 490").lines().count(), 4);
+    assert_eq!(rule::settle(&settings, MARK).unwrap(), Applied::Changed);
+    assert_eq!(rule::settle(&settings, MARK).unwrap(), Applied::AlreadySo);
+    let is_one = |wanted: &str| {
+        for family in ["-4", "-6"] {
+            let shown = ns.run(&format!("ip -d {family} rule show priority 490"));
+            assert_eq!(shown.lines().count(), 1, "{shown}");
+            assert!(shown.contains(wanted), "{shown}");
+        }
+    };
+    is_one("fwmark 0x54 lookup 5480 proto kernel");
+    assert_eq!(rule::ensure(&settings, 0x55).unwrap(), Applied::Changed);
+    assert_eq!(ns.run("ip rule show priority 490").lines().count(), 2);
+    rule::settle(&settings, 0x55).unwrap();
+    is_one("fwmark 0x55 lookup 5480 proto kernel");
+    assert_eq!(rule::current(&settings).unwrap(), Some(0x55));
     ns.run("ip rule del priority 490");
-    assert_eq!(rule::ensure(&settings).unwrap(), Applied::Changed);
+    assert_eq!(rule::ensure(&settings, MARK).unwrap(), Applied::Changed);
     rule::remove(&settings).unwrap();
     rule::remove(&settings).unwrap();
     assert_eq!(ns.run("ip rule show priority 490"), "");
@@ -111,7 +127,7 @@ fn what_was_left_under_other_settings_is_taken_away() {
     let _inside = ns.enter();
     let old = HostSettings::default();
     let tunnel = link::ensure(&old, Family::IPv4, 1500).unwrap();
-    rule::ensure(&old).unwrap();
+    rule::ensure(&old, MARK).unwrap();
     route::ensure(&old, &never(), tunnel.index).unwrap();
     // Another's rule and table of the same form, but for the last resort.
     ns.run("ip route add default dev egret0 proto kernel table 77");
@@ -127,10 +143,10 @@ fn what_was_left_under_other_settings_is_taken_away() {
         marked.map(str::to_owned).collect::<Vec<_>>()
     };
     for settings in &moves {
-        assert_eq!(host::check(settings).unwrap(), BTreeSet::new(), "{settings:?}");
-        assert_eq!(rule::ensure(settings).unwrap(), Applied::Changed);
+        assert_eq!(host::check(settings).unwrap().collisions, BTreeSet::new(), "{settings:?}");
+        assert_eq!(rule::ensure(settings, MARK).unwrap(), Applied::Changed);
         route::ensure(settings, &never(), tunnel.index).unwrap();
-        assert_eq!(rule::ensure(settings).unwrap(), Applied::AlreadySo);
+        assert_eq!(rule::ensure(settings, MARK).unwrap(), Applied::AlreadySo);
         for family in ["-4", "-6"] {
             let rules = shown(family);
             let wanted = format!("{}:\t", settings.rule_priority);
@@ -246,7 +262,7 @@ fn uplinks_are_found_with_the_primary_first() {
 
 /// Of the host, and of what the back end calls its own.
 fn collisions(settings: &HostSettings) -> BTreeSet<Collision> {
-    let mut found = host::check(settings).unwrap();
+    let mut found = host::check(settings).unwrap().collisions;
     found.extend(NftSteering::new(settings.clone(), 0).collisions().unwrap());
     found
 }
@@ -259,22 +275,22 @@ fn others_that_use_ours_are_named() {
     assert_eq!(collisions(&settings), BTreeSet::new());
     // Our own, as after a restart, is no collision.
     let tunnel = link::ensure(&settings, Family::IPv4, 1500).unwrap();
-    rule::ensure(&settings).unwrap();
+    rule::ensure(&settings, MARK).unwrap();
     route::ensure(&settings, &never(), tunnel.index).unwrap();
     assert_eq!(collisions(&settings), BTreeSet::new());
     teardown::all(&settings).unwrap();
 
     ns.run("ip rule add fwmark 0x1000/0x1000 table 77 priority 100");
+    ns.run("ip rule add not fwmark 0xca6c table 79 priority 32000");
     ns.run("ip rule add from 10.0.0.0/8 table 78 priority 490");
     ns.run("ip link add other0 type vxlan id 9 dstport 5480");
     ns.run("ip route add 10.0.0.0/8 dev lo table 5480");
-    ns.nft("table ip vpn { chain marks { type filter hook prerouting priority 0; meta mark set meta mark | 0x1000; }; }");
+    ns.nft("table ip vpn { chain marks { type filter hook prerouting priority 0; ct mark set ct mark | 0x1000; meta mark set meta mark | 0x1000; meta mark 0x60 drop; }; }");
     ns.nft("table inet egret { chain c { }\n }");
     let _socket = UdpSocket::bind("0.0.0.0:5481").unwrap();
     let found: Vec<String> = collisions(&settings).iter().map(ToString::to_string).collect();
     for part in [
-        "the mark bit 0x1000 is used by the IPv4 rule of priority 100 to table 77",
-        "the mark bit 0x1000 is used by nft table ip vpn, chain marks: choose another mark",
+        "the connection mark's bit 0x1000 is used by nft table ip vpn, chain marks: choose another mark",
         "the rule priority 490 is used by the IPv4 rule of priority 490 to table 78",
         "the routing table 5480 is used by the IPv4 route to 10.0.0.0/8",
         "the UDP port 5480 is used by the VXLAN device other0: choose another tunnel port",
@@ -283,4 +299,11 @@ fn others_that_use_ours_are_named() {
     ] {
         assert!(found.iter().any(|line| line.contains(part)), "{part}: {found:#?}");
     }
+    // What is matched is no collision: our mark is chosen so that it is not hit.
+    let by_rules = host::mark_rules(&settings).unwrap();
+    let by_rules: Vec<_> =
+        by_rules.iter().map(|m| (m.want, m.mask, m.inverted, m.before)).collect();
+    assert_eq!(by_rules, [(0x1000, 0x1000, false, true), (0xca6c, u32::MAX, true, false)]);
+    let by_nft = host::check(&settings).unwrap().marks;
+    assert!(by_nft.iter().any(|m| (m.want, m.mask) == (0x60, u32::MAX)), "{by_nft:?}");
 }

@@ -9,7 +9,7 @@ use egret_core::node_config::{Flow, FlowAction, SteeringConfig};
 use egret_datapath::conntrack::StaleScope;
 use egret_datapath::nft::NftSteering;
 use egret_datapath::probe::{self, ProbeResult};
-use egret_datapath::{HostSettings, conntrack, route, rule};
+use egret_datapath::{HostSettings, conntrack, packet_mark, route, rule};
 use egret_netns::{NetworkNamespace, veth};
 use egret_ports::steering::Steering;
 
@@ -46,7 +46,7 @@ impl Nodes {
              route add {EGRESS} dev tun\nroute add 10.244.0.0/16 via 192.0.2.11\n",
         ));
         let _inside = director.enter();
-        rule::ensure(&HostSettings::default()).unwrap();
+        rule::ensure(&HostSettings::default(), packet_mark::DEFAULT).unwrap();
         Self { pod, director, outside }
     }
 }

@@ -1,7 +1,7 @@
 //! The nftables back end under the contract of `Steering`. Needs root, iproute2, nftables, ping.
 
-use egret_datapath::HostSettings;
 use egret_datapath::nft::NftSteering;
+use egret_datapath::{HostSettings, packet_mark};
 use egret_ports::contract::steering::{self, Factory, Names};
 
 struct Nft;
@@ -17,7 +17,7 @@ impl Factory for Nft {
         let settings = HostSettings::default();
         Names {
             device: settings.device,
-            mark: settings.mark,
+            packet_mark: packet_mark::DEFAULT,
             route_table: settings.route_table,
             rule_priority: settings.rule_priority,
             tunnel_port: settings.tunnel_port,
@@ -124,4 +124,29 @@ fn one_way_flows_from_before_are_not_half_steered() {
 #[test]
 fn an_unknown_pod_waits() {
     steering::an_unknown_pod_waits(&Nft);
+}
+
+#[test]
+fn foreign_marks_are_left_alone() {
+    steering::foreign_marks_are_left_alone(&Nft);
+}
+
+#[test]
+fn a_copied_connection_mark_steers_nothing() {
+    steering::a_copied_connection_mark_steers_nothing(&Nft);
+}
+
+#[test]
+fn an_overwritten_mark_leaks_nothing() {
+    steering::an_overwritten_mark_leaks_nothing(&Nft);
+}
+
+#[test]
+fn the_directors_own_errors_are_steered() {
+    steering::the_directors_own_errors_are_steered(&Nft);
+}
+
+#[test]
+fn the_directors_own_errors_never_leak() {
+    steering::the_directors_own_errors_never_leak(&Nft);
 }

@@ -8,7 +8,7 @@ use egret_core::model::{Family, PortRange};
 use egret_core::node_config::{Flow, FlowAction, SteeringConfig};
 use egret_datapath::nft::NftSteering;
 use egret_datapath::repair::{self, ChangedPart, KernelChange};
-use egret_datapath::{HostSettings, interface, link, route, rule, teardown};
+use egret_datapath::{HostSettings, interface, link, packet_mark, route, rule, teardown};
 use egret_netns::NetworkNamespace;
 use egret_ports::steering::{Applied, Steering};
 use tokio::sync::mpsc::Receiver;
@@ -50,7 +50,7 @@ impl Director {
         changed |= tunnel.applied == Applied::Changed;
         let routes = route::ensure(&self.settings, &config.never_steered, tunnel.index);
         changed |= routes.unwrap() == Applied::Changed;
-        changed | (rule::ensure(&self.settings).unwrap() == Applied::Changed)
+        changed | (rule::ensure(&self.settings, packet_mark::DEFAULT).unwrap() == Applied::Changed)
     }
 }
 
@@ -135,6 +135,20 @@ fn who_did_it_is_named() {
     assert!(by.starts_with("nft ("), "{by}");
 }
 
+/// Our own mark is looked at again then.
+#[test]
+fn rules_about_marks_are_noticed() {
+    let ns = NetworkNamespace::new("repair");
+    let _inside = ns.enter();
+    let mut director = Director::new();
+    director.ensure();
+    let mut changes = repair::watch(&director.settings, &director.steering).unwrap();
+    for verb in ["add", "del"] {
+        ns.run(&format!("ip -6 rule {verb} fwmark 0x50/0xf0 table 77 priority 80"));
+        wait(&mut changes, |what| *what == ChangedPart::MarkRule(Family::IPv6));
+    }
+}
+
 #[test]
 fn foreign_tables_make_no_notice() {
     let ns = NetworkNamespace::new("repair");
@@ -205,7 +219,7 @@ fn teardown_leaves_the_host_as_it_was() {
     assert_eq!(state(), before);
     // A foreign device of our name stays, and the rest goes all the same.
     ns.run("ip link add egret0 type bridge");
-    rule::ensure(&director.settings).unwrap();
+    rule::ensure(&director.settings, packet_mark::DEFAULT).unwrap();
     director.steering.apply(&config()).unwrap();
     let failed = teardown::all(&director.settings).unwrap_err();
     assert_eq!(failed.failures.len(), 1, "{failed}");

@@ -29,6 +29,10 @@ pub trait Steering: Send {
     /// Another MTU of the tunnel device in bytes, from the next `apply` on.
     fn set_mtu(&mut self, mtu: u32);
 
+    /// Another mark, all 32 bits of it, for packets that go into the tunnel, from the next `apply` on: what the
+    /// policy rule matches. Not 0.
+    fn set_packet_mark(&mut self, mark: u32);
+
     /// What the rules count, for any thread.
     fn counters(&self) -> Box<dyn SteeringCounters>;
 
@@ -148,6 +152,10 @@ steering_drops! {
     WrongDevice: "wrong_device",
         "a steered packet was about to leave without the tunnel",
         "see the events: somebody changed the tunnel device, our rule or our routes";
+    /// A packet of a steered connection that has lost the mark that leads into the tunnel.
+    MarkOverwritten: "mark_overwritten",
+        "a packet of a steered connection had lost Egret's mark",
+        "find who overwrites or restores marks after prerouting -90: nft list ruleset, iptables-save";
     /// A new connection that should have been steered and was not marked.
     NotMarked: "not_marked",
         "a new selected connection had not been marked",

@@ -25,6 +25,12 @@ pub(crate) trait SteeredPath {
         never_steered: &BTreeSet<IpNet>,
     ) -> Result<bool, PortError>;
 
+    /// The mark that leads into the tunnel, since [`Self::ensure_routes`].
+    fn packet_mark(&self) -> u32;
+
+    /// The rules for that mark are there: removes what led others into the tunnel; true where something did.
+    fn settle(&mut self) -> Result<bool, PortError>;
+
     /// The rules of `config` are there, which treat these sources otherwise than those before: what of
     /// theirs leaves otherwise, and nothing has answered, begins anew at its next packet.
     fn begin_anew(&mut self, config: &SteeringConfig, sources: BTreeSet<IpNet>);
@@ -137,13 +143,16 @@ impl SteeringWriter {
         let tunnel = path.ensure_tunnel()?;
         self.back_end.set_mtu(tunnel.mtu);
         let routes_changed = path.ensure_routes(&tunnel, &config.never_steered)?;
-        self.path_for = Some(config.never_steered.clone());
-        let path_changed = routes_changed || tunnel.applied == Applied::Changed;
+        self.back_end.set_packet_mark(path.packet_mark());
         // Whatever else it is that `verify` cannot say, `apply` mends or names.
         let applied = match self.back_end.verify(config) {
             Ok(true) => Applied::AlreadySo,
             _ => self.back_end.apply(config)?,
         };
+        // Not earlier: until then packets carry the former mark.
+        let settled = path.settle()?;
+        self.path_for = Some(config.never_steered.clone());
+        let path_changed = routes_changed || settled || tunnel.applied == Applied::Changed;
         Ok((path_changed, applied))
     }
 }

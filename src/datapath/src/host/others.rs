@@ -1,8 +1,7 @@
-//! Users of our rule priority, routing table, device, ports, and of our bit in legacy iptables.
+//! Users of our rule priority, routing table, device and ports, and policy rules about marks.
 
 use std::collections::BTreeSet;
 use std::fs;
-use std::process::{Command, Stdio};
 
 use egret_core::model::Family;
 use egret_ports::error::PortError;
@@ -10,7 +9,9 @@ use egret_ports::steering::Collision;
 
 use crate::constants::HostSettings;
 use crate::former::is_former;
+use crate::netlink::rule::RuleRecord;
 use crate::netlink::{RouteNetlink, no_such_family, refused};
+use crate::packet_mark::MarkMatch;
 use crate::rule::is_ours;
 
 pub(super) fn rules_and_routes(
@@ -38,10 +39,7 @@ fn family_rules_and_routes(
         if own || is_former(&mut netlink, &rule, settings)? {
             continue;
         }
-        let who = format!(
-            "the {family} rule of priority {} to table {}, fwmark {:#x}/{:#x}",
-            rule.priority, rule.table, rule.mark, rule.mask
-        );
+        let who = name(&rule);
         let mut add = |what: String, setting| {
             found.insert(Collision { what, who: who.clone(), setting });
         };
@@ -50,10 +48,6 @@ fn family_rules_and_routes(
         }
         if rule.table == settings.route_table {
             add(format!("the routing table {}", rule.table), "routing table");
-        }
-        if rule.mask != u32::MAX && rule.mask & settings.mark != 0 || rule.mark & settings.mark != 0
-        {
-            add(format!("the mark bit {:#x}", settings.mark), "mark");
         }
     }
     for route in netlink.routes(family, settings.route_table)? {
@@ -67,6 +61,50 @@ fn family_rules_and_routes(
     }
     if family == Family::IPv4 {
         devices(settings, &mut netlink, found)?;
+    }
+    Ok(())
+}
+
+fn name(RuleRecord { family, priority, table, mark, mask, inverted, .. }: &RuleRecord) -> String {
+    let not = if *inverted { "not " } else { "" };
+    format!(
+        "the {family} rule of priority {priority} to table {table}, {not}fwmark {mark:#x}/{mask:#x}"
+    )
+}
+
+/// What the policy rules of others match packets' marks with.
+///
+/// # Errors
+/// `Transient` where the rules keep changing under the read.
+pub fn mark_rules(settings: &HostSettings) -> Result<Vec<MarkMatch>, PortError> {
+    let mut found = Vec::new();
+    for family in [Family::IPv4, Family::IPv6] {
+        match family_mark_rules(settings, family, &mut found) {
+            Err(error) if family == Family::IPv6 && no_such_family(&error) => {}
+            Err(error) => return Err(refused(format!("read the {family} rules"), error)),
+            Ok(()) => {}
+        }
+    }
+    Ok(found)
+}
+
+fn family_mark_rules(
+    settings: &HostSettings,
+    family: Family,
+    found: &mut Vec<MarkMatch>,
+) -> std::io::Result<()> {
+    let mut netlink = RouteNetlink::route()?;
+    for rule in netlink.rules(family)?.into_iter().filter(|rule| rule.mask != 0) {
+        if is_ours(&rule, settings) || is_former(&mut netlink, &rule, settings)? {
+            continue;
+        }
+        found.push(MarkMatch {
+            want: rule.mark & rule.mask,
+            mask: rule.mask,
+            inverted: rule.inverted,
+            before: rule.priority <= settings.rule_priority,
+            who: name(&rule),
+        });
     }
     Ok(())
 }
@@ -141,81 +179,9 @@ fn process_of(inode: u64) -> Option<String> {
     None
 }
 
-/// Rules of iptables, legacy or nft, where their tools are installed: `nft` shows neither
-/// the legacy ones nor the arguments of xtables matches.
-pub(super) fn legacy_iptables(settings: &HostSettings, found: &mut BTreeSet<Collision>) {
-    let families = ["iptables", "ip6tables"];
-    let flavours = ["-save", "-nft-save", "-legacy-save"];
-    for family in families {
-        for flavour in flavours {
-            let tool = format!("{family}{flavour}");
-            let output = Command::new(&tool).stdin(Stdio::null()).stderr(Stdio::null()).output();
-            let Ok(output) = output else { continue };
-            let text = String::from_utf8_lossy(&output.stdout);
-            for line in text.lines().filter(|line| iptables_bits(line) & settings.mark != 0) {
-                found.insert(Collision {
-                    what: format!("the mark bit {:#x}", settings.mark),
-                    who: format!("the {family} rule `{line}`"),
-                    setting: "mark",
-                });
-            }
-        }
-    }
-}
-
-/// Bits of the mark that a line of iptables-save reads or writes, by the same measure as in nft.
-fn iptables_bits(line: &str) -> u32 {
-    let mut words = line.split_whitespace().peekable();
-    let mut bits = 0;
-    while let Some(word) = words.next() {
-        match word {
-            "--mark" | "--set-xmark" | "--set-mark" => {
-                bits |= words.peek().map_or(0, |value| value_and_mask(value));
-            }
-            "--save-mark" | "--restore-mark" => bits |= u32::MAX,
-            // Follows --save-mark or --restore-mark and narrows it.
-            "--nfmask" | "--ctmask" => {
-                bits = words.peek().and_then(|value| hex(value)).unwrap_or(u32::MAX);
-            }
-            _ => {}
-        }
-    }
-    bits
-}
-
-fn value_and_mask(text: &str) -> u32 {
-    let (value, mask) = text.split_once('/').unwrap_or((text, "0xffffffff"));
-    let mask = match hex(mask) {
-        Some(u32::MAX) | None => 0,
-        Some(mask) => mask,
-    };
-    hex(value).unwrap_or(0) | mask
-}
-
-fn hex(text: &str) -> Option<u32> {
-    match text.strip_prefix("0x") {
-        Some(digits) => u32::from_str_radix(digits, 16).ok(),
-        None => text.parse().ok(),
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn marks_of_iptables_are_read() {
-        let mark = "-A KUBE-MARK-MASQ -j MARK --set-xmark 0x4000/0x4000";
-        assert_eq!(iptables_bits(mark), 0x4000);
-        assert_eq!(iptables_bits("-A X -m mark --mark 0x1000/0x1000 -j ACCEPT"), 0x1000);
-        assert_eq!(iptables_bits("-A X -j MARK --set-xmark 0x1/0xffffffff"), 1);
-        let save = "-A X -j CONNMARK --restore-mark --nfmask 0x80 --ctmask 0x80";
-        assert_eq!(iptables_bits(save), 0x80);
-        let all = "-A X -j CONNMARK --restore-mark --nfmask 0xffffffff --ctmask 0xffffffff";
-        assert_eq!(iptables_bits(all), u32::MAX);
-        assert_eq!(iptables_bits("-A X -j CONNMARK --save-mark"), u32::MAX);
-        assert_eq!(iptables_bits("-A X -p tcp --dport 4096 -j ACCEPT"), 0);
-    }
 
     #[test]
     fn a_line_of_udp_sockets_is_read() {

@@ -5,7 +5,7 @@ use std::io;
 use egret_core::model::Family;
 use netlink_packet_core::{NLM_F_CREATE, NLM_F_EXCL};
 use netlink_packet_route::route::RouteProtocol;
-use netlink_packet_route::rule::{RuleAction, RuleAttribute, RuleMessage};
+use netlink_packet_route::rule::{RuleAction, RuleAttribute, RuleFlags, RuleMessage};
 use netlink_packet_route::{AddressFamily, RouteNetlinkMessage};
 
 use super::RouteNetlink;
@@ -20,6 +20,8 @@ pub(crate) struct RuleRecord {
     pub(crate) mask: u32,
     /// Only what comes in by this device.
     pub(crate) incoming: Option<String>,
+    /// It is about what does not match (`not`).
+    pub(crate) inverted: bool,
     /// `proto kernel`.
     pub(crate) kernel: bool,
     /// It looks up a table and has no selector but the mark.
@@ -51,7 +53,7 @@ impl RouteNetlink {
             .collect())
     }
 
-    /// Adds `fwmark mark/mark lookup table`, proto kernel; EEXIST is the caller's to judge.
+    /// Adds `fwmark mark lookup table`, all bits, proto kernel; EEXIST is the caller's to judge.
     pub(crate) fn add_rule(
         &mut self,
         family: Family,
@@ -66,7 +68,7 @@ impl RouteNetlink {
             RuleAttribute::Priority(priority),
             RuleAttribute::Table(table),
             RuleAttribute::FwMark(mark),
-            RuleAttribute::FwMask(mark),
+            RuleAttribute::FwMask(u32::MAX),
             RuleAttribute::Protocol(RouteProtocol::Kernel),
         ];
         self.change(RouteNetlinkMessage::NewRule(rule), NLM_F_CREATE | NLM_F_EXCL)
@@ -99,6 +101,7 @@ fn record(family: Family, message: RuleMessage) -> RuleRecord {
         mark: 0,
         mask: 0,
         incoming: None,
+        inverted: message.header.flags.contains(RuleFlags::Invert),
         kernel: false,
         plain: message.header.action == RuleAction::ToTable
             && message.header.dst_len == 0

@@ -92,9 +92,14 @@ mod tests {
     use egret_core::model::PortRange;
     use egret_core::node_config::{Flow, FlowAction, SteeringConfig};
 
+    use super::super::rules::TunnelEntry;
     use super::super::ruleset::table;
     use super::*;
     use crate::constants::HostSettings;
+
+    fn entry(mtu: u32) -> TunnelEntry {
+        TunnelEntry { mark: 0x54, mtu }
+    }
 
     fn config(blocks: &[(u16, u16)]) -> SteeringConfig {
         let address: IpAddr = "203.0.113.17".parse().unwrap();
@@ -113,8 +118,8 @@ mod tests {
 
     fn script(from: &[(u16, u16)], to: &[(u16, u16)]) -> Delta {
         let settings = HostSettings::default();
-        let observed = table(&settings, 1450, &config(from)).unwrap();
-        let wanted = table(&settings, 1450, &config(to)).unwrap();
+        let observed = table(&settings, entry(1450), &config(from)).unwrap();
+        let wanted = table(&settings, entry(1450), &config(to)).unwrap();
         delta(&ObservedTable::of(&observed), &wanted)
     }
 
@@ -149,8 +154,8 @@ mod tests {
 
     #[test]
     fn another_layout_replaces_the_table() {
-        let observed = table(&HostSettings::default(), 1450, &config(&[])).unwrap();
-        let wanted = table(&HostSettings::default(), 1430, &config(&[])).unwrap();
+        let observed = table(&HostSettings::default(), entry(1450), &config(&[])).unwrap();
+        let wanted = table(&HostSettings::default(), entry(1430), &config(&[])).unwrap();
         assert!(matches!(delta(&ObservedTable::of(&observed), &wanted), Delta::Whole(_)));
         assert!(matches!(delta(&ObservedTable::default(), &wanted), Delta::Whole(_)));
     }

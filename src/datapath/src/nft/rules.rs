@@ -4,6 +4,8 @@
 //! select  prerouting −90 (after DNAT, before routing): marks
 //! guard   forward 0: drops what would leave with another source, before NAT is decided
 //! input   who may send to our ports
+//! own     output, route −90: what the node itself says of a steered connection goes the steered way
+//! last    postrouting 98: the same guard for that
 //! mss     forward −150
 //! post    nat postrouting 99, just before srcnat: a connection's NAT is decided by the first chain
 //!         that sets it, and a CNI's masquerade hangs at 100
@@ -38,18 +40,33 @@ pub(crate) const NO_ADDRESS: &str = "no-address";
 /// flow every packet is `new`, and its NAT was decided at the first: only that one may be marked.
 const FIRST: &str = "ct state new ct status ! confirmed";
 
-/// The chains, for a tunnel device of this MTU in bytes.
-pub(crate) fn chains(settings: &HostSettings, mtu: u32) -> BTreeMap<String, Chain> {
+/// What leads packets into the tunnel, and how long they may be.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct TunnelEntry {
+    /// The mark that the policy rule matches, all 32 bits of it.
+    pub(crate) mark: u32,
+    /// MTU of the tunnel device in bytes.
+    pub(crate) mtu: u32,
+}
+
+/// The chains, for a tunnel with this entry.
+pub(crate) fn chains(
+    settings: &HostSettings,
+    TunnelEntry { mark, mtu }: TunnelEntry,
+) -> BTreeMap<String, Chain> {
     let mut chains = BTreeMap::new();
     let mut add = |name: &str, hook: Option<Hook>, rules: Vec<NftRule>| {
         chains.insert(name.to_owned(), Chain { hook, rules });
     };
-    add("select", hook("filter", "prerouting", -90), select(settings));
+    add("select", hook("filter", "prerouting", -90), select(settings, mark));
     add("first", None, first(settings));
     add("guard", hook("filter", "forward", 0), guard(settings));
+    add("lost", None, lost(mark));
     add("broken", None, invalid_packets());
     add("fresh", None, fresh(settings));
     add("input", hook("filter", "input", 0), input(settings));
+    add("own", hook("route", "output", -90), vec![steer(settings, mark)]);
+    add("last", hook("filter", "postrouting", 98), vec![by_the_tunnel_only(settings)]);
     add("mss", hook("filter", "forward", -150), mss(settings, mtu));
     add("post", hook("nat", "postrouting", 99), post(settings));
     for (chain, drop) in [
@@ -71,7 +88,43 @@ fn dropped(drop: SteeringDrop) -> String {
     format!("counter name {} drop", counter(drop).0)
 }
 
-fn select(HostSettings { device, mark, .. }: &HostSettings) -> Vec<NftRule> {
+/// Matches what the side that opened a steered connection sends on it: pods, and errors about its replies.
+/// Replies keep the main table, since they go to the pod.
+fn steered(HostSettings { mark: bit, .. }: &HostSettings) -> String {
+    format!("ct mark & {bit:#x} == {bit:#x} ct direction original")
+}
+
+/// The whole mark is ours then: no bit of a foreign one is left that another rule would act on.
+fn steer(settings: &HostSettings, mark: u32) -> NftRule {
+    let steered = steered(settings);
+    NftRule::new(
+        format!("{steered} meta mark set {mark:#x}"),
+        format!("steer what is sent on a steered connection, mark {mark:#x}"),
+    )
+}
+
+/// The connection says where a packet belongs. Its mark may be anybody's: of others' bits none is looked at.
+fn by_the_tunnel_only(settings: &HostSettings) -> NftRule {
+    NftRule::new(
+        format!("{} oifname != \"{}\" jump lost", steered(settings), settings.device),
+        "a steered connection leads into the tunnel only",
+    )
+}
+
+/// Why a packet of a steered connection is about to leave elsewhere; dropped in any case.
+fn lost(mark: u32) -> Vec<NftRule> {
+    let overwritten = dropped(SteeringDrop::MarkOverwritten);
+    vec![
+        NftRule::new(
+            format!("meta mark != {mark:#x} {overwritten}"),
+            "somebody overwrote the mark",
+        ),
+        NftRule::new(dropped(SteeringDrop::WrongDevice), "the mark led elsewhere"),
+    ]
+}
+
+fn select(settings: &HostSettings, mark: u32) -> Vec<NftRule> {
+    let device = &settings.device;
     let drop_unknown = dropped(SteeringDrop::NotEstablished);
     vec![
         // Without it a datagram to a port without a connection goes round between director and
@@ -81,14 +134,7 @@ fn select(HostSettings { device, mark, .. }: &HostSettings) -> Vec<NftRule> {
             "the tunnel brings replies only",
         ),
         NftRule::new(format!("{FIRST} jump first"), "first packets"),
-        // Replies keep the main table: they go to the pod.
-        NftRule::new(
-            format!(
-                "ct direction original ct mark & {mark:#x} == {mark:#x} \
-                 meta mark set meta mark | {mark:#x}"
-            ),
-            "steer what a pod sends on a steered connection",
-        ),
+        steer(settings, mark),
     ]
 }
 
@@ -109,23 +155,12 @@ fn first(HostSettings { mark, .. }: &HostSettings) -> Vec<NftRule> {
     rules
 }
 
-fn guard(HostSettings { device, mark, tunnel_port, .. }: &HostSettings) -> Vec<NftRule> {
+fn guard(settings: &HostSettings) -> Vec<NftRule> {
+    let tunnel_port = settings.tunnel_port;
     let forged = dropped(SteeringDrop::ForgedTunnelForward);
-    let elsewhere = dropped(SteeringDrop::WrongDevice);
     vec![
         NftRule::new(format!("udp dport {tunnel_port} {forged}"), "pods never speak the tunnel"),
-        NftRule::new(
-            format!("meta mark & {mark:#x} == {mark:#x} oifname != \"{device}\" {elsewhere}"),
-            "the packet's mark leads into the tunnel only",
-        ),
-        // Others may overwrite the packet's mark; the connection still says where it belongs.
-        NftRule::new(
-            format!(
-                "ct direction original ct mark & {mark:#x} == {mark:#x} \
-                 oifname != \"{device}\" {elsewhere}"
-            ),
-            "the connection's mark leads into the tunnel only",
-        ),
+        by_the_tunnel_only(settings),
         NftRule::new("ct state invalid,untracked jump broken", "NAT never touches these"),
         NftRule::new(format!("{FIRST} jump fresh"), "first packets"),
     ]

@@ -9,7 +9,7 @@ use egret_ports::steering::SteeringDrop;
 use sha2::{Digest, Sha256};
 
 use super::flows::{self, FlowPair, MixedFamilies, widened};
-use super::rules::{self, NO_ADDRESS, NO_BLOCK, NO_FAMILY, NO_RANGE, SELECTED};
+use super::rules::{self, NO_ADDRESS, NO_BLOCK, NO_FAMILY, NO_RANGE, SELECTED, TunnelEntry};
 use super::table::{
     Chain, ElementKey, Elements, KeyShape, NftRule, NftTable, Set, Verdict, merged,
 };
@@ -22,15 +22,15 @@ const SNAT: &str = "snat-";
 /// tables of one layout differ in nothing but elements and SNAT chains.
 pub(super) const LAYOUT: &str = "layout-";
 
-/// The table that carries out `config` over a tunnel of this MTU.
+/// The table that carries out `config` over a tunnel with this entry.
 pub(crate) fn table(
     settings: &HostSettings,
-    mtu: u32,
+    entry: TunnelEntry,
     config: &SteeringConfig,
 ) -> Result<NftTable, MixedFamilies> {
     let mut table = NftTable {
         name: settings.nft_table.clone(),
-        chains: rules::chains(settings, mtu),
+        chains: rules::chains(settings, entry),
         counters: SteeringDrop::ALL.iter().map(|drop| rules::counter(*drop)).collect(),
         sets: BTreeMap::new(),
     };

@@ -17,6 +17,8 @@ pub enum ChangedPart {
     Route(IpNet),
     /// Our rule was removed.
     RuleRemoved(Family),
+    /// A rule of others that is about packets' marks was added or removed.
+    MarkRule(Family),
     /// Something of the back end's rules: what, in its words.
     Rules(String),
     /// An address, a way out or a setting of another link: the uplinks may be others now.
@@ -43,6 +45,7 @@ impl fmt::Display for ChangedPart {
             Self::DeviceChanged => write!(f, "the tunnel device was changed"),
             Self::Route(net) => write!(f, "the route to {net} in our table was changed"),
             Self::RuleRemoved(family) => write!(f, "the {family} rule was removed"),
+            Self::MarkRule(family) => write!(f, "an {family} rule about marks was changed"),
             Self::Rules(what) => write!(f, "{what}"),
             Self::Uplinks => write!(f, "an address, route or setting of an uplink was changed"),
             Self::LocalRoute(address) => write!(f, "a route makes {address} this host's own"),

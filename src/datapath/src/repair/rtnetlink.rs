@@ -9,6 +9,7 @@ use netlink_packet_route::RouteNetlinkMessage;
 use netlink_packet_route::address::AddressMessage;
 use netlink_packet_route::link::LinkMessage;
 use netlink_packet_route::route::RouteMessage;
+use netlink_packet_route::rule::RuleMessage;
 use netlink_sys::protocols::NETLINK_ROUTE;
 
 use super::candidates::Candidates;
@@ -96,10 +97,8 @@ impl RtnetlinkWatcher {
             RouteNetlinkMessage::DelAddress(address) => self.address(&address, false),
             RouteNetlinkMessage::NewRoute(route) => self.route(route, true),
             RouteNetlinkMessage::DelRoute(route) => self.route(route, false),
-            RouteNetlinkMessage::DelRule(message) => {
-                let rule = rule::record_any(message)?;
-                is_ours(&rule, &self.settings).then_some(ChangedPart::RuleRemoved(rule.family))
-            }
+            RouteNetlinkMessage::NewRule(message) => self.rule(message, true),
+            RouteNetlinkMessage::DelRule(message) => self.rule(message, false),
             _ => None,
         }
     }
@@ -130,6 +129,14 @@ impl RtnetlinkWatcher {
             return None;
         }
         Some(if link.up { ChangedPart::DeviceChanged } else { ChangedPart::DeviceDown })
+    }
+
+    fn rule(&self, message: RuleMessage, added: bool) -> Option<ChangedPart> {
+        let rule = rule::record_any(message)?;
+        if is_ours(&rule, &self.settings) {
+            return (!added).then_some(ChangedPart::RuleRemoved(rule.family));
+        }
+        (rule.mask != 0).then_some(ChangedPart::MarkRule(rule.family))
     }
 
     fn address(&mut self, message: &AddressMessage, added: bool) -> Option<ChangedPart> {

@@ -10,6 +10,7 @@
 
 mod addresses;
 mod fixture;
+mod foreign_marks;
 mod inbound;
 mod invalid;
 mod life;
@@ -21,6 +22,11 @@ mod steered;
 
 use crate::steering::Steering;
 
+pub use foreign_marks::{
+    a_copied_connection_mark_steers_nothing, an_overwritten_mark_leaks_nothing,
+    foreign_marks_are_left_alone, the_directors_own_errors_are_steered,
+    the_directors_own_errors_never_leak,
+};
 pub use inbound::{
     inbound_connections_are_answered, nodeport_and_cluster_addresses_work,
     the_destination_after_dnat_decides, the_nodes_own_traffic_is_left_alone,
@@ -63,8 +69,8 @@ pub trait Factory {
 pub struct Names {
     /// The tunnel device.
     pub device: String,
-    /// The bit of fwmark and ct mark.
-    pub mark: u32,
+    /// The mark that the policy rule matches, before [`Steering::set_packet_mark`].
+    pub packet_mark: u32,
     /// The routing table.
     pub route_table: u32,
     /// The rule's priority.

@@ -14,6 +14,7 @@ struct InMemoryPath {
     calls: Calls,
     missing: bool,
     has_tunnel: bool,
+    mark: u32,
     /// Whose connections were last to begin anew.
     anew: BTreeSet<IpNet>,
 }
@@ -30,6 +31,15 @@ impl SteeredPath for InMemoryPath {
     fn ensure_routes(&mut self, _: &Tunnel, _: &BTreeSet<IpNet>) -> Result<bool, PortError> {
         self.calls.note("routes");
         Ok(std::mem::take(&mut self.missing))
+    }
+
+    fn packet_mark(&self) -> u32 {
+        self.mark
+    }
+
+    fn settle(&mut self) -> Result<bool, PortError> {
+        self.calls.note("settle");
+        Ok(false)
     }
 
     fn begin_anew(&mut self, _: &SteeringConfig, sources: BTreeSet<IpNet>) {
@@ -53,6 +63,7 @@ impl Fixture {
             calls: calls.clone(),
             missing: true,
             has_tunnel: true,
+            mark: 0x54,
             anew: BTreeSet::new(),
         };
         let writer = SteeringWriter::new(Box::new(rules.clone()));
@@ -96,7 +107,10 @@ fn the_path_is_there_before_the_first_rule() {
     let mut node = Fixture::new();
     let (applied, calls) = node.apply(&config(1, "10.0.0.0/8"));
     assert_eq!(applied.unwrap(), Applied::Changed);
-    assert_eq!(calls, ["tunnel", "set mtu", "routes", "verify", "apply", "begin anew"]);
+    assert_eq!(
+        calls,
+        ["tunnel", "set mtu", "routes", "set mark", "verify", "apply", "settle", "begin anew"]
+    );
     assert_eq!((node.rules.held(), node.rules.mtu()), (Some(config(1, "10.0.0.0/8")), MTU));
 }
 
@@ -162,7 +176,8 @@ fn a_new_pod_waits_for_no_look_at_the_path_and_other_routes_do() {
     let (applied, calls) = node.apply(&more);
     assert_eq!((applied.unwrap(), calls), (Applied::Changed, vec!["apply"]));
     let (_, calls) = node.apply(&config(2, "192.168.0.0/16"));
-    assert_eq!(calls, ["tunnel", "set mtu", "routes", "verify", "apply"]);
+    let all = ["tunnel", "set mtu", "routes", "set mark", "verify", "apply", "settle", "begin anew"];
+    assert_eq!(calls, all);
 }
 
 /// Rules that are written for no tunnel have no MTU.
@@ -198,7 +213,7 @@ fn nothing_is_repaired_before_the_first_config() {
 fn only_what_is_missing_is_put_back() {
     let mut node = Fixture::new();
     node.apply(&config(1, "10.0.0.0/8")).0.unwrap();
-    let looked = ["tunnel", "set mtu", "routes", "verify"];
+    let looked = ["tunnel", "set mtu", "routes", "set mark", "verify", "settle"];
     let (repaired, calls) = node.repair();
     assert_eq!((repaired.unwrap(), calls.as_slice()), (false, looked.as_slice()));
 
@@ -209,7 +224,7 @@ fn only_what_is_missing_is_put_back() {
     node.rules.set_held(None);
     let (repaired, calls) = node.repair();
     assert!(repaired.unwrap());
-    assert_eq!(calls, ["tunnel", "set mtu", "routes", "verify", "apply"]);
+    assert_eq!(calls, ["tunnel", "set mtu", "routes", "set mark", "verify", "apply", "settle"]);
     assert_eq!(node.rules.held(), Some(config(1, "10.0.0.0/8")));
 }
 
@@ -231,6 +246,23 @@ fn what_the_back_end_tells_comes_as_a_change_of_the_kernel() {
     };
     assert_eq!(change.what.to_string(), "the rules in memory were changed");
     assert_eq!(change.by.as_deref(), Some("test (1)"));
+}
+
+/// The former mark leads into the tunnel until the rules give packets the new one, also where they cannot
+/// be written yet.
+#[test]
+fn a_former_mark_is_good_until_packets_carry_the_new_one() {
+    let mut node = Fixture::new();
+    node.apply(&config(1, "10.0.0.0/8")).0.unwrap();
+    assert_eq!(node.rules.packet_mark(), 0x54);
+    node.path.mark = 0x55;
+    node.rules.refuse(true);
+    let (repaired, calls) = node.repair();
+    assert!(repaired.is_err() && !calls.contains(&"settle"), "{calls:?}");
+    node.rules.refuse(false);
+    let (repaired, calls) = node.repair();
+    assert!(repaired.is_ok() && calls.last() == Some(&"settle"), "{calls:?}");
+    assert_eq!(node.rules.packet_mark(), 0x55);
 }
 
 #[test]

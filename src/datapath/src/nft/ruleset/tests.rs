@@ -5,6 +5,10 @@ use egret_core::node_config::{Flow, FlowAction, SteeringConfig};
 use super::*;
 use crate::nft::observe::{ObservedTable, read};
 
+fn entry(mtu: u32) -> TunnelEntry {
+    TunnelEntry { mark: 0x54, mtu }
+}
+
 fn flow(source: &str, destination: &str, action: FlowAction) -> Flow {
     let net = |text: &str| text.parse().unwrap();
     Flow { source: net(source), destination: net(destination), action }
@@ -43,7 +47,7 @@ fn config() -> SteeringConfig {
 
 #[test]
 fn golden_table() {
-    let table = table(&HostSettings::default(), 1450, &config()).unwrap();
+    let table = table(&HostSettings::default(), entry(1450), &config()).unwrap();
     insta::assert_snapshot!(table.render());
 }
 
@@ -57,7 +61,7 @@ fn golden_empty_table_with_other_settings() {
         nft_table: "egress".to_owned(),
         ..HostSettings::default()
     };
-    let table = table(&settings, 1430, &SteeringConfig::default()).unwrap();
+    let table = table(&settings, entry(1430), &SteeringConfig::default()).unwrap();
     insta::assert_snapshot!(table.render());
 }
 
@@ -66,14 +70,14 @@ fn the_order_of_flows_does_not_matter() {
     let mut other = config();
     other.flows.reverse();
     let settings = HostSettings::default();
-    assert_eq!(table(&settings, 1450, &config()), table(&settings, 1450, &other));
+    assert_eq!(table(&settings, entry(1450), &config()), table(&settings, entry(1450), &other));
 }
 
 #[test]
 fn mixed_families_are_refused_by_name() {
     let mut wrong = config();
     wrong.flows.push(flow("10.244.1.9/32", "192.0.2.0/24", steer("2001:db8:113::17")));
-    let error = table(&HostSettings::default(), 1450, &wrong).unwrap_err();
+    let error = table(&HostSettings::default(), entry(1450), &wrong).unwrap_err();
     assert!(error.to_string().contains("10.244.1.9/32 to 192.0.2.0/24"), "{error}");
 }
 
@@ -101,14 +105,14 @@ fn comments_fit_and_tell_choices_of_blocks_apart() {
     assert!(comment(0).len() <= 128, "{}", comment(0));
     assert_ne!(comment(0), comment(128));
     let settings = HostSettings::default();
-    for chain in rules::chains(&settings, 1450).values() {
+    for chain in rules::chains(&settings, entry(1450)).values() {
         assert!(chain.rules.iter().all(|rule| rule.comment.len() <= 128));
     }
 }
 
 #[test]
 fn no_two_rules_of_a_chain_are_known_by_one_comment() {
-    let table = table(&HostSettings::default(), 1450, &config()).unwrap();
+    let table = table(&HostSettings::default(), entry(1450), &config()).unwrap();
     for (name, chain) in &table.chains {
         let comments: BTreeSet<&str> = chain.rules.iter().map(|r| r.comment.as_str()).collect();
         assert_eq!(comments.len(), chain.rules.len(), "{name}");
@@ -117,7 +121,7 @@ fn no_two_rules_of_a_chain_are_known_by_one_comment() {
 
 #[test]
 fn a_listing_with_foreign_elements_differs() {
-    let table = table(&HostSettings::default(), 1450, &config()).unwrap();
+    let table = table(&HostSettings::default(), entry(1450), &config()).unwrap();
     let listing = serde_json::json!({ "nftables": [
         { "set": { "family": "inet", "name": "never4", "table": "egret", "elem": ["eth0"] } }
     ] });

@@ -151,7 +151,8 @@ fn pod_lines() -> String {
 }
 
 fn director_lines(names: &Names) -> String {
-    let Names { device, mark, route_table: table, rule_priority: priority, .. } = names;
+    let Names { device, packet_mark: mark, route_table: table, rule_priority: priority, .. } =
+        names;
     let mut lines = format!(
         "addr add {}/24 dev pod0\naddr add {}/64 dev pod0 nodad\n\
          addr add {}/24 dev eth0\naddr add {}/64 dev eth0 nodad\n\
@@ -163,7 +164,7 @@ fn director_lines(names: &Names) -> String {
     lines += &throws(*table);
     for family in ["-4", "-6"] {
         lines += &format!(
-            "{family} rule add fwmark {mark:#x}/{mark:#x} table {table} priority {priority}\n\
+            "{family} rule add fwmark {mark:#x} table {table} priority {priority}\n\
              {family} route add unreachable default metric 4000000000 table {table}\n\
              {family} route add default dev {device} table {table}\n"
         );

@@ -81,10 +81,10 @@ pub fn one_way_flows_from_before_are_not_half_steered(factory: &impl Factory) {
 pub fn nothing_leaks_without_the_tunnel(factory: &impl Factory) {
     let mut world = SteeringFixture::new(factory);
     world.apply(&one_block());
-    let Names { device, mark, route_table: table, rule_priority: priority, .. } =
+    let Names { device, packet_mark: mark, route_table: table, rule_priority: priority, .. } =
         world.names.clone();
     let rule = |verb: &str, family: &str| {
-        format!("{family} rule {verb} fwmark {mark:#x}/{mark:#x} table {table} priority {priority}")
+        format!("{family} rule {verb} fwmark {mark:#x} table {table} priority {priority}")
     };
     let both = |line: &dyn Fn(&str) -> String| format!("{}\n{}\n", line("-4"), line("-6"));
     let routes = both(&|family| format!("{family} route add default dev {device} table {table}"));

@@ -15,7 +15,7 @@ struct Leftover {
     refused: Option<&'static str>,
 }
 
-const ON_DIRECTOR: [Leftover; 5] = [
+const ON_DIRECTOR: [Leftover; 6] = [
     Leftover {
         what: "a tunnel of our name, down, with another number",
         left: "ip link del egret0; ip link add egret0 type vxlan id 7 dstport 4799",
@@ -26,6 +26,13 @@ const ON_DIRECTOR: [Leftover; 5] = [
         what: "our rule, and none of our routes",
         left: "ip route flush table $table; ip -6 route flush table $table",
         undone: "true",
+        refused: None,
+    },
+    Leftover {
+        what: "the rule of an agent that matched one bit",
+        left: "ip rule add pref $pref fwmark 0x1000/0x1000 lookup $table proto kernel; \
+               ip rule del pref $pref fwmark $mark",
+        undone: "test $(ip rule show pref $pref | wc -l) = 1",
         refused: None,
     },
     Leftover {

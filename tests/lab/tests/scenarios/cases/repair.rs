@@ -10,14 +10,16 @@ use egret_lab::{LabFixture, TestBed, WallTime, wait_until};
 use crate::fixtures::{bank, run_for, usual, with_claim};
 use egret_lab::bench::Bench;
 
-/// `egret0` down, our rule deleted, our table deleted: no packet with another source, and repair.
+/// `egret0` down, our rule deleted, another's rule for our mark before it, our table deleted: no packet with another source, and repair.
 ///
 /// In a laboratory of its own: in one that has been flushed no scenario can say that nothing ever left with
 /// a wrong source.
 pub fn foreign_hands(bench: &mut Bench) -> Result<()> {
     let fixture = bench.own(with_claim(usual().build()?)?);
     let rule = "pref=$(ip rule | grep fwmark | cut -d: -f1 | head -n1); ip rule del pref $pref";
-    for (name, line) in [("link", "ip link set egret0 down"), ("rule", rule)] {
+    let mark = "mark=$(ip rule | sed -n 's/.*fwmark \\(0x[0-9a-f]*\\) lookup.*/\\1/p' | head -n1); \
+                ip rule add pref 80 fwmark $mark lookup main";
+    for (name, line) in [("link", "ip link set egret0 down"), ("rule", rule), ("mark", mark)] {
         hurt(fixture, name, line, true)?;
     }
     hurt(fixture, "flush", "nft flush ruleset", false)

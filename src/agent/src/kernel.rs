@@ -4,6 +4,7 @@
 //! the rule set, whose guard stands before the first flow is steered.
 
 mod found_uplinks;
+mod packet_mark;
 mod steering_writer;
 mod underlay;
 
@@ -21,7 +22,6 @@ use egret_datapath::conntrack::AddressUsage;
 use egret_datapath::host::{self, HostFindings, HostUplink, ReroutedPods};
 use egret_datapath::interface;
 use egret_datapath::link::Tunnel;
-use egret_datapath::packet_mark::{self, MarkMatch, NoFreeMark};
 use egret_datapath::probe::ProbeResult;
 use egret_datapath::repair::KernelChange;
 use egret_datapath::{HostSettings, conntrack, link, probe, repair, route, rule};
@@ -33,6 +33,7 @@ use tokio::sync::mpsc::Receiver;
 use tracing::warn;
 
 use self::found_uplinks::{FoundLinks, WantedUplinks, find_links};
+use self::packet_mark::PacketMark;
 use self::steering_writer::{SteeredPath, SteeringWriter};
 use self::underlay::{choose_endpoints, family, present, underlay_mtu};
 use crate::AgentArgs;
@@ -72,43 +73,6 @@ struct NodePath {
     programs: Loaded,
     connections: Connections,
     mark: PacketMark,
-}
-
-/// What packets carry into the tunnel.
-struct PacketMark {
-    /// `None` before it was chosen.
-    value: Option<u32>,
-    /// What nftables and iptables matched when this process began.
-    firewalls: Vec<MarkMatch>,
-    /// Why none is free, since the rules were looked at last.
-    conflict: Option<NoFreeMark>,
-}
-
-impl PacketMark {
-    /// Chooses among what is there now; where none is free, what was stays, and what others take of it is dropped.
-    fn choose(&mut self, settings: &HostSettings) -> Result<u32, PortError> {
-        let mut foreign = host::mark_rules(settings)?;
-        foreign.extend(self.firewalls.iter().cloned());
-        self.conflict = None;
-        let chosen = packet_mark::choose(self.value, settings.mark, &foreign);
-        let value = chosen.unwrap_or_else(|none| {
-            self.conflict = Some(none);
-            self.get()
-        });
-        self.value = Some(value);
-        Ok(value)
-    }
-
-    fn get(&self) -> u32 {
-        self.value.unwrap_or(packet_mark::DEFAULT)
-    }
-}
-
-impl NodePath {
-    fn ensure_rules(&mut self) -> Result<Applied, PortError> {
-        let mark = self.mark.choose(&self.settings)?;
-        rule::ensure(&self.settings, mark)
-    }
 }
 
 /// What has come of [`Kernel::follow_endpoints`].
@@ -159,10 +123,10 @@ impl Kernel {
             .map_err(|source| AgentError::Io { action: "start a thread", source })?;
         let named = Vec::new();
         let mark = rule::current(&settings)?;
-        let mark = PacketMark { value: mark, firewalls: marks, conflict: None };
+        let mark = PacketMark::new(mark, marks);
         let mut path =
             NodePath { settings, uplinks, others, named, endpoints, programs, connections, mark };
-        path.ensure_rules()?;
+        path.mark.ensure(&path.settings)?;
         let steering = SteeringWriter::new(steering);
         Ok(Self { wanted, new_uplinks: false, behind: false, egress, path, tables, steering })
     }
@@ -231,7 +195,7 @@ impl Kernel {
 
     /// Why no mark is free for packets that go into the tunnel, since the rules were looked at last.
     pub(crate) fn mark_conflict(&self) -> Option<String> {
-        self.path.mark.conflict.as_ref().map(ToString::to_string)
+        self.path.mark.conflict().map(ToString::to_string)
     }
 
     /// Whether [`Self::repair`] has found other uplinks or endpoints since the last call.
@@ -389,7 +353,7 @@ impl SteeredPath for NodePath {
         let links = node_links(&self.settings, uplinks, own, mtu);
         let attached =
             self.programs.ensure(&links).map_err(|error| error.into_port("attach BPF programs"))?;
-        let rules = self.ensure_rules()?;
+        let rules = self.mark.ensure(&self.settings)?;
         let routes = route::ensure(&self.settings, never_steered, tunnel.index)?;
         Ok(attached > 0 || rules == Applied::Changed || routes == Applied::Changed)
     }

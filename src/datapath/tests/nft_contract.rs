@@ -150,3 +150,23 @@ fn the_directors_own_errors_are_steered() {
 fn the_directors_own_errors_never_leak() {
     steering::the_directors_own_errors_never_leak(&Nft);
 }
+
+#[test]
+fn a_wiped_connection_mark_leaks_nothing() {
+    steering::a_wiped_connection_mark_leaks_nothing(&Nft);
+}
+
+#[test]
+fn another_mark_loses_no_connection() {
+    steering::another_mark_loses_no_connection(&Nft);
+}
+
+#[test]
+fn what_a_proxy_takes_is_left_to_it() {
+    steering::what_a_proxy_takes_is_left_to_it(&Nft);
+}
+
+#[test]
+fn what_stays_in_the_cluster_is_not_lost() {
+    steering::what_stays_in_the_cluster_is_not_lost(&Nft);
+}

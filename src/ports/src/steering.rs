@@ -156,6 +156,10 @@ steering_drops! {
     MarkOverwritten: "mark_overwritten",
         "a packet of a steered connection had lost Egret's mark",
         "find who overwrites or restores marks after prerouting -90: nft list ruleset, iptables-save";
+    /// A packet of a connection that leaves with an egress address and has lost the bit that says so.
+    ConnectionMarkOverwritten: "connection_mark_overwritten",
+        "a packet with an egress address was about to leave without the tunnel: its connection had lost Egret's bit",
+        "find who overwrites the whole mark of connections: nft list ruleset (ct mark set), iptables-save (CONNMARK)";
     /// A new connection that should have been steered and was not marked.
     NotMarked: "not_marked",
         "a new selected connection had not been marked",

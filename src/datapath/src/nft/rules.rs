@@ -5,7 +5,7 @@
 //! guard   forward 0: drops what would leave with another source, before NAT is decided
 //! input   who may send to our ports
 //! own     output, route −90: what the node itself says of a steered connection goes the steered way
-//! last    postrouting 98: the same guard for that
+//! last    postrouting 98: the same guard for that, and for connections that have lost our bit
 //! mss     forward −150
 //! post    nat postrouting 99, just before srcnat: a connection's NAT is decided by the first chain
 //!         that sets it, and a CNI's masquerade hangs at 100
@@ -40,6 +40,10 @@ pub(crate) const NO_ADDRESS: &str = "no-address";
 /// flow every packet is `new`, and its NAT was decided at the first: only that one may be marked.
 const FIRST: &str = "ct state new ct status ! confirmed";
 
+/// Marks with which Cilium has a proxy on this node take a packet (`MARK_MAGIC_TO_PROXY`, by TPROXY and a
+/// policy rule before ours): with ours instead it would pass the proxy by.
+const TO_PROXY: &str = "meta mark & 0xf00 == 0x200";
+
 /// What leads packets into the tunnel, and how long they may be.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct TunnelEntry {
@@ -58,15 +62,18 @@ pub(crate) fn chains(
     let mut add = |name: &str, hook: Option<Hook>, rules: Vec<NftRule>| {
         chains.insert(name.to_owned(), Chain { hook, rules });
     };
-    add("select", hook("filter", "prerouting", -90), select(settings, mark));
+    add("select", hook("filter", "prerouting", -90), select(settings));
+    add("steer", None, vec![NftRule::new(format!("{TO_PROXY} return"), "to a proxy"), steer(mark)]);
     add("first", None, first(settings));
     add("guard", hook("filter", "forward", 0), guard(settings));
     add("lost", None, lost(mark));
     add("broken", None, invalid_packets());
     add("fresh", None, fresh(settings));
     add("input", hook("filter", "input", 0), input(settings));
-    add("own", hook("route", "output", -90), vec![steer(settings, mark)]);
-    add("last", hook("filter", "postrouting", 98), vec![by_the_tunnel_only(settings)]);
+    add("own", hook("route", "output", -90), own(settings));
+    add("own-steered", None, own_steered(mark));
+    add("last", hook("filter", "postrouting", 98), last(settings));
+    add("last-steered", None, last_steered());
     add("mss", hook("filter", "forward", -150), mss(settings, mtu));
     add("post", hook("nat", "postrouting", 99), post(settings));
     for (chain, drop) in [
@@ -95,20 +102,58 @@ fn steered(HostSettings { mark: bit, .. }: &HostSettings) -> String {
 }
 
 /// The whole mark is ours then: no bit of a foreign one is left that another rule would act on.
-fn steer(settings: &HostSettings, mark: u32) -> NftRule {
-    let steered = steered(settings);
+fn steer(mark: u32) -> NftRule {
     NftRule::new(
-        format!("{steered} meta mark set {mark:#x}"),
+        format!("meta mark set {mark:#x}"),
         format!("steer what is sent on a steered connection, mark {mark:#x}"),
     )
 }
 
 /// The connection says where a packet belongs. Its mark may be anybody's: of others' bits none is looked at.
-fn by_the_tunnel_only(settings: &HostSettings) -> NftRule {
+fn by_the_tunnel_only(settings: &HostSettings, otherwise: &str) -> NftRule {
     NftRule::new(
-        format!("{} oifname != \"{}\" jump lost", steered(settings), settings.device),
+        format!("{} oifname != \"{}\" {otherwise}", steered(settings), settings.device),
         "a steered connection leads into the tunnel only",
     )
+}
+
+/// A proxy that runs in the kernel (IPVS) sends here what it has forwarded, to another destination than the one that
+/// was selected: what stays in the cluster goes its way.
+fn own(settings: &HostSettings) -> Vec<NftRule> {
+    vec![NftRule::new(
+        format!("{} jump own-steered", steered(settings)),
+        "errors about a steered connection",
+    )]
+}
+
+fn own_steered(mark: u32) -> Vec<NftRule> {
+    let mut rules = never().to_vec();
+    rules.push(steer(mark));
+    rules
+}
+
+/// NAT knows what leaves with an egress address also where somebody has wiped our bit off the connection's mark: the
+/// last defence against a packet that would leave by the uplink with it.
+fn last(settings: &HostSettings) -> Vec<NftRule> {
+    let wiped = dropped(SteeringDrop::ConnectionMarkOverwritten);
+    let elsewhere =
+        format!("ct status snat ct direction original oifname != \"{}\"", settings.device);
+    let mut rules = vec![by_the_tunnel_only(settings, "jump last-steered")];
+    rules.extend([("ip", "@egress4", "IPv4"), ("ip6", "@egress6", "IPv6")].map(
+        |(protocol, set, family)| {
+            NftRule::new(
+                format!("{elsewhere} ct reply {protocol} daddr {set} {wiped}"),
+                format!("egress addresses lead into the tunnel only, {family}"),
+            )
+        },
+    ));
+    rules
+}
+
+fn last_steered() -> Vec<NftRule> {
+    let mut rules = never().to_vec();
+    rules.push(NftRule::new("goto lost", "leaves elsewhere"));
+    rules
 }
 
 /// Why a packet of a steered connection is about to leave elsewhere; dropped in any case.
@@ -123,7 +168,7 @@ fn lost(mark: u32) -> Vec<NftRule> {
     ]
 }
 
-fn select(settings: &HostSettings, mark: u32) -> Vec<NftRule> {
+fn select(settings: &HostSettings) -> Vec<NftRule> {
     let device = &settings.device;
     let drop_unknown = dropped(SteeringDrop::NotEstablished);
     vec![
@@ -134,7 +179,7 @@ fn select(settings: &HostSettings, mark: u32) -> Vec<NftRule> {
             "the tunnel brings replies only",
         ),
         NftRule::new(format!("{FIRST} jump first"), "first packets"),
-        steer(settings, mark),
+        NftRule::new(format!("{} jump steer", steered(settings)), "steered connections"),
     ]
 }
 
@@ -160,7 +205,7 @@ fn guard(settings: &HostSettings) -> Vec<NftRule> {
     let forged = dropped(SteeringDrop::ForgedTunnelForward);
     vec![
         NftRule::new(format!("udp dport {tunnel_port} {forged}"), "pods never speak the tunnel"),
-        by_the_tunnel_only(settings),
+        by_the_tunnel_only(settings, "jump lost"),
         NftRule::new("ct state invalid,untracked jump broken", "NAT never touches these"),
         NftRule::new(format!("{FIRST} jump fresh"), "first packets"),
     ]

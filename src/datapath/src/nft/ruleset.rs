@@ -98,14 +98,30 @@ fn sets(
     let of = |ranges: &BTreeSet<AddressRange>| -> Vec<AddressRange> {
         merged(ranges.iter().filter(|range| range.family() == family).copied().collect())
     };
+    let egress = config.blocks.keys().filter(|address| Family::of(**address) == family);
+    let egress = egress.filter_map(|address| AddressRange::new(*address, *address));
     let set = |shape, comment, elements| Set { family, shape, comment, elements };
     let names = match family {
-        Family::IPv4 => {
-            ["never4", "peers4", "selected4", "policy4", "refused4", "unknown4", "claimed4"]
-        }
-        Family::IPv6 => {
-            ["never6", "peers6", "selected6", "policy6", "refused6", "unknown6", "claimed6"]
-        }
+        Family::IPv4 => [
+            "never4",
+            "peers4",
+            "selected4",
+            "policy4",
+            "refused4",
+            "unknown4",
+            "claimed4",
+            "egress4",
+        ],
+        Family::IPv6 => [
+            "never6",
+            "peers6",
+            "selected6",
+            "policy6",
+            "refused6",
+            "unknown6",
+            "claimed6",
+            "egress6",
+        ],
     };
     Ok(names
         .into_iter()
@@ -117,6 +133,7 @@ fn sets(
             set(KeyShape::Verdicts, "flows that have not", refused),
             set(KeyShape::Ranges, "pod addresses of no known pod", single(of(&unknown.sources))),
             set(KeyShape::Ranges, "what any claim selects", single(of(&unknown.destinations))),
+            set(KeyShape::Addresses, "addresses with blocks here", single(egress.collect())),
         ])
         .collect())
 }

@@ -23,9 +23,11 @@ mod steered;
 use crate::steering::Steering;
 
 pub use foreign_marks::{
-    a_copied_connection_mark_steers_nothing, an_overwritten_mark_leaks_nothing,
+    a_copied_connection_mark_steers_nothing, a_wiped_connection_mark_leaks_nothing,
+    an_overwritten_mark_leaks_nothing, another_mark_loses_no_connection,
     foreign_marks_are_left_alone, the_directors_own_errors_are_steered,
-    the_directors_own_errors_never_leak,
+    the_directors_own_errors_never_leak, what_a_proxy_takes_is_left_to_it,
+    what_stays_in_the_cluster_is_not_lost,
 };
 pub use inbound::{
     inbound_connections_are_answered, nodeport_and_cluster_addresses_work,

@@ -85,6 +85,10 @@ impl<F: Factory> SteeringFixture<F> {
         self.steering.apply(config).unwrap_or_else(|error| panic!("{error}"))
     }
 
+    pub(super) fn set_packet_mark(&mut self, mark: u32) {
+        self.steering.set_packet_mark(mark);
+    }
+
     pub(super) fn verify(&mut self, config: &SteeringConfig) -> bool {
         let _inside = self.director.enter();
         self.steering.verify(config).unwrap_or_else(|error| panic!("{error}"))

@@ -1,15 +1,15 @@
 //! Marks of others: bits that they share with ours, and chains that overwrite or copy marks.
 
-use std::net::{IpAddr, SocketAddr, UdpSocket};
+use std::net::{IpAddr, SocketAddr, TcpStream, UdpSocket};
 use std::time::{Duration, Instant};
 
-use super::Factory;
-use super::addresses::{EGRESS, OTHER, POD, PORT, SERVER};
-use super::fixture::SteeringFixture;
+use super::addresses::{EGRESS, NEVER, NODE, OTHER, POD, PORT, SERVER};
+use super::fixture::{SteeringFixture, ip};
 use super::load::{connect, one_way, talk, tcp_echo, udp, udp_echo};
 use super::oracle::{Oracle, PATIENCE};
 use super::packets::{ICMP, ICMP6, SeenPacket};
 use super::steered::{assert_nothing_leaked, one_block};
+use super::{Factory, Names};
 use crate::steering::SteeringDrop;
 
 /// Marks that Cilium gives to what it encrypts (IPsec key 3, WireGuard), and every bit at once.
@@ -21,7 +21,7 @@ pub fn foreign_marks_are_left_alone(factory: &impl Factory) {
     let mut world = SteeringFixture::new(factory);
     world.apply(&one_block());
     for mark in FOREIGN {
-        world.director.nft(&foreign(-150, &marks_other(mark)));
+        world.director.nft(&foreign("filter", "prerouting", -150, &marks_other(mark)));
         for (other, server) in OTHER.each().into_iter().zip(SERVER.each()) {
             let to = SocketAddr::new(server, PORT);
             tcp_echo(&world.pod, other, to).unwrap_or_else(|e| panic!("{mark:#x} to {to}: {e}"));
@@ -38,7 +38,7 @@ pub fn foreign_marks_are_left_alone(factory: &impl Factory) {
 /// the tunnel, and its replies the pod.
 pub fn a_copied_connection_mark_steers_nothing(factory: &impl Factory) {
     let mut world = SteeringFixture::new(factory);
-    world.director.nft(&foreign(-150, "meta mark set ct mark"));
+    world.director.nft(&foreign("filter", "prerouting", -150, "meta mark set ct mark"));
     world.apply(&one_block());
     for (pod, server) in POD.each().into_iter().zip(SERVER.each()) {
         let to = SocketAddr::new(server, PORT);
@@ -49,42 +49,139 @@ pub fn a_copied_connection_mark_steers_nothing(factory: &impl Factory) {
     assert_nothing_leaked(&world);
 }
 
-/// A foreign chain behind ours overwrites the mark: what is steered is dropped under a name of its own
-/// and does not leave the node's way, on connections that are open and on new ones. Without the chain
-/// the open ones go on.
+/// A foreign chain behind ours overwrites the mark of one family's packets: what is steered is dropped
+/// under a name of its own and does not leave the node's way, on connections that are open and on new
+/// ones. Without the chain the open ones go on.
 pub fn an_overwritten_mark_leaks_nothing(factory: &impl Factory) {
     let mut world = SteeringFixture::new(factory);
     world.apply(&one_block());
-    let ends: Vec<_> = POD
-        .each()
-        .into_iter()
-        .zip(SERVER.each())
-        .map(|(pod, server)| (pod, SocketAddr::new(server, PORT)))
-        .collect();
-    let mut open: Vec<_> = ends
-        .iter()
-        .map(|(pod, to)| connect(&world.pod, *pod, *to))
-        .map(|stream| stream.unwrap_or_else(|error| panic!("before: {error}")))
-        .collect();
-    for mark in [0, 0x3e00] {
-        let before = world.dropped(SteeringDrop::MarkOverwritten);
-        world.director.nft(&foreign(-80, &format!("iifname \"pod0\" meta mark set {mark:#x}")));
-        for stream in &mut open {
-            let _ = stream.set_read_timeout(Some(Duration::from_millis(200)));
-            assert!(talk(stream).is_err(), "answered with mark {mark:#x}");
+    let mut open = open(&world);
+    for (index, (pod, to)) in ends().into_iter().enumerate() {
+        for mark in [0, 0x3e00] {
+            let before = world.dropped(SteeringDrop::MarkOverwritten);
+            let rule = format!("{} meta mark set {mark:#x}", from(pod));
+            world.director.nft(&foreign("filter", "prerouting", -80, &rule));
+            one_way(&udp(&world.pod, pod, to));
+            world.settle_uplink();
+            let counted = world.dropped(SteeringDrop::MarkOverwritten) - before;
+            assert!(counted >= 1, "{pod} sent a datagram with mark {mark:#x}");
+            assert_silent(&mut open[index], &format!("{pod} with mark {mark:#x}"));
+            world.settle_uplink();
+            assert_nothing_leaked(&world);
         }
-        for (pod, to) in &ends {
-            one_way(&udp(&world.pod, *pod, *to));
-        }
-        world.settle_uplink();
-        assert_nothing_leaked(&world);
-        let dropped = world.dropped(SteeringDrop::MarkOverwritten) - before;
-        assert!(dropped >= 2, "a datagram of each family was sent, {dropped} counted");
+        world.director.run(REMOVE);
+        go_on(&mut open[index]);
     }
-    world.director.run("nft delete table inet foreign");
-    for (pod, to) in ends {
+    for (pod, to) in ends() {
         tcp_echo(&world.pod, pod, to).unwrap_or_else(|error| panic!("after: {error}"));
     }
+}
+
+/// A foreign chain before ours overwrites the whole mark of connections, and our bit with it
+/// (`CONNMARK --set-mark`, `--save-mark`): what has an egress address is dropped under a name of its
+/// own, and does not leave with it by the uplink.
+pub fn a_wiped_connection_mark_leaks_nothing(factory: &impl Factory) {
+    let mut world = SteeringFixture::new(factory);
+    world.apply(&one_block());
+    for (pod, to) in ends() {
+        let mut open = connect(&world.pod, pod, to).unwrap_or_else(|e| panic!("before: {e}"));
+        let before = world.dropped(SteeringDrop::ConnectionMarkOverwritten);
+        let rule = format!("{} ct mark set 0x5", from(pod));
+        world.director.nft(&foreign("filter", "prerouting", -150, &rule));
+        assert_silent(&mut open, &format!("{pod} without our bit"));
+        world.settle_uplink();
+        assert_nothing_leaked(&world);
+        let counted = world.dropped(SteeringDrop::ConnectionMarkOverwritten) - before;
+        assert!(counted >= 1, "{pod}: nothing was counted");
+        world.director.run(REMOVE);
+        tcp_echo(&world.pod, pod, to).unwrap_or_else(|error| panic!("after: {error}"));
+    }
+}
+
+/// Another mark takes the place of the former one: each packet of open connections goes on into the
+/// tunnel, before, between and after the steps in which it does.
+pub fn another_mark_loses_no_connection(factory: &impl Factory) {
+    let mut world = SteeringFixture::new(factory);
+    world.apply(&one_block());
+    let mut open = open(&world);
+    let Names { packet_mark: former, route_table: table, rule_priority: priority, .. } =
+        world.names.clone();
+    let mark = 0x35;
+    let rules = |verb: &str, mark: u32| {
+        let rule = format!("rule {verb} fwmark {mark:#x} table {table} priority {priority}");
+        format!("-4 {rule}\n-6 {rule}\n")
+    };
+    let mut talk_on = |step: &str| {
+        for stream in &mut open {
+            talk(stream).unwrap_or_else(|error| panic!("{step}: {error}"));
+        }
+    };
+    talk_on("before");
+    ip(&world.director, &rules("add", mark));
+    talk_on("with both rules");
+    world.set_packet_mark(mark);
+    world.apply(&one_block());
+    talk_on("with the new rule set");
+    ip(&world.director, &rules("del", former));
+    talk_on("with the new rule alone");
+    for (pod, to) in ends() {
+        tcp_echo(&world.pod, pod, to).unwrap_or_else(|error| panic!("a new one: {error}"));
+    }
+    world.settle();
+    assert_nothing_leaked(&world);
+    for reason in [SteeringDrop::MarkOverwritten, SteeringDrop::WrongDevice] {
+        assert_eq!(world.dropped(reason), 0, "{reason:?}");
+    }
+}
+
+/// Cilium has its proxy on the node take packets by a mark and a policy rule before ours, also those of
+/// selected pods: they come to the node itself, and neither into the tunnel nor to the uplink.
+pub fn what_a_proxy_takes_is_left_to_it(factory: &impl Factory) {
+    let mut world = SteeringFixture::new(factory);
+    world.apply(&one_block());
+    // With it strict `rp_filter` would look the pod up by the proxy's rule. Cilium turns that off.
+    world.director.sysctl("net/ipv4/conf/all/src_valid_mark", "0");
+    ip(
+        &world.director,
+        "-4 rule add fwmark 0x200/0xf00 table 2004 priority 9\n\
+         -6 rule add fwmark 0x200/0xf00 table 2004 priority 9\n\
+         -4 route add local default dev lo table 2004\n\
+         -6 route add local default dev lo table 2004\n",
+    );
+    world.director.nft(
+        "table inet proxy { counter taken { }\n\
+         chain marks { type filter hook prerouting priority -150; \
+           iifname pod0 udp dport 7000 meta mark set 0x1b580200; }\n\
+         chain arrived { type filter hook input priority 0; udp dport 7000 counter name taken; }; }",
+    );
+    for (pod, to) in ends() {
+        one_way(&udp(&world.pod, pod, to));
+    }
+    world.settle();
+    let taken = world.director.run("nft list counter inet proxy taken");
+    assert!(taken.contains("packets 2 "), "the proxy got others than one datagram each: {taken}");
+    assert_nothing_leaked(&world);
+    for server in SERVER.each() {
+        assert_eq!(world.tunnel.to(server), [], "was steered past the proxy");
+    }
+}
+
+/// A proxy in the kernel (IPVS) sends on what was selected by another destination: what stays in the
+/// cluster passes output and postrouting with our bit, and goes its way.
+pub fn what_stays_in_the_cluster_is_not_lost(factory: &impl Factory) {
+    let mut world = SteeringFixture::new(factory);
+    world.apply(&one_block());
+    let bit = "ct mark set ct mark | 0x1000";
+    let [four, six] = NEVER.each();
+    let rules = format!("ip daddr {four} {bit}\nip6 daddr {six} {bit}");
+    world.director.nft(&foreign("filter", "output", -150, &rules));
+    for (node, never) in NODE.each().into_iter().zip(NEVER.each()) {
+        let to = SocketAddr::new(never, PORT);
+        udp_echo(&world.director, node, to).unwrap_or_else(|error| panic!("to {to}: {error}"));
+        assert_eq!(world.tunnel.to(never), [], "was steered");
+    }
+    assert_eq!(world.dropped(SteeringDrop::WrongDevice), 0);
+    assert_eq!(world.dropped(SteeringDrop::MarkOverwritten), 0);
 }
 
 /// What the director itself says of a steered connection, here that a reply is too long for the pod's
@@ -93,7 +190,8 @@ pub fn the_directors_own_errors_are_steered(factory: &impl Factory) {
     let mut world = SteeringFixture::new(factory);
     world.apply(&one_block());
     let to_pod = Oracle::start(&world.pod);
-    let _sockets = too_long_replies(&world);
+    short_way(&world);
+    let _sockets = ends().map(|(pod, to)| too_long_reply(&world, pod, to));
     for ((pod, server), address) in POD.each().into_iter().zip(SERVER.each()).zip(EGRESS.each()) {
         let errors = errors_to(server);
         world.tunnel.wait("the error", 1, errors);
@@ -113,11 +211,15 @@ pub fn the_directors_own_errors_never_leak(factory: &impl Factory) {
     world.director.nft(
         "table inet foreign { chain own { type route hook output priority 0; meta mark set 0; }; }",
     );
-    let _sockets = too_long_replies(&world);
-    let end = Instant::now() + PATIENCE;
-    while world.dropped(SteeringDrop::MarkOverwritten) < 2 {
-        assert!(Instant::now() < end, "an error of each family was to be dropped");
-        std::thread::sleep(Duration::from_millis(10));
+    short_way(&world);
+    for (pod, to) in ends() {
+        let before = world.dropped(SteeringDrop::MarkOverwritten);
+        let _socket = too_long_reply(&world, pod, to);
+        let end = Instant::now() + PATIENCE;
+        while world.dropped(SteeringDrop::MarkOverwritten) == before {
+            assert!(Instant::now() < end, "{pod}: an error was to be dropped");
+            std::thread::sleep(Duration::from_millis(10));
+        }
     }
     world.settle();
     for server in SERVER.each() {
@@ -125,28 +227,64 @@ pub fn the_directors_own_errors_never_leak(factory: &impl Factory) {
     }
 }
 
-/// Has the servers send datagrams to the pod that do not fit the director's way to it.
-fn too_long_replies<F: Factory>(world: &SteeringFixture<F>) -> Vec<UdpSocket> {
+/// What is sent to the pod must be shorter than what it may send.
+fn short_way<F: Factory>(world: &SteeringFixture<F>) {
     world.director.run("ip route replace 10.244.1.0/24 dev pod0 mtu lock 1300");
     world.director.sysctl("net/ipv6/conf/pod0/mtu", "1300");
-    let ends = POD.each().into_iter().zip(SERVER.each());
-    ends.map(|(pod, server)| {
-        let socket = udp(&world.pod, pod, SocketAddr::new(server, PORT));
-        socket.send(&[b'x'; 1_350]).unwrap_or_else(|error| panic!("{pod}: {error}"));
-        socket
-    })
-    .collect()
+}
+
+/// Has the server send a datagram that does not fit the director's way to the pod.
+fn too_long_reply<F: Factory>(
+    world: &SteeringFixture<F>,
+    pod: IpAddr,
+    to: SocketAddr,
+) -> UdpSocket {
+    let socket = udp(&world.pod, pod, to);
+    socket.send(&[b'x'; 1_350]).unwrap_or_else(|error| panic!("{pod}: {error}"));
+    socket
+}
+
+/// The pod's addresses with what they send to.
+fn ends() -> [(IpAddr, SocketAddr); 2] {
+    let [four, six] = POD.each();
+    let [server, other] = SERVER.each().map(|server| SocketAddr::new(server, PORT));
+    [(four, server), (six, other)]
+}
+
+fn open<F: Factory>(world: &SteeringFixture<F>) -> Vec<TcpStream> {
+    let open = |(pod, to)| connect(&world.pod, pod, to).unwrap_or_else(|e| panic!("{pod}: {e}"));
+    ends().into_iter().map(open).collect()
+}
+
+fn assert_silent(stream: &mut TcpStream, what: &str) {
+    let _ = stream.set_read_timeout(Some(Duration::from_millis(200)));
+    assert!(talk(stream).is_err(), "answered: {what}");
+}
+
+/// What was not answered is sent again sooner or later.
+fn go_on(stream: &mut TcpStream) {
+    let _ = stream.set_read_timeout(Some(PATIENCE));
+    talk(stream).unwrap_or_else(|error| panic!("an open connection did not go on: {error}"));
+}
+
+/// Matches what an address of the pod sends.
+fn from(pod: IpAddr) -> String {
+    let family = if pod.is_ipv4() { "ip" } else { "ip6" };
+    format!("iifname \"pod0\" {family} saddr {pod}")
 }
 
 fn errors_to(server: IpAddr) -> impl Fn(&SeenPacket) -> bool + Copy {
     move |p| p.destination == server && [ICMP, ICMP6].contains(&p.protocol)
 }
 
-/// Another's chain in prerouting, in the place of the last one.
-fn foreign(priority: i32, rules: &str) -> String {
+/// Takes away what [`foreign`] has made.
+const REMOVE: &str = "nft delete table inet foreign";
+
+/// Another's chain, in the place of the last one.
+fn foreign(kind: &str, hook: &str, priority: i32, rules: &str) -> String {
     format!(
         "table inet foreign\ndelete table inet foreign\ntable inet foreign {{ chain marks {{\n\
-         type filter hook prerouting priority {priority}; policy accept;\n{rules}\n}}; }}\n"
+         type {kind} hook {hook} priority {priority}; policy accept;\n{rules}\n}}; }}\n"
     )
 }
 

@@ -92,8 +92,9 @@ impl Kernel {
         mut steering: Box<dyn Steering>,
         egress: BTreeSet<IpAddr>,
     ) -> Result<Self, AgentError> {
-        let HostFindings { mut collisions, marks } = host::check(&settings)?;
-        collisions.extend(steering.collisions()?);
+        let mut findings = host::check(&settings)?;
+        findings.collisions.extend(steering.collisions()?);
+        let collisions = &findings.collisions;
         if !collisions.is_empty() {
             let all: Vec<String> = collisions.iter().map(ToString::to_string).collect();
             return Err(AgentError::Collision(all.join("; ")));
@@ -123,7 +124,7 @@ impl Kernel {
             .map_err(|source| AgentError::Io { action: "start a thread", source })?;
         let named = Vec::new();
         let mark = rule::current(&settings)?;
-        let mark = PacketMark::new(mark, marks);
+        let mark = PacketMark::new(mark, findings);
         let mut path =
             NodePath { settings, uplinks, others, named, endpoints, programs, connections, mark };
         path.mark.ensure(&path.settings)?;
@@ -196,6 +197,16 @@ impl Kernel {
     /// Why no mark is free for packets that go into the tunnel, since the rules were looked at last.
     pub(crate) fn mark_conflict(&self) -> Option<String> {
         self.path.mark.conflict().map(ToString::to_string)
+    }
+
+    /// Who overwrites whole marks of connections, or our bit of them, as read last.
+    pub(crate) fn connection_overwriters(&self) -> BTreeSet<&str> {
+        self.path.mark.overwriters()
+    }
+
+    /// Takes note of what was read so; true where that is news, and [`Self::repair`] is to choose the mark anew.
+    pub(crate) fn note_firewalls(&mut self, firewalls: HostFindings) -> bool {
+        self.path.mark.note(firewalls)
     }
 
     /// Whether [`Self::repair`] has found other uplinks or endpoints since the last call.

@@ -95,6 +95,9 @@ pub(crate) fn unprogrammed(
         AgentReason::RouterSilent,
         AgentReason::PodsRerouted,
         AgentReason::EndpointImpaired,
+        // What rules may do: the counters say what they do.
+        AgentReason::NoFreeMark,
+        AgentReason::ConnectionMarkOverwritten,
     ];
     let all = problems.keys().any(|reason| !not_of_all.contains(reason));
     if !all && rerouted.addresses.is_empty() {
@@ -224,7 +227,13 @@ mod tests {
         for reason in [AgentReason::RulesNotApplied, AgentReason::EndpointMissing] {
             assert_eq!(of(&[reason], &none), ["bank", "mail"], "{reason}");
         }
-        assert!(of(&[AgentReason::EndpointImpaired], &none).is_empty());
+        for reason in [
+            AgentReason::EndpointImpaired,
+            AgentReason::NoFreeMark,
+            AgentReason::ConnectionMarkOverwritten,
+        ] {
+            assert!(of(&[reason], &none).is_empty(), "{reason}");
+        }
     }
 
     /// Programs of people look for these; the reasons of problems are in docs/reference-api.md.

@@ -4,6 +4,7 @@
 //! one write to the store is under way at a time and none is waited for here, so that a store that
 //! hangs delays no repair of the kernel.
 
+mod foreign_marks;
 mod health_checks;
 mod interfaces;
 mod lease_events;
@@ -29,6 +30,7 @@ use egret_core::node_config::{
 use egret_core::port_blocks;
 use egret_core::reason::{AgentReason, EventReason};
 use egret_datapath::HostSettings;
+use egret_datapath::host::HostFindings;
 use egret_datapath::probe::ProbeResult;
 use egret_datapath::repair::KernelChange;
 use egret_ports::clock::Clock;
@@ -41,6 +43,7 @@ use ipnet::IpNet;
 use tokio::sync::mpsc::{Receiver, UnboundedReceiver, UnboundedSender};
 use tracing::{error, info, warn};
 
+use self::foreign_marks::FirewallReading;
 use crate::accepted_writes::AcceptedWrites;
 use crate::address_status::{ForeignHost, HeldAddress};
 use crate::blocks::{AcknowledgedGrants, without_block};
@@ -72,6 +75,8 @@ pub(crate) enum Completion {
     EndpointDue,
     /// A look at whether traffic passes our hooks.
     Probed(Result<ProbeResult, PortError>),
+    /// What nftables and iptables do with marks, and how long it took to read.
+    FirewallsRead(Result<Box<HostFindings>, PortError>, Duration),
 }
 
 /// Where the loop hears from.
@@ -139,6 +144,7 @@ pub(crate) struct LoopMemory {
     take_backs: TakeBacks,
     interfaces: InterfaceMemory,
     rerouted: egret_datapath::host::ReroutedPods,
+    firewalls: FirewallReading,
     ticks: u64,
     passed: bool,
     unheld_drops: u64,
@@ -335,6 +341,7 @@ impl<S: ClusterState, C: Clock> MainLoop<S, C> {
             }
             Completion::EndpointDue => self.on_endpoint_due(),
             Completion::Probed(result) => self.on_probed(result),
+            Completion::FirewallsRead(found, took) => self.on_firewalls_read(found, took),
         }
     }
 

@@ -171,8 +171,12 @@ pub enum AgentReason {
     /// interface, or the agent cannot listen on one yet. Pods are steered all the same; the message says which, and
     /// what to do.
     EndpointImpaired,
-    /// Others match every mark: what is steered is dropped. Narrow a mask, or set `--rule-priority`.
+    /// Others match every mark that packets could carry into the tunnel: what they take of it is dropped. The message says
+    /// who; narrow a mask, or set `--rule-priority`.
     NoFreeMark,
+    /// A rule of another overwrites the whole mark of connections, and the bit that says that they are steered: what it
+    /// meets of them is dropped. The message says whose; give that rule a mask.
+    ConnectionMarkOverwritten,
     // === EgressNode DatapathBypassed ===
     /// True: traffic of pods bypasses this host's netfilter; the message says what to set.
     EbpfHostRouting,

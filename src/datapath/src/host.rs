@@ -2,6 +2,7 @@
 
 mod cilium;
 mod findings;
+mod firewall;
 mod iptables;
 mod nftables;
 mod others;
@@ -11,6 +12,9 @@ mod uplinks;
 use egret_ports::error::PortError;
 
 use crate::constants::HostSettings;
+use crate::netlink::refused;
+use crate::nft::generation;
+use crate::packet_mark;
 
 pub use cilium::cilium_is_chained;
 pub use findings::HostFindings;
@@ -32,7 +36,27 @@ pub fn check(settings: &HostSettings) -> Result<HostFindings, PortError> {
     let mut found = HostFindings::default();
     others::rules_and_routes(settings, &mut found.collisions)?;
     others::sockets(settings, &mut found.collisions);
+    let HostFindings { collisions, overwrites, marks } = firewalls(settings)?;
+    found.collisions.extend(collisions);
+    Ok(HostFindings { overwrites, marks, ..found })
+}
+
+/// What nftables and iptables do with marks: runs their tools, which takes a while where there are many rules.
+///
+/// # Errors
+/// As [`check`].
+pub fn firewalls(settings: &HostSettings) -> Result<HostFindings, PortError> {
+    let mut found = HostFindings::default();
     nftables::marks(settings, &mut found)?;
     iptables::marks(settings, &mut found);
+    found.marks = packet_mark::deduplicated(found.marks);
     Ok(found)
+}
+
+/// The number of the rule set's generation: every transaction of nftables raises it, iptables-nft's too.
+///
+/// # Errors
+/// `Denied` without CAP_NET_ADMIN.
+pub fn firewall_generation() -> Result<u32, PortError> {
+    generation().map_err(|error| refused("read the generation of the rule set", error))
 }

@@ -23,7 +23,8 @@ use serde_json::Value;
 
 use self::counters::NftCounters;
 use self::delta::{Delta, delta};
-use self::generation::{generation, has_table};
+pub(crate) use self::generation::generation;
+use self::generation::has_table;
 use self::observe::{ObservedTable, Reading, read};
 use self::rules::TunnelEntry;
 use self::ruleset::{LAYOUT, is_snat};

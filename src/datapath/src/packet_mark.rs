@@ -6,19 +6,40 @@
 use std::collections::BTreeSet;
 use std::fmt;
 
+mod clauses;
+
+use self::clauses::{Clauses, search};
+
 /// The mark that is taken where nothing speaks against it. Its bits are in no mask of kube-proxy, the
-/// portmap plugin, Cilium, Calico, Tailscale or the AWS VPC CNI ([`WELL_KNOWN`]).
+/// portmap plugin, Cilium, Calico, Tailscale or the AWS VPC CNI.
 pub const DEFAULT: u32 = 0x54;
 
 /// Bits that others match one by one, or in masks of few bits, often where nobody can read it: 0x80 the
 /// AWS VPC CNI, 0xf00 Cilium, 0x2000 portmap, 0xc000 kube-proxy, 0xffff0000 Calico.
 const WELL_KNOWN: u32 = 0xffff_ef80;
 
+/// Where Cilium says what a packet is for, from BPF: for the proxy on the node, from it, encrypted. A new mark
+/// has none of these bits (`MARK_MAGIC_*` in its sources).
+const CILIUM: u32 = 0xf00;
+
+/// Marks up to this one are what people number their own things with.
+const SMALL: u32 = 0xf;
+
 /// Marks that the BPF programs give each other on the tunnel device (`bpf/egret.bpf.c`).
 const OF_PROGRAMS: [u32; 2] = [0x6567_7201, 0x6567_7202];
 
-/// More steps than a search takes among some hundred matches: beyond, there is none to be found.
-const STEPS: usize = 1 << 16;
+/// What is done with a packet that is matched.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum MatchEffect {
+    /// A policy rule that the kernel asks before ours takes it.
+    RoutedBefore,
+    /// It is dropped or rejected, where our packets pass.
+    Refused,
+    /// It is accepted, or its chain is left.
+    Spared,
+    /// Anything else, such as another mark.
+    Other,
+}
 
 /// A match of somebody else's on a packet's mark: `mark & mask == want`.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -29,8 +50,8 @@ pub struct MarkMatch {
     pub mask: u32,
     /// Hits what does *not* compare equal.
     pub inverted: bool,
-    /// A policy rule that the kernel asks before ours.
-    pub before: bool,
+    /// What becomes of what is hit.
+    pub effect: MatchEffect,
     /// Whose, for a person, such as `the IPv4 rule of priority 100 to table 77`.
     pub who: String,
 }
@@ -42,28 +63,39 @@ impl MarkMatch {
         (mark & self.mask == self.want) != self.inverted
     }
 
-    /// Whether a packet with this mark goes another way because of it. Before our rule: each that is
-    /// matched. Elsewhere: each that is matched and would not be without a mark.
+    /// Whether a packet with this mark goes another way because of it. Before our rule, and where it is
+    /// refused: each that is matched. Elsewhere: each that is matched and would not be without a mark.
+    ///
+    /// What spares one whole mark diverts nothing: somebody may have been asked to spare ours.
     #[must_use]
     pub fn diverts(&self, mark: u32) -> bool {
-        // `mark != 0` is about every mark: nobody can have one that it is not about.
-        let any = self.inverted && !self.before && self.want == 0 && self.mask == u32::MAX;
-        self.mask != 0 && !any && self.hits(mark) && (self.before || !self.hits(0))
+        let whole = self.mask == u32::MAX;
+        let is_before = self.effect == MatchEffect::RoutedBefore;
+        match (self.inverted, self.effect) {
+            _ if self.mask == 0 => false,
+            (false, MatchEffect::Spared) if whole => false,
+            // About every mark but one, or but none: nobody can have one that it is not about.
+            (true, _) if whole && !is_before => false,
+            (true, MatchEffect::Refused) => self.hits(mark),
+            _ => self.hits(mark) && (is_before || !self.hits(0)),
+        }
     }
 
-    /// The same as (mask, value) pairs, none of which a mark may have. `None`: no mark escapes.
-    fn clauses(&self) -> Option<Vec<(u32, u32)>> {
-        let bits = || single_bits(self.mask).collect();
-        Some(match (self.before, self.inverted, self.want) {
-            _ if self.mask == 0 => Vec::new(),
-            (true, true, 0) => bits(),
-            // Only the mark that it spares escapes, and that is another's.
-            (true, true, _) => return None,
-            (false, true, 0) if self.mask != u32::MAX => bits(),
-            (false, true, _) | (false, false, 0) => Vec::new(),
-            (_, false, want) => vec![(self.mask, want)],
-        })
+    /// The bits that a mark must have as they are here: `(mask, value)`.
+    fn required(&self) -> Option<(u32, u32)> {
+        let demands = matches!(self.effect, MatchEffect::RoutedBefore | MatchEffect::Refused);
+        let some = self.want != 0 && self.mask != u32::MAX;
+        (demands && self.inverted && some).then_some((self.mask, self.want))
     }
+}
+
+/// The same matches, each once, whoever's first.
+#[must_use]
+pub fn deduplicated(mut matches: Vec<MarkMatch>) -> Vec<MarkMatch> {
+    matches.sort();
+    let key = |one: &MarkMatch| (one.want, one.mask, one.inverted, one.effect);
+    matches.dedup_by(|later, first| key(later) == key(first));
+    matches
 }
 
 /// Every mark is matched by somebody.
@@ -89,68 +121,69 @@ impl std::error::Error for NoFreeMark {}
 
 /// Chooses the mark of packets that go into the tunnel.
 ///
-/// Guarantees: the mark diverts at no match of `foreign` ([`MarkMatch::diverts`]), is neither 0 nor
-/// shares a bit with `ct_bit`, which `restore-mark` of others copies to packets in both directions. `current`
-/// stays while that is true of it. The same input gives the same mark.
+/// Guarantees: the mark diverts at no match of `foreign` ([`MarkMatch::diverts`]), but for those that bits which
+/// others require make unavoidable; it is not 0 and shares no bit with `ct_bit`, which `restore-mark` of others
+/// copies to packets in both directions. `current` stays while that is true of it. A new one is more
+/// than 15, and has no bit that Cilium's programs use, unless others require it. The same input gives the same mark.
 ///
 /// # Errors
 /// There is none.
 pub fn choose(current: Option<u32>, ct_bit: u32, foreign: &[MarkMatch]) -> Result<u32, NoFreeMark> {
+    let used = current.unwrap_or(DEFAULT);
+    let who = || foreign.iter().filter(|one| one.diverts(used)).map(|one| one.who.clone());
+    let none = || NoFreeMark { who: who().collect() };
+    let (mask, value) = required(foreign).ok_or_else(none)?;
+    let foreign: Vec<&MarkMatch> =
+        foreign.iter().filter(|one| !is_unavoidable(one, mask, value)).collect();
     let is_free = |mark: u32| {
         mark != 0
             && mark & ct_bit == 0
+            && mark & mask == value
             && !OF_PROGRAMS.contains(&mark)
             && !foreign.iter().any(|one| one.diverts(mark))
     };
-    if let Some(free) = current.into_iter().chain([DEFAULT]).find(|mark| is_free(*mark)) {
+    let is_new = |mark: &u32| is_free(*mark) && *mark > SMALL && mark & CILIUM & !mask == 0;
+    if let Some(free) = current.filter(|mark| is_free(*mark)) {
         return Ok(free);
     }
-    let found = clauses(ct_bit, foreign).and_then(|clauses| {
-        let mut careful = clauses.clone();
-        careful.extend(single_bits(WELL_KNOWN));
-        search(&careful).or_else(|| search(&clauses))
+    let likely = [DEFAULT].into_iter().chain(unusual()).map(|mark| mark & !mask | value);
+    if let Some(free) = likely.into_iter().find(is_new) {
+        return Ok(free);
+    }
+    let found = Clauses::new(ct_bit, (mask, value), &foreign).and_then(|all| {
+        let careful = all.and_without(WELL_KNOWN & !mask);
+        search(&careful).or_else(|| search(&all))
     });
-    let used = current.unwrap_or(DEFAULT);
-    let who = || foreign.iter().filter(|one| one.diverts(used)).map(|one| one.who.clone());
-    found.filter(|mark| is_free(*mark)).ok_or_else(|| NoFreeMark { who: who().collect() })
+    found.filter(is_new).ok_or_else(none)
 }
 
-fn clauses(ct_bit: u32, foreign: &[MarkMatch]) -> Option<Vec<(u32, u32)>> {
-    let mut clauses = vec![(u32::MAX, 0)];
-    clauses.extend(single_bits(ct_bit));
-    clauses.extend(OF_PROGRAMS.map(|mark| (u32::MAX, mark)));
-    for one in foreign {
-        clauses.extend(one.clauses()?);
-    }
-    Some(clauses)
+/// Marks without a well-known bit and with several others: first the odd ones, which no mask of one bit is meant for.
+fn unusual() -> impl Iterator<Item = u32> {
+    let several = |mark: &u32| mark.count_ones() >= 3;
+    let all = SMALL + 1..0x80;
+    let odd = all.clone().filter(|mark| mark % 2 == 1);
+    odd.chain(all.filter(|mark| mark % 2 == 0)).filter(several)
 }
 
-fn single_bits(bits: u32) -> impl Iterator<Item = (u32, u32)> {
-    (0..32).map(|bit| 1_u32 << bit).filter(move |bit| bits & bit != 0).map(|bit| (bit, bit))
+/// All bits that others require; `None` where two contradict each other.
+fn required(foreign: &[MarkMatch]) -> Option<(u32, u32)> {
+    foreign.iter().filter_map(MarkMatch::required).try_fold(
+        (0, 0),
+        |(mask, value), (more, bits)| {
+            (value & more == bits & mask).then_some((mask | more, value | bits))
+        },
+    )
 }
 
-/// Decides bit by bit from the highest, each to 0 where that can be, and goes back where some clause is hit.
-fn search(clauses: &[(u32, u32)]) -> Option<u32> {
-    let (mut mark, mut bit) = (0_u32, 32_u32);
-    for _ in 0..STEPS {
-        let decided = u32::MAX.checked_shl(bit).unwrap_or(0);
-        let hit = |(mask, want): &(u32, u32)| mask & !decided == 0 && mark & mask == *want;
-        if !clauses.iter().any(hit) {
-            if bit == 0 {
-                return Some(mark);
-            }
-            bit -= 1;
-            continue;
-        }
-        // The lowest decided bit that is 0 becomes 1; those below are open again.
-        let zeros = !mark & decided;
-        if zeros == 0 {
-            return None;
-        }
-        bit = zeros.trailing_zeros();
-        mark = (mark | 1 << bit) & (u32::MAX << bit);
-    }
-    None
+/// Whether the required bits alone make a match, which then is about what those bits are for.
+fn is_unavoidable(one: &MarkMatch, mask: u32, value: u32) -> bool {
+    let harmless = matches!(one.effect, MatchEffect::Other | MatchEffect::Spared);
+    let decided = if one.inverted {
+        one.want == 0 && value & one.mask != 0
+    } else {
+        one.mask & !mask == 0 && value & one.mask == one.want
+    };
+    mask != 0 && harmless && decided
 }
 
 #[cfg(test)]

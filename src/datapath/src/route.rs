@@ -11,7 +11,6 @@ use egret_ports::steering::Applied;
 use ipnet::IpNet;
 
 use crate::constants::HostSettings;
-use crate::former;
 use crate::netlink::route::{LAST_METRIC, RouteRecord, RouteTarget};
 use crate::netlink::{RouteNetlink, no_such_family, refused};
 
@@ -30,8 +29,7 @@ struct WantedRoute {
 }
 
 /// Makes our table hold exactly these routes, in both families; writes only differences, the guard
-/// (`unreachable`) first and the way into the tunnel last. Then what an agent with other settings left
-/// is taken away: not earlier, so that what it steered goes on until ours leads somewhere.
+/// (`unreachable`) first and the way into the tunnel last.
 ///
 /// The `throw` routes keep strict `rp_filter` with `src_valid_mark` (wg-quick sets it) from looking
 /// a pod's address up in the tunnel. A family that the kernel does not have is left out.
@@ -56,9 +54,6 @@ pub fn ensure(
                 return Err(refused(operation, error));
             }
         }
-    }
-    if former::remove(settings)? == Applied::Changed {
-        applied = Applied::Changed;
     }
     Ok(applied)
 }

@@ -7,6 +7,7 @@ use egret_ports::error::PortError;
 use egret_ports::steering::Applied;
 
 use crate::constants::HostSettings;
+use crate::former;
 use crate::netlink::rule::RuleRecord;
 use crate::netlink::{RouteNetlink, no_such_family, refused};
 
@@ -22,15 +23,20 @@ pub fn ensure(settings: &HostSettings, mark: u32) -> Result<Applied, PortError> 
     of_both("add", |family| ensure_family(settings, mark, family))
 }
 
-/// Removes those of our rules that are for another mark, or were changed by others.
+/// Removes those of our rules that are for another mark, or were changed by others, and what an agent with other
+/// settings left: not before our rule set, routes and rules are there, so that what it steered goes on.
 ///
 /// # Errors
 /// As [`ensure`].
 pub fn settle(settings: &HostSettings, mark: u32) -> Result<Applied, PortError> {
-    of_both("settle", |family| remove_family(settings, family, |rule| !is_right(rule, mark)))
+    let others = former::remove(settings)?;
+    let wrong = |rule: &RuleRecord| !is_right(rule, mark);
+    let own = of_both("settle", |family| remove_family(settings, family, wrong))?;
+    Ok(if others == Applied::Changed { others } else { own })
 }
 
-/// The mark for which our rules are; `None` where there is none, or one of an agent that matched a bit.
+/// The mark for which our rules are, also those of an agent with other settings; `None` where there is none, or one
+/// of an agent that matched a bit.
 ///
 /// # Errors
 /// As [`ensure`].
@@ -45,6 +51,12 @@ pub fn current(settings: &HostSettings) -> Result<Option<u32>, PortError> {
         let ours = |rule: &&RuleRecord| is_ours(rule, settings) && is_right(rule, rule.mark);
         if let Some(rule) = rules.iter().find(ours) {
             return Ok(Some(rule.mark));
+        }
+        for rule in rules.iter().filter(|rule| is_right(rule, rule.mark)) {
+            let mut netlink = RouteNetlink::route().map_err(wrong)?;
+            if former::is_former(&mut netlink, rule, settings).map_err(wrong)? {
+                return Ok(Some(rule.mark));
+            }
         }
     }
     Ok(None)

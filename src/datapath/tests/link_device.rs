@@ -7,6 +7,7 @@ use std::net::UdpSocket;
 
 use egret_core::model::Family;
 use egret_datapath::nft::NftSteering;
+use egret_datapath::packet_mark::MatchEffect;
 use egret_datapath::{HostSettings, host, link, route, rule, teardown};
 use egret_netns::{NetworkNamespace, veth};
 use egret_ports::error::ErrorClass;
@@ -144,9 +145,13 @@ fn what_was_left_under_other_settings_is_taken_away() {
     };
     for settings in &moves {
         assert_eq!(host::check(settings).unwrap().collisions, BTreeSet::new(), "{settings:?}");
+        // Its mark is gone on with, and what it had leads into the tunnel until all else is there.
+        assert_eq!(rule::current(settings).unwrap(), Some(MARK));
         assert_eq!(rule::ensure(settings, MARK).unwrap(), Applied::Changed);
         route::ensure(settings, &never(), tunnel.index).unwrap();
         assert_eq!(rule::ensure(settings, MARK).unwrap(), Applied::AlreadySo);
+        assert_eq!(shown("-4").len(), 2, "both at first: {:?}", shown("-4"));
+        assert_eq!(rule::settle(settings, MARK).unwrap(), Applied::Changed);
         for family in ["-4", "-6"] {
             let rules = shown(family);
             let wanted = format!("{}:\t", settings.rule_priority);
@@ -302,8 +307,51 @@ fn others_that_use_ours_are_named() {
     // What is matched is no collision: our mark is chosen so that it is not hit.
     let by_rules = host::mark_rules(&settings).unwrap();
     let by_rules: Vec<_> =
-        by_rules.iter().map(|m| (m.want, m.mask, m.inverted, m.before)).collect();
-    assert_eq!(by_rules, [(0x1000, 0x1000, false, true), (0xca6c, u32::MAX, true, false)]);
+        by_rules.iter().map(|m| (m.want, m.mask, m.inverted, m.effect)).collect();
+    assert_eq!(by_rules, [(0x1000, 0x1000, false, MatchEffect::RoutedBefore)]);
     let by_nft = host::check(&settings).unwrap().marks;
     assert!(by_nft.iter().any(|m| (m.want, m.mask) == (0x60, u32::MAX)), "{by_nft:?}");
+}
+
+/// Calico's rule for WireGuard takes what has not its mark, before ours, and has routes to pods alone: it takes nothing
+/// that leaves. With a default route it takes all but what has its bit.
+#[test]
+fn a_rule_before_ours_counts_by_where_it_leads() {
+    let ns = NetworkNamespace::new("check");
+    let _inside = ns.enter();
+    let settings = HostSettings::default();
+    ns.run("ip link set lo up");
+    ns.run("ip rule add not fwmark 0x200000/0x200000 table 77 priority 99");
+    ns.run("ip route add 10.244.0.0/16 dev lo table 77");
+    ns.run("ip rule add iif lo fwmark 0x30/0xf0 table 78 priority 98");
+    let read = || -> Vec<_> {
+        let all = host::mark_rules(&settings).unwrap();
+        all.iter().map(|m| (m.want, m.inverted, m.effect)).collect()
+    };
+    let of_the_node = (0x30, false, MatchEffect::Other);
+    assert_eq!(read(), [of_the_node]);
+    ns.run("ip route add default dev lo table 77");
+    assert_eq!(read(), [of_the_node, (0x20_0000, true, MatchEffect::RoutedBefore)]);
+}
+
+/// Rules come and go while the agent runs.
+#[test]
+fn what_firewalls_do_with_marks_is_read_anew() {
+    let ns = NetworkNamespace::new("check");
+    let _inside = ns.enter();
+    let settings = HostSettings::default();
+    assert_eq!(host::firewalls(&settings).unwrap(), host::HostFindings::default());
+    let before = host::firewall_generation().unwrap();
+    ns.nft(
+        "table ip vpn { chain early { type filter hook prerouting priority -150; ct mark set 0x5; }; \
+         chain forward { type filter hook forward priority 0; \
+           meta mark & 0x1000000 != 0x1000000 drop; }; }",
+    );
+    assert_ne!(host::firewall_generation().unwrap(), before);
+    let found = host::firewalls(&settings).unwrap();
+    assert_eq!(found.collisions, BTreeSet::new());
+    assert_eq!(found.overwrites, ["nft table ip vpn, chain early".to_owned()].into());
+    let marks: Vec<_> = found.marks.iter().map(|m| (m.want, m.inverted, m.effect)).collect();
+    let expected = [(0x5, false, MatchEffect::Other), (0x100_0000, true, MatchEffect::Refused)];
+    assert_eq!(marks, expected);
 }

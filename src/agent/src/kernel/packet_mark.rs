@@ -1,5 +1,8 @@
 //! The mark by which packets go into the tunnel, chosen among those that nobody else matches.
 
+use std::collections::BTreeSet;
+
+use egret_datapath::host::HostFindings;
 use egret_datapath::packet_mark::{self, MarkMatch, NoFreeMark};
 use egret_datapath::{HostSettings, host, rule};
 use egret_ports::error::PortError;
@@ -9,20 +12,35 @@ use egret_ports::steering::Applied;
 pub(super) struct PacketMark {
     /// `None` before it was chosen.
     value: Option<u32>,
-    /// What nftables and iptables matched when this process began.
-    firewalls: Vec<MarkMatch>,
+    /// What nftables and iptables did with marks when they were read last.
+    firewalls: HostFindings,
+    /// All matches among which the mark was chosen last: the same ones are not searched again.
+    chosen_among: Option<Vec<MarkMatch>>,
     conflict: Option<NoFreeMark>,
 }
 
 impl PacketMark {
     /// Not chosen yet, but for `value`, which an earlier process had.
-    pub(super) fn new(value: Option<u32>, firewalls: Vec<MarkMatch>) -> Self {
-        Self { value, firewalls, conflict: None }
+    pub(super) fn new(value: Option<u32>, firewalls: HostFindings) -> Self {
+        Self { value, firewalls, chosen_among: None, conflict: None }
     }
 
     /// Why none is free, since the rules were looked at last.
     pub(super) fn conflict(&self) -> Option<&NoFreeMark> {
         self.conflict.as_ref()
+    }
+
+    /// Who overwrites whole marks of connections or uses our bit, as read last.
+    pub(super) fn overwriters(&self) -> BTreeSet<&str> {
+        let collisions = self.firewalls.collisions.iter().map(|collision| collision.who.as_str());
+        self.firewalls.overwrites.iter().map(String::as_str).chain(collisions).collect()
+    }
+
+    /// Takes note of what nftables and iptables do with marks; true where that is news.
+    pub(super) fn note(&mut self, firewalls: HostFindings) -> bool {
+        let is_news = self.firewalls != firewalls;
+        self.firewalls = firewalls;
+        is_news
     }
 
     /// The policy rules are there that lead what carries it into the tunnel.
@@ -33,7 +51,11 @@ impl PacketMark {
     /// Chooses among what is there now; where none is free, what was stays, and what others take of it is dropped.
     fn choose(&mut self, settings: &HostSettings) -> Result<u32, PortError> {
         let mut foreign = host::mark_rules(settings)?;
-        foreign.extend(self.firewalls.iter().cloned());
+        foreign.extend(self.firewalls.marks.iter().cloned());
+        let foreign = packet_mark::deduplicated(foreign);
+        if self.chosen_among.as_ref() == Some(&foreign) {
+            return Ok(self.get());
+        }
         self.conflict = None;
         let chosen = packet_mark::choose(self.value, settings.mark, &foreign);
         let value = chosen.unwrap_or_else(|none| {
@@ -41,6 +63,7 @@ impl PacketMark {
             self.get()
         });
         self.value = Some(value);
+        self.chosen_among = Some(foreign);
         Ok(value)
     }
 

@@ -13,7 +13,7 @@ use egret_datapath::host;
 use egret_datapath::probe::ProbeResult;
 use egret_ports::clock::Clock;
 use egret_ports::cluster_state::ClusterState;
-use egret_ports::error::{ErrorClass, PortError};
+use egret_ports::error::PortError;
 use tracing::warn;
 
 use super::{Completion, MainLoop};
@@ -94,15 +94,7 @@ impl<S: ClusterState, C: Clock> MainLoop<S, C> {
         }
         self.memory.ticks += 1;
         self.probe_bypass();
-        self.note_packet_mark();
-    }
-
-    /// Others match every mark that packets could carry into the tunnel: ours goes where they send it, and is dropped.
-    fn note_packet_mark(&mut self) {
-        let conflict = self.kernel.mark_conflict().map_or(Ok(()), |conflict| {
-            Err(PortError::new(ErrorClass::Conflict, "choose a mark for packets", conflict))
-        });
-        self.record(AgentReason::NoFreeMark, conflict);
+        self.look_at_marks();
     }
 
     fn look_for_cilium(&mut self) {

@@ -52,7 +52,7 @@ const ALL: [Reason; 49] = [
     Reason::NotThere,
 ];
 
-const AGENTS: [AgentReason; 21] = [
+const AGENTS: [AgentReason; 23] = [
     AgentReason::BlocksNotApplied,
     AgentReason::DatapathBypassed,
     AgentReason::EndpointMissing,
@@ -67,6 +67,8 @@ const AGENTS: [AgentReason; 21] = [
     AgentReason::RouterSilent,
     AgentReason::PodsRerouted,
     AgentReason::EndpointImpaired,
+    AgentReason::NoFreeMark,
+    AgentReason::ConnectionMarkOverwritten,
     AgentReason::EbpfHostRouting,
     AgentReason::NotSeen,
     AgentReason::Clean,

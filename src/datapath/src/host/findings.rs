@@ -9,7 +9,9 @@ use crate::packet_mark::MarkMatch;
 pub struct HostFindings {
     /// Others that use what Egret takes.
     pub collisions: BTreeSet<Collision>,
-    /// What nftables and iptables match packets' marks with, as far as it can be read: sets by name, BPF
-    /// and XFRM cannot.
+    /// Who overwrites whole marks of connections, and our bit with them, where our connections may pass.
+    pub overwrites: BTreeSet<String>,
+    /// What nftables and iptables match packets' marks with, or give to them, each once, as far as it can be read: sets by
+    /// name, BPF and XFRM cannot.
     pub marks: Vec<MarkMatch>,
 }

@@ -1,77 +1,159 @@
 //! Marks in iptables, legacy or nft, where their tools are installed: `nft` shows neither the legacy rules nor
 //! the arguments of xtables matches.
 
+use std::collections::BTreeMap;
 use std::process::{Command, Stdio};
 
-use egret_ports::steering::Collision;
-
 use super::findings::HostFindings;
+use super::firewall::{Firewall, FirewallRule, HookPlace, RuleVerdict};
 use crate::constants::HostSettings;
-use crate::packet_mark::MarkMatch;
 
-/// Adds rules that use our bit of the connection's mark, and what packets' marks are matched with.
+/// What a rule without conditions of its own begins its words with.
+const NO_CONDITIONS: [&str; 5] = ["-A", "-j", "-g", "-m", "-c"];
+
+/// Adds rules that use our bit of the connection's mark, or overwrite all of it, and what packets' marks are matched with.
 pub(super) fn marks(settings: &HostSettings, found: &mut HostFindings) {
     let families = ["iptables", "ip6tables"];
     let flavours = ["-save", "-nft-save", "-legacy-save"];
     for family in families {
+        let mut outputs = Vec::new();
         for flavour in flavours {
             let tool = format!("{family}{flavour}");
             let output = Command::new(&tool).stdin(Stdio::null()).stderr(Stdio::null()).output();
             let Ok(output) = output else { continue };
-            for line in String::from_utf8_lossy(&output.stdout).lines() {
-                let who = format!("the {family} rule `{line}`");
-                let matches = packet_marks(line, &who);
-                if is_about_our_packets(&matches) && connection_bits(line) & settings.mark != 0 {
-                    found.collisions.insert(Collision {
-                        what: format!("the connection mark's bit {:#x}", settings.mark),
-                        who,
-                        setting: "mark",
-                    });
-                }
-                found.marks.extend(matches);
+            // The first is one of the others under another name.
+            let rules = comparable(&String::from_utf8_lossy(&output.stdout));
+            if !outputs.contains(&rules) {
+                read(family, &rules).judge(settings, found);
+                outputs.push(rules);
             }
         }
     }
 }
 
-/// Whether a rule with these matches may be about packets that have our mark: it asks for no mark, which ours is
-/// chosen not to be.
-pub(super) fn is_about_our_packets(matches: &[MarkMatch]) -> bool {
-    matches.iter().all(|one| one.inverted || (one.hits(0) && one.mask != u32::MAX))
+/// Without the comments, which have the time.
+fn comparable(listing: &str) -> String {
+    listing
+        .lines()
+        .filter(|line| !line.starts_with('#'))
+        .fold(String::new(), |all, line| all + line + "\n")
 }
 
-/// What a line of iptables-save matches packets' marks with.
-fn packet_marks(line: &str, who: &str) -> Vec<MarkMatch> {
-    arguments(line)
-        .filter(|argument| (argument.of, argument.option) == ("mark", "--mark"))
-        .map(|argument| {
-            let (want, mask) = value_and_mask(argument.value);
-            let inverted = argument.inverted;
-            MarkMatch { want, mask, inverted, before: false, who: who.to_owned() }
+fn read(family: &str, listing: &str) -> Firewall {
+    let mut firewall = Firewall { bases: BTreeMap::new(), rules: Vec::new() };
+    let mut table = "";
+    for line in listing.lines() {
+        if let Some(name) = line.strip_prefix('*') {
+            table = name;
+        } else if let Some(chain) = line.strip_prefix(':') {
+            let chain = chain.split_whitespace().next().unwrap_or_default();
+            let place = match chain {
+                "PREROUTING" => HookPlace::Before,
+                "FORWARD" | "POSTROUTING" => HookPlace::Behind,
+                "INPUT" | "OUTPUT" => HookPlace::Local,
+                _ => continue,
+            };
+            firewall.bases.insert(format!("{table} {chain}"), place);
+        } else if line.starts_with("-A ") {
+            firewall.rules.push(rule(family, table, line));
+        }
+    }
+    firewall
+}
+
+fn rule(family: &str, table: &str, line: &str) -> FirewallRule {
+    let words = words(line);
+    let after = |option: &str| {
+        let at = words.iter().position(|word| word == option)?;
+        words.get(at + 1).map(String::as_str)
+    };
+    let target = after("-j").or_else(|| after("-g"));
+    let verdict = match target {
+        Some("ACCEPT" | "RETURN") => RuleVerdict::Spares,
+        Some("DROP" | "REJECT") => RuleVerdict::Refuses,
+        // Targets that are no chains have no rules, and nobody comes from there.
+        Some(chain) => RuleVerdict::Jumps(format!("{table} {chain}")),
+        None => RuleVerdict::Other,
+    };
+    let is_condition = |word: &&String| {
+        word.starts_with('-') && !word.starts_with("--") && !NO_CONDITIONS.contains(&word.as_str())
+    };
+    let matches = words.windows(2).filter(|pair| pair[0] == "-m").any(|pair| pair[1] != "comment");
+    let (connection_bits, overwrites_connection) = connection_bits(&words);
+    FirewallRule {
+        chain: format!("{table} {}", after("-A").unwrap_or_default()),
+        who: format!("the {family} rule `{line}`"),
+        marks: packet_marks(&words),
+        conditional: matches || words.iter().any(|word| is_condition(&word)),
+        connection_bits,
+        overwrites_connection,
+        written: written(&words),
+        verdict,
+    }
+}
+
+/// What is between quotes is one word, and no option.
+fn words(line: &str) -> Vec<String> {
+    let parts = line.split('"').enumerate();
+    parts
+        .flat_map(|(index, part)| match index % 2 {
+            0 => part.split_whitespace().map(str::to_owned).collect(),
+            _ => vec!["quoted".to_owned()],
         })
         .collect()
 }
 
-/// Bits of the connection's mark that a line of iptables-save matches or writes.
-fn connection_bits(line: &str) -> u32 {
+/// What a rule matches packets' marks with: want, mask, inverted.
+fn packet_marks(words: &[String]) -> Vec<(u32, u32, bool)> {
+    arguments(words)
+        .filter(|argument| (argument.of, argument.option) == ("mark", "--mark"))
+        .map(|argument| {
+            let (want, mask) = value_and_mask(argument.value);
+            (want & mask, mask, argument.inverted)
+        })
+        .collect()
+}
+
+/// Whole marks that a rule gives to packets, or to connections.
+fn written(words: &[String]) -> Vec<u32> {
+    arguments(words)
+        .filter(|argument| {
+            matches!(
+                (argument.of, argument.option),
+                ("MARK" | "CONNMARK", "--set-xmark" | "--set-mark") | ("TPROXY", "--tproxy-mark")
+            )
+        })
+        .map(|argument| value_and_mask(argument.value))
+        .filter(|(_, mask)| *mask == u32::MAX)
+        .map(|(value, _)| value)
+        .collect()
+}
+
+/// Bits of the connection's mark that a rule matches or writes, and whether it writes all of them and keeps none.
+fn connection_bits(words: &[String]) -> (u32, bool) {
     let mut bits = 0;
-    let mut saves = false;
-    for Argument { of, option, value, .. } in arguments(line) {
+    let mut overwrites = false;
+    for Argument { of, option, value, .. } in arguments(words) {
+        let (want, mask) = value_and_mask(value);
+        let whole = mask == u32::MAX;
         match (of, option) {
-            ("connmark", "--mark") | ("CONNMARK", "--set-xmark" | "--set-mark") => {
-                let (want, mask) = value_and_mask(value);
-                bits |= if mask == u32::MAX { want } else { want | mask };
+            ("connmark", "--mark") => bits |= if whole { want } else { want | mask },
+            ("CONNMARK", "--set-xmark" | "--set-mark") => {
+                bits |= if whole { want } else { want | mask };
+                overwrites |= whole;
             }
-            ("CONNMARK", "--save-mark") => {
-                saves = true;
-                bits = u32::MAX;
-            }
+            ("CONNMARK", "--save-mark") => overwrites = true,
             // Follows --save-mark and narrows it.
-            ("CONNMARK", "--ctmask") if saves => bits = number(value).unwrap_or(u32::MAX),
+            ("CONNMARK", "--ctmask") if overwrites => {
+                let narrow = number(value).unwrap_or(u32::MAX);
+                if narrow != u32::MAX {
+                    (bits, overwrites) = (bits | narrow, false);
+                }
+            }
             _ => {}
         }
     }
-    bits
+    (bits, overwrites)
 }
 
 /// An option of a match or target, with the word that follows it.
@@ -82,13 +164,12 @@ struct Argument<'a> {
     inverted: bool,
 }
 
-fn arguments(line: &str) -> impl Iterator<Item = Argument<'_>> {
-    let words: Vec<&str> = line.split_whitespace().collect();
+fn arguments(words: &[String]) -> impl Iterator<Item = Argument<'_>> {
     let mut of = "";
     let mut before = "";
     (0..words.len()).filter_map(move |index| {
-        let option = *words.get(index)?;
-        let value = words.get(index + 1).copied().unwrap_or_default();
+        let option = words.get(index)?.as_str();
+        let value = words.get(index + 1).map(String::as_str).unwrap_or_default();
         let inverted = std::mem::replace(&mut before, option) == "!";
         if ["-m", "-j"].contains(&option) {
             of = value;
@@ -116,27 +197,26 @@ mod tests {
     #[test]
     fn bits_of_connection_marks_are_read() {
         for (line, bits) in [
-            ("-A X -j CONNMARK --set-xmark 0x4000/0x4000", 0x4000),
-            ("-A X -m connmark --mark 0x1000/0x1000 -j ACCEPT", 0x1000),
-            ("-A X -j CONNMARK --set-xmark 0x1/0xffffffff", 1),
-            ("-A X -j CONNMARK --save-mark --nfmask 0x80 --ctmask 0x80", 0x80),
-            ("-A X -j CONNMARK --save-mark", u32::MAX),
+            ("-A X -j CONNMARK --set-xmark 0x4000/0x4000", (0x4000, false)),
+            ("-A X -m connmark --mark 0x1000/0x1000 -j ACCEPT", (0x1000, false)),
+            ("-A X -j CONNMARK --set-xmark 0x1/0xffffffff", (1, true)),
+            ("-A X -j CONNMARK --save-mark --nfmask 0x80 --ctmask 0x80", (0x80, false)),
+            ("-A X -j CONNMARK --save-mark", (0, true)),
+            ("-A X -j CONNMARK --save-mark --nfmask 0xffffffff --ctmask 0xffffffff", (0, true)),
             // What is copied to packets alone does not touch the connection.
-            ("-A X -j CONNMARK --restore-mark --nfmask 0xffffffff --ctmask 0xffffffff", 0),
-            ("-A X -j MARK --set-xmark 0x1000/0x1000", 0),
-            ("-A X -m mark --mark 0x1000/0x1000 -j ACCEPT", 0),
-            ("-A X -p tcp --dport 4096 -j ACCEPT", 0),
+            ("-A X -j CONNMARK --restore-mark --nfmask 0xffffffff --ctmask 0xffffffff", (0, false)),
+            ("-A X -j MARK --set-xmark 0x1000/0x1000", (0, false)),
+            ("-A X -m mark --mark 0x1000/0x1000 -j ACCEPT", (0, false)),
+            ("-A X -p tcp --dport 4096 -j ACCEPT", (0, false)),
+            ("-A X -m comment --comment \"-j CONNMARK --save-mark\" -j ACCEPT", (0, false)),
         ] {
-            assert_eq!(connection_bits(line), bits, "{line}");
+            assert_eq!(connection_bits(&words(line)), bits, "{line}");
         }
     }
 
     #[test]
     fn matches_of_packet_marks_are_read() {
-        let read = |line: &str| {
-            let all = packet_marks(line, "x");
-            all.into_iter().map(|one| (one.want, one.mask, one.inverted)).collect::<Vec<_>>()
-        };
+        let read = |line: &str| packet_marks(&words(line));
         let accept = "-A KUBE-FORWARD -m mark --mark 0x4000/0x4000 -j ACCEPT";
         assert_eq!(read(accept), [(0x4000, 0x4000, false)]);
         let back = "-A KUBE-POSTROUTING -m mark ! --mark 0x4000/0x4000 -j RETURN";
@@ -146,13 +226,27 @@ mod tests {
         assert_eq!(read("-A X -j MARK --set-xmark 0x1/0x1"), []);
     }
 
-    /// wg-quick saves the marks of its own packets alone.
     #[test]
-    fn a_rule_for_packets_with_another_mark_is_not_about_ours() {
-        let own = "-A POSTROUTING -p udp -m mark --mark 0xca6c -j CONNMARK --save-mark";
-        assert!(!is_about_our_packets(&packet_marks(own, "x")));
-        let other = "-A POSTROUTING -m mark ! --mark 0xca6c -j CONNMARK --save-mark";
-        assert!(is_about_our_packets(&packet_marks(other, "x")));
-        assert!(is_about_our_packets(&packet_marks("-A X -j CONNMARK --save-mark", "x")));
+    fn whole_marks_that_are_written_are_read() {
+        let read = |line: &str| written(&words(line));
+        assert_eq!(read("-A X -j MARK --set-xmark 0x54/0xffffffff"), [0x54]);
+        assert_eq!(read("-A X -j CONNMARK --set-xmark 0x7/0xffffffff"), [7]);
+        let proxy = "-A X -p tcp -j TPROXY --on-port 4000 --on-ip 127.0.0.1 --tproxy-mark";
+        assert_eq!(read(&format!("{proxy} 0x200/0xffffffff")), [0x200]);
+        assert!(read(&format!("{proxy} 0x200/0xf00")).is_empty());
+        assert!(read("-A X -j MARK --set-xmark 0x54/0x54").is_empty());
+    }
+
+    #[test]
+    fn chains_conditions_and_verdicts_are_read() {
+        let listing = "*filter\n:FORWARD ACCEPT [0:0]\n:cali-X - [0:0]\n\
+            -A FORWARD -m comment --comment \"a drop\" -j cali-X\n\
+            -A cali-X -i cali+ -j DROP\n-A cali-X -j REJECT --reject-with icmp-port-unreachable\n";
+        let firewall = super::read("iptables", listing);
+        assert_eq!(firewall.bases, [("filter FORWARD".to_owned(), HookPlace::Behind)].into());
+        let [jump, drop, reject] = firewall.rules.as_slice() else { panic!("{firewall:?}") };
+        assert_eq!(jump.verdict, RuleVerdict::Jumps("filter cali-X".to_owned()));
+        assert_eq!([jump.conditional, drop.conditional, reject.conditional], [false, true, false]);
+        assert_eq!([&drop.verdict, &reject.verdict], [&RuleVerdict::Refuses; 2]);
     }
 }

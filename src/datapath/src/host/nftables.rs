@@ -1,49 +1,124 @@
 //! Marks in the nft rule set.
 
 use egret_ports::error::PortError;
-use egret_ports::steering::Collision;
 use serde_json::Value;
 
 use super::findings::HostFindings;
-use super::iptables::is_about_our_packets;
+use super::firewall::{Firewall, FirewallRule, HookPlace, RuleVerdict};
 use crate::constants::HostSettings;
 use crate::nft_tool;
-use crate::packet_mark::MarkMatch;
 
-/// Adds rules of other tables that use our bit of the connection's mark, and what packets' marks are matched with.
+/// Where our chain in prerouting hangs.
+const OURS: i64 = -90;
+
+/// Adds rules of other tables that use our bit of the connection's mark, or overwrite all of it, and what packets' marks are
+/// matched with.
 pub(super) fn marks(settings: &HostSettings, found: &mut HostFindings) -> Result<(), PortError> {
     let listing = nft_tool::list(&["-t", "list", "ruleset"], "read the nft rule set")?;
-    read(&listing, settings, found);
+    read(&listing, settings).judge(settings, found);
     Ok(())
 }
 
-fn read(listing: &Value, settings: &HostSettings, found: &mut HostFindings) {
-    let objects = listing["nftables"].as_array().map(Vec::as_slice).unwrap_or_default();
-    let rules = objects.iter().filter_map(|object| object.get("rule"));
-    for rule in rules
-        .filter(|rule| rule["family"] != "inet" || rule["table"] != settings.nft_table.as_str())
-    {
-        let name = |key: &str| rule[key].as_str().unwrap_or("?").to_owned();
-        let who =
-            format!("nft table {} {}, chain {}", name("family"), name("table"), name("chain"));
-        let expressions = rule["expr"].as_array().map(Vec::as_slice).unwrap_or_default();
-        let matches: Vec<MarkMatch> =
-            expressions.iter().flat_map(|expression| packet_marks(expression, &who)).collect();
-        let uses = |expression| connection_bits(expression) & settings.mark != 0;
-        if is_about_our_packets(&matches) && expressions.iter().any(uses) {
-            found.collisions.insert(Collision {
-                what: format!("the connection mark's bit {:#x}", settings.mark),
-                who,
-                setting: "mark",
-            });
+fn read(listing: &Value, settings: &HostSettings) -> Firewall {
+    let mut firewall = Firewall::default();
+    for object in listing["nftables"].as_array().map(Vec::as_slice).unwrap_or_default() {
+        let is_ours = |of: &Value| of["family"] == "inet" && of["table"] == *settings.nft_table;
+        if let Some(chain) = object.get("chain").filter(|chain| !is_ours(chain))
+            && let Some(place) = place(chain)
+        {
+            firewall.bases.insert(chain_name(chain, "name"), place);
         }
-        found.marks.extend(matches);
+        if let Some(one) = object.get("rule").filter(|rule| !is_ours(rule)) {
+            firewall.rules.extend(rules(one));
+        }
+    }
+    firewall
+}
+
+fn place(chain: &Value) -> Option<HookPlace> {
+    let priority = chain["prio"].as_i64().unwrap_or(i64::MIN);
+    Some(match chain["hook"].as_str()? {
+        "prerouting" if priority <= OURS => HookPlace::Before,
+        "prerouting" | "forward" | "postrouting" => HookPlace::Behind,
+        "input" | "output" => HookPlace::Local,
+        _ => HookPlace::Before,
+    })
+}
+
+fn chain_name(of: &Value, chain: &str) -> String {
+    let name = |key: &str| of[key].as_str().unwrap_or("?");
+    format!("{} {} {}", name("family"), name("table"), name(chain))
+}
+
+/// A rule, and one more for each chain that it jumps to by a map.
+fn rules(rule: &Value) -> Vec<FirewallRule> {
+    let name = |key: &str| rule[key].as_str().unwrap_or("?");
+    let expressions = rule["expr"].as_array().map(Vec::as_slice).unwrap_or_default();
+    let table = format!("{} {}", name("family"), name("table"));
+    let mut read = FirewallRule {
+        chain: chain_name(rule, "chain"),
+        who: format!("nft table {table}, chain {}", name("chain")),
+        ..FirewallRule::default()
+    };
+    let mut verdicts = Vec::new();
+    for expression in expressions {
+        read.marks.extend(packet_marks(expression));
+        read.conditional |=
+            ["match", "vmap", "limit"].iter().any(|kind| expression.get(kind).is_some());
+        let (bits, overwrites) = connection_bits(expression);
+        read.connection_bits |= bits;
+        read.overwrites_connection |= overwrites;
+        read.written.extend(whole_mark(expression));
+        collect_verdicts(expression, &table, &mut verdicts);
+    }
+    // Of several, which a map has, the worst says what becomes of a packet.
+    verdicts.sort_by_key(|verdict| *verdict != RuleVerdict::Refuses);
+    let mut verdicts = verdicts.into_iter();
+    read.verdict = verdicts.next().unwrap_or_default();
+    let chain = read.chain.clone();
+    let others = verdicts.filter(|verdict| matches!(verdict, RuleVerdict::Jumps(_)));
+    let others = others.map(|verdict| FirewallRule {
+        chain: chain.clone(),
+        conditional: true,
+        verdict,
+        ..FirewallRule::default()
+    });
+    let others: Vec<FirewallRule> = others.collect();
+    [read].into_iter().chain(others).collect()
+}
+
+fn collect_verdicts(value: &Value, table: &str, found: &mut Vec<RuleVerdict>) {
+    match value {
+        Value::Object(fields) => {
+            for (key, value) in fields {
+                match key.as_str() {
+                    "accept" | "return" => found.push(RuleVerdict::Spares),
+                    "drop" | "reject" => found.push(RuleVerdict::Refuses),
+                    "jump" | "goto" => {
+                        let to = value["target"].as_str().unwrap_or("?");
+                        found.push(RuleVerdict::Jumps(format!("{table} {to}")));
+                    }
+                    _ => collect_verdicts(value, table, found),
+                }
+            }
+        }
+        Value::Array(values) => {
+            values.iter().for_each(|value| collect_verdicts(value, table, found))
+        }
+        _ => {}
     }
 }
 
-/// What an expression matches packets' marks with; empty where it does not, or in a way that is not read here
-/// (orders, named sets).
-fn packet_marks(expression: &Value, who: &str) -> Vec<MarkMatch> {
+/// The whole mark that an expression gives to a packet or a connection, where it says a number.
+fn whole_mark(expression: &Value) -> Option<u32> {
+    let mangle = expression.get("mangle")?;
+    let of_marks = is_mark(&mangle["key"], "meta") || is_mark(&mangle["key"], "ct");
+    number(&mangle["value"]).filter(|_| of_marks)
+}
+
+/// What an expression matches packets' marks with (want, mask, inverted); empty where it does not, or in a way that is
+/// not read here (orders, named sets).
+fn packet_marks(expression: &Value) -> Vec<(u32, u32, bool)> {
     let matched = &expression["match"];
     let map = &expression["vmap"];
     let (left, right, inverted) = if map.is_object() {
@@ -67,16 +142,7 @@ fn packet_marks(expression: &Value, who: &str) -> Vec<MarkMatch> {
     if inverted && wanted.len() > 1 {
         return Vec::new();
     }
-    wanted
-        .into_iter()
-        .map(|(want, bits)| MarkMatch {
-            want: want & bits,
-            mask: mask & bits,
-            inverted,
-            before: false,
-            who: who.to_owned(),
-        })
-        .collect()
+    wanted.into_iter().map(|(want, bits)| (want & mask & bits, mask & bits, inverted)).collect()
 }
 
 /// Values with the bits of them that count: numbers, sets of them, keys of maps, and ranges.
@@ -114,20 +180,26 @@ fn blocks(first: u32, last: u32) -> Vec<(u32, u32)> {
     blocks
 }
 
-/// Bits of the connection's mark that an expression matches by name, or writes.
+/// Bits of the connection's mark that an expression matches by name, or writes, and whether it writes all bits and keeps none.
 ///
-/// A rule that compares or overwrites all 32 bits with a value without our bit is no user. What copies it to a
-/// packet does not touch it.
-fn connection_bits(expression: &Value) -> u32 {
+/// A rule that compares all 32 bits with a value without our bit is no user. What copies it to a packet does not
+/// touch it.
+fn connection_bits(expression: &Value) -> (u32, bool) {
     if let Some(mangle) = expression.get("mangle") {
-        return if is_mark(&mangle["key"], "ct") { written(&mangle["value"]) } else { 0 };
+        let value = &mangle["value"];
+        if !is_mark(&mangle["key"], "ct") {
+            return (0, false);
+        }
+        // `ct mark & 0` keeps none either.
+        let keeps = value.to_string().contains(r#""ct":"#) && value["&"][1] != 0;
+        return if keeps { (written(value), false) } else { (number(value).unwrap_or(0), true) };
     }
     if let Some(matched) = expression.get("match")
         && is_mark(&matched["left"], "ct")
     {
-        return numbers(&matched["right"]);
+        return (numbers(&matched["right"]), false);
     }
-    masks(expression)
+    (masks(expression), false)
 }
 
 fn written(value: &Value) -> u32 {

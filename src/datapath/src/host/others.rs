@@ -9,9 +9,11 @@ use egret_ports::steering::Collision;
 
 use crate::constants::HostSettings;
 use crate::former::is_former;
+use crate::netlink::route::{RouteRecord, RouteTarget};
 use crate::netlink::rule::RuleRecord;
+use crate::netlink::way::MAIN_TABLE;
 use crate::netlink::{RouteNetlink, no_such_family, refused};
-use crate::packet_mark::MarkMatch;
+use crate::packet_mark::{MarkMatch, MatchEffect};
 use crate::rule::is_ours;
 
 pub(super) fn rules_and_routes(
@@ -98,15 +100,34 @@ fn family_mark_rules(
         if is_ours(&rule, settings) || is_former(&mut netlink, &rule, settings)? {
             continue;
         }
+        let is_before = rule.priority <= settings.rule_priority && rule.may_be_of_pods();
+        // What asks for a mark is avoided, whatever its table has by now. What asks for none cannot be.
+        let takes = is_before && (!rule.inverted || leads_anywhere(&mut netlink, &rule)?);
+        if !takes && rule.inverted {
+            continue;
+        }
         found.push(MarkMatch {
             want: rule.mark & rule.mask,
             mask: rule.mask,
             inverted: rule.inverted,
-            before: rule.priority <= settings.rule_priority,
+            effect: if takes { MatchEffect::RoutedBefore } else { MatchEffect::Other },
             who: name(&rule),
         });
     }
     Ok(())
+}
+
+/// Whether a rule's table has a route for whatever is outside. Calico's for WireGuard has pods' ranges only.
+fn leads_anywhere(netlink: &mut RouteNetlink, rule: &RuleRecord) -> std::io::Result<bool> {
+    if !rule.to_table || rule.table == MAIN_TABLE {
+        return Ok(true);
+    }
+    let routes = netlink.routes(rule.family, rule.table)?;
+    // Two halves of everything are a usual way to say so.
+    let is_wide = |route: &RouteRecord| {
+        route.destination.prefix_len() <= 1 && route.target != RouteTarget::Throw
+    };
+    Ok(routes.iter().any(is_wide))
 }
 
 fn devices(

@@ -20,6 +20,10 @@ pub(crate) struct RuleRecord {
     pub(crate) mask: u32,
     /// Only what comes in by this device.
     pub(crate) incoming: Option<String>,
+    /// It looks up a table.
+    pub(crate) to_table: bool,
+    /// Only for what one of the node's own sockets sends, or of one source that no pod has.
+    own_only: bool,
     /// It is about what does not match (`not`).
     pub(crate) inverted: bool,
     /// `proto kernel`.
@@ -33,6 +37,13 @@ pub(crate) fn address_family(family: Family) -> AddressFamily {
     match family {
         Family::IPv4 => AddressFamily::Inet,
         Family::IPv6 => AddressFamily::Inet6,
+    }
+}
+
+impl RuleRecord {
+    /// Whether the kernel may ask it about what a pod sends on to elsewhere. `not` turns its selectors round.
+    pub(crate) fn may_be_of_pods(&self) -> bool {
+        self.inverted || !self.own_only
     }
 }
 
@@ -101,6 +112,8 @@ fn record(family: Family, message: RuleMessage) -> RuleRecord {
         mark: 0,
         mask: 0,
         incoming: None,
+        to_table: message.header.action == RuleAction::ToTable,
+        own_only: false,
         inverted: message.header.flags.contains(RuleFlags::Invert),
         kernel: false,
         plain: message.header.action == RuleAction::ToTable
@@ -120,7 +133,16 @@ fn record(family: Family, message: RuleMessage) -> RuleRecord {
                 record.kernel = *protocol == RouteProtocol::Kernel;
             }
             RuleAttribute::Iifname(name) => {
+                record.own_only |= name == "lo";
                 record.incoming = Some(name.clone());
+                record.plain = false;
+            }
+            RuleAttribute::Oifname(_) | RuleAttribute::UidRange(_) => {
+                record.own_only = true;
+                record.plain = false;
+            }
+            RuleAttribute::Source(source) => {
+                record.own_only |= source.is_loopback();
                 record.plain = false;
             }
             // The kernel reports "no suppression" as all ones in every rule.

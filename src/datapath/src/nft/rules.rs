@@ -74,6 +74,7 @@ pub(crate) fn chains(
     add("own-steered", None, own_steered(mark));
     add("last", hook("filter", "postrouting", 98), last(settings));
     add("last-steered", None, last_steered());
+    add("translated", None, translated());
     add("mss", hook("filter", "forward", -150), mss(settings, mtu));
     add("post", hook("nat", "postrouting", 99), post(settings));
     for (chain, drop) in [
@@ -135,19 +136,26 @@ fn own_steered(mark: u32) -> Vec<NftRule> {
 /// NAT knows what leaves with an egress address also where somebody has wiped our bit off the connection's mark: the
 /// last defence against a packet that would leave by the uplink with it.
 fn last(settings: &HostSettings) -> Vec<NftRule> {
+    let device = &settings.device;
+    vec![
+        by_the_tunnel_only(settings, "jump last-steered"),
+        NftRule::new(
+            format!("ct status snat ct direction original oifname != \"{device}\" jump translated"),
+            "what NAT has given an address",
+        ),
+    ]
+}
+
+fn translated() -> Vec<NftRule> {
     let wiped = dropped(SteeringDrop::ConnectionMarkOverwritten);
-    let elsewhere =
-        format!("ct status snat ct direction original oifname != \"{}\"", settings.device);
-    let mut rules = vec![by_the_tunnel_only(settings, "jump last-steered")];
-    rules.extend([("ip", "@egress4", "IPv4"), ("ip6", "@egress6", "IPv6")].map(
-        |(protocol, set, family)| {
-            NftRule::new(
-                format!("{elsewhere} ct reply {protocol} daddr {set} {wiped}"),
-                format!("egress addresses lead into the tunnel only, {family}"),
-            )
-        },
-    ));
-    rules
+    let families = [("ip", "@egress4", "IPv4"), ("ip6", "@egress6", "IPv6")];
+    let rule = |(protocol, set, family)| {
+        NftRule::new(
+            format!("ct reply {protocol} daddr {set} {wiped}"),
+            format!("egress addresses lead into the tunnel only, {family}"),
+        )
+    };
+    families.map(rule).to_vec()
 }
 
 fn last_steered() -> Vec<NftRule> {

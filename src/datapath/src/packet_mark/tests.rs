@@ -1,15 +1,30 @@
 use proptest::prelude::*;
 
+use super::clauses::single_bits;
 use super::*;
 
 const CT_BIT: u32 = 0x1000;
 
 fn matches(want: u32, mask: u32) -> MarkMatch {
-    MarkMatch { want, mask, inverted: false, before: false, who: format!("{want:#x}/{mask:#x}") }
+    MarkMatch {
+        want,
+        mask,
+        inverted: false,
+        effect: MatchEffect::Other,
+        who: format!("{want:#x}/{mask:#x}"),
+    }
 }
 
 fn first(want: u32, mask: u32) -> MarkMatch {
-    MarkMatch { before: true, ..matches(want, mask) }
+    MarkMatch { effect: MatchEffect::RoutedBefore, ..matches(want, mask) }
+}
+
+fn refused(one: MarkMatch) -> MarkMatch {
+    MarkMatch { effect: MatchEffect::Refused, ..one }
+}
+
+fn spared(mark: u32) -> MarkMatch {
+    MarkMatch { effect: MatchEffect::Spared, ..matches(mark, u32::MAX) }
 }
 
 fn not(one: MarkMatch) -> MarkMatch {
@@ -75,6 +90,63 @@ fn that_there_is_none_is_said_with_who_and_what_to_do() {
     assert!(choose(None, CT_BIT, &[first(0, 0xff)]).is_ok());
 }
 
+/// Calico's programs mark what they have seen, and FORWARD drops the rest.
+#[test]
+fn bits_that_others_require_are_in_the_mark() {
+    let seen = 0x100_0000;
+    let mut foreign = usual();
+    foreign.extend([
+        refused(not(matches(seen, seen))),
+        matches(seen, seen),
+        matches(seen | 0x10_0000, seen | 0x10_0000),
+        not(matches(0, seen)),
+    ]);
+    let mark = choose(Some(DEFAULT), CT_BIT, &foreign).unwrap();
+    assert_eq!(mark, DEFAULT | seen);
+    assert_eq!(choose(Some(mark), CT_BIT, &foreign), Ok(mark));
+    // What they demand is refused by somebody else, or is the connection's bit, or two demand different bits.
+    foreign.push(refused(matches(seen, seen)));
+    assert!(choose(None, CT_BIT, &foreign).is_err());
+    assert!(choose(None, CT_BIT, &[refused(not(matches(CT_BIT, CT_BIT)))]).is_err());
+    let both = [refused(not(matches(0x10, 0x30))), refused(not(matches(0x20, 0x30)))];
+    assert!(choose(None, CT_BIT, &both).is_err());
+    // A kill switch spares one whole mark, which is another's.
+    assert_eq!(choose(None, CT_BIT, &[refused(not(matches(0xca6c, u32::MAX)))]), Ok(DEFAULT));
+    // And a rule of WireGuard before ours, one bit.
+    let mark = choose(None, CT_BIT, &[not(first(0x20_0000, 0x20_0000))]).unwrap();
+    assert_eq!(mark, DEFAULT | 0x20_0000);
+}
+
+/// The remedy of a node that loses packets does not make it choose another mark.
+#[test]
+fn who_spares_the_mark_does_not_move_it() {
+    assert_eq!(choose(Some(DEFAULT), CT_BIT, &[spared(DEFAULT)]), Ok(DEFAULT));
+    assert_eq!(choose(None, CT_BIT, &[spared(DEFAULT)]), Ok(DEFAULT));
+    assert_eq!(choose(Some(0x35), CT_BIT, &[spared(0x35), first(DEFAULT, 0xff)]), Ok(0x35));
+    assert_ne!(choose(Some(DEFAULT), CT_BIT, &[refused(spared(DEFAULT))]), Ok(DEFAULT));
+}
+
+#[test]
+fn a_new_mark_is_unusual() {
+    let mut foreign = usual();
+    let mut current = DEFAULT;
+    for _ in 0..100 {
+        foreign.push(matches(current, u32::MAX));
+        current = choose(Some(current), CT_BIT, &foreign).unwrap();
+        assert!(current > SMALL && current & CILIUM == 0, "{current:#x}");
+    }
+    let first = choose(None, CT_BIT, &[matches(DEFAULT, u32::MAX)]).unwrap();
+    assert!(first % 2 == 1 && first.count_ones() >= 3, "{first:#x}");
+}
+
+#[test]
+fn what_several_match_alike_counts_once() {
+    let one = MarkMatch { who: "a".to_owned(), ..matches(7, 7) };
+    let other = MarkMatch { who: "b".to_owned(), ..one.clone() };
+    let before = first(7, 7);
+    assert_eq!(deduplicated(vec![other, before.clone(), one.clone()]), [before, one]);
+}
+
 /// Masks of few bits, of many, and of all.
 fn any_match() -> impl Strategy<Value = MarkMatch> {
     let mask = prop_oneof![
@@ -84,8 +156,16 @@ fn any_match() -> impl Strategy<Value = MarkMatch> {
         Just(u32::MAX),
     ];
     let want = prop_oneof![Just(0), Just(DEFAULT), Just(u32::MAX), any::<u32>()];
-    (mask, want, any::<bool>(), any::<bool>()).prop_map(|(mask, want, inverted, before)| {
-        MarkMatch { inverted, before, ..matches(want & mask, mask) }
+    let effect = prop_oneof![
+        Just(MatchEffect::RoutedBefore),
+        Just(MatchEffect::Refused),
+        Just(MatchEffect::Spared),
+        Just(MatchEffect::Other),
+    ];
+    (mask, want, any::<bool>(), effect).prop_map(|(mask, want, inverted, effect)| MarkMatch {
+        inverted,
+        effect,
+        ..matches(want & mask, mask)
     })
 }
 
@@ -99,10 +179,13 @@ proptest! {
         let ct_bit = 1 << bit;
         if let Ok(mark) = choose(current, ct_bit, &foreign) {
             prop_assert!(mark != 0 && mark & ct_bit == 0);
-            for one in &foreign {
-                let spared = !one.hits(mark)
-                    || (!one.before && (one.hits(0) || one.mask == u32::MAX));
-                prop_assert!(spared, "{mark:#x} is hit by {one:?}");
+            let demands: Vec<_> = foreign.iter().filter_map(MarkMatch::required).collect();
+            for (bits, value) in &demands {
+                prop_assert_eq!(mark & bits, *value, "not what is required");
+            }
+            for one in foreign.iter().filter(|one| one.diverts(mark)) {
+                let harmless = matches!(one.effect, MatchEffect::Other | MatchEffect::Spared);
+                prop_assert!(harmless && !demands.is_empty(), "{mark:#x} is hit by {one:?}");
             }
             prop_assert_eq!(choose(Some(mark), ct_bit, &foreign), Ok(mark), "not stable");
         }
@@ -115,7 +198,7 @@ proptest! {
     ) {
         let mut all: Vec<_> = single_bits(!0xff).map(|(mask, want)| matches(want, mask)).collect();
         all.extend(foreign.iter().map(|(mask, want)| first(want & mask, *mask)));
-        let there = (1..0x100).any(|mark| !all.iter().any(|one| one.diverts(mark)));
+        let there = (SMALL + 1..0x100).any(|mark| !all.iter().any(|one| one.diverts(mark)));
         prop_assert_eq!(choose(None, CT_BIT, &all).is_ok(), there);
     }
 }

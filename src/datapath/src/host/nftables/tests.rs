@@ -6,9 +6,24 @@ fn find(table: &str, expressions: &[Value]) -> HostFindings {
     let listing = json!({ "nftables": [ { "rule": {
         "family": "inet", "table": table, "chain": "c", "expr": expressions
     } } ] });
+    found_in(&listing)
+}
+
+fn found_in(listing: &Value) -> HostFindings {
+    let settings = HostSettings::default();
     let mut found = HostFindings::default();
-    read(&listing, &HostSettings::default(), &mut found);
+    read(listing, &settings).judge(&settings, &mut found);
     found
+}
+
+fn overwrites(hook: &str, priority: i64, expressions: &[Value]) -> bool {
+    let listing = json!({ "nftables": [
+        { "chain": {
+            "family": "inet", "table": "x", "name": "c", "hook": hook, "prio": priority
+        } },
+        { "rule": { "family": "inet", "table": "x", "chain": "c", "expr": expressions } },
+    ] });
+    !found_in(&listing).overwrites.is_empty()
 }
 
 fn collides(table: &str, expressions: &[Value]) -> bool {
@@ -32,19 +47,35 @@ fn who_uses_the_connections_bit_is_named() {
     assert!(collides("x", &[matched("==", &masked(0x1000), &json!(0x1000))]));
     assert!(collides("x", &[set(&ct, &or(0x1000))]));
     assert!(collides("x", &[set(&ct, &masked(0xffff_efff))]));
-    assert!(collides("x", &[set(&ct, &mark)]));
     assert!(collides("x", &[set(&ct, &json!(0x1000))]));
-    assert!(collides("x", &[matched("!=", &mark, &json!(0)), set(&ct, &mark)]));
     // Others' bits, our own table, and what is about packets alone.
     assert!(!collides("x", &[matched("==", &masked(0x4000), &json!(0x4000))]));
     assert!(!collides("x", &[set(&ct, &or(0x4000))]));
     assert!(!collides("x", &[set(&ct, &masked(0xffff_bfff))]));
-    assert!(!collides("x", &[set(&ct, &json!({ "&": [mark, 0x80] }))]));
     assert!(!collides("egret", &[set(&ct, &or(0x1000))]));
     assert!(!collides("x", &[set(&mark, &json!({ "|": [mark, 0x1000] }))]));
     assert!(!collides("x", &[set(&mark, &ct)]), "wg-quick restores all bits");
-    let own = matched("==", &mark, &json!(0xca6c));
-    assert!(!collides("x", &[own, set(&ct, &mark)]), "wg-quick saves the marks of its own packets");
+}
+
+/// Before our chain a packet may have any mark: only behind it does one that is not ours tell that it is not ours.
+#[test]
+fn who_overwrites_connections_marks_is_named() {
+    let ct = json!({ "ct": { "key": "mark" } });
+    let mark = json!({ "meta": { "key": "mark" } });
+    let own = || matched("==", &mark, &json!(0xca6c));
+    for whole in [json!(5), json!({ "&": [mark, 0x80] }), mark.clone(), json!({ "&": [ct, 0] })] {
+        assert!(overwrites("prerouting", -150, &[set(&ct, &whole)]), "{whole}");
+        assert!(overwrites("postrouting", 0, &[set(&ct, &whole)]), "{whole}");
+        assert!(overwrites("prerouting", -150, &[own(), set(&ct, &whole)]), "{whole}");
+        // wg-quick saves the marks of its own packets.
+        assert!(!overwrites("postrouting", -150, &[own(), set(&ct, &whole)]), "{whole}");
+        assert!(!overwrites("output", -150, &[set(&ct, &whole)]), "{whole}");
+    }
+    let not_zero = matched("!=", &mark, &json!(0));
+    assert!(overwrites("postrouting", 0, &[not_zero, set(&ct, &mark)]));
+    let masked = json!({ "|": [{ "&": [ct, 0xffff_ff7f_u32] }, 0x80] });
+    assert!(!overwrites("prerouting", -150, &[set(&ct, &masked)]));
+    assert!(!overwrites("prerouting", -150, &[set(&mark, &ct)]), "wg-quick restores all bits");
 }
 
 #[test]

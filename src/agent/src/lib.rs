@@ -14,6 +14,7 @@ mod cni;
 mod connections;
 mod error;
 mod events;
+mod firewall_reading;
 #[cfg(test)]
 mod golden;
 mod host_shutdown;

@@ -43,13 +43,13 @@ use ipnet::IpNet;
 use tokio::sync::mpsc::{Receiver, UnboundedReceiver, UnboundedSender};
 use tracing::{error, info, warn};
 
-use self::foreign_marks::FirewallReading;
 use crate::accepted_writes::AcceptedWrites;
 use crate::address_status::{ForeignHost, HeldAddress};
 use crate::blocks::{AcknowledgedGrants, without_block};
 use crate::cni::{InstalledPlugin, PluginInstallError, PodArrival, PodArrivals};
 use crate::error::AgentError;
 use crate::events::EventRecorder;
+use crate::firewall_reading::FirewallReading;
 use crate::interface_config::named_interfaces;
 use crate::interface_memory::InterfaceMemory;
 use crate::kernel::Kernel;

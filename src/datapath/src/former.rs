@@ -10,9 +10,8 @@ use egret_ports::error::PortError;
 use egret_ports::steering::Applied;
 
 use crate::constants::HostSettings;
-use crate::netlink::rule::RuleRecord;
+use crate::netlink::rule::{RuleRecord, is_ours};
 use crate::netlink::{RouteNetlink, no_such_family, refused};
-use crate::rule::is_ours;
 
 /// Removes the rules and empties the tables of other settings than these; absent is success.
 ///

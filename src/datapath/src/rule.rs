@@ -8,7 +8,7 @@ use egret_ports::steering::Applied;
 
 use crate::constants::HostSettings;
 use crate::former;
-use crate::netlink::rule::RuleRecord;
+use crate::netlink::rule::{RuleRecord, is_ours};
 use crate::netlink::{RouteNetlink, no_such_family, refused};
 
 /// Makes a rule per family lead packets with this mark into our table. One of ours for another mark stays
@@ -116,11 +116,6 @@ fn remove_family(
         }
     }
     Ok(applied)
-}
-
-/// Ours are known by table and priority.
-pub(crate) fn is_ours(rule: &RuleRecord, settings: &HostSettings) -> bool {
-    rule.table == settings.route_table && rule.priority == settings.rule_priority
 }
 
 fn is_right(rule: &RuleRecord, mark: u32) -> bool {

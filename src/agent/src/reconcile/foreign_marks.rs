@@ -20,16 +20,6 @@ const READ_EVERY: u64 = 600;
 /// A reading takes one part in so many of the time at most, where rules change all the time.
 const REST: u32 = 100;
 
-/// When firewalls were read last.
-#[derive(Debug, Default)]
-pub(crate) struct FirewallReading {
-    /// The rule set's generation before.
-    generation: Option<u32>,
-    is_under_way: bool,
-    /// Not read again before.
-    rests_until: Option<Instant>,
-}
-
 impl<S: ClusterState, C: Clock> MainLoop<S, C> {
     /// Has nftables and iptables read in a thread of its own where they may have changed, and says what was found.
     pub(super) fn look_at_marks(&mut self) {

@@ -10,11 +10,10 @@ use egret_ports::steering::Collision;
 use crate::constants::HostSettings;
 use crate::former::is_former;
 use crate::netlink::route::{RouteRecord, RouteTarget};
-use crate::netlink::rule::RuleRecord;
+use crate::netlink::rule::{RuleRecord, is_ours};
 use crate::netlink::way::MAIN_TABLE;
 use crate::netlink::{RouteNetlink, no_such_family, refused};
 use crate::packet_mark::{MarkMatch, MatchEffect};
-use crate::rule::is_ours;
 
 pub(super) fn rules_and_routes(
     settings: &HostSettings,

@@ -9,6 +9,7 @@ use netlink_packet_route::rule::{RuleAction, RuleAttribute, RuleFlags, RuleMessa
 use netlink_packet_route::{AddressFamily, RouteNetlinkMessage};
 
 use super::RouteNetlink;
+use crate::constants::HostSettings;
 
 /// A policy rule as the kernel has it.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -92,6 +93,11 @@ impl RouteNetlink {
             other => other,
         }
     }
+}
+
+/// Ours are known by table and priority.
+pub(crate) fn is_ours(rule: &RuleRecord, settings: &HostSettings) -> bool {
+    rule.table == settings.route_table && rule.priority == settings.rule_priority
 }
 
 /// Reads a rule message of a notification.

@@ -77,20 +77,7 @@ fn sets(
         .into_iter()
         .map(|pair| (ElementKey(pair.source, Some(pair.destination)), None))
         .collect();
-    let mut policy = Elements::new();
-    let mut refused = Elements::new();
-    for pair in widened(pairs.into_iter(), &never) {
-        let key = ElementKey(pair.source, Some(pair.destination));
-        match pair.action {
-            FlowAction::Steer { address } if has_block(config, address) => {
-                policy.insert(key, Some(Verdict::Jump(address_chain(address))));
-            }
-            FlowAction::Steer { .. } => goto(&mut refused, key, NO_BLOCK),
-            FlowAction::DropFamilyWithoutAddress => goto(&mut refused, key, NO_FAMILY),
-            FlowAction::DropNoAddress => goto(&mut refused, key, NO_ADDRESS),
-            FlowAction::DropUnknownRange => goto(&mut refused, key, NO_RANGE),
-        }
-    }
+    let (policy, refused) = verdicts(config, pairs, &never);
     let single = |ranges: Vec<AddressRange>| -> Elements {
         ranges.into_iter().map(|range| (ElementKey(range, None), None)).collect()
     };
@@ -136,6 +123,29 @@ fn sets(
             set(KeyShape::Addresses, "addresses with blocks here", single(egress.collect())),
         ])
         .collect())
+}
+
+/// What becomes of each flow: what has ports to leave with, and what has not.
+fn verdicts(
+    config: &SteeringConfig,
+    pairs: Vec<FlowPair<FlowAction>>,
+    never: &[AddressRange],
+) -> (Elements, Elements) {
+    let mut policy = Elements::new();
+    let mut refused = Elements::new();
+    for pair in widened(pairs.into_iter(), never) {
+        let key = ElementKey(pair.source, Some(pair.destination));
+        match pair.action {
+            FlowAction::Steer { address } if has_block(config, address) => {
+                policy.insert(key, Some(Verdict::Jump(address_chain(address))));
+            }
+            FlowAction::Steer { .. } => goto(&mut refused, key, NO_BLOCK),
+            FlowAction::DropFamilyWithoutAddress => goto(&mut refused, key, NO_FAMILY),
+            FlowAction::DropNoAddress => goto(&mut refused, key, NO_ADDRESS),
+            FlowAction::DropUnknownRange => goto(&mut refused, key, NO_RANGE),
+        }
+    }
+    (policy, refused)
 }
 
 fn goto(elements: &mut Elements, key: ElementKey, chain: &str) {

@@ -1,6 +1,6 @@
 //! The search among all 2^32 marks for one that no clause hits.
 
-use super::{CILIUM, MarkMatch, MatchEffect, OF_PROGRAMS, SMALL};
+use super::mark_match::{CILIUM, MarkMatch, MatchEffect, OF_PROGRAMS, SMALL};
 
 /// More steps than a search takes among some hundred matches: beyond, there is none to be found.
 const STEPS: usize = 1 << 16;

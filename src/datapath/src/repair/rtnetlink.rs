@@ -16,8 +16,8 @@ use super::candidates::Candidates;
 use super::changed_part::ChangedPart;
 use crate::constants::HostSettings;
 use crate::netlink::notices::{NoticeRead, NoticeSocket};
+use crate::netlink::rule::is_ours;
 use crate::netlink::{RouteNetlink, link, local_route, refused, route, rule, split, way};
-use crate::rule::is_ours;
 
 // enum rtnetlink_groups, include/uapi/linux/rtnetlink.h
 const RTNLGRP_LINK: u32 = 1;

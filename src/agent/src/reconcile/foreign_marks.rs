@@ -11,30 +11,16 @@ use tracing::warn;
 
 use super::{Completion, MainLoop};
 
-/// Whether nftables has changed is asked every so many ticks.
-const GENERATION_EVERY: u64 = 10;
-
-/// iptables' own rules have no generation: they are read anyway every so many ticks.
-const READ_EVERY: u64 = 600;
-
-/// A reading takes one part in so many of the time at most, where rules change all the time.
-const REST: u32 = 100;
-
 impl<S: ClusterState, C: Clock> MainLoop<S, C> {
     /// Has nftables and iptables read in a thread of its own where they may have changed, and says what was found.
     pub(super) fn look_at_marks(&mut self) {
-        let ticks = self.memory.ticks;
-        let reading = &mut self.memory.firewalls;
-        let rests = reading.rests_until.is_some_and(|until| Instant::now() < until);
-        if ticks.is_multiple_of(GENERATION_EVERY) && !reading.is_under_way && !rests {
-            let now = host::firewall_generation();
-            if let Err(error) = &now {
+        let (tick, now) = (self.memory.ticks, Instant::now());
+        if self.memory.firewalls.asks(tick, now) {
+            let generation = host::firewall_generation();
+            if let Err(error) = &generation {
                 warn!(%error, "cannot tell whether others have changed nftables");
             }
-            let now = now.ok();
-            if now != reading.generation || ticks.is_multiple_of(READ_EVERY) {
-                reading.generation = now;
-                reading.is_under_way = true;
+            if self.memory.firewalls.begins(tick, generation.ok()) {
                 let settings = self.settings.clone();
                 let completions = self.completions.clone();
                 tokio::task::spawn_blocking(move || {
@@ -53,8 +39,7 @@ impl<S: ClusterState, C: Clock> MainLoop<S, C> {
         found: Result<Box<HostFindings>, PortError>,
         took: Duration,
     ) {
-        self.memory.firewalls.is_under_way = false;
-        self.memory.firewalls.rests_until = Some(Instant::now() + took * REST);
+        self.memory.firewalls.ended(Instant::now(), took, found.is_err());
         match found {
             Ok(found) => {
                 if self.kernel.note_firewalls(*found) {
@@ -63,11 +48,7 @@ impl<S: ClusterState, C: Clock> MainLoop<S, C> {
                     self.record(AgentReason::RulesNotApplied, repaired.map(drop));
                 }
             }
-            Err(error) => {
-                // Asked again.
-                self.memory.firewalls.generation = None;
-                warn!(%error, "cannot read what others do with marks");
-            }
+            Err(error) => warn!(%error, "cannot read what others do with marks"),
         }
         self.note_marks();
     }
@@ -84,8 +65,9 @@ impl<S: ClusterState, C: Clock> MainLoop<S, C> {
             Ok(())
         } else {
             let message = format!(
-                "others overwrite the whole mark of connections, and Egret's bit with it: {}; what they meet of a \
-                 steered connection is dropped (connection_mark_overwritten): give these rules a mask without that bit",
+                "others overwrite the whole mark of connections, or use Egret's bit of it: {}; what loses the bit is \
+                 dropped (connection_mark_overwritten), what gets it is taken for steered: give these rules a mask \
+                 without that bit",
                 who.into_iter().collect::<Vec<_>>().join(", ")
             );
             conflict("keep the mark of connections", message)

@@ -373,6 +373,10 @@ impl SteeredPath for NodePath {
         self.mark.get()
     }
 
+    fn has_proxy(&self) -> bool {
+        self.mark.has_proxy()
+    }
+
     fn settle(&mut self) -> Result<bool, PortError> {
         Ok(rule::settle(&self.settings, self.mark.get())? == Applied::Changed)
     }

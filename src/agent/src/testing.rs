@@ -66,6 +66,7 @@ struct InMemoryRules {
     held: Option<SteeringConfig>,
     mtu: u32,
     mark: u32,
+    has_proxy: bool,
     refuses: bool,
     drops: BTreeMap<SteeringDrop, u64>,
     changes: Vec<SteeringChange>,
@@ -87,6 +88,11 @@ impl InMemorySteering {
     /// The mark of packets, and 0 before it was told.
     pub(crate) fn packet_mark(&self) -> u32 {
         locked(&self.rules).mark
+    }
+
+    /// Whether a proxy takes packets by its own mark.
+    pub(crate) fn has_proxy(&self) -> bool {
+        locked(&self.rules).has_proxy
     }
 
     /// Writes as somebody else does, who is noticed.
@@ -134,6 +140,10 @@ impl Steering for InMemorySteering {
     fn set_packet_mark(&mut self, mark: u32) {
         self.calls.note("set mark");
         locked(&self.rules).mark = mark;
+    }
+
+    fn set_proxy(&mut self, is_there: bool) {
+        locked(&self.rules).has_proxy = is_there;
     }
 
     fn counters(&self) -> Box<dyn SteeringCounters> {

@@ -4,6 +4,8 @@ mod cilium;
 mod findings;
 mod firewall;
 mod iptables;
+#[cfg(test)]
+mod listings;
 mod nftables;
 mod others;
 mod rerouted;
@@ -14,7 +16,6 @@ use egret_ports::error::PortError;
 use crate::constants::HostSettings;
 use crate::netlink::refused;
 use crate::nft::generation;
-use crate::packet_mark;
 
 pub use cilium::cilium_is_chained;
 pub use findings::HostFindings;
@@ -46,11 +47,9 @@ pub fn check(settings: &HostSettings) -> Result<HostFindings, PortError> {
 /// # Errors
 /// As [`check`].
 pub fn firewalls(settings: &HostSettings) -> Result<HostFindings, PortError> {
-    let mut found = HostFindings::default();
-    nftables::marks(settings, &mut found)?;
-    iptables::marks(settings, &mut found);
-    found.marks = packet_mark::deduplicated(found.marks);
-    Ok(found)
+    let mut firewalls = vec![nftables::firewall(settings)?];
+    firewalls.extend(iptables::firewalls());
+    Ok(firewall::judge(&firewalls, settings))
 }
 
 /// The number of the rule set's generation: every transaction of nftables raises it, iptables-nft's too.

@@ -55,7 +55,7 @@ impl NftSteering {
     /// Writes nothing yet.
     #[must_use]
     pub fn new(settings: HostSettings, mtu: u32) -> Self {
-        let entry = TunnelEntry { mark: packet_mark::DEFAULT, mtu };
+        let entry = TunnelEntry { mark: packet_mark::DEFAULT, mtu, has_proxy: false };
         Self { settings, entry, applied: None, known: None, expressions: None }
     }
 
@@ -190,6 +190,10 @@ impl Steering for NftSteering {
 
     fn set_packet_mark(&mut self, mark: u32) {
         self.set_entry(TunnelEntry { mark, ..self.entry });
+    }
+
+    fn set_proxy(&mut self, is_there: bool) {
+        self.set_entry(TunnelEntry { has_proxy: is_there, ..self.entry });
     }
 
     fn counters(&self) -> Box<dyn SteeringCounters> {

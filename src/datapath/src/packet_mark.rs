@@ -18,6 +18,9 @@ pub use self::mark_match::{MarkMatch, MatchEffect};
 /// portmap plugin, Cilium, Calico, Tailscale or the AWS VPC CNI.
 pub const DEFAULT: u32 = 0x54;
 
+/// What Cilium marks for a proxy on the node (`MARK_MAGIC_TO_PROXY`), in the bits [`CILIUM`].
+const TO_PROXY: u32 = 0x200;
+
 /// Bits that others match one by one, or in masks of few bits, often where nobody can read it: 0x80 the
 /// AWS VPC CNI, 0xf00 Cilium, 0x2000 portmap, 0xc000 kube-proxy, 0xffff0000 Calico.
 const WELL_KNOWN: u32 = 0xffff_ef80;
@@ -36,6 +39,8 @@ pub fn deduplicated(mut matches: Vec<MarkMatch>) -> Vec<MarkMatch> {
 pub struct NoFreeMark {
     /// Who matches the mark that is used instead.
     pub who: BTreeSet<String>,
+    /// What to use: what it says to those who refuse or accept by marks is what no mark says, where that can be had.
+    pub instead: u32,
 }
 
 impl fmt::Display for NoFreeMark {
@@ -62,12 +67,12 @@ impl std::error::Error for NoFreeMark {}
 /// # Errors
 /// There is none.
 pub fn choose(current: Option<u32>, ct_bit: u32, foreign: &[MarkMatch]) -> Result<u32, NoFreeMark> {
-    let used = current.unwrap_or(DEFAULT);
-    let who = || foreign.iter().filter(|one| one.diverts(used)).map(|one| one.who.clone());
-    let none = || NoFreeMark { who: who().collect() };
+    let none = || no_free(current, ct_bit, foreign);
     let (mask, value) = required(foreign).ok_or_else(none)?;
+    let demanded = required(foreign.iter().filter(|one| one.effect == MatchEffect::Demanded));
+    let demanded = demanded.unwrap_or_default();
     let foreign: Vec<&MarkMatch> =
-        foreign.iter().filter(|one| !is_unavoidable(one, mask, value)).collect();
+        foreign.iter().filter(|one| !is_unavoidable(one, (mask, value), demanded)).collect();
     let is_free = |mark: u32| {
         mark != 0
             && mark & ct_bit == 0
@@ -90,6 +95,19 @@ pub fn choose(current: Option<u32>, ct_bit: u32, foreign: &[MarkMatch]) -> Resul
     found.filter(is_new).ok_or_else(none)
 }
 
+/// The way into the tunnel may be lost, but who refuses or accepts by marks is not overruled.
+fn no_free(current: Option<u32>, ct_bit: u32, foreign: &[MarkMatch]) -> NoFreeMark {
+    let is_policy =
+        |one: &&MarkMatch| matches!(one.effect, MatchEffect::Refused | MatchEffect::Spared);
+    let policies: Vec<MarkMatch> = foreign.iter().filter(is_policy).cloned().collect();
+    let instead = match policies.len() == foreign.len() {
+        true => current.unwrap_or(DEFAULT),
+        false => choose(current, ct_bit, &policies).unwrap_or_else(|none| none.instead),
+    };
+    let who = foreign.iter().filter(|one| one.diverts(instead)).map(|one| one.who.clone());
+    NoFreeMark { who: who.collect(), instead }
+}
+
 /// Marks without a well-known bit and with several others: first the odd ones, which no mask of one bit is meant for.
 fn unusual() -> impl Iterator<Item = u32> {
     let several = |mark: &u32| mark.count_ones() >= 3;
@@ -99,8 +117,8 @@ fn unusual() -> impl Iterator<Item = u32> {
 }
 
 /// All bits that others require; `None` where two contradict each other.
-fn required(foreign: &[MarkMatch]) -> Option<(u32, u32)> {
-    foreign.iter().filter_map(MarkMatch::required).try_fold(
+fn required<'a>(foreign: impl IntoIterator<Item = &'a MarkMatch>) -> Option<(u32, u32)> {
+    foreign.into_iter().filter_map(MarkMatch::required).try_fold(
         (0, 0),
         |(mask, value), (more, bits)| {
             (value & more == bits & mask).then_some((mask | more, value | bits))
@@ -108,15 +126,29 @@ fn required(foreign: &[MarkMatch]) -> Option<(u32, u32)> {
     )
 }
 
-/// Whether the required bits alone make a match, which then is about what those bits are for.
-fn is_unavoidable(one: &MarkMatch, mask: u32, value: u32) -> bool {
-    let harmless = matches!(one.effect, MatchEffect::Other | MatchEffect::Spared);
-    let decided = if one.inverted {
-        one.want == 0 && value & one.mask != 0
-    } else {
-        one.mask & !mask == 0 && value & one.mask == one.want
+/// Whether required bits alone make the difference to a packet without a mark, which then is about what those bits are
+/// for. What accepts by them may do so only where programs set them on all that pods send.
+fn is_unavoidable(one: &MarkMatch, required: (u32, u32), demanded: (u32, u32)) -> bool {
+    let is_decided = |(mask, value): (u32, u32)| match one.want {
+        0 => value & one.mask != 0,
+        want => one.mask & !mask == 0 && value & one.mask == want,
     };
-    mask != 0 && harmless && decided
+    match one.effect {
+        MatchEffect::Other => is_decided(required),
+        MatchEffect::Spared => is_decided(demanded),
+        MatchEffect::Refused | MatchEffect::Demanded | MatchEffect::RoutedBefore => false,
+    }
+}
+
+/// Whether Cilium's policy rule is there, before ours, which leads what it has marked so to its proxy on the node.
+#[must_use]
+pub fn leads_to_proxy(foreign: &[MarkMatch]) -> bool {
+    let is_it = |one: &MarkMatch| {
+        one.effect == MatchEffect::RoutedBefore
+            && !one.inverted
+            && (one.want, one.mask) == (TO_PROXY, CILIUM)
+    };
+    foreign.iter().any(is_it)
 }
 
 #[cfg(test)]

@@ -170,3 +170,28 @@ fn what_a_proxy_takes_is_left_to_it() {
 fn what_stays_in_the_cluster_is_not_lost() {
     steering::what_stays_in_the_cluster_is_not_lost(&Nft);
 }
+
+#[test]
+fn a_proxys_mark_without_a_proxy_is_another() {
+    steering::a_proxys_mark_without_a_proxy_is_another(&Nft);
+}
+
+#[test]
+fn the_nodes_own_connections_with_our_bit_go_their_way() {
+    steering::the_nodes_own_connections_with_our_bit_go_their_way(&Nft);
+}
+
+#[test]
+fn what_a_proxy_sends_on_to_outside_is_dropped() {
+    steering::what_a_proxy_sends_on_to_outside_is_dropped(&Nft);
+}
+
+#[test]
+fn what_ends_on_the_node_keeps_its_mark() {
+    steering::what_ends_on_the_node_keeps_its_mark(&Nft);
+}
+
+#[test]
+fn errors_about_what_is_exempt_by_now_are_steered() {
+    steering::errors_about_what_is_exempt_by_now_are_steered(&Nft);
+}

@@ -33,6 +33,11 @@ pub trait Steering: Send {
     /// policy rule matches. Not 0.
     fn set_packet_mark(&mut self, mark: u32);
 
+    /// Whether a proxy of Cilium's takes packets on this node, by the mark 0x200 in the bits 0xf00, from the next `apply`
+    /// on: these keep their mark, and are dropped where no proxy takes them. Where there is none, such a mark is one like any
+    /// other, as before the first call.
+    fn set_proxy(&mut self, is_there: bool);
+
     /// What the rules count, for any thread.
     fn counters(&self) -> Box<dyn SteeringCounters>;
 

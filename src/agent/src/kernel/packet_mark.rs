@@ -17,12 +17,13 @@ pub(super) struct PacketMark {
     /// All matches among which the mark was chosen last: the same ones are not searched again.
     chosen_among: Option<Vec<MarkMatch>>,
     conflict: Option<NoFreeMark>,
+    has_proxy: bool,
 }
 
 impl PacketMark {
     /// Not chosen yet, but for `value`, which an earlier process had.
     pub(super) fn new(value: Option<u32>, firewalls: HostFindings) -> Self {
-        Self { value, firewalls, chosen_among: None, conflict: None }
+        Self { value, firewalls, chosen_among: None, conflict: None, has_proxy: false }
     }
 
     /// Why none is free, since the rules were looked at last.
@@ -48,9 +49,10 @@ impl PacketMark {
         rule::ensure(settings, self.choose(settings)?)
     }
 
-    /// Chooses among what is there now; where none is free, what was stays, and what others take of it is dropped.
+    /// Chooses among what is there now; where none is free, what others take of the one that is used is dropped.
     fn choose(&mut self, settings: &HostSettings) -> Result<u32, PortError> {
         let mut foreign = host::mark_rules(settings)?;
+        self.has_proxy = packet_mark::leads_to_proxy(&foreign);
         foreign.extend(self.firewalls.marks.iter().cloned());
         let foreign = packet_mark::deduplicated(foreign);
         if self.chosen_among.as_ref() == Some(&foreign) {
@@ -59,12 +61,18 @@ impl PacketMark {
         self.conflict = None;
         let chosen = packet_mark::choose(self.value, settings.mark, &foreign);
         let value = chosen.unwrap_or_else(|none| {
+            let instead = none.instead;
             self.conflict = Some(none);
-            self.get()
+            instead
         });
         self.value = Some(value);
         self.chosen_among = Some(foreign);
         Ok(value)
+    }
+
+    /// A proxy of Cilium's takes packets, by a policy rule that was there when the mark was chosen.
+    pub(super) fn has_proxy(&self) -> bool {
+        self.has_proxy
     }
 
     pub(super) fn get(&self) -> u32 {

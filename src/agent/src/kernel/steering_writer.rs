@@ -28,6 +28,9 @@ pub(crate) trait SteeredPath {
     /// The mark that leads into the tunnel, since [`Self::ensure_routes`].
     fn packet_mark(&self) -> u32;
 
+    /// Whether a proxy of Cilium's takes packets by a policy rule, since [`Self::ensure_routes`].
+    fn has_proxy(&self) -> bool;
+
     /// The rules for that mark are there: removes what led others into the tunnel; true where something did.
     fn settle(&mut self) -> Result<bool, PortError>;
 
@@ -144,6 +147,7 @@ impl SteeringWriter {
         self.back_end.set_mtu(tunnel.mtu);
         let routes_changed = path.ensure_routes(&tunnel, &config.never_steered)?;
         self.back_end.set_packet_mark(path.packet_mark());
+        self.back_end.set_proxy(path.has_proxy());
         // Whatever else it is that `verify` cannot say, `apply` mends or names.
         let applied = match self.back_end.verify(config) {
             Ok(true) => Applied::AlreadySo,

@@ -1,20 +1,18 @@
 //! Marks in iptables, legacy or nft, where their tools are installed: `nft` shows neither the legacy rules nor
 //! the arguments of xtables matches.
 
-use std::collections::BTreeMap;
 use std::process::{Command, Stdio};
 
-use super::findings::HostFindings;
 use super::firewall::{Firewall, FirewallRule, HookPlace, RuleVerdict};
-use crate::constants::HostSettings;
 
 /// What a rule without conditions of its own begins its words with.
 const NO_CONDITIONS: [&str; 5] = ["-A", "-j", "-g", "-m", "-c"];
 
-/// Adds rules that use our bit of the connection's mark, or overwrite all of it, and what packets' marks are matched with.
-pub(super) fn marks(settings: &HostSettings, found: &mut HostFindings) {
+/// What the rules do with marks, a listing for each family and flavour whose tool is there.
+pub(super) fn firewalls() -> Vec<Firewall> {
     let families = ["iptables", "ip6tables"];
     let flavours = ["-save", "-nft-save", "-legacy-save"];
+    let mut firewalls = Vec::new();
     for family in families {
         let mut outputs = Vec::new();
         for flavour in flavours {
@@ -24,11 +22,12 @@ pub(super) fn marks(settings: &HostSettings, found: &mut HostFindings) {
             // The first is one of the others under another name.
             let rules = comparable(&String::from_utf8_lossy(&output.stdout));
             if !outputs.contains(&rules) {
-                read(family, &rules).judge(settings, found);
+                firewalls.push(read(family, &rules));
                 outputs.push(rules);
             }
         }
     }
+    firewalls
 }
 
 /// Without the comments, which have the time.
@@ -39,8 +38,8 @@ fn comparable(listing: &str) -> String {
         .fold(String::new(), |all, line| all + line + "\n")
 }
 
-fn read(family: &str, listing: &str) -> Firewall {
-    let mut firewall = Firewall { bases: BTreeMap::new(), rules: Vec::new() };
+pub(super) fn read(family: &str, listing: &str) -> Firewall {
+    let mut firewall = Firewall { shows_targets: true, ..Firewall::default() };
     let mut table = "";
     for line in listing.lines() {
         if let Some(name) = line.strip_prefix('*') {
@@ -87,7 +86,14 @@ fn rule(family: &str, table: &str, line: &str) -> FirewallRule {
         conditional: matches || words.iter().any(|word| is_condition(&word)),
         connection_bits,
         overwrites_connection,
+        // With a mask it is in the bits that are written.
+        saved: match overwrites_connection && words.iter().any(|word| word == "--save-mark") {
+            true => u32::MAX,
+            false => 0,
+        },
         written: written(&words),
+        may_set: may_set(&words),
+        is_unread: false,
         verdict,
     }
 }
@@ -114,19 +120,37 @@ fn packet_marks(words: &[String]) -> Vec<(u32, u32, bool)> {
         .collect()
 }
 
-/// Whole marks that a rule gives to packets, or to connections.
-fn written(words: &[String]) -> Vec<u32> {
-    arguments(words)
-        .filter(|argument| {
-            matches!(
-                (argument.of, argument.option),
-                ("MARK" | "CONNMARK", "--set-xmark" | "--set-mark") | ("TPROXY", "--tproxy-mark")
-            )
-        })
-        .map(|argument| value_and_mask(argument.value))
-        .filter(|(_, mask)| *mask == u32::MAX)
-        .map(|(value, _)| value)
-        .collect()
+/// What a rule gives to the marks of packets, or of connections: value, and the bits that it is about.
+fn written(words: &[String]) -> Vec<(u32, u32)> {
+    arguments(words).filter_map(|argument| given(&argument)).collect()
+}
+
+fn given(Argument { of, option, value, .. }: &Argument<'_>) -> Option<(u32, u32)> {
+    match (*of, *option) {
+        ("MARK" | "CONNMARK", "--set-xmark" | "--set-mark") | ("TPROXY", "--tproxy-mark") => {
+            let (value, mask) = value_and_mask(value);
+            Some((value, mask | value))
+        }
+        ("MARK", "--or-mark" | "--xor-mark") => number(value).map(|bits| (bits, bits)),
+        _ => None,
+    }
+}
+
+/// Bits that a rule may set in packets' marks.
+fn may_set(words: &[String]) -> u32 {
+    let bits = arguments(words).fold(0, |bits, argument| {
+        let given = match (argument.of, argument.option) {
+            ("CONNMARK", "--restore-mark") => u32::MAX,
+            ("SET", "--map-mark") => u32::MAX,
+            ("HMARK", _) => u32::MAX,
+            ("CONNMARK", _) => 0,
+            _ => given(&argument).map_or(0, |(value, _)| value),
+        };
+        bits | given
+    });
+    // Follows --restore-mark, and says which bits are copied.
+    let copied = arguments(words).find(|one| (one.of, one.option) == ("CONNMARK", "--ctmask"));
+    bits & copied.and_then(|argument| number(argument.value)).unwrap_or(u32::MAX)
 }
 
 /// Bits of the connection's mark that a rule matches or writes, and whether it writes all of them and keeps none.
@@ -227,14 +251,33 @@ mod tests {
     }
 
     #[test]
-    fn whole_marks_that_are_written_are_read() {
+    fn marks_that_are_written_are_read() {
         let read = |line: &str| written(&words(line));
-        assert_eq!(read("-A X -j MARK --set-xmark 0x54/0xffffffff"), [0x54]);
-        assert_eq!(read("-A X -j CONNMARK --set-xmark 0x7/0xffffffff"), [7]);
+        let all = u32::MAX;
+        assert_eq!(read("-A X -j MARK --set-xmark 0x54/0xffffffff"), [(0x54, all)]);
+        assert_eq!(read("-A X -j CONNMARK --set-xmark 0x7/0xffffffff"), [(7, all)]);
         let proxy = "-A X -p tcp -j TPROXY --on-port 4000 --on-ip 127.0.0.1 --tproxy-mark";
-        assert_eq!(read(&format!("{proxy} 0x200/0xffffffff")), [0x200]);
-        assert!(read(&format!("{proxy} 0x200/0xf00")).is_empty());
-        assert!(read("-A X -j MARK --set-xmark 0x54/0x54").is_empty());
+        assert_eq!(read(&format!("{proxy} 0x200/0xffffffff")), [(0x200, all)]);
+        assert_eq!(read(&format!("{proxy} 0x200/0xf00")), [(0x200, 0xf00)]);
+        assert_eq!(read("-A X -j MARK --set-xmark 0x10000/0x10000"), [(0x10000, 0x10000)]);
+        assert!(read("-A X -j CONNMARK --restore-mark").is_empty());
+    }
+
+    #[test]
+    fn bits_that_may_be_set_in_packets_marks_are_read() {
+        for (line, bits) in [
+            ("-A X -j MARK --set-xmark 0x10000/0x10000", 0x10000),
+            ("-A X -j MARK --set-xmark 0x0/0x10000", 0),
+            ("-A X -j MARK --or-mark 0x20000", 0x20000),
+            ("-A X -j TPROXY --on-port 4000 --tproxy-mark 0x200/0xf00", 0x200),
+            ("-A X -j CONNMARK --restore-mark", u32::MAX),
+            ("-A X -j CONNMARK --restore-mark --nfmask 0x80 --ctmask 0x80", 0x80),
+            ("-A X -j CONNMARK --set-xmark 0x80/0x80", 0),
+            ("-A X -j CONNMARK --save-mark", 0),
+            ("-A X -j SET --map-set approved src --map-mark", u32::MAX),
+        ] {
+            assert_eq!(may_set(&words(line)), bits, "{line}");
+        }
     }
 
     #[test]

@@ -3,7 +3,6 @@
 use egret_ports::error::PortError;
 use serde_json::Value;
 
-use super::findings::HostFindings;
 use super::firewall::{Firewall, FirewallRule, HookPlace, RuleVerdict};
 use crate::constants::HostSettings;
 use crate::nft_tool;
@@ -11,15 +10,16 @@ use crate::nft_tool;
 /// Where our chain in prerouting hangs.
 const OURS: i64 = -90;
 
-/// Adds rules of other tables that use our bit of the connection's mark, or overwrite all of it, and what packets' marks are
-/// matched with.
-pub(super) fn marks(settings: &HostSettings, found: &mut HostFindings) -> Result<(), PortError> {
+/// Targets of xtables that may write marks, and those whose name an older nft does not say.
+const MARKING: [&str; 6] = ["MARK", "CONNMARK", "TPROXY", "SET", "HMARK", "?"];
+
+/// What the rules of other tables do with marks.
+pub(super) fn firewall(settings: &HostSettings) -> Result<Firewall, PortError> {
     let listing = nft_tool::list(&["-t", "list", "ruleset"], "read the nft rule set")?;
-    read(&listing, settings).judge(settings, found);
-    Ok(())
+    Ok(read(&listing, settings))
 }
 
-fn read(listing: &Value, settings: &HostSettings) -> Firewall {
+pub(super) fn read(listing: &Value, settings: &HostSettings) -> Firewall {
     let mut firewall = Firewall::default();
     for object in listing["nftables"].as_array().map(Vec::as_slice).unwrap_or_default() {
         let is_ours = |of: &Value| of["family"] == "inet" && of["table"] == *settings.nft_table;
@@ -39,7 +39,7 @@ fn place(chain: &Value) -> Option<HookPlace> {
     let priority = chain["prio"].as_i64().unwrap_or(i64::MIN);
     Some(match chain["hook"].as_str()? {
         "prerouting" if priority <= OURS => HookPlace::Before,
-        "prerouting" | "forward" | "postrouting" => HookPlace::Behind,
+        "prerouting" | "forward" | "postrouting" | "egress" => HookPlace::Behind,
         "input" | "output" => HookPlace::Local,
         _ => HookPlace::Before,
     })
@@ -63,12 +63,20 @@ fn rules(rule: &Value) -> Vec<FirewallRule> {
     let mut verdicts = Vec::new();
     for expression in expressions {
         read.marks.extend(packet_marks(expression));
-        read.conditional |=
-            ["match", "vmap", "limit"].iter().any(|kind| expression.get(kind).is_some());
+        let xtables = expression.get("xt").map(|xt| xt["name"].as_str().unwrap_or("?"));
+        let is_target = expression["xt"]["type"] == "target";
+        read.conditional |= xtables.is_some() && !is_target
+            || ["match", "vmap", "limit"].iter().any(|kind| expression.get(kind).is_some());
         let (bits, overwrites) = connection_bits(expression);
         read.connection_bits |= bits;
         read.overwrites_connection |= overwrites;
-        read.written.extend(whole_mark(expression));
+        read.saved |= saved(expression);
+        read.written.extend(given(expression));
+        read.may_set |= may_set(expression);
+        read.is_unread |= xtables.is_some_and(|name| MARKING.contains(&name));
+        if is_target && xtables == Some("REJECT") {
+            verdicts.push(RuleVerdict::Refuses);
+        }
         collect_verdicts(expression, &table, &mut verdicts);
     }
     // Of several, which a map has, the worst says what becomes of a packet.
@@ -109,11 +117,74 @@ fn collect_verdicts(value: &Value, table: &str, found: &mut Vec<RuleVerdict>) {
     }
 }
 
-/// The whole mark that an expression gives to a packet or a connection, where it says a number.
-fn whole_mark(expression: &Value) -> Option<u32> {
+/// What an expression gives to the mark of a packet or a connection, where it says a number, and the bits that it is about.
+fn given(expression: &Value) -> Option<(u32, u32)> {
     let mangle = expression.get("mangle")?;
-    let of_marks = is_mark(&mangle["key"], "meta") || is_mark(&mangle["key"], "ct");
-    number(&mangle["value"]).filter(|_| of_marks)
+    let (key, value) = (&mangle["key"], &mangle["value"]);
+    let kind = ["meta", "ct"].into_iter().find(|kind| is_mark(key, kind))?;
+    if let Some(whole) = number(value) {
+        return Some((whole, u32::MAX));
+    }
+    let [kept, given] = ["|", "^"].iter().find_map(|one| operands(value, one))?;
+    let given = number(given)?;
+    let kept_bits = match operands(kept, "&") {
+        Some([mark, bits]) if is_mark(mark, kind) => number(bits)?,
+        _ if is_mark(kept, kind) => u32::MAX,
+        _ => return None,
+    };
+    Some((given, !kept_bits | given))
+}
+
+/// Bits that an expression may set in a packet's mark.
+fn may_set(expression: &Value) -> u32 {
+    let Some(mangle) = expression.get("mangle").filter(|one| is_mark(&one["key"], "meta")) else {
+        return 0;
+    };
+    settable(&mangle["value"])
+}
+
+/// Bits that a value may have, but for those that the packet's mark has already.
+fn settable(value: &Value) -> u32 {
+    if let Some(number) = number(value) {
+        return number;
+    }
+    if is_mark(value, "meta") {
+        return 0;
+    }
+    if let Some([left, right]) = operands(value, "&") {
+        return match number(right) {
+            Some(mask) => settable(left) & mask,
+            None => settable(left) | settable(right),
+        };
+    }
+    match ["|", "^"].iter().find_map(|one| operands(value, one)) {
+        Some([left, right]) => settable(left) | settable(right),
+        None => u32::MAX,
+    }
+}
+
+/// Bits of packets' marks that an expression copies to connections.
+fn saved(expression: &Value) -> u32 {
+    let mangle = &expression["mangle"];
+    if is_mark(&mangle["key"], "ct") { of_packets(&mangle["value"]) } else { 0 }
+}
+
+fn of_packets(value: &Value) -> u32 {
+    if is_mark(value, "meta") {
+        return u32::MAX;
+    }
+    if let Some([left, right]) = operands(value, "&") {
+        return of_packets(left) & number(right).unwrap_or(u32::MAX);
+    }
+    let either = ["|", "^"].iter().find_map(|one| operands(value, one));
+    either.map_or(0, |[left, right]| of_packets(left) | of_packets(right))
+}
+
+fn operands<'a>(value: &'a Value, operator: &str) -> Option<[&'a Value; 2]> {
+    match value[operator].as_array().map(Vec::as_slice) {
+        Some([left, right]) => Some([left, right]),
+        _ => None,
+    }
 }
 
 /// What an expression matches packets' marks with (want, mask, inverted); empty where it does not, or in a way that is
@@ -138,8 +209,8 @@ fn packet_marks(expression: &Value) -> Vec<(u32, u32, bool)> {
         }
     };
     let wanted = values(right);
-    // What is in no set of several is seldom nobody's: only one value is read so.
-    if inverted && wanted.len() > 1 {
+    // A whole mark that is in no set of several is seldom nobody's.
+    if inverted && wanted.len() > 1 && mask == u32::MAX {
         return Vec::new();
     }
     wanted.into_iter().map(|(want, bits)| (want & mask & bits, mask & bits, inverted)).collect()

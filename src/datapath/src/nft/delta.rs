@@ -98,7 +98,7 @@ mod tests {
     use crate::constants::HostSettings;
 
     fn entry(mtu: u32) -> TunnelEntry {
-        TunnelEntry { mark: 0x54, mtu }
+        TunnelEntry { mark: 0x54, mtu, has_proxy: false }
     }
 
     fn config(blocks: &[(u16, u16)]) -> SteeringConfig {

@@ -44,6 +44,14 @@ const FIRST: &str = "ct state new ct status ! confirmed";
 /// policy rule before ours): with ours instead it would pass the proxy by.
 const TO_PROXY: &str = "meta mark & 0xf00 == 0x200";
 
+/// Matches connections that have an egress address with blocks on this node.
+const REPLIES_TO_EGRESS: [(&str, &str); 2] =
+    [("ct reply ip daddr @egress4", "IPv4"), ("ct reply ip6 daddr @egress6", "IPv6")];
+
+/// Matches packets that a claim selects.
+const SELECTED_PAIRS: [(&str, &str); 2] =
+    [("ip saddr . ip daddr @selected4", "IPv4"), ("ip6 saddr . ip6 daddr @selected6", "IPv6")];
+
 /// What leads packets into the tunnel, and how long they may be.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct TunnelEntry {
@@ -51,19 +59,21 @@ pub(crate) struct TunnelEntry {
     pub(crate) mark: u32,
     /// MTU of the tunnel device in bytes.
     pub(crate) mtu: u32,
+    /// A proxy takes packets by [`TO_PROXY`].
+    pub(crate) has_proxy: bool,
 }
 
 /// The chains, for a tunnel with this entry.
 pub(crate) fn chains(
     settings: &HostSettings,
-    TunnelEntry { mark, mtu }: TunnelEntry,
+    TunnelEntry { mark, mtu, has_proxy }: TunnelEntry,
 ) -> BTreeMap<String, Chain> {
     let mut chains = BTreeMap::new();
     let mut add = |name: &str, hook: Option<Hook>, rules: Vec<NftRule>| {
         chains.insert(name.to_owned(), Chain { hook, rules });
     };
     add("select", hook("filter", "prerouting", -90), select(settings));
-    add("steer", None, vec![NftRule::new(format!("{TO_PROXY} return"), "to a proxy"), steer(mark)]);
+    add("steer", None, to_tunnel(mark, has_proxy));
     add("first", None, first(settings));
     add("guard", hook("filter", "forward", 0), guard(settings));
     add("lost", None, lost(mark));
@@ -102,6 +112,14 @@ fn steered(HostSettings { mark: bit, .. }: &HostSettings) -> String {
     format!("ct mark & {bit:#x} == {bit:#x} ct direction original")
 }
 
+/// What ends on this node is routed by no mark, and keeps its own: a proxy in the kernel (IPVS) masquerades by it what it
+/// sends on.
+fn to_tunnel(mark: u32, has_proxy: bool) -> Vec<NftRule> {
+    let to_proxy = has_proxy.then(|| NftRule::new(format!("{TO_PROXY} return"), "to a proxy"));
+    let local = NftRule::new("fib daddr type local return", "to this node");
+    to_proxy.into_iter().chain([local, steer(mark)]).collect()
+}
+
 /// The whole mark is ours then: no bit of a foreign one is left that another rule would act on.
 fn steer(mark: u32) -> NftRule {
     NftRule::new(
@@ -118,19 +136,24 @@ fn by_the_tunnel_only(settings: &HostSettings, otherwise: &str) -> NftRule {
     )
 }
 
-/// A proxy that runs in the kernel (IPVS) sends here what it has forwarded, to another destination than the one that
-/// was selected: what stays in the cluster goes its way.
+/// What the node says of a steered connection is related to it. All else that has our bit here is the node's own, with
+/// another's mark on its connection, or what a proxy in the kernel (IPVS) sends on: it goes its way.
 fn own(settings: &HostSettings) -> Vec<NftRule> {
     vec![NftRule::new(
-        format!("{} jump own-steered", steered(settings)),
+        format!("ct state related {} jump own-steered", steered(settings)),
         "errors about a steered connection",
     )]
 }
 
+/// Also those to what is not steered any more: an open connection goes on.
 fn own_steered(mark: u32) -> Vec<NftRule> {
-    let mut rules = never().to_vec();
-    rules.push(steer(mark));
-    rules
+    let rule = |(replies, family)| {
+        NftRule::new(
+            format!("{replies} meta mark set {mark:#x}"),
+            format!("steer errors about a steered connection, {family}"),
+        )
+    };
+    REPLIES_TO_EGRESS.map(rule).to_vec()
 }
 
 /// NAT knows what leaves with an egress address also where somebody has wiped our bit off the connection's mark: the
@@ -148,19 +171,24 @@ fn last(settings: &HostSettings) -> Vec<NftRule> {
 
 fn translated() -> Vec<NftRule> {
     let wiped = dropped(SteeringDrop::ConnectionMarkOverwritten);
-    let families = [("ip", "@egress4", "IPv4"), ("ip6", "@egress6", "IPv6")];
-    let rule = |(protocol, set, family)| {
+    let rule = |(replies, family)| {
         NftRule::new(
-            format!("ct reply {protocol} daddr {set} {wiped}"),
+            format!("{replies} {wiped}"),
             format!("egress addresses lead into the tunnel only, {family}"),
         )
     };
-    families.map(rule).to_vec()
+    REPLIES_TO_EGRESS.map(rule).to_vec()
 }
 
+/// Our bit alone says too little here: it may be another's, on a connection of the node itself.
 fn last_steered() -> Vec<NftRule> {
-    let mut rules = never().to_vec();
-    rules.push(NftRule::new("goto lost", "leaves elsewhere"));
+    let goto_lost = |(matched, family): (&str, &str), what: &str| {
+        NftRule::new(format!("{matched} goto lost"), format!("{what}, {family}"))
+    };
+    let mut rules =
+        REPLIES_TO_EGRESS.map(|replies| goto_lost(replies, "an egress address")).to_vec();
+    rules.extend(never());
+    rules.extend(SELECTED_PAIRS.map(|pair| goto_lost(pair, "selected")));
     rules
 }
 
@@ -237,15 +265,12 @@ fn fresh(HostSettings { mark, .. }: &HostSettings) -> Vec<NftRule> {
     let not_marked = dropped(SteeringDrop::NotMarked);
     let protocol = dropped(SteeringDrop::UnsupportedProtocol);
     let mut rules = never().to_vec();
-    rules.extend(
-        [("ip saddr . ip daddr @selected4", "IPv4"), ("ip6 saddr . ip6 daddr @selected6", "IPv6")]
-            .map(|(selected, family)| {
-                NftRule::new(
-                    format!("{unmarked} {selected} {not_marked}"),
-                    format!("selected but unmarked, {family}"),
-                )
-            }),
-    );
+    rules.extend(SELECTED_PAIRS.map(|(selected, family)| {
+        NftRule::new(
+            format!("{unmarked} {selected} {not_marked}"),
+            format!("selected but unmarked, {family}"),
+        )
+    }));
     let unknown = dropped(SteeringDrop::UnknownPod);
     rules.extend([
         NftRule::new(

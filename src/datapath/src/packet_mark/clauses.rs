@@ -42,13 +42,14 @@ fn of_match(one: &MarkMatch) -> Option<Vec<(u32, u32)>> {
     Some(match inverted {
         _ if mask == 0 => Vec::new(),
         false if effect == MatchEffect::Spared && whole => Vec::new(),
-        false if want == 0 && !is_before => Vec::new(),
-        false => vec![(mask, want)],
         true if whole && is_before && want != 0 => return None,
         true if whole && !is_before => Vec::new(),
-        true if want == 0 => single_bits(mask).collect(),
-        // Required bits, or what hits packets without a mark too.
-        true => Vec::new(),
+        false if whole && want == 0 && !is_before => Vec::new(),
+        false if is_before || effect == MatchEffect::Demanded => vec![(mask, want)],
+        // Required bits.
+        true if want != 0 && (is_before || effect == MatchEffect::Demanded) => Vec::new(),
+        _ if want == 0 => single_bits(mask).collect(),
+        _ => vec![(mask, want)],
     })
 }
 

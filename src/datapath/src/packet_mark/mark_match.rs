@@ -17,6 +17,9 @@ pub enum MatchEffect {
     RoutedBefore,
     /// It is dropped or rejected, where our packets pass.
     Refused,
+    /// It is dropped or rejected where our packets pass, and `not` stands before bits that programs alone set, on all
+    /// that pods send: these bits are in our mark.
+    Demanded,
     /// It is accepted, or its chain is left.
     Spared,
     /// Anything else, such as another mark.
@@ -45,8 +48,9 @@ impl MarkMatch {
         (mark & self.mask == self.want) != self.inverted
     }
 
-    /// Whether a packet with this mark goes another way because of it. Before our rule, and where it is
-    /// refused: each that is matched. Elsewhere: each that is matched and would not be without a mark.
+    /// Whether a packet with this mark goes another way because of it. Before our rule: each that is matched. Elsewhere:
+    /// each that is treated otherwise than one without a mark, also where that one would be refused: a bit that says
+    /// "allowed" is not ours to give.
     ///
     /// What spares one whole mark diverts nothing: somebody may have been asked to spare ours.
     #[must_use]
@@ -58,14 +62,15 @@ impl MarkMatch {
             (false, MatchEffect::Spared) if whole => false,
             // About every mark but one, or but none: nobody can have one that it is not about.
             (true, _) if whole && !is_before => false,
-            (true, MatchEffect::Refused) => self.hits(mark),
-            _ => self.hits(mark) && (is_before || !self.hits(0)),
+            (false, _) if whole && self.want == 0 && !is_before => false,
+            (_, MatchEffect::RoutedBefore | MatchEffect::Demanded) => self.hits(mark),
+            _ => self.hits(mark) != self.hits(0),
         }
     }
 
     /// The bits that a mark must have as they are here: `(mask, value)`.
     pub(super) fn required(&self) -> Option<(u32, u32)> {
-        let demands = matches!(self.effect, MatchEffect::RoutedBefore | MatchEffect::Refused);
+        let demands = matches!(self.effect, MatchEffect::RoutedBefore | MatchEffect::Demanded);
         let some = self.want != 0 && self.mask != u32::MAX;
         (demands && self.inverted && some).then_some((self.mask, self.want))
     }

@@ -23,6 +23,10 @@ fn refused(one: MarkMatch) -> MarkMatch {
     MarkMatch { effect: MatchEffect::Refused, ..one }
 }
 
+fn demanded(bits: u32) -> MarkMatch {
+    MarkMatch { effect: MatchEffect::Demanded, ..not(matches(bits, bits)) }
+}
+
 fn spared(mark: u32) -> MarkMatch {
     MarkMatch { effect: MatchEffect::Spared, ..matches(mark, u32::MAX) }
 }
@@ -96,10 +100,11 @@ fn bits_that_others_require_are_in_the_mark() {
     let seen = 0x100_0000;
     let mut foreign = usual();
     foreign.extend([
-        refused(not(matches(seen, seen))),
+        demanded(seen),
         matches(seen, seen),
         matches(seen | 0x10_0000, seen | 0x10_0000),
         not(matches(0, seen)),
+        MarkMatch { effect: MatchEffect::Spared, ..matches(seen, seen) },
     ]);
     let mark = choose(Some(DEFAULT), CT_BIT, &foreign).unwrap();
     assert_eq!(mark, DEFAULT | seen);
@@ -107,14 +112,46 @@ fn bits_that_others_require_are_in_the_mark() {
     // What they demand is refused by somebody else, or is the connection's bit, or two demand different bits.
     foreign.push(refused(matches(seen, seen)));
     assert!(choose(None, CT_BIT, &foreign).is_err());
-    assert!(choose(None, CT_BIT, &[refused(not(matches(CT_BIT, CT_BIT)))]).is_err());
-    let both = [refused(not(matches(0x10, 0x30))), refused(not(matches(0x20, 0x30)))];
-    assert!(choose(None, CT_BIT, &both).is_err());
+    assert!(choose(None, CT_BIT, &[demanded(CT_BIT)]).is_err());
+    let differ = |want: u32| MarkMatch { want, mask: 0x30, ..demanded(0x30) };
+    assert!(choose(None, CT_BIT, &[differ(0x10), differ(0x20)]).is_err());
     // A kill switch spares one whole mark, which is another's.
     assert_eq!(choose(None, CT_BIT, &[refused(not(matches(0xca6c, u32::MAX)))]), Ok(DEFAULT));
-    // And a rule of WireGuard before ours, one bit.
-    let mark = choose(None, CT_BIT, &[not(first(0x20_0000, 0x20_0000))]).unwrap();
+    // And a rule of WireGuard before ours, one bit: but not where that says "accept".
+    let before = not(first(0x20_0000, 0x20_0000));
+    let mark = choose(None, CT_BIT, std::slice::from_ref(&before)).unwrap();
     assert_eq!(mark, DEFAULT | 0x20_0000);
+    let accepts = MarkMatch { effect: MatchEffect::Spared, ..matches(0x20_0000, 0x20_0000) };
+    let none = choose(None, CT_BIT, &[before, accepts]).unwrap_err();
+    assert_eq!(none.instead, DEFAULT);
+}
+
+/// To who refuses what has not a bit the mark looks like none: it is refused like what no policy has allowed.
+#[test]
+fn no_bit_that_says_allowed_is_in_the_mark() {
+    let allowed = 0x10000;
+    for policy in [refused(not(matches(allowed, allowed))), refused(matches(0, allowed))] {
+        assert_eq!(choose(None, CT_BIT, std::slice::from_ref(&policy)), Ok(DEFAULT));
+        let was = choose(Some(DEFAULT | allowed), CT_BIT, std::slice::from_ref(&policy));
+        assert_eq!(was, Ok(DEFAULT));
+        // Also where no mark is free, for another reason.
+        let every: Vec<_> =
+            single_bits(u32::MAX).map(|(m, w)| first(w, m)).chain([policy]).collect();
+        let none = choose(Some(DEFAULT | allowed), CT_BIT, &every).unwrap_err();
+        assert_eq!(none.instead & allowed, 0, "{none:?}");
+        let none = choose(Some(0x35), CT_BIT, &every).unwrap_err();
+        assert_eq!(none.instead, 0x35, "what harms nobody stays");
+    }
+}
+
+#[test]
+fn cilium_leads_to_its_proxy_by_a_rule_before_ours() {
+    assert!(leads_to_proxy(&[matches(1, 1), first(0x200, 0xf00)]));
+    assert!(!leads_to_proxy(&[
+        matches(0x200, 0xf00),
+        not(first(0x200, 0xf00)),
+        first(0x200, 0x200)
+    ]));
 }
 
 /// The remedy of a node that loses packets does not make it choose another mark.
@@ -159,6 +196,7 @@ fn any_match() -> impl Strategy<Value = MarkMatch> {
     let effect = prop_oneof![
         Just(MatchEffect::RoutedBefore),
         Just(MatchEffect::Refused),
+        Just(MatchEffect::Demanded),
         Just(MatchEffect::Spared),
         Just(MatchEffect::Other),
     ];
@@ -184,8 +222,14 @@ proptest! {
                 prop_assert_eq!(mark & bits, *value, "not what is required");
             }
             for one in foreign.iter().filter(|one| one.diverts(mark)) {
-                let harmless = matches!(one.effect, MatchEffect::Other | MatchEffect::Spared);
-                prop_assert!(harmless && !demands.is_empty(), "{mark:#x} is hit by {one:?}");
+                let harmless = match one.effect {
+                    MatchEffect::Other => !demands.is_empty(),
+                    MatchEffect::Spared => {
+                        foreign.iter().any(|one| one.effect == MatchEffect::Demanded)
+                    }
+                    _ => false,
+                };
+                prop_assert!(harmless, "{mark:#x} is hit by {one:?}");
             }
             prop_assert_eq!(choose(Some(mark), ct_bit, &foreign), Ok(mark), "not stable");
         }

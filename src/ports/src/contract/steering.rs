@@ -16,6 +16,7 @@ mod invalid;
 mod life;
 mod load;
 mod oracle;
+mod own_traffic;
 mod packets;
 mod refusals;
 mod steered;
@@ -23,11 +24,10 @@ mod steered;
 use crate::steering::Steering;
 
 pub use foreign_marks::{
-    a_copied_connection_mark_steers_nothing, a_wiped_connection_mark_leaks_nothing,
-    an_overwritten_mark_leaks_nothing, another_mark_loses_no_connection,
-    foreign_marks_are_left_alone, the_directors_own_errors_are_steered,
-    the_directors_own_errors_never_leak, what_a_proxy_takes_is_left_to_it,
-    what_stays_in_the_cluster_is_not_lost,
+    a_copied_connection_mark_steers_nothing, a_proxys_mark_without_a_proxy_is_another,
+    a_wiped_connection_mark_leaks_nothing, an_overwritten_mark_leaks_nothing,
+    another_mark_loses_no_connection, foreign_marks_are_left_alone,
+    what_a_proxy_takes_is_left_to_it,
 };
 pub use inbound::{
     inbound_connections_are_answered, nodeport_and_cluster_addresses_work,
@@ -38,6 +38,12 @@ pub use life::{
     an_unchanged_config_writes_nothing, flushed_rules_are_noticed_and_put_back,
     foreign_tables_are_byte_equal_afterwards, nothing_leaks_without_the_tunnel,
     one_way_flows_from_before_are_not_half_steered, running_connections_are_left_alone,
+};
+pub use own_traffic::{
+    errors_about_what_is_exempt_by_now_are_steered, the_directors_own_errors_are_steered,
+    the_directors_own_errors_never_leak, the_nodes_own_connections_with_our_bit_go_their_way,
+    what_a_proxy_sends_on_to_outside_is_dropped, what_ends_on_the_node_keeps_its_mark,
+    what_stays_in_the_cluster_is_not_lost,
 };
 pub use refusals::{
     a_late_block_revives_a_running_flow, an_unknown_pod_waits, every_refusal_has_its_counter,

@@ -15,6 +15,7 @@ struct InMemoryPath {
     missing: bool,
     has_tunnel: bool,
     mark: u32,
+    has_proxy: bool,
     /// Whose connections were last to begin anew.
     anew: BTreeSet<IpNet>,
 }
@@ -35,6 +36,10 @@ impl SteeredPath for InMemoryPath {
 
     fn packet_mark(&self) -> u32 {
         self.mark
+    }
+
+    fn has_proxy(&self) -> bool {
+        self.has_proxy
     }
 
     fn settle(&mut self) -> Result<bool, PortError> {
@@ -64,6 +69,7 @@ impl Fixture {
             missing: true,
             has_tunnel: true,
             mark: 0x54,
+            has_proxy: false,
             anew: BTreeSet::new(),
         };
         let writer = SteeringWriter::new(Box::new(rules.clone()));
@@ -263,6 +269,19 @@ fn a_former_mark_is_good_until_packets_carry_the_new_one() {
     let (repaired, calls) = node.repair();
     assert!(repaired.is_ok() && calls.last() == Some(&"settle"), "{calls:?}");
     assert_eq!(node.rules.packet_mark(), 0x55);
+}
+
+/// Its rule comes and goes under a running agent.
+#[test]
+fn a_proxys_packets_are_left_to_it_while_it_is_there() {
+    let mut node = Fixture::new();
+    node.apply(&config(1, "10.0.0.0/8")).0.unwrap();
+    assert!(!node.rules.has_proxy());
+    for is_there in [true, false] {
+        node.path.has_proxy = is_there;
+        node.repair().0.unwrap();
+        assert_eq!(node.rules.has_proxy(), is_there);
+    }
 }
 
 #[test]

@@ -14,9 +14,9 @@ fn found(rules: Vec<FirewallRule>) -> HostFindings {
     let bases =
         [("raw", HookPlace::Before), ("forward", HookPlace::Behind), ("input", HookPlace::Local)];
     let bases = bases.map(|(chain, place)| (chain.to_owned(), place)).into();
-    let mut found = HostFindings::default();
-    Firewall { bases, rules }.judge(&HostSettings::default(), &mut found);
-    found
+    let calicos = FirewallRule { who: "chain cali-x".to_owned(), ..FirewallRule::default() };
+    let rules = rules.into_iter().chain([calicos]).collect();
+    judge(&[Firewall { bases, rules, shows_targets: true }], &HostSettings::default())
 }
 
 fn effects(rules: Vec<FirewallRule>) -> Vec<MatchEffect> {
@@ -28,13 +28,19 @@ fn effects(rules: Vec<FirewallRule>) -> Vec<MatchEffect> {
 fn a_demand_for_bits_counts_where_our_packets_pass() {
     let refuses = || RuleVerdict::Refuses;
     let jumps = |to: &str| RuleVerdict::Jumps(to.to_owned());
-    assert_eq!(effects(vec![seen("forward", refuses())]), [MatchEffect::Refused]);
+    assert_eq!(effects(vec![seen("forward", refuses())]), [MatchEffect::Demanded]);
     assert_eq!(effects(vec![seen("input", refuses())]), [MatchEffect::Other]);
+    assert_eq!(effects(vec![seen("nobody jumps here", refuses())]), [MatchEffect::Refused]);
+    let clear = FirewallRule { marks: vec![(0, BIT, false)], ..seen("forward", refuses()) };
+    assert_eq!(effects(vec![clear]), [MatchEffect::Refused], "a policy of Calico's");
+    let other =
+        FirewallRule { marks: vec![(0x10000, 0x10000, true)], ..seen("forward", refuses()) };
+    assert_eq!(effects(vec![other]), [MatchEffect::Refused], "maybe a policy's");
     let by_jump =
         vec![seen("forward", jumps("end")), rule("end", jumps("drops")), rule("drops", refuses())];
-    assert_eq!(effects(by_jump), [MatchEffect::Refused]);
+    assert_eq!(effects(by_jump), [MatchEffect::Demanded]);
     let below = vec![rule("forward", jumps("checks")), seen("checks", refuses())];
-    assert_eq!(effects(below), [MatchEffect::Refused]);
+    assert_eq!(effects(below), [MatchEffect::Demanded]);
     let maybe = vec![
         seen("forward", jumps("some")),
         FirewallRule { conditional: true, ..rule("some", refuses()) },

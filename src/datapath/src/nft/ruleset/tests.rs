@@ -6,7 +6,7 @@ use super::*;
 use crate::nft::observe::{ObservedTable, read};
 
 fn entry(mtu: u32) -> TunnelEntry {
-    TunnelEntry { mark: 0x54, mtu }
+    TunnelEntry { mark: 0x54, mtu, has_proxy: false }
 }
 
 fn flow(source: &str, destination: &str, action: FlowAction) -> Flow {

@@ -89,6 +89,10 @@ impl<F: Factory> SteeringFixture<F> {
         self.steering.set_packet_mark(mark);
     }
 
+    pub(super) fn set_proxy(&mut self, is_there: bool) {
+        self.steering.set_proxy(is_there);
+    }
+
     pub(super) fn verify(&mut self, config: &SteeringConfig) -> bool {
         let _inside = self.director.enter();
         self.steering.verify(config).unwrap_or_else(|error| panic!("{error}"))

@@ -1,0 +1,199 @@
+//! What the node itself sends: errors about steered connections, what a proxy in the kernel sends on, and its own.
+
+use std::net::{IpAddr, SocketAddr, UdpSocket};
+use std::time::{Duration, Instant};
+
+use egret_core::node_config::SteeringConfig;
+use ipnet::IpNet;
+
+use super::Factory;
+use super::addresses::{EGRESS, NEVER, NODE, POD, PORT, SERVER};
+use super::fixture::{SteeringFixture, ip};
+use super::foreign_marks::{ends, foreign};
+use super::load::{exchange, one_way, tcp_echo, udp, udp_echo};
+use super::oracle::{Oracle, PATIENCE};
+use super::packets::{ICMP, ICMP6, SeenPacket};
+use super::steered::{assert_nothing_leaked, one_block};
+use crate::steering::SteeringDrop;
+
+/// Another's mark on connections of the node itself, which has the bit of steered ones.
+const FOREIGN_BIT: &str = "ct mark set ct mark | 0x1000";
+
+/// They go their way, and so does what the node says of them, here that it refuses an answer.
+pub fn the_nodes_own_connections_with_our_bit_go_their_way(factory: &impl Factory) {
+    let mut world = SteeringFixture::new(factory);
+    world.apply(&one_block());
+    world.director.nft(&foreign("filter", "output", -150, FOREIGN_BIT));
+    for (node, server) in NODE.each().into_iter().zip(SERVER.each()) {
+        let to = SocketAddr::new(server, PORT);
+        tcp_echo(&world.director, node, to).unwrap_or_else(|e| panic!("TCP to {to}: {e}"));
+        udp_echo(&world.director, node, to).unwrap_or_else(|e| panic!("UDP to {to}: {e}"));
+    }
+    world.director.nft(
+        "table inet refuses { chain answers { type filter hook input priority 0; \
+           meta l4proto udp udp sport 7000 reject; }; }",
+    );
+    for (node, server) in NODE.each().into_iter().zip(SERVER.each()) {
+        let asked = udp(&world.director, node, SocketAddr::new(server, PORT)).send(b"egret");
+        asked.unwrap_or_else(|error| panic!("{node}: {error}"));
+        let refused = |p: &SeenPacket| errors_to(server)(p) && p.source == node;
+        world.leaked.wait("the error", 1, refused);
+    }
+    world.settle();
+    for server in SERVER.each() {
+        assert_eq!(world.tunnel.to(server), [], "was steered");
+    }
+    for reason in [SteeringDrop::MarkOverwritten, SteeringDrop::WrongDevice] {
+        assert_eq!(world.dropped(reason), 0, "{reason:?}");
+    }
+}
+
+/// A proxy in the kernel (IPVS) sends what is selected to another selected destination: that would leave with the
+/// node's address, and is dropped.
+pub fn what_a_proxy_sends_on_to_outside_is_dropped(factory: &impl Factory) {
+    let mut world = SteeringFixture::new(factory);
+    world.apply(&one_block());
+    world.director.nft(&foreign("filter", "output", -150, FOREIGN_BIT));
+    ip(
+        &world.director,
+        &format!("-4 addr add {}/32 dev lo\n-6 addr add {}/128 dev lo nodad\n", POD.v4, POD.v6),
+    );
+    for (pod, to) in ends() {
+        let before = world.dropped(SteeringDrop::MarkOverwritten);
+        let socket = udp(&world.director, pod, to);
+        // The rule's verdict comes back as an error of the sender.
+        let _ = socket.send(b"x");
+        assert_eq!(world.dropped(SteeringDrop::MarkOverwritten) - before, 1, "{pod}");
+    }
+    world.settle_uplink();
+    assert_nothing_leaked(&world);
+}
+
+/// What ends on the node (IPVS has the addresses of Services there) keeps its mark: kube-proxy masquerades by it.
+pub fn what_ends_on_the_node_keeps_its_mark(factory: &impl Factory) {
+    let mut world = SteeringFixture::new(factory);
+    world.apply(&one_block());
+    ip(
+        &world.director,
+        &format!(
+            "-4 addr add {}/32 dev lo\n-6 addr add {}/128 dev lo nodad\n",
+            SERVER.v4, SERVER.v6
+        ),
+    );
+    world.director.nft(
+        "table inet proxy { counter kept { }\n\
+         chain marks { type filter hook prerouting priority -95; \
+           iifname pod0 udp dport 7000 meta mark set meta mark | 0x4000; }\n\
+         chain arrived { type filter hook input priority 0; \
+           udp dport 7000 meta mark 0x4000 counter name kept drop; }; }",
+    );
+    let sockets = ends().map(|(pod, to)| udp(&world.pod, pod, to));
+    // Each twice: the second is not the first of its connection.
+    sockets.iter().chain(&sockets).for_each(one_way);
+    let end = Instant::now() + PATIENCE;
+    while !world.director.run("nft list counter inet proxy kept").contains("packets 4 ") {
+        assert!(Instant::now() < end, "their mark is another");
+        std::thread::sleep(Duration::from_millis(10));
+    }
+}
+
+/// A proxy in the kernel (IPVS) sends on what was selected by another destination: what stays in the
+/// cluster passes output and postrouting with our bit, and goes its way.
+pub fn what_stays_in_the_cluster_is_not_lost(factory: &impl Factory) {
+    let mut world = SteeringFixture::new(factory);
+    world.apply(&one_block());
+    let bit = "ct mark set ct mark | 0x1000";
+    let [four, six] = NEVER.each();
+    let rules = format!("ip daddr {four} {bit}\nip6 daddr {six} {bit}");
+    world.director.nft(&foreign("filter", "output", -150, &rules));
+    for (node, never) in NODE.each().into_iter().zip(NEVER.each()) {
+        let to = SocketAddr::new(never, PORT);
+        udp_echo(&world.director, node, to).unwrap_or_else(|error| panic!("to {to}: {error}"));
+        assert_eq!(world.tunnel.to(never), [], "was steered");
+    }
+    assert_eq!(world.dropped(SteeringDrop::WrongDevice), 0);
+    assert_eq!(world.dropped(SteeringDrop::MarkOverwritten), 0);
+}
+
+/// What the director itself says of a steered connection, here that a reply is too long for the pod's
+/// link: it goes through the tunnel, as the connection does.
+pub fn the_directors_own_errors_are_steered(factory: &impl Factory) {
+    let mut world = SteeringFixture::new(factory);
+    world.apply(&one_block());
+    let to_pod = Oracle::start(&world.pod);
+    short_way(&world);
+    let _sockets = ends().map(|(pod, to)| too_long_reply(&world, pod, to));
+    for ((pod, server), address) in POD.each().into_iter().zip(SERVER.each()).zip(EGRESS.each()) {
+        let errors = errors_to(server);
+        world.tunnel.wait("the error", 1, errors);
+        let sources: Vec<_> = world.tunnel.seen(errors).iter().map(|p| p.source).collect();
+        assert!(sources.iter().all(|source| *source == address), "{sources:?}");
+        assert_eq!(to_pod.seen(|p| p.destination == pod && p.source == server), [], "too long");
+        assert_eq!(world.leaked.seen(errors), [], "left by the uplink");
+    }
+    world.settle();
+    assert_nothing_leaked(&world);
+}
+
+/// An open connection to what is not steered any more goes on, and what is said of it too.
+pub fn errors_about_what_is_exempt_by_now_are_steered(factory: &impl Factory) {
+    let mut world = SteeringFixture::new(factory);
+    world.apply(&one_block());
+    let sockets = ends().map(|(pod, to)| udp(&world.pod, pod, to));
+    for socket in &sockets {
+        exchange(socket).unwrap_or_else(|error| panic!("before: {error}"));
+    }
+    let exempt = SERVER.each().map(IpNet::from).into();
+    world.apply(&SteeringConfig { exempt, ..one_block() });
+    short_way(&world);
+    for (socket, server) in sockets.iter().zip(SERVER.each()) {
+        socket.send(&[b'x'; 1_350]).unwrap_or_else(|error| panic!("{server}: {error}"));
+        world.tunnel.wait("the error", 1, errors_to(server));
+    }
+    world.settle();
+    assert_nothing_leaked(&world);
+}
+
+/// Where somebody sends them another way, they are dropped under a name of their own.
+pub fn the_directors_own_errors_never_leak(factory: &impl Factory) {
+    let mut world = SteeringFixture::new(factory);
+    world.apply(&one_block());
+    world.director.nft(
+        "table inet foreign { chain own { type route hook output priority 0; meta mark set 0; }; }",
+    );
+    short_way(&world);
+    for (pod, to) in ends() {
+        let before = world.dropped(SteeringDrop::MarkOverwritten);
+        let _socket = too_long_reply(&world, pod, to);
+        let end = Instant::now() + PATIENCE;
+        while world.dropped(SteeringDrop::MarkOverwritten) == before {
+            assert!(Instant::now() < end, "{pod}: an error was to be dropped");
+            std::thread::sleep(Duration::from_millis(10));
+        }
+    }
+    world.settle();
+    for server in SERVER.each() {
+        assert_eq!(world.leaked.seen(errors_to(server)), [], "left by the uplink");
+    }
+}
+
+/// What is sent to the pod must be shorter than what it may send.
+fn short_way<F: Factory>(world: &SteeringFixture<F>) {
+    world.director.run("ip route replace 10.244.1.0/24 dev pod0 mtu lock 1300");
+    world.director.sysctl("net/ipv6/conf/pod0/mtu", "1300");
+}
+
+/// Has the server send a datagram that does not fit the director's way to the pod.
+fn too_long_reply<F: Factory>(
+    world: &SteeringFixture<F>,
+    pod: IpAddr,
+    to: SocketAddr,
+) -> UdpSocket {
+    let socket = udp(&world.pod, pod, to);
+    socket.send(&[b'x'; 1_350]).unwrap_or_else(|error| panic!("{pod}: {error}"));
+    socket
+}
+
+fn errors_to(server: IpAddr) -> impl Fn(&SeenPacket) -> bool + Copy {
+    move |p| p.destination == server && [ICMP, ICMP6].contains(&p.protocol)
+}

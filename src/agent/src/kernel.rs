@@ -369,12 +369,8 @@ impl SteeredPath for NodePath {
         Ok(attached > 0 || rules == Applied::Changed || routes == Applied::Changed)
     }
 
-    fn packet_mark(&self) -> u32 {
-        self.mark.get()
-    }
-
-    fn has_proxy(&self) -> bool {
-        self.mark.has_proxy()
+    fn packet_marks(&self) -> (u32, bool) {
+        (self.mark.get(), self.mark.has_proxy())
     }
 
     fn settle(&mut self) -> Result<bool, PortError> {

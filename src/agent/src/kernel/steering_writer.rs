@@ -25,11 +25,9 @@ pub(crate) trait SteeredPath {
         never_steered: &BTreeSet<IpNet>,
     ) -> Result<bool, PortError>;
 
-    /// The mark that leads into the tunnel, since [`Self::ensure_routes`].
-    fn packet_mark(&self) -> u32;
-
-    /// Whether a proxy of Cilium's takes packets by a policy rule, since [`Self::ensure_routes`].
-    fn has_proxy(&self) -> bool;
+    /// The mark that leads into the tunnel, and whether a proxy of Cilium's takes packets by a policy rule, since
+    /// [`Self::ensure_routes`].
+    fn packet_marks(&self) -> (u32, bool);
 
     /// The rules for that mark are there: removes what led others into the tunnel; true where something did.
     fn settle(&mut self) -> Result<bool, PortError>;
@@ -146,8 +144,9 @@ impl SteeringWriter {
         let tunnel = path.ensure_tunnel()?;
         self.back_end.set_mtu(tunnel.mtu);
         let routes_changed = path.ensure_routes(&tunnel, &config.never_steered)?;
-        self.back_end.set_packet_mark(path.packet_mark());
-        self.back_end.set_proxy(path.has_proxy());
+        let (mark, has_proxy) = path.packet_marks();
+        self.back_end.set_packet_mark(mark);
+        self.back_end.set_proxy(has_proxy);
         // Whatever else it is that `verify` cannot say, `apply` mends or names.
         let applied = match self.back_end.verify(config) {
             Ok(true) => Applied::AlreadySo,

@@ -34,12 +34,8 @@ impl SteeredPath for InMemoryPath {
         Ok(std::mem::take(&mut self.missing))
     }
 
-    fn packet_mark(&self) -> u32 {
-        self.mark
-    }
-
-    fn has_proxy(&self) -> bool {
-        self.has_proxy
+    fn packet_marks(&self) -> (u32, bool) {
+        (self.mark, self.has_proxy)
     }
 
     fn settle(&mut self) -> Result<bool, PortError> {

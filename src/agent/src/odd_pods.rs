@@ -16,7 +16,13 @@ impl OddPods {
             SnapshotScope::Node => found(snapshot),
             SnapshotScope::Cluster => BTreeSet::new(),
         };
-        let new = found.difference(&self.0).map(|(InvalidObject { place, message }, _)| {
+        // A pod that has ended is no pod any more, and may be there for days.
+        let told = |(object, uid): &&(InvalidObject, Option<Uid>)| match uid {
+            Some(_) => self.0.contains(&(object.clone(), uid.clone())),
+            None => self.0.iter().any(|(known, _)| known == object),
+        };
+        let new = found.iter().filter(|fault| !told(fault));
+        let new = new.map(|(InvalidObject { place, message }, _)| {
             (place.as_str().into(), format!("{message}; it is passed over until then"))
         });
         let new = new.collect();
@@ -76,6 +82,9 @@ mod tests {
         assert_eq!(told.untold(&snapshot), []);
         known_as(&mut snapshot, "second");
         assert_eq!(told.untold(&snapshot), once, "another pod of that name");
+        let ended = std::mem::take(&mut snapshot.pods);
+        assert_eq!(told.untold(&snapshot), [], "it has ended");
+        snapshot.pods = ended;
         snapshot.invalid_objects[1].message = "status.podIP: is another".to_owned();
         assert_eq!(told.untold(&snapshot).len(), 1, "another fault");
         snapshot.scope = SnapshotScope::Cluster;

@@ -35,12 +35,13 @@ use crate::membership::liveness;
 use crate::membership::voter_set::{self, VoterSetChange};
 use crate::memory::LeaderMemory;
 use crate::model::{
-    AddressPlan, AddressStatus, Cluster, ConditionType, ControllerSettings, EgressAddress,
-    EgressNodeSpec, EventDraft, NodeName, NodeRole, ObjectRef, Snapshot, Stored, Timestamp, Write,
+    AddressPlan, AddressStatus, Cluster, Condition, ConditionType, ControllerSettings,
+    EgressAddress, EgressNodeSpec, EventDraft, NodeName, NodeRole, ObjectRef, Snapshot, Stored,
+    Timestamp, Write,
 };
 
 use crate::placement::{FAILBACK_AFTER, READY_WITHIN};
-use crate::reason::EventReason;
+use crate::reason::{AgentReason, EventReason};
 use address_plan::AddressPlans;
 
 pub use address_plan::is_acknowledged;
@@ -235,7 +236,12 @@ fn admissions(snapshot: &Snapshot, settings: &ControllerSettings) -> Vec<Planned
         }
         let stored = snapshot.egress_nodes.get(*node);
         let mut conditions = stored.iter().flat_map(|stored| &stored.value.status.conditions);
-        conditions.any(|condition| condition.kind == ConditionType::Ready && condition.status)
+        // What others do with marks concerns some of its traffic, and does not end by waiting.
+        let of_marks = [AgentReason::NoFreeMark, AgentReason::ConnectionMarkOverwritten];
+        let of_marks = of_marks.map(|reason| reason.to_string());
+        let works =
+            |condition: &Condition| condition.status || of_marks.contains(&condition.reason);
+        conditions.any(|condition| condition.kind == ConditionType::Ready && works(condition))
     };
     let waiting =
         snapshot.nodes.values().filter(|node| settings.startup_taint && node.awaits_agent);

@@ -187,11 +187,6 @@ fn what_a_proxy_sends_on_to_outside_is_dropped() {
 }
 
 #[test]
-fn what_ends_on_the_node_keeps_its_mark() {
-    steering::what_ends_on_the_node_keeps_its_mark(&Nft);
-}
-
-#[test]
 fn errors_about_what_is_exempt_by_now_are_steered() {
     steering::errors_about_what_is_exempt_by_now_are_steered(&Nft);
 }

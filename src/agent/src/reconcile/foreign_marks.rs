@@ -1,5 +1,6 @@
 //! What other programs of this host do with marks, looked at again and again.
 
+use std::collections::BTreeSet;
 use std::time::{Duration, Instant};
 
 use egret_core::reason::AgentReason;
@@ -10,6 +11,9 @@ use egret_ports::error::{ErrorClass, PortError};
 use tracing::warn;
 
 use super::{Completion, MainLoop};
+
+/// How many rules of others a message names.
+const NAMED: usize = 5;
 
 impl<S: ClusterState, C: Clock> MainLoop<S, C> {
     /// Has nftables and iptables read in a thread of its own where they may have changed, and says what was found.
@@ -68,10 +72,18 @@ impl<S: ClusterState, C: Clock> MainLoop<S, C> {
                 "others overwrite the whole mark of connections, or use Egret's bit of it: {}; what loses the bit is \
                  dropped (connection_mark_overwritten), what gets it is taken for steered: give these rules a mask \
                  without that bit",
-                who.into_iter().collect::<Vec<_>>().join(", ")
+                some_of(&who)
             );
             conflict("keep the mark of connections", message)
         };
         self.record(AgentReason::ConnectionMarkOverwritten, kept);
+    }
+}
+
+fn some_of(who: &BTreeSet<&str>) -> String {
+    let named: Vec<&str> = who.iter().take(NAMED).copied().collect();
+    match who.len().saturating_sub(NAMED) {
+        0 => named.join(", "),
+        more => format!("{} and {more} more", named.join(", ")),
     }
 }

@@ -23,17 +23,20 @@ impl<S: ClusterState, C: Clock> MainLoop<S, C> {
     /// Programmes the pods that have just got their addresses, all that wait at once.
     pub(super) fn on_arrivals(&mut self, first: PodArrival, more: &mut Receiver<PodArrival>) {
         let added = self.memory.arrivals.take(first, more, self.memory.watched.as_deref());
+        let mut running = BTreeSet::new();
         for AddedPod { pod, addresses, runs } in added {
             self.memory.owners.add(&pod, &addresses);
-            // Also where its plugin gives up before the pod is programmed. Of a pod that runs not all that is
-            // there is of the pods before.
-            if !runs {
-                self.kernel.connections().end(self.of_pods(addresses));
+            // Also where its plugin gives up before the pod is programmed.
+            match runs {
+                true => running.extend(addresses),
+                false => self.kernel.connections().end(self.of_pods(addresses)),
             }
         }
         if let Some(watched) = self.memory.watched.clone() {
             self.on_snapshot(watched);
         }
+        // Some of what is there is of the pods before: what leaves otherwise than the rules now say.
+        self.kernel.connections().pass_on(self.of_pods(running));
     }
 
     /// Lets the plugins go whose pods are in `programmed`, which the kernel holds.

@@ -80,10 +80,10 @@ pub fn desired(
     ranges
 }
 
-/// Whether an earlier controller has read the ranges of this node, whose they are alone: it has copied
-/// them into its `EgressNode`.
+/// Whether an earlier controller has read the ranges of this Node: it has copied them into its `EgressNode`.
+/// Those of another object of that name may be the Node's there, and say nothing of that object.
 fn was_read(snapshot: &Snapshot, pods: Option<PodRangeSource>, object: &str) -> bool {
-    let of_node = matches!(pods, Some(PodRangeSource::Nodes | PodRangeSource::CiliumNodes));
+    let of_node = pods == Some(PodRangeSource::Nodes);
     let name = object.rsplit(' ').next().filter(|_| of_node);
     let ranges = name.and_then(|name| copied(snapshot, &NodeName::new(name)));
     ranges.is_some_and(|ranges| !ranges.is_empty())

@@ -112,12 +112,9 @@ fn steered(HostSettings { mark: bit, .. }: &HostSettings) -> String {
     format!("ct mark & {bit:#x} == {bit:#x} ct direction original")
 }
 
-/// What ends on this node is routed by no mark, and keeps its own: a proxy in the kernel (IPVS) masquerades by it what it
-/// sends on.
 fn to_tunnel(mark: u32, has_proxy: bool) -> Vec<NftRule> {
     let to_proxy = has_proxy.then(|| NftRule::new(format!("{TO_PROXY} return"), "to a proxy"));
-    let local = NftRule::new("fib daddr type local return", "to this node");
-    to_proxy.into_iter().chain([local, steer(mark)]).collect()
+    to_proxy.into_iter().chain([steer(mark)]).collect()
 }
 
 /// The whole mark is ours then: no bit of a foreign one is left that another rule would act on.

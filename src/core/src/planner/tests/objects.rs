@@ -67,6 +67,8 @@ fn a_node_loses_the_startup_taint_when_its_agent_is_ready() {
     assert!(admits(&mut world));
     world.status("d1").conditions[0].status = false;
     assert!(!admits(&mut world));
+    world.status("d1").conditions[0].reason = "ConnectionMarkOverwritten".to_owned();
+    assert!(admits(&mut world), "what others do with marks does not end by waiting");
 }
 
 #[test]

@@ -10,7 +10,7 @@ use super::Factory;
 use super::addresses::{EGRESS, NEVER, NODE, POD, PORT, SERVER};
 use super::fixture::{SteeringFixture, ip};
 use super::foreign_marks::{ends, foreign};
-use super::load::{exchange, one_way, tcp_echo, udp, udp_echo};
+use super::load::{exchange, tcp_echo, udp, udp_echo};
 use super::oracle::{Oracle, PATIENCE};
 use super::packets::{ICMP, ICMP6, SeenPacket};
 use super::steered::{assert_nothing_leaked, one_block};
@@ -67,34 +67,6 @@ pub fn what_a_proxy_sends_on_to_outside_is_dropped(factory: &impl Factory) {
     }
     world.settle_uplink();
     assert_nothing_leaked(&world);
-}
-
-/// What ends on the node (IPVS has the addresses of Services there) keeps its mark: kube-proxy masquerades by it.
-pub fn what_ends_on_the_node_keeps_its_mark(factory: &impl Factory) {
-    let mut world = SteeringFixture::new(factory);
-    world.apply(&one_block());
-    ip(
-        &world.director,
-        &format!(
-            "-4 addr add {}/32 dev lo\n-6 addr add {}/128 dev lo nodad\n",
-            SERVER.v4, SERVER.v6
-        ),
-    );
-    world.director.nft(
-        "table inet proxy { counter kept { }\n\
-         chain marks { type filter hook prerouting priority -95; \
-           iifname pod0 udp dport 7000 meta mark set meta mark | 0x4000; }\n\
-         chain arrived { type filter hook input priority 0; \
-           udp dport 7000 meta mark 0x4000 counter name kept drop; }; }",
-    );
-    let sockets = ends().map(|(pod, to)| udp(&world.pod, pod, to));
-    // Each twice: the second is not the first of its connection.
-    sockets.iter().chain(&sockets).for_each(one_way);
-    let end = Instant::now() + PATIENCE;
-    while !world.director.run("nft list counter inet proxy kept").contains("packets 4 ") {
-        assert!(Instant::now() < end, "their mark is another");
-        std::thread::sleep(Duration::from_millis(10));
-    }
 }
 
 /// A proxy in the kernel (IPVS) sends on what was selected by another destination: what stays in the

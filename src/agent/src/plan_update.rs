@@ -3,6 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
 
+use egret_core::conditions::on_interface;
 use egret_core::lease::{AddressView, ClusterView, PlanView};
 use egret_core::membership::liveness;
 use egret_core::model::{
@@ -102,15 +103,11 @@ fn view(snapshot: &Snapshot) -> PlanView {
         set: stored.value.set.clone(),
         t_max: stored.value.t_max,
     });
-    // What a node that is gone has said of its interfaces is over.
-    let unheard = liveness::unheard(snapshot);
-    let there = snapshot.egress_nodes.iter().filter(|(node, _)| !unheard.contains(*node));
-    let local = there.flat_map(|(_, stored)| stored.value.status.local_addresses.keys().copied());
-    let local: BTreeSet<IpAddr> = local.collect();
-    let view =
-        |stored: &Stored<EgressAddress>| address_view(snapshot, &stored.value, &pools, &local);
-    let addresses = snapshot.addresses.iter();
-    let addresses = addresses.map(|(address, stored)| (*address, view(stored))).collect();
+    let addresses = snapshot
+        .addresses
+        .iter()
+        .map(|(address, stored)| (*address, address_view(snapshot, &stored.value, &pools)))
+        .collect();
     PlanView { cluster, addresses, nodes: snapshot.egress_nodes.keys().cloned().collect() }
 }
 
@@ -118,7 +115,6 @@ fn address_view(
     snapshot: &Snapshot,
     address: &EgressAddress,
     pools: &BTreeMap<&PoolName, BTreeSet<NodeName>>,
-    local: &BTreeSet<IpAddr>,
 ) -> AddressView {
     let plan = &address.plan;
     let facts = plan.facts();
@@ -140,7 +136,7 @@ fn address_view(
         announcement: facts.announcement().unwrap_or_default(),
         accepted: address.status.accepted.as_ref().map(|at| at.node.clone()),
         foreign_host: address.status.conditions.iter().any(is_foreign_host),
-        on_interface: local.contains(&address.address),
+        on_interface: on_interface(snapshot, address.address).is_some(),
         was_held: !address.is_unused(),
     }
 }
@@ -232,18 +228,6 @@ mod tests {
         assert!(of(&both, "g1").is_empty(), "who asks lives");
         let other = [("g1", "g3"), ("g2", "g3")];
         assert!(of(&other, "g2").is_empty(), "g3 did not hold it");
-    }
-
-    #[test]
-    fn what_a_node_that_is_gone_had_on_an_interface_is_not_there() {
-        let of = |absent: &[(&str, &str)]| {
-            let mut snapshot = snapshot(absent);
-            let node = snapshot.egress_nodes.get_mut(&"g1".into()).unwrap();
-            node.value.status.local_addresses.insert(HELD, "eth0".to_owned());
-            view(&snapshot).addresses[&HELD].on_interface
-        };
-        assert!(of(&[]) && of(&[("g2", "g1")]), "one voter is no majority");
-        assert!(!of(&[("g2", "g1"), ("g3", "g1")]));
     }
 
     #[test]

@@ -103,7 +103,7 @@ impl AddressView {
 
     /// It was held before, and a node of the cluster has it on an interface: it stays held.
     pub(super) fn stays_held(&self) -> bool {
-        self.was_held && self.on_interface && !self.foreign_host
+        self.was_held && self.on_interface
     }
 
     /// The fabric is seen to deliver to `node`.

@@ -137,7 +137,6 @@ fn address_view(
         accepted: address.status.accepted.as_ref().map(|at| at.node.clone()),
         foreign_host: address.status.conditions.iter().any(is_foreign_host),
         on_interface: on_interface(snapshot, address.address).is_some(),
-        was_held: !address.is_unused(),
     }
 }
 

@@ -67,7 +67,6 @@ fn view() -> PlanView {
         accepted: Some(node(13)),
         foreign_host: true,
         on_interface: true,
-        was_held: true,
     };
     let bare = AddressView {
         owner: None,
@@ -88,7 +87,6 @@ fn view() -> PlanView {
         accepted: None,
         foreign_host: false,
         on_interface: false,
-        was_held: false,
     };
     let more = AddressView {
         probed: false,

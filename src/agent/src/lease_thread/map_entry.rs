@@ -117,7 +117,6 @@ mod tests {
             accepted: None,
             foreign_host: false,
             on_interface: false,
-            was_held: false,
         }
     }
 }

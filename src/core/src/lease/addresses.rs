@@ -158,9 +158,9 @@ impl Addresses {
     }
 
     pub(super) fn announce(&mut self, cx: &Context<'_>, out: &mut Effects) {
-        for (address, entry) in &mut self.0 {
-            if let Some(plan) = cx.plan(*address).filter(|plan| plan.announces) {
-                entry.announce(cx, plan, out);
+        for (address, holder) in self.holders_mut() {
+            if let Some(plan) = cx.plan(address).filter(|plan| plan.announces) {
+                holder.announce(cx, address, plan, out);
             }
         }
     }

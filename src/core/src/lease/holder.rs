@@ -120,16 +120,6 @@ impl Holder {
         due
     }
 
-    /// Answers for what was held before, and a node of the cluster has said only now that it has it.
-    /// Whether it was not answered for until now.
-    pub(super) fn stay_held(&mut self, cx: &Context<'_>, plan: &AddressView) -> bool {
-        let stays = plan.stays_held() && self.probe.clear();
-        if stays {
-            self.announcements.restart(cx.now.boot);
-        }
-        stays
-    }
-
     /// Announces it where that is due, again and again: routers with hours of ARP ageing would
     /// otherwise keep the old holder for as long.
     pub(super) fn announce(

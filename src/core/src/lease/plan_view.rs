@@ -82,10 +82,6 @@ pub struct AddressView {
     /// A node of the cluster has the address on an interface.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub on_interface: bool,
-    // Agents before this field hold such an address no more after a gap.
-    /// A node has answered for it since it was bound.
-    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
-    pub was_held: bool,
 }
 
 impl AddressView {
@@ -97,13 +93,8 @@ impl AddressView {
     /// Another host is looked for before the first announcement: one may have taken the address while
     /// nobody here had it. `follows_closely`: the holder before was heard just now.
     pub(super) fn is_probed_for(&self, follows_closely: bool) -> bool {
-        let known = self.probed && follows_closely || self.stays_held();
+        let known = self.probed && follows_closely;
         self.announces && !known && self.announcement == AnnouncementForm::ArpNdp
-    }
-
-    /// It was held before, and a node of the cluster has it on an interface: it stays held.
-    pub(super) fn stays_held(&self) -> bool {
-        self.was_held && self.on_interface
     }
 
     /// The fabric is seen to deliver to `node`.

@@ -64,11 +64,6 @@ impl ProbeState {
         !self.cleared && (self.conflict || self.taken)
     }
 
-    /// Answered for from now on, whoever has it. Whether it was not before.
-    pub(super) fn clear(&mut self) -> bool {
-        !std::mem::replace(&mut self.cleared, true)
-    }
-
     /// When the next round begins.
     pub(super) fn next(&self) -> Option<BootTime> {
         self.next

@@ -81,7 +81,6 @@ pub(super) fn view() -> PlanView {
         accepted: None,
         foreign_host: false,
         on_interface: false,
-        was_held: false,
     };
     let cluster =
         ClusterView { id: "c".into(), set: Some(voter_set(1, &[1, 2, 3])), t_max: Millis(1000) };

@@ -180,48 +180,6 @@ fn a_foreign_host_that_shows_itself_while_it_is_held_ends_nothing() {
 }
 
 #[test]
-fn what_a_node_has_on_an_interface_is_held_again_after_a_gap_where_it_was_held() {
-    for was_held in [false, true] {
-        let mut net = TestNetwork::new();
-        net.run_until_held(2000);
-        // Nobody has answered for it for a while.
-        net.plan().probed = false;
-        (net.plan().on_interface, net.plan().was_held) = (true, was_held);
-        net.publish();
-        net.cut.extend([name(1), name(2)]);
-        net.run(5000);
-        assert!(net.holders().is_empty());
-        net.cut.clear();
-        net.probed.clear();
-        net.run(2000);
-        assert_eq!(net.holders().len(), usize::from(was_held));
-        assert_eq!(net.probed.is_empty(), was_held);
-    }
-}
-
-#[test]
-fn what_was_held_is_held_once_it_is_known_that_a_node_has_what_answers() {
-    for was_held in [false, true] {
-        let mut net = TestNetwork::new();
-        net.plan().probed = false;
-        net.plan().was_held = was_held;
-        net.publish();
-        net.run(2000);
-        net.give(1, Input::Probed { address: address(), conflict: true });
-        assert!(net.holders().is_empty(), "a host may have taken it");
-        net.plan().on_interface = true;
-        net.publish();
-        net.run(500);
-        let held = if was_held { vec![name(1)] } else { Vec::new() };
-        assert_eq!((net.holders(), net.announced.is_empty()), (held, !was_held));
-        let told = |_: &NodeName, report: &Report| {
-            matches!(report, Report::Held { probed: true, conflict: true, .. })
-        };
-        assert_eq!(net.has_report(told), was_held);
-    }
-}
-
-#[test]
 fn a_restarted_holder_goes_on_with_its_kernel_entry_and_asks_at_once() {
     let mut net = TestNetwork::new();
     net.run_until_held(2000);

@@ -138,6 +138,8 @@ struct Lanes<'a, G> {
     scenarios: &'a [&'a Scenario<G>],
     setting: &'a Setting<G>,
     queue: Mutex<Queue>,
+    /// Those that failed beside others, with their places in `scenarios`: no judgement yet.
+    failed: Mutex<Vec<(usize, FinishedScenario)>>,
     done: Mutex<Vec<FinishedScenario>>,
 }
 
@@ -154,11 +156,11 @@ fn run_all<G: TestBed>(
         count => format!(", {count} of them in {lanes} lanes"),
     };
     println!("\nrunning {} scenarios{beside}", scenarios.len());
-    let (queue, done) = (Mutex::new(queue), Mutex::new(Vec::new()));
-    let shared = Lanes { scenarios, setting, queue, done };
+    let (queue, failed, done) = (Mutex::new(queue), Mutex::default(), Mutex::default());
+    let shared = Lanes { scenarios, setting, queue, failed, done };
     let mut bench = Bench::new(setting.make);
     for at in first {
-        shared.run(at, &mut bench);
+        shared.run(at, &mut bench, false);
     }
     if !lock(&shared.queue).is_empty() {
         note::keep_panics();
@@ -169,6 +171,7 @@ fn run_all<G: TestBed>(
             }
             shared.work(0, bench);
         });
+        shared.judge_alone();
     }
     shared.done.into_inner().unwrap_or_else(PoisonError::into_inner)
 }
@@ -181,18 +184,53 @@ impl<G: TestBed> Lanes<'_, G> {
         loop {
             let next = lock(&self.queue).take(lane, bench.name);
             let Some(at) = next else { return };
-            self.run(at, &mut bench);
+            self.run(at, &mut bench, true);
         }
     }
 
-    fn run(&self, at: usize, bench: &mut Bench<G>) {
+    /// Runs again, alone, what failed beside others: where it fails once more it has failed. One that passes
+    /// each time rests on a quiet machine; the table at the end names it, since it wants mending.
+    fn judge_alone(&self) {
+        let failed = std::mem::take(&mut *lock(&self.failed));
+        let few = failed.len() <= ALONE_SCENARIOS;
+        for (at, mut done) in failed {
+            if few {
+                self.try_alone(at, &mut done);
+            }
+            done.tell();
+            done.write(self.setting.part);
+            print!("{}", note::kept());
+            lock(&self.done).push(done);
+        }
+    }
+
+    fn try_alone(&self, at: usize, done: &mut FinishedScenario) {
+        let Some(error) = done.error.take() else { return };
+        let mut why = format!("failed beside others: {error}");
+        for _ in 0..ALONE {
+            done.again.push(std::mem::replace(&mut why, "passed alone".to_owned()));
+            let mut bench = Bench::new(self.setting.make);
+            let alone = run(self.scenarios[at], &mut bench);
+            done.seconds += alone.seconds;
+            done.error = alone.error;
+            if done.error.is_some() {
+                return;
+            }
+        }
+    }
+
+    /// `beside`: other lanes run too.
+    fn run(&self, at: usize, bench: &mut Bench<G>, beside: bool) {
         let scenario = self.scenarios[at];
         if scenario.needs.shared != bench.name {
             bench.clear();
         }
         let done = run(scenario, bench);
+        let postponed = beside && done.error.is_some();
         done.tell();
-        done.write(self.setting.part);
+        if !postponed {
+            done.write(self.setting.part);
+        }
         if let (Some(_), Some(fixture)) = (&done.error, &bench.shared) {
             explain(&fixture.lab);
         }
@@ -201,7 +239,10 @@ impl<G: TestBed> Lanes<'_, G> {
         if done.error.is_some() || bench.alone {
             bench.clear();
         }
-        lock(&self.done).push(done);
+        match postponed {
+            true => lock(&self.failed).push((at, done)),
+            false => lock(&self.done).push(done),
+        }
     }
 }
 
@@ -214,6 +255,10 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 const STALL_MS: f64 = 350.0;
 /// How often a scenario runs at most.
 const TRIES: usize = 3;
+/// How often one that failed beside others has to pass alone.
+const ALONE: usize = 3;
+/// More than these at once are no accident of one scenario: they have failed.
+const ALONE_SCENARIOS: usize = 3;
 
 /// Runs a scenario, and again where it failed and the machine stalled.
 fn run<G: TestBed>(scenario: &Scenario<G>, bench: &mut Bench<G>) -> FinishedScenario {

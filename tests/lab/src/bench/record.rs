@@ -52,7 +52,7 @@ impl FinishedScenario {
 
     fn line(&self, part: &str) -> String {
         let outcome = if self.error.is_none() { "ok" } else { "FAILED" };
-        let why = self.error.as_deref().unwrap_or_default();
+        let why = self.error.as_ref().or(self.again.first()).map_or("", String::as_str);
         let why = why.split_whitespace().collect::<Vec<_>>().join(" ");
         format!("{part}\t{}\t{:.1}\t{}\t{outcome}\t{why}\n", self.name, self.seconds, self.tries())
     }
@@ -115,6 +115,7 @@ mod tests {
         let mut scenario = done("s01_x", 12.34);
         assert_eq!(scenario.line("laboratory"), "laboratory\ts01_x\t12.3\t1\tok\t\n");
         scenario.again.push("a stall".to_owned());
+        assert_eq!(scenario.line("laboratory"), "laboratory\ts01_x\t12.3\t2\tok\ta stall\n");
         scenario.error = Some("no holder:\n\tthree asked".to_owned());
         let line = "cluster\ts01_x\t12.3\t2\tFAILED\tno holder: three asked\n";
         assert_eq!(scenario.line("cluster"), line);

@@ -1,8 +1,10 @@
 //! Gateways whose addresses are on a second interface, each as another image leaves that.
 
+use std::net::IpAddr;
 use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
+use egret_lab::address::{AddressFamily, OUTSIDE_COUNT, outside};
 use egret_lab::bench::Bench;
 use egret_lab::cloud::{Region, Zone};
 use egret_lab::load::Load;
@@ -56,9 +58,14 @@ pub fn second(bench: &mut Bench) -> Result<()> {
     lived(fixture, &load, since).map(drop)
 }
 
+/// Nothing of pods and of the address. An answer from outside is none of theirs: one that comes for a wire
+/// address before the agent has read that it is here goes up the host's stack, and on from there.
 fn first_interface_sends_nothing(fixture: &LabFixture) -> Result<()> {
+    let outside: Vec<IpAddr> =
+        (0..OUTSIDE_COUNT).map(|index| outside(AddressFamily::V4, index)).collect();
     for node in fixture.lab.gateways() {
-        let foreign = fixture.lab.cloud()?.foreign_by_first(&node)?;
+        let mut foreign = fixture.lab.cloud()?.foreign_by_first(&node)?;
+        foreign.retain(|source, _| !outside.contains(&IpAddr::V4(*source)));
         ensure!(foreign.is_empty(), "{node} sent by its first interface: {foreign:?}");
     }
     Ok(())

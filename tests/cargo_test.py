@@ -8,7 +8,7 @@ does the same and takes longer to compile than it saves on a fresh machine.) Wha
 failed; each has a line in EGRET_TIMES (tests/parts.sh says what that is) where that names a file. Documentation tests run at the end, by cargo, where the
 arguments choose no program.
 
-A test that failed beside others runs again alone, many times. Where it fails once more it failed. One that passes each time
+A test that failed beside others runs again alone, ten times or for five minutes. Where it fails once more it failed. One that passes each time
 rests on a quiet machine: it is no judgement of this commit, is told at the end with what it said, and wants mending.
 """
 

@@ -2,10 +2,12 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::io::{BufRead, BufReader, Read, Write};
-use std::net::{IpAddr, TcpStream};
-use std::path::{Path, PathBuf};
+use std::net::{IpAddr, Shutdown, TcpStream};
+use std::os::linux::net::SocketAddrExt;
+use std::os::unix::net::{SocketAddr, UnixStream};
+use std::path::Path;
 use std::process::{Child, Command, Stdio};
-use std::sync::Arc;
+use std::sync::{Arc, LazyLock};
 use std::time::Duration;
 
 use aws_config::{BehaviorVersion, Region};
@@ -20,7 +22,7 @@ use crate::{Aws, AwsOptions, CallMetrics};
 /// A running double; it ends with this, or with the test's process.
 #[derive(Debug)]
 pub(super) struct Ec2Double {
-    child: Child,
+    program: UnixStream,
     address: String,
     pub world: Ec2Fixture,
     pub inventory: watch::Sender<Arc<Inventory>>,
@@ -36,27 +38,47 @@ pub(super) struct Ec2Fixture {
     pub v6: Vec<IpAddr>,
 }
 
-fn root() -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR")).join("../..")
+/// What `forks.py` forks from. It ends with the tests' process, which closes its standard input.
+struct Forks {
+    _program: Child,
+    name: String,
 }
 
-fn python() -> PathBuf {
-    let python = root().join("target/aws/venv/bin/python");
-    assert!(python.exists(), "{} is missing: run tests/setup.sh aws", python.display());
-    python
+static FORKS: LazyLock<Forks> = LazyLock::new(Forks::start);
+
+impl Forks {
+    fn start() -> Self {
+        let folder = Path::new(env!("CARGO_MANIFEST_DIR"));
+        let root = folder.join("../..");
+        let python = root.join("target/aws/venv/bin/python");
+        assert!(python.exists(), "{} is missing: run tests/setup.sh aws", python.display());
+        let mut program = Command::new(python)
+            .arg(folder.join("src/tests/forks.py"))
+            .env("PYTHONPATH", root.join("tests/aws/double"))
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .spawn()
+            .expect("forks.py starts");
+        let mut name = String::new();
+        BufReader::new(program.stdout.take().unwrap()).read_line(&mut name).unwrap();
+        assert!(!name.is_empty(), "run tests/setup.sh aws: forks.py ended at once");
+        Self { _program: program, name: name.trim_end().to_owned() }
+    }
+
+    /// A program's standard input and output.
+    fn run(&self, words: &[&str]) -> UnixStream {
+        let address = SocketAddr::from_abstract_name(&self.name).unwrap();
+        let mut stream = UnixStream::connect_addr(&address).expect("forks.py answers");
+        writeln!(stream, "{}", json!(words)).unwrap();
+        stream
+    }
 }
 
 impl Ec2Double {
     pub fn start() -> Self {
-        let mut child = Command::new(python())
-            .args(["-m", "egret_ec2", "--listen", "127.0.0.1:0", "--until-eof"])
-            .env("PYTHONPATH", root().join("tests/aws/double"))
-            .stdin(Stdio::piped())
-            .stdout(Stdio::piped())
-            .spawn()
-            .expect("the double starts");
-        let mut lines = BufReader::new(child.stdout.take().unwrap()).lines();
-        let line = lines.next().expect("run tests/setup.sh aws: the double ended at once").unwrap();
+        let program = FORKS.run(&["double", "--listen", "127.0.0.1:0", "--until-eof"]);
+        let mut lines = BufReader::new(program.try_clone().unwrap()).lines();
+        let line = lines.next().expect("the double ended at once").unwrap();
         let address = line.strip_prefix("listening on http://").expect("its first line").to_owned();
         // What it says later has to go somewhere.
         std::thread::spawn(move || lines.for_each(drop));
@@ -69,7 +91,7 @@ impl Ec2Double {
             v6: addresses(&built["v6"]),
         };
         let inventory = Inventory { nodes: world.nodes.clone(), addresses: BTreeMap::new() };
-        Self { child, address, world, inventory: watch::Sender::new(Arc::new(inventory)) }
+        Self { program, address, world, inventory: watch::Sender::new(Arc::new(inventory)) }
     }
 
     /// A provider: a process of its own, as far as EC2 can tell.
@@ -168,22 +190,18 @@ impl Ec2Double {
 
 impl Drop for Ec2Double {
     fn drop(&mut self) {
-        drop(self.child.kill());
-        drop(self.child.wait());
+        // The end of its input.
+        drop(self.program.shutdown(Shutdown::Both));
     }
 }
 
 fn boto3(address: &str, arguments: &[&str]) -> Value {
-    let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("src/tests/world.py");
-    let output = Command::new(python())
-        .arg(script)
-        .arg(format!("http://{address}"))
-        .args(arguments)
-        .stderr(Stdio::inherit())
-        .output()
-        .unwrap();
-    assert!(output.status.success(), "world.py {arguments:?} failed");
-    serde_json::from_slice(&output.stdout).unwrap()
+    let url = format!("http://{address}");
+    let mut stream = FORKS.run(&[&["world", &url], arguments].concat());
+    let mut said = String::new();
+    stream.read_to_string(&mut said).unwrap();
+    let failed = |error| panic!("world.py {arguments:?} failed: {error}: {said}");
+    serde_json::from_str(&said).unwrap_or_else(failed)
 }
 
 fn control(address: &str, method: &str, path: &str, body: &Value) -> Value {

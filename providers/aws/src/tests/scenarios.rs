@@ -155,7 +155,11 @@ async fn a_terminated_instance_is_no_node_and_what_it_had_is_free() {
     let provider = double.provider(|options| options.horizon = SOON).await;
     let public = double.world.elastic[0];
     let (b1, b2) = (double.node("b1"), double.node("b2"));
-    attach_one(&provider, public, &b1).await.unwrap();
+    let attached = attach_one(&provider, public, &b1).await.unwrap();
+    // As an address's status says it: an interface that no node has any more was ours.
+    let addresses = [(public, [(b1.clone(), attached)].into())].into();
+    let inventory = Inventory { nodes: double.world.nodes.clone(), addresses };
+    double.inventory.send_replace(Arc::new(inventory));
     let instance = double.world.nodes[&b1].rsplit('/').next().unwrap().to_owned();
     double.by_hand(&["terminate", &instance]);
     seen_at(&provider, public, None).await;

@@ -184,4 +184,5 @@ def main():
     print(json.dumps(verbs[verb](client(endpoint), *rest)))
 
 
-main()
+if __name__ == "__main__":
+    main()

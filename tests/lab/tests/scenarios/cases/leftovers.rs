@@ -110,7 +110,10 @@ fn left(fixture: &mut LabFixture, node: &str, leftover: &Leftover) -> Result<()>
         await_source(fixture, pod, bank()[0])?;
     }
     if leftover.refused.is_none() {
-        fixture.lab.node(node)?.shell(&words(leftover.undone))?;
+        // The agent takes leftovers away beside its work.
+        let node = fixture.lab.node(node)?;
+        wait_until("what was left is gone", PATIENCE, || node.shell(&words(leftover.undone)).ok())
+            .context(leftover.undone)?;
     }
     ensure!(our_rule(fixture, node)? == ours, "another rule than before");
     Ok(())

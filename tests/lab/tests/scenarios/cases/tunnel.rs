@@ -89,7 +89,9 @@ pub fn announcement_without_lease(bench: &mut Bench) -> Result<()> {
         }
     }
     std::thread::sleep(Duration::from_millis(200));
-    for heard in fixture.answers.announcements(begun) {
+    // The row before may have left an address that goes on being announced until its claim has ended.
+    let announced = fixture.answers.announcements(begun).into_iter();
+    for heard in announced.filter(|heard| bank().contains(&heard.address)) {
         let by = fixture.lab.node_of(heard.mac).unwrap_or("nobody");
         let holder = fixture.holder(heard.address);
         ensure!(holder.as_deref() == Some(by), "{by} announced {}", heard.address);

@@ -26,7 +26,7 @@ impl Store {
         });
         let crds = egret_api::crds().into_iter().map(|crd| serde_json::to_value(crd).unwrap());
         let items: Vec<Value> = crds.chain([namespace]).collect();
-        // In one call: each costs as much of a processor as the API server takes for all of them.
+        // In one call: each is a kubectl that starts and asks what there is.
         store.apply(&json!({"apiVersion": "v1", "kind": "List", "items": items}));
         let wait = ["wait", "--for=condition=Established", "--timeout=60s", "crd", "--all"];
         store.server.kubectl().ask(&wait).unwrap();

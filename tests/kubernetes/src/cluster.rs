@@ -13,6 +13,7 @@ use egret_netns::NetworkNamespace;
 use tempfile::TempDir;
 
 use crate::api_server::ApiServer;
+use crate::image_store::ImageStore;
 use crate::kubectl::{Kubectl, succeeded};
 use crate::options::{ClusterOptions, Network};
 use crate::worker::{Worker, WorkerSettings};
@@ -43,7 +44,6 @@ pub struct TestCluster {
     network: LabNetwork,
     journal: LabJournal,
     pods: BTreeMap<String, PodNet>,
-    images: Vec<PathBuf>,
     dir: TempDir,
 }
 
@@ -79,7 +79,14 @@ impl TestCluster {
         let address = control::plug(&network, &host, cloud.as_ref())?;
         let boxed = dir.path().join("box.tar");
         image::write_box(&boxed)?;
-        let control = ControlPlane::start(Arc::clone(&host), address, &names)?;
+        let images = [&[boxed], &options.images[..]].concat();
+        let (control, images) = std::thread::scope(|scope| {
+            let images = scope.spawn(|| ImageStore::import(&dir.path().join("images"), &images));
+            let control = ControlPlane::start(Arc::clone(&host), address, &names);
+            (control, images.join())
+        });
+        let control = control?;
+        let images = images.map_err(|_| anyhow!("the thread of the images panicked"))??;
         let mut cluster = Self {
             cloud,
             workers: Vec::new(),
@@ -87,15 +94,14 @@ impl TestCluster {
             network,
             journal: LabJournal::of_containers(dir.path().to_owned()),
             pods: BTreeMap::new(),
-            images: [&[boxed], &options.images[..]].concat(),
             dir,
         };
-        cluster.make_workers(options)?;
+        cluster.make_workers(options, &images)?;
         cluster.wait_ready()?;
         Ok(cluster)
     }
 
-    fn make_workers(&mut self, options: &ClusterOptions) -> Result<()> {
+    fn make_workers(&mut self, options: &ClusterOptions, images: &ImageStore) -> Result<()> {
         let settings = WorkerSettings {
             network: options.network,
             proxy: options.proxy,
@@ -112,10 +118,10 @@ impl TestCluster {
             self.workers.push(Worker::new(name, number, (role, instance), settings.clone())?);
         }
         self.control.server.kubectl().apply(&nodes)?;
-        let (network, images) = (&self.network, &self.images);
+        let network = &self.network;
         all(self.workers.iter_mut(), |worker| {
+            worker.begin_with(images)?;
             worker.boot(network)?;
-            images.iter().try_for_each(|image| worker.import(image))?;
             worker.join()
         })
     }
@@ -187,9 +193,7 @@ impl TestCluster {
     /// Where a containerd refuses it.
     pub fn import_image(&mut self, archive: &Path) -> Result<()> {
         let on = self.workers.iter_mut().filter(|worker| worker.is_on());
-        all(on, |worker| worker.import(archive))?;
-        self.images.push(archive.to_owned());
-        Ok(())
+        all(on, |worker| worker.import(archive))
     }
 
     /// Every worker, gateways first.

@@ -12,6 +12,7 @@ mod binaries;
 mod cgroup;
 mod cluster;
 mod image;
+mod image_store;
 mod kubectl;
 mod leftovers;
 mod machine;

@@ -15,6 +15,7 @@ use egret_netns::NetworkNamespace;
 
 use crate::api_server::tail;
 use crate::cgroup::Cgroup;
+use crate::image_store::ImageStore;
 use crate::kubectl::succeeded;
 use crate::machine::WorkerMachine;
 use crate::options::{Network, Proxy};
@@ -153,6 +154,11 @@ impl Worker {
         let line =
             format!("ctr -a '{}' -n k8s.io image import '{}'", socket.display(), archive.display());
         self.shell(&line).map(drop)
+    }
+
+    /// Its containerd has these images from the start.
+    pub(crate) fn begin_with(&self, images: &ImageStore) -> Result<()> {
+        images.copy_to(&self.dir.join("containerd"))
     }
 
     /// Boots the machine, its network and containerd.

@@ -38,8 +38,9 @@ kubernetes() { # module, output, programs
   mkdir -p "$2"
   # On a terminal the names of its 2,500 packages show how it goes.
   [ -t 1 ] && verbose=-v || verbose=
+  # Nobody debugs these programs; what the compiler writes for that is a tenth of its time.
   tests/step.sh "build Kubernetes $version" \
-    tests/again.sh go build -C "$module" ${verbose:+"$verbose"} -trimpath -ldflags "$flags" -o "$2/" "${@:3}"
+    tests/again.sh go build -C "$module" ${verbose:+"$verbose"} -trimpath -gcflags all=-dwarf=false -ldflags "$flags" -o "$2/" "${@:3}"
 }
 if [ "$what" = bin ]; then
   # One module and one build: helm's and etcd's libraries are those of Kubernetes, compiled once.

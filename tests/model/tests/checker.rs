@@ -7,7 +7,7 @@ use egret_model::ends::{self, Ends};
 use egret_model::models::BrokenRules;
 use egret_model::search::{SearchLimits, search};
 
-#[path = "golden/lines.rs"]
+#[path = "short_searches/lines.rs"]
 mod lines;
 
 /// States of each sound model in the short run; `cargo run -p egret-model --release -- check

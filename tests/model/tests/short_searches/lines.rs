@@ -29,7 +29,7 @@ pub fn line(model: &ModelScenario, what: &str, limits: SearchLimits) -> String {
 /// model, the order of steps or what is hashed (the datagrams under way are delivered in the order
 /// of their hashes) does, and writes the file anew.
 pub fn compare(name: &str, fresh: &str) {
-    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/golden").join(name);
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/short_searches").join(name);
     if std::env::var_os("EGRET_UPDATE").is_some() {
         std::fs::write(&path, fresh).unwrap();
     }

@@ -6,7 +6,7 @@ use egret_model::catalogue;
 use egret_model::models::BrokenRules;
 use egret_model::search::SearchLimits;
 
-#[path = "golden/lines.rs"]
+#[path = "short_searches/lines.rs"]
 mod lines;
 
 /// Most states of the search of a model as it is meant.

@@ -2,34 +2,18 @@
 
 use std::fmt::Write as _;
 use std::io::Write as _;
-use std::net::{IpAddr, Ipv4Addr, TcpListener};
+use std::net::{Ipv4Addr, TcpListener};
 use std::path::{Path, PathBuf};
-use std::process::{Command, Output};
 use std::time::Duration;
 
-use anyhow::{Context, Result, ensure};
+use anyhow::{Context, Result};
 use egret_lab::{Daemon, wait_until};
 use nix::sys::signal::Signal;
 use tempfile::TempDir;
 
 use crate::kubectl::Kubectl;
+use crate::place::{Place, short_lived};
 use crate::{leftovers, pki};
-
-/// Where an API server listens.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub enum Place {
-    /// On 127.0.0.1 of this process's own network namespace, at free ports: reachable from this
-    /// process and from no other namespace.
-    #[default]
-    Loopback,
-    /// On an address of a network namespace, at port 6443.
-    Namespace {
-        /// The file that names the namespace.
-        path: String,
-        /// The address, which must be there.
-        address: Ipv4Addr,
-    },
-}
 
 /// How to start an API server; the default is alone, on loopback.
 #[derive(Clone, Debug, Default)]
@@ -117,11 +101,19 @@ impl ApiServer {
             Some(program) => program.clone(),
             None => crate::binary("kube-apiserver")?,
         };
-        let mut command = self.options.place.command(&program);
+        let mut command = short_lived(self.options.place.command(&program));
         command.args(self.flags()).args(&self.options.flags).current_dir(self.dir());
         let log = self.dir().join("kube-apiserver.log");
         self.api = Some(Daemon::start(command, &log)?);
-        wait_until("an API server that is ready", PATIENCE, || self.is_ready().then_some(()))
+        let ready = || {
+            let ready = self.is_ready().then_some(());
+            if ready.is_none() {
+                // So that asking takes little of the processors that it starts with.
+                std::thread::sleep(Duration::from_millis(50));
+            }
+            ready
+        };
+        wait_until("an API server that is ready", PATIENCE, ready)
             .with_context(|| tail(&log))
             .with_context(|| tail(self.etcd.log()))
     }
@@ -172,8 +164,12 @@ impl ApiServer {
     /// Whether it says that it is ready.
     #[must_use]
     pub fn is_ready(&self) -> bool {
-        let asked = self.kubectl.output(&["get", "--raw", "/readyz", "--request-timeout=2s"]);
-        asked.is_ok_and(|output| output.status.success())
+        // By curl: kubectl takes ten times the processor to start, and this is asked again and again.
+        let url = format!("https://{}:{}/readyz", self.options.place.address(), self.ports.api);
+        let authority = self.dir().join("ca.crt");
+        let authority = authority.to_string_lossy();
+        let admin = ["--max-time", "2", "--cacert", &authority, "-HAuthorization: Bearer admin"];
+        self.options.place.curl(&[&admin[..], &[&url]].concat()).is_ok()
     }
 
     /// Its directory: keys, logs, etcd's data.
@@ -281,29 +277,6 @@ const FLAGS: [&str; 15] = [
     "--profiling=false",
 ];
 
-impl Place {
-    fn address(&self) -> IpAddr {
-        match self {
-            Self::Loopback => IpAddr::V4(Ipv4Addr::LOCALHOST),
-            Self::Namespace { address, .. } => IpAddr::V4(*address),
-        }
-    }
-
-    fn path(&self) -> Option<String> {
-        match self {
-            Self::Loopback => None,
-            Self::Namespace { path, .. } => Some(path.clone()),
-        }
-    }
-
-    fn command(&self, program: &Path) -> Command {
-        let Some(path) = self.path() else { return Command::new(program) };
-        let mut command = Command::new("nsenter");
-        command.arg(format!("--net={path}")).arg("--").arg(program);
-        command
-    }
-}
-
 impl Ports {
     /// Three ports that were free a moment ago, held together so that they differ.
     fn free() -> Result<Self> {
@@ -317,7 +290,7 @@ impl Ports {
 fn start_etcd(dir: &Path, place: &Place, ports: Ports) -> Result<Daemon> {
     let (clients, peers) =
         (format!("http://127.0.0.1:{}", ports.etcd), format!("http://127.0.0.1:{}", ports.peers));
-    let mut command = place.command(&crate::binary("etcd")?);
+    let mut command = short_lived(place.command(&crate::binary("etcd")?));
     command.arg(format!("--data-dir={}", dir.join("etcd").display())).args([
         // Its data live as long as the directory, and a disk would be the slowest part of it all.
         "--unsafe-no-fsync",
@@ -331,18 +304,10 @@ fn start_etcd(dir: &Path, place: &Place, ports: Ports) -> Result<Daemon> {
     Daemon::start(command, &dir.join("etcd.log"))
 }
 
-/// A call of etcd's JSON gateway, by `curl` inside the place.
+/// A call of etcd's JSON gateway.
 fn etcd_call(place: &Place, port: u16, method: &str, body: &str) -> Result<String> {
     let url = format!("http://127.0.0.1:{port}/v3/{method}");
-    let mut command = place.command(Path::new("curl"));
-    let output: Output = command
-        .args(["-sS", "--fail-with-body", "--max-time", "10", "-d", body, &url])
-        .output()
-        .context("cannot run curl: install it with `tests/setup.sh kubernetes`")?;
-    let text = String::from_utf8_lossy(&output.stdout).into_owned();
-    let said = String::from_utf8_lossy(&output.stderr);
-    ensure!(output.status.success(), "etcd {method}: {said}{text}");
-    Ok(text)
+    place.curl(&["--max-time", "10", "-d", body, &url]).with_context(|| format!("etcd {method}"))
 }
 
 fn write_kubeconfig(

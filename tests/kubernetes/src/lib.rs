@@ -18,15 +18,17 @@ mod leftovers;
 mod machine;
 mod options;
 mod pki;
+mod place;
 mod shared;
 mod worker;
 
-pub use api_server::{ApiServer, ApiServerOptions, Place};
+pub use api_server::{ApiServer, ApiServerOptions};
 pub use binaries::{binary, oldest_api_server, repository};
 pub use cluster::{NAMESPACE, POD_PATIENCE, TestCluster, egret_image};
 pub use image::BOX;
 pub use kubectl::Kubectl;
 pub use leftovers::{cleanup, cleanup_own, end_on_signal};
 pub use options::{ClusterOptions, Network, Proxy};
+pub use place::Place;
 pub use shared::SharedFixture;
 pub use worker::Worker;

@@ -8,7 +8,8 @@ use egret_lab::cloud::{self, LabCloud, LabInstance};
 use egret_lab::{Daemon, LabNetwork, LabNodeRole};
 use egret_netns::NetworkNamespace;
 
-use crate::api_server::{ApiServer, ApiServerOptions, Place};
+use crate::api_server::{ApiServer, ApiServerOptions};
+use crate::place::Place;
 
 /// Where the API server is on the LAN.
 const LAN: (Ipv4Addr, &str) = (Ipv4Addr::new(203, 0, 113, 2), "2001:db8:5::2");

@@ -1,5 +1,6 @@
 """Who has which IPv4 address. Nothing is stored here: resources say what they have."""
 
+import functools
 import ipaddress
 from dataclasses import dataclass
 from ipaddress import IPv4Address, IPv4Network
@@ -20,6 +21,10 @@ class Holder:
     kind: str
     # The network interface, for the last three.
     nic: str = ""
+
+
+# Every list reads the same few addresses of all resources anew.
+_block = functools.cache(IPv4Network)
 
 
 def path_of(url: str) -> str:
@@ -48,8 +53,7 @@ def internal(cloud: Cloud, vpc: str) -> list[Holder]:
     for name in cloud.projects:
         project = f"projects/{name}"
         found += _reserved(cloud, project, vpc)
-        found += _interfaces(cloud, project, vpc)
-        found += _rules(cloud, project, vpc)
+        found += _users(cloud, project, vpc)
     return found
 
 
@@ -59,25 +63,38 @@ def external(cloud: Cloud) -> list[Holder]:
 
 def _external(cloud: Cloud, project: str) -> Iterator[Holder]:
     yield from _reserved(cloud, project, None)
-    yield from _rules(cloud, project, None)
+    yield from _users(cloud, project, None)
+
+
+def _users(cloud: Cloud, project: str, vpc: str | None) -> Iterator[Holder]:
+    """What has addresses that need not be reserved; `vpc` None: external ones."""
+    if vpc is None:
+        yield from _rules(cloud, project, None)
+        yield from _access(cloud, project)
+    else:
+        yield from _interfaces(cloud, project, vpc)
+        yield from _rules(cloud, project, vpc)
+
+
+def _access(cloud: Cloud, project: str) -> Iterator[Holder]:
     for path in cloud.paths(project, "instances"):
         for nic in cloud.resources[path]["networkInterfaces"]:
             for access in nic.get("accessConfigs", ()):
-                yield Holder(IPv4Network(access["natIP"]), path, "nat", nic["name"])
+                yield Holder(_block(access["natIP"]), path, "nat", nic["name"])
 
 
 def _reserved(cloud: Cloud, project: str, vpc: str | None) -> Iterator[Holder]:
     for path in cloud.paths(project, "addresses"):
         resource = cloud.resources[path]
         if vpc_of(cloud, resource) == vpc:
-            yield Holder(IPv4Network(resource["address"]), path, "address")
+            yield Holder(_block(resource["address"]), path, "address")
 
 
 def _rules(cloud: Cloud, project: str, vpc: str | None) -> Iterator[Holder]:
     for path in cloud.paths(project, "forwardingRules"):
         resource = cloud.resources[path]
         if vpc_of(cloud, resource) == vpc:
-            yield Holder(IPv4Network(resource["IPAddress"]), path, "rule")
+            yield Holder(_block(resource["IPAddress"]), path, "rule")
 
 
 def _interfaces(cloud: Cloud, project: str, vpc: str) -> Iterator[Holder]:
@@ -85,9 +102,9 @@ def _interfaces(cloud: Cloud, project: str, vpc: str) -> Iterator[Holder]:
         for nic in cloud.resources[path]["networkInterfaces"]:
             if path_of(nic["network"]) != vpc:
                 continue
-            yield Holder(IPv4Network(nic["networkIP"]), path, "primary", nic["name"])
+            yield Holder(_block(nic["networkIP"]), path, "primary", nic["name"])
             for alias in nic.get("aliasIpRanges", ()):
-                yield Holder(IPv4Network(alias["ipCidrRange"]), path, "alias", nic["name"])
+                yield Holder(_block(alias["ipCidrRange"]), path, "alias", nic["name"])
 
 
 def vpc_of(cloud: Cloud, resource: Resource) -> str | None:
@@ -100,9 +117,10 @@ def vpc_of(cloud: Cloud, resource: Resource) -> str | None:
 def users(cloud: Cloud, resource: Resource) -> list[str]:
     """The paths of what uses a reserved address."""
     vpc = vpc_of(cloud, resource)
-    holders = external(cloud) if vpc is None else internal(cloud, vpc)
-    block = IPv4Network(resource["address"])
-    return sorted({holder.path for holder in holders if holder.kind != "address" and holder.block == block})
+    block = _block(resource["address"])
+    projects = [f"projects/{name}" for name in cloud.projects]
+    users = (holder for project in projects for holder in _users(cloud, project, vpc))
+    return sorted({holder.path for holder in users if holder.block == block})
 
 
 def unusable(subnetwork: Resource) -> list[IPv4Address]:
@@ -135,10 +153,16 @@ def free_block(cloud: Cloud, vpc: str, within: IPv4Network, size: int, taken: li
     taken = taken + [holder.block for holder in internal(cloud, vpc)]
     if size < within.prefixlen:
         raise errors.invalid("ipCidrRange", f"/{size}", f"It is larger than the range {within}.")
-    for block in within.subnets(new_prefix=size):
-        if not any(block.overlaps(other) for other in taken):
-            return block
-    raise _exhausted(str(within))
+    # Past what overlaps the candidate, in order of first addresses: blocks have hundreds of neighbours.
+    step, candidate = 1 << (32 - size), int(within[0])
+    for first, last in sorted((int(block[0]), int(block[-1])) for block in taken):
+        if first >= candidate + step:
+            break
+        if last >= candidate:
+            candidate = (last // step + 1) * step
+    if candidate + step - 1 > int(within[-1]):
+        raise _exhausted(str(within))
+    return IPv4Network((candidate, size))
 
 
 def _first(candidates: Iterable[IPv4Address], taken: list[IPv4Network], where: str) -> str:

@@ -15,11 +15,9 @@ use super::holder::{GrantedLease, Holder, holding};
 use super::{AddressState, AddressView, Ask, BootTime, Effect, HandoverStep, Report, Successor};
 use crate::model::{Epoch, Holding, NodeName};
 
+mod delivery;
 #[cfg(test)]
 mod tests;
-
-/// How long a holder that was handed the address waits for the cloud in silence.
-const DELIVERY_PATIENCE: Duration = Duration::from_secs(10);
 
 /// The last map entry written.
 type WrittenEntry = (AddressState, Option<NodeName>, Option<BootTime>);
@@ -245,36 +243,6 @@ impl AddressLease {
         if let Some(holder) = &self.holder {
             holder.report(cx, self.address, out);
         }
-    }
-
-    /// Where the cloud does not deliver what this node holds: since when directors hear of it, and the
-    /// epoch.
-    pub(super) fn undelivered(&self) -> Option<(BootTime, u64)> {
-        Some((self.undelivered_from?, self.holder.as_ref()?.epoch))
-    }
-
-    /// Notes whether the cloud delivers what this node holds. After a takeover directors hear at once
-    /// that it does not. Else the old path may be in use; but a move that takes so long, or a restart of
-    /// this process meanwhile, is not told from an outage.
-    pub(super) fn note_delivery(&mut self, cx: &Context<'_>) {
-        let waits = self.holder.is_some() && !self.may_announce(cx);
-        let patience = if self.silent_predecessor { Duration::ZERO } else { DELIVERY_PATIENCE };
-        let from = cx.now.boot + patience;
-        self.undelivered_from =
-            waits.then(|| self.undelivered_from.map_or(from, |before| before.min(from)));
-    }
-
-    /// Whether directors may be told that this node holds it.
-    pub(super) fn may_announce(&self, cx: &Context<'_>) -> bool {
-        let (me, silent) = (&cx.config.me, self.silent_predecessor);
-        cx.plan(self.address).is_none_or(|plan| plan.may_announce(me, silent))
-    }
-
-    /// Once the fabric delivers here, whatever comes later is no takeover's end: a drift's repair
-    /// waits until that is seen.
-    pub(super) fn end_early_following(&mut self, cx: &Context<'_>) {
-        let seen = cx.plan(self.address).is_some_and(|plan| plan.delivers_to(&cx.config.me));
-        self.silent_predecessor &= !seen;
     }
 
     /// Somebody knows an epoch that is not below ours: takes a new one in a new round, without

@@ -66,16 +66,22 @@ pub(crate) struct PlanUpdate {
 }
 
 impl PlanUpdate {
+    /// A gateway answers for the address. What a status says of one that is revoked is over.
+    fn is_answered_for(&self, address: IpAddr) -> bool {
+        let plan = self.view.addresses.get(&address);
+        plan.is_some_and(|plan| plan.probed && !plan.revoked)
+    }
+
     /// Whether what the programs read of addresses differs by `after`.
     fn lacks_of_entries(&self, after: &Self) -> bool {
-        let probed = |update: &Self| {
-            let all = update.local.iter().map(|address| update.view.addresses.get(address));
-            all.map(|plan| plan.is_some_and(|plan| plan.probed)).collect::<Vec<bool>>()
+        let answered = |update: &Self| {
+            let all = update.local.iter().map(|address| update.is_answered_for(*address));
+            all.collect::<Vec<bool>>()
         };
         self.endpoints != after.endpoints
             || self.links != after.links
             || self.local != after.local
-            || probed(self) != probed(after)
+            || answered(self) != answered(after)
     }
 }
 

@@ -36,12 +36,11 @@ pub(crate) fn address_entry(
     }
 }
 
-/// What nobody has answered for yet stays the host's own where it is on an interface.
+/// What no gateway answers for stays the host's own where it is on an interface.
 fn host_part(address: IpAddr, update: &PlanUpdate) -> HostPart {
-    let probed = update.view.addresses.get(&address).is_some_and(|plan| plan.probed);
     match update.local.contains(&address) {
         false => HostPart::Nothing,
-        true if probed => HostPart::Packets,
+        true if update.is_answered_for(address) => HostPart::Packets,
         true => HostPart::All,
     }
 }
@@ -95,6 +94,12 @@ mod tests {
         held.view.addresses.insert(address, answered_for());
         assert_eq!(host_part(address, &held), HostPart::Packets);
         assert!(update.lacks_of_entries(&held) && !held.lacks_of_entries(&held.clone()));
+        // Nobody answers any more, whatever its last holder has written.
+        let mut revoked = held.clone();
+        let ended = AddressView { revoked: true, ..answered_for() };
+        revoked.view.addresses.insert(address, ended);
+        assert_eq!(host_part(address, &revoked), HostPart::All);
+        assert!(held.lacks_of_entries(&revoked));
     }
 
     fn answered_for() -> AddressView {

@@ -6,7 +6,7 @@ use anyhow::{Context, Result, ensure};
 use egret_lab::{TestBed, WallTime, wait_until};
 
 use crate::cases::s18_on_interface::condition;
-use crate::fixtures::{BANK, PATIENCE, bank, claim, run_for, usual, with_claim};
+use crate::fixtures::{BANK, PATIENCE, POOL, bank, claim, run_for, usual, with_claim};
 use egret_lab::bench::Bench;
 
 /// A foreign host answers for an address before it is announced: a condition, and no fight.
@@ -82,20 +82,28 @@ pub fn taken_meanwhile(bench: &mut Bench) -> Result<()> {
 }
 
 /// Two claims want one address: the first keeps it, the second says why it has none. An address
-/// outside the pool, also a node's own and the router's, is refused by name.
+/// outside the pool is refused by name, and so are a node's own and the router's, also where the pool has
+/// them.
 pub fn duplicates(bench: &mut Bench) -> Result<()> {
     let fixture = bench.fixture()?;
+    let own = POOL
+        .replace("name: partners", "name: networks-own")
+        .replace("'203.0.113.16/29', '2001:db8:5::10/124'", "203.0.113.1, 203.0.113.101");
+    fixture.lab.write_manifest("networks-own.yaml", &own)?;
     let wishes = [
-        ("second", "203.0.113.17", "AddressInUse"),
-        ("outside", "203.0.113.99", "AddressOutsidePool"),
-        ("node", "203.0.113.101", "AddressOutsidePool"),
-        ("router", "203.0.113.1", "AddressOutsidePool"),
+        ("second", "partners", "203.0.113.17", "AddressInUse"),
+        ("outside", "partners", "203.0.113.99", "AddressOutsidePool"),
+        ("node", "partners", "203.0.113.101", "AddressOutsidePool"),
+        ("router", "partners", "203.0.113.1", "AddressOutsidePool"),
+        ("node-of-pool", "networks-own", "203.0.113.101", "AddressIsNodeAddress"),
+        ("router-of-pool", "networks-own", "203.0.113.1", "AddressIsNextHop"),
     ];
-    for (name, address, _) in wishes {
+    for (name, pool, address, _) in wishes {
         let text = claim(name, "nobody", &[address], "Drop");
+        let text = text.replace("name: partners", &format!("name: {pool}"));
         fixture.lab.write_manifest(&format!("{name}.yaml"), &text)?;
     }
-    for (name, address, reason) in wishes {
+    for (name, _, address, reason) in wishes {
         let what = format!("claim {name} says {reason} of {address}");
         let refused = wait_until(&what, Duration::from_secs(20), || {
             let objects = fixture.lab.objects("StaticEgressIP").ok()?;
@@ -112,6 +120,7 @@ pub fn duplicates(bench: &mut Bench) -> Result<()> {
     for (name, ..) in wishes {
         fixture.lab.remove_manifest(&format!("{name}.yaml"))?;
     }
+    fixture.lab.remove_manifest("networks-own.yaml")?;
     run_for(500);
     fixture.await_held(PATIENCE)
 }

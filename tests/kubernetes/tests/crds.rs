@@ -17,6 +17,8 @@ mod equal;
 mod own;
 #[path = "crds/shown.rs"]
 mod shown;
+#[path = "crds/stored.rs"]
+mod stored;
 
 /// A kind that people write.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -14,6 +14,8 @@ use egret_ports::cluster_state::Write;
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct HeldAddress {
     pub(crate) holding: Holding,
+    /// The fence of its lease.
+    pub(crate) fence: u64,
     pub(crate) since: Timestamp,
     pub(crate) probed: bool,
     /// Another host has it too: what to do.
@@ -68,6 +70,8 @@ pub(crate) fn missing(
         // Agents before `was_held` wrote `probed` once and for all.
         next.was_held |= status.probed || held.probed;
         next.probed = held.probed;
+        // Fences only grow. The plan may have another one by now: what was answered for was not under that.
+        next.held_fence = next.held_fence.max(held.probed.then_some(held.fence));
         conflict_condition(snapshot, *address, held, now).put_into(&mut next.conditions);
         if next != *status {
             let expect = Some(stored.version.clone());
@@ -172,7 +176,7 @@ mod tests {
         let epoch = Epoch { counter: 1, node: "g1".into() };
         let holding = Holding { node: "g1".into(), epoch };
         let conflict = conflict.map(str::to_owned);
-        let held = HeldAddress { holding, since: Timestamp(1), probed, conflict };
+        let held = HeldAddress { holding, fence: 7, since: Timestamp(1), probed, conflict };
         let writes = missing(snapshot, &"g1".into(), &[(ADDRESS, held)].into(), Timestamp(1));
         let Some(Write::AddressStatus { status, .. }) = writes.into_iter().next() else { panic!() };
         status
@@ -182,14 +186,28 @@ mod tests {
     fn it_was_held_for_good_and_is_probed_as_long_as_its_holder_answers() {
         let mut snapshot = Snapshot::default();
         add(&mut snapshot, AddressStatus::default());
-        let said = |status: &AddressStatus| (status.probed, status.was_held);
-        assert_eq!(said(&written(&snapshot, false, None)), (false, false));
+        let said = |status: &AddressStatus| (status.probed, status.was_held, status.held_fence);
+        assert_eq!(said(&written(&snapshot, false, None)), (false, false, None));
         let answered = written(&snapshot, true, None);
-        assert_eq!(said(&answered), (true, true));
+        assert_eq!(said(&answered), (true, true, Some(7)));
         // As an agent before `wasHeld` left it.
         add(&mut snapshot, AddressStatus { was_held: false, ..answered });
         let again = written(&snapshot, false, None);
-        assert_eq!(said(&again), (false, true), "nobody had it for a while: no licence for ever");
+        let now = (false, true, Some(7));
+        assert_eq!(said(&again), now, "nobody had it for a while: no licence for ever");
+    }
+
+    /// A holder that has not read of the revocation yet has answered for nothing since.
+    #[test]
+    fn it_was_held_under_the_fence_of_the_lease_and_not_of_the_plan() {
+        for (before, after) in [(None, 7), (Some(6), 7), (Some(9), 9)] {
+            let mut snapshot = Snapshot::default();
+            put_address(&mut snapshot, ADDRESS, |put| {
+                put.plan.fence = 9;
+                put.status.held_fence = before;
+            });
+            assert_eq!(written(&snapshot, true, None).held_fence, Some(after), "{before:?}");
+        }
     }
 
     #[test]

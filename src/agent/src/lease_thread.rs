@@ -60,9 +60,11 @@ pub(crate) struct PlanUpdate {
     pub(crate) local: BTreeSet<IpAddr>,
     /// Addresses of this node's uplinks that are no egress addresses: nobody outside answers for them.
     pub(crate) host: BTreeSet<IpAddr>,
-    /// Hardware addresses of the uplinks of an address's last holder, where the voters do not hear it. It
-    /// holds nothing: it is the network that answers with them (ARP suppression keeps the dead one's answer).
-    pub(crate) dead_holders: BTreeMap<IpAddr, BTreeSet<[u8; 6]>>,
+    /// Hardware addresses that keep nobody off an address which is not answered for yet: of the uplinks of its
+    /// last holder, where the voters do not hear it, since it is the network that answers with them (ARP
+    /// suppression keeps the dead one's answer); and, where it was held, of the nodes that have it on an
+    /// interface.
+    pub(crate) harmless: BTreeMap<IpAddr, BTreeSet<[u8; 6]>>,
 }
 
 impl PlanUpdate {

@@ -7,7 +7,7 @@ use egret_core::conditions::on_interface;
 use egret_core::lease::{AddressView, ClusterView, PlanView};
 use egret_core::membership::liveness;
 use egret_core::model::{
-    Attachment, EgressAddress, NodeName, PoolName, Snapshot, Stored, VoterSet,
+    Attachment, EgressAddress, EgressNode, NodeName, PoolName, Snapshot, Stored, VoterSet,
 };
 use egret_core::node_config::{directors_of, nodes_of, planned_for};
 use egret_datapath::host::HostUplink;
@@ -51,8 +51,8 @@ pub(crate) fn update(
     let local = local.keys().copied().collect();
     let in_cloud = snapshot.addresses.values().any(|at| at.value.plan.facts().cloud_places());
     let host = if in_cloud { BTreeSet::new() } else { host_addresses(&view, uplinks) };
-    let (peers, dead_holders) = (peers(snapshot, me, newer), dead_holders(snapshot, me));
-    PlanUpdate { peers, view, endpoints, links, local, host, dead_holders }
+    let (peers, harmless) = (peers(snapshot, me, newer), harmless(snapshot, me));
+    PlanUpdate { peers, view, endpoints, links, local, host, harmless }
 }
 
 /// What a pod of another node cannot reach through this one: nobody outside answers for an address of an
@@ -65,17 +65,31 @@ pub(crate) fn host_addresses(view: &PlanView, uplinks: &[HostUplink]) -> BTreeSe
     own.into_iter().take(HOST_ADDRESSES).collect()
 }
 
-fn dead_holders(snapshot: &Snapshot, me: &NodeName) -> BTreeMap<IpAddr, BTreeSet<[u8; 6]>> {
+/// What a node that is gone has said of its interfaces is over.
+fn harmless(snapshot: &Snapshot, me: &NodeName) -> BTreeMap<IpAddr, BTreeSet<[u8; 6]>> {
+    let (addresses, nodes) = (&snapshot.addresses, &snapshot.egress_nodes);
     let mut unheard = liveness::unheard(snapshot);
     unheard.remove(me);
-    let dead = |stored: &Stored<EgressAddress>| {
-        let holder = &stored.value.status.holding.as_ref()?.node;
-        let node = unheard.get(holder).and_then(|holder| snapshot.egress_nodes.get(holder))?;
-        let uplinks = node.value.status.uplinks.iter();
-        Some(uplinks.filter_map(|uplink| parse_mac(uplink.mac.as_deref()?)).collect())
-    };
-    let addresses = snapshot.addresses.iter();
-    addresses.filter_map(|(address, stored)| Some((*address, dead(stored)?))).collect()
+    let mut macs: BTreeMap<IpAddr, BTreeSet<[u8; 6]>> = BTreeMap::new();
+    for (address, stored) in addresses {
+        let Some(holding) = &stored.value.status.holding else { continue };
+        if let Some(node) = nodes.get(&holding.node).filter(|_| unheard.contains(&holding.node)) {
+            macs.entry(*address).or_default().extend(uplink_macs(node));
+        }
+    }
+    for (_, node) in nodes.iter().filter(|(name, _)| !unheard.contains(*name)) {
+        for address in node.value.status.local_addresses.keys() {
+            if addresses.get(address).is_some_and(|its| its.value.was_held_since_its_end()) {
+                macs.entry(*address).or_default().extend(uplink_macs(node));
+            }
+        }
+    }
+    macs
+}
+
+fn uplink_macs(node: &Stored<EgressNode>) -> impl Iterator<Item = [u8; 6]> {
+    let uplinks = node.value.status.uplinks.iter();
+    uplinks.filter_map(|uplink| parse_mac(uplink.mac.as_deref()?))
 }
 
 /// How a cloud delivers, or would deliver, an address to this node.
@@ -137,6 +151,7 @@ fn address_view(
         accepted: address.status.accepted.as_ref().map(|at| at.node.clone()),
         foreign_host: address.status.conditions.iter().any(is_foreign_host),
         on_interface: on_interface(snapshot, address.address).is_some(),
+        was_held: address.was_held_since_its_end(),
     }
 }
 
@@ -219,7 +234,7 @@ mod tests {
 
     #[test]
     fn the_network_answers_for_the_last_holder_where_a_majority_does_not_hear_it() {
-        let of = |absent: &[(&str, &str)], me: &str| dead_holders(&snapshot(absent), &me.into());
+        let of = |absent: &[(&str, &str)], me: &str| harmless(&snapshot(absent), &me.into());
         assert!(of(&[], "g2").is_empty());
         assert!(of(&[("g2", "g1")], "g2").is_empty(), "one voter is no majority");
         let both = [("g2", "g1"), ("g3", "g1")];
@@ -227,6 +242,29 @@ mod tests {
         assert!(of(&both, "g1").is_empty(), "who asks lives");
         let other = [("g1", "g3"), ("g2", "g3")];
         assert!(of(&other, "g2").is_empty(), "g3 did not hold it");
+    }
+
+    #[test]
+    fn a_node_that_has_it_on_an_interface_keeps_nobody_off_while_it_is_heard_and_where_it_was_held()
+    {
+        const G3: [u8; 6] = [2, 0, 0, 0, 0, 3];
+        let of = |absent: &[(&str, &str)], held: Option<u64>, fence: u64| {
+            let mut snapshot = snapshot(absent);
+            let node = snapshot.egress_nodes.get_mut(&"g3".into()).unwrap();
+            node.value.status.local_addresses.insert(HELD, "vip0".to_owned());
+            let address = &mut snapshot.addresses.get_mut(&HELD).unwrap().value;
+            (address.status.held_fence, address.plan.fence) = (held, fence);
+            let was_held = view(&snapshot).addresses[&HELD].was_held;
+            (was_held, harmless(&snapshot, &"g2".into()))
+        };
+        let known = || BTreeMap::from([(HELD, BTreeSet::from([G3]))]);
+        assert_eq!(of(&[], Some(7), 7), (true, known()));
+        assert_eq!(of(&[], None, 7), (false, BTreeMap::new()), "never held");
+        // Revoked under 8, taken back under 9, and that node has got it in between.
+        assert_eq!(of(&[], Some(7), 9), (false, BTreeMap::new()));
+        assert_eq!(of(&[("g1", "g3")], Some(7), 7), (true, known()), "one voter is no majority");
+        let gone = [("g1", "g3"), ("g2", "g3")];
+        assert_eq!(of(&gone, Some(7), 7), (true, BTreeMap::new()), "its word is over");
     }
 
     #[test]

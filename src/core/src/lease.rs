@@ -52,7 +52,7 @@ pub use config::LeaseConfig;
 pub use effect::{AddressState, Effect};
 #[cfg(feature = "fault-injection")]
 pub use fault_injection::{InjectedFault, InjectedFaults};
-pub use input::{Input, StopMode};
+pub use input::{Input, ProbeFinding, StopMode};
 pub use machine::Machine;
 pub use message::*;
 pub use persisted::{KnownFence, PersistedLease, VoterGrant};

@@ -17,7 +17,7 @@ mod store;
 use std::collections::BTreeMap;
 use std::net::IpAddr;
 
-use egret_core::lease::{AddressState, Effect, Input, Message, Report, StopMode};
+use egret_core::lease::{AddressState, Effect, Input, Message, ProbeFinding, Report, StopMode};
 use egret_core::model::NodeName;
 
 pub use cost::{Cost, cost};
@@ -236,7 +236,7 @@ impl Simulation {
                 Effect::Report(report) => self.report(report),
                 // Nobody else has it (RFC 5227).
                 Effect::Probe { address } => {
-                    let input = Input::Probed { address, conflict: false };
+                    let input = Input::Probed { address, found: ProbeFinding::Nobody };
                     self.plan_input(setup::PROBING, node, input);
                 }
                 Effect::Announce { .. } => {}

@@ -67,6 +67,7 @@ fn view() -> PlanView {
         accepted: Some(node(13)),
         foreign_host: true,
         on_interface: true,
+        was_held: true,
     };
     let bare = AddressView {
         owner: None,
@@ -87,6 +88,7 @@ fn view() -> PlanView {
         accepted: None,
         foreign_host: false,
         on_interface: false,
+        was_held: false,
     };
     let more = AddressView {
         probed: false,

@@ -1,6 +1,6 @@
 //! When an address is probed before its first announcement (RFC 5227 section 2.1.1).
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
 
 use egret_core::lease::BootTime;
@@ -16,6 +16,8 @@ const ANNOUNCE_WAIT: u64 = 2000 * MS;
 #[derive(Debug, Default)]
 pub(crate) struct AddressProbes {
     running: BTreeMap<IpAddr, Probe>,
+    /// The hardware addresses that were found to have an address since this node holds it.
+    found: BTreeMap<IpAddr, BTreeSet<[u8; 6]>>,
 }
 
 #[derive(Debug)]
@@ -44,11 +46,23 @@ impl AddressProbes {
     }
 
     /// A foreign host has answered; true where the address is being probed.
-    pub(crate) fn conflict(&mut self, address: IpAddr, now: BootTime) -> bool {
+    pub(crate) fn conflict(&mut self, address: IpAddr, mac: [u8; 6], now: BootTime) -> bool {
         let Some(probe) = self.running.get_mut(&address) else { return false };
         probe.conflict = true;
         probe.next = now;
+        self.found.entry(address).or_default().insert(mac);
         true
+    }
+
+    /// The addresses that only hosts of `harmless` were found to have: once each.
+    pub(crate) fn take_explained(
+        &mut self,
+        harmless: &BTreeMap<IpAddr, BTreeSet<[u8; 6]>>,
+    ) -> Vec<IpAddr> {
+        let known = |address: &IpAddr, found: &BTreeSet<[u8; 6]>| {
+            harmless.get(address).is_some_and(|harmless| found.is_subset(harmless))
+        };
+        self.found.extract_if(.., |address, found| known(address, found)).map(|(a, _)| a).collect()
     }
 
     /// The probe that was due could not be sent: silence says nothing, and the round begins anew. True
@@ -62,6 +76,7 @@ impl AddressProbes {
 
     pub(crate) fn forget(&mut self, address: IpAddr) {
         self.running.remove(&address);
+        self.found.remove(&address);
     }
 
     pub(crate) fn next_wakeup(&self) -> Option<BootTime> {
@@ -94,6 +109,8 @@ mod tests {
     use super::*;
 
     const ADDRESS: IpAddr = IpAddr::V4(std::net::Ipv4Addr::new(203, 0, 113, 17));
+    const MAC: [u8; 6] = [2, 0, 0, 0, 0, 1];
+    const OTHER: [u8; 6] = [2, 0, 0, 0, 0, 2];
 
     #[test]
     fn three_probes_then_a_wait_take_five_seconds() {
@@ -135,9 +152,32 @@ mod tests {
         let mut probes = AddressProbes::default();
         probes.begin(ADDRESS, BootTime(0));
         assert_eq!(probes.due(BootTime(0)), [DueProbes::Send(ADDRESS)]);
-        assert!(probes.conflict(ADDRESS, BootTime(3)));
+        assert!(probes.conflict(ADDRESS, MAC, BootTime(3)));
         assert_eq!(probes.due(BootTime(3)), [DueProbes::Done { address: ADDRESS, conflict: true }]);
         assert_eq!(probes.next_wakeup(), None);
-        assert!(!probes.conflict(ADDRESS, BootTime(4)));
+        assert!(!probes.conflict(ADDRESS, MAC, BootTime(4)));
+    }
+
+    #[test]
+    fn a_conflict_is_explained_once_all_that_were_found_are_known() {
+        let known = |macs: &[[u8; 6]]| -> BTreeMap<IpAddr, BTreeSet<[u8; 6]>> {
+            [(ADDRESS, macs.iter().copied().collect())].into()
+        };
+        let mut probes = AddressProbes::default();
+        assert!(probes.take_explained(&known(&[MAC])).is_empty());
+        for mac in [MAC, OTHER] {
+            probes.begin(ADDRESS, BootTime(0));
+            assert!(probes.conflict(ADDRESS, mac, BootTime(3)));
+            probes.due(BootTime(3));
+        }
+        for part in [known(&[]), known(&[MAC]), known(&[OTHER]), BTreeMap::new()] {
+            assert!(probes.take_explained(&part).is_empty(), "one of them is a foreign host");
+        }
+        assert_eq!(probes.take_explained(&known(&[MAC, OTHER])), [ADDRESS]);
+        assert!(probes.take_explained(&known(&[MAC, OTHER])).is_empty(), "once");
+        probes.begin(ADDRESS, BootTime(0));
+        probes.conflict(ADDRESS, MAC, BootTime(3));
+        probes.forget(ADDRESS);
+        assert!(probes.take_explained(&known(&[MAC])).is_empty(), "another node holds it");
     }
 }

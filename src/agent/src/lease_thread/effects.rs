@@ -191,6 +191,11 @@ impl<M: AddressMap, A: Announcer> KernelEffects<M, A> {
         std::mem::take(&mut self.in_conflict)
     }
 
+    /// The addresses of which it is known only now that who was found to have them keeps nobody off.
+    pub(crate) fn take_explained(&mut self) -> Vec<IpAddr> {
+        self.probes.take_explained(&self.update.harmless)
+    }
+
     fn notice_conflicts(&mut self) {
         let claims = match self.ports.announcer.conflicts() {
             Ok(claims) => claims,
@@ -209,14 +214,15 @@ impl<M: AddressMap, A: Announcer> KernelEffects<M, A> {
                     && entry.valid_until.is_none_or(|until| until > now().boot)
             });
             // While nobody answers for it here, the network may go on to answer for a holder that is no
-            // more. Once its next holder has announced itself the network has another answer.
-            let dead = self.update.dead_holders.get(&address);
-            if !held && dead.is_some_and(|dead| dead.contains(&mac)) {
+            // more, and a node that has got it meanwhile answers too. Once its next holder has announced
+            // itself the network has another answer, and that node is in conflict with it.
+            let harmless = self.update.harmless.get(&address);
+            if !held && harmless.is_some_and(|harmless| harmless.contains(&mac)) {
                 continue;
             }
             // A probe finds that a held address is taken (RFC 5227 section 2.4); two that probe for a
             // free one are in each other's way (section 2.1.1).
-            let probed_for = (!held || !probes) && self.probes.conflict(address, now().boot);
+            let probed_for = (!held || !probes) && self.probes.conflict(address, mac, now().boot);
             if probed_for || (held && !probes) {
                 self.send_event(LeaseEvent::Conflict { address, mac });
             }

@@ -122,6 +122,7 @@ mod tests {
             accepted: None,
             foreign_host: false,
             on_interface: false,
+            was_held: false,
         }
     }
 }

@@ -4,7 +4,8 @@ use std::thread;
 use std::time::Duration;
 
 use egret_core::lease::{
-    AddressState, BootTime, Input, LeaseConfig, Machine, Message, Now, PersistedLease, Report,
+    AddressState, BootTime, Input, LeaseConfig, Machine, Message, Now, PersistedLease,
+    ProbeFinding, Report,
 };
 use egret_peers::WaitOutcome;
 use egret_ports::announcer::Announcer;
@@ -184,15 +185,19 @@ impl<M: AddressMap, A: Announcer> Running<M, A> {
 
     fn probe(&mut self) -> Result<(), String> {
         for address in self.effects.take_in_conflict() {
-            self.feed([Input::Probed { address, conflict: true }])?;
+            self.feed([Input::Probed { address, found: ProbeFinding::Host }])?;
         }
         for due in self.effects.probes.due(now().boot) {
             match due {
                 DueProbes::Send(address) => self.effects.send_probe(address),
                 DueProbes::Done { address, conflict } => {
-                    self.feed([Input::Probed { address, conflict }])?;
+                    let found = if conflict { ProbeFinding::Host } else { ProbeFinding::Nobody };
+                    self.feed([Input::Probed { address, found }])?;
                 }
             }
+        }
+        for address in self.effects.take_explained() {
+            self.feed([Input::Probed { address, found: ProbeFinding::Harmless }])?;
         }
         Ok(())
     }

@@ -44,8 +44,8 @@ impl<S: ClusterState, C: Clock> MainLoop<S, C> {
             Report::TookOver { address, previous, silent_for } => {
                 self.on_takeover(address, previous.as_ref(), silent_for);
             }
-            Report::Held { address, holding, probed, conflict } => {
-                self.on_held(address, holding, probed, conflict);
+            Report::Held { address, holding, fence, probed, conflict } => {
+                self.on_held(address, (holding, fence), probed, conflict);
             }
             Report::Lost { address } => {
                 warn!(event = "lost", %address, "the lease has ended");
@@ -118,7 +118,13 @@ impl<S: ClusterState, C: Clock> MainLoop<S, C> {
         self.record_event(true, address, EventReason::HolderLost, message);
     }
 
-    fn on_held(&mut self, address: IpAddr, holding: Holding, probed: bool, conflict: bool) {
+    fn on_held(
+        &mut self,
+        address: IpAddr,
+        (holding, fence): (Holding, u64),
+        probed: bool,
+        conflict: bool,
+    ) {
         info!(event = "lease_held", %address, epoch = holding.epoch.counter, probed, "held");
         let now = self.clock.now();
         let before = self.memory.held.get(&address);
@@ -128,6 +134,7 @@ impl<S: ClusterState, C: Clock> MainLoop<S, C> {
             since: before.filter(|_| renewed).map_or(now, |held| held.since),
             conflict: conflict.then(|| self.known_conflict(address)),
             holding,
+            fence,
             probed,
         };
         self.memory.held.insert(address, held);

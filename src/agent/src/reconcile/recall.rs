@@ -46,12 +46,12 @@ impl<S: ClusterState, C: Clock> MainLoop<S, C> {
         self.set_named(named_interfaces(attachments.iter().map(|(address, at)| (*address, at))));
         let links = self.links(&view, &attachments);
         let local = self.recall_local(&view);
-        let dead_holders = BTreeMap::new();
+        let harmless = BTreeMap::new();
         let host = match attachments.is_empty() {
             true => host_addresses(&view, self.kernel.uplinks()),
             false => BTreeSet::new(),
         };
-        let update = PlanUpdate { view, peers, endpoints, links, local, host, dead_holders };
+        let update = PlanUpdate { view, peers, endpoints, links, local, host, harmless };
         self.lease.send(LeaseCommand::Update(Box::new(update)));
         let applied = self.kernel.apply(config);
         self.record(AgentReason::RulesNotApplied, applied.map(|_| ()));

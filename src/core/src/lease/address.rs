@@ -12,7 +12,9 @@ use super::durable::DurableState;
 use super::effect::Effects;
 use super::handover::HandoverState;
 use super::holder::{GrantedLease, Holder, holding};
-use super::{AddressState, AddressView, Ask, BootTime, Effect, HandoverStep, Report, Successor};
+use super::{
+    AddressState, AddressView, Ask, BootTime, Effect, HandoverStep, ProbeFinding, Report, Successor,
+};
 use crate::model::{Epoch, Holding, NodeName};
 
 mod delivery;
@@ -286,9 +288,9 @@ impl AddressLease {
         }
     }
 
-    pub(super) fn on_probed(&mut self, cx: &Context<'_>, conflict: bool, out: &mut Effects) {
+    pub(super) fn on_probed(&mut self, cx: &Context<'_>, found: ProbeFinding, out: &mut Effects) {
         let Some(holder) = &mut self.holder else { return };
-        let told = holder.on_probed(cx, self.address, conflict);
+        let told = holder.on_probed(cx, self.address, found);
         self.write_entry(cx, out);
         if told {
             self.report_held(cx, out);

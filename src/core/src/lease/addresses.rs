@@ -9,7 +9,7 @@ use super::context::Context;
 use super::durable::DurableState;
 use super::effect::Effects;
 use super::holder::Holder;
-use super::{AddressView, Ask, BootTime, Effect, Message, NoticeAnswer, encoding};
+use super::{AddressView, Ask, BootTime, Effect, Message, NoticeAnswer, ProbeFinding, encoding};
 use crate::model::NodeName;
 
 /// By address.
@@ -142,11 +142,11 @@ impl Addresses {
         &mut self,
         cx: &Context<'_>,
         address: IpAddr,
-        conflict: bool,
+        found: ProbeFinding,
         out: &mut Effects,
     ) {
         if let Some(entry) = self.0.get_mut(&address) {
-            entry.on_probed(cx, conflict, out);
+            entry.on_probed(cx, found, out);
         }
     }
 

@@ -8,7 +8,7 @@ use super::announcements::AnnouncementSchedule;
 use super::context::Context;
 use super::effect::Effects;
 use super::probe_state::{ProbeOutcome, ProbeState};
-use super::{AddressState, AddressView, Ask, BootTime, Effect, Report};
+use super::{AddressState, AddressView, Ask, BootTime, Effect, ProbeFinding, Report};
 use crate::model::{Epoch, Holding, NodeName};
 
 /// A lease, and what its holder does with it.
@@ -50,7 +50,7 @@ impl Holder {
         let conflict = plan.is_some_and(|plan| plan.foreign_host);
         let probe = match plan {
             Some(plan) if plan.is_probed_for(granted.follows_closely) => {
-                ProbeState::probed_first(conflict)
+                ProbeState::probed_first(conflict, plan.was_held)
             }
             _ => ProbeState::cleared(conflict, now, &cx.config.timing),
         };
@@ -148,11 +148,19 @@ impl Holder {
     }
 
     /// A round of probes is over, or another host has shown itself. Whether that is to be told.
-    pub(super) fn on_probed(&mut self, cx: &Context<'_>, address: IpAddr, conflict: bool) -> bool {
+    pub(super) fn on_probed(
+        &mut self,
+        cx: &Context<'_>,
+        address: IpAddr,
+        found: ProbeFinding,
+    ) -> bool {
+        if found == ProbeFinding::Harmless {
+            return self.probe.explain(cx.now.boot);
+        }
         let taken = cx.plan(address).is_some_and(|plan| plan.on_interface);
         let again = cx.now.boot + cx.config.timing.probe_again;
         let answered_for = self.probe.is_cleared();
-        let outcome = self.probe.on_probed(conflict, taken, again);
+        let outcome = self.probe.on_probed(found == ProbeFinding::Host, taken, again);
         if outcome == ProbeOutcome::Silent && !answered_for {
             self.announcements.restart(cx.now.boot);
         }
@@ -172,7 +180,7 @@ impl Holder {
     pub(super) fn report(&self, cx: &Context<'_>, address: IpAddr, out: &mut Effects) {
         let holding = holding(&cx.config.me, self.epoch);
         let (probed, conflict) = (self.probe.is_cleared(), self.probe.is_conflict());
-        out.report(Report::Held { address, holding, probed, conflict });
+        out.report(Report::Held { address, holding, fence: self.fence, probed, conflict });
     }
 
     pub(super) fn deadline(&self, announces: bool) -> BootTime {
@@ -238,13 +246,13 @@ mod tests {
         let (mut holder, mut out) = (holder(false, 2), Effects::default());
         holder.announce(&cx(1), address(), plan, &mut out);
         assert_eq!(out.0, []);
-        assert!(holder.on_probed(&cx(5), address(), true));
+        assert!(holder.on_probed(&cx(5), address(), ProbeFinding::Host));
         for begins in [60_005, 125_005] {
             holder.announce(&cx(begins - 1), address(), plan, &mut out);
             assert_eq!(out.0, []);
             holder.announce(&cx(begins), address(), plan, &mut out);
             assert_eq!(out.0.pop(), Some(Effect::Probe { address: address() }));
-            let over = holder.on_probed(&cx(begins + 5000), address(), false);
+            let over = holder.on_probed(&cx(begins + 5000), address(), ProbeFinding::Nobody);
             assert_eq!(over, begins == 125_005, "two silent rounds");
         }
         holder.announce(&cx(130_005), address(), plan, &mut out);

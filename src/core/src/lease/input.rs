@@ -28,13 +28,12 @@ pub enum Input {
         view: Box<PlanView>,
     },
     /// A round of probes of an address ([`Effect::Probe`](super::Effect::Probe)) is over (RFC 5227;
-    /// about 5 s); or another host claims an address that is held here.
+    /// about 5 s); or another host claims an address that is held here; or it is known by now who that was.
     Probed {
         /// The egress address.
         address: IpAddr,
-        /// Another host has it: what is not answered for yet is not used at all, and who has it is
-        /// looked for every 60 s until two rounds have passed in silence.
-        conflict: bool,
+        /// Who has it too.
+        found: ProbeFinding,
     },
     /// This node has another interface for the address than before, or its first one; or a cloud has
     /// only now begun to follow what it announces there. What was announced until now has reached
@@ -65,6 +64,19 @@ pub enum Input {
     },
     /// The process is to end; answered by [`Report::Stopped`].
     Stop(StopMode),
+}
+
+/// Who has an address that is probed or held here.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum ProbeFinding {
+    /// Nobody, or only who keeps nobody off.
+    Nobody,
+    /// Another host: what is not answered for yet is not used at all, and who has it is looked for every
+    /// 60 s until two rounds have passed in silence.
+    Host,
+    /// All that were found since this node holds it keep nobody off, as is known only now. What is not
+    /// answered for yet is probed again at once.
+    Harmless,
 }
 
 /// How a process ends.

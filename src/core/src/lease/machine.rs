@@ -138,8 +138,8 @@ impl Machine {
                 let cx = Context::new(&self.config, self.view.as_deref(), self.now);
                 self.voter.on_consistent_read(&cx, &mut self.durable, began, out);
             }
-            Input::Probed { address, conflict } => {
-                self.proposer.addresses.on_probed(&cx, address, conflict, out);
+            Input::Probed { address, found } => {
+                self.proposer.addresses.on_probed(&cx, address, found, out);
             }
             Input::LinkReady { address } => self.proposer.addresses.on_link_ready(&cx, address),
             Input::GrantsApplied { epoch } => {

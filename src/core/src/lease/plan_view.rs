@@ -82,6 +82,10 @@ pub struct AddressView {
     /// A node of the cluster has the address on an interface.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub on_interface: bool,
+    // Agents before this field do not hold again after a gap what a node has on an interface.
+    /// A node has answered for it since it was bound, or was taken back after a revocation.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub was_held: bool,
 }
 
 impl AddressView {

@@ -11,8 +11,13 @@ const SILENT_ROUNDS: u8 = 2;
 pub(super) struct ProbeState {
     /// This node answers for the address: nobody else had it when it began to.
     cleared: bool,
+    /// A node has answered for it before, with no end in between: one of the cluster that has it on an
+    /// interface keeps nobody off. A host does that shows itself.
+    was_held: bool,
     /// Another host was found to have it, and not yet found to have it no longer.
     conflict: bool,
+    /// An earlier holder has found it: which host it was is not known here.
+    inherited: bool,
     /// So many rounds of probes must still pass in silence; 0: nobody is looked for.
     rounds: u8,
     /// When the next one begins; `None` while one is under way.
@@ -37,13 +42,16 @@ impl ProbeState {
     pub(super) fn cleared(conflict: bool, now: BootTime, timing: &Timing) -> Self {
         let rounds = if conflict { SILENT_ROUNDS } else { 0 };
         let next = conflict.then(|| now + timing.probe_again);
-        Self { cleared: true, conflict, rounds, next, taken: false }
+        let inherited = conflict;
+        Self { cleared: true, was_held: true, conflict, inherited, rounds, next, taken: false }
     }
 
-    /// Probed before it is answered for: the first round begins at once.
-    pub(super) fn probed_first(conflict: bool) -> Self {
+    /// Probed before it is answered for: the first round begins at once. `was_held`: a node has answered
+    /// for it before, with no end in between.
+    pub(super) fn probed_first(conflict: bool, was_held: bool) -> Self {
         let rounds = if conflict { SILENT_ROUNDS } else { 1 };
-        Self { cleared: false, conflict, rounds, next: None, taken: false }
+        let inherited = conflict;
+        Self { cleared: false, was_held, conflict, inherited, rounds, next: None, taken: false }
     }
 
     pub(super) fn is_cleared(&self) -> bool {
@@ -61,7 +69,12 @@ impl ProbeState {
 
     /// Who has it keeps this node from using it at all.
     pub(super) fn is_kept_off(&self) -> bool {
-        !self.cleared && (self.conflict || self.taken)
+        !self.cleared && (self.conflict || self.waits_for(self.taken))
+    }
+
+    /// Whether a node of the cluster that has it (`taken`) is waited for.
+    fn waits_for(&self, taken: bool) -> bool {
+        taken && !self.cleared && !self.was_held
     }
 
     /// When the next round begins.
@@ -103,13 +116,31 @@ impl ProbeState {
         if !self.is_running() {
             return ProbeOutcome::Unchanged;
         }
-        if self.rounds > 1 || (taken && !self.cleared) {
+        if self.rounds > 1 || self.waits_for(taken) {
             self.rounds = self.rounds.saturating_sub(1).max(1);
             self.next = Some(again);
             return ProbeOutcome::Unchanged;
         }
-        *self = Self { cleared: true, conflict: false, rounds: 0, next: None, taken: false };
+        *self = Self {
+            cleared: true,
+            was_held: true,
+            conflict: false,
+            inherited: false,
+            rounds: 0,
+            next: None,
+            taken: false,
+        };
         ProbeOutcome::Silent
+    }
+
+    /// All that were found to have it keep nobody off, as is known only now: others are looked for at once,
+    /// in one round. Whether that changes anything.
+    pub(super) fn explain(&mut self, now: BootTime) -> bool {
+        let explained = self.conflict && !self.inherited && !self.cleared;
+        if explained {
+            (self.conflict, self.rounds, self.next) = (false, 1, Some(now));
+        }
+        explained
     }
 }
 
@@ -131,7 +162,7 @@ mod tests {
 
     #[test]
     fn one_silent_round_clears_what_nobody_was_known_to_have() {
-        let mut state = ProbeState::probed_first(false);
+        let mut state = ProbeState::probed_first(false, false);
         assert!(!state.is_cleared() && !state.is_kept_off());
         assert_eq!(round(&mut state, false, 5), Silent);
         assert!(state.is_cleared() && state.next().is_none() && !state.is_running());
@@ -140,7 +171,7 @@ mod tests {
 
     #[test]
     fn a_node_that_was_heard_before_it_said_so_ends_the_conflict_when_it_has_it_no_more() {
-        let mut state = ProbeState::probed_first(false);
+        let mut state = ProbeState::probed_first(false, false);
         let again = at(60_000).boot;
         assert_eq!(state.on_probed(true, false, again), Found);
         assert!(!state.begins(true, at(1000).boot), "it says so now");
@@ -150,7 +181,7 @@ mod tests {
 
     #[test]
     fn a_conflict_ends_after_two_silent_rounds_and_any_sign_counts_anew() {
-        let mut state = ProbeState::probed_first(false);
+        let mut state = ProbeState::probed_first(false, false);
         assert_eq!(round(&mut state, true, 60), Found);
         assert!(state.is_kept_off());
         assert_eq!(round(&mut state, false, 120), Unchanged);
@@ -176,13 +207,13 @@ mod tests {
 
     #[test]
     fn what_a_node_has_on_an_interface_is_not_cleared_before_that_ends() {
-        let mut state = ProbeState::probed_first(false);
+        let mut state = ProbeState::probed_first(false, false);
         assert_eq!(state.on_probed(false, true, at(60).boot), Unchanged);
         assert!(state.is_kept_off() && !state.is_conflict());
         assert!(!state.begins(true, at(59).boot) && state.begins(false, at(59).boot));
         assert_eq!(state.on_probed(false, false, at(119).boot), Silent);
         // Its node answers the probes too.
-        let mut answered = ProbeState::probed_first(false);
+        let mut answered = ProbeState::probed_first(false, false);
         assert_eq!(answered.on_probed(true, true, at(60).boot), Found);
         assert!(answered.begins(false, at(9).boot), "at once");
         assert_eq!(
@@ -196,5 +227,43 @@ mod tests {
         assert_eq!(state.on_probed(false, true, at(260).boot), Unchanged);
         assert!(!state.is_kept_off() && state.begins(true, at(260).boot));
         assert_eq!(state.on_probed(false, true, at(320).boot), Silent);
+    }
+
+    #[test]
+    fn what_was_held_waits_for_no_node_that_has_it_and_for_every_other_host() {
+        let again = at(60_000).boot;
+        let mut state = ProbeState::probed_first(false, true);
+        assert_eq!(state.on_probed(false, true, again), Silent, "nobody but that node has it");
+        assert!(state.is_cleared());
+        let mut state = ProbeState::probed_first(false, true);
+        assert_eq!(state.on_probed(true, true, again), Found);
+        for (begins, outcome) in [(60_000, Unchanged), (120_000, Silent)] {
+            assert!(state.is_kept_off() && !state.begins(true, at(begins - 1).boot));
+            assert!(state.begins(true, at(begins).boot));
+            assert_eq!(state.on_probed(false, true, at(begins + 60_000).boot), outcome);
+        }
+    }
+
+    #[test]
+    fn who_was_found_and_keeps_nobody_off_ends_the_conflict_and_is_followed_by_a_round_for_others()
+    {
+        let (now, again) = (at(9).boot, at(60_009).boot);
+        for host in [false, true] {
+            let mut state = ProbeState::probed_first(false, true);
+            assert_eq!(state.on_probed(true, false, again), Found);
+            assert!(state.explain(now) && !state.explain(now));
+            assert!(!state.is_kept_off() && !state.is_cleared() && state.begins(true, now));
+            let found = if host { Found } else { Silent };
+            assert_eq!(state.on_probed(host, true, again), found);
+            assert_eq!((state.is_cleared(), state.is_kept_off()), (!host, host));
+        }
+        // Whom an earlier holder has found may be another one.
+        let mut state = ProbeState::probed_first(true, true);
+        assert_eq!(state.on_probed(true, false, again), Unchanged);
+        assert!(!state.explain(now) && state.is_kept_off() && state.next() == Some(again));
+        // What is held is in conflict with a node too.
+        let mut state = ProbeState::cleared(false, now, &Timing::default());
+        assert_eq!(state.on_probed(true, true, again), Found);
+        assert!(!state.explain(now) && state.is_conflict());
     }
 }

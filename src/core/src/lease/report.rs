@@ -24,6 +24,8 @@ pub enum Report {
         address: IpAddr,
         /// Holder (this node) and epoch.
         holding: Holding,
+        /// The fence of the plan that it was asked with.
+        fence: u64,
         /// It is answered for: nobody else was found to have it; false while it is only coming.
         probed: bool,
         /// Another host has it too.

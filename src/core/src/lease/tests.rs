@@ -81,6 +81,7 @@ pub(super) fn view() -> PlanView {
         accepted: None,
         foreign_host: false,
         on_interface: false,
+        was_held: false,
     };
     let cluster =
         ClusterView { id: "c".into(), set: Some(voter_set(1, &[1, 2, 3])), t_max: Millis(1000) };
@@ -177,7 +178,7 @@ impl TestNetwork {
             Effect::Probe { address } => {
                 self.probed.push(node.clone());
                 if self.view.addresses[&address].probed {
-                    self.input(node, Input::Probed { address, conflict: false });
+                    self.input(node, Input::Probed { address, found: ProbeFinding::Nobody });
                 }
             }
             Effect::ReadConsistently if self.store_up => {

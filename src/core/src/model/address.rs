@@ -29,6 +29,13 @@ impl EgressAddress {
     pub fn is_unused(&self) -> bool {
         !self.status.was_held && !self.status.probed
     }
+
+    /// Whether a node has answered for it since it was bound, or was taken back after a revocation: an end in
+    /// between has drawn another fence (docs/leases.md rule 15).
+    #[must_use]
+    pub fn was_held_since_its_end(&self) -> bool {
+        self.status.held_fence == Some(self.plan.fence)
+    }
 }
 
 /// The plan of an address: written by the elected controller alone, by compare-and-swap.
@@ -177,6 +184,10 @@ pub struct AddressStatus {
     /// A node has answered for it, or served it in a cloud, since it was bound.
     #[serde(skip_serializing_if = "std::ops::Not::not")]
     pub was_held: bool,
+    // Agents before this field leave it out: what a node has on an interface is then not held again after a gap.
+    /// The fence under which a node last answered for it, or served it in a cloud.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub held_fence: Option<u64>,
 }
 
 /// Where a cloud delivers an address, or would.

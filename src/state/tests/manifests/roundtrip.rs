@@ -60,6 +60,7 @@ fn addresses() {
         conditions: conditions(),
         accepted: Some(Attachment::at("node-5".into())),
         was_held: true,
+        held_fence: Some(7),
     };
     let (since, until) = (Timestamp(5_000), Timestamp(6_001));
     for end in

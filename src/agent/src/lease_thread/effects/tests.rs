@@ -228,7 +228,7 @@ fn what_answers_with_a_dead_nodes_hardware_address_keeps_nobody_off() {
         (AddressState::Standby, OTHER, true),
     ] {
         let (mut hands, ears, _directory) = hands();
-        hands.adopt(PlanUpdate { dead_holders: dead(DEAD), ..PlanUpdate::default() });
+        hands.adopt(PlanUpdate { harmless: dead(DEAD), ..PlanUpdate::default() });
         hands.carry_out(vec![kernel(state, Some("me"))]).unwrap();
         hands.carry_out(vec![Effect::Probe { address: ADDRESS }]).unwrap();
         let mut over = None;
@@ -245,11 +245,31 @@ fn what_answers_with_a_dead_nodes_hardware_address_keeps_nobody_off() {
     }
 }
 
+/// A node of the cluster answers before its agent has said that it has the address.
+#[test]
+fn who_answered_before_it_was_known_that_it_is_harmless_is_explained_once_that_is_known() {
+    for (others, explained) in [(false, vec![ADDRESS]), (true, vec![])] {
+        let (mut hands, ears, _directory) = hands();
+        hands.carry_out(vec![kernel(AddressState::Coming, Some("me"))]).unwrap();
+        hands.carry_out(vec![Effect::Probe { address: ADDRESS }]).unwrap();
+        ears.hear(OTHER, false);
+        if others {
+            ears.hear([2, 0, 0, 0, 0, 7], false);
+        }
+        hands.take_in_conflict();
+        let over = DueProbes::Done { address: ADDRESS, conflict: true };
+        assert_eq!(hands.probes.due(LATER), [over]);
+        assert!(hands.take_explained().is_empty(), "who is it?");
+        hands.adopt(PlanUpdate { harmless: dead(OTHER), ..PlanUpdate::default() });
+        assert_eq!(hands.take_explained(), explained);
+    }
+}
+
 /// It is alive after all: who holds the address says so.
 #[test]
 fn a_dead_node_that_claims_what_is_held_is_in_conflict() {
     let (mut hands, ears, _directory) = hands();
-    hands.adopt(PlanUpdate { dead_holders: dead(OTHER), ..PlanUpdate::default() });
+    hands.adopt(PlanUpdate { harmless: dead(OTHER), ..PlanUpdate::default() });
     hands.carry_out(vec![kernel(AddressState::Held, Some("me"))]).unwrap();
     ears.hear(OTHER, false);
     assert_eq!(hands.take_in_conflict(), [ADDRESS].into());

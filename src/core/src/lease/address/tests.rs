@@ -72,7 +72,8 @@ fn a_greater_epoch_elsewhere_is_outdone_without_letting_go() {
     assert_eq!(node.entry.holder.as_ref().unwrap().epoch, 5);
     let raised = node.granted(0, 6, 9);
     let holding = holding(&name(2), 10);
-    let held = Report::Held { address: address(), holding, probed: true, conflict: false };
+    let held =
+        Report::Held { address: address(), holding, fence: 7, probed: true, conflict: false };
     assert_eq!(raised, [Effect::Report(held)]);
     assert_eq!(node.durable.greatest_epoch(address()), 10);
 }

@@ -75,7 +75,7 @@ fn an_address_that_was_never_probed_is_coming_until_the_probe_is_over() {
     net.run(2000);
     assert_eq!(net.kernel[&name(1)].0, AddressState::Coming);
     assert!(net.announced.is_empty());
-    net.give(1, Input::Probed { address: address(), conflict: false });
+    net.give(1, Input::Probed { address: address(), found: ProbeFinding::Nobody });
     assert_eq!(net.holders(), [name(1)]);
     assert_eq!(net.announced.len(), 1);
     let probed =
@@ -111,7 +111,7 @@ fn a_foreign_host_keeps_it_from_being_announced() {
     net.plan().probed = false;
     net.publish();
     net.run(2000);
-    net.give(1, Input::Probed { address: address(), conflict: true });
+    net.give(1, Input::Probed { address: address(), found: ProbeFinding::Host });
     net.run(1000);
     let told =
         |_: &NodeName, report: &Report| matches!(report, Report::Held { conflict: true, .. });
@@ -164,7 +164,7 @@ fn an_agent_killed_and_started_within_its_lease_announces_at_once_and_later_prob
 fn a_foreign_host_that_shows_itself_while_it_is_held_ends_nothing() {
     let mut net = TestNetwork::new();
     net.run_until_held(2000);
-    net.give(1, Input::Probed { address: address(), conflict: true });
+    net.give(1, Input::Probed { address: address(), found: ProbeFinding::Host });
     assert_eq!(net.holders(), [name(1)]);
     let told = |wanted| move |_: &NodeName, report: &Report| matches!(report, Report::Held { probed: true, conflict, .. } if *conflict == wanted);
     assert!(net.has_report(told(true)));
@@ -177,6 +177,63 @@ fn a_foreign_host_that_shows_itself_while_it_is_held_ends_nothing() {
     net.run(120_000);
     assert_eq!(net.probed.len(), probed + 2, "nobody is looked for any more");
     assert_eq!(net.holders(), [name(1)]);
+}
+
+/// n1 has got a lease after a gap, and probes. `change` says what the store knows of the address.
+fn probing(change: impl FnOnce(&mut AddressView)) -> TestNetwork {
+    let mut net = TestNetwork::new();
+    net.plan().probed = false;
+    change(net.plan());
+    net.publish();
+    net.run(2000);
+    assert!(net.holders().is_empty() && net.announced.is_empty(), "a host may have taken it");
+    assert_eq!(net.probed, [name(1)]);
+    net
+}
+
+fn found(net: &mut TestNetwork, found: ProbeFinding) {
+    net.give(1, Input::Probed { address: address(), found });
+}
+
+#[test]
+fn what_a_node_has_on_an_interface_is_held_after_a_gap_where_it_was_held_and_nobody_else_has_it() {
+    for was_held in [false, true] {
+        let has_it = |plan: &mut AddressView| (plan.on_interface, plan.was_held) = (true, was_held);
+        let mut net = probing(has_it);
+        found(&mut net, ProbeFinding::Nobody);
+        let holders = if was_held { vec![name(1)] } else { Vec::new() };
+        assert_eq!((net.holders(), net.announced.len()), (holders, usize::from(was_held)));
+        let mut net = probing(has_it);
+        found(&mut net, ProbeFinding::Host);
+        net.run(59_000);
+        assert!(net.holders().is_empty() && net.announced.is_empty(), "a foreign host has it");
+    }
+}
+
+#[test]
+fn what_was_held_is_held_once_it_is_known_that_a_node_has_what_answers() {
+    for foreign_host in [false, true] {
+        let mut net = probing(|plan| (plan.was_held, plan.foreign_host) = (true, foreign_host));
+        found(&mut net, ProbeFinding::Host);
+        assert_eq!(net.kernel[&name(1)].0, AddressState::Standby);
+        net.plan().on_interface = true;
+        net.publish();
+        found(&mut net, ProbeFinding::Harmless);
+        if foreign_host {
+            assert_eq!(net.kernel[&name(1)].0, AddressState::Standby, "who was it before?");
+            assert_eq!(net.probed.len(), 1);
+            continue;
+        }
+        assert_eq!(net.kernel[&name(1)].0, AddressState::Coming);
+        assert_eq!((net.probed.len(), net.announced.len()), (2, 0), "others are looked for");
+        let told = |_: &NodeName, report: &Report| {
+            matches!(report, Report::Held { fence: 7, probed: true, conflict: false, .. })
+        };
+        assert!(!net.has_report(told));
+        found(&mut net, ProbeFinding::Nobody);
+        assert_eq!((net.holders(), net.announced.len()), (vec![name(1)], 1));
+        assert!(net.has_report(told));
+    }
 }
 
 #[test]

@@ -4,6 +4,7 @@ use std::collections::BTreeSet;
 
 use super::*;
 use crate::model::{AddressPlan, BlockGrant, Claim, Condition, Timestamp, Write};
+use crate::planner::manual;
 use crate::testing::{mk_pod, mk_selector};
 
 const ADDRESS: &str = "192.0.2.100";
@@ -139,6 +140,42 @@ fn what_was_revoked_is_held_anew_under_a_new_fence_and_its_ended_ports_rest() {
         assert_eq!(world.address(ADDRESS).plan.end, None, "it is not freed");
         assert_eq!(has(&world, "shop/this"), ["NotAccepted"]);
     }
+}
+
+/// A node that has the address by then goes on to have it: nobody has answered for it since.
+#[test]
+fn what_was_revoked_and_taken_back_was_not_held_since_its_end() {
+    let held = |world: &Fixture| world.address(ADDRESS).was_held_since_its_end();
+    let answer_for = |world: &mut Fixture| {
+        let address = &mut world.snapshot.addresses.get_mut(&ip(ADDRESS)).unwrap().value;
+        (address.status.was_held, address.status.held_fence) = (true, Some(address.plan.fence));
+    };
+    let end = |world: &mut Fixture, until: u64| {
+        world.delete_claim("payments/bank");
+        world.step();
+        world.pass(until);
+        world.step();
+    };
+    let mut world = settled(&explicit());
+    assert!(!held(&world), "nobody has answered for it yet");
+    answer_for(&mut world);
+    end(&mut world, 1800);
+    assert!(is_released(&world) && held(&world), "it is held for open connections");
+    again(&mut world, &explicit());
+    world.settle();
+    assert!(world.address(ADDRESS).plan.end.is_none() && held(&world));
+    end(&mut world, 3600);
+    assert!(world.address(ADDRESS).plan.is_revoked() && !held(&world));
+    again(&mut world, &explicit());
+    world.settle();
+    assert!(world.address(ADDRESS).plan.end.is_none() && !held(&world));
+    assert!(!world.address(ADDRESS).is_unused(), "it was held once");
+    answer_for(&mut world);
+    assert!(held(&world));
+    // As `egret release` ends it.
+    let now = world.now;
+    world.edit_plan(ADDRESS, |plan| *plan = manual::revoke(plan, plan.fence + 1, now));
+    assert!(!held(&world));
 }
 
 #[test]

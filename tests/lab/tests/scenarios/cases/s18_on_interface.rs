@@ -8,7 +8,9 @@ use egret_lab::bench::Bench;
 use egret_lab::load::{Ping, knock, seen_by};
 use egret_lab::{Lab, LabFixture, PodNet, TestBed, WallTime, wait_until};
 
-use crate::fixtures::{BANK, PATIENCE, await_source, bank, claim, holder, run_for};
+use crate::fixtures::{
+    BANK, PATIENCE, await_source, bank, claim, holder, run_for, usual, with_claim,
+};
 
 const VIP: &str = "203.0.113.21";
 /// Of the same subnet, and in no pool.
@@ -20,9 +22,7 @@ pub fn never_held(bench: &mut Bench) -> Result<()> {
     let fixture = bench.fixture()?;
     let begun = WallTime::now();
     let node = holder(fixture)?;
-    fixture.lab.node(&node)?.shell(&format!(
-        "ip link add vip0 type bridge && ip link set vip0 up && ip addr add {VIP}/32 dev vip0"
-    ))?;
+    put(fixture, &node, VIP)?;
     fixture.lab.write_manifest("vip.yaml", &claim("vip", "nobody", &[VIP], "Drop"))?;
     await_conflict(fixture, VIP, &[&node, "vip0"])?;
     run_for(6000); // longer than an address is probed for
@@ -44,12 +44,8 @@ pub fn never_held(bench: &mut Bench) -> Result<()> {
 /// entry that takes it from the host.
 pub fn restarted(bench: &mut Bench) -> Result<()> {
     let fixture = bench.fixture()?;
-    let holder = holder(fixture)?;
-    let other = ["gateway-1", "gateway-2"].into_iter().find(|name| *name != holder);
-    let node = other.context("two names are one")?;
-    fixture.lab.node(node)?.shell(&format!(
-        "ip link add vip0 type bridge && ip link set vip0 up && ip addr add {VIP}/32 dev vip0"
-    ))?;
+    let node = other_gateway(fixture)?;
+    put(fixture, node, VIP)?;
     fixture.lab.write_manifest("vip.yaml", &claim("vip", "nobody", &[VIP], "Drop"))?;
     await_conflict(fixture, VIP, &[node, "vip0"])?;
     let outside = PodNet { path: fixture.lab.out.path(), addresses: bank() };
@@ -71,6 +67,76 @@ pub fn restarted(bench: &mut Bench) -> Result<()> {
     await_claim(fixture, "vip", "Ready", &[])?;
     fixture.lab.remove_manifest("vip.yaml")?;
     fixture.await_held(PATIENCE)
+}
+
+/// What was held is held again where a node has got it while no agent ran. Not once it was revoked and taken
+/// back: by then it is that node's, and goes on to serve it.
+pub fn gap(bench: &mut Bench) -> Result<()> {
+    let fixture = bench.own(with_claim(usual().build()?)?);
+    let node = other_gateway(fixture)?;
+    run_for(1500); // every agent has read that it was held
+    let before = answered_for(&fixture.lab).context("no holder in the status")?;
+    let names = fixture.lab.node_names();
+    for name in &names {
+        fixture.lab.kill_agent(name)?;
+    }
+    run_for(3000); // T × 1.13 + 2 s
+    put(fixture, node, BANK[0])?;
+    for name in &names {
+        fixture.lab.start_agent(name)?;
+    }
+    await_conflict(fixture, BANK[0], &[node, "vip0"])?;
+    let again = |at: &(u64, bool)| at.0 > before.0 && at.1;
+    let held = || answered_for(&fixture.lab).filter(again);
+    let held = wait_until("a holder that answers in spite of the node", PATIENCE, held)?;
+    await_source(fixture, "settle-1", bank()[0])?;
+    await_conflict(fixture, BANK[0], &[node, "vip0"])?;
+
+    fixture.lab.remove_manifest("bank.yaml")?;
+    let revoked = || fixture.lab.run_egret(&["release", BANK[0]]).ok();
+    wait_until("the end of the address", PATIENCE, revoked)?;
+    let outside = PodNet { path: fixture.lab.out.path(), addresses: bank() };
+    let ping = Ping::start(outside, bank()[0], Duration::from_millis(50), 2000)?;
+    let answered = |many: usize| (ping.answered().len() > many).then_some(());
+    wait_until("answers of the node that has it", PATIENCE, || answered(10))?;
+    run_for(4000); // nobody follows its holder closely any more
+    let begun = WallTime::now();
+    fixture.lab.write_manifest("bank.yaml", &claim("bank", "settle", &BANK, "Drop"))?;
+    let kept_off = |at: &(u64, bool)| at.0 > held.0 && !at.1;
+    let taken_back = || answered_for(&fixture.lab).filter(kept_off);
+    wait_until("a holder that does not answer", PATIENCE, taken_back)?;
+    run_for(6000); // longer than an address is probed for
+    let more = ping.answered().len() + 10;
+    wait_until("more answers of that node", PATIENCE, || answered(more))?;
+    ensure!(answered_for(&fixture.lab).is_some_and(|at| kept_off(&at)), "it is answered for");
+    let announced = fixture.answers.announcements(begun);
+    let announced = announced.iter().find(|a| a.address == bank()[0]);
+    ensure!(announced.is_none(), "announced in spite of the node that has it: {announced:?}");
+    Ok(())
+}
+
+/// The epoch of the holder that the status of the bank's IPv4 address names, and whether it answers.
+fn answered_for(lab: &Lab) -> Option<(u64, bool)> {
+    let objects = lab.objects("EgressAddress").ok()?;
+    let status = objects.iter().find(|object| object["spec"]["address"] == BANK[0])?;
+    let status = &status["status"];
+    let epoch = status["holding"]["epoch"]["counter"].as_u64()?;
+    Some((epoch, status["probed"] == true))
+}
+
+/// A gateway that does not hold the bank's address.
+fn other_gateway(fixture: &LabFixture) -> Result<&'static str> {
+    let holder = holder(fixture)?;
+    let other = ["gateway-1", "gateway-2"].into_iter().find(|name| *name != holder);
+    other.context("two names are one")
+}
+
+/// Puts an address on an interface of a node.
+fn put(fixture: &LabFixture, node: &str, address: &str) -> Result<()> {
+    let add = format!(
+        "ip link add vip0 type bridge && ip link set vip0 up && ip addr add {address}/32 dev vip0"
+    );
+    fixture.lab.node(node)?.shell(&add).map(drop)
 }
 
 /// A VIP of the gateway's uplink that no claim names: what a pod sends there is dropped by a name of its own.

@@ -66,6 +66,7 @@ fn first_plan() -> PlanView {
         accepted: None,
         foreign_host: false,
         on_interface: false,
+        was_held: false,
     };
     let set = VoterSet { number: 1, members: all().map(voter).collect() };
     let cluster = ClusterView { id: "simulated".into(), set: Some(set), t_max: Millis(1000) };

@@ -72,8 +72,13 @@ fn harmless(snapshot: &Snapshot, me: &NodeName) -> BTreeMap<IpAddr, BTreeSet<[u8
     unheard.remove(me);
     let mut macs: BTreeMap<IpAddr, BTreeSet<[u8; 6]>> = BTreeMap::new();
     for (address, stored) in addresses {
-        let Some(holding) = &stored.value.status.holding else { continue };
-        if let Some(node) = nodes.get(&holding.node).filter(|_| unheard.contains(&holding.node)) {
+        let status = &stored.value.status;
+        // Of one that never answered the network has kept nothing: it is a host that answers.
+        let Some(holding) = status.holding.as_ref().filter(|_| status.probed) else { continue };
+        let dead = nodes.get(&holding.node).filter(|_| unheard.contains(&holding.node));
+        // Its agent may be all that is gone.
+        let dead = dead.filter(|node| !node.value.status.local_addresses.contains_key(address));
+        if let Some(node) = dead {
             macs.entry(*address).or_default().extend(uplink_macs(node));
         }
     }
@@ -216,6 +221,7 @@ mod tests {
         put_address(&mut snapshot, HELD, |put| {
             put.status.holding =
                 Some(Holding { node: "g1".into(), epoch: Epoch { counter: 1, node: "g1".into() } });
+            put.status.probed = true;
         });
         let voter = |name: &&str| Voter {
             node: (**name).into(),
@@ -242,6 +248,13 @@ mod tests {
         assert!(of(&both, "g1").is_empty(), "who asks lives");
         let other = [("g1", "g3"), ("g2", "g3")];
         assert!(of(&other, "g2").is_empty(), "g3 did not hold it");
+        let mut kept_off = snapshot(&both);
+        kept_off.addresses.get_mut(&HELD).unwrap().value.status.probed = false;
+        assert!(harmless(&kept_off, &"g2".into()).is_empty(), "a host answers, g1 never did");
+        let mut has_it = snapshot(&both);
+        let g1 = has_it.egress_nodes.get_mut(&"g1".into()).unwrap();
+        g1.value.status.local_addresses.insert(HELD, "vip0".to_owned());
+        assert!(harmless(&has_it, &"g2".into()).is_empty(), "its host may live");
     }
 
     #[test]

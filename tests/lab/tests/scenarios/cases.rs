@@ -100,8 +100,10 @@ pub const ALL: &[Scenario] = &[
     Scenario::beside("s18_duplicate_ip_claims", s17_conflict::duplicates).takes(3),
     Scenario::beside("s18_on_an_interface_before_it_is_held", s18_on_interface::never_held)
         .takes(20),
-    Scenario::beside("s18_on_an_interface_over_a_restart", s18_on_interface::restarted).takes(10),
-    Scenario::beside("s18_on_an_interface_over_a_gap", s18_on_interface::gap).own().takes(50),
+    Scenario::beside("s18_on_an_interface_over_a_restart", s18_on_interface::restarted)
+        .own()
+        .takes(20),
+    Scenario::beside("s18_on_an_interface_over_a_gap", s18_on_interface::gap).own().takes(60),
     Scenario::beside("s18_on_an_interface_while_it_is_held", s18_on_interface::held).takes(5),
     Scenario::beside("s18_unclaimed_address_of_a_gateway", s18_on_interface::unclaimed).takes(5),
     Scenario::beside("leftovers_before_the_agent_starts", leftovers::run).own().takes(40),

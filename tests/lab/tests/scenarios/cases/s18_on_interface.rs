@@ -44,7 +44,8 @@ pub fn never_held(bench: &mut Bench) -> Result<()> {
 /// What a node has on an interface goes on to be served while its agent is restarted: the new one writes no
 /// entry that takes it from the host.
 pub fn restarted(bench: &mut Bench) -> Result<()> {
-    let fixture = bench.fixture()?;
+    // After the row above the VIP was held.
+    let fixture = bench.own(with_claim(usual().build()?)?);
     let node = other_gateway(fixture)?;
     put(fixture, node, VIP)?;
     fixture.lab.write_manifest("vip.yaml", &claim("vip", "nobody", &[VIP], "Drop"))?;
@@ -99,6 +100,8 @@ pub fn gap(bench: &mut Bench) -> Result<()> {
     fixture.lab.remove_manifest("bank.yaml")?;
     let revoked = || fixture.lab.run_egret(&["release", BANK[0]]).ok();
     wait_until("the end of the address", PATIENCE, revoked)?;
+    // It goes on to ask its last holder for most of a minute.
+    fixture.lab.out.run("ip neigh flush all");
     let outside = PodNet { path: fixture.lab.out.path(), addresses: bank() };
     let ping = Ping::start(outside, bank()[0], Duration::from_millis(50), 2000)?;
     let answered = |many: usize| (ping.answered().len() > many).then_some(());

@@ -70,6 +70,7 @@ figures: export EGRET := $(CURDIR)/target/demo/laboratory/egret
 figures: build-demo ## measure failovers, planned moves, load at rest
 	@target/debug/egret-lab figures
 
+# The last step does without the optimization of egret-core, which would be most of its time.
 .PHONY: features
 features: format ## every choice of the binary's features compiles, and says what it is without
 	@for features in $(FEATURES); do \
@@ -79,7 +80,7 @@ features: format ## every choice of the binary's features compiles, and says wha
 	@tests/step.sh "types without Kubernetes" cargo clippy $(CARGO_FLAGS) -p egret-api -p egret-state --all-targets \
 		--no-default-features -- -D warnings
 	@tests/step.sh "what a build without them says" cargo test $(CARGO_FLAGS) -p egret --bins \
-		--no-default-features --features plugin
+		--no-default-features --features plugin --config profile.dev.package.egret-core.opt-level=0
 
 .PHONY: test
 test: ## everything that CI runs, with a table of what each part took

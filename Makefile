@@ -18,6 +18,7 @@ export npm_config_cache := $(CURDIR)/target/sudo/npm
 export PIP_CACHE_DIR := $(CURDIR)/target/sudo/pip
 endif
 endif
+# The clouds' SDKs take minutes to compile, so neither demonstration has them.
 CLOUDS := egret/aws,egret/gcp
 # Whatever the suite builds is chosen from these packages: another choice gives what they share other features, and
 # cargo compiles it once more. The model checker breaks the rules of the leases (egret-core/fault-injection), which no

@@ -9,7 +9,7 @@ use crate::api_server::tail;
 use crate::kubectl::succeeded;
 
 /// What a containerd keeps, with the images of a cluster imported and unpacked. Every worker's begins with
-/// a copy: to import them once in a worker takes as long as its kubelet takes to start.
+/// a copy, so that 200 MB are unpacked once.
 #[derive(Debug)]
 pub(crate) struct ImageStore {
     root: PathBuf,
@@ -53,7 +53,7 @@ impl ImageStore {
     pub(crate) fn copy_to(&self, root: &Path) -> Result<()> {
         let script = "set -e
 cp -al \"$1\" \"$2\" 2>/dev/null || { rm -rf \"$2\"; cp -a \"$1\" \"$2\"; }
-find \"$2\" -name '*.db' -exec sh -c 'cp \"$1\" \"$1.own\" && mv \"$1.own\" \"$1\"' sh {} \\;";
+find \"$2\" -name '*.db' -exec sh -ec 'for db; do cp \"$db\" \"$db.own\"; mv \"$db.own\" \"$db\"; done' sh {} +";
         let mut command = Command::new("sh");
         let output = command.args(["-c", script, "sh"]).arg(&self.root).arg(root).output()?;
         succeeded("cp", &[&root.to_string_lossy()], &output).map(drop)

@@ -4,6 +4,7 @@
 //! the rule set, whose guard stands before the first flow is steered.
 
 mod found_uplinks;
+mod node_path;
 mod packet_mark;
 mod steering_writer;
 mod underlay;
@@ -15,37 +16,33 @@ use std::time::{Duration, Instant};
 use egret_core::model::{NodeName, Snapshot};
 use egret_core::node_config::{SteeringConfig, gateway_blocks};
 use egret_core::reason::AgentReason;
-use egret_datapath::bpf::{
-    self, AddressTable, AttachMode, GatewayTables, LoadConfig, Loaded, NodeLinks,
-};
+use egret_datapath::bpf::{self, AddressTable, AttachMode, GatewayTables, LoadConfig};
 use egret_datapath::conntrack::AddressUsage;
 use egret_datapath::host::{self, HostFindings, HostUplink, ReroutedPods};
 use egret_datapath::interface;
-use egret_datapath::link::Tunnel;
-use egret_datapath::probe::ProbeResult;
+use egret_datapath::probe::Probe;
 use egret_datapath::repair::KernelChange;
-use egret_datapath::{HostSettings, conntrack, link, probe, repair, route, rule};
+use egret_datapath::{HostSettings, conntrack, link, probe, repair, rule};
 use egret_ports::error::PortError;
 use egret_ports::gateway::{Director, GatewayMaps as _};
 use egret_ports::steering::{Applied, Steering};
-use ipnet::IpNet;
 use tokio::sync::mpsc::Receiver;
 use tracing::warn;
 
 use self::found_uplinks::{FoundLinks, WantedUplinks, find_links};
+use self::node_path::{NodePath, node_links};
 use self::packet_mark::PacketMark;
-use self::steering_writer::{SteeredPath, SteeringWriter};
-use self::underlay::{choose_endpoints, family, present, underlay_mtu};
+use self::steering_writer::SteeringWriter;
+use self::underlay::{choose_endpoints, family, underlay_mtu};
 use crate::AgentArgs;
 use crate::connections::Connections;
 use crate::error::AgentError;
-use crate::tunnel_endpoints::{HostAddresses, TunnelEndpoints};
 use crate::uplink_selection;
 
-/// The counter of frames that nobody is known to hold the address of.
-const UNHELD: &str = "no_holder";
 /// How long one probe watches.
 const PROBE_WINDOW: Duration = Duration::from_secs(5);
+/// What most programs that keep a UDP flow open send once in (RFC 9308 section 3.2: 15 to 30 s), twice.
+const LEARN_FLOWS: Duration = Duration::from_secs(60);
 
 pub(crate) struct Kernel {
     wanted: WantedUplinks,
@@ -58,21 +55,8 @@ pub(crate) struct Kernel {
     path: NodePath,
     tables: GatewayTables,
     steering: SteeringWriter,
-}
-
-/// Devices, programs, rule and routes of this node.
-struct NodePath {
-    settings: HostSettings,
-    uplinks: Vec<HostUplink>,
-    /// The host's other links.
-    others: Vec<HostUplink>,
-    /// Those by which a cloud delivers, uplinks or not: they run the programs before they come up, so
-    /// that the stack forwards nothing that arrives there.
-    named: Vec<String>,
-    endpoints: TunnelEndpoints,
-    programs: Loaded,
-    connections: Connections,
-    mark: PacketMark,
+    /// First packets of selected connections that had reached our hook at the last probe.
+    selected: Option<u64>,
 }
 
 /// What has come of [`Kernel::follow_endpoints`].
@@ -117,19 +101,39 @@ impl Kernel {
             layout: bpf::LAYOUT,
             attach: AttachMode::Auto,
             vni: settings.tunnel_vni,
+            learn_flows: LEARN_FLOWS,
             links: node_links(&settings, (&uplinks, &[]), own, mtu),
         })?;
         let tables = programs.gateway_tables()?;
+        let guard = programs.uplink_guard()?;
         let connections = Connections::spawn(settings.clone())
             .map_err(|source| AgentError::Io { action: "start a thread", source })?;
         let named = Vec::new();
         let mark = rule::current(&settings)?;
         let mark = PacketMark::new(mark, findings);
-        let mut path =
-            NodePath { settings, uplinks, others, named, endpoints, programs, connections, mark };
+        let mut path = NodePath {
+            settings,
+            uplinks,
+            others,
+            named,
+            endpoints,
+            programs,
+            connections,
+            mark,
+            guard,
+        };
         path.mark.ensure(&path.settings)?;
         let steering = SteeringWriter::new(steering);
-        Ok(Self { wanted, new_uplinks: false, behind: false, egress, path, tables, steering })
+        Ok(Self {
+            wanted,
+            new_uplinks: false,
+            behind: false,
+            egress,
+            path,
+            tables,
+            steering,
+            selected: None,
+        })
     }
 
     /// The address map, for the lease thread.
@@ -292,10 +296,10 @@ impl Kernel {
         self.tables.set_gateways(gateways)
     }
 
-    /// Packets dropped since nobody is known to hold their address. 0 where the counters cannot be
-    /// read: asked again a second later.
-    pub(crate) fn unheld_drops(&mut self) -> u64 {
-        self.tables.counters().ok().and_then(|all| all.get(UNHELD).copied()).unwrap_or(0)
+    /// Packets that the programs have dropped for this reason. 0 where the counters cannot be read: asked again a
+    /// second later.
+    pub(crate) fn dropped(&mut self, reason: &'static str) -> u64 {
+        self.tables.counters().ok().and_then(|all| all.get(reason).copied()).unwrap_or(0)
     }
 
     /// Whether rules that the kernel has, or should have, may steer new connections to `address`.
@@ -323,76 +327,15 @@ impl Kernel {
     /// it is for a thread of its own. `None` where nothing is steered.
     pub(crate) fn bypass_probe(
         &self,
-    ) -> Option<impl FnOnce() -> Result<ProbeResult, PortError> + Send + 'static> {
+    ) -> Option<impl FnOnce() -> Result<Probe, PortError> + Send + 'static> {
         let config = self.steering.applied().filter(|config| !config.flows.is_empty())?.clone();
         let counters = self.steering.back_end().counters();
-        Some(move || probe::run(&*counters, &config, PROBE_WINDOW))
-    }
-}
-
-impl NodePath {
-    /// True where the endpoints are others than before. Where the uplinks are not `known` there is none.
-    fn follow_endpoints(
-        &mut self,
-        egress: &BTreeSet<IpAddr>,
-        known: bool,
-    ) -> Result<bool, PortError> {
-        let (uplinks, others) = (if known { &*self.uplinks } else { &[] }, &*self.others);
-        let present = present(self.endpoints.current(), uplinks.iter().chain(others))?;
-        let host = HostAddresses { uplinks, others, present: &present, egress };
-        Ok(self.endpoints.follow(&host, Instant::now()))
+        let selected = self.selected;
+        Some(move || probe::run(&*counters, &config, selected, PROBE_WINDOW))
     }
 
-    fn underlay_mtu(&self) -> u32 {
-        underlay_mtu((&self.uplinks, &self.others), self.endpoints.current())
-    }
-}
-
-impl SteeredPath for NodePath {
-    fn ensure_tunnel(&mut self) -> Result<Tunnel, PortError> {
-        link::ensure(&self.settings, family(self.endpoints.current()), self.underlay_mtu())
-    }
-
-    fn ensure_routes(
-        &mut self,
-        tunnel: &Tunnel,
-        never_steered: &BTreeSet<IpNet>,
-    ) -> Result<bool, PortError> {
-        let own = self.endpoints.current();
-        let mtu = self.underlay_mtu();
-        let uplinks = (self.uplinks.as_slice(), self.named.as_slice());
-        let links = node_links(&self.settings, uplinks, own, mtu);
-        let attached =
-            self.programs.ensure(&links).map_err(|error| error.into_port("attach BPF programs"))?;
-        let rules = self.mark.ensure(&self.settings)?;
-        let routes = route::ensure(&self.settings, never_steered, tunnel.index)?;
-        Ok(attached > 0 || rules == Applied::Changed || routes == Applied::Changed)
-    }
-
-    fn packet_marks(&self) -> (u32, bool) {
-        (self.mark.get(), self.mark.has_proxy())
-    }
-
-    fn settle(&mut self) -> Result<bool, PortError> {
-        Ok(rule::settle(&self.settings, self.mark.get())? == Applied::Changed)
-    }
-
-    fn begin_anew(&mut self, config: &SteeringConfig, sources: BTreeSet<IpNet>) {
-        self.connections.begin_anew(config, sources);
-    }
-}
-
-fn node_links(
-    settings: &HostSettings,
-    (uplinks, named): (&[HostUplink], &[String]),
-    endpoints: &[IpAddr],
-    underlay_mtu: u32,
-) -> NodeLinks {
-    let names: BTreeSet<&String> = uplinks.iter().map(|uplink| &uplink.name).chain(named).collect();
-    NodeLinks {
-        tunnel: settings.device.clone(),
-        uplinks: names.into_iter().cloned().collect(),
-        endpoints: endpoints.to_vec(),
-        underlay_mtu,
+    /// The next probe goes on from there.
+    pub(crate) fn note_probe(&mut self, probe: &Probe) {
+        self.selected = Some(probe.selected);
     }
 }

@@ -10,6 +10,7 @@ mod accepted_writes;
 mod address_status;
 mod args;
 mod blocks;
+mod bypass_watch;
 mod cni;
 mod connections;
 mod error;

@@ -31,7 +31,7 @@ use egret_core::port_blocks;
 use egret_core::reason::{AgentReason, EventReason};
 use egret_datapath::HostSettings;
 use egret_datapath::host::HostFindings;
-use egret_datapath::probe::ProbeResult;
+use egret_datapath::probe::Probe;
 use egret_datapath::repair::KernelChange;
 use egret_ports::clock::Clock;
 use egret_ports::cluster_state::{ClusterState, Write};
@@ -46,6 +46,7 @@ use tracing::{error, info, warn};
 use crate::accepted_writes::AcceptedWrites;
 use crate::address_status::{ForeignHost, HeldAddress};
 use crate::blocks::{AcknowledgedGrants, without_block};
+use crate::bypass_watch::BypassWatch;
 use crate::cni::{InstalledPlugin, PluginInstallError, PodArrival, PodArrivals};
 use crate::error::AgentError;
 use crate::events::EventRecorder;
@@ -74,7 +75,7 @@ pub(crate) enum Completion {
     /// The time at which an address of this node's that is missing may have another in its place.
     EndpointDue,
     /// A look at whether traffic passes our hooks.
-    Probed(Result<ProbeResult, PortError>),
+    Probed(Result<Probe, PortError>),
     /// What nftables and iptables do with marks, and how long it took to read.
     FirewallsRead(Result<Box<HostFindings>, PortError>, Duration),
 }
@@ -146,7 +147,7 @@ pub(crate) struct LoopMemory {
     rerouted: egret_datapath::host::ReroutedPods,
     firewalls: FirewallReading,
     ticks: u64,
-    passed: bool,
+    bypass: BypassWatch,
     unheld_drops: u64,
     /// When this process ends although not everything has left this node, which goes.
     leave_by: Option<tokio::time::Instant>,

@@ -2,6 +2,7 @@
 // Their rules are decisions 2 to 5 of docs/design.md, the facts of the kernel behind them
 // docs/datapath.md. Each returns PASS for what is none of Egret's business.
 
+#include "bypass.h"
 #include "rewrite.h"
 #include "too_big.h"
 
@@ -12,6 +13,10 @@ char LICENSE[] SEC("license") = "GPL"; // bpf_ktime_get_boot_ns is for GPL progr
 // is encapsulated (the outer packet would inherit it and meet policy rules) or goes up.
 #define HAS_ITS_KEY 0x65677201
 #define FOR_THIS_NODE 0x65677202
+
+// Says, to the program at the uplink's egress, which packets the other programs send to the world. In
+// tc_index, since nobody's rule reads it and the neighbour's queue keeps it; a mark would meet policy rules.
+#define TO_WORLD_INDEX 0x6567
 
 // What every kernel since 5.11 knows of struct bpf_tunnel_key; the local address came with 6.0.
 #define KEY_WITHOUT_LOCAL offsetof(struct bpf_tunnel_key, local_ipv4)
@@ -79,6 +84,7 @@ static __always_inline int to_world(struct __sk_buff *skb, struct packet *p, str
 	}
 	// The route is looked up with the mark: with our mark it would meet our `unreachable`.
 	skb->mark = 0;
+	skb->tc_index = TO_WORLD_INDEX;
 	count(TO_WORLD);
 	if (none(&next_hop))
 		return bpf_redirect_neigh(uplink, NULL, 0, 0);
@@ -303,17 +309,40 @@ SEC("classifier") int egret_up_in(struct __sk_buff *skb)
 	if (is_solicitation(skb, &p))
 		return answer_ndp(skb, &p);
 	entry = resolve(&p.destination, &canonical, &flags);
+	if (!entry)
+		return p.protocol == IPPROTO_TCP ? PASS : note_inbound(skb, &p);
 	// What no gateway answers for stays the host's own, whatever the port.
-	if (!entry || (flags & SHARED && same(&p.destination, &canonical)))
+	if (flags & SHARED && same(&p.destination, &canonical))
 		return PASS;
 	return to_director(skb, c, &p, &canonical, flags);
+}
+
+// A packet of `to_world` may have waited in the queue of a neighbour that did not answer, for seconds: the
+// lease may be another's by now.
+static __always_inline int check_lease(struct __sk_buff *skb)
+{
+	struct addr canonical;
+	struct packet p = {};
+	struct address *entry;
+	__u8 flags;
+
+	if (read_ip(skb, &p))
+		return drop(MALFORMED);
+	entry = resolve(&p.source, &canonical, &flags);
+	if (!entry || (entry->state != HELD && entry->state != COMING))
+		return drop(NOT_HELD);
+	return in_time(entry) ? PASS : drop(LEASE_EXPIRED);
 }
 
 SEC("classifier") int egret_up_out(struct __sk_buff *skb)
 {
 	if (skb->protocol == bpf_htons(ETH_P_ARP))
 		return check_arp_claim(skb);
-	if (skb->protocol == bpf_htons(ETH_P_IPV6))
-		return check_ndp_claim(skb);
-	return PASS;
+	if (skb->tc_index == TO_WORLD_INDEX) {
+		skb->tc_index = 0;
+		return check_lease(skb);
+	}
+	if (skb->protocol == bpf_htons(ETH_P_IPV6) && check_ndp_claim(skb) != PASS)
+		return TC_ACT_SHOT;
+	return check_bypass(skb, configuration());
 }

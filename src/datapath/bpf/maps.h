@@ -106,7 +106,7 @@ struct config {
 	__u32 relay_vni;
 	__u32 mtu4; // the longest IP packet that fits the tunnel over IPv4
 	__u32 mtu6; // and over IPv6
-	__u32 unused;
+	__u32 learns_until; // CLOCK_BOOTTIME, s: until then no UDP flow of a pod is taken for a new one
 };
 
 struct {
@@ -148,9 +148,14 @@ struct {
 	__uint(pinning, LIBBPF_PIN_BY_NAME);
 } told_too_big SEC(".maps");
 
+// Room for reasons of later versions: the array stays what it is as long as it is pinned.
+#define COUNTERS 64
+
+_Static_assert(REASONS <= COUNTERS, "more reasons than counters");
+
 struct {
 	__uint(type, BPF_MAP_TYPE_PERCPU_ARRAY);
-	__uint(max_entries, REASONS);
+	__uint(max_entries, COUNTERS);
 	__type(key, __u32);
 	__type(value, __u64);
 	__uint(pinning, LIBBPF_PIN_BY_NAME);

@@ -209,23 +209,33 @@ static __always_inline int read_icmp(struct __sk_buff *skb, struct packet *p, in
 	return read_quoted(skb, p, direction);
 }
 
+// Transport protocol and where its header is. 0, or the reason to drop.
+static __always_inline int read_protocol(struct __sk_buff *skb, struct packet *p)
+{
+	struct walk w = { .offset = p->l4, .protocol = p->protocol };
+	int reason;
+
+	if (!p->v6)
+		return 0;
+	reason = step_over(skb, &w);
+	if (reason)
+		return reason;
+	p->l4 = w.offset;
+	p->protocol = w.protocol;
+	p->part = w.part;
+	p->fragment_id = w.fragment_id;
+	p->fragment_protocol = w.fragment_protocol;
+	return 0;
+}
+
 // Transport protocol and port; a fragment after the first has none. 0, or the reason to drop.
 static __always_inline int read_transport(struct __sk_buff *skb, struct packet *p, int direction)
 {
 	__u16 ports[2];
+	int reason = read_protocol(skb, p);
 
-	if (p->v6) {
-		struct walk w = { .offset = p->l4, .protocol = p->protocol };
-		int reason = step_over(skb, &w);
-
-		if (reason)
-			return reason;
-		p->l4 = w.offset;
-		p->protocol = w.protocol;
-		p->part = w.part;
-		p->fragment_id = w.fragment_id;
-		p->fragment_protocol = w.fragment_protocol;
-	}
+	if (reason)
+		return reason;
 	if (p->part == LATER)
 		return 0;
 	if (is_port_protocol(p->protocol)) {

@@ -2,7 +2,7 @@
 //!
 //! State: maps and attachments pinned under `<pin_dir>/v<LAYOUT>/`, which belong to the kernel as
 //! long as they are pinned. The lease thread writes the addresses ([`AddressTable`]), the main loop
-//! the rest ([`GatewayTables`], [`Loaded`]); the programs write the counters and what they remember
+//! the rest ([`GatewayTables`], [`UplinkGuard`], [`Loaded`]); the programs write the counters and what they remember
 //! of fragments. Always: every packet finds programs and maps of one layout that agree; a dead or
 //! restarted agent changes nothing; what an address may do ends with its deadline whoever lives.
 //! All functions act in the network namespace of the calling thread.
@@ -17,6 +17,7 @@ mod gateway_tables;
 mod loader;
 mod pins;
 mod reasons;
+mod uplink_guard;
 
 pub use address_table::AddressTable;
 pub use attach::AttachMode;
@@ -26,12 +27,14 @@ pub use gateway_tables::GatewayTables;
 pub use loader::{LoadConfig, Loaded, NodeLinks, load, teardown};
 pub use pins::LAYOUT;
 pub use reasons::DropReason;
+pub use uplink_guard::UplinkGuard;
 
 /// The lease thread and the main loop each take their part with them.
 const _: () = {
     const fn goes_to_a_thread<T: Send + 'static>() {}
     goes_to_a_thread::<AddressTable>();
     goes_to_a_thread::<GatewayTables>();
+    goes_to_a_thread::<UplinkGuard>();
     goes_to_a_thread::<Loaded>();
 };
 

@@ -41,20 +41,43 @@ pub enum ProbeResult {
     NoTraffic,
 }
 
-/// Watches for `window` at most, and ends at once when a connection has passed. Sends nothing,
-/// changes nothing. TCP only: a first UDP packet cannot be told from a later one on the wire.
+/// A probe.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Probe {
+    /// What it found.
+    pub result: ProbeResult,
+    /// First packets of selected connections that had reached the hook at its end, since the rules were made.
+    pub selected: u64,
+}
+
+/// Where first packets have reached the hook since the last probe (`last`: as it said), traffic passes. Else watches
+/// for `window` at most, and ends at once when a connection has passed. Sends nothing, changes nothing. TCP only: a first UDP packet cannot be told from a later one on the wire.
 ///
 /// # Errors
 /// `Denied` without CAP_NET_RAW; `NotFound` where no steering config was applied.
 pub fn run(
     counters: &dyn SteeringCounters,
     config: &SteeringConfig,
+    last: Option<u64>,
+    window: Duration,
+) -> Result<Probe, PortError> {
+    let before = counters.selected()?;
+    if last.is_some_and(|last| before > last) {
+        return Ok(Probe { result: ProbeResult::Passed, selected: before });
+    }
+    let result = watch(counters, config, before, window)?;
+    Ok(Probe { result, selected: counters.selected()? })
+}
+
+fn watch(
+    counters: &dyn SteeringCounters,
+    config: &SteeringConfig,
+    before: u64,
     window: Duration,
 ) -> Result<ProbeResult, PortError> {
     let index = FlowIndex::new(config);
     let operation = || "tap the node's devices";
     let tap = ProbeTap::open().map_err(|e| refused(operation(), e))?;
-    let before = counters.selected()?;
     let end = Instant::now() + window;
     let mut seen: BTreeSet<(SocketAddr, SocketAddr)> = BTreeSet::new();
     while Instant::now() < end {

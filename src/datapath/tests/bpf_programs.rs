@@ -5,6 +5,9 @@
 #[path = "bpf_programs/announcing.rs"]
 mod announcing;
 #[cfg(test)]
+#[path = "bpf_programs/bypass.rs"]
+mod bypass;
+#[cfg(test)]
 #[path = "bpf_programs/connections.rs"]
 mod connections;
 #[cfg(test)]

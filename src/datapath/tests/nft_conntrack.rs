@@ -8,7 +8,7 @@ use egret_core::model::PortRange;
 use egret_core::node_config::{Flow, FlowAction, SteeringConfig};
 use egret_datapath::conntrack::StaleScope;
 use egret_datapath::nft::NftSteering;
-use egret_datapath::probe::{self, ProbeResult};
+use egret_datapath::probe::{self, Probe, ProbeResult};
 use egret_datapath::{HostSettings, conntrack, packet_mark, route, rule};
 use egret_netns::{NetworkNamespace, veth};
 use egret_ports::steering::Steering;
@@ -224,10 +224,18 @@ fn the_probe_sees_a_pods_connection_reach_the_hook() {
     let _inside = nodes.director.enter();
     let mut steering = NftSteering::new(settings, 1450);
     steering.apply(&config()).unwrap();
-    let quiet = probe::run(&*steering.counters(), &config(), Duration::from_millis(300)).unwrap();
-    assert_eq!(quiet, ProbeResult::NoTraffic);
+    let window = Duration::from_millis(300);
+    let probe = |steering: &NftSteering, last| {
+        probe::run(&*steering.counters(), &config(), last, window).unwrap()
+    };
+    let quiet = probe(&steering, None);
+    assert_eq!(quiet, Probe { result: ProbeResult::NoTraffic, selected: 0 });
     let verdict = while_connecting(&nodes, &mut steering);
     assert_eq!(verdict, ProbeResult::Passed);
+    // What has reached the hook since the last probe says so, and is said once.
+    let later = probe(&steering, Some(quiet.selected));
+    assert_eq!(later.result, ProbeResult::Passed);
+    assert_eq!(probe(&steering, Some(later.selected)).result, ProbeResult::NoTraffic);
 }
 
 /// What eBPF host routing does, by other means: what comes from the pod's device goes out of the
@@ -271,6 +279,6 @@ fn while_connecting(nodes: &Nodes, steering: &mut NftSteering) -> ProbeResult {
                 std::thread::sleep(Duration::from_millis(20));
             }
         });
-        probe::run(&*steering.counters(), &config(), Duration::from_secs(3)).unwrap()
+        probe::run(&*steering.counters(), &config(), None, Duration::from_secs(3)).unwrap().result
     })
 }

@@ -32,6 +32,12 @@ pub(crate) trait SteeredPath {
     /// The rules for that mark are there: removes what led others into the tunnel; true where something did.
     fn settle(&mut self) -> Result<bool, PortError>;
 
+    /// The rules of `config` are about to be written: lets what they may let pass leave by the uplinks.
+    fn loosen(&mut self, config: &SteeringConfig) -> Result<(), PortError>;
+
+    /// The rules of `config` are there: what they select leaves by no uplink past them.
+    fn tighten(&mut self, config: &SteeringConfig) -> Result<(), PortError>;
+
     /// The rules of `config` are there, which treat these sources otherwise than those before: what of
     /// theirs leaves otherwise, and nothing has answered, begins anew at its next packet.
     fn begin_anew(&mut self, config: &SteeringConfig, sources: BTreeSet<IpNet>);
@@ -98,6 +104,7 @@ impl SteeringWriter {
         config: SteeringConfig,
     ) -> Result<Applied, PortError> {
         self.applied = Some(config.clone());
+        let loosened = path.loosen(&config);
         // A new pod changes flows alone, and its first packet does not wait for a look at devices,
         // rules and routes: notices tell when those have changed.
         let path_is_there = self.path_for.as_ref() == Some(&config.never_steered);
@@ -107,6 +114,7 @@ impl SteeringWriter {
             self.ensure(path, &config)?.1
         };
         self.note_treatments(path, &config);
+        loosened.and(path.tighten(&config))?;
         Ok(applied)
     }
 
@@ -116,6 +124,7 @@ impl SteeringWriter {
         let Some(config) = self.applied.clone() else { return Ok(false) };
         let (path_changed, rules) = self.ensure(path, &config)?;
         self.note_treatments(path, &config);
+        path.tighten(&config)?;
         Ok(path_changed || rules == Applied::Changed)
     }
 

@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 
 use std::net::IpAddr;
+use std::time::Instant;
 
 use egret_core::ipam::ranges;
 use egret_core::model::{NodeName, ObjectRef, Snapshot};
@@ -10,7 +11,7 @@ use egret_core::node_config::granted_blocks;
 use egret_core::port_blocks;
 use egret_core::reason::{AgentReason, EventReason};
 use egret_datapath::host;
-use egret_datapath::probe::ProbeResult;
+use egret_datapath::probe::Probe;
 use egret_ports::clock::Clock;
 use egret_ports::cluster_state::ClusterState;
 use egret_ports::error::PortError;
@@ -35,8 +36,9 @@ const WRITE_AGAIN_EVERY: u64 = 600;
 /// Whose devices and rules are here is looked at every so many ticks: Cilium may start after this agent.
 const CILIUM_EVERY: u64 = 10;
 
-/// Whether traffic passes our hooks is probed every so many ticks, until it has been seen to.
-const PROBE_EVERY: u64 = 10;
+/// The counters of frames that nobody is known to hold the address of, and of what leaves past netfilter.
+const UNHELD: &str = "no_holder";
+const BYPASSED: &str = "bypassed";
 
 impl<S: ClusterState, C: Clock> MainLoop<S, C> {
     /// Pods that cannot be served as their claims ask.
@@ -93,7 +95,7 @@ impl<S: ClusterState, C: Clock> MainLoop<S, C> {
             self.memory.accepted.forget();
         }
         self.memory.ticks += 1;
-        self.probe_bypass();
+        self.watch_for_bypass();
         self.look_at_marks();
     }
 
@@ -118,7 +120,7 @@ impl<S: ClusterState, C: Clock> MainLoop<S, C> {
 
     /// docs/leases.md rule 10: traffic for an address that nobody is known to hold.
     fn ask_for_holders(&mut self) {
-        let drops = self.kernel.unheld_drops();
+        let drops = self.kernel.dropped(UNHELD);
         if drops > self.memory.unheld_drops {
             for address in self.kernel.steered_addresses() {
                 self.lease.send(LeaseCommand::NeedHolder(address));
@@ -162,39 +164,45 @@ impl<S: ClusterState, C: Clock> MainLoop<S, C> {
         self.status.block_needs = port_blocks::needs(&snapshot, &self.me, &self.memory.pressure);
     }
 
-    /// Looks from time to time whether pods' traffic passes our hooks, until it has been seen to.
-    fn probe_bypass(&mut self) {
-        if self.memory.passed || !self.memory.ticks.is_multiple_of(PROBE_EVERY) {
-            return;
+    /// Whether pods' traffic passes our hooks, as far as it is known.
+    fn watch_for_bypass(&mut self) {
+        let now = Instant::now();
+        self.memory.bypass.note_dropped(self.kernel.dropped(BYPASSED), now);
+        if self.memory.bypass.probe_is_due(now)
+            && let Some(probe) = self.kernel.bypass_probe()
+        {
+            let completions = self.completions.clone();
+            tokio::task::spawn_blocking(move || {
+                // The loop is gone only when the process is ending.
+                let _ = completions.send(Completion::Probed(probe()));
+            });
         }
-        let Some(probe) = self.kernel.bypass_probe() else { return };
-        let completions = self.completions.clone();
-        tokio::task::spawn_blocking(move || {
-            // The loop is gone only when the process is ending.
-            let _ = completions.send(Completion::Probed(probe()));
-        });
+        self.say_bypassed();
     }
 
-    pub(super) fn on_probed(&mut self, result: Result<ProbeResult, PortError>) {
+    pub(super) fn on_probed(&mut self, result: Result<Probe, PortError>) {
         match result {
-            // The first evidence stays: a number that differs with each probe would be a write of the
-            // status each time.
-            Ok(ProbeResult::Bypassed { .. })
-                if self.memory.problems.contains_key(&AgentReason::DatapathBypassed) => {}
-            Ok(ProbeResult::Bypassed { evidence }) => {
-                let message = format!(
-                    "pods' traffic does not pass this host's netfilter ({evidence}): claims with \
-                     pods here are not served; turn off eBPF host routing in the CNI"
-                );
-                warn!(event = "datapath_bypassed", "{message}");
-                self.memory.problems.insert(AgentReason::DatapathBypassed, message);
+            Ok(probe) => {
+                self.kernel.note_probe(&probe);
+                self.memory.bypass.note_probe(probe.result);
+                self.say_bypassed();
             }
-            Ok(ProbeResult::Passed) => {
-                self.memory.passed = true;
-                self.memory.problems.remove(&AgentReason::DatapathBypassed);
-            }
-            Ok(_) => {}
             Err(error) => warn!(%error, "cannot tell whether pods' traffic passes netfilter"),
+        }
+    }
+
+    fn say_bypassed(&mut self) {
+        let problems = &mut self.memory.problems;
+        match self.memory.bypass.problem() {
+            Some(message) => {
+                if !problems.contains_key(&AgentReason::DatapathBypassed) {
+                    warn!(event = "datapath_bypassed", "{message}");
+                }
+                problems.insert(AgentReason::DatapathBypassed, message);
+            }
+            None => {
+                problems.remove(&AgentReason::DatapathBypassed);
+            }
         }
     }
 }

@@ -56,6 +56,7 @@ pub fn steering_config(
         blocks: availability.open_blocks.clone(),
         unknown,
         exempt,
+        pod_ranges: ranges::of_node(snapshot, me),
     }
 }
 

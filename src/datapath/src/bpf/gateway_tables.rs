@@ -83,19 +83,9 @@ impl GatewayTables {
                 .insert(codec::key(*address), encode_slots(slots), 0)
                 .map_err(BpfError::map(pins::BLOCKS)),
             MapWrite::DropSlots(address) => {
-                ignore_missing(self.blocks.remove(&codec::key(*address)), pins::BLOCKS)
+                pins::ignore_missing(self.blocks.remove(&codec::key(*address)), pins::BLOCKS)
             }
         }
-    }
-}
-
-fn ignore_missing(
-    result: Result<(), aya::maps::MapError>,
-    map: &'static str,
-) -> Result<(), BpfError> {
-    match result.map_err(BpfError::map(map)) {
-        Err(error) if error.errno() != Some(libc::ENOENT) => Err(error),
-        _ => Ok(()),
     }
 }
 
@@ -130,7 +120,7 @@ impl GatewayMaps for GatewayTables {
             self.known_gateways.insert(*gateway);
         }
         for gateway in self.known_gateways.clone().difference(gateways) {
-            ignore_missing(self.gateways.remove(&codec::key(*gateway)), pins::GATEWAYS)
+            pins::ignore_missing(self.gateways.remove(&codec::key(*gateway)), pins::GATEWAYS)
                 .map_err(|error| error.into_port(operation))?;
             self.known_gateways.remove(gateway);
         }

@@ -3,6 +3,7 @@ use std::fs;
 use std::io;
 use std::net::IpAddr;
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use aya::maps::Array;
 use aya::programs::SchedClassifier;
@@ -11,6 +12,7 @@ use nix::ifaddrs::getifaddrs;
 use nix::net::if_::{if_nameindex, if_nametoindex};
 use nix::sys::resource::{RLIM_INFINITY, Resource, setrlimit};
 use nix::sys::statfs::{FsType, statfs};
+use nix::time::{ClockId, clock_gettime};
 
 use super::address_table::AddressTable;
 use super::attach::{self, AttachMode, HOOKS, ProgramHook};
@@ -18,11 +20,15 @@ use super::codec::{self, BpfNodeConfig, CONFIG};
 use super::error::{BpfError, program_errno};
 use super::gateway_tables::GatewayTables;
 use super::pins;
+use super::uplink_guard::UplinkGuard;
 
 static OBJECT: &[u8] = aya::include_bytes_aligned!(concat!(env!("OUT_DIR"), "/egret.bpf.o"));
 
 /// linux/magic.h, BPF_FS_MAGIC.
 const BPF_FS: FsType = FsType(0xcafe_4a11);
+
+/// Length of the array of counters in bpf/maps.h.
+const COUNTERS: u32 = 64;
 
 /// What [`load`] needs.
 #[derive(Clone, Debug)]
@@ -35,6 +41,10 @@ pub struct LoadConfig {
     pub attach: AttachMode,
     /// VNI of the tunnel; the relay's is the next.
     pub vni: u32,
+    /// How long flows of pods that began before the programs were here are learnt, in whole seconds: a later one
+    /// without TCP's SYN that passes netfilter by is dropped. Of no effect where programs of an earlier process
+    /// learn already, or have.
+    pub learn_flows: Duration,
     /// The node's links.
     pub links: NodeLinks,
 }
@@ -59,6 +69,8 @@ pub struct Loaded {
     ebpf: Ebpf,
     config: LoadConfig,
     clsact: bool,
+    /// CLOCK_BOOTTIME in seconds.
+    learns_until: u32,
 }
 
 /// Loads the programs, on the maps that are pinned already where they are, and attaches them in
@@ -76,6 +88,8 @@ pub fn load(config: LoadConfig) -> Result<Loaded, BpfError> {
     let directory = pins::layout_directory(&config.pin_dir, config.layout);
     make_directory(&config.pin_dir, &directory)?;
     let others = pins::other_layouts(&config.pin_dir, config.layout)?;
+    let learns_until = learns_until(&config, &directory, others.first().unwrap_or(&directory))?;
+    let counted = pins::take_short_counters(&directory, COUNTERS)?;
     let mut ebpf =
         EbpfLoader::new().btf(None).default_map_pin_directory(&directory).load(OBJECT)?;
     for hook in HOOKS {
@@ -85,7 +99,11 @@ pub fn load(config: LoadConfig) -> Result<Loaded, BpfError> {
     if let Some(newest) = others.first() {
         pins::copy_maps(newest, &directory)?;
     }
-    let mut loaded = Loaded { ebpf, clsact: config.attach == AttachMode::Clsact, config };
+    if let Some(counted) = counted {
+        pins::copy_counted(&counted, &directory)?;
+    }
+    let clsact = config.attach == AttachMode::Clsact;
+    let mut loaded = Loaded { ebpf, clsact, config, learns_until };
     loaded.attach_all(&others)?;
     if !loaded.clsact {
         // Of an earlier start with clsact: the two would handle every packet twice.
@@ -139,6 +157,14 @@ impl Loaded {
     /// As [`GatewayTables::open`].
     pub fn gateway_tables(&self) -> Result<GatewayTables, BpfError> {
         GatewayTables::open(&self.config.pin_dir, self.config.layout)
+    }
+
+    /// What claims select, for the main loop.
+    ///
+    /// # Errors
+    /// As [`UplinkGuard::open`].
+    pub fn uplink_guard(&self) -> Result<UplinkGuard, BpfError> {
+        UplinkGuard::open(&self.config.pin_dir, self.config.layout)
     }
 
     /// Makes `links` the ones that the programs run on: repairs what was detached, attaches to what
@@ -220,10 +246,28 @@ impl Loaded {
             tunnel,
             vni: self.config.vni,
             underlay_mtu: links.underlay_mtu,
+            learns_until: self.learns_until,
         };
         let mut map: Array<_, [u8; CONFIG]> = pins::array(directory, pins::CONFIG)?;
         map.set(0, codec::encode_config(&config), 0).map_err(BpfError::map(pins::CONFIG))
     }
+}
+
+/// Programs that remember flows go on as they are; where there were none, learning begins.
+fn learns_until(config: &LoadConfig, directory: &Path, former: &Path) -> Result<u32, BpfError> {
+    let remembers = [former, directory].into_iter().find(|place| place.join(pins::FLOWS).exists());
+    if let Some(place) = remembers.filter(|place| place.join(pins::CONFIG).exists()) {
+        let map: Array<_, [u8; CONFIG]> = pins::array(place, pins::CONFIG)?;
+        let bytes = map.get(&0, 0).map_err(BpfError::map(pins::CONFIG))?;
+        return Ok(codec::decode_learns_until(&bytes));
+    }
+    if config.learn_flows.is_zero() {
+        return Ok(0);
+    }
+    let now = clock_gettime(ClockId::CLOCK_BOOTTIME)
+        .map_err(|error| BpfError::pin(directory)(error.into()))?;
+    let seconds = now.tv_sec().cast_unsigned().saturating_add(config.learn_flows.as_secs());
+    Ok(u32::try_from(seconds).unwrap_or(u32::MAX))
 }
 
 /// The verifier gives up with EAGAIN whenever a signal is pending (kernel/bpf/verifier.c).

@@ -5,9 +5,9 @@ use std::io;
 use std::path::{Path, PathBuf};
 
 use aya::Pod;
-use aya::maps::{Array, HashMap, Map, MapData, PerCpuArray};
+use aya::maps::{Array, HashMap, LpmTrie, Map, MapData, MapError, PerCpuArray};
 
-use super::codec::{ADDRESS, CONFIG as CONFIG_SIZE, DIRECTOR, ENTRY, FRAGMENT, SLOTS};
+use super::codec::{ADDRESS, CONFIG as CONFIG_SIZE, DIRECTOR, ENTRY, FLOW, FRAGMENT, SLOTS};
 use super::error::BpfError;
 
 /// Version of the maps' layout. The feature `layout-next` makes the next one of the same content:
@@ -21,6 +21,9 @@ pub(crate) const GATEWAYS: &str = "gateways";
 pub(crate) const CONFIG: &str = "config";
 pub(crate) const FRAGMENTS: &str = "fragments";
 pub(crate) const COUNTERS: &str = "counters";
+pub(crate) const FLOWS: &str = "flows";
+pub(crate) const POD_SOURCES: &str = "pod_sources";
+pub(crate) const SELECTED_DESTINATIONS: &str = "selected_destinations";
 
 pub(crate) fn layout_directory(pin_dir: &Path, layout: u32) -> PathBuf {
     pin_dir.join(format!("v{layout}"))
@@ -53,6 +56,17 @@ pub(crate) fn entries(directory: &Path) -> Result<Vec<String>, BpfError> {
     Ok(names)
 }
 
+/// What is not there needs no removal.
+pub(crate) fn ignore_missing(
+    result: Result<(), MapError>,
+    map: &'static str,
+) -> Result<(), BpfError> {
+    match result.map_err(BpfError::map(map)) {
+        Err(error) if error.errno() != Some(libc::ENOENT) => Err(error),
+        _ => Ok(()),
+    }
+}
+
 fn open(directory: &Path, name: &'static str) -> Result<Map, BpfError> {
     MapData::from_pin(directory.join(name))
         .and_then(Map::from_map_data)
@@ -64,6 +78,13 @@ pub(crate) fn hash<K: Pod, V: Pod>(
     name: &'static str,
 ) -> Result<HashMap<MapData, K, V>, BpfError> {
     HashMap::try_from(open(directory, name)?).map_err(BpfError::map(name))
+}
+
+pub(crate) fn trie<K: Pod, V: Pod>(
+    directory: &Path,
+    name: &'static str,
+) -> Result<LpmTrie<MapData, K, V>, BpfError> {
+    LpmTrie::try_from(open(directory, name)?).map_err(BpfError::map(name))
 }
 
 pub(crate) fn array<V: Pod>(
@@ -80,11 +101,13 @@ pub(crate) fn counters(directory: &Path) -> Result<PerCpuArray<MapData, u64>, Bp
 /// Copies what the maps of an older layout hold into this layout's. What is already there is
 /// overwritten: while the old directory exists, it is the one that counts.
 ///
-/// Not copied: who was told lately that packets are too big (100 ms of memory).
+/// Not copied: who was told lately that packets are too big (100 ms of memory); whose sources claims select,
+/// which the agent writes again with its first rules.
 pub(crate) fn copy_maps(from: &Path, to: &Path) -> Result<(), BpfError> {
     copy_hash::<[u8; ADDRESS], [u8; ENTRY]>(from, to, ADDRESSES)?;
     copy_hash::<[u8; ADDRESS], u32>(from, to, GATEWAYS)?;
     copy_hash::<[u8; FRAGMENT.0], [u8; FRAGMENT.1]>(from, to, FRAGMENTS)?;
+    copy_hash::<[u8; FLOW], u64>(from, to, FLOWS)?;
     copy_array::<[u8; DIRECTOR]>(from, to, DIRECTORS)?;
     copy_hash::<[u8; ADDRESS], [u8; SLOTS]>(from, to, BLOCKS)?;
     copy_array::<[u8; CONFIG_SIZE]>(from, to, CONFIG)?;
@@ -121,13 +144,39 @@ fn copy_counters(from: &Path, to: &Path) -> Result<(), BpfError> {
     if !readable::<u32, u64>(from, COUNTERS)? {
         return Ok(());
     }
-    let old = counters(from)?;
-    let mut new = counters(to)?;
+    copy_counted(&counters(from)?, to)
+}
+
+/// Copies what another array has counted.
+pub(crate) fn copy_counted(
+    old: &PerCpuArray<MapData, u64>,
+    directory: &Path,
+) -> Result<(), BpfError> {
+    let failed = || BpfError::map(COUNTERS);
+    let mut new = counters(directory)?;
     for index in 0..old.len().min(new.len()) {
-        let values = old.get(&index, 0).map_err(BpfError::map(COUNTERS))?;
-        new.set(index, values, 0).map_err(BpfError::map(COUNTERS))?;
+        let values = old.get(&index, 0).map_err(failed())?;
+        new.set(index, values, 0).map_err(failed())?;
     }
     Ok(())
+}
+
+/// Takes away an array of counters that has no room for those of this version, and returns it: the programs of an
+/// earlier version go on counting in it until they are replaced. `None` where there is none, or room.
+pub(crate) fn take_short_counters(
+    directory: &Path,
+    room: u32,
+) -> Result<Option<PerCpuArray<MapData, u64>>, BpfError> {
+    let path = directory.join(COUNTERS);
+    if !path.exists() {
+        return Ok(None);
+    }
+    let old = counters(directory)?;
+    if old.len() >= room {
+        return Ok(None);
+    }
+    fs::remove_file(&path).map_err(BpfError::pin(&path))?;
+    Ok(Some(old))
 }
 
 /// Whether the older layout has the map at all; an error where its sizes are unknown.

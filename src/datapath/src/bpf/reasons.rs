@@ -152,4 +152,9 @@ pub const REASONS: &[DropReason] = &[
         "A pod's packet is for an address of its own gateway: an egress address that it holds or has on an interface, or an address of its uplink. Nobody outside would answer.",
         "Let the pod use the Service, or exclude the destination from the claim. Is an egress address on an interface here (`ip addr`)? Then take it off, or out of the pool.",
     ),
+    drop(
+        "bypassed",
+        "A selected pod's new connection was about to leave the uplink with the pod's own address: the CNI forwards past the host's netfilter, or a proxy on the host sends for the pod.",
+        "Switch the CNI to the host's stack (DatapathBypassed of the node says more), or exclude from the claim what a proxy on the host sends.",
+    ),
 ];

@@ -131,6 +131,7 @@ impl Node {
             layout: LAYOUT,
             attach,
             vni: VNI,
+            learn_flows: Duration::ZERO,
             links: NodeLinks {
                 tunnel: "egret0".to_owned(),
                 uplinks: BTreeSet::from(["up0".to_owned()]),

@@ -1,9 +1,8 @@
 //! Clusters as the scenarios need them.
 
 use anyhow::{Result, ensure};
-use egret_kubernetes::{ClusterOptions, NAMESPACE, TestCluster};
-use egret_lab::checks::PATIENCE;
-use egret_lab::{TestBed, wait_until};
+use egret_kubernetes::{ClusterOptions, TestCluster};
+use egret_lab::TestBed;
 
 pub type ClusterFixture = egret_lab::LabFixture<TestCluster>;
 pub type ClusterBench = egret_lab::bench::Bench<TestCluster>;
@@ -16,16 +15,6 @@ pub fn usual() -> Result<ClusterFixture> {
 /// Whether what lasts minutes runs in full (`make soak`).
 pub fn soak() -> bool {
     std::env::var_os("EGRET_SOAK").is_some()
-}
-
-/// Deletes the agent's pod on a worker and waits until its successor is ready.
-pub fn agent_restarted(fixture: &ClusterFixture, worker: &str) -> Result<()> {
-    let old = fixture.lab.agent_pod(worker)?;
-    fixture.lab.kubectl().ask(&["delete", "pod", "-n", NAMESPACE, &old, "--wait=true"])?;
-    let new = wait_until("another agent", PATIENCE, || {
-        fixture.lab.agent_pod(worker).ok().filter(|new| *new != old)
-    })?;
-    fixture.lab.await_pod(NAMESPACE, &new)
 }
 
 /// Nothing of Egret is in a worker's kernel.

@@ -43,6 +43,16 @@ impl SteeredPath for InMemoryPath {
         Ok(false)
     }
 
+    fn loosen(&mut self, _: &SteeringConfig) -> Result<(), PortError> {
+        self.calls.note("loosen");
+        Ok(())
+    }
+
+    fn tighten(&mut self, _: &SteeringConfig) -> Result<(), PortError> {
+        self.calls.note("tighten");
+        Ok(())
+    }
+
     fn begin_anew(&mut self, _: &SteeringConfig, sources: BTreeSet<IpNet>) {
         self.calls.note("begin anew");
         self.anew = sources;
@@ -111,7 +121,18 @@ fn the_path_is_there_before_the_first_rule() {
     assert_eq!(applied.unwrap(), Applied::Changed);
     assert_eq!(
         calls,
-        ["tunnel", "set mtu", "routes", "set mark", "verify", "apply", "settle", "begin anew"]
+        [
+            "loosen",
+            "tunnel",
+            "set mtu",
+            "routes",
+            "set mark",
+            "verify",
+            "apply",
+            "settle",
+            "begin anew",
+            "tighten"
+        ]
     );
     assert_eq!((node.rules.held(), node.rules.mtu()), (Some(config(1, "10.0.0.0/8")), MTU));
 }
@@ -168,18 +189,21 @@ fn a_new_pod_waits_for_no_look_at_the_path_and_other_routes_do() {
     let mut node = Fixture::new();
     node.apply(&config(1, "10.0.0.0/8")).0.unwrap();
     let (applied, calls) = node.apply(&config(2, "10.0.0.0/8"));
-    assert_eq!((applied.unwrap(), calls), (Applied::Changed, vec!["apply", "begin anew"]));
+    assert_eq!(
+        (applied.unwrap(), calls),
+        (Applied::Changed, vec!["loosen", "apply", "begin anew", "tighten"])
+    );
     assert_eq!(node.rules.held(), Some(config(2, "10.0.0.0/8")));
     let (applied, calls) = node.apply(&config(2, "10.0.0.0/8"));
-    assert_eq!((applied.unwrap(), calls), (Applied::AlreadySo, vec!["apply"]));
+    assert_eq!((applied.unwrap(), calls), (Applied::AlreadySo, vec!["loosen", "apply", "tighten"]));
     // Blocks alone: connections are left alone.
     let more =
         SteeringConfig { blocks: [(address(), BTreeSet::new())].into(), ..config(2, "10.0.0.0/8") };
     let (applied, calls) = node.apply(&more);
-    assert_eq!((applied.unwrap(), calls), (Applied::Changed, vec!["apply"]));
+    assert_eq!((applied.unwrap(), calls), (Applied::Changed, vec!["loosen", "apply", "tighten"]));
     let (_, calls) = node.apply(&config(2, "192.168.0.0/16"));
-    let all = ["tunnel", "set mtu", "routes", "set mark", "verify", "apply", "settle"];
-    assert_eq!(calls, all);
+    let path = ["tunnel", "set mtu", "routes", "set mark", "verify", "apply", "settle"];
+    assert_eq!(calls, [&["loosen"], path.as_slice(), &["tighten"]].concat());
 }
 
 /// Rules that are written for no tunnel have no MTU.
@@ -190,7 +214,7 @@ fn no_rule_is_written_while_the_path_is_not_there() {
     for pods in 1..3 {
         let (applied, calls) = node.apply(&config(pods, "10.0.0.0/8"));
         assert!(applied.is_err());
-        assert_eq!((node.rules.held(), calls), (None, vec!["tunnel"]));
+        assert_eq!((node.rules.held(), calls), (None, vec!["loosen", "tunnel"]));
     }
     node.path.has_tunnel = true;
     assert!(node.repair().0.unwrap());
@@ -199,7 +223,7 @@ fn no_rule_is_written_while_the_path_is_not_there() {
     assert!(node.repair().0.is_err());
     let (applied, calls) = node.apply(&config(3, "10.0.0.0/8"));
     assert!(applied.is_err(), "the path is in doubt since the repair");
-    assert_eq!(calls, ["tunnel"]);
+    assert_eq!(calls, ["loosen", "tunnel"]);
 }
 
 #[test]
@@ -215,7 +239,7 @@ fn nothing_is_repaired_before_the_first_config() {
 fn only_what_is_missing_is_put_back() {
     let mut node = Fixture::new();
     node.apply(&config(1, "10.0.0.0/8")).0.unwrap();
-    let looked = ["tunnel", "set mtu", "routes", "set mark", "verify", "settle"];
+    let looked = ["tunnel", "set mtu", "routes", "set mark", "verify", "settle", "tighten"];
     let (repaired, calls) = node.repair();
     assert_eq!((repaired.unwrap(), calls.as_slice()), (false, looked.as_slice()));
 
@@ -226,7 +250,10 @@ fn only_what_is_missing_is_put_back() {
     node.rules.set_held(None);
     let (repaired, calls) = node.repair();
     assert!(repaired.unwrap());
-    assert_eq!(calls, ["tunnel", "set mtu", "routes", "set mark", "verify", "apply", "settle"]);
+    assert_eq!(
+        calls,
+        ["tunnel", "set mtu", "routes", "set mark", "verify", "apply", "settle", "tighten"]
+    );
     assert_eq!(node.rules.held(), Some(config(1, "10.0.0.0/8")));
 }
 
@@ -263,7 +290,7 @@ fn a_former_mark_is_good_until_packets_carry_the_new_one() {
     assert!(repaired.is_err() && !calls.contains(&"settle"), "{calls:?}");
     node.rules.refuse(false);
     let (repaired, calls) = node.repair();
-    assert!(repaired.is_ok() && calls.last() == Some(&"settle"), "{calls:?}");
+    assert!(repaired.is_ok() && calls.ends_with(&["settle", "tighten"]), "{calls:?}");
     assert_eq!(node.rules.packet_mark(), 0x55);
 }
 

@@ -1,0 +1,263 @@
+//! What the programs at the uplinks' egress know of pods and claims, so that nothing that a claim selects
+//! leaves past netfilter.
+//!
+//! State: the pinned maps, and what they hold. Always: a source never points at a set of destinations that is
+//! not there whole; sources with the same destinations share one set.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::net::{IpAddr, Ipv6Addr};
+use std::path::Path;
+
+use aya::maps::lpm_trie::Key;
+use aya::maps::{LpmTrie, MapData};
+use egret_core::node_config::SteeringConfig;
+use egret_ports::error::PortError;
+use ipnet::{IpNet, Ipv4Net, Ipv6Net};
+
+use super::codec::{self, ADDRESS, AddressKey};
+use super::error::BpfError;
+use super::pins;
+
+/// Of sources of pods that no claim selects.
+const UNSELECTED: u32 = 0;
+/// Of the node's own addresses.
+const NODE_ITSELF: u32 = u32::MAX;
+
+/// A set's number, and an address.
+type DestinationKey = [u8; 4 + ADDRESS];
+type Destinations = Vec<IpNet>;
+
+/// The sources and destinations that claims select, for the programs at the uplinks' egress: written by the main
+/// loop alone.
+pub struct UplinkGuard {
+    sources: LpmTrie<MapData, AddressKey, u32>,
+    destinations: LpmTrie<MapData, DestinationKey, u32>,
+    written_sources: BTreeMap<IpNet, u32>,
+    sets: BTreeMap<Destinations, u32>,
+}
+
+impl UplinkGuard {
+    /// Opens what [`super::load`] has pinned under `pin_dir` for layout `layout`, and reads what an earlier process
+    /// has written.
+    ///
+    /// # Errors
+    /// Where nothing is pinned there, or the kernel refuses.
+    pub fn open(pin_dir: &Path, layout: u32) -> Result<Self, BpfError> {
+        let directory = pins::layout_directory(pin_dir, layout);
+        let sources: LpmTrie<_, AddressKey, u32> = pins::trie(&directory, pins::POD_SOURCES)?;
+        let destinations: LpmTrie<_, DestinationKey, u32> =
+            pins::trie(&directory, pins::SELECTED_DESTINATIONS)?;
+        let mut written_sources = BTreeMap::new();
+        for pair in sources.iter() {
+            let (key, set) = pair.map_err(BpfError::map(pins::POD_SOURCES))?;
+            written_sources.extend(net(key.data(), key.prefix_len()).map(|source| (source, set)));
+        }
+        let mut sets: BTreeMap<u32, Destinations> = BTreeMap::new();
+        for key in destinations.keys() {
+            let key = key.map_err(BpfError::map(pins::SELECTED_DESTINATIONS))?;
+            let [a, b, c, d, address @ ..] = key.data();
+            let destination = net(address, key.prefix_len().saturating_sub(32));
+            sets.entry(u32::from_ne_bytes([a, b, c, d])).or_default().extend(destination);
+        }
+        let sorted = |(number, mut set): (u32, Destinations)| {
+            set.sort_unstable();
+            (set, number)
+        };
+        let sets = sets.into_iter().map(sorted).collect();
+        Ok(Self { sources, destinations, written_sources, sets })
+    }
+
+    /// To be called before the rules of `config` are: lets pass what they may let pass and those before did not.
+    ///
+    /// # Errors
+    /// What the kernel refused; what was let pass stays so.
+    pub fn loosen(&mut self, config: &SteeringConfig, own: &[IpAddr]) -> Result<(), PortError> {
+        let wanted = wanted(config, own);
+        let numbers: BTreeMap<u32, &Destinations> =
+            self.sets.iter().map(|(set, number)| (*number, set)).collect();
+        let shrinks = |(source, number): (&IpNet, &u32)| {
+            let now = match wanted.get(source) {
+                Some(Wanted::Selected(set)) => set.as_slice(),
+                _ => &[],
+            };
+            let before = numbers.get(number).map_or(&[][..], |set| set.as_slice());
+            before.iter().any(|net| now.binary_search(net).is_err()).then_some(*source)
+        };
+        let loosened: Vec<IpNet> = self.written_sources.iter().filter_map(shrinks).collect();
+        for source in loosened {
+            self.remove_source(source).map_err(|error| error.into_port(OPERATION))?;
+        }
+        Ok(())
+    }
+
+    /// To be called when the rules of `config` are there: drops what they would not let pass. `own` are the
+    /// node's own addresses, also where they are in a range of pods. Idempotent; writes only differences.
+    ///
+    /// # Errors
+    /// `Quota` where there are more sources or destinations than the maps have room for. What was written stays.
+    pub fn tighten(&mut self, config: &SteeringConfig, own: &[IpAddr]) -> Result<(), PortError> {
+        self.write(&wanted(config, own)).map_err(|error| error.into_port(OPERATION))
+    }
+
+    fn write(&mut self, wanted: &BTreeMap<IpNet, Wanted>) -> Result<(), BpfError> {
+        for (source, wanted) in wanted {
+            let number = match wanted {
+                Wanted::Unselected => UNSELECTED,
+                Wanted::NodeItself => NODE_ITSELF,
+                Wanted::Selected(set) => self.number_of(set)?,
+            };
+            if self.written_sources.get(source) != Some(&number) {
+                let written = self.sources.insert(&source_key(*source), number, 0);
+                written.map_err(BpfError::map(pins::POD_SOURCES))?;
+                self.written_sources.insert(*source, number);
+            }
+        }
+        let unwanted = |source: &&IpNet| !wanted.contains_key(source);
+        let gone: Vec<IpNet> = self.written_sources.keys().filter(unwanted).copied().collect();
+        for source in gone {
+            self.remove_source(source)?;
+        }
+        self.remove_unused_sets()
+    }
+
+    /// The number of a set that the map holds whole.
+    fn number_of(&mut self, set: &Destinations) -> Result<u32, BpfError> {
+        if let Some(number) = self.sets.get(set) {
+            return Ok(*number);
+        }
+        let taken: BTreeSet<u32> = self.sets.values().copied().collect();
+        let number = (1..NODE_ITSELF).find(|number| !taken.contains(number)).unwrap_or(UNSELECTED);
+        for destination in set {
+            let written = self.destinations.insert(&destination_key(number, *destination), 1, 0);
+            if let Err(error) = written {
+                // Nothing points at it, and the room is another set's.
+                self.remove_destinations(number, set)?;
+                return Err(BpfError::map(pins::SELECTED_DESTINATIONS)(error));
+            }
+        }
+        self.sets.insert(set.clone(), number);
+        Ok(number)
+    }
+
+    fn remove_source(&mut self, source: IpNet) -> Result<(), BpfError> {
+        pins::ignore_missing(self.sources.remove(&source_key(source)), pins::POD_SOURCES)?;
+        self.written_sources.remove(&source);
+        Ok(())
+    }
+
+    fn remove_unused_sets(&mut self) -> Result<(), BpfError> {
+        let used: BTreeSet<u32> = self.written_sources.values().copied().collect();
+        let unused = self.sets.iter().filter(|(_, number)| !used.contains(number));
+        let unused: Vec<(Destinations, u32)> =
+            unused.map(|(set, number)| (set.clone(), *number)).collect();
+        for (set, number) in unused {
+            self.remove_destinations(number, &set)?;
+            self.sets.remove(&set);
+        }
+        Ok(())
+    }
+
+    fn remove_destinations(&mut self, number: u32, set: &Destinations) -> Result<(), BpfError> {
+        for destination in set {
+            let key = destination_key(number, *destination);
+            pins::ignore_missing(self.destinations.remove(&key), pins::SELECTED_DESTINATIONS)?;
+        }
+        Ok(())
+    }
+}
+
+const OPERATION: &str = "tell the uplinks' programs what claims select";
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+enum Wanted {
+    Unselected,
+    NodeItself,
+    Selected(Destinations),
+}
+
+fn wanted(config: &SteeringConfig, own: &[IpAddr]) -> BTreeMap<IpNet, Wanted> {
+    let mut wanted: BTreeMap<IpNet, Wanted> =
+        config.pod_ranges.iter().map(|range| (range.trunc(), Wanted::Unselected)).collect();
+    wanted.extend(own.iter().map(|address| (IpNet::from(*address), Wanted::NodeItself)));
+    let mut selected: BTreeMap<IpNet, Destinations> = BTreeMap::new();
+    for flow in &config.flows {
+        selected.entry(flow.source.trunc()).or_default().push(flow.destination.trunc());
+    }
+    for (source, mut destinations) in selected {
+        destinations.sort_unstable();
+        destinations.dedup();
+        wanted.insert(source, Wanted::Selected(destinations));
+    }
+    wanted
+}
+
+fn prefix(net: IpNet) -> (AddressKey, u32) {
+    let mapped = if net.network().is_ipv4() { 96 } else { 0 };
+    (codec::key(net.network()), mapped + u32::from(net.prefix_len()))
+}
+
+fn source_key(source: IpNet) -> Key<AddressKey> {
+    let (address, length) = prefix(source);
+    Key::new(length, address)
+}
+
+fn destination_key(set: u32, destination: IpNet) -> Key<DestinationKey> {
+    let (address, length) = prefix(destination);
+    let mut data = [0; 4 + ADDRESS];
+    data[..4].copy_from_slice(&set.to_ne_bytes());
+    data[4..].copy_from_slice(&address);
+    Key::new(32 + length, data)
+}
+
+fn net(address: AddressKey, length: u32) -> Option<IpNet> {
+    let length = u8::try_from(length).ok()?;
+    let address = Ipv6Addr::from(address);
+    match (address.to_ipv4_mapped(), length.checked_sub(96)) {
+        (Some(v4), Some(length)) => Ipv4Net::new(v4, length).ok().map(IpNet::from),
+        _ => Ipv6Net::new(address, length).ok().map(IpNet::from),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use egret_core::node_config::{Flow, FlowAction};
+
+    use super::*;
+
+    fn nets(texts: &[&str]) -> Vec<IpNet> {
+        texts.iter().map(|text| text.parse().unwrap()).collect()
+    }
+
+    #[test]
+    fn keys_are_read_back_as_they_were_written() {
+        for net_ in nets(&["0.0.0.0/0", "10.244.1.2/32", "::/0", "2001:db8::/33"]) {
+            let key = source_key(net_);
+            assert_eq!(net(key.data(), key.prefix_len()), Some(net_));
+            let key = destination_key(7, net_);
+            let [a, b, c, d, address @ ..] = key.data();
+            assert_eq!(u32::from_ne_bytes([a, b, c, d]), 7);
+            assert_eq!(net(address, key.prefix_len() - 32), Some(net_));
+        }
+    }
+
+    #[test]
+    fn what_is_selected_goes_before_the_ranges_of_pods_and_the_nodes_own_before_both() {
+        let flow = |destination: &str| Flow {
+            source: "10.244.1.2/32".parse().unwrap(),
+            destination: destination.parse().unwrap(),
+            action: FlowAction::DropNoAddress,
+        };
+        let config = SteeringConfig {
+            flows: vec![flow("198.51.100.0/24"), flow("192.0.2.0/24")],
+            pod_ranges: nets(&["10.244.1.0/24"]).into_iter().collect(),
+            ..SteeringConfig::default()
+        };
+        let wanted = wanted(&config, &["10.244.1.1".parse().unwrap()]);
+        let selected = Wanted::Selected(nets(&["192.0.2.0/24", "198.51.100.0/24"]));
+        let expected = nets(&["10.244.1.0/24", "10.244.1.1/32", "10.244.1.2/32"])
+            .into_iter()
+            .zip([Wanted::Unselected, Wanted::NodeItself, selected])
+            .collect();
+        assert_eq!(wanted, expected);
+    }
+}

@@ -1,0 +1,239 @@
+//! What leaves an uplink past netfilter, with a pod's own address, and what waited there too long.
+
+use std::fs;
+use std::net::{IpAddr, SocketAddr};
+use std::time::{Duration, Instant};
+
+use egret_core::node_config::{Flow, FlowAction, SteeringConfig};
+use egret_datapath::bpf::{LAYOUT, LoadConfig, UplinkGuard, load};
+use egret_ports::gateway::{AddressMap as _, AddressState};
+use etherparse::PacketBuilder;
+use ipnet::IpNet;
+
+use super::net::{Net, Node, Underlay, egress, ip, now, socket, world};
+use super::packets::{PATIENCE, Port, datagram, udp};
+
+const NOBODY: ([u8; 6], [u8; 6]) = ([0; 6], [0; 6]);
+
+/// A selected pod's address, and one of a pod that is not.
+fn pod(v4: bool) -> IpAddr {
+    ip(if v4 { "10.244.1.2" } else { "2001:db8:244::2" })
+}
+
+fn other_pod(v4: bool) -> IpAddr {
+    ip(if v4 { "10.244.1.3" } else { "2001:db8:244::3" })
+}
+
+fn nets(texts: &[&str]) -> impl Iterator<Item = IpNet> {
+    texts.iter().map(|text| text.parse().unwrap())
+}
+
+/// The pod's flows to the world's network are selected.
+fn selects(sources: &[IpAddr]) -> SteeringConfig {
+    let to = |source: &IpAddr| {
+        let destination = if source.is_ipv4() { "192.0.2.0/24" } else { "2001:db8:1::/64" };
+        Flow {
+            source: IpNet::from(*source),
+            destination: destination.parse().unwrap(),
+            action: FlowAction::Steer { address: egress(source.is_ipv4()) },
+        }
+    };
+    SteeringConfig {
+        flows: sources.iter().map(to).collect(),
+        pod_ranges: nets(&["10.244.1.0/24", "2001:db8:244::/64"]).collect(),
+        ..SteeringConfig::default()
+    }
+}
+
+fn tcp(from: SocketAddr, to: SocketAddr, is_first: bool) -> Vec<u8> {
+    let builder = PacketBuilder::ethernet2(NOBODY.0, NOBODY.1);
+    let builder = match (from.ip(), to.ip()) {
+        (IpAddr::V4(a), IpAddr::V4(b)) => builder.ipv4(a.octets(), b.octets(), 64),
+        (IpAddr::V6(a), IpAddr::V6(b)) => builder.ipv6(a.octets(), b.octets(), 64),
+        _ => panic!("two families"),
+    };
+    let builder = builder.tcp(from.port(), to.port(), 1, 1000);
+    let builder = if is_first { builder.syn() } else { builder.ack(1) };
+    let mut frame = Vec::new();
+    builder.write(&mut frame, &[]).unwrap();
+    frame
+}
+
+struct Fixture {
+    net: Net,
+    node: Node,
+    guard: UplinkGuard,
+}
+
+impl Fixture {
+    fn new() -> Self {
+        let net = Net::new(Underlay::V4);
+        let node = net.node("node", 12);
+        let guard = node.loaded.uplink_guard().unwrap();
+        Self { net, node, guard }
+    }
+
+    /// As a CNI that forwards in eBPF: past the host's stack, out of the uplink. True where it arrives.
+    fn leaves(&mut self, frame: &[u8]) -> bool {
+        let ether_type = i32::from(u16::from_be_bytes([frame[12], frame[13]]));
+        let outside = Port::open(&self.net.world, "eth0", ether_type);
+        let mut frame = frame.to_vec();
+        frame[..6].copy_from_slice(&self.net.world_mac());
+        frame[6..12].copy_from_slice(&self.node.uplink.mac);
+        let before = self.node.count("bypassed");
+        Port::open(&self.node.namespace, "up0", ether_type).send(&frame);
+        let end = Instant::now() + PATIENCE;
+        loop {
+            let arrived = outside.arrived(|seen| seen.starts_with(&frame)) > 0;
+            let dropped = self.node.count("bypassed") > before;
+            assert!(!(arrived && dropped), "dropped and counted, and yet it arrives");
+            if arrived || dropped {
+                return arrived;
+            }
+            assert!(Instant::now() < end, "it neither arrives nor is it counted");
+            std::thread::sleep(Duration::from_millis(2));
+        }
+    }
+
+    fn arrives(&self, from: SocketAddr, to: SocketAddr) {
+        let macs = (self.net.world_mac(), self.node.uplink.mac);
+        let outside = Port::of(&self.net.world, "eth0", from.ip());
+        outside.send(&udp(macs, from, to, b"ask"));
+    }
+}
+
+#[test]
+fn what_a_claim_selects_does_not_leave_with_the_pods_address() {
+    let mut bypassing = Fixture::new();
+    for v4 in [true, false] {
+        let (pod, to) = (socket(pod(v4), 4000), socket(world(v4), 9));
+        let dgram = udp(NOBODY, pod, to, b"ask");
+        assert!(bypassing.leaves(&tcp(pod, to, true)), "nothing is selected yet");
+        let config = selects(&[pod.ip()]);
+        bypassing.guard.tighten(&config, &[]).unwrap();
+        assert!(!bypassing.leaves(&tcp(pod, to, true)));
+        assert!(bypassing.leaves(&tcp(pod, to, false)), "a connection that is open goes on");
+        assert!(!bypassing.leaves(&dgram));
+        assert!(!bypassing.leaves(&dgram), "what was dropped is no flow");
+        let neighbour = socket(other_pod(v4), 4000);
+        assert!(bypassing.leaves(&tcp(neighbour, to, true)), "another pod");
+        let elsewhere = socket(ip(if v4 { "198.51.100.7" } else { "2001:db8:2::7" }), 9);
+        assert!(bypassing.leaves(&tcp(pod, elsewhere, true)), "another destination");
+        // As `whenUnavailable: Node` does.
+        bypassing.guard.loosen(&selects(&[]), &[]).unwrap();
+        assert!(bypassing.leaves(&tcp(pod, to, true)));
+        bypassing.guard.tighten(&selects(&[]), &[]).unwrap();
+        assert!(bypassing.leaves(&tcp(pod, to, true)));
+    }
+}
+
+#[test]
+fn what_the_world_began_and_what_began_before_the_claim_goes_on() {
+    let mut bypassing = Fixture::new();
+    bypassing.guard.tighten(&selects(&[]), &[]).unwrap();
+    for v4 in [true, false] {
+        let (pod, to) = (pod(v4), world(v4));
+        let began_before = udp(NOBODY, socket(pod, 4000), socket(to, 9), b"ask");
+        assert!(bypassing.leaves(&began_before));
+        bypassing.guard.tighten(&selects(&[pod]), &[]).unwrap();
+        assert!(bypassing.leaves(&began_before));
+        let answer = udp(NOBODY, socket(pod, 53), socket(to, 5000), b"answer");
+        assert!(!bypassing.leaves(&answer), "nobody asked");
+        bypassing.arrives(socket(to, 5000), socket(pod, 53));
+        assert!(bypassing.leaves(&answer));
+        assert!(!bypassing.leaves(&udp(NOBODY, socket(pod, 53), socket(to, 5001), b"answer")));
+    }
+}
+
+#[test]
+fn the_nodes_own_address_in_a_range_of_pods_is_no_pods() {
+    let mut bypassing = Fixture::new();
+    let (pod, to) = (pod(true), world(true));
+    let dgram = udp(NOBODY, socket(pod, 4000), socket(to, 9), b"ask");
+    bypassing.guard.tighten(&selects(&[]), &[pod]).unwrap();
+    assert!(bypassing.leaves(&dgram));
+    bypassing.guard.tighten(&selects(&[pod]), &[]).unwrap();
+    assert!(!bypassing.leaves(&dgram), "what the node sends was not learnt");
+}
+
+#[test]
+fn a_dead_agent_guards_on_and_the_next_one_knows_what_is_there() {
+    let mut bypassing = Fixture::new();
+    let (selected, others) = (selects(&[pod(true), pod(false)]), selects(&[pod(true)]));
+    bypassing.guard.tighten(&selected, &[]).unwrap();
+    let pin_dir = bypassing.node.config.pin_dir.clone();
+    bypassing.guard = UplinkGuard::open(&pin_dir, LAYOUT).unwrap();
+    let [v4, v6] = [true, false].map(|v4| tcp(socket(pod(v4), 4000), socket(world(v4), 9), true));
+    assert!(!bypassing.leaves(&v4) && !bypassing.leaves(&v6));
+    bypassing.guard.tighten(&others, &[]).unwrap();
+    assert!(!bypassing.leaves(&v4) && bypassing.leaves(&v6), "one that it has not written goes");
+}
+
+/// Counters of a version that had fewer are longer afterwards, and have counted on.
+#[test]
+fn programs_that_come_to_a_running_node_learn_first() {
+    let mut bypassing = Fixture::new();
+    let Fixture { net, node, guard } = &mut bypassing;
+    for map in ["flows", "pod_sources", "selected_destinations"] {
+        fs::remove_file(net.pin_dir(node.label).join(format!("v{LAYOUT}")).join(map)).unwrap();
+    }
+    let inside = node.namespace.enter();
+    let config = LoadConfig { learn_flows: Duration::from_secs(600), ..node.config.clone() };
+    node.loaded = load(config.clone()).unwrap();
+    *guard = node.loaded.uplink_guard().unwrap();
+    drop(inside);
+    guard.tighten(&selects(&[pod(true)]), &[]).unwrap();
+    let (from, to) = (socket(pod(true), 4000), socket(world(true), 9));
+    assert!(bypassing.leaves(&udp(NOBODY, from, to, b"ask")), "it may have begun before");
+    assert!(!bypassing.leaves(&tcp(from, to, true)), "this begins now");
+    // The next process learns no longer than the first one.
+    let inside = bypassing.node.namespace.enter();
+    bypassing.node.loaded = load(LoadConfig { learn_flows: Duration::ZERO, ..config }).unwrap();
+    drop(inside);
+    let later = udp(NOBODY, socket(pod(true), 4001), to, b"ask");
+    assert!(bypassing.leaves(&later), "the minute of the first process is not over");
+}
+
+/// `bpf_redirect_neigh` lets a packet wait until its neighbour answers: seconds, when a link comes back.
+#[test]
+fn what_waited_for_a_neighbour_past_the_lease_does_not_leave() {
+    for v4 in [true, false] {
+        let net = Net::new(Underlay::V4);
+        let mut gateway = net.node("gateway", 11);
+        gateway.knows_block_of(gateway.endpoint);
+        let outside = Port::of(&net.world, "eth0", egress(v4));
+        let silent = ip(if v4 { "192.0.2.77" } else { "2001:db8:1::77" });
+        let send = |gateway: &Node, payload: &[u8]| {
+            let frame = udp(NOBODY, socket(egress(v4), 1100), socket(silent, 9), payload);
+            Port::of(&gateway.namespace, "egret0", egress(v4)).send(&frame);
+        };
+        let answers = |arrives: bool| {
+            let action = if arrives { "add" } else { "del" };
+            let length = if v4 { 24 } else { 64 };
+            let flags = if v4 || !arrives { "" } else { "nodad" };
+            net.world.run(&format!("ip addr {action} {silent}/{length} dev eth0 {flags}"));
+        };
+        let is = |payload: &'static [u8]| {
+            move |frame: &[u8]| datagram(frame).is_some_and(|seen| seen.payload == payload)
+        };
+        let entry = gateway.entry(AddressState::Held, &gateway, Duration::from_millis(200));
+        gateway.addresses.put(egress(v4), &entry).unwrap();
+        send(&gateway, b"late");
+        gateway.await_count("to_world", 1);
+        while now() < entry.valid_until.unwrap() {
+            std::thread::sleep(Duration::from_millis(10));
+        }
+        answers(true);
+        gateway.await_count("lease_expired", 1);
+        assert_eq!(outside.arrived(is(b"late")), 0);
+        answers(false);
+        gateway.namespace.run("ip neigh flush dev up0");
+        // One that waits while the lease runs leaves.
+        gateway.holds(egress(v4));
+        send(&gateway, b"in time");
+        gateway.await_count("to_world", 2);
+        answers(true);
+        outside.expect("what waited within the lease", |frame| is(b"in time")(frame).then_some(()));
+        assert_eq!(gateway.count("lease_expired"), 1, "within {PATIENCE:?}");
+    }
+}

@@ -6,6 +6,7 @@ use std::time::Instant;
 use crate::interface_config::NamedInterfaces;
 use crate::interface_health::InterfaceHealth;
 use crate::interface_history::InterfaceHistory;
+use crate::uplink_reach::UplinkReaches;
 
 /// What is remembered of interfaces.
 #[derive(Debug, Default)]
@@ -19,6 +20,9 @@ pub(crate) struct InterfaceMemory {
     pub present: BTreeSet<[u8; 6]>,
     pub history: InterfaceHistory,
     pub health: InterfaceHealth,
+    /// The same of the uplinks that no cloud names.
+    pub uplink_health: InterfaceHealth,
+    pub reaches: UplinkReaches,
     pub restless: bool,
     /// What an earlier process has said was taken over.
     pub recalled: bool,
@@ -31,7 +35,7 @@ pub(crate) struct InterfaceMemory {
 impl InterfaceMemory {
     /// Whether it is worth another look soon.
     pub(crate) fn is_restless(&self) -> bool {
-        self.restless || self.health.changes()
+        self.restless || self.health.changes() || self.uplink_health.changes()
     }
 
     /// What the cloud names now, and what it named while that cannot carry addresses: else its trouble

@@ -17,7 +17,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
 use std::sync::mpsc;
 
-use egret_core::lease::{Now, PlanView, Report, StopMode};
+use egret_core::lease::{AddressView, Now, PlanView, Report, StopMode, UplinkReach};
 use egret_core::model::NodeName;
 use egret_peers::{Peer, Waker};
 use egret_ports::gateway::UplinkLink;
@@ -72,6 +72,14 @@ impl PlanUpdate {
     fn is_answered_for(&self, address: IpAddr) -> bool {
         let plan = self.view.addresses.get(&address);
         plan.is_some_and(|plan| plan.probed && !plan.revoked)
+    }
+
+    /// The addresses that `me` may carry and whose network it does not reach.
+    pub(crate) fn cut_off(&self, me: &NodeName) -> Vec<IpAddr> {
+        let lost = |plan: &AddressView| plan.reach == UplinkReach::Lost;
+        let mine =
+            self.view.addresses.iter().filter(|(_, plan)| plan.ranks().any(|node| node == me));
+        mine.filter(|(_, plan)| lost(plan)).map(|(address, _)| *address).collect()
     }
 
     /// Whether what the programs read of addresses differs by `after`.

@@ -39,6 +39,7 @@ mod teardown;
 #[cfg(test)]
 mod testing;
 mod tunnel_endpoints;
+mod uplink_reach;
 mod uplink_selection;
 
 pub use args::AgentArgs;

@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
 
 use egret_core::conditions::on_interface;
-use egret_core::lease::{AddressView, ClusterView, PlanView};
+use egret_core::lease::{AddressView, ClusterView, PlanView, UplinkReach};
 use egret_core::membership::liveness;
 use egret_core::model::{
     Attachment, EgressAddress, EgressNode, NodeName, PoolName, Snapshot, Stored, VoterSet,
@@ -16,28 +16,41 @@ use ipnet::IpNet;
 
 use crate::address_status::{is_foreign_host, parse_mac};
 use crate::lease_thread::PlanUpdate;
+use crate::uplink_reach::UplinkReaches;
 use crate::uplink_selection::link_for;
 
 /// So many addresses of its uplinks at most does a node program: the map has room for egress addresses first.
 const HOST_ADDRESSES: usize = 64;
+
+/// What this host is like by now.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct HostState<'a> {
+    pub(crate) uplinks: &'a [HostUplink],
+    pub(crate) reaches: &'a UplinkReaches,
+    /// Egress addresses that it has on an interface, and on which.
+    pub(crate) local: &'a BTreeMap<IpAddr, String>,
+}
 
 /// The update for this node. `newer` is a voter set that a peer's refusal carried: its members are
 /// reachable even where the store does not name them yet.
 pub(crate) fn update(
     snapshot: &Snapshot,
     me: &NodeName,
-    uplinks: &[HostUplink],
+    host: HostState<'_>,
     newer: Option<&VoterSet>,
-    local: &BTreeMap<IpAddr, String>,
 ) -> PlanUpdate {
-    let view = view(snapshot);
+    let HostState { uplinks, reaches, local } = host;
+    let mut view = view(snapshot);
     let planned = planned_for(snapshot, me);
     let links = view
         .addresses
-        .iter()
+        .iter_mut()
         .map(|(address, plan)| {
             let at = attachment(snapshot, *address, me);
             let mut link = link_for(*address, at, plan.no_deadline, uplinks);
+            if !plan.no_deadline {
+                plan.reach = reaches.of(link.uplink.map(|uplink| uplink.index), *address);
+            }
             link.uplink = link.uplink.filter(|_| planned.contains_key(address));
             (*address, link)
         })
@@ -157,6 +170,7 @@ fn address_view(
         foreign_host: address.status.conditions.iter().any(is_foreign_host),
         on_interface: on_interface(snapshot, address.address).is_some(),
         was_held: address.was_held_since_its_end(),
+        reach: UplinkReach::default(),
     }
 }
 
@@ -283,19 +297,12 @@ mod tests {
     #[test]
     fn an_address_of_an_uplink_is_the_hosts_own_unless_it_is_planned_or_in_a_cloud() {
         let nets = ["203.0.113.11/24", "203.0.113.17/32", "2001:db8::11/64"];
-        let uplink = HostUplink {
-            name: "eth0".to_owned(),
-            index: 2,
-            mac: [2, 0, 0, 0, 0, 1],
-            mtu: 1500,
-            addresses: nets.iter().map(|net| net.parse().unwrap()).collect(),
-            lasting: Vec::new(),
-            defaults: Vec::new(),
-            next_hops: BTreeMap::new(),
-        };
+        let uplink = crate::testing::uplink(2, &nets);
         let (mut snapshot, me, none) = (snapshot(&[]), "g1".into(), BTreeMap::new());
         let of = |snapshot: &Snapshot| {
-            update(snapshot, &me, std::slice::from_ref(&uplink), None, &none).host
+            let uplinks = std::slice::from_ref(&uplink);
+            let host = HostState { uplinks, reaches: &UplinkReaches::default(), local: &none };
+            update(snapshot, &me, host, None).host
         };
         let own = ["203.0.113.11", "2001:db8::11"].map(|text| text.parse().unwrap());
         assert_eq!(of(&snapshot), own.into());

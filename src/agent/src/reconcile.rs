@@ -14,6 +14,7 @@ mod recall;
 mod stop;
 mod store_sync;
 mod uninstall;
+mod uplinks;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
@@ -241,9 +242,8 @@ impl<S: ClusterState, C: Clock> MainLoop<S, C> {
     }
 
     fn update_lease_thread(&mut self, snapshot: &Snapshot) {
-        let newer = self.memory.newer_set.as_ref();
-        let local = &self.status.local_addresses;
-        let update = update(snapshot, &self.me, self.kernel.uplinks(), newer, local);
+        self.note_reaches();
+        let update = update(snapshot, &self.me, self.host_state(), self.memory.newer_set.as_ref());
         if update != self.memory.update {
             self.memory.update = update.clone();
             self.lease.send(LeaseCommand::Update(Box::new(update)));
@@ -328,8 +328,7 @@ impl<S: ClusterState, C: Clock> MainLoop<S, C> {
         match completion {
             Completion::Read { began, snapshot: Ok(snapshot) } => {
                 let newer = self.memory.newer_set.as_ref();
-                let local = &self.status.local_addresses;
-                let update = update(&snapshot, &self.me, self.kernel.uplinks(), newer, local);
+                let update = update(&snapshot, &self.me, self.host_state(), newer);
                 self.lease.send(LeaseCommand::Consistent { began, update: Box::new(update) });
             }
             Completion::Read { snapshot: Err(error), .. } => {

@@ -10,11 +10,13 @@ use egret_core::model::{
     ResourceVersion, Snapshot, Stored,
 };
 use egret_core::node_config::SteeringConfig;
+use egret_datapath::host::HostUplink;
 use egret_ports::contract::objects::bare_plan;
 use egret_ports::error::{ErrorClass, PortError};
 use egret_ports::steering::{
     Applied, Collision, Steering, SteeringChange, SteeringCounters, SteeringDrop, SteeringWatcher,
 };
+use ipnet::IpNet;
 
 /// Puts an address of the claim `bank` on a LAN into a snapshot; it has no owner unless `change` gives one.
 pub(crate) fn put_address(
@@ -36,6 +38,22 @@ pub(crate) fn put_node(snapshot: &mut Snapshot, name: &str, status: EgressNodeSt
     let value = EgressNode { name: name.into(), spec, status, deleting: false };
     let version = ResourceVersion("1".to_owned());
     snapshot.egress_nodes.insert(name.into(), Stored { version, value });
+}
+
+/// An uplink with a carrier and no route; its MAC address ends in the index.
+pub(crate) fn uplink(index: u32, addresses: &[&str]) -> HostUplink {
+    let addresses: Vec<IpNet> = addresses.iter().map(|text| text.parse().unwrap()).collect();
+    HostUplink {
+        name: format!("eth{index}"),
+        index,
+        mac: [2, 0, 0, 0, 0, u8::try_from(index).unwrap()],
+        mtu: 1500,
+        carrier: true,
+        lasting: addresses.iter().map(IpNet::addr).collect(),
+        addresses,
+        defaults: Vec::new(),
+        next_hops: BTreeMap::new(),
+    }
 }
 
 /// What was called, in order. A clone notes into the same list.

@@ -191,7 +191,7 @@ fn routers(uplink: &HostUplink) -> impl Iterator<Item = IpAddr> {
 
 #[cfg(test)]
 mod tests {
-    use std::collections::{BTreeMap, BTreeSet};
+    use std::collections::BTreeSet;
 
     use super::*;
 
@@ -202,13 +202,8 @@ mod tests {
     fn uplink(index: u32, addresses: &[&str], default: Option<&str>) -> HostUplink {
         HostUplink {
             name: format!("eth{}", index - 2),
-            index,
-            mac: [2, 0, 0, 0, 0, u8::try_from(index).unwrap()],
-            mtu: 1500,
-            addresses: addresses.iter().map(|text| text.parse().unwrap()).collect(),
-            lasting: Vec::new(),
             defaults: default.map(|router| (Family::IPv4, Some(ip(router)))).into_iter().collect(),
-            next_hops: BTreeMap::new(),
+            ..crate::testing::uplink(index, addresses)
         }
     }
 

@@ -56,6 +56,6 @@ pub use input::{Input, ProbeFinding, StopMode};
 pub use machine::Machine;
 pub use message::*;
 pub use persisted::{KnownFence, PersistedLease, VoterGrant};
-pub use plan_view::{AddressView, ClusterView, PlanView};
+pub use plan_view::{AddressView, ClusterView, PlanView, UplinkReach};
 pub use report::Report;
 pub use timing::Timing;

@@ -158,8 +158,8 @@ pub enum AgentReason {
     /// A tool of this host makes an address that a cloud placed here the host's own, again and again, or
     /// it cannot be taken back: the message says who probably does it, and what stops it.
     AddressIsLocal,
-    /// A network interface by which a cloud delivers, or would deliver, addresses is down or has no address of its
-    /// own, and Egret leaves it alone: the message says who configures it, and what to do.
+    /// A network interface that carries, or would carry, addresses cannot: it is down, has no carrier, or in a
+    /// cloud no address of its own, and Egret leaves it alone. The message says what to do, and who configures it.
     InterfaceUnusable,
     /// The router of such an interface has not answered for 10 s: what leaves there is lost.
     RouterSilent,

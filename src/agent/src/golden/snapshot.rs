@@ -68,6 +68,7 @@ fn view() -> PlanView {
         foreign_host: true,
         on_interface: true,
         was_held: true,
+        reach: Default::default(),
     };
     let bare = AddressView {
         owner: None,
@@ -89,6 +90,7 @@ fn view() -> PlanView {
         foreign_host: false,
         on_interface: false,
         was_held: false,
+        reach: Default::default(),
     };
     let more = AddressView {
         probed: false,

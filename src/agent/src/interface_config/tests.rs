@@ -33,16 +33,7 @@ fn found(up: bool, addresses: &[&str], manager: Option<LinkManager>) -> FoundInt
 }
 
 fn uplink(mac: [u8; 6], own: &str) -> HostUplink {
-    HostUplink {
-        name: "eth1".to_owned(),
-        index: 3,
-        mac,
-        mtu: 9001,
-        addresses: vec![net(own)],
-        lasting: vec![net(own).addr()],
-        defaults: Vec::new(),
-        next_hops: BTreeMap::new(),
-    }
+    HostUplink { mac, ..crate::testing::uplink(3, &[own]) }
 }
 
 /// Where Egret chooses the uplinks.

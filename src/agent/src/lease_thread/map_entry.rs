@@ -123,6 +123,7 @@ mod tests {
             foreign_host: false,
             on_interface: false,
             was_held: false,
+            reach: Default::default(),
         }
     }
 }

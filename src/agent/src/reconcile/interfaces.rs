@@ -42,8 +42,13 @@ impl<S: ClusterState, C: Clock> MainLoop<S, C> {
             return;
         }
         let Some(stored) = snapshot.egress_nodes.get(&self.me) else { return };
+        let mut plans = snapshot.addresses.values().map(|stored| &stored.value.plan);
+        let in_cloud = plans.any(|plan| plan.facts().cloud_places());
         for (mac, why) in &stored.value.status.unusable_interfaces {
-            if let Some(mac) = parse_mac(mac) {
+            let Some(mac) = parse_mac(mac) else { continue };
+            if !in_cloud {
+                memory.uplink_health.recall(mac, why, Instant::now());
+            } else {
                 memory.health.recall(mac, why, Instant::now());
                 memory.present.insert(mac);
             }
@@ -175,18 +180,23 @@ impl<S: ClusterState, C: Clock> MainLoop<S, C> {
                 }
             }
         }
+        let cut_off = self.judge_uplinks(now);
+        if !cut_off.is_empty() {
+            troubles.entry(AgentReason::InterfaceUnusable).or_default().extend(cut_off);
+        }
         for reason in REASONS {
             let result = match troubles.remove(&reason) {
                 None => Ok(()),
                 Some(messages) => Err(PortError::new(
                     ErrorClass::NotFound,
-                    "use the network interface that a cloud delivers to",
+                    "use the network interface that carries addresses",
                     messages.join("; "),
                 )),
             };
             self.record(reason, result);
         }
-        let said = self.memory.interfaces.health.all_said();
+        let InterfaceMemory { health, uplink_health, .. } = &self.memory.interfaces;
+        let said = health.all_said().chain(uplink_health.all_said());
         self.status.unusable_interfaces =
             said.map(|(mac, why)| (mac_text(*mac), why.to_owned())).collect();
     }

@@ -2,6 +2,7 @@ use egret_datapath::host::HostUplink;
 use ipnet::IpNet;
 
 use super::*;
+use crate::testing::uplink;
 
 mod in_time;
 
@@ -13,20 +14,6 @@ fn ip(text: &str) -> IpAddr {
 
 fn ips(texts: &[&str]) -> Vec<IpAddr> {
     texts.iter().map(|text| ip(text)).collect()
-}
-
-fn uplink(index: u32, addresses: &[&str]) -> HostUplink {
-    let addresses: Vec<IpNet> = addresses.iter().map(|text| text.parse().unwrap()).collect();
-    HostUplink {
-        name: format!("eth{index}"),
-        index,
-        mac: [2, 0, 0, 0, 0, 9],
-        mtu: 1500,
-        lasting: addresses.iter().map(IpNet::addr).collect(),
-        addresses,
-        defaults: Vec::new(),
-        next_hops: BTreeMap::new(),
-    }
 }
 
 fn present(uplinks: &[HostUplink]) -> BTreeSet<IpAddr> {

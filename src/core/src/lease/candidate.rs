@@ -145,19 +145,23 @@ impl Candidate {
     }
 }
 
-/// This node's place among those that may ask: the holder that has fallen silent is none.
+/// This node's place among those that may ask: the holder that has fallen silent is none. Who does not
+/// reach the address's network comes after all who may.
 fn rank(cx: &Context<'_>, plan: &AddressView, known: Option<&NodeName>) -> u32 {
     let me = &cx.config.me;
     let silent = known.filter(|node| *node != me);
+    let last = !plan.is_reached();
     let before = plan.ranks().take_while(|node| *node != me);
-    before.filter(|node| Some(*node) != silent).map(|_| 1).sum()
+    let rank = before.filter(|node| Some(*node) != silent).map(|_| 1).sum::<u32>();
+    let others = plan.ranks().filter(|_| last).map(|_| 1).sum::<u32>();
+    rank + others
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
     use crate::lease::tests::{address, at, name, view};
-    use crate::lease::{LeaseConfig, PlanView};
+    use crate::lease::{LeaseConfig, PlanView, UplinkReach};
 
     fn candidate() -> Candidate {
         Candidate { ranked: true, last_renewal: Some(at(0).boot), ..Candidate::default() }
@@ -178,6 +182,16 @@ mod tests {
         // T × 1.13 is 508.5 ms, and n1, which is silent, has no rank.
         assert_eq!([2, 3].map(|node| due(node, &view, Some(1))), [512, 560].map(Some));
         assert_eq!(due(1, &view, Some(3)), Some(512));
+    }
+
+    #[test]
+    fn who_does_not_reach_the_network_asks_after_all_others() {
+        let mut view = view();
+        for reach in [UplinkReach::Unsteady, UplinkReach::Lost] {
+            view.addresses.get_mut(&address()).unwrap().reach = reach;
+            // Three ranks of 50 ms later than it would.
+            assert_eq!([2, 3].map(|node| due(node, &view, Some(1))), [660, 712].map(Some));
+        }
     }
 
     #[test]

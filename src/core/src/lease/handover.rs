@@ -38,7 +38,7 @@ pub(super) struct OutgoingHandover {
     /// When it is asked to come again.
     next: BootTime,
     pause: Duration,
-    /// Set by who stops: when the next standby is asked instead.
+    /// Set by who stops or is cut off: when the next standby is asked instead.
     give_up: Option<BootTime>,
 }
 
@@ -88,12 +88,17 @@ impl HandoverState {
         let me = &cx.config.me;
         let mine = plan.made_for.as_ref() == Some(&holding(me, holder.epoch));
         let to = plan.owner.as_ref().filter(|owner| *owner != me && mine && !plan.paused);
+        let asks =
+            |its: &OutgoingHandover| its.give_up.is_some() && plan.ranks().any(|n| *n == its.to);
+        if to.is_none() && plan.is_cut_off() && self.outgoing.as_ref().is_some_and(asks) {
+            return;
+        }
         if self.outgoing.as_ref().map(|outgoing| &outgoing.to) != to {
             self.outgoing = to.map(|to| OutgoingHandover::new(cx, to.clone(), None));
         }
     }
 
-    /// When who stops asks a standby, or the next one; at once where it has asked none.
+    /// When who stops or is cut off asks a standby, or the next one; at once where it has asked none.
     pub(super) fn next_standby_due(&self) -> Option<BootTime> {
         self.outgoing.as_ref().map_or(Some(BootTime(0)), |last| last.give_up)
     }
@@ -109,6 +114,19 @@ impl HandoverState {
         let give_up = cx.now.boot + cx.config.timing.successor;
         self.outgoing = Some(OutgoingHandover::new(cx, to.clone(), Some(give_up)));
         true
+    }
+
+    /// Asks the next standby in rank, and after the last one the first again; false where there is none.
+    /// Each gets the time in which its own word about its uplink may change.
+    pub(super) fn try_standbys_in_turn(&mut self, cx: &Context<'_>, plan: &AddressView) -> bool {
+        let asked = self.try_next_standby(cx, plan) || {
+            self.outgoing = None;
+            self.try_next_standby(cx, plan)
+        };
+        if let Some(outgoing) = &mut self.outgoing {
+            outgoing.give_up = Some(cx.now.boot + cx.config.timing.cut_off);
+        }
+        asked
     }
 
     /// Holder: *come*, again and again.

@@ -68,7 +68,9 @@ impl Moves {
         address: IpAddr,
     ) {
         let cx = call.cx;
-        let willing = cx.plan(address).is_some_and(|plan| !plan.revoked && !plan.paused);
+        let me = &cx.config.me;
+        let willing = |plan: &AddressView| !plan.revoked && !plan.paused && plan.may_come_to(me);
+        let willing = cx.plan(address).is_some_and(willing);
         let round = proposer.rounds.next_id();
         let Some(entry) = proposer.addresses.get(address) else { return };
         if !self.as_planned() || !willing || !entry.candidate.ranked || entry.holder.is_some() {
@@ -151,27 +153,35 @@ impl Moves {
         self.try_next_standby(call, proposer);
     }
 
-    /// When who stops asks a standby, or the next one.
+    /// When who stops or is cut off asks a standby, or the next one.
     fn next_standby_due(
         self,
         cx: &Context<'_>,
         address: IpAddr,
         entry: &AddressLease,
     ) -> Option<BootTime> {
-        let holds = self.hands_over() && entry.holder.is_some();
-        cx.plan(address).filter(|plan| holds && !self.keeps(plan))?;
+        let gives_up = |plan: &&AddressView| match self.hands_over() {
+            true => !self.keeps(plan),
+            false => self.as_planned() && plan.is_cut_off() && plan.has_others(&cx.config.me),
+        };
+        cx.plan(address).filter(|plan| entry.holder.is_some() && gives_up(plan))?;
         entry.handover.next_standby_due()
     }
 
-    /// Who stops asks one standby after the other, in rank, and releases where none comes.
+    /// Who stops asks one standby after the other, in rank, and releases where none comes. Who is cut off
+    /// asks them in turn, and goes on holding where none comes: perhaps nobody reaches that network.
     fn try_next_standby(self, call: &mut Invocation<'_>, proposer: &mut Proposer) {
         let cx = call.cx;
         let mut alone = BTreeSet::new();
         for (address, entry) in proposer.addresses.iter_mut() {
             let due = self.next_standby_due(&cx, address, entry);
             let Some(plan) = cx.plan(address) else { continue };
-            let due = due.is_some_and(|at| at <= cx.now.boot);
-            if due && !entry.handover.try_next_standby(&cx, plan) {
+            if due.is_none_or(|at| at > cx.now.boot) {
+                continue;
+            }
+            if !self.hands_over() {
+                entry.handover.try_standbys_in_turn(&cx, plan);
+            } else if !entry.handover.try_next_standby(&cx, plan) {
                 alone.insert(address);
             }
         }
@@ -195,8 +205,7 @@ impl Moves {
         let me = &cx.config.me;
         let keeps = |address| cx.plan(address).is_some_and(|plan| self.keeps(plan));
         let awaits_fabric = |plan: &AddressView| {
-            let others = plan.ranks().any(|node| node != me);
-            others && plan.delivers_to(me) && !plan.revoked && !self.keeps(plan)
+            plan.has_others(me) && plan.delivers_to(me) && !plan.revoked && !self.keeps(plan)
         };
         let mut held = proposer.addresses.holders();
         self.hands_over()

@@ -86,12 +86,54 @@ pub struct AddressView {
     /// A node has answered for it since it was bound, or was taken back after a revocation.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub was_held: bool,
+    // Of now, and of this process: kept nowhere.
+    /// Whether what would carry the address on this node reaches its network.
+    #[serde(skip)]
+    pub reach: UplinkReach,
+}
+
+/// Whether the uplink that carries, or would carry, an address on this node reaches the network behind it.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+pub enum UplinkReach {
+    /// It does, as far as this node can tell.
+    #[default]
+    Steady,
+    /// It does again, but has not for long: it may come and go.
+    Unsteady,
+    /// It does not: who holds the address here serves nobody.
+    Lost,
 }
 
 impl AddressView {
     /// Owner and standbys in order of rank.
     pub fn ranks(&self) -> impl Iterator<Item = &NodeName> {
         self.owner.iter().chain(&self.standbys)
+    }
+
+    /// Somebody but `node` may have it.
+    pub(super) fn has_others(&self, node: &NodeName) -> bool {
+        self.ranks().any(|other| other != node)
+    }
+
+    /// This node takes the address over, or from another, as any other would.
+    pub(super) fn is_reached(&self) -> bool {
+        self.reach == UplinkReach::Steady
+    }
+
+    /// Whether `me`, which this view is of, comes where the holder asks it to. Who makes plans knows more than a
+    /// holder that is cut off: it has looked for how long the uplink has been so.
+    pub(super) fn may_come_to(&self, me: &NodeName) -> bool {
+        match self.reach {
+            UplinkReach::Steady => true,
+            UplinkReach::Unsteady => self.owner.as_ref() == Some(me),
+            UplinkReach::Lost => false,
+        }
+    }
+
+    /// This node serves nobody with it, and may ask another to take it. Where the fabric is the fence, the
+    /// fabric moves it.
+    pub(super) fn is_cut_off(&self) -> bool {
+        self.reach == UplinkReach::Lost && !self.paused && !self.revoked && !self.no_deadline
     }
 
     /// Another host is looked for before the first announcement: one may have taken the address while

@@ -82,6 +82,7 @@ pub(super) fn view() -> PlanView {
         foreign_host: false,
         on_interface: false,
         was_held: false,
+        reach: Default::default(),
     };
     let cluster =
         ClusterView { id: "c".into(), set: Some(voter_set(1, &[1, 2, 3])), t_max: Millis(1000) };

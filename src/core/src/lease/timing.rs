@@ -32,6 +32,8 @@ pub struct Timing {
     pub leaving: Duration,
     /// A successor that has not answered within this is given up by who stops: 150 ms.
     pub successor: Duration,
+    /// A standby that has not taken over within this is followed by the next one by who is cut off: 1 s.
+    pub cut_off: Duration,
     /// Between heartbeats to each voter: 1 s.
     pub heartbeat: Duration,
     /// A node not heard for this is absent: 10 s.
@@ -83,6 +85,7 @@ impl Default for Timing {
             ask_step: Duration::from_millis(4),
             leaving: Duration::from_millis(2000),
             successor: Duration::from_millis(150),
+            cut_off: Duration::from_millis(1000),
             heartbeat: Duration::from_millis(1000),
             absence: Duration::from_millis(10_000),
             notice_first: Duration::from_millis(20),

@@ -146,8 +146,8 @@ pub struct EgressNodeStatus {
     #[serde(skip_serializing_if = "std::ops::Not::not")]
     pub stopping: bool,
     // By hardware address, as attachments name them. Placement keeps off them.
-    /// Network interfaces by which a cloud would deliver addresses to this node, and which cannot carry
-    /// any for a while now: by hardware address, with the reason.
+    /// Network interfaces that would carry addresses on this node, and cannot for a while now: by hardware
+    /// address, with the reason.
     #[serde(skip_serializing_if = "BTreeMap::is_empty")]
     pub unusable_interfaces: BTreeMap<String, String>,
     // As a director (docs/leases.md rule 18). Controllers before this field read `idle_addresses`.
@@ -184,6 +184,21 @@ impl EgressNodeStatus {
             None => unusable.next(),
         };
         found.map(|(_, why)| why.as_str())
+    }
+
+    /// Why no uplink in a subnet of `address` reaches that network; `None` where one does, or where the node
+    /// has none there.
+    #[must_use]
+    pub fn cut_off_from(&self, address: IpAddr) -> Option<&str> {
+        if self.unusable_interfaces.is_empty() {
+            return None;
+        }
+        let inside = |uplink: &&Uplink| uplink.subnets.iter().any(|net| net.contains(&address));
+        let mut last = None;
+        for uplink in self.uplinks.iter().filter(inside) {
+            last = Some(self.unusable_interfaces.get(uplink.mac.as_deref()?)?.as_str());
+        }
+        last
     }
 }
 
@@ -242,6 +257,31 @@ pub struct Uplink {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_node_is_cut_off_from_an_address_where_no_uplink_in_its_subnet_is_usable() {
+        let uplink = |name: &str, mac: &str, net: &str| Uplink {
+            name: name.to_owned(),
+            subnets: vec![net.parse().unwrap()],
+            mac: Some(mac.to_owned()),
+            ..Uplink::default()
+        };
+        let uplinks = vec![
+            uplink("eth0", "02:00:00:00:00:01", "10.0.0.0/24"),
+            uplink("eth1", "02:00:00:00:00:02", "203.0.113.0/24"),
+            uplink("eth2", "02:00:00:00:00:03", "203.0.113.0/24"),
+        ];
+        let mut status = EgressNodeStatus { uplinks, ..EgressNodeStatus::default() };
+        let of = |status: &EgressNodeStatus, address: &str| {
+            status.cut_off_from(address.parse().unwrap()).map(str::to_owned)
+        };
+        status.unusable_interfaces.insert("02:00:00:00:00:02".into(), "it is down".into());
+        assert_eq!(of(&status, "203.0.113.17"), None, "the other one is there");
+        status.unusable_interfaces.insert("02:00:00:00:00:03".into(), "no carrier".into());
+        assert_eq!(of(&status, "203.0.113.17").as_deref(), Some("no carrier"));
+        assert_eq!(of(&status, "10.0.0.17"), None);
+        assert_eq!(of(&status, "192.0.2.17"), None, "it never was there");
+    }
 
     #[test]
     fn an_interface_that_is_unusable_counts_for_what_is_delivered_there() {

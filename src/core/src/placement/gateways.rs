@@ -26,7 +26,8 @@ pub enum Ineligible {
     WrongSubnet,
     /// Google supports no other programs beside its dataplane, and the pool does not accept that.
     UnsupportedDataplane,
-    /// Its agent says that the network interface by which the cloud would deliver cannot carry it.
+    /// Its agent says that the network interface in the address's subnet, or by which the cloud would
+    /// deliver, cannot carry it.
     InterfaceUnusable,
 }
 
@@ -172,22 +173,21 @@ impl<'a> EligibleGateways<'a> {
     /// The positions of the gateways that may carry `address` of `pool`, in order of name.
     pub(super) fn serving(&self, pool: &PoolName, address: IpAddr) -> Vec<usize> {
         let Some(group) = self.groups.get(pool) else { return Vec::new() };
+        let usable = |at: &usize| !self.is_unusable(group, *at, address);
         if group.placement == Placement::Cloud {
-            let serves = |at: &&usize| {
-                self.cloud_serves(group, **at, address) == Some(true)
-                    && !self.is_unusable(group, **at, address)
-            };
+            let serves =
+                |at: &&usize| self.cloud_serves(group, **at, address) == Some(true) && usable(at);
             return group.fit.iter().filter(serves).copied().collect();
         }
         let found = group.subnets.iter().filter(|(span, _)| span.contains(address));
         let mut lists: Vec<&Vec<usize>> = found.map(|(_, positions)| positions).collect();
         match (lists.pop(), lists.is_empty()) {
             (None, _) => Vec::new(),
-            (Some(only), true) => only.clone(),
+            (Some(only), true) => only.iter().copied().filter(usable).collect(),
             (Some(last), false) => {
                 let all: BTreeSet<usize> =
                     lists.into_iter().flatten().chain(last).copied().collect();
-                all.into_iter().collect()
+                all.into_iter().filter(usable).collect()
             }
         }
     }
@@ -237,9 +237,12 @@ impl<'a> EligibleGateways<'a> {
         let Some(status) = status.filter(|status| !status.unusable_interfaces.is_empty()) else {
             return false;
         };
+        if group.placement != Placement::Cloud {
+            return status.cut_off_from(address).is_some();
+        }
         let address = self.snapshot.addresses.get(&address).map(|stored| &stored.value.status);
         let at = address.and_then(|address| address.attachment_at(gateway.name));
-        group.placement == Placement::Cloud && status.unusable_for(at).is_some()
+        status.unusable_for(at).is_some()
     }
 
     fn cloud_serves(&self, group: &Group, position: usize, address: IpAddr) -> Option<bool> {

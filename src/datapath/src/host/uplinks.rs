@@ -38,6 +38,8 @@ pub struct HostUplink {
     pub mac: [u8; 6],
     /// MTU in bytes.
     pub mtu: u32,
+    /// The kernel sees its link (`IFF_LOWER_UP`): what leaves there arrives somewhere.
+    pub carrier: bool,
     /// Its addresses of global scope with the length of their subnets, not truncated.
     pub addresses: Vec<IpNet>,
     /// Those of them that stay: of IPv6 none that is temporary, deprecated, tentative or another host's.
@@ -99,6 +101,17 @@ pub fn uplinks(settings: &HostSettings) -> Result<Vec<HostUplink>, PortError> {
     Ok(links.into_iter().filter(HostUplink::may_carry).collect())
 }
 
+/// Those of these links, by index, that are down; what is gone is not among them.
+///
+/// # Errors
+/// `Transient` where the links keep changing under the read.
+pub fn down(of: &BTreeSet<u32>) -> Result<BTreeSet<u32>, PortError> {
+    let links = RouteNetlink::route().and_then(|mut netlink| netlink.links());
+    let links = links.map_err(|error| refused("look for links that are down", error))?;
+    let down = links.into_iter().filter(|link| !link.up && of.contains(&link.index));
+    Ok(down.map(|link| link.index).collect())
+}
+
 /// The links by which this node could reach its peers: Ethernet, up, no overlay, with an address of
 /// global scope. Those with a default route in the main table come first, then by index.
 ///
@@ -147,6 +160,7 @@ fn choose(
                 index: link.index,
                 mac,
                 mtu: link.mtu,
+                carrier: link.carrier,
                 lasting: records
                     .iter()
                     .filter(|record| record.lasting)

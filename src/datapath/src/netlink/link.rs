@@ -19,6 +19,8 @@ pub(crate) struct LinkRecord {
     pub(crate) mac: Option<[u8; 6]>,
     pub(crate) mtu: u32,
     pub(crate) up: bool,
+    /// Up, and the other end of the cable is there.
+    pub(crate) carrier: bool,
     pub(crate) no_arp: bool,
     pub(crate) ethernet: bool,
     /// `vxlan`, `veth`, `bridge` …; `None` for hardware.
@@ -144,6 +146,7 @@ pub(crate) fn record(link: &LinkMessage) -> LinkRecord {
         mac: None,
         mtu: 0,
         up: link.header.flags.contains(LinkFlags::Up),
+        carrier: link.header.flags.contains(LinkFlags::LowerUp),
         no_arp: link.header.flags.contains(LinkFlags::Noarp),
         ethernet: link.header.link_layer_type == LinkLayerType::Ether,
         kind: None,

@@ -11,8 +11,8 @@ use crate::netlink::RouteNetlink;
 use crate::netlink::link::LinkRecord;
 use crate::netlink::way::{MAIN_TABLE, RouteHop};
 
-/// Name, up, MTU and MAC address.
-type LinkState = (String, bool, u32, Option<[u8; 6]>);
+/// Name, up and carrier, MTU and MAC address.
+type LinkState = (String, (bool, bool), u32, Option<[u8; 6]>);
 
 /// Links with an address of global scope.
 #[derive(Debug, Default)]
@@ -55,7 +55,7 @@ impl Candidates {
             // IPv4 routes go with it, and nothing says so (fib_table_flush in net/ipv4/fib_trie.c).
             self.defaults.retain(|(index, _)| *index != link.index);
         }
-        let now = (link.name, link.up, link.mtu, link.mac);
+        let now = (link.name, (link.up, link.carrier), link.mtu, link.mac);
         let changed = seen.as_ref() != Some(&now);
         *seen = Some(now);
         changed

@@ -86,6 +86,7 @@ fn first(setup: &Setup) -> PlanView {
             foreign_host: false,
             on_interface: false,
             was_held: false,
+            reach: Default::default(),
         };
         let last = u8::try_from(place).unwrap_or(u8::MAX);
         addresses.insert(IpAddr::V4(Ipv4Addr::new(203, 0, 113, last)), plan);

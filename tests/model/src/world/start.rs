@@ -44,6 +44,7 @@ pub fn store(voters: &VoterSet, ranks: &[u8], lease: Millis, t_max: Millis) -> P
         foreign_host: false,
         on_interface: false,
         was_held: false,
+        reach: Default::default(),
     };
     let cluster = ClusterView { id: "c".into(), set: Some(voters.clone()), t_max };
     PlanView {

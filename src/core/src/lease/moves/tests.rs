@@ -1,6 +1,6 @@
 use super::*;
 use crate::lease::tests::{AskingNode, address, name, sent};
-use crate::lease::{AddressState, Effect};
+use crate::lease::{AddressState, Effect, UplinkReach};
 
 /// n1 holds the address, of which n2 and n3 are the standbys.
 fn holder() -> AskingNode {
@@ -78,4 +78,53 @@ fn who_stops_at_once_hands_nothing_over_and_comes_to_nothing() {
     assert_eq!(stop(&mut node), [Effect::Report(Report::Stopped)]);
     assert_eq!(stop(&mut node), []);
     assert_eq!(step(&mut node, 2, 1, HandoverStep::Come(address())), []);
+}
+
+#[test]
+fn who_is_cut_off_asks_one_standby_after_the_other_and_holds_on() {
+    let mut node = holder();
+    let asked = |node: &mut AskingNode, ms| {
+        let effects = node.at(ms, |call, proposer, moves| moves.advance(call, proposer));
+        let come = Message::Move(HandoverStep::Come(address()));
+        let asked = sent(&effects).into_iter().filter(|(_, message)| *message == come);
+        asked.map(|(node, _)| node).collect::<Vec<_>>()
+    };
+    let reaches = |node: &mut AskingNode, reach| {
+        node.view.addresses.values_mut().for_each(|plan| plan.reach = reach);
+    };
+    for reach in [UplinkReach::Steady, UplinkReach::Unsteady] {
+        reaches(&mut node, reach);
+        assert_eq!(asked(&mut node, 5), []);
+    }
+    reaches(&mut node, UplinkReach::Lost);
+    for (ms, standby) in [(10, 2), (1010, 3), (2010, 2)] {
+        assert_eq!(asked(&mut node, ms), [name(standby)], "after {ms} ms");
+        assert!(node.holds());
+    }
+    let mut node = holder();
+    reaches(&mut node, UplinkReach::Lost);
+    node.view.addresses.values_mut().for_each(|plan| plan.standbys.clear());
+    assert_eq!(asked(&mut node, 10), [], "there is nobody to ask");
+    node.at(10, |call, proposer, moves| {
+        assert_eq!(moves.deadline(&call.cx, proposer).filter(|at| *at <= call.cx.now.boot), None);
+    });
+}
+
+#[test]
+fn who_does_not_reach_the_network_does_not_come() {
+    for (reach, comes) in
+        [(UplinkReach::Steady, true), (UplinkReach::Unsteady, false), (UplinkReach::Lost, false)]
+    {
+        for planned in [false, true] {
+            let mut node = AskingNode::new(2, true);
+            let plan = node.view.addresses.values_mut().next().unwrap();
+            plan.reach = reach;
+            if planned {
+                plan.owner = Some(name(2));
+            }
+            let effects = step(&mut node, 5, 1, HandoverStep::Come(address()));
+            let comes = comes || (planned && reach == UplinkReach::Unsteady);
+            assert_eq!(!sent(&effects).is_empty(), comes, "{reach:?}");
+        }
+    }
 }

@@ -67,6 +67,7 @@ fn first_plan() -> PlanView {
         foreign_host: false,
         on_interface: false,
         was_held: false,
+        reach: Default::default(),
     };
     let set = VoterSet { number: 1, members: all().map(voter).collect() };
     let cluster = ClusterView { id: "simulated".into(), set: Some(set), t_max: Millis(1000) };

@@ -40,6 +40,8 @@ pub(super) struct OutgoingHandover {
     pause: Duration,
     /// Set by who stops or is cut off: when the next standby is asked instead.
     give_up: Option<BootTime>,
+    /// Who is cut off has asked each standby in vain.
+    again: bool,
 }
 
 /// A successor before its own lease.
@@ -78,7 +80,7 @@ pub(super) enum ReleasedToSuccessor {
 impl OutgoingHandover {
     fn new(cx: &Context<'_>, to: NodeName, give_up: Option<BootTime>) -> Self {
         let pause = cx.config.timing.notice_first;
-        Self { to, question: None, next: cx.now.boot, pause, give_up }
+        Self { to, question: None, next: cx.now.boot, pause, give_up, again: false }
     }
 }
 
@@ -88,13 +90,15 @@ impl HandoverState {
         let me = &cx.config.me;
         let mine = plan.made_for.as_ref() == Some(&holding(me, holder.epoch));
         let to = plan.owner.as_ref().filter(|owner| *owner != me && mine && !plan.paused);
-        let asks =
-            |its: &OutgoingHandover| its.give_up.is_some() && plan.ranks().any(|n| *n == its.to);
-        if to.is_none() && plan.is_cut_off() && self.outgoing.as_ref().is_some_and(asks) {
-            return;
-        }
-        if self.outgoing.as_ref().map(|outgoing| &outgoing.to) != to {
-            self.outgoing = to.map(|to| OutgoingHandover::new(cx, to.clone(), None));
+        let ranked = |its: &&mut OutgoingHandover| plan.ranks().any(|node| *node == its.to);
+        match self.outgoing.as_mut().filter(ranked) {
+            // The owner that the plan wants is the first in rank, and may be dead.
+            Some(its) if plan.is_cut_off() => {
+                its.give_up.get_or_insert(cx.now.boot + cx.config.timing.cut_off);
+            }
+            Some(its) if Some(&its.to) == to => (its.give_up, its.again) = (None, false),
+            _ if plan.is_cut_off() => self.outgoing = None,
+            _ => self.outgoing = to.map(|to| OutgoingHandover::new(cx, to.clone(), None)),
         }
     }
 
@@ -116,17 +120,22 @@ impl HandoverState {
         true
     }
 
-    /// Asks the next standby in rank, and after the last one the first again; false where there is none.
-    /// Each gets the time in which its own word about its uplink may change.
-    pub(super) fn try_standbys_in_turn(&mut self, cx: &Context<'_>, plan: &AddressView) -> bool {
-        let asked = self.try_next_standby(cx, plan) || {
-            self.outgoing = None;
-            self.try_next_standby(cx, plan)
-        };
-        if let Some(outgoing) = &mut self.outgoing {
-            outgoing.give_up = Some(cx.now.boot + cx.config.timing.cut_off);
+    /// Asks the next standby in rank, and after the last one the first again, seldom from then on: where nobody
+    /// reaches the network, nobody will for a while.
+    pub(super) fn try_standbys_in_turn(&mut self, cx: &Context<'_>, plan: &AddressView) {
+        let timing = &cx.config.timing;
+        let mut again = self.outgoing.as_ref().is_some_and(|last| last.again);
+        if !self.try_next_standby(cx, plan) {
+            again = self.outgoing.take().is_some();
+            self.try_next_standby(cx, plan);
         }
-        asked
+        let Some(outgoing) = &mut self.outgoing else { return };
+        outgoing.again = again;
+        if again {
+            outgoing.pause = timing.notice_max;
+        }
+        let patience = if again { timing.cut_off_again } else { timing.cut_off };
+        outgoing.give_up = Some(cx.now.boot + patience);
     }
 
     /// Holder: *come*, again and again.

@@ -68,8 +68,7 @@ impl Moves {
         address: IpAddr,
     ) {
         let cx = call.cx;
-        let me = &cx.config.me;
-        let willing = |plan: &AddressView| !plan.revoked && !plan.paused && plan.may_come_to(me);
+        let willing = |plan: &AddressView| !plan.revoked && !plan.paused && plan.is_reached();
         let willing = cx.plan(address).is_some_and(willing);
         let round = proposer.rounds.next_id();
         let Some(entry) = proposer.addresses.get(address) else { return };

@@ -120,16 +120,6 @@ impl AddressView {
         self.reach == UplinkReach::Steady
     }
 
-    /// Whether `me`, which this view is of, comes where the holder asks it to. Who makes plans knows more than a
-    /// holder that is cut off: it has looked for how long the uplink has been so.
-    pub(super) fn may_come_to(&self, me: &NodeName) -> bool {
-        match self.reach {
-            UplinkReach::Steady => true,
-            UplinkReach::Unsteady => self.owner.as_ref() == Some(me),
-            UplinkReach::Lost => false,
-        }
-    }
-
     /// This node serves nobody with it, and may ask another to take it. Where the fabric is the fence, the
     /// fabric moves it.
     pub(super) fn is_cut_off(&self) -> bool {
@@ -140,7 +130,12 @@ impl AddressView {
     /// nobody here had it. `follows_closely`: the holder before was heard just now.
     pub(super) fn is_probed_for(&self, follows_closely: bool) -> bool {
         let known = self.probed && follows_closely;
-        self.announces && !known && self.announcement == AnnouncementForm::ArpNdp
+        self.is_on_link() && !known
+    }
+
+    /// Its holder announces it by ARP and NDP: it lives in a subnet of an uplink, as no cloud's address does.
+    pub fn is_on_link(&self) -> bool {
+        self.announces && self.announcement == AnnouncementForm::ArpNdp
     }
 
     /// The fabric is seen to deliver to `node`.

@@ -34,6 +34,8 @@ pub struct Timing {
     pub successor: Duration,
     /// A standby that has not taken over within this is followed by the next one by who is cut off: 1 s.
     pub cut_off: Duration,
+    /// The same once each has been asked in vain: 5 s.
+    pub cut_off_again: Duration,
     /// Between heartbeats to each voter: 1 s.
     pub heartbeat: Duration,
     /// A node not heard for this is absent: 10 s.
@@ -86,6 +88,7 @@ impl Default for Timing {
             leaving: Duration::from_millis(2000),
             successor: Duration::from_millis(150),
             cut_off: Duration::from_millis(1000),
+            cut_off_again: Duration::from_millis(5000),
             heartbeat: Duration::from_millis(1000),
             absence: Duration::from_millis(10_000),
             notice_first: Duration::from_millis(20),

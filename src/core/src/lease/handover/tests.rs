@@ -1,7 +1,7 @@
 use super::*;
 use crate::lease::holder::GrantedLease;
 use crate::lease::tests::{address, at, name, view};
-use crate::lease::{LeaseConfig, PersistedLease, PlanView};
+use crate::lease::{LeaseConfig, PersistedLease, PlanView, UplinkReach};
 
 struct Node {
     config: LeaseConfig,
@@ -53,6 +53,31 @@ fn only_a_plan_made_for_this_lease_moves_it() {
         holder.at(0, |state, cx, _| state.follow_plan(cx, &plan, &lease));
         assert_eq!(holder.state.outgoing.as_ref().map(|its| its.to.clone()), to);
     }
+}
+
+#[test]
+fn who_is_cut_off_gives_up_also_the_owner_that_the_plan_wants() {
+    let mut holder = Node::new(1);
+    let lease = lease(&holder);
+    let plan = holder.plan();
+    (plan.owner, plan.made_for) = (Some(name(3)), Some(holding(&name(1), 3)));
+    plan.standbys = vec![name(2), name(4)];
+    let steady = plan.clone();
+    let lost = AddressView { reach: UplinkReach::Lost, ..steady.clone() };
+    let follow = |holder: &mut Node, ms, plan: &AddressView| {
+        holder.at(ms, |state, cx, _| state.follow_plan(cx, plan, &lease));
+        let outgoing = holder.state.outgoing.as_ref();
+        (outgoing.map(|its| its.to.clone()), outgoing.and_then(|its| its.give_up))
+    };
+    assert_eq!(follow(&mut holder, 0, &steady), (Some(name(3)), None));
+    let asked = (Some(name(3)), Some(at(1005).boot));
+    assert_eq!(follow(&mut holder, 5, &lost), asked);
+    assert_eq!(follow(&mut holder, 6, &lost), asked, "once");
+    for (ms, next) in [(1005, 2), (2005, 4), (3005, 3)] {
+        holder.at(ms, |state, cx, _| state.try_standbys_in_turn(cx, &lost));
+        assert_eq!(holder.state.outgoing.as_ref().unwrap().to, name(next));
+    }
+    assert_eq!(follow(&mut holder, 3006, &steady), (Some(name(3)), None), "it reaches it again");
 }
 
 #[test]

@@ -108,3 +108,63 @@ fn a_forced_move_closes_at_once() {
     net.run_until_held(700);
     assert_eq!(net.holders(), [name(3)]);
 }
+
+/// A node finds whether its own uplink reaches the network.
+fn sees(net: &mut TestNetwork, number: usize, reach: UplinkReach) {
+    let mut view = net.view.clone();
+    view.addresses.get_mut(&address()).unwrap().reach = reach;
+    net.give(number, Input::View(Box::new(view)));
+}
+
+/// n1 holds, and the plan knows it.
+fn held() -> TestNetwork {
+    let mut net = TestNetwork::new();
+    net.run_until_held(2000);
+    net.run(500);
+    net.adopt();
+    net.run(100);
+    net
+}
+
+#[test]
+fn who_is_cut_off_hands_over_and_nothing_goes_back_to_a_link_that_flaps() {
+    let mut net = held();
+    sees(&mut net, 1, UplinkReach::Lost);
+    run_until_moved(&mut net, 2, 20);
+    net.adopt();
+    for reach in [UplinkReach::Unsteady, UplinkReach::Lost, UplinkReach::Unsteady] {
+        sees(&mut net, 1, reach);
+        net.run(1500);
+        assert_eq!(net.holders(), [name(2)]);
+    }
+    sees(&mut net, 2, UplinkReach::Lost);
+    run_until_moved(&mut net, 3, 1100);
+    assert!(!net.has_report(|_, report| matches!(report, Report::Lost { .. })));
+}
+
+#[test]
+fn where_nobody_reaches_the_network_nothing_moves() {
+    let mut net = held();
+    for number in [2, 3, 1] {
+        sees(&mut net, number, UplinkReach::Lost);
+    }
+    for _ in 0..200 {
+        net.run(100);
+        assert_eq!(net.holders(), [name(1)]);
+    }
+    sees(&mut net, 3, UplinkReach::Steady);
+    run_until_moved(&mut net, 3, 11_000);
+}
+
+#[test]
+fn who_is_cut_off_does_not_wait_for_a_dead_owner() {
+    let mut net = held();
+    net.cut.insert(name(3));
+    net.plan().owner = Some(name(3));
+    net.plan().standbys = vec![name(1), name(2)];
+    net.publish();
+    net.run(3000);
+    assert_eq!(net.holders(), [name(1)]);
+    sees(&mut net, 1, UplinkReach::Lost);
+    run_until_moved(&mut net, 2, 1100);
+}

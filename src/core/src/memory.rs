@@ -6,7 +6,8 @@ use std::net::IpAddr;
 use crate::cloud::CloudState;
 use crate::membership::{departure, liveness};
 use crate::model::{
-    AddressPlan, ApiServerReading, Millis, NodeName, ProviderKind, Snapshot, Timestamp,
+    AddressPlan, ApiServerReading, EgressNodeStatus, Millis, NodeName, ProviderKind, Snapshot,
+    Timestamp,
 };
 
 /// What the leader remembers between plans: since when nodes are absent or fit, API servers gone, and moves
@@ -21,7 +22,7 @@ pub struct LeaderMemory {
     /// Nodes that are absent (a majority of the voters says so, or their Node is gone), since.
     pub absent_since: BTreeMap<NodeName, Timestamp>,
     /// Nodes that are present and fit, since: not drained, not leaving (a taint that comes and goes
-    /// ends it), and none of their network interfaces unusable.
+    /// ends it), and none of their network interfaces unusable that an address needs.
     pub fit_since: BTreeMap<NodeName, Timestamp>,
     /// Addresses that must leave an owner for a gateway that is not ready ([`Plan::timed`]), since.
     ///
@@ -102,5 +103,16 @@ fn api_servers_gone(snapshot: &Snapshot) -> BTreeSet<IpAddr> {
 fn is_fit(snapshot: &Snapshot, node: &NodeName) -> bool {
     let status = snapshot.egress_nodes.get(node).map(|stored| &stored.value.status);
     !departure::drained(snapshot, node)
-        && status.is_none_or(|status| status.unusable_interfaces.is_empty())
+        && status.is_none_or(|status| !lacks_interface(snapshot, status))
+}
+
+/// Whether an interface is unusable that carries addresses, or would. In a cloud each may be one.
+fn lacks_interface(snapshot: &Snapshot, status: &EgressNodeStatus) -> bool {
+    if status.unusable_interfaces.is_empty() {
+        return false;
+    }
+    let mut plans = snapshot.addresses.values().map(|stored| &stored.value.plan);
+    let mut addresses = snapshot.addresses.keys();
+    plans.any(|plan| plan.facts().cloud_places())
+        || addresses.any(|address| status.cut_off_from(*address).is_some())
 }

@@ -14,6 +14,10 @@ pub(super) fn unusable<'a>(
     let status = &snapshot.egress_nodes.get(node)?.value.status;
     match stored?.plan.facts().cloud_places() {
         true => status.unusable_for(stored?.status.attachment_at(node)),
+        // What it has lost within the last seconds it still names.
+        false if status.uplinks.iter().all(|uplink| uplink.prefix_for(address).is_none()) => {
+            Some("it has no uplink in the subnet of the address any more")
+        }
         false => status.cut_off_from(address),
     }
 }

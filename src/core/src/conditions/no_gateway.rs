@@ -24,6 +24,13 @@ pub(super) fn message(
             .to_owned();
     }
     if !plan.facts().cloud_places() {
+        let nodes = view.snapshot.egress_nodes.iter();
+        let mut cut_off = nodes.filter_map(|(name, stored)| {
+            Some((name, stored.value.status.cut_off_from(address)?))
+        });
+        if let Some((node, why)) = cut_off.next() {
+            return format!("no node may carry it: {node}: {why}");
+        }
         return "no node may carry it: label a gateway with an uplink in its subnet, or uncordon one"
             .to_owned();
     }

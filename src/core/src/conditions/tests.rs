@@ -231,17 +231,24 @@ fn what_keeps_an_address_from_every_gateway_is_told_the_most_common_reason_first
 }
 
 #[test]
-fn an_interface_that_cannot_carry_an_address_of_a_cloud_makes_it_not_ready() {
+fn an_interface_that_cannot_carry_an_address_makes_it_not_ready() {
     let mut world = quiet();
     let address = "192.0.2.100";
     let holder = world.address(address).plan.owner.clone().unwrap();
     let why = "eni-0a1b2c is down: bring it up";
     let mac = "02:00:00:00:00:0a".to_owned();
-    world.status(holder.as_str()).unusable_interfaces.insert(mac, why.to_owned());
+    world.status(holder.as_str()).unusable_interfaces.insert(mac.clone(), why.to_owned());
     let told = |world: &Fixture| {
         super::interface::unusable(&world.snapshot, ip(address), &holder).map(str::to_owned)
     };
     assert_eq!(told(&world), None, "no cloud delivers it");
+    world.status(holder.as_str()).uplinks[0].mac = Some(mac);
+    assert_eq!(told(&world).as_deref(), Some(why), "it is in its subnet");
+    world.step();
+    let ready = &world.address(address).status.conditions[0];
+    assert_eq!((ready.status, ready.reason.as_str()), (false, "InterfaceUnusable"));
+    world.status(holder.as_str()).uplinks.clear();
+    assert!(told(&world).is_some_and(|why| why.contains("no uplink in the subnet")));
     world.edit_plan(address, |plan| plan.provider = ProviderKind::Aws);
     assert_eq!(told(&world).as_deref(), Some(why));
 }

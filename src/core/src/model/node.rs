@@ -186,19 +186,27 @@ impl EgressNodeStatus {
         found.map(|(_, why)| why.as_str())
     }
 
-    /// Why no uplink in a subnet of `address` reaches that network; `None` where one does, or where the node
-    /// has none there.
+    /// Why no uplink in the subnet of `address` reaches that network; `None` where one does, or where the node
+    /// has none there. Of several subnets that contain it the smallest is its own, as it is for who carries it.
     #[must_use]
     pub fn cut_off_from(&self, address: IpAddr) -> Option<&str> {
         if self.unusable_interfaces.is_empty() {
             return None;
         }
-        let inside = |uplink: &&Uplink| uplink.subnets.iter().any(|net| net.contains(&address));
+        let smallest = self.uplinks.iter().filter_map(|uplink| uplink.prefix_for(address)).max()?;
         let mut last = None;
-        for uplink in self.uplinks.iter().filter(inside) {
+        for uplink in self.uplinks.iter().filter(|its| its.prefix_for(address) == Some(smallest)) {
             last = Some(self.unusable_interfaces.get(uplink.mac.as_deref()?)?.as_str());
         }
         last
+    }
+}
+
+impl Uplink {
+    /// The length of the smallest of its subnets that contain `address`, in bits.
+    pub(crate) fn prefix_for(&self, address: IpAddr) -> Option<u8> {
+        let around = self.subnets.iter().filter(|net| net.contains(&address));
+        around.map(IpNet::prefix_len).max()
     }
 }
 
@@ -281,6 +289,9 @@ mod tests {
         assert_eq!(of(&status, "203.0.113.17").as_deref(), Some("no carrier"));
         assert_eq!(of(&status, "10.0.0.17"), None);
         assert_eq!(of(&status, "192.0.2.17"), None, "it never was there");
+        status.uplinks[0].subnets = vec!["203.0.0.0/16".parse().unwrap()];
+        assert!(of(&status, "203.0.113.17").is_some(), "a larger network around it is another one");
+        assert_eq!(of(&status, "203.0.7.17"), None);
     }
 
     #[test]

@@ -40,6 +40,8 @@ pub(super) struct Gateway<'a> {
     /// Why it can be no gateway of any pool.
     unfit: Option<Ineligible>,
     subnets: Vec<Span>,
+    /// One of its interfaces at least cannot carry addresses.
+    lacks_interface: bool,
 }
 
 /// One pool's gateways.
@@ -94,6 +96,8 @@ impl<'a> EligibleGateways<'a> {
                 seed: rendezvous::seed(name),
                 unfit: unfit(snapshot, &absent, name),
                 subnets: subnets.into_iter().collect(),
+                lacks_interface: egress
+                    .is_some_and(|egress| !egress.status.unusable_interfaces.is_empty()),
             });
         }
         for (name, stored) in &snapshot.pools {
@@ -173,21 +177,37 @@ impl<'a> EligibleGateways<'a> {
     /// The positions of the gateways that may carry `address` of `pool`, in order of name.
     pub(super) fn serving(&self, pool: &PoolName, address: IpAddr) -> Vec<usize> {
         let Some(group) = self.groups.get(pool) else { return Vec::new() };
-        let usable = |at: &usize| !self.is_unusable(group, *at, address);
+        let mut all = self.placed(group, address);
+        all.retain(|at| !self.is_unusable(group, *at, address));
+        all
+    }
+
+    /// The positions of those that could but for their interface, where no cloud has to make them ready.
+    pub(super) fn cut_off(&self, pool: &PoolName, address: IpAddr) -> Vec<usize> {
+        let lan = self.groups.get(pool).filter(|group| group.placement != Placement::Cloud);
+        let Some(group) = lan.filter(|_| self.nodes.iter().any(|node| node.lacks_interface)) else {
+            return Vec::new();
+        };
+        let mut all = self.placed(group, address);
+        all.retain(|at| self.is_unusable(group, *at, address));
+        all
+    }
+
+    /// The positions of the gateways where `address` could be, in order of name.
+    fn placed(&self, group: &Group, address: IpAddr) -> Vec<usize> {
         if group.placement == Placement::Cloud {
-            let serves =
-                |at: &&usize| self.cloud_serves(group, **at, address) == Some(true) && usable(at);
+            let serves = |at: &&usize| self.cloud_serves(group, **at, address) == Some(true);
             return group.fit.iter().filter(serves).copied().collect();
         }
         let found = group.subnets.iter().filter(|(span, _)| span.contains(address));
         let mut lists: Vec<&Vec<usize>> = found.map(|(_, positions)| positions).collect();
         match (lists.pop(), lists.is_empty()) {
             (None, _) => Vec::new(),
-            (Some(only), true) => only.iter().copied().filter(usable).collect(),
+            (Some(only), true) => only.clone(),
             (Some(last), false) => {
                 let all: BTreeSet<usize> =
                     lists.into_iter().flatten().chain(last).copied().collect();
-                all.into_iter().filter(usable).collect()
+                all.into_iter().collect()
             }
         }
     }
@@ -231,12 +251,10 @@ impl<'a> EligibleGateways<'a> {
     }
 
     fn is_unusable(&self, group: &Group, position: usize, address: IpAddr) -> bool {
-        let Some(gateway) = self.nodes.get(position) else { return false };
-        let stored = self.snapshot.egress_nodes.get(gateway.name);
-        let status = stored.map(|stored| &stored.value.status);
-        let Some(status) = status.filter(|status| !status.unusable_interfaces.is_empty()) else {
-            return false;
-        };
+        let lacking = self.nodes.get(position).filter(|gateway| gateway.lacks_interface);
+        let Some(gateway) = lacking else { return false };
+        let Some(stored) = self.snapshot.egress_nodes.get(gateway.name) else { return false };
+        let status = &stored.value.status;
         if group.placement != Placement::Cloud {
             return status.cut_off_from(address).is_some();
         }

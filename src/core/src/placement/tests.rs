@@ -178,6 +178,66 @@ fn a_cloud_s_address_keeps_off_an_interface_that_cannot_carry_it() {
     assert_eq!(why(&world, "g1"), unusable);
 }
 
+/// Has the agents say that these nodes' only uplinks have no carrier.
+fn cut_off(world: &mut Fixture, nodes: &[&str]) {
+    for node in ["g1", "g2", "g3", "g4", "g5"] {
+        let status = world.status(node);
+        let mac = format!("02:00:00:00:00:0{}", &node[1..]);
+        status.uplinks[0].mac = Some(mac.clone());
+        let told = nodes.contains(&node).then_some((mac, "eth0 has no carrier".to_owned()));
+        status.unusable_interfaces = told.into_iter().collect();
+    }
+}
+
+#[test]
+fn who_is_cut_off_stands_by_last_and_where_all_are_nothing_moves() {
+    let mut world = world(5, 5, 1);
+    world.settle();
+    let address = "192.0.2.100";
+    let plan = |world: &Fixture| {
+        let plan = &world.address(address).plan;
+        let names = plan.standbys.iter().map(ToString::to_string).collect::<Vec<_>>();
+        (plan.owner.as_ref().unwrap().to_string(), names)
+    };
+    let (owner, standbys) = plan(&world);
+    // Another one is there for the first standby, and for the owner the first of the others.
+    cut_off(&mut world, &[&standbys[0]]);
+    world.settle();
+    let (after, others) = plan(&world);
+    assert!(after == owner && others.len() == 3 && !others.contains(&standbys[0]), "{others:?}");
+    cut_off(&mut world, &[&owner, &others[1]]);
+    world.settle();
+    let (new, rest) = plan(&world);
+    assert_eq!(new, others[0]);
+    assert_eq!(rest.len(), 3);
+    assert!(!rest[..2].iter().any(|node| *node == owner || *node == others[1]), "{rest:?}");
+    assert_eq!(rest[2], others[1], "who stood by before goes first");
+    cut_off(&mut world, &["g1", "g2", "g3", "g4", "g5"]);
+    let before = plan(&world);
+    world.settle();
+    assert_eq!(plan(&world), before, "it may be anybody's again at any time");
+    cut_off(&mut world, &[]);
+    world.settle();
+    assert_eq!(plan(&world), before);
+}
+
+#[test]
+fn an_interface_that_no_address_needs_keeps_nothing_from_going_back() {
+    let mut world = world(5, 5, 1);
+    world.settle();
+    let fit = |world: &Fixture| {
+        let mut memory = LeaderMemory::default();
+        memory.observe(&world.snapshot, Timestamp::default());
+        memory.fit_since.contains_key(&"g1".into())
+    };
+    cut_off(&mut world, &["g1"]);
+    assert!(!fit(&world));
+    world.status("g1").uplinks[0].subnets = vec![net("198.51.100.0/24")];
+    assert!(fit(&world));
+    world.edit_plan("192.0.2.100", |plan| plan.provider = ProviderKind::Aws);
+    assert!(!fit(&world), "a cloud may deliver by each");
+}
+
 #[test]
 fn a_holder_with_a_new_epoch_is_no_takeover() {
     let mut world = world(3, 3, 1);

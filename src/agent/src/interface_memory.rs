@@ -1,6 +1,7 @@
 //! What the main loop remembers of a cloud's interfaces between looks.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::net::IpAddr;
 use std::time::Instant;
 
 use crate::interface_config::NamedInterfaces;
@@ -38,6 +39,17 @@ impl InterfaceMemory {
         self.restless || self.health.changes() || self.uplink_health.changes()
     }
 
+    /// Takes note of how the uplinks are that no cloud names and that would carry these addresses.
+    pub(crate) fn note_uplinks(&mut self, addresses: &[IpAddr], now: Instant) {
+        // What a cloud no longer names is no uplink any more either, and nothing is wrong with it.
+        let mut troubles = self.reaches.troubles(addresses);
+        troubles.retain(|mac, _| !self.named.contains_key(mac));
+        for (mac, why) in &troubles {
+            self.uplink_health.note(*mac, why.as_deref(), now);
+        }
+        self.uplink_health.keep(|mac| troubles.contains_key(mac));
+    }
+
     /// What the cloud names now, and what it named while that cannot carry addresses: else its trouble
     /// would be over as soon as nothing is to be delivered there any more, and addresses come back. One
     /// that is gone is forgotten when the cloud names another, or after a while.
@@ -50,5 +62,34 @@ impl InterfaceMemory {
             named.entry(*mac).or_insert_with(interface);
         }
         named
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use egret_datapath::host::LinkCarrier;
+
+    use super::*;
+    use crate::testing::uplink;
+
+    #[test]
+    fn what_is_said_of_an_uplink_is_taken_back_when_a_cloud_names_it_or_nothing_needs_it() {
+        let (mut memory, begun) = (InterfaceMemory::default(), Instant::now());
+        let (uplinks, needed) =
+            ([uplink(3, &["203.0.113.11/24"])], ["203.0.113.17".parse().unwrap()]);
+        memory.reaches.note((&uplinks, true), &[(3, LinkCarrier::Missing)].into(), begun);
+        let said = |memory: &mut InterfaceMemory, addresses: &[IpAddr]| {
+            for later in [0, 10] {
+                memory.note_uplinks(addresses, begun + Duration::from_secs(later));
+            }
+            memory.uplink_health.all_said().count()
+        };
+        assert_eq!(said(&mut memory, &needed), 1);
+        assert_eq!(said(&mut memory, &[]), 0);
+        assert_eq!(said(&mut memory, &needed), 1);
+        memory.named.entry(uplinks[0].mac).or_default();
+        assert_eq!(said(&mut memory, &needed), 0);
     }
 }

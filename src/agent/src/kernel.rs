@@ -33,6 +33,7 @@ use self::found_uplinks::{FoundLinks, WantedUplinks, find_links};
 use self::node_path::{NodePath, node_links};
 use self::packet_mark::PacketMark;
 use self::steering_writer::SteeringWriter;
+pub(crate) use self::underlay::FollowedEndpoints;
 use self::underlay::{choose_endpoints, family, underlay_mtu};
 use crate::AgentArgs;
 use crate::connections::Connections;
@@ -47,6 +48,8 @@ const LEARN_FLOWS: Duration = Duration::from_secs(60);
 pub(crate) struct Kernel {
     wanted: WantedUplinks,
     new_uplinks: bool,
+    /// The last look has found uplinks; else they are those from before.
+    knows_uplinks: bool,
     /// The programs and the tunnel may know other uplinks or endpoints than were found, or something else
     /// may be missing.
     behind: bool,
@@ -57,14 +60,6 @@ pub(crate) struct Kernel {
     steering: SteeringWriter,
     /// First packets of selected connections that had reached our hook at the last probe.
     selected: Option<u64>,
-}
-
-/// What has come of [`Kernel::follow_endpoints`].
-#[derive(Debug)]
-pub(crate) struct FollowedEndpoints {
-    pub(crate) looked: Result<(), PortError>,
-    /// `None` where there was nothing to repair.
-    pub(crate) repaired: Option<Result<(), PortError>>,
 }
 
 impl Kernel {
@@ -127,6 +122,7 @@ impl Kernel {
         Ok(Self {
             wanted,
             new_uplinks: false,
+            knows_uplinks: true,
             behind: false,
             egress,
             path,
@@ -143,6 +139,11 @@ impl Kernel {
 
     pub(crate) fn uplinks(&self) -> &[HostUplink] {
         &self.path.uplinks
+    }
+
+    /// Whether [`Self::uplinks`] are those that this host has by now.
+    pub(crate) fn knows_uplinks(&self) -> bool {
+        self.knows_uplinks
     }
 
     /// The links of `--uplink`; none where they are chosen here.
@@ -242,6 +243,7 @@ impl Kernel {
     /// Finds the uplinks and endpoints that this host has by now, and changes nothing of the kernel's.
     fn look(&mut self) -> Result<(), PortError> {
         let FoundLinks { uplinks, others } = find_links(&self.path.settings, &self.wanted)?;
+        self.knows_uplinks = uplinks.is_ok();
         // Of these only those with an endpoint matter, and pods' come and go.
         let mtu = self.path.underlay_mtu();
         self.path.others = others;

@@ -74,12 +74,18 @@ impl PlanUpdate {
         plan.is_some_and(|plan| plan.probed && !plan.revoked)
     }
 
-    /// The addresses that `me` may carry and whose network it does not reach.
-    pub(crate) fn cut_off(&self, me: &NodeName) -> Vec<IpAddr> {
-        let lost = |plan: &AddressView| plan.reach == UplinkReach::Lost;
-        let mine =
-            self.view.addresses.iter().filter(|(_, plan)| plan.ranks().any(|node| node == me));
-        mine.filter(|(_, plan)| lost(plan)).map(|(address, _)| *address).collect()
+    /// The addresses whose network this host, `me`, does not reach: those that it may carry, and all.
+    pub(crate) fn cut_off(&self, me: &NodeName) -> (Vec<IpAddr>, Vec<IpAddr>) {
+        let ranked = |plan: &AddressView| plan.ranks().any(|node| node == me);
+        let lost = || self.view.addresses.iter().filter(|its| its.1.reach == UplinkReach::Lost);
+        let mine = lost().filter(|(_, plan)| ranked(plan)).map(|(address, _)| *address);
+        (mine.collect(), lost().map(|(address, _)| *address).collect())
+    }
+
+    /// The addresses that live in a subnet of an uplink, here or elsewhere.
+    pub(crate) fn on_link(&self) -> Vec<IpAddr> {
+        let all = self.view.addresses.iter().filter(|(_, plan)| plan.is_on_link());
+        all.map(|(address, _)| *address).collect()
     }
 
     /// Whether what the programs read of addresses differs by `after`.

@@ -15,7 +15,7 @@ use egret_peers::Peer;
 use ipnet::IpNet;
 
 use crate::address_status::{is_foreign_host, parse_mac};
-use crate::lease_thread::PlanUpdate;
+use crate::lease_thread::{CarryingLink, PlanUpdate};
 use crate::uplink_reach::UplinkReaches;
 use crate::uplink_selection::link_for;
 
@@ -44,17 +44,15 @@ pub(crate) fn update(
     let planned = planned_for(snapshot, me);
     let links = view
         .addresses
-        .iter_mut()
+        .iter()
         .map(|(address, plan)| {
             let at = attachment(snapshot, *address, me);
             let mut link = link_for(*address, at, plan.no_deadline, uplinks);
-            if !plan.no_deadline {
-                plan.reach = reaches.of(link.uplink.map(|uplink| uplink.index), *address);
-            }
             link.uplink = link.uplink.filter(|_| planned.contains_key(address));
             (*address, link)
         })
         .collect();
+    note_reach(&mut view, &links, reaches);
     let endpoints = snapshot
         .egress_nodes
         .iter()
@@ -66,6 +64,18 @@ pub(crate) fn update(
     let host = if in_cloud { BTreeSet::new() } else { host_addresses(&view, uplinks) };
     let (peers, harmless) = (peers(snapshot, me, newer), harmless(snapshot, me));
     PlanUpdate { peers, view, endpoints, links, local, host, harmless }
+}
+
+/// Notes of each address whether what carries it here reaches its network; in a cloud the cloud's own way counts.
+pub(crate) fn note_reach(
+    view: &mut PlanView,
+    links: &BTreeMap<IpAddr, CarryingLink>,
+    reaches: &UplinkReaches,
+) {
+    for (address, plan) in view.addresses.iter_mut().filter(|(_, plan)| plan.is_on_link()) {
+        let carrying = links.get(address).and_then(|link| Some(link.uplink?.index));
+        plan.reach = reaches.of(carrying, *address);
+    }
 }
 
 /// What a pod of another node cannot reach through this one: nobody outside answers for an address of an
@@ -292,6 +302,25 @@ mod tests {
         assert_eq!(of(&[("g1", "g3")], Some(7), 7), (true, known()), "one voter is no majority");
         let gone = [("g1", "g3"), ("g2", "g3")];
         assert_eq!(of(&gone, Some(7), 7), (true, BTreeMap::new()), "its word is over");
+    }
+
+    #[test]
+    fn an_address_without_an_uplink_is_cut_off_but_for_a_clouds() {
+        use UplinkReach::{Lost, Steady};
+        let (mut snapshot, me) = (snapshot(&[]), NodeName::from("g1"));
+        let kinds = [ProviderKind::L2, ProviderKind::Aws, ProviderKind::Gcp];
+        for (provider, reach) in kinds.into_iter().zip([Lost, Steady, Steady]) {
+            put_address(&mut snapshot, HELD, |put| {
+                (put.plan.owner, put.plan.provider) = (Some(me.clone()), provider);
+            });
+            let (reaches, local) = (UplinkReaches::default(), BTreeMap::new());
+            let host = HostState { uplinks: &[], reaches: &reaches, local: &local };
+            let told = update(&snapshot, &me, host, None);
+            assert_eq!(told.view.addresses[&HELD].reach, reach, "{provider:?}");
+            let lost = if reach == Lost { vec![HELD] } else { Vec::new() };
+            assert_eq!(told.cut_off(&me), (lost.clone(), lost.clone()));
+            assert_eq!(told.cut_off(&"g2".into()), (Vec::new(), lost));
+        }
     }
 
     #[test]

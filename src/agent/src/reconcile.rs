@@ -129,6 +129,8 @@ pub(crate) struct LoopMemory {
     odd_pods: OddPods,
     unchained: Option<String>,
     update: PlanUpdate,
+    /// What an earlier process knew, until the store has answered.
+    recalled: Option<PlanUpdate>,
     held: BTreeMap<IpAddr, HeldAddress>,
     foreign_hosts: BTreeMap<IpAddr, ForeignHost>,
     unavailable: BTreeSet<IpAddr>,
@@ -243,6 +245,7 @@ impl<S: ClusterState, C: Clock> MainLoop<S, C> {
 
     fn update_lease_thread(&mut self, snapshot: &Snapshot) {
         self.note_reaches();
+        self.memory.recalled = None;
         let update = update(snapshot, &self.me, self.host_state(), self.memory.newer_set.as_ref());
         if update != self.memory.update {
             self.memory.update = update.clone();
@@ -319,6 +322,7 @@ impl<S: ClusterState, C: Clock> MainLoop<S, C> {
         }
         self.adopt_uplinks();
         if change.what.may_make_local() {
+            self.tend_reaches();
             self.tend_interfaces();
         }
         self.record(AgentReason::RulesNotApplied, repaired.map(|_| ()));

@@ -6,159 +6,233 @@ use std::net::IpAddr;
 use std::time::{Duration, Instant};
 
 use egret_core::lease::UplinkReach;
-use egret_datapath::host::HostUplink;
+use egret_datapath::host::{HostUplink, LinkCarrier};
 use ipnet::IpNet;
+
+#[cfg(test)]
+mod tests;
 
 /// So long an uplink that was cut off has to reach its network before this node takes addresses as any
 /// other would: at most one move a minute, however a link comes and goes.
 const STEADY_AFTER: Duration = Duration::from_secs(60);
+/// So long a link with a carrier may be without an address before that counts: what renews one often takes it
+/// away and gives it again.
+const RENEWAL: Duration = Duration::from_secs(2);
 
 /// Uplinks by the index of their link.
 #[derive(Debug, Default)]
 pub(crate) struct UplinkReaches(BTreeMap<u32, SeenUplink>);
 
-/// An uplink, as it was when it was last up.
+/// An uplink, and what became of it.
 #[derive(Debug)]
 pub(crate) struct SeenUplink {
-    pub(crate) mac: [u8; 6],
-    name: String,
-    subnets: BTreeSet<IpNet>,
-    up: bool,
+    /// As it was when it last could carry addresses.
+    last: HostUplink,
+    /// Since when it cannot, whatever its carrier; `None` while it can.
+    unlisted: Option<Instant>,
+    /// Subnets that it no longer has an address in, since; for [`RENEWAL`].
+    former: BTreeMap<IpNet, Instant>,
+    carrier: LinkCarrier,
     reach: UplinkReach,
     /// Since when.
     since: Instant,
+    /// It has kept an address of this node's plans from its network, and does not reach it yet.
+    blamed: bool,
 }
 
 impl UplinkReaches {
-    /// Those that were seen before and are not among these.
-    pub(crate) fn missing(&self, uplinks: &[HostUplink]) -> BTreeSet<u32> {
-        let there = |index: &u32| uplinks.iter().any(|uplink| uplink.index == *index);
-        self.0.keys().copied().filter(|index| !there(index)).collect()
+    /// The links to look at: those of `uplinks`, and those that were seen before.
+    pub(crate) fn links(&self, uplinks: &[HostUplink]) -> BTreeSet<u32> {
+        self.0.keys().copied().chain(uplinks.iter().map(|uplink| uplink.index)).collect()
     }
 
-    /// Takes note of one look at all of them, and of those that were seen before and are `down` now: what is
-    /// neither is no uplink any more. True where one is another than before, by what was seen or by time alone.
+    /// Takes note of one look at [`Self::links`]; `known`: these are the uplinks of now, else of before, and none
+    /// is left. What the kernel has no more is forgotten, and so is what has another in its place. True where one
+    /// is another than before, by what was seen or by time alone.
     pub(crate) fn note(
         &mut self,
-        uplinks: &[HostUplink],
-        down: &BTreeSet<u32>,
+        (uplinks, known): (&[HostUplink], bool),
+        carriers: &BTreeMap<u32, LinkCarrier>,
         now: Instant,
     ) -> bool {
         let count = self.0.len();
-        let there = |index: &u32| uplinks.iter().any(|uplink| uplink.index == *index);
-        self.0.retain(|index, _| there(index) || down.contains(index));
+        self.0.retain(|index, seen| {
+            carriers.get(index).is_some_and(|carrier| !seen.is_replaced(*carrier, uplinks))
+        });
         let mut changed = self.0.len() != count;
         for uplink in uplinks {
-            let before = self.0.remove(&uplink.index).map(|seen| (seen.reach, seen.since));
-            let (reach, since) = before.unwrap_or((UplinkReach::Steady, now));
-            let (mac, name, subnets) = (uplink.mac, uplink.name.clone(), uplink.subnets());
-            let mut seen = SeenUplink { mac, name, subnets, up: true, reach, since };
-            changed |= seen.look(uplink.carrier, now);
-            self.0.insert(uplink.index, seen);
+            let Some(carrier) = carriers.get(&uplink.index) else { continue };
+            let seen = self.0.entry(uplink.index);
+            let seen = seen.or_insert_with(|| SeenUplink::new(uplink, *carrier, now));
+            if known {
+                seen.list(uplink, now);
+            }
         }
-        for (_, seen) in self.0.iter_mut().filter(|(index, _)| !there(index)) {
-            seen.up = false;
-            changed |= seen.look(false, now);
+        for (index, seen) in &mut self.0 {
+            if let Some(carrier) = carriers.get(index) {
+                let listed = known && uplinks.iter().any(|uplink| uplink.index == *index);
+                changed |= seen.look(listed, *carrier, now);
+            }
         }
         changed
     }
 
-    /// Whether `uplink`, which carries `address`, reaches its network by now; steady where that was not seen.
-    /// Without one it does not where the link that had its subnet is down.
-    pub(crate) fn of(&self, uplink: Option<u32>, address: IpAddr) -> UplinkReach {
-        let inside = |seen: &&SeenUplink| seen.subnets.iter().any(|net| net.contains(&address));
-        let seen = match uplink {
-            Some(index) => self.0.get(&index),
-            None => self.0.values().find(inside),
+    /// Whether `address`, which the link `carrying` carries here, reaches its network; steady where nothing is
+    /// known against it. A link in a smaller subnet around the address is its own, whether it is up or not;
+    /// without any the address is nowhere.
+    pub(crate) fn of(&self, carrying: Option<u32>, address: IpAddr) -> UplinkReach {
+        let around =
+            self.0.values().filter_map(|seen| Some((seen.prefix_for(address)?, seen.reach)));
+        let own = around.max_by_key(|(length, reach)| (*length, closeness(*reach)));
+        let Some(index) = carrying else {
+            return own.map_or(UplinkReach::Lost, |(_, reach)| reach);
         };
-        seen.map_or(UplinkReach::Steady, |seen| seen.reach)
+        let Some(seen) = self.0.get(&index) else { return UplinkReach::Steady };
+        match (seen.prefix_for(address), own) {
+            (Some(carried), Some((smallest, reach))) if carried < smallest => reach,
+            _ => seen.reach,
+        }
     }
 
     pub(crate) fn all(&self) -> impl Iterator<Item = &SeenUplink> {
         self.0.values()
     }
+
+    /// Those that are not among `uplinks` and would carry one of these addresses again, as they were.
+    pub(crate) fn absent(&self, uplinks: &[HostUplink], addresses: &[IpAddr]) -> Vec<HostUplink> {
+        let there = |seen: &SeenUplink| uplinks.iter().any(|its| its.index == seen.last.index);
+        let absent = self.0.values().filter(|seen| !there(seen) && seen.would_carry(addresses));
+        absent.map(|seen| seen.last.clone()).collect()
+    }
+
+    /// Why none of the links with a hardware address that would carry these addresses reaches its network; `None`
+    /// where one does: a VLAN often has its parent's.
+    pub(crate) fn troubles(&self, addresses: &[IpAddr]) -> BTreeMap<[u8; 6], Option<String>> {
+        let mut troubles: BTreeMap<_, Option<String>> = BTreeMap::new();
+        for seen in self.0.values().filter(|seen| seen.would_carry(addresses)) {
+            let why = seen.trouble();
+            let all = troubles.entry(seen.last.mac).or_insert_with(|| why.clone());
+            *all = all.take().and(why);
+        }
+        troubles
+    }
+
+    /// What keeps the addresses that are `cut_off` from their networks, with the remedy: what this node's plans
+    /// are `in_need` of, and then until it is mended, whatever the plans say.
+    pub(crate) fn blame(&mut self, in_need: &[IpAddr], cut_off: &[IpAddr]) -> Vec<String> {
+        let mut troubles = Vec::new();
+        for seen in self.0.values_mut() {
+            let why = seen.trouble();
+            seen.blamed = why.is_some() && (seen.blamed || seen.would_carry(in_need));
+            troubles.extend(why.filter(|_| seen.blamed && seen.would_carry(cut_off)));
+        }
+        let somewhere =
+            |address: &&IpAddr| self.0.values().any(|its| its.would_carry(&[**address]));
+        if let Some(nowhere) = in_need.iter().find(|address| !somewhere(address)) {
+            troubles.push(format!("no uplink of this node is in the subnet of {nowhere}"));
+        }
+        troubles
+    }
+}
+
+/// The greater, the better.
+fn closeness(reach: UplinkReach) -> u8 {
+    match reach {
+        UplinkReach::Lost => 0,
+        UplinkReach::Unsteady => 1,
+        UplinkReach::Steady => 2,
+    }
 }
 
 impl fmt::Display for SeenUplink {
     fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(out, "{} {:?}", self.name, self.reach)
+        write!(out, "{} {:?}", self.last.name, self.reach)
     }
 }
 
 impl SeenUplink {
-    /// Why it does not reach its network, with the remedy.
-    pub(crate) fn trouble(&self) -> Option<String> {
-        let name = &self.name;
-        let why = match self.up {
-            true => format!(
-                "{name} has no carrier: look at its cable, the switch's port, its VLAN's parent"
-            ),
-            false => format!("{name} is down: ip link set {name} up"),
-        };
-        (self.reach == UplinkReach::Lost).then_some(why)
+    fn new(uplink: &HostUplink, carrier: LinkCarrier, now: Instant) -> Self {
+        Self {
+            last: uplink.clone(),
+            unlisted: None,
+            former: BTreeMap::new(),
+            carrier,
+            reach: UplinkReach::Steady,
+            since: now,
+            blamed: false,
+        }
     }
 
-    /// Whether one of these is in a subnet of it.
-    pub(crate) fn would_carry(&self, addresses: &[IpAddr]) -> bool {
-        addresses.iter().any(|address| self.subnets.iter().any(|net| net.contains(address)))
+    /// Takes note of how it is while it can carry addresses.
+    fn list(&mut self, uplink: &HostUplink, now: Instant) {
+        let (before, after) = (self.last.subnets(), uplink.subnets());
+        self.former.retain(|net, _| !after.contains(net));
+        self.former.extend(before.difference(&after).map(|net| (*net, now)));
+        self.last = uplink.clone();
     }
 
-    fn look(&mut self, carrier: bool, now: Instant) -> bool {
+    /// Takes note of one look; true where it is another than before.
+    fn look(&mut self, listed: bool, carrier: LinkCarrier, now: Instant) -> bool {
+        let before = (self.reach, self.carrier, self.former.len());
+        self.carrier = carrier;
+        self.unlisted = (!listed).then(|| self.unlisted.unwrap_or(now));
+        self.former.retain(|_, since| now.duration_since(*since) < RENEWAL);
+        let renewed = self.unlisted.is_none_or(|since| {
+            self.reach != UplinkReach::Lost && now.duration_since(since) < RENEWAL
+        });
         let lasts = now.duration_since(self.since);
-        let reach = match (carrier, self.reach) {
+        let reach = match (carrier == LinkCarrier::There && renewed, self.reach) {
             (false, _) => UplinkReach::Lost,
             (true, UplinkReach::Lost) => UplinkReach::Unsteady,
             (true, UplinkReach::Unsteady) if lasts >= STEADY_AFTER => UplinkReach::Steady,
             (true, as_before) => as_before,
         };
-        let changed = reach != self.reach;
-        if changed {
+        if reach != self.reach {
             (self.reach, self.since) = (reach, now);
         }
-        changed
+        before != (self.reach, self.carrier, self.former.len())
     }
-}
 
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::testing::uplink;
+    /// Its addresses are on other links by now.
+    fn is_replaced(&self, carrier: LinkCarrier, uplinks: &[HostUplink]) -> bool {
+        let others = || uplinks.iter().flat_map(HostUplink::subnets).collect::<BTreeSet<_>>();
+        carrier == LinkCarrier::There
+            && uplinks.iter().all(|uplink| uplink.index != self.last.index)
+            && self.last.subnets().is_subset(&others())
+    }
 
-    const HELD: &str = "203.0.113.17";
+    fn subnets(&self) -> impl Iterator<Item = IpNet> {
+        self.last.subnets().into_iter().chain(self.former.keys().copied())
+    }
 
-    /// What a link is taken for after each look: so many seconds after the first, with or without carrier;
-    /// `None` where it is down.
-    fn reaches(looks: &[(u64, Option<bool>)]) -> Vec<UplinkReach> {
-        let (begun, mut reaches) = (Instant::now(), UplinkReaches::default());
-        let look = |(at, carrier): &(u64, Option<bool>)| {
-            let seen =
-                carrier.map(|carrier| HostUplink { carrier, ..uplink(3, &["203.0.113.11/24"]) });
-            let down = if seen.is_some() { BTreeSet::new() } else { [3].into() };
-            reaches.note(seen.as_slice(), &down, begun + Duration::from_secs(*at));
-            reaches.of(seen.map(|uplink| uplink.index), HELD.parse().unwrap())
+    /// The length of the smallest of its subnets that contain `address`.
+    fn prefix_for(&self, address: IpAddr) -> Option<u8> {
+        let around = self.subnets().filter(|net| net.contains(&address));
+        around.map(|net| net.prefix_len()).max()
+    }
+
+    /// Whether one of these is in a subnet of it.
+    fn would_carry(&self, addresses: &[IpAddr]) -> bool {
+        addresses.iter().any(|address| self.prefix_for(*address).is_some())
+    }
+
+    /// Why it does not reach its network, with the remedy.
+    fn trouble(&self) -> Option<String> {
+        let name = &self.last.name;
+        let why = match self.carrier {
+            LinkCarrier::Missing => format!(
+                "{name} has no carrier: look at its cable, the switch's port, its VLAN's parent"
+            ),
+            LinkCarrier::Down => format!("{name} is down: ip link set {name} up"),
+            LinkCarrier::There => {
+                let subnets = self.last.subnets();
+                let subnets: Vec<String> = subnets.iter().map(ToString::to_string).collect();
+                format!(
+                    "{name} has lost its address or its way out: give it one in {}, and its route",
+                    subnets.join(", ")
+                )
+            }
         };
-        looks.iter().map(look).collect()
-    }
-
-    #[test]
-    fn a_loss_counts_at_once_and_its_end_after_a_minute() {
-        use UplinkReach::{Lost, Steady, Unsteady};
-        let (there, lost, down) = (Some(true), Some(false), None);
-        let looks = [(0, there), (1, lost), (2, there), (61, there), (62, there)];
-        assert_eq!(reaches(&looks), [Steady, Lost, Unsteady, Unsteady, Steady]);
-        let flaps = [(0, there), (5, down), (6, there), (50, lost), (51, there), (110, there)];
-        assert_eq!(reaches(&flaps), [Steady, Lost, Unsteady, Lost, Unsteady, Unsteady]);
-        assert_eq!(reaches(&[(0, lost), (1, there)]), [Lost, Unsteady], "also from the start");
-    }
-
-    #[test]
-    fn a_link_that_is_no_uplink_any_more_is_forgotten() {
-        let (now, mut reaches) = (Instant::now(), UplinkReaches::default());
-        let lost = [HostUplink { carrier: false, ..uplink(3, &["203.0.113.11/24"]) }];
-        assert!(reaches.note(&lost, &BTreeSet::new(), now));
-        assert!(!reaches.note(&lost, &BTreeSet::new(), now), "nothing new");
-        assert_eq!(reaches.missing(&[]), [3].into());
-        assert!(reaches.note(&[], &BTreeSet::new(), now));
-        assert_eq!(reaches.of(None, HELD.parse().unwrap()), UplinkReach::Steady);
+        (self.reach == UplinkReach::Lost).then_some(why)
     }
 }

@@ -35,7 +35,7 @@ pub(crate) fn link_for(
 
 /// The interface that the cloud names, and no other: what leaves by another one, the network drops; none
 /// before it delivers anything here. Where nobody names one (older controllers did not), that of the smallest subnet that has the address on the wire; of several
-/// equal ones the first uplink's. With that subnet, which a cloud's interface may not have. `None`
+/// equal ones the first uplink's that has a carrier. With that subnet, which a cloud's interface may not have. `None`
 /// where this node cannot carry the address.
 fn serving<'a>(
     carried: IpAddr,
@@ -54,7 +54,8 @@ fn serving<'a>(
         return named(at, uplinks).map(|uplink| (uplink, subnet(uplink)));
     }
     let with_subnet = uplinks.iter().filter_map(|uplink| Some((uplink, subnet(uplink)?)));
-    let smallest = with_subnet.min_by_key(|(_, subnet)| std::cmp::Reverse(subnet.prefix_len()));
+    let smallest = with_subnet
+        .min_by_key(|(uplink, subnet)| (std::cmp::Reverse(subnet.prefix_len()), !uplink.carrier));
     smallest.map(|(uplink, subnet)| (uplink, Some(subnet)))
 }
 
@@ -385,5 +386,7 @@ mod tests {
         // Equal ones: the first, which has the main table's default route.
         node[1].addresses = vec!["10.0.0.21/16".parse().unwrap()];
         assert_eq!(carried("10.0.7.77", true, &node).unwrap().0, 2);
+        node[0].carrier = false;
+        assert_eq!(carried("10.0.7.77", true, &node).unwrap().0, 3);
     }
 }

@@ -158,10 +158,10 @@ pub enum AgentReason {
     /// A tool of this host makes an address that a cloud placed here the host's own, again and again, or
     /// it cannot be taken back: the message says who probably does it, and what stops it.
     AddressIsLocal,
-    /// A network interface that carries, or would carry, addresses cannot: it is down, has no carrier, or in a
-    /// cloud no address of its own, and Egret leaves it alone. The message says what to do, and who configures it.
+    /// A network interface that carries, or would carry, addresses cannot: it is down, has no carrier or no
+    /// address of its own, and Egret leaves it alone. The message says what to do, and who configures it.
     InterfaceUnusable,
-    /// The router of such an interface has not answered for 10 s: what leaves there is lost.
+    /// The router of an interface by which a cloud delivers has not answered for 10 s: what leaves there is lost.
     RouterSilent,
     /// Security groups for pods in strict mode take the traffic of pods here past Egret's rule: it leaves with the
     /// pod's own address. Set `POD_SECURITY_GROUP_ENFORCING_MODE=standard` on the DaemonSet aws-node and start those pods

@@ -21,7 +21,7 @@ pub use cilium::cilium_is_chained;
 pub use findings::HostFindings;
 pub use others::mark_rules;
 pub use rerouted::{ReroutedPods, rerouted_pods};
-pub use uplinks::{HostUplink, NextHop, down, links, uplinks};
+pub use uplinks::{HostUplink, LinkCarrier, NextHop, carriers, links, uplinks};
 
 /// Finds others that use our bit of the connection's mark, routing table, priority, device or ports, and what
 /// packets' marks are matched with. Who has what the SNAT back end calls its own, the back end knows

@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 
 use egret_core::model::Family;
 use egret_datapath::HostSettings;
-use egret_datapath::host::{self, HostUplink, NextHop};
+use egret_datapath::host::{self, HostUplink, LinkCarrier, NextHop};
 use egret_datapath::nft::NftSteering;
 use egret_datapath::repair::{self, ChangedPart, KernelChange};
 use egret_netns::{NetworkNamespace, veth};
@@ -84,6 +84,26 @@ fn cilium_behind_another_plugin_is_told_by_the_devices() {
     assert!(!chained());
     ns.run("ip link add gke52d3a1c0f4b type veth peer name pod2");
     assert!(chained());
+}
+
+#[test]
+fn a_carrier_is_told_whether_its_link_has_an_address_or_not() {
+    let (ns, world) = node(&[]);
+    let index = found(&ns)[0].index;
+    let told = || {
+        let _inside = ns.enter();
+        host::carriers(&[index, 4_000_000].into()).unwrap().into_iter().collect::<Vec<_>>()
+    };
+    assert!(found(&ns)[0].carrier);
+    assert_eq!(told(), [(index, LinkCarrier::There)]);
+    world.run("ip link set peer1 down");
+    assert!(!found(&ns)[0].carrier);
+    ns.run("ip addr flush dev eth0");
+    assert_eq!(told(), [(index, LinkCarrier::Missing)]);
+    ns.run("ip link set eth0 down");
+    assert_eq!(told(), [(index, LinkCarrier::Down)]);
+    ns.run("ip link del eth0");
+    assert_eq!(told(), []);
 }
 
 #[test]

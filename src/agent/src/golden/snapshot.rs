@@ -100,12 +100,9 @@ fn view() -> PlanView {
         announces: true,
         ..bare.clone()
     };
+    let (id, set) = ("cluster-1".to_owned(), Some(voter_set()));
     PlanView {
-        cluster: Some(ClusterView {
-            id: "cluster-1".to_owned(),
-            set: Some(voter_set()),
-            t_max: Millis(20_000),
-        }),
+        cluster: Some(ClusterView { id, set, t_max: Millis(20_000) }),
         addresses: [(v4(), full), (v6(), bare), (other(), more)].into(),
         nodes: [node(1), node(2)].into(),
     }

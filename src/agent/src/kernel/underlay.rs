@@ -14,6 +14,14 @@ use tracing::warn;
 use crate::error::AgentError;
 use crate::tunnel_endpoints::{HostAddresses, TunnelEndpoints, WantedEndpoints};
 
+/// What has come of [`Kernel::follow_endpoints`](super::Kernel::follow_endpoints).
+#[derive(Debug)]
+pub(crate) struct FollowedEndpoints {
+    pub(crate) looked: Result<(), PortError>,
+    /// `None` where there was nothing to repair.
+    pub(crate) repaired: Option<Result<(), PortError>>,
+}
+
 /// Both ends of the tunnel use the family of the node's first endpoint.
 pub(super) fn family(endpoints: &[IpAddr]) -> Family {
     endpoints.first().map_or(Family::IPv4, |endpoint| Family::of(*endpoint))

@@ -83,9 +83,10 @@ impl<S: ClusterState, C: Clock> MainLoop<S, C> {
         if self.memory.local_changed || self.memory.ticks.is_multiple_of(LOCAL_EVERY) {
             self.take_back_local();
         }
-        self.tend_reaches();
-        self.follow_endpoints(self.memory.ticks.is_multiple_of(LOCAL_EVERY));
-        if self.memory.interfaces.is_restless() || self.memory.ticks.is_multiple_of(LOCAL_EVERY) {
+        let every = self.memory.ticks.is_multiple_of(LOCAL_EVERY);
+        let changed = self.tend_reaches();
+        self.follow_endpoints(every);
+        if changed || every || self.memory.interfaces.is_restless() {
             self.tend_interfaces();
         }
         if self.memory.ticks.is_multiple_of(CILIUM_EVERY) {

@@ -5,7 +5,7 @@ use std::net::IpAddr;
 use std::path::Path;
 use std::time::{Duration, Instant};
 
-use egret_core::model::{Family, ObjectRef, Snapshot};
+use egret_core::model::{EgressAddress, Family, NodeName, ObjectRef, Snapshot};
 use egret_core::reason::{AgentReason, EventReason};
 use egret_datapath::host::HostUplink;
 use egret_datapath::interface::{self, FoundInterface};
@@ -13,16 +13,19 @@ use egret_datapath::neighbour;
 use egret_ports::clock::Clock;
 use egret_ports::cluster_state::ClusterState;
 use egret_ports::error::{ErrorClass, PortError};
+use ipnet::IpNet;
 use tracing::{info, warn};
 
 use super::{Completion, MainLoop};
 use crate::address_status::{mac_text, parse_mac};
 use crate::interface_config::{
     HostView, InterfaceDecision, NamedInterface, NamedInterfaces, decide, judge_router,
+    named_interfaces,
 };
 use crate::interface_memory::InterfaceMemory;
 use crate::kernel::FollowedEndpoints;
 use crate::lease_thread::LeaseCommand;
+use crate::plan_update::attachments;
 
 /// The host's, also in the chart's containers.
 const RUN: &str = "/run";
@@ -42,11 +45,9 @@ impl<S: ClusterState, C: Clock> MainLoop<S, C> {
             return;
         }
         let Some(stored) = snapshot.egress_nodes.get(&self.me) else { return };
-        let mut plans = snapshot.addresses.values().map(|stored| &stored.value.plan);
-        let in_cloud = plans.any(|plan| plan.facts().cloud_places());
         for (mac, why) in &stored.value.status.unusable_interfaces {
             let Some(mac) = parse_mac(mac) else { continue };
-            if !in_cloud {
+            if is_on_lan(snapshot, &self.me, mac) {
                 memory.uplink_health.recall(mac, why, Instant::now());
             } else {
                 memory.health.recall(mac, why, Instant::now());
@@ -108,8 +109,12 @@ impl<S: ClusterState, C: Clock> MainLoop<S, C> {
     }
 
     /// Says of its links and endpoints what is so by now.
-    fn publish_uplinks(&mut self) {
-        self.status.uplinks = crate::uplink_selection::published(self.kernel.uplinks());
+    pub(super) fn publish_uplinks(&mut self) {
+        let uplinks = self.kernel.uplinks();
+        let on_link = self.memory.update.on_link();
+        let absent = self.memory.interfaces.reaches.absent(uplinks, &on_link);
+        self.status.uplinks =
+            crate::uplink_selection::published(&[uplinks, absent.as_slice()].concat());
         let own = self.kernel.endpoints();
         if self.status.endpoints != own {
             info!(event = "endpoints", before = ?self.status.endpoints, now = ?own, "this node has other addresses");
@@ -289,9 +294,61 @@ impl<S: ClusterState, C: Clock> MainLoop<S, C> {
     }
 }
 
+/// Whether no cloud delivers, or would, by the interface with this hardware address; by what this node's own
+/// object says of its uplinks.
+fn is_on_lan(snapshot: &Snapshot, me: &NodeName, mac: [u8; 6]) -> bool {
+    let (of_clouds, of_lans): (Vec<&EgressAddress>, Vec<_>) = snapshot
+        .addresses
+        .values()
+        .map(|stored| &stored.value)
+        .partition(|address| address.plan.facts().cloud_places());
+    if of_clouds.is_empty() {
+        return true;
+    }
+    let own = snapshot.egress_nodes.get(me).map(|stored| &stored.value.status.uplinks);
+    let own = own.into_iter().flatten();
+    let mut own = own.filter(|uplink| uplink.mac.as_deref().and_then(parse_mac) == Some(mac));
+    let carries = |net: &IpNet| of_lans.iter().any(|lan| net.contains(&lan.address));
+    // What a cloud named while it was usable it may not name now.
+    !named_interfaces(attachments(snapshot, me)).contains_key(&mac)
+        && own.any(|uplink| uplink.subnets.iter().any(carries))
+}
+
 /// `None` where the kernel did not say.
 fn answers(found: &FoundInterface, router: IpAddr) -> Option<bool> {
     neighbour::answers(found.index, router)
         .inspect_err(|error| warn!(%error, interface = %found.name, "cannot ask for a router"))
         .ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use egret_core::model::{Attachment, EgressNodeStatus, ProviderKind, Uplink};
+
+    use super::*;
+    use crate::testing::{put_address, put_node};
+
+    #[test]
+    fn what_was_said_of_an_interface_is_a_clouds_or_a_lans_each_for_itself() {
+        let mac = |last: u8| [2, 0, 0, 0, 0, last];
+        let uplink = |last: u8, net: &str| Uplink {
+            subnets: vec![net.parse().unwrap()],
+            mac: Some(mac_text(mac(last))),
+            ..Uplink::default()
+        };
+        let uplinks = vec![uplink(3, "203.0.113.0/24"), uplink(4, "10.0.1.0/24")];
+        let (me, mut snapshot) = (NodeName::from("g1"), Snapshot::default());
+        put_node(&mut snapshot, "g1", EgressNodeStatus { uplinks, ..EgressNodeStatus::default() });
+        let addresses = ["203.0.113.17", "192.0.2.17"].map(|text| text.parse::<IpAddr>().unwrap());
+        put_address(&mut snapshot, addresses[0], |_| {});
+        let on_lan = |snapshot: &Snapshot| [3, 4].map(|last| is_on_lan(snapshot, &me, mac(last)));
+        assert_eq!(on_lan(&snapshot), [true, true], "there is no cloud");
+        put_address(&mut snapshot, addresses[1], |put| put.plan.provider = ProviderKind::Aws);
+        assert_eq!(on_lan(&snapshot), [true, false]);
+        let at = Attachment { mac: Some(mac_text(mac(3))), ..Attachment::at(me.clone()) };
+        put_address(&mut snapshot, addresses[1], |put| {
+            (put.plan.provider, put.status.prepared) = (ProviderKind::Aws, vec![at]);
+        });
+        assert_eq!(on_lan(&snapshot), [false, false], "the cloud names it");
+    }
 }

@@ -13,7 +13,7 @@ use tracing::{info, warn};
 
 use super::MainLoop;
 use crate::interface_config::named_interfaces;
-use crate::lease_thread::{CarryingLink, LeaseCommand, PlanUpdate};
+use crate::lease_thread::{CarryingLink, PlanUpdate};
 use crate::local_addresses::placed_before;
 use crate::plan_update::{attachment, host_addresses};
 use crate::snapshot_cache::{CachedSnapshot, FormerSteering};
@@ -52,7 +52,8 @@ impl<S: ClusterState, C: Clock> MainLoop<S, C> {
             false => BTreeSet::new(),
         };
         let update = PlanUpdate { view, peers, endpoints, links, local, host, harmless };
-        self.lease.send(LeaseCommand::Update(Box::new(update)));
+        self.note_reaches();
+        self.send_recalled(update);
         let applied = self.kernel.apply(config);
         self.record(AgentReason::RulesNotApplied, applied.map(|_| ()));
     }

@@ -1,6 +1,5 @@
 //! Uplinks that no cloud names: whether each reaches its network.
 
-use std::collections::BTreeSet;
 use std::time::Instant;
 
 use egret_datapath::host;
@@ -9,8 +8,8 @@ use egret_ports::cluster_state::ClusterState;
 use tracing::{info, warn};
 
 use super::MainLoop;
-use crate::interface_memory::InterfaceMemory;
-use crate::plan_update::HostState;
+use crate::lease_thread::{LeaseCommand, PlanUpdate};
+use crate::plan_update::{HostState, note_reach};
 use crate::uplink_reach::SeenUplink;
 
 impl<S: ClusterState, C: Clock> MainLoop<S, C> {
@@ -25,44 +24,53 @@ impl<S: ClusterState, C: Clock> MainLoop<S, C> {
 
     /// Looks which of the uplinks reach their networks; true where that is something else than before.
     pub(super) fn note_reaches(&mut self) -> bool {
-        let uplinks = self.kernel.uplinks();
+        let uplinks = (self.kernel.uplinks(), self.kernel.knows_uplinks());
         let reaches = &mut self.memory.interfaces.reaches;
-        let missing = reaches.missing(uplinks);
-        let down = if missing.is_empty() { Ok(BTreeSet::new()) } else { host::down(&missing) };
-        let down = down.unwrap_or_else(|error| {
-            warn!(%error, "cannot tell whether an uplink is down or gone");
-            missing
-        });
-        let changed = reaches.note(uplinks, &down, Instant::now());
+        let changed = match host::carriers(&reaches.links(uplinks.0)) {
+            Ok(carriers) => reaches.note(uplinks, &carriers, Instant::now()),
+            Err(error) => {
+                warn!(%error, "cannot tell whether uplinks reach their networks");
+                false
+            }
+        };
         if changed {
             let all: Vec<String> = reaches.all().map(SeenUplink::to_string).collect();
             info!(event = "uplinks", uplinks = all.join(", "), "an uplink's reach has changed");
+            self.publish_uplinks();
         }
         changed
     }
 
-    /// Time alone makes an uplink steady again.
-    pub(super) fn tend_reaches(&mut self) {
-        if self.note_reaches()
-            && let Some(snapshot) = self.memory.snapshot.clone()
-        {
-            self.update_lease_thread(&snapshot);
+    /// Goes by what has become of the uplinks; true where something has. Time alone makes one steady again.
+    pub(super) fn tend_reaches(&mut self) -> bool {
+        if !self.note_reaches() {
+            return false;
         }
+        if let Some(snapshot) = self.memory.snapshot.clone() {
+            self.update_lease_thread(&snapshot);
+        } else if let Some(recalled) = self.memory.recalled.clone() {
+            self.send_recalled(recalled);
+        }
+        true
+    }
+
+    /// Tells the lease thread what an earlier process knew, and of the uplinks of now.
+    pub(super) fn send_recalled(&mut self, mut update: PlanUpdate) {
+        note_reach(&mut update.view, &update.links, &self.memory.interfaces.reaches);
+        self.memory.recalled = Some(update.clone());
+        self.lease.send(LeaseCommand::Update(Box::new(update)));
     }
 
     /// Takes note of what the others are to know, and returns what keeps an address of this node's plans
     /// from its network, with the remedy.
     pub(super) fn judge_uplinks(&mut self, now: Instant) -> Vec<String> {
-        let cut_off = self.memory.update.cut_off(&self.me);
-        let InterfaceMemory { named, reaches, uplink_health, .. } = &mut self.memory.interfaces;
-        let mut troubles = Vec::new();
-        let others = |uplink: &&SeenUplink| !named.contains_key(&uplink.mac);
-        for uplink in reaches.all().filter(others) {
-            let why = uplink.trouble();
-            uplink_health.note(uplink.mac, why.as_deref(), now);
-            troubles.extend(why.filter(|_| uplink.would_carry(&cut_off)));
+        if self.memory.update.view.cluster.is_none() {
+            // Which addresses there are is not known yet: what an earlier process has said holds.
+            return Vec::new();
         }
-        uplink_health.keep(|mac| reaches.all().any(|uplink| uplink.mac == *mac));
-        troubles
+        self.publish_uplinks();
+        let (in_need, cut_off) = self.memory.update.cut_off(&self.me);
+        self.memory.interfaces.note_uplinks(&self.memory.update.on_link(), now);
+        self.memory.interfaces.reaches.blame(&in_need, &cut_off)
     }
 }

@@ -101,15 +101,41 @@ pub fn uplinks(settings: &HostSettings) -> Result<Vec<HostUplink>, PortError> {
     Ok(links.into_iter().filter(HostUplink::may_carry).collect())
 }
 
-/// Those of these links, by index, that are down; what is gone is not among them.
+/// How far the kernel sees a link, whether it has an address or not.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum LinkCarrier {
+    /// Up, and the other end of the cable is there (`IFF_LOWER_UP`).
+    There,
+    /// Up without it.
+    Missing,
+    /// Set down.
+    Down,
+}
+
+/// These links, by index; what the kernel has no more is left out.
 ///
 /// # Errors
-/// `Transient` where the links keep changing under the read.
-pub fn down(of: &BTreeSet<u32>) -> Result<BTreeSet<u32>, PortError> {
-    let links = RouteNetlink::route().and_then(|mut netlink| netlink.links());
-    let links = links.map_err(|error| refused("look for links that are down", error))?;
-    let down = links.into_iter().filter(|link| !link.up && of.contains(&link.index));
-    Ok(down.map(|link| link.index).collect())
+/// Where the kernel does not answer.
+pub fn carriers(of: &BTreeSet<u32>) -> Result<BTreeMap<u32, LinkCarrier>, PortError> {
+    read_carriers(of).map_err(|error| refused("look for the carriers of uplinks", error))
+}
+
+fn read_carriers(of: &BTreeSet<u32>) -> io::Result<BTreeMap<u32, LinkCarrier>> {
+    let mut netlink = RouteNetlink::route()?;
+    let mut found = BTreeMap::new();
+    for index in of {
+        let link = netlink.link_at(*index)?;
+        found.extend(link.map(|link| (*index, carrier(&link))));
+    }
+    Ok(found)
+}
+
+fn carrier(link: &LinkRecord) -> LinkCarrier {
+    match (link.up, link.carrier) {
+        (false, _) => LinkCarrier::Down,
+        (true, false) => LinkCarrier::Missing,
+        (true, true) => LinkCarrier::There,
+    }
 }
 
 /// The links by which this node could reach its peers: Ethernet, up, no overlay, with an address of

@@ -55,6 +55,17 @@ impl RouteNetlink {
     pub(crate) fn link(&mut self, name: &str) -> io::Result<Option<LinkRecord>> {
         let mut ask = LinkMessage::default();
         ask.attributes.push(LinkAttribute::IfName(name.to_owned()));
+        self.one_link(ask)
+    }
+
+    /// The link of this index.
+    pub(crate) fn link_at(&mut self, index: u32) -> io::Result<Option<LinkRecord>> {
+        let mut ask = LinkMessage::default();
+        ask.header.index = index;
+        self.one_link(ask)
+    }
+
+    fn one_link(&mut self, ask: LinkMessage) -> io::Result<Option<LinkRecord>> {
         match self.get(RouteNetlinkMessage::GetLink(ask)) {
             Err(error) if error.raw_os_error() == Some(libc::ENODEV) => Ok(None),
             Err(error) => Err(error),

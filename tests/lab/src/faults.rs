@@ -8,7 +8,7 @@ use crate::address::{POD_RANGES, SERVICE_RANGES};
 use crate::clock::WallTime;
 use crate::lab::Lab;
 use crate::machine::STORE;
-use crate::node::plug_private;
+use crate::node::{addressing, plug_private};
 use crate::process::Daemon;
 use crate::test_bed::TestBed;
 
@@ -201,6 +201,21 @@ impl Lab {
         let at = WallTime::now();
         self.lan.run(&format!("ip link set {port} {}", if up { "up" } else { "down" }));
         Ok(at)
+    }
+
+    /// Gives a node's uplink its addresses and routes again, whatever was done to it.
+    ///
+    /// # Errors
+    /// While the node is off.
+    pub fn restore_uplink(&self, name: &str) -> Result<()> {
+        let node = self.node(name)?;
+        let net = node.net()?;
+        // Set down, it has no route left.
+        net.run("ip link set eth0 down");
+        net.run("ip addr flush dev eth0");
+        net.batch(&addressing(node.number));
+        net.batch(&node.routes(u8::try_from(self.nodes.len())?));
+        Ok(())
     }
 
     /// Loses everything on a node's cable in one direction.

@@ -209,7 +209,7 @@ impl LabNode {
         Ok(())
     }
 
-    fn routes(&self, nodes: u8) -> String {
+    pub(crate) fn routes(&self, nodes: u8) -> String {
         let mut lines = String::new();
         for other in (1..=nodes).filter(|other| *other != self.number) {
             let [pods4, pods6] = address::pod_cidrs(other);

@@ -25,9 +25,8 @@ pub(super) fn message(
     }
     if !plan.facts().cloud_places() {
         let nodes = view.snapshot.egress_nodes.iter();
-        let mut cut_off = nodes.filter_map(|(name, stored)| {
-            Some((name, stored.value.status.cut_off_from(address)?))
-        });
+        let mut cut_off = nodes
+            .filter_map(|(name, stored)| Some((name, stored.value.status.cut_off_from(address)?)));
         if let Some((node, why)) = cut_off.next() {
             return format!("no node may carry it: {node}: {why}");
         }

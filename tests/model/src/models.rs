@@ -308,6 +308,23 @@ pub fn moves(broken: &BrokenRules, horizon: u64) -> ModelScenario {
     ModelScenario { acts, ..scenario("moves", start, horizon) }
 }
 
+const CUT_OFF_1: ControllerAct = ControllerAct {
+    name: "the uplink of 1 loses its carrier",
+    when: |_| true,
+    does: |world| {
+        world.cut_off = Some(1);
+        // The node sees it by itself: it looks as it does at a new state of the store.
+        world.publish(|_| {});
+    },
+};
+
+/// A holder that is cut off from the network hands over by itself, and then a revocation.
+pub fn cut_offs(broken: &BrokenRules, horizon: u64) -> ModelScenario {
+    let start = begin(&[1, 2, 3], &[1, 2], 2, 2, broken).held_with(3);
+    let acts = vec![CUT_OFF_1, REVOKE, FREE];
+    ModelScenario { acts, ..scenario("cut off", start, horizon) }
+}
+
 /// A planned move with a third candidate, and a thread that may stop anywhere.
 pub fn moves_of_three(broken: &BrokenRules, horizon: u64) -> ModelScenario {
     let start = begin(&[1, 2, 3], &[1, 2, 3], 2, 2, broken).held_with(3);

@@ -17,7 +17,9 @@ mod store;
 use std::collections::BTreeMap;
 use std::net::IpAddr;
 
-use egret_core::lease::{AddressState, Effect, Input, Message, ProbeFinding, Report, StopMode};
+use egret_core::lease::{
+    AddressState, Effect, Input, Message, ProbeFinding, Report, StopMode, UplinkReach,
+};
 use egret_core::model::NodeName;
 
 pub use cost::{Cost, cost};
@@ -165,7 +167,8 @@ impl Simulation {
         let now = self.now();
         let mistakes = self.setup.mistakes.clone();
         self.agents[node].start(now, seed, node, mistakes);
-        self.input(node, Input::View(self.store.read()));
+        let view = self.agents[node].sees(self.store.read());
+        self.input(node, Input::View(view));
     }
 
     /// A thread that was stalled finds what has come meanwhile and takes it in together.
@@ -229,7 +232,7 @@ impl Simulation {
                 }
                 Effect::ReadConsistently => {
                     let began = self.agents[node].clocks(self.now());
-                    let view = self.store.read();
+                    let view = self.agents[node].sees(self.store.read());
                     let after = 2 * MS + self.random.below(10 * MS);
                     self.plan_input(after, node, Input::ConsistentRead { began, view });
                 }
@@ -271,7 +274,8 @@ impl Simulation {
     fn publish(&mut self) {
         for node in 0..self.agents.len() {
             let after = MS + self.random.below(20 * MS);
-            self.plan_input(after, node, Input::View(self.store.read()));
+            let view = self.agents[node].sees(self.store.read());
+            self.plan_input(after, node, Input::View(view));
         }
     }
 
@@ -296,13 +300,27 @@ impl Simulation {
             }
             SimulatedFault::Cut(inside) => self.network.cut_off(&inside, self.agents.len()),
             SimulatedFault::OneWay(from, to) => self.network.cut_one_way(from, to),
-            SimulatedFault::Heal => self.network.heal(),
+            SimulatedFault::Heal => {
+                self.network.heal();
+                for node in 0..self.agents.len() {
+                    self.reach(node, UplinkReach::Steady);
+                }
+            }
+            SimulatedFault::Reach(node, reach) => self.reach(node, reach),
             SimulatedFault::Loss(loss) => self.network.loss = loss,
             SimulatedFault::Stop(node, again) => {
                 self.input(node, Input::Stop(StopMode::Restart));
                 let kill = SimulatedFault::Kill(node, 20 * MS);
                 self.schedule.plan(again, SimulationEvent::Fault(kill));
             }
+        }
+    }
+
+    fn reach(&mut self, node: usize, reach: UplinkReach) {
+        if self.agents[node].reach != reach {
+            self.agents[node].reach = reach;
+            let view = self.agents[node].sees(self.store.read());
+            self.plan_input(MS, node, Input::View(view));
         }
     }
 

@@ -10,7 +10,8 @@ use std::sync::Arc;
 
 use egret_core::lease::{
     AddressAnswer, AddressState, Answer, BootTime, Effect, InjectedFaults, Input, LeaseConfig,
-    Machine, Message, Now, PersistedLease, PlanView, RawTime, Report, RequestKind, Timing, Vote,
+    Machine, Message, Now, PersistedLease, PlanView, RawTime, Report, RequestKind, Timing,
+    UplinkReach, Vote,
 };
 use egret_core::model::{Holding, NodeName};
 
@@ -107,6 +108,8 @@ pub struct ModelWorld {
     /// A node that told directors to come before the cloud delivered to it, from one that had let go
     /// in good order.
     pub astray: Option<u8>,
+    /// The node whose uplink is cut off from the address's network.
+    pub cut_off: Option<u8>,
     /// Used up so far: restarts, reboots, stalls, duplicates, stops.
     pub spent: Spent,
     /// Rules that the machines break.
@@ -209,7 +212,10 @@ impl ModelWorld {
         let (Some(addresses), Some(cluster)) = (self.store.get(view), self.store.get(set)) else {
             return 0;
         };
-        let content = PlanView { cluster: cluster.cluster.clone(), ..(**addresses).clone() };
+        let mut content = PlanView { cluster: cluster.cluster.clone(), ..(**addresses).clone() };
+        if self.cut_off == Some(number) {
+            content.addresses.values_mut().for_each(|plan| plan.reach = UplinkReach::Lost);
+        }
         if let Some(node) = self.nodes.get_mut(&number) {
             (node.view, node.set) = (view, set);
         }
@@ -331,7 +337,7 @@ impl ModelWorld {
     pub fn fingerprint(&self) -> u64 {
         let mut state = Quick::default();
         (self.now, self.store.len(), self.acts, self.freed, self.spent).hash(&mut state);
-        (self.fabric, self.astray).hash(&mut state);
+        (self.fabric, self.astray, self.cut_off).hash(&mut state);
         for node in self.nodes.values() {
             node.hash.hash(&mut state);
         }

@@ -1,5 +1,7 @@
 //! What goes wrong.
 
+use egret_core::lease::UplinkReach;
+
 use super::random::Random;
 use super::setup::MS;
 
@@ -20,6 +22,8 @@ pub(super) enum SimulatedFault {
     Heal,
     /// Lost datagrams in a thousand from now on.
     Loss(u64),
+    /// The node's uplink reaches the addresses' network, or not, from now on.
+    Reach(usize, UplinkReach),
     /// Told to stop with a handover, and started again after so many nanoseconds.
     Stop(usize, u64),
 }
@@ -54,7 +58,7 @@ fn any_node(nodes: usize, random: &mut Random) -> usize {
 
 fn any_fault(nodes: usize, random: &mut Random) -> SimulatedFault {
     let node = any_node(nodes, random);
-    match random.below(10) {
+    match random.below(12) {
         0 => SimulatedFault::PowerOff(node, (50 + random.below(3000)) * MS),
         1 => SimulatedFault::Kill(node, (10 + random.below(600)) * MS),
         2 | 3 => SimulatedFault::Freeze(node, (50 + random.below(900)) * MS),
@@ -62,6 +66,15 @@ fn any_fault(nodes: usize, random: &mut Random) -> SimulatedFault {
         5 => SimulatedFault::OneWay(node, any_node(nodes, random)),
         6 => SimulatedFault::Loss(random.below(300)),
         7 => SimulatedFault::Stop(node, (100 + random.below(600)) * MS),
+        8 | 9 => SimulatedFault::Reach(node, any_reach(random)),
         _ => SimulatedFault::Heal,
+    }
+}
+
+fn any_reach(random: &mut Random) -> UplinkReach {
+    match random.below(3) {
+        0 => UplinkReach::Steady,
+        1 => UplinkReach::Unsteady,
+        _ => UplinkReach::Lost,
     }
 }

@@ -2,7 +2,8 @@ use std::collections::BTreeMap;
 use std::net::IpAddr;
 
 use egret_core::lease::{
-    AddressState, BootTime, InjectedFaults, LeaseConfig, Machine, Now, PersistedLease, RawTime,
+    AddressState, BootTime, InjectedFaults, LeaseConfig, Machine, Now, PersistedLease, PlanView,
+    RawTime, UplinkReach,
 };
 use egret_core::model::NodeName;
 
@@ -23,6 +24,8 @@ pub(super) struct Agent {
     pub(super) entries: BTreeMap<IpAddr, (AddressState, u64)>,
     /// True time until which its threads do not run.
     pub(super) stalled_until: u64,
+    /// Whether its uplink reaches the addresses' network.
+    pub(super) reach: UplinkReach,
     /// Of its planned ticks: only the newest counts.
     pub(super) generation: u64,
     booted: u64,
@@ -53,11 +56,18 @@ impl Agent {
             processes: 0,
             entries: BTreeMap::new(),
             stalled_until: 0,
+            reach: UplinkReach::Steady,
             generation: 0,
             booted: 0,
             raw_rate: rate(200),
             boot_rate: rate(83_000),
         }
+    }
+
+    /// What its own uplink makes of a state of the store.
+    pub(super) fn sees(&self, mut view: Box<PlanView>) -> Box<PlanView> {
+        view.addresses.values_mut().for_each(|plan| plan.reach = self.reach);
+        view
     }
 
     /// When its stall ends, where it is stalled now.

@@ -102,6 +102,7 @@ impl ModelWorld {
             freed: false,
             fabric: None,
             astray: None,
+            cut_off: None,
             spent: Spent::default(),
             epochs: mistakes.0.contains(&InjectedFault::RevokedByEpoch),
             mistakes,

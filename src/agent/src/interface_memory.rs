@@ -7,6 +7,7 @@ use std::time::Instant;
 use crate::interface_config::NamedInterfaces;
 use crate::interface_health::InterfaceHealth;
 use crate::interface_history::InterfaceHistory;
+use crate::program_proofs::ProgramProofs;
 use crate::uplink_reach::UplinkReaches;
 
 /// What is remembered of interfaces.
@@ -24,6 +25,7 @@ pub(crate) struct InterfaceMemory {
     /// The same of the uplinks that no cloud names.
     pub uplink_health: InterfaceHealth,
     pub reaches: UplinkReaches,
+    pub proofs: ProgramProofs,
     pub restless: bool,
     /// What an earlier process has said was taken over.
     pub recalled: bool,

@@ -20,6 +20,7 @@ use egret_datapath::bpf::{self, AddressTable, AttachMode, GatewayTables, LoadCon
 use egret_datapath::conntrack::AddressUsage;
 use egret_datapath::host::{self, HostFindings, HostUplink, ReroutedPods};
 use egret_datapath::interface;
+use egret_datapath::link_proof::{self, LinkProof, LinkQuestion};
 use egret_datapath::probe::Probe;
 use egret_datapath::repair::KernelChange;
 use egret_datapath::{HostSettings, conntrack, link, probe, repair, rule};
@@ -334,6 +335,14 @@ impl Kernel {
         let counters = self.steering.back_end().counters();
         let selected = self.selected;
         Some(move || probe::run(&*counters, &config, selected, PROBE_WINDOW))
+    }
+
+    /// Asks on a link whether the programs run there; blocks for a second at most, so it is for a thread of its own.
+    pub(crate) fn program_proof(
+        &self,
+    ) -> impl Fn(&LinkQuestion) -> Result<LinkProof, PortError> + Send + 'static {
+        let pin_dir = self.path.programs.pin_dir().to_owned();
+        move |question| link_proof::prove(&pin_dir, question)
     }
 
     /// The next probe goes on from there.

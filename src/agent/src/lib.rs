@@ -31,6 +31,7 @@ mod node_status;
 mod odd_pods;
 mod plan_update;
 mod pod_owners;
+mod program_proofs;
 mod reconcile;
 mod snapshot_cache;
 mod startup;

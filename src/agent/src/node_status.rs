@@ -93,6 +93,7 @@ pub(crate) fn unprogrammed(
         AgentReason::AddressIsLocal,
         AgentReason::InterfaceUnusable,
         AgentReason::RouterSilent,
+        AgentReason::ProgramsPassedBy,
         AgentReason::PodsRerouted,
         AgentReason::EndpointImpaired,
         // What rules may do: the counters say what they do.

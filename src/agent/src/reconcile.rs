@@ -62,6 +62,7 @@ use crate::node_status;
 use crate::odd_pods::OddPods;
 use crate::plan_update::{attachments, update};
 use crate::pod_owners::PodOwners;
+use crate::program_proofs::Proofs;
 use crate::snapshot_cache::{FormerSteering, SnapshotCache};
 
 const TICK: Duration = Duration::from_secs(1);
@@ -77,6 +78,8 @@ pub(crate) enum Completion {
     EndpointDue,
     /// A look at whether traffic passes our hooks.
     Probed(Result<Probe, PortError>),
+    /// What was asked on the uplinks to prove that the programs run.
+    Proved(Proofs),
     /// What nftables and iptables do with marks, and how long it took to read.
     FirewallsRead(Result<Box<HostFindings>, PortError>, Duration),
 }
@@ -345,6 +348,7 @@ impl<S: ClusterState, C: Clock> MainLoop<S, C> {
             }
             Completion::EndpointDue => self.on_endpoint_due(),
             Completion::Probed(result) => self.on_probed(result),
+            Completion::Proved(proofs) => self.on_proved(proofs),
             Completion::FirewallsRead(found, took) => self.on_firewalls_read(found, took),
         }
     }

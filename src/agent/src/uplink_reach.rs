@@ -9,6 +9,8 @@ use egret_core::lease::UplinkReach;
 use egret_datapath::host::{HostUplink, LinkCarrier};
 use ipnet::IpNet;
 
+use crate::program_proofs::ProgramProofs;
+
 #[cfg(test)]
 mod tests;
 
@@ -33,6 +35,8 @@ pub(crate) struct SeenUplink {
     /// Subnets that it no longer has an address in, since; for [`RENEWAL`].
     former: BTreeMap<IpNet, Instant>,
     carrier: LinkCarrier,
+    /// Why Egret's programs do not run there, with the remedy.
+    passed_by: Option<String>,
     reach: UplinkReach,
     /// Since when.
     since: Instant,
@@ -94,6 +98,13 @@ impl UplinkReaches {
         }
     }
 
+    /// Takes note of where Egret's programs do not run, for the next look: such an uplink carries nothing.
+    pub(crate) fn note_proofs(&mut self, proofs: &ProgramProofs) {
+        for (index, seen) in &mut self.0 {
+            seen.passed_by = proofs.trouble(*index, &seen.last.name);
+        }
+    }
+
     pub(crate) fn all(&self) -> impl Iterator<Item = &SeenUplink> {
         self.0.values()
     }
@@ -124,7 +135,9 @@ impl UplinkReaches {
         for seen in self.0.values_mut() {
             let why = seen.trouble();
             seen.blamed = why.is_some() && (seen.blamed || seen.would_carry(in_need));
-            troubles.extend(why.filter(|_| seen.blamed && seen.would_carry(cut_off)));
+            // That programs do not run is said by itself, whatever the plans need.
+            let carries = seen.passed_by.is_none() && seen.would_carry(cut_off);
+            troubles.extend(why.filter(|_| seen.blamed && carries));
         }
         let somewhere =
             |address: &&IpAddr| self.0.values().any(|its| its.would_carry(&[**address]));
@@ -157,6 +170,7 @@ impl SeenUplink {
             unlisted: None,
             former: BTreeMap::new(),
             carrier,
+            passed_by: None,
             reach: UplinkReach::Steady,
             since: now,
             blamed: false,
@@ -181,7 +195,8 @@ impl SeenUplink {
             self.reach != UplinkReach::Lost && now.duration_since(since) < RENEWAL
         });
         let lasts = now.duration_since(self.since);
-        let reach = match (carrier == LinkCarrier::There && renewed, self.reach) {
+        let works = carrier == LinkCarrier::There && self.passed_by.is_none();
+        let reach = match (works && renewed, self.reach) {
             (false, _) => UplinkReach::Lost,
             (true, UplinkReach::Lost) => UplinkReach::Unsteady,
             (true, UplinkReach::Unsteady) if lasts >= STEADY_AFTER => UplinkReach::Steady,
@@ -219,6 +234,9 @@ impl SeenUplink {
     /// Why it does not reach its network, with the remedy.
     fn trouble(&self) -> Option<String> {
         let name = &self.last.name;
+        if let Some(why) = &self.passed_by {
+            return Some(why.clone());
+        }
         let why = match self.carrier {
             LinkCarrier::Missing => format!(
                 "{name} has no carrier: look at its cable, the switch's port, its VLAN's parent"

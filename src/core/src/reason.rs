@@ -177,6 +177,9 @@ pub enum AgentReason {
     /// A rule of another overwrites the whole mark of connections, and the bit that says that they are steered: what it
     /// meets of them is dropped. The message says whose; give that rule a mask.
     ConnectionMarkOverwritten,
+    /// Egret's programs do not run on an uplink, since a tc filter of another ends the chain before them: no address is carried
+    /// there. The message says which filter to look at.
+    ProgramsPassedBy,
     // === EgressNode DatapathBypassed ===
     /// True: traffic of pods bypasses this host's netfilter; the message says what to set.
     EbpfHostRouting,

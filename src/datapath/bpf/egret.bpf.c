@@ -295,8 +295,10 @@ SEC("classifier") int egret_up_in(struct __sk_buff *skb)
 	struct addr canonical;
 	struct packet p = {};
 	struct address *entry;
-	__u8 flags;
+	__u8 flags, type;
 
+	if (skb->protocol == bpf_htons(ETH_P_ARP))
+		note_neighbour_frame(skb, 0);
 	// What a bridge floods to all ports, and what is for a VLAN device above, is not for us: two
 	// gateways would deliver it twice.
 	if (!c || skb->pkt_type == PACKET_OTHERHOST ||
@@ -306,7 +308,10 @@ SEC("classifier") int egret_up_in(struct __sk_buff *skb)
 		return answer_arp(skb);
 	if (read_ip(skb, &p))
 		return PASS;
-	if (is_solicitation(skb, &p))
+	type = neighbour_type(skb, &p);
+	if (type)
+		note_neighbour_frame(skb, 0);
+	if (type == NEIGHBOUR_SOLICITATION)
 		return answer_ndp(skb, &p);
 	entry = resolve(&p.destination, &canonical, &flags);
 	if (!entry)

@@ -6,6 +6,33 @@
 #define ARP_REQUEST 1
 #define ARP_REPLY 2
 
+struct link_end {
+	__u32 link; // its index
+	__u32 egress;
+};
+
+// Frames of ARP and neighbour discovery that a program has seen at an end of a link: what the agent proves
+// by that the programs run, since a filter of another may end the chain before them.
+struct {
+	__uint(type, BPF_MAP_TYPE_HASH);
+	__uint(max_entries, 1024);
+	__type(key, struct link_end);
+	__type(value, __u64);
+	__uint(pinning, LIBBPF_PIN_BY_NAME);
+} neighbour_frames SEC(".maps");
+
+static __always_inline void note_neighbour_frame(struct __sk_buff *skb, __u32 egress)
+{
+	struct link_end end = { .link = skb->ifindex, .egress = egress };
+	__u64 *seen = bpf_map_lookup_elem(&neighbour_frames, &end);
+	__u64 first = 1;
+
+	if (seen)
+		__sync_fetch_and_add(seen, 1);
+	else
+		bpf_map_update_elem(&neighbour_frames, &end, &first, BPF_ANY);
+}
+
 struct arp_frame {
 	__u8 to[6];
 	__u8 from[6];
@@ -173,12 +200,14 @@ static __noinline int advertise(struct __sk_buff *skb, struct packet *p, struct 
 	return bpf_redirect(skb->ifindex, 0);
 }
 
-static __always_inline int is_solicitation(struct __sk_buff *skb, const struct packet *p)
+// The type of a message of neighbour discovery (RFC 4861 section 4); 0 for anything else.
+static __always_inline __u8 neighbour_type(struct __sk_buff *skb, const struct packet *p)
 {
 	__u8 type = 0;
 
-	return p->v6 && p->protocol == IPPROTO_ICMPV6 &&
-	       !bpf_skb_load_bytes(skb, p->l4, &type, 1) && type == NEIGHBOUR_SOLICITATION;
+	if (!p->v6 || p->protocol != IPPROTO_ICMPV6 || bpf_skb_load_bytes(skb, p->l4, &type, 1))
+		return 0;
+	return type >= 133 && type <= 137 ? type : 0;
 }
 
 // A neighbour solicitation from the link, by multicast or (a probe, RFC 4861 section 7.3.3) by
@@ -222,6 +251,7 @@ static __always_inline int check_arp_claim(struct __sk_buff *skb)
 	struct arp_frame arp;
 	struct addr sender;
 
+	note_neighbour_frame(skb, 1);
 	if (read_arp(skb, &arp))
 		return PASS;
 	arp_address(&sender, arp.sender);
@@ -281,6 +311,8 @@ static __always_inline int check_ndp_claim(struct __sk_buff *skb)
 	if (read_v6(skb, &p) || p.protocol != IPPROTO_ICMPV6 ||
 	    bpf_skb_load_bytes(skb, p.l4, message, sizeof(message)))
 		return PASS;
+	if (message[0] >= 133 && message[0] <= 137)
+		note_neighbour_frame(skb, 1);
 	if (message[0] == ROUTER_ADVERTISEMENT && !may_claim_prefixes(skb, p.l4))
 		return drop(ANNOUNCEMENT_NOT_HELD);
 	if (message[0] == NEIGHBOUR_ADVERTISEMENT)

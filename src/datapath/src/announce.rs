@@ -5,9 +5,9 @@
 //! announcement of an address out that is not held; nothing received is believed without its
 //! lengths.
 
-mod frame;
+pub(crate) mod frame;
 mod groups;
-mod tap;
+pub(crate) mod tap;
 
 use std::collections::BTreeMap;
 use std::io;

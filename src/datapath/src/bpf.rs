@@ -22,6 +22,7 @@ mod uplink_guard;
 pub use address_table::AddressTable;
 pub use attach::AttachMode;
 pub use counters::counters;
+pub(crate) use counters::neighbour_frames;
 pub use error::BpfError;
 pub use gateway_tables::GatewayTables;
 pub use loader::{LoadConfig, Loaded, NodeLinks, load, teardown};

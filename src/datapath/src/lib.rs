@@ -14,6 +14,7 @@ pub mod constants;
 pub mod host;
 pub mod interface;
 pub mod link;
+pub mod link_proof;
 pub mod local_address;
 pub mod neighbour;
 pub mod nft;

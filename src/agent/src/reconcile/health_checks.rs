@@ -98,6 +98,7 @@ impl<S: ClusterState, C: Clock> MainLoop<S, C> {
         }
         self.memory.ticks += 1;
         self.watch_for_bypass();
+        self.prove_programs();
         self.look_at_marks();
     }
 

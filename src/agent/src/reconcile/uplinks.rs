@@ -1,15 +1,19 @@
-//! Uplinks that no cloud names: whether each reaches its network.
+//! Uplinks: whether those that no cloud names reach their networks, and whether Egret's programs run on all.
 
+use std::net::IpAddr;
 use std::time::Instant;
 
+use egret_core::reason::AgentReason;
 use egret_datapath::host;
 use egret_ports::clock::Clock;
 use egret_ports::cluster_state::ClusterState;
+use egret_ports::error::{ErrorClass, PortError};
 use tracing::{info, warn};
 
-use super::MainLoop;
+use super::{Completion, MainLoop};
 use crate::lease_thread::{LeaseCommand, PlanUpdate};
 use crate::plan_update::{HostState, note_reach};
+use crate::program_proofs::{Proofs, question};
 use crate::uplink_reach::SeenUplink;
 
 impl<S: ClusterState, C: Clock> MainLoop<S, C> {
@@ -72,5 +76,54 @@ impl<S: ClusterState, C: Clock> MainLoop<S, C> {
         let (in_need, cut_off) = self.memory.update.cut_off(&self.me);
         self.memory.interfaces.note_uplinks(&self.memory.update.on_link(), now);
         self.memory.interfaces.reaches.blame(&in_need, &cut_off)
+    }
+
+    /// Asks on each uplink, where that is due; nobody waits for the answers.
+    pub(super) fn prove_programs(&mut self) {
+        let peers: Vec<IpAddr> = self.memory.update.endpoints.values().flatten().copied().collect();
+        let questions = self.kernel.uplinks().iter().filter_map(|uplink| question(uplink, &peers));
+        let questions = questions.collect();
+        let Some(questions) = self.memory.interfaces.proofs.due(questions, Instant::now()) else {
+            return;
+        };
+        let prove = self.kernel.program_proof();
+        let completions = self.completions.clone();
+        tokio::task::spawn_blocking(move || {
+            let proofs: Proofs =
+                questions.iter().map(|question| (question.link, prove(question))).collect();
+            // The loop is gone only when the process is ending.
+            let _ = completions.send(Completion::Proved(proofs));
+        });
+    }
+
+    pub(super) fn on_proved(&mut self, proofs: Proofs) {
+        let mut changed = false;
+        for (link, proof) in proofs {
+            match proof {
+                Ok(proof) => changed |= self.memory.interfaces.proofs.note(link, proof),
+                Err(error) => warn!(%error, link, "cannot prove that the programs run"),
+            }
+        }
+        if !changed {
+            return;
+        }
+        let proofs = &self.memory.interfaces.proofs;
+        let troubles: Vec<String> = self
+            .kernel
+            .uplinks()
+            .iter()
+            .filter_map(|uplink| proofs.trouble(uplink.index, &uplink.name))
+            .collect();
+        info!(event = "programs_proved", proofs = ?proofs, troubles = troubles.join("; "));
+        let result = if troubles.is_empty() {
+            Ok(())
+        } else {
+            let operation = "run the programs on the uplinks";
+            Err(PortError::new(ErrorClass::Invalid, operation, troubles.join("; ")))
+        };
+        self.record(AgentReason::ProgramsPassedBy, result);
+        self.memory.interfaces.reaches.note_proofs(&self.memory.interfaces.proofs);
+        self.tend_reaches();
+        self.tend_interfaces();
     }
 }

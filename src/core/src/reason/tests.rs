@@ -52,7 +52,7 @@ const ALL: [Reason; 49] = [
     Reason::NotThere,
 ];
 
-const AGENTS: [AgentReason; 23] = [
+const AGENTS: [AgentReason; 24] = [
     AgentReason::BlocksNotApplied,
     AgentReason::DatapathBypassed,
     AgentReason::EndpointMissing,
@@ -69,6 +69,7 @@ const AGENTS: [AgentReason; 23] = [
     AgentReason::EndpointImpaired,
     AgentReason::NoFreeMark,
     AgentReason::ConnectionMarkOverwritten,
+    AgentReason::ProgramsPassedBy,
     AgentReason::EbpfHostRouting,
     AgentReason::NotSeen,
     AgentReason::Clean,

@@ -14,6 +14,7 @@ const ROUTER_ADVERTISEMENT: u8 = 134;
 const SOLICITATION: u8 = 135;
 const ADVERTISEMENT: u8 = 136;
 const OVERRIDE: u8 = 0x20;
+const SOURCE_LINK_ADDRESS: u8 = 1;
 const TARGET_LINK_ADDRESS: u8 = 2;
 const PREFIX_INFORMATION: u8 = 3;
 /// Of an IPv6 forwarding rule (<https://cloud.google.com/load-balancing/docs/forwarding-rule-concepts>).
@@ -35,6 +36,11 @@ pub(super) fn gratuitous_arp_reply(address: Ipv4Addr, mac: [u8; 6]) -> Vec<u8> {
 /// RFC 5227 section 2.1.1: an all-zero sender claims nothing.
 pub(super) fn arp_probe(address: Ipv4Addr, mac: [u8; 6]) -> Vec<u8> {
     arp(REQUEST, (mac, Ipv4Addr::UNSPECIFIED), ([0; 6], address))
+}
+
+/// Who has `target`? (RFC 826)
+pub(crate) fn arp_request(sender: ([u8; 6], Ipv4Addr), target: Ipv4Addr) -> Vec<u8> {
+    arp(REQUEST, sender, ([0; 6], target))
 }
 
 fn arp(operation: u8, sender: ([u8; 6], Ipv4Addr), target: ([u8; 6], Ipv4Addr)) -> Vec<u8> {
@@ -91,6 +97,15 @@ pub(super) fn duplicate_address_solicitation(address: Ipv6Addr, mac: [u8; 6]) ->
     let mut message = vec![SOLICITATION, 0, 0, 0, 0, 0, 0, 0];
     message.extend(address.octets());
     icmpv6(mac, Ipv6Addr::UNSPECIFIED, solicited_node_group(address), message)
+}
+
+/// RFC 4861 section 7.2.2.
+pub(crate) fn solicitation((mac, source): ([u8; 6], Ipv6Addr), target: Ipv6Addr) -> Vec<u8> {
+    let mut message = vec![SOLICITATION, 0, 0, 0, 0, 0, 0, 0];
+    message.extend(target.octets());
+    message.extend([SOURCE_LINK_ADDRESS, 1]);
+    message.extend(mac);
+    icmpv6(mac, source, solicited_node_group(target), message)
 }
 
 /// RFC 4291 section 2.7.1.

@@ -13,12 +13,12 @@ const PACKET_IGNORE_OUTGOING: libc::c_int = 23;
 /// It taps every protocol, since only such a socket sees frames before the uplink's ingress program
 /// answers or drops them; a filter in the kernel lets only the two through.
 #[derive(Debug)]
-pub(super) struct AnnounceTap {
+pub(crate) struct AnnounceTap {
     socket: Socket,
 }
 
 impl AnnounceTap {
-    pub(super) fn open(index: u32) -> io::Result<Self> {
+    pub(crate) fn open(index: u32) -> io::Result<Self> {
         let all = i32::from((libc::ETH_P_ALL as u16).to_be());
         let socket = Socket::new(Domain::PACKET, Type::RAW, Some(Protocol::from(all)))?;
         socket.attach_filter(&filter())?;
@@ -31,12 +31,12 @@ impl AnnounceTap {
         Ok(tap)
     }
 
-    pub(super) fn send(&self, frame: &[u8]) -> io::Result<()> {
+    pub(crate) fn send(&self, frame: &[u8]) -> io::Result<()> {
         self.socket.send(frame).map(drop)
     }
 
     /// The next frame, at most its first 128 bytes; `None` where there is none.
-    pub(super) fn receive(&self) -> io::Result<Option<Vec<u8>>> {
+    pub(crate) fn receive(&self) -> io::Result<Option<Vec<u8>>> {
         let mut buffer = [0; 128];
         match (&self.socket).read(&mut buffer) {
             Ok(length) => Ok(Some(buffer[..length].to_vec())),

@@ -1,6 +1,8 @@
 use std::collections::BTreeMap;
 use std::path::Path;
 
+use aya::maps::{HashMap, MapData};
+
 use super::error::BpfError;
 use super::pins::{self, LAYOUT};
 use super::reasons::REASONS;
@@ -22,4 +24,9 @@ pub(crate) fn read(directory: &Path) -> Result<BTreeMap<&'static str, u64>, BpfE
         sums.insert(reason.name, values.iter().sum());
     }
     Ok(sums)
+}
+
+/// Frames of ARP and neighbour discovery that the programs have seen: by a link's index and its end.
+pub(crate) fn neighbour_frames(pin_dir: &Path) -> Result<HashMap<MapData, [u8; 8], u64>, BpfError> {
+    pins::hash(&pins::layout_directory(pin_dir, LAYOUT), pins::NEIGHBOUR_FRAMES)
 }

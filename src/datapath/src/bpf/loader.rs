@@ -159,6 +159,12 @@ impl Loaded {
         GatewayTables::open(&self.config.pin_dir, self.config.layout)
     }
 
+    /// Where programs and maps are pinned.
+    #[must_use]
+    pub fn pin_dir(&self) -> &Path {
+        &self.config.pin_dir
+    }
+
     /// What claims select, for the main loop.
     ///
     /// # Errors

@@ -22,6 +22,7 @@ pub(crate) const CONFIG: &str = "config";
 pub(crate) const FRAGMENTS: &str = "fragments";
 pub(crate) const COUNTERS: &str = "counters";
 pub(crate) const FLOWS: &str = "flows";
+pub(crate) const NEIGHBOUR_FRAMES: &str = "neighbour_frames";
 pub(crate) const POD_SOURCES: &str = "pod_sources";
 pub(crate) const SELECTED_DESTINATIONS: &str = "selected_destinations";
 

@@ -33,7 +33,7 @@ pub struct Tunnel {
 }
 
 /// Makes the tunnel device be there: VXLAN in external mode on the tunnel's port, no ARP, MTU
-/// `uplink_mtu` less the tunnel's headers, `rp_filter` 2, with its address, up.
+/// `uplink_mtu` less the tunnel's headers, `rp_filter` 2, IPv4 `forwarding`, with its address, up.
 ///
 /// Adopts a device that is right, corrects what can be changed in place, and replaces a VXLAN
 /// device that is on another port or not external.
@@ -103,8 +103,11 @@ fn is_tunnel(link: &LinkRecord, settings: &HostSettings) -> bool {
     link.vxlan.is_some_and(|vxlan| vxlan.external && vxlan.port == settings.tunnel_port)
 }
 
+/// Without `forwarding` the kernel drops what comes out of the tunnel for a pod: hosts that are hardened have it
+/// off by default.
 fn is_right(link: &LinkRecord, mtu: u32) -> bool {
-    link.up && link.no_arp && link.mtu == mtu && link.rp_filter == Some(2)
+    let settings = (link.rp_filter, link.forwarding);
+    link.up && link.no_arp && link.mtu == mtu && settings == (Some(2), Some(1))
 }
 
 fn remove_own(

@@ -54,6 +54,7 @@ fn what_others_changed_is_corrected_in_place() {
         "ip link set egret0 arp on",
         "ip addr flush dev egret0",
         "sysctl -q -w net.ipv4.conf.egret0.rp_filter=1",
+        "sysctl -q -w net.ipv4.conf.egret0.forwarding=0",
     ] {
         ns.run(fault);
         let put_back = link::ensure(&settings, Family::IPv4, 1500).unwrap();

@@ -27,6 +27,7 @@ pub(crate) struct LinkRecord {
     pub(crate) kind: Option<String>,
     pub(crate) vxlan: Option<VxlanRecord>,
     pub(crate) rp_filter: Option<i32>,
+    pub(crate) forwarding: Option<i32>,
     /// Packets received since the link was made.
     pub(crate) received: u64,
 }
@@ -115,9 +116,9 @@ impl RouteNetlink {
         }
     }
 
-    /// Sets MTU, `arp off`, up, and `rp_filter` 2 (loose) in one message.
+    /// Sets MTU, `arp off`, up, `rp_filter` 2 (loose) and IPv4 `forwarding` in one message.
     ///
-    /// `rp_filter` goes by netlink since /proc/sys is read-only in a container.
+    /// These two go by netlink since /proc/sys is read-only in a container.
     pub(crate) fn set_up(&mut self, index: u32, mtu: u32) -> io::Result<()> {
         let mut link = LinkMessage::default();
         link.header.index = index;
@@ -126,6 +127,7 @@ impl RouteNetlink {
         link.attributes.push(LinkAttribute::Mtu(mtu));
         let mut settings = InetDevConf::default();
         settings.rp_filter = 2;
+        settings.forwarding = 1;
         link.attributes.push(LinkAttribute::AfSpecUnspec(vec![AfSpecUnspec::Inet(vec![
             AfSpecInet::DevConfRequest(settings),
         ])]));
@@ -163,6 +165,7 @@ pub(crate) fn record(link: &LinkMessage) -> LinkRecord {
         kind: None,
         vxlan: None,
         rp_filter: None,
+        forwarding: None,
         received: 0,
     };
     for attribute in &link.attributes {
@@ -173,7 +176,9 @@ pub(crate) fn record(link: &LinkMessage) -> LinkRecord {
             LinkAttribute::Stats64(stats) => record.received = stats.rx_packets,
             LinkAttribute::LinkInfo(infos) => read_kind(&mut record, infos),
             LinkAttribute::AfSpecUnspec(families) => {
-                record.rp_filter = families.iter().find_map(rp_filter);
+                let settings = families.iter().find_map(inet_settings);
+                record.rp_filter = settings.map(|settings| settings.rp_filter);
+                record.forwarding = settings.map(|settings| settings.forwarding);
             }
             _ => {}
         }
@@ -201,10 +206,10 @@ fn read_kind(record: &mut LinkRecord, infos: &[LinkInfo]) {
     }
 }
 
-fn rp_filter(family: &AfSpecUnspec) -> Option<i32> {
+fn inet_settings(family: &AfSpecUnspec) -> Option<&InetDevConf> {
     let AfSpecUnspec::Inet(parts) = family else { return None };
     parts.iter().find_map(|part| match part {
-        AfSpecInet::DevConf(settings) => Some(settings.rp_filter),
+        AfSpecInet::DevConf(settings) => Some(settings),
         _ => None,
     })
 }

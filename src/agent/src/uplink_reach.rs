@@ -23,7 +23,11 @@ const RENEWAL: Duration = Duration::from_secs(2);
 
 /// Uplinks by the index of their link.
 #[derive(Debug, Default)]
-pub(crate) struct UplinkReaches(BTreeMap<u32, SeenUplink>);
+pub(crate) struct UplinkReaches {
+    links: BTreeMap<u32, SeenUplink>,
+    /// Subnets of links that the kernel has no more, since: one that is made anew is as one that was cut off.
+    gone: BTreeMap<IpNet, Instant>,
+}
 
 /// An uplink, and what became of it.
 #[derive(Debug)]
@@ -47,7 +51,7 @@ pub(crate) struct SeenUplink {
 impl UplinkReaches {
     /// The links to look at: those of `uplinks`, and those that were seen before.
     pub(crate) fn links(&self, uplinks: &[HostUplink]) -> BTreeSet<u32> {
-        self.0.keys().copied().chain(uplinks.iter().map(|uplink| uplink.index)).collect()
+        self.links.keys().copied().chain(uplinks.iter().map(|uplink| uplink.index)).collect()
     }
 
     /// Takes note of one look at [`Self::links`]; `known`: these are the uplinks of now, else of before, and none
@@ -59,20 +63,27 @@ impl UplinkReaches {
         carriers: &BTreeMap<u32, LinkCarrier>,
         now: Instant,
     ) -> bool {
-        let count = self.0.len();
-        self.0.retain(|index, seen| {
+        let count = self.links.len();
+        self.gone.retain(|_, since| now.duration_since(*since) < STEADY_AFTER);
+        let gone = self.links.iter().filter(|(index, _)| !carriers.contains_key(index));
+        self.gone.extend(gone.flat_map(|(_, seen)| seen.last.subnets()).map(|net| (net, now)));
+        self.links.retain(|index, seen| {
             carriers.get(index).is_some_and(|carrier| !seen.is_replaced(*carrier, uplinks))
         });
-        let mut changed = self.0.len() != count;
+        let mut changed = self.links.len() != count;
         for uplink in uplinks {
             let Some(carrier) = carriers.get(&uplink.index) else { continue };
-            let seen = self.0.entry(uplink.index);
-            let seen = seen.or_insert_with(|| SeenUplink::new(uplink, *carrier, now));
+            let seen = self.links.entry(uplink.index);
+            let seen = seen.or_insert_with(|| {
+                let is_anew = uplink.subnets().iter().any(|net| self.gone.contains_key(net));
+                let reach = if is_anew { UplinkReach::Unsteady } else { UplinkReach::Steady };
+                SeenUplink { reach, ..SeenUplink::new(uplink, *carrier, now) }
+            });
             if known {
                 seen.list(uplink, now);
             }
         }
-        for (index, seen) in &mut self.0 {
+        for (index, seen) in &mut self.links {
             if let Some(carrier) = carriers.get(index) {
                 let listed = known && uplinks.iter().any(|uplink| uplink.index == *index);
                 changed |= seen.look(listed, *carrier, now);
@@ -86,12 +97,12 @@ impl UplinkReaches {
     /// without any the address is nowhere.
     pub(crate) fn of(&self, carrying: Option<u32>, address: IpAddr) -> UplinkReach {
         let around =
-            self.0.values().filter_map(|seen| Some((seen.prefix_for(address)?, seen.reach)));
+            self.links.values().filter_map(|seen| Some((seen.prefix_for(address)?, seen.reach)));
         let own = around.max_by_key(|(length, reach)| (*length, closeness(*reach)));
         let Some(index) = carrying else {
             return own.map_or(UplinkReach::Lost, |(_, reach)| reach);
         };
-        let Some(seen) = self.0.get(&index) else { return UplinkReach::Steady };
+        let Some(seen) = self.links.get(&index) else { return UplinkReach::Steady };
         match (seen.prefix_for(address), own) {
             (Some(carried), Some((smallest, reach))) if carried < smallest => reach,
             _ => seen.reach,
@@ -100,19 +111,19 @@ impl UplinkReaches {
 
     /// Takes note of where Egret's programs do not run, for the next look: such an uplink carries nothing.
     pub(crate) fn note_proofs(&mut self, proofs: &ProgramProofs) {
-        for (index, seen) in &mut self.0 {
+        for (index, seen) in &mut self.links {
             seen.passed_by = proofs.trouble(*index, &seen.last.name);
         }
     }
 
     pub(crate) fn all(&self) -> impl Iterator<Item = &SeenUplink> {
-        self.0.values()
+        self.links.values()
     }
 
     /// Those that are not among `uplinks` and would carry one of these addresses again, as they were.
     pub(crate) fn absent(&self, uplinks: &[HostUplink], addresses: &[IpAddr]) -> Vec<HostUplink> {
         let there = |seen: &SeenUplink| uplinks.iter().any(|its| its.index == seen.last.index);
-        let absent = self.0.values().filter(|seen| !there(seen) && seen.would_carry(addresses));
+        let absent = self.links.values().filter(|seen| !there(seen) && seen.would_carry(addresses));
         absent.map(|seen| seen.last.clone()).collect()
     }
 
@@ -120,7 +131,7 @@ impl UplinkReaches {
     /// where one does: a VLAN often has its parent's.
     pub(crate) fn troubles(&self, addresses: &[IpAddr]) -> BTreeMap<[u8; 6], Option<String>> {
         let mut troubles: BTreeMap<_, Option<String>> = BTreeMap::new();
-        for seen in self.0.values().filter(|seen| seen.would_carry(addresses)) {
+        for seen in self.links.values().filter(|seen| seen.would_carry(addresses)) {
             let why = seen.trouble();
             let all = troubles.entry(seen.last.mac).or_insert_with(|| why.clone());
             *all = all.take().and(why);
@@ -132,7 +143,7 @@ impl UplinkReaches {
     /// are `in_need` of, and then until it is mended, whatever the plans say.
     pub(crate) fn blame(&mut self, in_need: &[IpAddr], cut_off: &[IpAddr]) -> Vec<String> {
         let mut troubles = Vec::new();
-        for seen in self.0.values_mut() {
+        for seen in self.links.values_mut() {
             let why = seen.trouble();
             seen.blamed = why.is_some() && (seen.blamed || seen.would_carry(in_need));
             // That programs do not run is said by itself, whatever the plans need.
@@ -140,7 +151,7 @@ impl UplinkReaches {
             troubles.extend(why.filter(|_| seen.blamed && carries));
         }
         let somewhere =
-            |address: &&IpAddr| self.0.values().any(|its| its.would_carry(&[**address]));
+            |address: &&IpAddr| self.links.values().any(|its| its.would_carry(&[**address]));
         if let Some(nowhere) = in_need.iter().find(|address| !somewhere(address)) {
             troubles.push(format!("no uplink of this node is in the subnet of {nowhere}"));
         }

@@ -104,9 +104,13 @@ fn only_what_the_kernel_has_no_more_and_what_moved_elsewhere_is_forgotten() {
     assert_eq!(watch.reaches.absent(&[], &[held()]), std::slice::from_ref(&there));
     assert!(watch.at(3, &[], &[]), "it is gone");
     assert_eq!((watch.of(None), watch.reaches.all().count()), (Lost, 0));
+    // One that is made anew again and again moves nothing each time.
+    watch.at(4, &[uplink(5, &[NET])], &[(5, There)]);
+    assert_eq!(watch.of(Some(5)), Unsteady);
+    watch.at(60_004, &[uplink(5, &[NET])], &[(5, There)]);
+    assert_eq!(watch.of(Some(5)), Steady);
     // A bridge gets the address.
-    watch.at(4, &[there], &[(3, There)]);
-    watch.at(5, &[uplink(7, &[NET])], &[(3, There), (7, There)]);
+    watch.at(60_005, &[uplink(7, &[NET])], &[(5, There), (7, There)]);
     assert_eq!((watch.of(Some(7)), watch.reaches.all().count()), (Steady, 1));
 }
 

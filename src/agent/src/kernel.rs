@@ -43,8 +43,6 @@ use crate::uplink_selection;
 
 /// How long one probe watches.
 const PROBE_WINDOW: Duration = Duration::from_secs(5);
-/// What most programs that keep a UDP flow open send once in (RFC 9308 section 3.2: 15 to 30 s), twice.
-const LEARN_FLOWS: Duration = Duration::from_secs(60);
 
 pub(crate) struct Kernel {
     wanted: WantedUplinks,
@@ -97,7 +95,6 @@ impl Kernel {
             layout: bpf::LAYOUT,
             attach: AttachMode::Auto,
             vni: settings.tunnel_vni,
-            learn_flows: LEARN_FLOWS,
             links: node_links(&settings, (&uplinks, &[]), own, mtu),
         })?;
         let tables = programs.gateway_tables()?;
@@ -299,10 +296,10 @@ impl Kernel {
         self.tables.set_gateways(gateways)
     }
 
-    /// Packets that the programs have dropped for this reason. 0 where the counters cannot be read: asked again a
-    /// second later.
-    pub(crate) fn dropped(&mut self, reason: &'static str) -> u64 {
-        self.tables.counters().ok().and_then(|all| all.get(reason).copied()).unwrap_or(0)
+    /// Packets that the programs have dropped for this reason. `None` where the counters cannot be read: asked again
+    /// a second later.
+    pub(crate) fn dropped(&mut self, reason: &'static str) -> Option<u64> {
+        self.tables.counters().ok()?.get(reason).copied()
     }
 
     /// Whether rules that the kernel has, or should have, may steer new connections to `address`.
@@ -330,11 +327,18 @@ impl Kernel {
     /// it is for a thread of its own. `None` where nothing is steered.
     pub(crate) fn bypass_probe(
         &self,
+        is_bypassed: bool,
     ) -> Option<impl FnOnce() -> Result<Probe, PortError> + Send + 'static> {
         let config = self.steering.applied().filter(|config| !config.flows.is_empty())?.clone();
         let counters = self.steering.back_end().counters();
-        let selected = self.selected;
+        // What has passed meanwhile says nothing against what was seen to pass by.
+        let selected = self.selected.filter(|_| !is_bypassed);
         Some(move || probe::run(&*counters, &config, selected, PROBE_WINDOW))
+    }
+
+    /// Whether the programs were attached to the link of this name.
+    pub(crate) fn runs_on(&self, link: &str) -> bool {
+        self.path.programs.runs_on(link)
     }
 
     /// Asks on a link whether the programs run there; blocks for a second at most, so it is for a thread of its own.

@@ -37,10 +37,13 @@ impl ProgramProofs {
         if questions.is_empty() || self.asked.as_ref().is_some_and(is_fresh) {
             return None;
         }
-        let links: Vec<u32> = questions.iter().map(|question| question.link).collect();
-        self.known.retain(|link, _| links.contains(link));
         self.asked = Some((questions.clone(), now));
         Some(questions)
+    }
+
+    /// Forgets what is no uplink any more.
+    pub(crate) fn keep(&mut self, uplinks: &[HostUplink]) {
+        self.known.retain(|link, _| uplinks.iter().any(|uplink| uplink.index == *link));
     }
 
     /// True where another thing is known than before. Where nobody answers, what an answer has shown holds.

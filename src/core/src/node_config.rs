@@ -63,10 +63,6 @@ pub struct SteeringConfig {
     /// `throw` routes. They may overlap `never_steered`.
     #[serde(skip_serializing_if = "BTreeSet::is_empty")]
     pub exempt: BTreeSet<IpNet>,
-    /// The ranges of this node's pods. Others may be in them too: the node itself, where pods have addresses of
-    /// its network.
-    #[serde(skip_serializing_if = "BTreeSet::is_empty")]
-    pub pod_ranges: BTreeSet<IpNet>,
 }
 
 impl SteeringConfig {

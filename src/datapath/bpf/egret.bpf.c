@@ -314,10 +314,8 @@ SEC("classifier") int egret_up_in(struct __sk_buff *skb)
 	if (type == NEIGHBOUR_SOLICITATION)
 		return answer_ndp(skb, &p);
 	entry = resolve(&p.destination, &canonical, &flags);
-	if (!entry)
-		return p.protocol == IPPROTO_TCP ? PASS : note_inbound(skb, &p);
 	// What no gateway answers for stays the host's own, whatever the port.
-	if (flags & SHARED && same(&p.destination, &canonical))
+	if (!entry || (flags & SHARED && same(&p.destination, &canonical)))
 		return PASS;
 	return to_director(skb, c, &p, &canonical, flags);
 }
@@ -349,5 +347,5 @@ SEC("classifier") int egret_up_out(struct __sk_buff *skb)
 	}
 	if (skb->protocol == bpf_htons(ETH_P_IPV6) && check_ndp_claim(skb) != PASS)
 		return TC_ACT_SHOT;
-	return check_bypass(skb, configuration());
+	return check_bypass(skb);
 }

@@ -106,7 +106,7 @@ struct config {
 	__u32 relay_vni;
 	__u32 mtu4; // the longest IP packet that fits the tunnel over IPv4
 	__u32 mtu6; // and over IPv6
-	__u32 learns_until; // CLOCK_BOOTTIME, s: until then no UDP flow of a pod is taken for a new one
+	__u32 guards; // the agent that wrote this keeps `pod_sources`: else they may be of former pods
 };
 
 struct {

@@ -80,7 +80,7 @@ fn count(seen: &SeenFrames, link: u32, egress: bool) -> u64 {
     seen.get(&key, 0).unwrap_or(0)
 }
 
-/// Whether anything came in that the program at the ingress would count.
+/// Whether an answer came in. Of other frames some are none of the program's: a bridge floods them.
 fn ask(question: &LinkQuestion) -> io::Result<bool> {
     let frame = match (question.own, question.neighbour) {
         (IpAddr::V4(own), IpAddr::V4(neighbour)) => {
@@ -95,12 +95,19 @@ fn ask(question: &LinkQuestion) -> io::Result<bool> {
     tap.send(&frame)?;
     let end = Instant::now() + PATIENCE;
     while Instant::now() < end {
-        if tap.receive()?.is_some() {
-            return Ok(true);
+        match tap.receive()? {
+            Some(frame) if is_answer(question, &frame) => return Ok(true),
+            Some(_) => {}
+            None => thread::sleep(PAUSE),
         }
-        thread::sleep(PAUSE);
     }
     Ok(false)
+}
+
+/// To this host alone, from the neighbour.
+fn is_answer(question: &LinkQuestion, frame: &[u8]) -> bool {
+    frame.starts_with(&question.mac)
+        && frame::claims(frame).is_some_and(|claim| claim.address == question.neighbour)
 }
 
 impl LinkProof {

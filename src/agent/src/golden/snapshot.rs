@@ -134,7 +134,6 @@ fn steering_config() -> SteeringConfig {
             destinations: [range("2001:db8:7::", "2001:db8:7::ffff")].into(),
         },
         exempt: ["168.63.129.16/32"].map(|net| net.parse().unwrap()).into(),
-        pod_ranges: ["10.244.1.0/24"].map(|net| net.parse().unwrap()).into(),
     }
 }
 

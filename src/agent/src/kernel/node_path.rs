@@ -53,15 +53,6 @@ impl NodePath {
     }
 }
 
-impl NodePath {
-    /// This node's own addresses: they may be in a range of pods.
-    fn own_addresses(&self) -> Vec<IpAddr> {
-        let links = self.uplinks.iter().chain(&self.others);
-        let addresses = links.flat_map(|link| link.addresses.iter().map(IpNet::addr));
-        addresses.chain(self.endpoints.current().iter().copied()).collect()
-    }
-}
-
 impl SteeredPath for NodePath {
     fn ensure_tunnel(&mut self) -> Result<Tunnel, PortError> {
         link::ensure(&self.settings, family(self.endpoints.current()), self.underlay_mtu())
@@ -92,11 +83,11 @@ impl SteeredPath for NodePath {
     }
 
     fn loosen(&mut self, config: &SteeringConfig) -> Result<(), PortError> {
-        self.guard.loosen(config, &self.own_addresses())
+        self.guard.loosen(config)
     }
 
     fn tighten(&mut self, config: &SteeringConfig) -> Result<(), PortError> {
-        self.guard.tighten(config, &self.own_addresses())
+        self.guard.tighten(config)
     }
 
     fn begin_anew(&mut self, config: &SteeringConfig, sources: BTreeSet<IpNet>) {

@@ -123,7 +123,7 @@ impl<S: ClusterState, C: Clock> MainLoop<S, C> {
 
     /// docs/leases.md rule 10: traffic for an address that nobody is known to hold.
     fn ask_for_holders(&mut self) {
-        let drops = self.kernel.dropped(UNHELD);
+        let Some(drops) = self.kernel.dropped(UNHELD) else { return };
         if drops > self.memory.unheld_drops {
             for address in self.kernel.steered_addresses() {
                 self.lease.send(LeaseCommand::NeedHolder(address));
@@ -170,9 +170,12 @@ impl<S: ClusterState, C: Clock> MainLoop<S, C> {
     /// Whether pods' traffic passes our hooks, as far as it is known.
     fn watch_for_bypass(&mut self) {
         let now = Instant::now();
-        self.memory.bypass.note_dropped(self.kernel.dropped(BYPASSED), now);
+        if let Some(dropped) = self.kernel.dropped(BYPASSED) {
+            self.memory.bypass.note_dropped(dropped, now);
+        }
+        let is_bypassed = self.memory.bypass.problem().is_some();
         if self.memory.bypass.probe_is_due(now)
-            && let Some(probe) = self.kernel.bypass_probe()
+            && let Some(probe) = self.kernel.bypass_probe(is_bypassed)
         {
             let completions = self.completions.clone();
             tokio::task::spawn_blocking(move || {

@@ -81,8 +81,9 @@ impl<S: ClusterState, C: Clock> MainLoop<S, C> {
     /// Asks on each uplink, where that is due; nobody waits for the answers.
     pub(super) fn prove_programs(&mut self) {
         let peers: Vec<IpAddr> = self.memory.update.endpoints.values().flatten().copied().collect();
-        let questions = self.kernel.uplinks().iter().filter_map(|uplink| question(uplink, &peers));
-        let questions = questions.collect();
+        let uplinks = self.kernel.uplinks().iter();
+        let attached = uplinks.filter(|uplink| self.kernel.runs_on(&uplink.name));
+        let questions = attached.filter_map(|uplink| question(uplink, &peers)).collect();
         let Some(questions) = self.memory.interfaces.proofs.due(questions, Instant::now()) else {
             return;
         };
@@ -98,14 +99,12 @@ impl<S: ClusterState, C: Clock> MainLoop<S, C> {
 
     pub(super) fn on_proved(&mut self, proofs: Proofs) {
         let mut changed = false;
+        self.memory.interfaces.proofs.keep(self.kernel.uplinks());
         for (link, proof) in proofs {
             match proof {
                 Ok(proof) => changed |= self.memory.interfaces.proofs.note(link, proof),
                 Err(error) => warn!(%error, link, "cannot prove that the programs run"),
             }
-        }
-        if !changed {
-            return;
         }
         let proofs = &self.memory.interfaces.proofs;
         let troubles: Vec<String> = self
@@ -114,7 +113,9 @@ impl<S: ClusterState, C: Clock> MainLoop<S, C> {
             .iter()
             .filter_map(|uplink| proofs.trouble(uplink.index, &uplink.name))
             .collect();
-        info!(event = "programs_proved", proofs = ?proofs, troubles = troubles.join("; "));
+        if changed {
+            info!(event = "programs_proved", proofs = ?proofs, troubles = troubles.join("; "));
+        }
         let result = if troubles.is_empty() {
             Ok(())
         } else {
@@ -123,7 +124,9 @@ impl<S: ClusterState, C: Clock> MainLoop<S, C> {
         };
         self.record(AgentReason::ProgramsPassedBy, result);
         self.memory.interfaces.reaches.note_proofs(&self.memory.interfaces.proofs);
-        self.tend_reaches();
-        self.tend_interfaces();
+        if changed {
+            self.tend_reaches();
+            self.tend_interfaces();
+        }
     }
 }

@@ -56,7 +56,6 @@ pub fn steering_config(
         blocks: availability.open_blocks.clone(),
         unknown,
         exempt,
-        pod_ranges: ranges::of_node(snapshot, me),
     }
 }
 

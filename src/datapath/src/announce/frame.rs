@@ -153,7 +153,7 @@ fn checksum(source: Ipv6Addr, destination: Ipv6Addr, length: u16, message: &[u8]
 /// What a received frame claims: an ARP sender, the target of an advertisement, the source of a
 /// solicitation; or what it probes for: the target of an ARP request without a sender, or of duplicate
 /// address detection.
-pub(super) fn claims(frame: &[u8]) -> Option<ForeignClaim> {
+pub(crate) fn claims(frame: &[u8]) -> Option<ForeignClaim> {
     let mac = frame.get(6..12)?.try_into().ok()?;
     let body = frame.get(14..)?;
     let kind = frame.get(12..14)?;

@@ -16,8 +16,6 @@ pub(crate) const DIRECTOR: usize = 32;
 pub(crate) const CONFIG: usize = 56;
 /// `sizeof(struct fragment)` and `sizeof(struct fragment_owner)`.
 pub(crate) const FRAGMENT: (usize, usize) = (40, 16);
-/// `sizeof(struct flow)`.
-pub(crate) const FLOW: usize = 40;
 
 /// Ports of the smallest block.
 pub(crate) const SMALLEST_BLOCK: u32 = 128;
@@ -139,8 +137,6 @@ pub(crate) struct BpfNodeConfig {
     pub(crate) tunnel: u32,
     pub(crate) vni: u32,
     pub(crate) underlay_mtu: u32,
-    /// CLOCK_BOOTTIME in seconds.
-    pub(crate) learns_until: u32,
 }
 
 /// What VXLAN adds over IPv4 and over IPv6: inner Ethernet, VXLAN, UDP, IP.
@@ -156,13 +152,13 @@ pub(crate) fn encode_config(config: &BpfNodeConfig) -> [u8; CONFIG] {
     put(&mut bytes, 40, &config.vni.saturating_add(1).to_ne_bytes());
     put(&mut bytes, 44, &config.underlay_mtu.saturating_sub(OVERHEAD.0).to_ne_bytes());
     put(&mut bytes, 48, &config.underlay_mtu.saturating_sub(OVERHEAD.1).to_ne_bytes());
-    put(&mut bytes, 52, &config.learns_until.to_ne_bytes());
+    put(&mut bytes, 52, &1_u32.to_ne_bytes());
     bytes
 }
 
-/// Until when flows are learnt, of an encoded config.
-pub(crate) fn decode_learns_until(bytes: &[u8; CONFIG]) -> u32 {
-    u32::from_ne_bytes(take(bytes, 52))
+/// Whether who wrote this config keeps the sources that claims select: a version before them leaves those alone.
+pub(crate) fn decode_guards(bytes: &[u8; CONFIG]) -> bool {
+    u32::from_ne_bytes(take(bytes, 52)) != 0
 }
 
 /// Own underlay addresses of an encoded config, IPv4 first.

@@ -3,7 +3,6 @@ use std::fs;
 use std::io;
 use std::net::IpAddr;
 use std::path::{Path, PathBuf};
-use std::time::Duration;
 
 use aya::maps::Array;
 use aya::programs::SchedClassifier;
@@ -12,7 +11,6 @@ use nix::ifaddrs::getifaddrs;
 use nix::net::if_::{if_nameindex, if_nametoindex};
 use nix::sys::resource::{RLIM_INFINITY, Resource, setrlimit};
 use nix::sys::statfs::{FsType, statfs};
-use nix::time::{ClockId, clock_gettime};
 
 use super::address_table::AddressTable;
 use super::attach::{self, AttachMode, HOOKS, ProgramHook};
@@ -41,10 +39,6 @@ pub struct LoadConfig {
     pub attach: AttachMode,
     /// VNI of the tunnel; the relay's is the next.
     pub vni: u32,
-    /// How long flows of pods that began before the programs were here are learnt, in whole seconds: a later one
-    /// without TCP's SYN that passes netfilter by is dropped. Of no effect where programs of an earlier process
-    /// learn already, or have.
-    pub learn_flows: Duration,
     /// The node's links.
     pub links: NodeLinks,
 }
@@ -69,8 +63,6 @@ pub struct Loaded {
     ebpf: Ebpf,
     config: LoadConfig,
     clsact: bool,
-    /// CLOCK_BOOTTIME in seconds.
-    learns_until: u32,
 }
 
 /// Loads the programs, on the maps that are pinned already where they are, and attaches them in
@@ -88,7 +80,7 @@ pub fn load(config: LoadConfig) -> Result<Loaded, BpfError> {
     let directory = pins::layout_directory(&config.pin_dir, config.layout);
     make_directory(&config.pin_dir, &directory)?;
     let others = pins::other_layouts(&config.pin_dir, config.layout)?;
-    let learns_until = learns_until(&config, &directory, others.first().unwrap_or(&directory))?;
+    forget_stale_guard(&directory)?;
     let counted = pins::take_short_counters(&directory, COUNTERS)?;
     let mut ebpf =
         EbpfLoader::new().btf(None).default_map_pin_directory(&directory).load(OBJECT)?;
@@ -103,7 +95,7 @@ pub fn load(config: LoadConfig) -> Result<Loaded, BpfError> {
         pins::copy_counted(&counted, &directory)?;
     }
     let clsact = config.attach == AttachMode::Clsact;
-    let mut loaded = Loaded { ebpf, clsact, config, learns_until };
+    let mut loaded = Loaded { ebpf, clsact, config };
     loaded.attach_all(&others)?;
     if !loaded.clsact {
         // Of an earlier start with clsact: the two would handle every packet twice.
@@ -163,6 +155,12 @@ impl Loaded {
     #[must_use]
     pub fn pin_dir(&self) -> &Path {
         &self.config.pin_dir
+    }
+
+    /// Whether the link of this name is an uplink on which [`load`] or [`Self::ensure`] has put the programs, or has tried to.
+    #[must_use]
+    pub fn runs_on(&self, link: &str) -> bool {
+        self.config.links.uplinks.contains(link)
     }
 
     /// What claims select, for the main loop.
@@ -252,28 +250,30 @@ impl Loaded {
             tunnel,
             vni: self.config.vni,
             underlay_mtu: links.underlay_mtu,
-            learns_until: self.learns_until,
         };
         let mut map: Array<_, [u8; CONFIG]> = pins::array(directory, pins::CONFIG)?;
         map.set(0, codec::encode_config(&config), 0).map_err(BpfError::map(pins::CONFIG))
     }
 }
 
-/// Programs that remember flows go on as they are; where there were none, learning begins.
-fn learns_until(config: &LoadConfig, directory: &Path, former: &Path) -> Result<u32, BpfError> {
-    let remembers = [former, directory].into_iter().find(|place| place.join(pins::FLOWS).exists());
-    if let Some(place) = remembers.filter(|place| place.join(pins::CONFIG).exists()) {
-        let map: Array<_, [u8; CONFIG]> = pins::array(place, pins::CONFIG)?;
-        let bytes = map.get(&0, 0).map_err(BpfError::map(pins::CONFIG))?;
-        return Ok(codec::decode_learns_until(&bytes));
+/// Takes away what claims selected when an agent of this version or a later one was last here, where one of an earlier
+/// version, which leaves that alone, has been here since: pods may have other pods' addresses by now.
+fn forget_stale_guard(directory: &Path) -> Result<(), BpfError> {
+    if directory.join(pins::CONFIG).exists() {
+        let map: Array<_, [u8; CONFIG]> = pins::array(directory, pins::CONFIG)?;
+        if codec::decode_guards(&map.get(&0, 0).map_err(BpfError::map(pins::CONFIG))?) {
+            return Ok(());
+        }
     }
-    if config.learn_flows.is_zero() {
-        return Ok(0);
+    for name in [pins::POD_SOURCES, pins::SELECTED_DESTINATIONS] {
+        match fs::remove_file(directory.join(name)) {
+            Err(error) if error.kind() != io::ErrorKind::NotFound => {
+                return Err(BpfError::pin(directory.join(name))(error));
+            }
+            _ => {}
+        }
     }
-    let now = clock_gettime(ClockId::CLOCK_BOOTTIME)
-        .map_err(|error| BpfError::pin(directory)(error.into()))?;
-    let seconds = now.tv_sec().cast_unsigned().saturating_add(config.learn_flows.as_secs());
-    Ok(u32::try_from(seconds).unwrap_or(u32::MAX))
+    Ok(())
 }
 
 /// The verifier gives up with EAGAIN whenever a signal is pending (kernel/bpf/verifier.c).

@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use aya::Pod;
 use aya::maps::{Array, HashMap, LpmTrie, Map, MapData, MapError, PerCpuArray};
 
-use super::codec::{ADDRESS, CONFIG as CONFIG_SIZE, DIRECTOR, ENTRY, FLOW, FRAGMENT, SLOTS};
+use super::codec::{ADDRESS, CONFIG as CONFIG_SIZE, DIRECTOR, ENTRY, FRAGMENT, SLOTS};
 use super::error::BpfError;
 
 /// Version of the maps' layout. The feature `layout-next` makes the next one of the same content:
@@ -21,7 +21,6 @@ pub(crate) const GATEWAYS: &str = "gateways";
 pub(crate) const CONFIG: &str = "config";
 pub(crate) const FRAGMENTS: &str = "fragments";
 pub(crate) const COUNTERS: &str = "counters";
-pub(crate) const FLOWS: &str = "flows";
 pub(crate) const NEIGHBOUR_FRAMES: &str = "neighbour_frames";
 pub(crate) const POD_SOURCES: &str = "pod_sources";
 pub(crate) const SELECTED_DESTINATIONS: &str = "selected_destinations";
@@ -108,7 +107,6 @@ pub(crate) fn copy_maps(from: &Path, to: &Path) -> Result<(), BpfError> {
     copy_hash::<[u8; ADDRESS], [u8; ENTRY]>(from, to, ADDRESSES)?;
     copy_hash::<[u8; ADDRESS], u32>(from, to, GATEWAYS)?;
     copy_hash::<[u8; FRAGMENT.0], [u8; FRAGMENT.1]>(from, to, FRAGMENTS)?;
-    copy_hash::<[u8; FLOW], u64>(from, to, FLOWS)?;
     copy_array::<[u8; DIRECTOR]>(from, to, DIRECTORS)?;
     copy_hash::<[u8; ADDRESS], [u8; SLOTS]>(from, to, BLOCKS)?;
     copy_array::<[u8; CONFIG_SIZE]>(from, to, CONFIG)?;

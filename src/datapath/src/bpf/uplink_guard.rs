@@ -5,7 +5,7 @@
 //! not there whole; sources with the same destinations share one set.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::net::{IpAddr, Ipv6Addr};
+use std::net::Ipv6Addr;
 use std::path::Path;
 
 use aya::maps::lpm_trie::Key;
@@ -18,10 +18,8 @@ use super::codec::{self, ADDRESS, AddressKey};
 use super::error::BpfError;
 use super::pins;
 
-/// Of sources of pods that no claim selects.
+/// No set has this number.
 const UNSELECTED: u32 = 0;
-/// Of the node's own addresses.
-const NODE_ITSELF: u32 = u32::MAX;
 
 /// A set's number, and an address.
 type DestinationKey = [u8; 4 + ADDRESS];
@@ -71,15 +69,12 @@ impl UplinkGuard {
     ///
     /// # Errors
     /// What the kernel refused; what was let pass stays so.
-    pub fn loosen(&mut self, config: &SteeringConfig, own: &[IpAddr]) -> Result<(), PortError> {
-        let wanted = wanted(config, own);
+    pub fn loosen(&mut self, config: &SteeringConfig) -> Result<(), PortError> {
+        let wanted = wanted(config);
         let numbers: BTreeMap<u32, &Destinations> =
             self.sets.iter().map(|(set, number)| (*number, set)).collect();
         let shrinks = |(source, number): (&IpNet, &u32)| {
-            let now = match wanted.get(source) {
-                Some(Wanted::Selected(set)) => set.as_slice(),
-                _ => &[],
-            };
+            let now = wanted.get(source).map_or(&[][..], Vec::as_slice);
             let before = numbers.get(number).map_or(&[][..], |set| set.as_slice());
             before.iter().any(|net| now.binary_search(net).is_err()).then_some(*source)
         };
@@ -90,22 +85,18 @@ impl UplinkGuard {
         Ok(())
     }
 
-    /// To be called when the rules of `config` are there: drops what they would not let pass. `own` are the
-    /// node's own addresses, also where they are in a range of pods. Idempotent; writes only differences.
+    /// To be called when the rules of `config` are there: drops what they would not let pass. Idempotent; writes
+    /// only differences.
     ///
     /// # Errors
     /// `Quota` where there are more sources or destinations than the maps have room for. What was written stays.
-    pub fn tighten(&mut self, config: &SteeringConfig, own: &[IpAddr]) -> Result<(), PortError> {
-        self.write(&wanted(config, own)).map_err(|error| error.into_port(OPERATION))
+    pub fn tighten(&mut self, config: &SteeringConfig) -> Result<(), PortError> {
+        self.write(&wanted(config)).map_err(|error| error.into_port(OPERATION))
     }
 
-    fn write(&mut self, wanted: &BTreeMap<IpNet, Wanted>) -> Result<(), BpfError> {
-        for (source, wanted) in wanted {
-            let number = match wanted {
-                Wanted::Unselected => UNSELECTED,
-                Wanted::NodeItself => NODE_ITSELF,
-                Wanted::Selected(set) => self.number_of(set)?,
-            };
+    fn write(&mut self, wanted: &BTreeMap<IpNet, Destinations>) -> Result<(), BpfError> {
+        for (source, set) in wanted {
+            let number = self.number_of(set)?;
             if self.written_sources.get(source) != Some(&number) {
                 let written = self.sources.insert(&source_key(*source), number, 0);
                 written.map_err(BpfError::map(pins::POD_SOURCES))?;
@@ -126,7 +117,7 @@ impl UplinkGuard {
             return Ok(*number);
         }
         let taken: BTreeSet<u32> = self.sets.values().copied().collect();
-        let number = (1..NODE_ITSELF).find(|number| !taken.contains(number)).unwrap_or(UNSELECTED);
+        let number = (1..=u32::MAX).find(|number| !taken.contains(number)).unwrap_or(UNSELECTED);
         for destination in set {
             let written = self.destinations.insert(&destination_key(number, *destination), 1, 0);
             if let Err(error) = written {
@@ -168,25 +159,14 @@ impl UplinkGuard {
 
 const OPERATION: &str = "tell the uplinks' programs what claims select";
 
-#[derive(Clone, Debug, PartialEq, Eq)]
-enum Wanted {
-    Unselected,
-    NodeItself,
-    Selected(Destinations),
-}
-
-fn wanted(config: &SteeringConfig, own: &[IpAddr]) -> BTreeMap<IpNet, Wanted> {
-    let mut wanted: BTreeMap<IpNet, Wanted> =
-        config.pod_ranges.iter().map(|range| (range.trunc(), Wanted::Unselected)).collect();
-    wanted.extend(own.iter().map(|address| (IpNet::from(*address), Wanted::NodeItself)));
-    let mut selected: BTreeMap<IpNet, Destinations> = BTreeMap::new();
+fn wanted(config: &SteeringConfig) -> BTreeMap<IpNet, Destinations> {
+    let mut wanted: BTreeMap<IpNet, Destinations> = BTreeMap::new();
     for flow in &config.flows {
-        selected.entry(flow.source.trunc()).or_default().push(flow.destination.trunc());
+        wanted.entry(flow.source.trunc()).or_default().push(flow.destination.trunc());
     }
-    for (source, mut destinations) in selected {
+    for destinations in wanted.values_mut() {
         destinations.sort_unstable();
         destinations.dedup();
-        wanted.insert(source, Wanted::Selected(destinations));
     }
     wanted
 }
@@ -220,8 +200,6 @@ fn net(address: AddressKey, length: u32) -> Option<IpNet> {
 
 #[cfg(test)]
 mod tests {
-    use egret_core::node_config::{Flow, FlowAction};
-
     use super::*;
 
     fn nets(texts: &[&str]) -> Vec<IpNet> {
@@ -238,26 +216,5 @@ mod tests {
             assert_eq!(u32::from_ne_bytes([a, b, c, d]), 7);
             assert_eq!(net(address, key.prefix_len() - 32), Some(net_));
         }
-    }
-
-    #[test]
-    fn what_is_selected_goes_before_the_ranges_of_pods_and_the_nodes_own_before_both() {
-        let flow = |destination: &str| Flow {
-            source: "10.244.1.2/32".parse().unwrap(),
-            destination: destination.parse().unwrap(),
-            action: FlowAction::DropNoAddress,
-        };
-        let config = SteeringConfig {
-            flows: vec![flow("198.51.100.0/24"), flow("192.0.2.0/24")],
-            pod_ranges: nets(&["10.244.1.0/24"]).into_iter().collect(),
-            ..SteeringConfig::default()
-        };
-        let wanted = wanted(&config, &["10.244.1.1".parse().unwrap()]);
-        let selected = Wanted::Selected(nets(&["192.0.2.0/24", "198.51.100.0/24"]));
-        let expected = nets(&["10.244.1.0/24", "10.244.1.1/32", "10.244.1.2/32"])
-            .into_iter()
-            .zip([Wanted::Unselected, Wanted::NodeItself, selected])
-            .collect();
-        assert_eq!(wanted, expected);
     }
 }

@@ -131,7 +131,6 @@ impl Node {
             layout: LAYOUT,
             attach,
             vni: VNI,
-            learn_flows: Duration::ZERO,
             links: NodeLinks {
                 tunnel: "egret0".to_owned(),
                 uplinks: BTreeSet::from(["up0".to_owned()]),

@@ -8,12 +8,12 @@ use egret_netns::NetworkNamespace;
 
 use crate::cgroup::Cgroup;
 
-/// A booted worker: a network namespace, control groups, and a mount namespace with a bpffs, a
+/// A booted worker: a network namespace, a host name, control groups, and a mount namespace with a bpffs, a
 /// /sys and a /run of its own, a /var/lib/egret that survives, and the CNI's folders of every worker
 /// at one path, /run/cni. Dropping it kills what runs in it.
 ///
-/// The mount namespace lives as long as its holder: a shell that ends when the pipe to it closes,
-/// so that a test that is killed leaves none behind.
+/// The mount namespace and that of the host name live as long as their holder: a shell that ends when the
+/// pipe to it closes, so that a test that is killed leaves none behind.
 #[derive(Debug)]
 pub(crate) struct WorkerMachine {
     pub(crate) net: NetworkNamespace,
@@ -31,6 +31,7 @@ impl WorkerMachine {
         // mounts in the end: a pod whose volume follows the host's mounts is refused otherwise.
         let script = format!(
             "set -e
+echo '{name}' >/proc/sys/kernel/hostname
 umount -R -l /run/netns 2>/dev/null || true
 mkdir -p '{dir}/cgroup' '{dir}/egret' '{dir}/cni' '{dir}/cni-bin'
 mount --rbind /sys/fs/cgroup '{dir}/cgroup'
@@ -51,7 +52,7 @@ exec cat >/dev/null",
         );
         let mut holder = net
             .command("unshare")
-            .args(["--mount", "--propagation", "private", "sh", "-c", &script])
+            .args(["--uts", "--mount", "--propagation", "private", "sh", "-c", &script])
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
             .process_group(0)
@@ -76,6 +77,7 @@ exec cat >/dev/null",
         let mut command = Command::new("nsenter");
         command
             .arg(format!("--net={}", self.net.path()))
+            .arg(format!("--uts=/proc/{}/ns/uts", self.holder.id()))
             .arg(format!("--mount=/proc/{}/ns/mnt", self.holder.id()))
             .args(["--wd=/", "--", "sh", "-c", &script, "sh"])
             .arg(program);

@@ -105,6 +105,7 @@ impl TestCluster {
         let settings = WorkerSettings {
             network: options.network,
             proxy: options.proxy,
+            dns: options.dns,
             addresses: cloud::addresses(options.cloud.as_ref(), &options.names()),
             dir: self.dir.path().to_owned(),
             server: self.control.server.dir().to_owned(),

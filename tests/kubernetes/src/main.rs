@@ -120,7 +120,7 @@ fn main() -> ExitCode {
                 network,
                 proxy,
                 images,
-                cloud: None,
+                ..egret_kubernetes::ClusterOptions::default()
             };
             command::up::run(options, bare)
         }

@@ -45,6 +45,8 @@ pub struct ClusterOptions {
     pub proxy: Proxy,
     /// Archives of images that every worker has besides [`crate::BOX`].
     pub images: Vec<PathBuf>,
+    /// Pods ask the Service `10.96.0.10`, which a manifest has to bring, in the domain `cluster.local`.
+    pub dns: bool,
     /// A cloud in the LAN's place, which needs [`Network::Overlay`]: a VPC carries no addresses of
     /// pods.
     pub cloud: Option<Region>,
@@ -59,6 +61,7 @@ impl Default for ClusterOptions {
             network: Network::default(),
             proxy: Proxy::default(),
             images: Vec::new(),
+            dns: false,
             cloud: None,
         }
     }

@@ -27,6 +27,7 @@ mod config;
 pub(crate) struct WorkerSettings {
     pub(crate) network: Network,
     pub(crate) proxy: Proxy,
+    pub(crate) dns: bool,
     /// Every worker's own IPv4 address, by its number.
     pub(crate) addresses: Vec<IpAddr>,
     /// The cluster's directory; its name is the cluster's control group.
@@ -171,6 +172,7 @@ impl Worker {
             dir: &self.dir,
             cgroup: &cgroup,
             network: self.settings.network,
+            dns: self.settings.dns,
             ca: &self.settings.server.join("ca.crt"),
         };
         config.write()?;

@@ -11,6 +11,8 @@ use crate::options::Network;
 
 /// Where the system has the CNI's plugins.
 const CNI: &str = "/usr/lib/cni";
+/// The Service of a cluster's DNS.
+const DNS: &str = "10.96.0.10";
 
 /// What they are made for.
 pub(super) struct WorkerConfig<'a> {
@@ -20,6 +22,8 @@ pub(super) struct WorkerConfig<'a> {
     pub(super) dir: &'a Path,
     pub(super) cgroup: &'a Cgroup,
     pub(super) network: Network,
+    /// Pods ask the cluster's DNS.
+    pub(super) dns: bool,
     /// The cluster's certificate authority.
     pub(super) ca: &'a Path,
 }
@@ -90,6 +94,7 @@ state = \"{dir}/state\"
     /// A control group made beforehand, since it shares the machine with others; nothing is evicted
     /// or collected, since its disk and memory are the machine's.
     fn kubelet(&self) -> String {
+        let (dns, domain) = if self.dns { (&[DNS][..], "cluster.local") } else { (&[][..], "") };
         json!({
             "apiVersion": "kubelet.config.k8s.io/v1beta1",
             "kind": "KubeletConfiguration",
@@ -113,6 +118,8 @@ state = \"{dir}/state\"
             // pauses have grown to a minute, has told it.
             "nodeStatusReportFrequency": "10s",
             "resolvConf": "",
+            "clusterDNS": dns,
+            "clusterDomain": domain,
             "podLogsDir": self.dir.join("log"),
         })
         .to_string()

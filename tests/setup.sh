@@ -6,6 +6,7 @@
 #   tests/setup.sh licences     and cargo-deny
 #   tests/setup.sh kubernetes   and what a real cluster is made of, in target/kubernetes/bin
 #   tests/setup.sh oldest       and the oldest API server that is maintained, in target/kubernetes/oldest
+#   tests/setup.sh conformance  and Kubernetes' own specs of the network, in target/conformance
 #   tests/setup.sh aws          and the EC2 double's Python, in target/aws/venv
 #   tests/setup.sh gcp          and the Compute Engine double's Python, in target/gcp/venv
 #   tests/setup.sh terraform    only what the checks of the Terraform modules need, in target/terraform
@@ -13,7 +14,7 @@ set -euo pipefail
 cd "$(dirname "$0")/.."
 case "${1:-}" in
   check | kubernetes) tests/prerequisites.sh "$1" ;;
-  oldest) tests/prerequisites.sh kubernetes ;;
+  oldest | conformance) tests/prerequisites.sh kubernetes ;;
   terraform) tests/prerequisites.sh go ;;
   *) tests/prerequisites.sh demo ;;
 esac
@@ -66,6 +67,7 @@ fi
 case "${1:-}" in
   kubernetes) tests/kubernetes/build.sh ;;
   oldest) tests/kubernetes/build.sh oldest ;;
+  conformance) tests/kubernetes/conformance/build.sh ;;
 esac
 
 # The versions are exact, so what is installed is right as long as the list has not changed.

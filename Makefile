@@ -112,7 +112,7 @@ licences:
 	@tests/step.sh "licences, bans, sources" cargo deny --locked check licenses bans sources
 
 # The suite's builds lint what they compile, so that lints cost no build of their own.
-unit features lab kubernetes soak: export RUSTC_WORKSPACE_WRAPPER := $(CURDIR)/tests/lint.sh
+unit features lab kubernetes conformance soak: export RUSTC_WORKSPACE_WRAPPER := $(CURDIR)/tests/lint.sh
 
 .PHONY: unit
 unit: setup-kubernetes setup-aws setup-gcp ## tests of values, of the kernel in namespaces, of the lease protocol, on an API server (the chart, the kinds), on the clouds' doubles
@@ -155,6 +155,10 @@ setup-kubernetes: ## build what a real cluster is made of (target/kubernetes/bin
 setup-oldest: ## build the oldest API server that is maintained (target/kubernetes/oldest)
 	@tests/setup.sh oldest
 
+.PHONY: setup-conformance
+setup-conformance: setup-kubernetes ## build Kubernetes' own specs of the network (target/conformance)
+	@tests/setup.sh conformance
+
 .PHONY: cluster-image
 cluster-image: setup-kubernetes build-next ## images for the tests on real Kubernetes: this one, and the next pin layout
 	@EGRET_BINARY=target/debug/egret-next EGRET_TAG=next tests/image.sh
@@ -163,6 +167,10 @@ cluster-image: setup-kubernetes build-next ## images for the tests on real Kuber
 .PHONY: kubernetes
 kubernetes: cluster-image setup-aws ## scenarios on real Kubernetes, with the installed chart
 	@cargo test $(CARGO_FLAGS) $(TESTED) --test cluster
+
+.PHONY: conformance
+conformance: cluster-image setup-conformance ## Kubernetes' own specs of the network while one claim selects every pod
+	@target/debug/egret-kubernetes conformance
 
 .PHONY: demo-kubernetes
 demo-kubernetes: export EGRET := $(CURDIR)/target/demo/kubernetes/egret
@@ -174,11 +182,12 @@ demo-kubernetes: setup-kubernetes ## the demonstration on a real Kubernetes clus
 	@target/debug/egret-kubernetes demo
 
 .PHONY: soak
-soak: cluster-image setup-oldest ## the long scenarios, failovers by the dozen, the oldest API server, the long model check
+soak: cluster-image setup-oldest setup-conformance ## the long scenarios, failovers by the dozen, the oldest API server, Kubernetes' own specs, the long model check
 	@target/debug/egret-lab soak
 	@EGRET_SOAK=1 cargo test $(CARGO_FLAGS) $(TESTED) --test scenarios -- aws_slow_
 	@EGRET_SOAK=1 cargo test $(CARGO_FLAGS) $(TESTED) --test cluster -- s11_ s24_first_packet_of
 	@cargo test $(CARGO_FLAGS) $(TESTED) --test api_server --test chart --test crds -- --ignored
+	@target/debug/egret-kubernetes conformance
 	@target/debug/egret-kubernetes figures
 	@env -u RUSTC_WORKSPACE_WRAPPER cargo run $(CARGO_FLAGS) --release -p egret-model -- check --long
 	@env -u RUSTC_WORKSPACE_WRAPPER cargo run $(CARGO_FLAGS) --release -p egret-model -- cloud-leases

@@ -30,6 +30,14 @@ pub fn oldest_api_server() -> Result<PathBuf> {
     built(repository().join("target/kubernetes/oldest/kube-apiserver"), "oldest")
 }
 
+/// A file of Kubernetes' own end-to-end suite, such as `e2e.test`.
+///
+/// # Errors
+/// Where it is not there, with the sentence that says how to build it.
+pub fn conformance(name: &str) -> Result<PathBuf> {
+    built(repository().join("target/conformance").join(name), "conformance")
+}
+
 fn built(path: PathBuf, with: &str) -> Result<PathBuf> {
     ensure!(
         path.is_file(),

@@ -2,6 +2,7 @@
 
 use anyhow::Result;
 
+pub(crate) mod conformance;
 pub(crate) mod demo;
 pub(crate) mod figures;
 pub(crate) mod up;

@@ -23,7 +23,7 @@ mod shared;
 mod worker;
 
 pub use api_server::{ApiServer, ApiServerOptions};
-pub use binaries::{binary, oldest_api_server, repository};
+pub use binaries::{binary, conformance, oldest_api_server, repository};
 pub use cluster::{NAMESPACE, POD_PATIENCE, TestCluster, egret_image};
 pub use image::BOX;
 pub use kubectl::Kubectl;

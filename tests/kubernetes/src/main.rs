@@ -51,6 +51,18 @@ enum Command {
         #[arg(long, value_name = "COUNT", default_value_t = 10)]
         moves: u32,
     },
+    /// Run what Kubernetes itself tests of its network while one claim selects every pod.
+    ///
+    /// What fails is run again alone, and then on such a cluster without Egret: what fails there, too, is the cluster's.
+    Conformance {
+        /// Only specs whose names have one of these in them.
+        #[arg(long, value_name = "TEXT")]
+        only: Vec<String>,
+        /// Specs that run at once.
+        #[arg(long, value_name = "COUNT", default_value_t = 4,
+              value_parser = clap::value_parser!(u8).range(1..=16))]
+        jobs: u8,
+    },
     /// Bring a cluster up, and keep it until Ctrl-C.
     Up {
         /// Without Egret.
@@ -104,6 +116,7 @@ fn main() -> ExitCode {
         Command::Figures { power_offs, outages, moves } => {
             command::figures::run(egret_lab::figures::Counts { power_offs, outages, moves })
         }
+        Command::Conformance { only, jobs } => command::conformance::run(&only, jobs),
         Command::Up { bare, network, proxy, gateways, directors, image } => {
             let network = match network {
                 Network::Bridge => egret_kubernetes::Network::Bridge,

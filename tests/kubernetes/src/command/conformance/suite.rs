@@ -61,6 +61,9 @@ impl Suite {
         names: &[String],
         jobs: u8,
     ) -> Result<BTreeMap<String, SpecOutcome>> {
+        if names.is_empty() {
+            return Ok(BTreeMap::new());
+        }
         let queue: Mutex<VecDeque<_>> = Mutex::new(names.iter().enumerate().collect());
         let outcomes = Mutex::new(BTreeMap::new());
         let kubectl = cluster.kubectl();
@@ -89,6 +92,7 @@ impl Suite {
     fn spec(&self, kubectl: &Kubectl, log: &str, name: &str) -> Result<SpecOutcome> {
         let path = self.logs.join(log.replace(' ', "-"));
         let (json, text) = (path.with_extension("json"), path.with_extension("log"));
+        let said = std::fs::File::create(&text)?;
         let [spec, all] = LIMITS.map(|minutes| format!("{minutes}m"));
         let mut command = kubectl.command("timeout".as_ref());
         command
@@ -101,8 +105,8 @@ impl Suite {
             .arg(format!("--ginkgo.timeout={spec}"))
             .arg(format!("--ginkgo.focus=^{}$", quoted(&format!("{SUITE} {name}"))))
             .arg(format!("--ginkgo.json-report={}", json.display()))
-            .stdout(std::fs::File::create(&text)?)
-            .stderr(std::fs::File::options().append(true).open(&text)?);
+            .stdout(said.try_clone()?)
+            .stderr(said);
         let status = command.status()?;
         // Who was killed has written no report.
         if status.code() == Some(124) || status.code() == Some(137) {
@@ -110,6 +114,8 @@ impl Suite {
         }
         let written = std::fs::read_to_string(&json);
         let written = written.with_context(|| format!("{status}; see {}", text.display()))?;
+        // More than a megabyte each, and the log has what is of this spec.
+        std::fs::remove_file(&json)?;
         let outcome = report::outcome(&written, name)
             .with_context(|| format!("{name}; see {}", text.display()))?;
         Ok(match outcome {

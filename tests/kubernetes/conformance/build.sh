@@ -64,6 +64,12 @@ case "${1:-}" in
   images) root && archive && exit ;;
 esac
 
+version() { sed -n 's/.*\bk8s.io\/kubernetes \(v[0-9.]*\).*/\1/p' "tests/kubernetes/$1/go.mod"; }
+if [ "$(version conformance)" != "$(version cluster)" ]; then
+  echo "$module/go.mod: Kubernetes $(version conformance) tests a cluster of $(version cluster): make them one version" >&2
+  exit 1
+fi
+
 out=$PWD/target/conformance
 pins=$(cat "$module"/{go.mod,go.sum,suite_test.go,dns/main.go,build.sh} | sha256sum)
 if [ -x "$out/e2e.test" ] && [ -s "$out/images.tar" ] && [ "$(cat "$out/.pins" 2>/dev/null)" = "$pins" ]; then exit 0; fi

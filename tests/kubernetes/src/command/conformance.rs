@@ -122,28 +122,36 @@ fn failures(outcomes: &SpecOutcomes) -> Vec<String> {
 /// Names everything that did not pass at once, and counts the rest.
 fn tell(compared: &BTreeMap<&String, SpecComparison>, selection: &ChosenSpecs) -> Result<()> {
     let mut counts = [0; 5];
-    let head = ["passed", "passed alone", "fail with Egret only", "fail without, too", "not run"];
+    let kinds = [
+        "passed",
+        "failed beside others and passed alone",
+        "fail with Egret only",
+        "fail without Egret, too",
+        "did not run",
+    ];
     for (name, comparison) in compared {
         let (kind, said) = match comparison {
-            SpecComparison::Passed => (0, None),
-            SpecComparison::PassedAlone(said) => {
-                (1, Some(("failed beside others, passed alone", said)))
-            }
-            SpecComparison::EgretOnly(said) => (2, Some(("fails with Egret only", said))),
-            SpecComparison::FailsAnyway(said) => (3, Some(("fails without Egret, too", said))),
-            SpecComparison::NotRun(said) => (4, Some(("was not run", said))),
+            SpecComparison::Passed => (0, ""),
+            SpecComparison::PassedAlone(said) => (1, said.as_str()),
+            SpecComparison::EgretOnly(said) => (2, said.as_str()),
+            SpecComparison::FailsAnyway(said) => (3, said.as_str()),
+            SpecComparison::NotRun(said) => (4, said.as_str()),
         };
         counts[kind] += 1;
-        if let Some((what, said)) = said {
-            say::verdict(kind != 2, &format!("{name}\n    {what}: {said}"));
+        let text = format!("{}: {name}\n    {said}", kinds[kind]);
+        match comparison {
+            SpecComparison::Passed => {}
+            SpecComparison::EgretOnly(_) => say::verdict(false, &text),
+            _ => say::line(&format!("- {text}")),
         }
     }
-    let counted: Vec<_> =
-        head.iter().zip(counts).map(|(h, count)| format!("{count} {h}")).collect();
-    say::line(&format!("{} specs: {}", compared.len(), counted.join(", ")));
-    let left_out = selection.left_out.iter().map(|(why, count)| format!("{count} ({why})"));
-    say::line(&format!("left out: {}", left_out.collect::<Vec<_>>().join(", ")));
+    for (kind, count) in kinds.iter().zip(counts) {
+        say::line(&format!("{count:4} {kind}"));
+    }
+    for (why, count) in &selection.left_out {
+        say::line(&format!("{count:4} left out: {why}"));
+    }
     ensure!(counts[2] == 0, "{} specs fail with Egret only", counts[2]);
-    ensure!(counts[0] > 0, "no spec passed");
+    ensure!(counts[0] + counts[1] > 0, "no spec passed");
     Ok(())
 }

@@ -74,9 +74,10 @@ fn without_egret(suite: &Suite, names: &[String]) -> Result<SpecOutcomes> {
     Ok(outcomes)
 }
 
+/// Two workers for each of three zones.
 fn options() -> Result<ClusterOptions> {
     let images = vec![conformance("images.tar")?];
-    Ok(ClusterOptions { images, dns: true, ..ClusterOptions::default() })
+    Ok(ClusterOptions { gateways: 3, directors: 3, images, dns: true, ..ClusterOptions::default() })
 }
 
 /// Some specs ask pods through the API server, some want three zones, most ask for names.

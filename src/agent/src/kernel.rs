@@ -296,10 +296,14 @@ impl Kernel {
         self.tables.set_gateways(gateways)
     }
 
-    /// Packets that the programs have dropped for this reason. `None` where the counters cannot be read: asked again
-    /// a second later.
-    pub(crate) fn dropped(&mut self, reason: &'static str) -> Option<u64> {
-        self.tables.counters().ok()?.get(reason).copied()
+    /// Packets that the programs have dropped for these reasons. `None` where the counters cannot be read: asked
+    /// again a second later.
+    pub(crate) fn dropped<const N: usize>(
+        &mut self,
+        reasons: [&'static str; N],
+    ) -> Option<[u64; N]> {
+        let counters = self.tables.counters().ok()?;
+        Some(reasons.map(|reason| counters.get(reason).copied().unwrap_or(0)))
     }
 
     /// Whether rules that the kernel has, or should have, may steer new connections to `address`.

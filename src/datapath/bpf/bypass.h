@@ -19,9 +19,6 @@ struct {
 	__uint(pinning, LIBBPF_PIN_BY_NAME);
 } pod_sources SEC(".maps");
 
-// No set has this number.
-#define UNSELECTED 0
-
 struct destination_range {
 	__u32 prefix_length; // with the set's 32 bits
 	__u32 set;
@@ -77,8 +74,8 @@ static __noinline int check_bypass(struct __sk_buff *skb)
 	if (read_ip(skb, &p))
 		return PASS;
 	set = set_of(&p.source);
-	if (!set || *set == UNSELECTED || read_protocol(skb, &p) || p.part == LATER ||
-	    p.protocol != IPPROTO_TCP || !is_first_segment(skb, &p))
+	if (!set || read_protocol(skb, &p) || p.part == LATER || p.protocol != IPPROTO_TCP ||
+	    !is_first_segment(skb, &p))
 		return PASS;
 	return is_selected(*set, &p.destination) ? drop(BYPASSED) : PASS;
 }

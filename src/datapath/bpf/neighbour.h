@@ -308,17 +308,15 @@ static __always_inline int check_ndp_claim(struct __sk_buff *skb)
 	struct packet p = {};
 	__u8 message[WITHOUT_OPTION];
 
-	if (read_v6(skb, &p) || p.protocol != IPPROTO_ICMPV6 ||
-	    bpf_skb_load_bytes(skb, p.l4, message, sizeof(message)))
+	if (read_v6(skb, &p) || !neighbour_type(skb, &p))
 		return PASS;
-	if (message[0] >= 133 && message[0] <= 137)
-		note_neighbour_frame(skb, 1);
+	note_neighbour_frame(skb, 1);
+	if (bpf_skb_load_bytes(skb, p.l4, message, sizeof(message)))
+		return PASS;
 	if (message[0] == ROUTER_ADVERTISEMENT && !may_claim_prefixes(skb, p.l4))
 		return drop(ANNOUNCEMENT_NOT_HELD);
 	if (message[0] == NEIGHBOUR_ADVERTISEMENT)
 		__builtin_memcpy(&p.source, message + offsetof(struct neighbour_message, target),
 				 sizeof(p.source));
-	else if (message[0] < 133 || message[0] > 137)
-		return PASS;
 	return may_claim(skb, &p.source) ? PASS : drop(ANNOUNCEMENT_NOT_HELD);
 }

@@ -70,7 +70,11 @@ impl<S: ClusterState, C: Clock> MainLoop<S, C> {
     }
 
     pub(super) fn on_tick(&mut self) {
-        self.ask_for_holders();
+        let now = Instant::now();
+        if let Some([unheld, bypassed]) = self.kernel.dropped([UNHELD, BYPASSED]) {
+            self.ask_for_holders(unheld);
+            self.memory.bypass.note_dropped(bypassed, now);
+        }
         let without = self.unavailable();
         if without != self.memory.unavailable_applied
             && let Some(snapshot) = self.memory.snapshot.clone()
@@ -97,7 +101,7 @@ impl<S: ClusterState, C: Clock> MainLoop<S, C> {
             self.memory.accepted.forget();
         }
         self.memory.ticks += 1;
-        self.watch_for_bypass();
+        self.watch_for_bypass(now);
         self.prove_programs();
         self.look_at_marks();
     }
@@ -122,8 +126,7 @@ impl<S: ClusterState, C: Clock> MainLoop<S, C> {
     }
 
     /// docs/leases.md rule 10: traffic for an address that nobody is known to hold.
-    fn ask_for_holders(&mut self) {
-        let Some(drops) = self.kernel.dropped(UNHELD) else { return };
+    fn ask_for_holders(&mut self, drops: u64) {
         if drops > self.memory.unheld_drops {
             for address in self.kernel.steered_addresses() {
                 self.lease.send(LeaseCommand::NeedHolder(address));
@@ -168,11 +171,7 @@ impl<S: ClusterState, C: Clock> MainLoop<S, C> {
     }
 
     /// Whether pods' traffic passes our hooks, as far as it is known.
-    fn watch_for_bypass(&mut self) {
-        let now = Instant::now();
-        if let Some(dropped) = self.kernel.dropped(BYPASSED) {
-            self.memory.bypass.note_dropped(dropped, now);
-        }
+    fn watch_for_bypass(&mut self, now: Instant) {
         let is_bypassed = self.memory.bypass.problem().is_some();
         if self.memory.bypass.probe_is_due(now)
             && let Some(probe) = self.kernel.bypass_probe(is_bypassed)

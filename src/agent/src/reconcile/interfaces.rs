@@ -248,17 +248,14 @@ impl<S: ClusterState, C: Clock> MainLoop<S, C> {
             chosen: self.kernel.chosen_uplinks(),
             placed: &self.memory.placed,
         };
-        let proofs = &self.memory.interfaces.proofs;
+        let decision = decide((mac, named), found, host, past);
+        let proofs = &memory.proofs;
         let passed_by = found.and_then(|found| proofs.trouble(found.index, &found.name));
-        let decision = match (decide((mac, named), found, host, past), passed_by) {
-            (InterfaceDecision::Usable, Some(message)) => {
-                return InterfaceDecision::Unusable {
-                    reason: AgentReason::ProgramsPassedBy,
-                    message,
-                };
-            }
-            (decision, _) => decision,
-        };
+        if let (InterfaceDecision::Usable, Some(message)) = (&decision, passed_by) {
+            // Recorded with the proof, of all uplinks.
+            let reason = AgentReason::ProgramsPassedBy;
+            return InterfaceDecision::Unusable { reason, message };
+        }
         match (&decision, found) {
             (InterfaceDecision::Usable, Some(found)) => match self.router_of(named, found) {
                 Some(router) => judge_router((mac, named), router, answers(found, router)),

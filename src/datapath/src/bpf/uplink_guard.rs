@@ -18,9 +18,6 @@ use super::codec::{self, ADDRESS, AddressKey};
 use super::error::BpfError;
 use super::pins;
 
-/// No set has this number.
-const UNSELECTED: u32 = 0;
-
 /// A set's number, and an address.
 type DestinationKey = [u8; 4 + ADDRESS];
 type Destinations = Vec<IpNet>;
@@ -117,7 +114,7 @@ impl UplinkGuard {
             return Ok(*number);
         }
         let taken: BTreeSet<u32> = self.sets.values().copied().collect();
-        let number = (1..=u32::MAX).find(|number| !taken.contains(number)).unwrap_or(UNSELECTED);
+        let number = (1..).find(|number| !taken.contains(number)).unwrap_or(u32::MAX);
         for destination in set {
             let written = self.destinations.insert(&destination_key(number, *destination), 1, 0);
             if let Err(error) = written {

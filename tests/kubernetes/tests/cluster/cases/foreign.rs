@@ -42,8 +42,8 @@ pub fn policy(bench: &mut ClusterBench) -> Result<()> {
     fixture.lab.worker("director-1")?.shell("nft delete table inet foreign-policy").map(drop)
 }
 
-/// A tc program that carries a pod's traffic past netfilter leaks nothing, is found and said, on the node and on
-/// the claim; it ends with it.
+/// A tc program that carries a pod's traffic past netfilter is dropped at the uplink, found and said,
+/// on the node and on the claim; it ends with it.
 pub fn bypass(bench: &mut ClusterBench) -> Result<()> {
     let fixture = bench.fixture()?;
     let (pod, outside) = (fixture.lab.pod_net("settle-2")?.path, SocketAddr::new(OUTSIDE[0], 9));

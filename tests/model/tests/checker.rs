@@ -37,25 +37,15 @@ fn an_address_ends_with_its_last_connection_and_by_no_answer_to_an_earlier_relea
     assert_eq!((what.as_str(), chain.len()), ("revoked: 1 has a connection", ends::DEPTH));
 }
 
-/// Two tests, so that two processors share them. How soon each is found is pinned too.
-fn refuses(half: usize) {
-    let mut found = String::new();
-    for case in catalogue::refused().into_iter().skip(half).step_by(2) {
+/// How soon each is found is pinned too.
+#[test]
+fn every_mistake_is_refused() {
+    let found = lines::side_by_side(&catalogue::refused(), |case| {
         let model = (case.make)(&case.broken, case.horizon);
         let limits = SearchLimits { states: 3_000_000, depth: case.depth, shuffle: 0 };
         let line = lines::line(&model, case.what, limits);
         assert!(line.ends_with(" steps\n"), "not found: {line}");
-        found += &line;
-    }
-    lines::compare(&format!("refused-{half}.txt"), &found);
-}
-
-#[test]
-fn every_mistake_is_refused() {
-    refuses(0);
-}
-
-#[test]
-fn every_other_mistake_is_refused_too() {
-    refuses(1);
+        line
+    });
+    lines::compare("refused.txt", &found);
 }

@@ -14,24 +14,14 @@ const SOUND: usize = 4_000;
 /// Most states of the search for a mistake: enough for two in three.
 const REFUSED: usize = 15_000;
 
-/// Each on a thread of its own, in the order of the list.
-fn side_by_side<T: Sync>(all: &[T], line: impl Fn(&T) -> String + Sync) -> String {
-    let lines: Vec<String> = std::thread::scope(|scope| {
-        let line = &line;
-        let threads: Vec<_> = all.iter().map(|one| scope.spawn(move || line(one))).collect();
-        threads.into_iter().map(|thread| thread.join().unwrap()).collect()
-    });
-    lines.concat()
-}
-
 #[test]
 fn short_searches_see_what_they_saw() {
-    let sound = side_by_side(&catalogue::SOUND, |sound| {
+    let sound = lines::side_by_side(&catalogue::SOUND, |sound| {
         let model = (sound.make)(&BrokenRules::default(), sound.short);
         let limits = SearchLimits { states: SOUND, depth: usize::MAX, shuffle: 0 };
         lines::line(&model, "as it is meant", limits)
     });
-    let refused = side_by_side(&catalogue::refused(), |refused| {
+    let refused = lines::side_by_side(&catalogue::refused(), |refused| {
         let model = (refused.make)(&refused.broken, refused.horizon);
         let limits = SearchLimits { states: REFUSED, depth: refused.depth, shuffle: 0 };
         lines::line(&model, refused.what, limits)

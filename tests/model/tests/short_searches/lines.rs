@@ -1,6 +1,8 @@
 //! What came of a search as a line of text, and its comparison with a golden file.
 
 use std::path::Path;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::thread;
 
 use egret_model::scenario::{ModelScenario, ModelStep};
 use egret_model::search::{SearchLimits, SearchOutcome, search};
@@ -23,6 +25,26 @@ pub fn line(model: &ModelScenario, what: &str, limits: SearchLimits) -> String {
         "{name}, {what}, horizon {horizon}: {states} states, {transitions} steps, depth {depth}: \
          {end}\n"
     )
+}
+
+/// The lines of all in the order of the list, made by a thread for each processor.
+pub fn side_by_side<T: Sync>(all: &[T], line: impl Fn(&T) -> String + Sync) -> String {
+    let next = AtomicUsize::new(0);
+    let take = || {
+        let mut made = Vec::new();
+        loop {
+            let at = next.fetch_add(1, Ordering::Relaxed);
+            let Some(one) = all.get(at) else { return made };
+            made.push((at, line(one)));
+        }
+    };
+    let mut lines: Vec<(usize, String)> = thread::scope(|scope| {
+        let processors = thread::available_parallelism().map_or(1, usize::from);
+        let threads: Vec<_> = (0..processors).map(|_| scope.spawn(take)).collect();
+        threads.into_iter().flat_map(|thread| thread.join().unwrap()).collect()
+    });
+    lines.sort_unstable();
+    lines.into_iter().map(|(_, line)| line).collect()
 }
 
 /// A change that only renames or moves code changes no number. One that changes the protocol, a

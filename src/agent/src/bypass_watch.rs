@@ -15,21 +15,16 @@ const WINDOW: Duration = Duration::from_secs(30);
 const PROBE_FIRST: Duration = Duration::from_secs(10);
 const PROBE_AGAIN: Duration = Duration::from_secs(60);
 
-/// What the two have said so far.
+/// How much a counter has grown lately.
 #[derive(Debug, Default)]
-pub(crate) struct BypassWatch {
-    /// What was dropped in the window before this one, what had been counted when this one began, and when.
+struct Growth {
+    /// In the window before this one, what had been counted when this one began, and when.
     window: Option<(u64, u64, Instant)>,
     counted: u64,
-    /// The last verdict of a probe that saw traffic.
-    bypassed: Option<String>,
-    passed: bool,
-    probe_at: Option<Instant>,
 }
 
-impl BypassWatch {
-    /// `total`: how many packets the uplinks' programs have dropped so far.
-    pub(crate) fn note_dropped(&mut self, total: u64, now: Instant) {
+impl Growth {
+    fn note(&mut self, total: u64, now: Instant) {
         let (before, began_with, since) = self.window.unwrap_or((0, total, now));
         self.counted = total;
         let age = now.saturating_duration_since(since);
@@ -40,6 +35,38 @@ impl BypassWatch {
         } else {
             (before, began_with, since)
         });
+    }
+
+    fn is_enough(&self) -> bool {
+        let grown = |(before, began_with, _)| before + self.counted.saturating_sub(began_with);
+        self.window.is_some_and(|window| grown(window) >= ENOUGH)
+    }
+}
+
+/// What the uplinks' programs have dropped since they were loaded, in packets.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct PastNetfilter {
+    /// With a pod's own address.
+    pub(crate) bypassed: u64,
+    /// With an egress address of this director.
+    pub(crate) outside_tunnel: u64,
+}
+
+/// What the two have said so far.
+#[derive(Debug, Default)]
+pub(crate) struct BypassWatch {
+    untranslated: Growth,
+    outside_tunnel: Growth,
+    /// The last verdict of a probe that saw traffic.
+    bypassed: Option<String>,
+    passed: bool,
+    probe_at: Option<Instant>,
+}
+
+impl BypassWatch {
+    pub(crate) fn note_dropped(&mut self, total: PastNetfilter, now: Instant) {
+        self.untranslated.note(total.bypassed, now);
+        self.outside_tunnel.note(total.outside_tunnel, now);
     }
 
     pub(crate) fn note_probe(&mut self, result: ProbeResult) {
@@ -72,12 +99,19 @@ impl BypassWatch {
     pub(crate) fn problem(&self) -> Option<String> {
         const UNSERVED: &str =
             "claims with pods here are not served; turn off eBPF host routing in the CNI";
-        let (before, began_with, _) = self.window?;
-        if before + self.counted.saturating_sub(began_with) >= ENOUGH {
+        if self.untranslated.is_enough() {
             return Some(format!(
                 "new connections of selected pods reach an uplink past this host's netfilter and are dropped there \
                  (counter bypassed): {UNSERVED}, or exclude from the claims what a proxy on this host sends for pods"
             ));
+        }
+        if self.outside_tunnel.is_enough() {
+            return Some(
+                "connections with an egress address leave the tunnel past this host's routing and are dropped at the \
+                 uplink (counter outside_tunnel): a flowtable has taken them; put `ct mark & 0x1000 == 0` before \
+                 `flow add` in whoever's rules it is (nft list flowtables)"
+                    .to_owned(),
+            );
         }
         let evidence = self.bypassed.as_ref()?;
         Some(format!("pods' traffic does not pass this host's netfilter ({evidence}): {UNSERVED}"))
@@ -90,31 +124,44 @@ mod tests {
 
     const SECOND: Duration = Duration::from_secs(1);
 
+    fn dropped(bypassed: u64) -> PastNetfilter {
+        PastNetfilter { bypassed, outside_tunnel: 7 }
+    }
+
     #[test]
     fn what_is_dropped_at_the_uplinks_is_said_and_ends_when_it_does() {
         let (mut watch, start) = (BypassWatch::default(), Instant::now());
-        watch.note_dropped(100, start);
+        watch.note_dropped(dropped(100), start);
         assert_eq!(watch.problem(), None, "of an earlier process");
-        watch.note_dropped(102, start + SECOND);
+        watch.note_dropped(dropped(102), start + SECOND);
         assert_eq!(watch.problem(), None, "packets that were on their way");
-        watch.note_dropped(103, start + 2 * SECOND);
+        watch.note_dropped(dropped(103), start + 2 * SECOND);
         assert!(watch.problem().is_some_and(|said| said.contains("counter bypassed")));
         let mut ended = None;
         for second in 3..100 {
-            watch.note_dropped(103, start + second * SECOND);
+            watch.note_dropped(dropped(103), start + second * SECOND);
             if watch.problem().is_none() && ended.is_none() {
                 ended = Some(second);
             }
         }
         assert_eq!(ended, Some(60));
-        watch.note_dropped(106, start + 100 * SECOND);
+        watch.note_dropped(dropped(106), start + 100 * SECOND);
         assert!(watch.problem().is_some(), "it begins again");
+    }
+
+    #[test]
+    fn what_has_left_the_tunnel_is_said_with_what_helps() {
+        let (mut watch, start) = (BypassWatch::default(), Instant::now());
+        watch.note_dropped(PastNetfilter { bypassed: 5, outside_tunnel: 20 }, start);
+        assert_eq!(watch.problem(), None);
+        watch.note_dropped(PastNetfilter { bypassed: 5, outside_tunnel: 31 }, start + SECOND);
+        assert!(watch.problem().is_some_and(|said| said.contains("before `flow add`")));
     }
 
     #[test]
     fn a_probe_is_made_again_whatever_the_last_one_said() {
         let (mut watch, start) = (BypassWatch::default(), Instant::now());
-        watch.note_dropped(0, start);
+        watch.note_dropped(dropped(0), start);
         let mut made = Vec::new();
         for second in 0..200 {
             if watch.probe_is_due(start + second * SECOND) {

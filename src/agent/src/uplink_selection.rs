@@ -21,14 +21,16 @@ pub(crate) fn link_for(
 ) -> CarryingLink {
     let wire = at.and_then(|at| at.wire);
     let carried = wire.unwrap_or(address);
+    let family = Family::of(carried);
     let uplink = serving(carried, at, in_cloud, uplinks).map(|(uplink, subnet)| UplinkLink {
         index: uplink.index,
         mac: uplink.mac,
         next_hop: next_hop(
             uplink,
-            Family::of(carried),
+            family,
             router_of(carried, at, uplink, subnet.filter(|_| in_cloud)),
         ),
+        on_link_bits: subnet.map_or(0, |subnet| on_link_bits(uplink, family, subnet)),
     });
     CarryingLink { uplink, wire, named: at.is_some() }
 }
@@ -86,6 +88,10 @@ fn router_of(
 }
 
 /// `None` leaves it to the routing tables; `router` is the one that the cloud names.
+///
+/// For IPv4 they are asked for a way by the uplink. For IPv6 the uplink only breaks ties (`bpf_redirect_neigh`,
+/// net/core/filter.c): another link's default route or narrower one wins, and the packet would ask on this link for a
+/// neighbour that is not there.
 pub(crate) fn next_hop(
     uplink: &HostUplink,
     family: Family,
@@ -93,12 +99,26 @@ pub(crate) fn next_hop(
 ) -> Option<IpAddr> {
     match uplink.next_hops.get(&family) {
         Some(NextHop::Given(router)) => Some(*router),
-        _ if uplink.is_primary_for(family) => None,
+        _ if uplink.is_primary_for(family) => match family {
+            Family::IPv4 => None,
+            Family::IPv6 => main_router(uplink, family),
+        },
         Some(NextHop::Default(default)) => Some(*default),
         // An appliance may have a route to its part of the world; the router serves all of it.
         Some(NextHop::Partial(appliance)) => router.or(Some(*appliance)),
         None => router,
     }
+}
+
+fn main_router(uplink: &HostUplink, family: Family) -> Option<IpAddr> {
+    uplink.defaults.iter().find_map(|(of, router)| router.filter(|_| *of == family))
+}
+
+/// Whose next hop is the main table's: its route to the subnet is narrower than any that leads elsewhere.
+fn on_link_bits(uplink: &HostUplink, family: Family, subnet: IpNet) -> u8 {
+    let given = matches!(uplink.next_hops.get(&family), Some(NextHop::Given(_)));
+    let by_main = family == Family::IPv6 && !given && main_router(uplink, family).is_some();
+    if by_main { subnet.prefix_len() } else { 0 }
 }
 
 /// The router where the attachment names none: only controllers that knew no provider but AWS's left
@@ -337,6 +357,23 @@ mod tests {
         assert_eq!(carried("10.0.2.77", true, &node), Some((3, Some(ip("10.0.2.1")))));
         node[1].next_hops.insert(Family::IPv6, NextHop::Partial(ip("fe80::1")));
         assert_eq!(carried("2001:db8:2::77", true, &node), Some((3, Some(ip("fe80::1")))));
+    }
+
+    #[test]
+    fn an_ipv6_uplink_has_its_own_router_and_its_neighbours_none() {
+        let mut node = node();
+        let link = |address: &str, node: &[HostUplink]| {
+            let uplink = link_for(ip(address), None, false, node).uplink.unwrap();
+            (uplink.index, uplink.next_hop, uplink.on_link_bits)
+        };
+        node[0].defaults = vec![(Family::IPv4, Some(ip("10.0.1.1"))), (Family::IPv6, None)];
+        node[0].addresses.push("2001:db8:1::10/64".parse().unwrap());
+        assert_eq!(link("10.0.1.77", &node), (2, None, 0), "the kernel keeps IPv4 to the uplink");
+        assert_eq!(link("2001:db8:1::77", &node), (2, None, 0), "a default route without a router");
+        node[0].defaults[1].1 = Some(ip("fe80::1"));
+        assert_eq!(link("2001:db8:1::77", &node), (2, Some(ip("fe80::1")), 64));
+        node[0].next_hops.insert(Family::IPv6, NextHop::Given(ip("fe80::2")));
+        assert_eq!(link("2001:db8:1::77", &node), (2, Some(ip("fe80::2")), 0), "as it was told");
     }
 
     #[test]

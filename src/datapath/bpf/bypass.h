@@ -64,15 +64,31 @@ static __always_inline int is_first_segment(struct __sk_buff *skb, const struct 
 	       (flags & (SYN | ACK)) == SYN;
 }
 
-// A pod's packet about to leave with the pod's own address: dropped where it opens a connection that a claim
+// With an egress address and a port of this node, but not by the tunnel: somebody's flowtable takes connections past
+// routing and the rules. Where the host has the address itself it may be its own connection.
+static __always_inline int has_left_the_tunnel(struct __sk_buff *skb, struct config *c, struct packet *p)
+{
+	struct address *entry = bpf_map_lookup_elem(&addresses, &p->source);
+	struct director director = {};
+
+	if (!entry || entry->state >= ALIAS || entry->flags & (SHARED | LOCAL))
+		return 0;
+	return !read_transport(skb, p, LEAVES) && !find_director(p, &p->source, &director) &&
+	       is_own_block(c, &director);
+}
+
+// What is about to leave past netfilter. With a pod's own address: dropped where it opens a connection that a claim
 // selects. Of other protocols a first packet cannot be told from an answer here.
 static __noinline int check_bypass(struct __sk_buff *skb)
 {
+	struct config *c = configuration();
 	struct packet p = {};
 	__u32 *set;
 
-	if (read_ip(skb, &p))
+	if (!c || read_ip(skb, &p))
 		return PASS;
+	if (has_left_the_tunnel(skb, c, &p))
+		return drop(OUTSIDE_TUNNEL);
 	set = set_of(&p.source);
 	if (!set || read_protocol(skb, &p) || p.part == LATER || p.protocol != IPPROTO_TCP ||
 	    !is_first_segment(skb, &p))

@@ -48,7 +48,9 @@ struct address {
 	__u8 mac[6];
 	__u8 state;
 	__u8 flags;
-	__u32 unused;
+	// Destinations that share so many leading bits with the address on the wire are neighbours of the uplink; 0
+	// for none.
+	__u32 on_link_bits;
 };
 
 // Replaced as a whole (the kernel links a new element in), so that no packet meets half an entry.

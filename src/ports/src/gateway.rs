@@ -46,8 +46,11 @@ pub struct UplinkLink {
     pub index: u32,
     /// Its MAC address, which ARP and NDP answers carry.
     pub mac: [u8; 6],
-    /// The next hop where the link is not the one of the main routing table.
+    /// The next hop where the routing tables may lead elsewhere than by this link.
     pub next_hop: Option<IpAddr>,
+    /// Destinations that share so many leading bits with the address on the wire are neighbours, which need
+    /// no next hop; 0 for none.
+    pub on_link_bits: u8,
 }
 
 /// Written by the lease thread alone.

@@ -19,6 +19,7 @@ use tracing::warn;
 
 use super::{Completion, MainLoop};
 use crate::blocks::pressure;
+use crate::bypass_watch::PastNetfilter;
 use crate::lease_thread::LeaseCommand;
 use crate::node_status;
 
@@ -39,6 +40,7 @@ const CILIUM_EVERY: u64 = 10;
 /// The counters of frames that nobody is known to hold the address of, and of what leaves past netfilter.
 const UNHELD: &str = "no_holder";
 const BYPASSED: &str = "bypassed";
+const OUTSIDE_TUNNEL: &str = "outside_tunnel";
 
 impl<S: ClusterState, C: Clock> MainLoop<S, C> {
     /// Pods that cannot be served as their claims ask.
@@ -71,9 +73,10 @@ impl<S: ClusterState, C: Clock> MainLoop<S, C> {
 
     pub(super) fn on_tick(&mut self) {
         let now = Instant::now();
-        if let Some([unheld, bypassed]) = self.kernel.dropped([UNHELD, BYPASSED]) {
+        let names = [UNHELD, BYPASSED, OUTSIDE_TUNNEL];
+        if let Some([unheld, bypassed, outside_tunnel]) = self.kernel.dropped(names) {
             self.ask_for_holders(unheld);
-            self.memory.bypass.note_dropped(bypassed, now);
+            self.memory.bypass.note_dropped(PastNetfilter { bypassed, outside_tunnel }, now);
         }
         let without = self.unavailable();
         if without != self.memory.unavailable_applied

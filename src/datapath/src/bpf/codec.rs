@@ -66,6 +66,7 @@ pub(crate) fn encode_entry(entry: &AddressEntry) -> [u8; ENTRY] {
     if let Some(uplink) = entry.uplink {
         put(&mut bytes, 56, &uplink.index.to_ne_bytes());
         put(&mut bytes, 60, &uplink.mac);
+        put(&mut bytes, 68, &u32::from(uplink.on_link_bits).to_ne_bytes());
     }
     bytes[66] = match entry.state {
         AddressState::Standby => 1,
@@ -120,6 +121,7 @@ pub(crate) fn decode_entry(bytes: &[u8; ENTRY]) -> Option<StoredEntry> {
             index,
             mac: take(bytes, 60),
             next_hop: address(&take(bytes, 40)),
+            on_link_bits: u32::from_ne_bytes(take(bytes, 68)).try_into().unwrap_or(0),
         }),
         host: match bytes[67] {
             SHARED => HostPart::All,
@@ -198,6 +200,7 @@ mod tests {
                 index: 7,
                 mac: [2, 0, 0, 0, 0, 9],
                 next_hop: Some("192.0.2.1".parse().unwrap()),
+                on_link_bits: 64,
             }),
             host: HostPart::Packets,
         }

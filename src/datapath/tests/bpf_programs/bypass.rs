@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 use aya::maps::{Array, Map, MapData};
 use egret_core::node_config::{Flow, FlowAction, SteeringConfig};
 use egret_datapath::bpf::{LAYOUT, UplinkGuard, load};
-use egret_ports::gateway::{AddressMap as _, AddressState};
+use egret_ports::gateway::{AddressEntry, AddressMap as _, AddressState, HostPart};
 use etherparse::PacketBuilder;
 use ipnet::IpNet;
 
@@ -72,12 +72,13 @@ impl Fixture {
         let mut frame = frame.to_vec();
         frame[..6].copy_from_slice(&self.net.world_mac());
         frame[6..12].copy_from_slice(&self.node.uplink.mac);
-        let before = self.node.count("bypassed");
+        let counts = |node: &mut Node| ["bypassed", "outside_tunnel"].map(|name| node.count(name));
+        let before = counts(&mut self.node);
         Port::open(&self.node.namespace, "up0", ether_type).send(&frame);
         let end = Instant::now() + PATIENCE;
         loop {
             let arrived = outside.arrived(|seen| seen.starts_with(&frame)) > 0;
-            let dropped = self.node.count("bypassed") > before;
+            let dropped = counts(&mut self.node) != before;
             assert!(!(arrived && dropped), "dropped and counted, and yet it arrives");
             if arrived || dropped {
                 return arrived;
@@ -109,6 +110,30 @@ fn what_a_claim_selects_does_not_leave_with_the_pods_address() {
         assert!(bypassing.leaves(&tcp(pod, to, true)));
         bypassing.guard.tighten(&selects(&[])).unwrap();
         assert!(bypassing.leaves(&tcp(pod, to, true)));
+    }
+}
+
+/// As a flowtable of another program sends what it has taken: translated, and past routing.
+#[test]
+fn an_egress_address_does_not_leave_by_its_directors_uplink() {
+    let mut bypassing = Fixture::new();
+    let holder = bypassing.net.node("holder", 13);
+    for v4 in [true, false] {
+        let frame = |source: SocketAddr| udp(NOBODY, source, socket(world(v4), 9), b"ask");
+        let translated = frame(socket(egress(v4), 1100));
+        assert!(bypassing.leaves(&translated), "nobody's egress address");
+        let own = bypassing.node.endpoint;
+        bypassing.node.knows_block_of(own);
+        bypassing.node.stands_by(egress(v4), &holder);
+        let before = bypassing.node.count("outside_tunnel");
+        assert!(!bypassing.leaves(&translated));
+        assert_eq!(bypassing.node.count("outside_tunnel"), before + 1);
+        assert!(bypassing.leaves(&frame(socket(egress(v4), 2000))), "no port of this node");
+        // The host's own connection may have such a port.
+        let entry = bypassing.node.entry(AddressState::Standby, &holder, Duration::ZERO);
+        let entry = AddressEntry { host: HostPart::Packets, ..entry };
+        bypassing.node.addresses.put(egress(v4), &entry).unwrap();
+        assert!(bypassing.leaves(&translated), "the host has it on an interface");
     }
 }
 

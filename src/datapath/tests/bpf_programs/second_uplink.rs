@@ -65,7 +65,7 @@ fn found(node: &Node, v4: bool) -> UplinkLink {
     let family = if v4 { Family::IPv4 } else { Family::IPv6 };
     let router = up1.next_hops.get(&family);
     let Some(NextHop::Default(router)) = router else { panic!("{router:?}") };
-    UplinkLink { index: up1.index, mac: up1.mac, next_hop: Some(*router) }
+    UplinkLink { index: up1.index, mac: up1.mac, next_hop: Some(*router), on_link_bits: 0 }
 }
 
 fn routes(namespace: &NetworkNamespace) -> String {
@@ -200,6 +200,42 @@ fn addresses_of_both_links_leave_each_by_its_own() {
         assert_eq!(arrived(&six, round), (at_second, up1, wire(false)));
     }
     assert_eq!(gateway.count("to_world"), 8);
+}
+
+/// A router's advertisement on another link, or wg-quick, adds a better default route. For IPv6 the kernel would follow
+/// it, and ask on the uplink for the destination itself.
+#[test]
+fn another_links_ipv6_routes_take_nothing_away_from_the_uplink() {
+    let net = Net::new(Underlay::V4);
+    let (mut gateway, director) = gateway_and_director(&net);
+    let (address, neighbour) = (egress(false), ip("2001:db8:1::77"));
+    gateway.namespace.batch(
+        "route add ::/0 via 2001:db8:2::1 dev up1 metric 10
+         route add 2001:db8:9::/64 via 2001:db8:2::1 dev up1",
+    );
+    net.world.batch("addr add 2001:db8:1::77/64 dev eth0 nodad");
+    let held = gateway.entry(AddressState::Held, &gateway, Duration::from_secs(600));
+    let uplink = UplinkLink {
+        next_hop: Some(ip("2001:db8:1::100")),
+        on_link_bits: 64,
+        ..held.uplink.unwrap()
+    };
+    let entry = AddressEntry { uplink: Some(uplink), valid_until: None, ..held };
+    gateway.addresses.put(address, &entry).unwrap();
+    let [first, second] = ["eth0", "eth1"].map(|link| Port::of(&net.world, link, far(false)));
+    let send = |to: IpAddr, payload: &[u8]| {
+        let frame = udp(([0; 6], [0; 6]), socket(address, 1100), socket(to, 9), payload);
+        Port::of(&director.namespace, "egret0", address).send(&frame);
+    };
+    send(far(false), b"far");
+    assert_eq!(arrived(&first, b"far").2, address);
+    // The router need not send back what is for its own link: nobody but the neighbour is asked for.
+    net.world.run("ip -6 addr del 2001:db8:1::100/64 dev eth0");
+    gateway.namespace.run("ip -6 neigh flush dev up0");
+    send(neighbour, b"near");
+    assert_eq!(arrived(&first, b"near").2, address);
+    let astray = |frame: &[u8]| datagram(frame).is_some_and(|d| d.from.ip() == address);
+    assert_eq!(second.arrived(astray), 0, "by the second link");
 }
 
 #[test]

@@ -164,7 +164,8 @@ mod tests {
         let uplink = interface.map(|number| UplinkLink {
             index: u32::from(number),
             mac: [2, 0, 0, 0, 0, number],
-            next_hop: None, on_link_bits: 0,
+            next_hop: None,
+            on_link_bits: 0,
         });
         CarryingLink { uplink, wire: None, named }
     }

@@ -121,7 +121,12 @@ fn foreign_hosts_that_claim_or_probe_are_reported() {
     }
     assert_eq!(announcer.conflicts().unwrap(), []);
     drop(inside);
-    let foreign = UplinkLink { index: world_index(&net), mac: net.world_mac(), next_hop: None, on_link_bits: 0 };
+    let foreign = UplinkLink {
+        index: world_index(&net),
+        mac: net.world_mac(),
+        next_hop: None,
+        on_link_bits: 0,
+    };
     let mut stranger = PacketAnnouncer::new();
     for v4 in [true, false] {
         for probing in [true, false] {
@@ -161,7 +166,8 @@ fn an_interface_that_is_made_anew_is_listened_on_again() {
     let link = || UplinkLink {
         index: nix::net::if_::if_nametoindex("veth0").unwrap(),
         mac: super::packets::link_address("veth0").addr().unwrap(),
-        next_hop: None, on_link_bits: 0,
+        next_hop: None,
+        on_link_bits: 0,
     };
     let mut announcer = PacketAnnouncer::new();
     let old = link();

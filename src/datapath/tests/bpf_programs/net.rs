@@ -143,7 +143,8 @@ impl Node {
         let uplink = UplinkLink {
             index: if_nametoindex("up0").unwrap(),
             mac: link_address("up0").addr().unwrap(),
-            next_hop: None, on_link_bits: 0,
+            next_hop: None,
+            on_link_bits: 0,
         };
         drop(inside);
         let addresses = loaded.addresses().unwrap();

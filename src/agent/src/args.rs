@@ -44,7 +44,7 @@ pub struct AgentArgs {
     /// Where state lies that a restart keeps and a reboot loses.
     #[arg(long, value_name = "DIR", default_value = "/run/egret")]
     pub run_dir: PathBuf,
-    /// Where the node's key lies; survives a reboot.
+    /// Where the node's key and its guard lie; survives a reboot. The path is the same on the host.
     #[arg(long, value_name = "DIR", default_value = "/var/lib/egret")]
     pub state_dir: PathBuf,
     /// Where the BPF file system is mounted.
@@ -85,6 +85,10 @@ pub struct AgentArgs {
     /// pod what it called for its begin.
     #[arg(long, requires = "cni_bin_dir")]
     pub cni_keep_plugin: bool,
+    /// No pod starts on this node where the plugin cannot load the guard that the agent keeps in
+    /// `--state-dir` and that holds pods off after a boot until the agent runs.
+    #[arg(long, requires = "cni_bin_dir")]
+    pub cni_fail_closed: bool,
     /// Take that plugin off this host instead of installing it, and run without it.
     #[arg(long, requires = "cni_bin_dir")]
     pub cni_remove: bool,

@@ -18,6 +18,7 @@ mod events;
 mod firewall_reading;
 #[cfg(test)]
 mod golden;
+mod guard_file;
 mod host_shutdown;
 mod interface_config;
 mod interface_health;

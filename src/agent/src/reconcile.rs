@@ -52,6 +52,7 @@ use crate::cni::{InstalledPlugin, PluginInstallError, PodArrival, PodArrivals};
 use crate::error::AgentError;
 use crate::events::EventRecorder;
 use crate::firewall_reading::FirewallReading;
+use crate::guard_file::GuardFile;
 use crate::interface_config::named_interfaces;
 use crate::interface_memory::InterfaceMemory;
 use crate::kernel::Kernel;
@@ -113,6 +114,7 @@ pub(crate) struct MainLoop<S, C> {
     pub(crate) run_dir: PathBuf,
     pub(crate) settings: HostSettings,
     pub(crate) plugin: Option<InstalledPlugin>,
+    pub(crate) guard_file: GuardFile,
     pub(crate) measures: AgentMetrics,
 }
 
@@ -278,6 +280,7 @@ impl<S: ClusterState, C: Clock> MainLoop<S, C> {
         self.memory.unavailable_applied = availability.unavailable;
         self.status.overridden = overridden(snapshot, &self.me);
         self.cache_snapshot(snapshot, &config);
+        self.guard_file.keep(snapshot, &self.me);
         let applied = self.kernel.apply(config);
         if let Ok(Applied::Changed) = applied {
             info!(event = "programmed", "the kernel holds the new steering config");

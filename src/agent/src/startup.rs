@@ -20,6 +20,7 @@ use crate::blocks::AcknowledgedGrants;
 use crate::cni::{self, InstalledPlugin, PodArrival};
 use crate::error::AgentError;
 use crate::events::EventRecorder;
+use crate::guard_file::GuardFile;
 use crate::host_shutdown;
 use crate::kernel::Kernel;
 use crate::lease_thread::{self, LeasePorts, PersistedLeaseFile};
@@ -57,7 +58,6 @@ pub async fn run<S: ClusterState, C: Clock>(
         return Ok(());
     };
     let _namespace_lock = NamespaceLock::acquire(&args.run_dir)?;
-    let boot_id = boot_id()?;
     let (kernel, snapshot_cache) = open_kernel(&args, &settings)?;
     let identity = Identity::open(&args.state_dir)?;
     let endpoint = Endpoint::bind(kernel.endpoints(), settings.peers_port, identity, me.clone())?;
@@ -76,7 +76,7 @@ pub async fn run<S: ClusterState, C: Clock>(
         announcer: PacketAnnouncer::new(),
         persisted: PersistedLeaseFile::new(&args.run_dir),
     };
-    let lease = lease_thread::spawn(LeaseConfig::new(me.clone(), boot_id), ports, lease_events)
+    let lease = lease_thread::spawn(LeaseConfig::new(me.clone(), boot_id()?), ports, lease_events)
         .map_err(|source| AgentError::Io { action: "start the lease thread", source })?;
     let changes = kernel.watch()?;
     let arrivals = arrivals(args.cni_socket.as_deref())?;
@@ -103,6 +103,7 @@ pub async fn run<S: ClusterState, C: Clock>(
         run_dir: args.run_dir,
         settings,
         plugin,
+        guard_file: GuardFile::new(&args.state_dir)?,
         measures,
     };
     let lease_events = lease_event_receiver;

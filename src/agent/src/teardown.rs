@@ -30,12 +30,21 @@ pub enum LeftBehind {
     },
 }
 
-/// Removes everything that an agent put into this node's kernel, and what it keeps in `run_dir`
-/// about it. Idempotent. Connections that were steered end; others are not touched.
+/// Removes everything that an agent put into this node's kernel, what it keeps in `run_dir` about it, and
+/// the guard in `state_dir` that the next boot would load. Idempotent. Connections that were steered end; others are not touched.
 ///
 /// # Errors
 /// What is left, the first of it, after everything else was removed.
-pub fn teardown(bpffs: &Path, run_dir: &Path, settings: &HostSettings) -> Result<(), LeftBehind> {
+pub fn teardown(
+    bpffs: &Path,
+    run_dir: &Path,
+    state_dir: &Path,
+    settings: &HostSettings,
+) -> Result<(), LeftBehind> {
+    // The file before the table: whoever loads the guard meanwhile looks for it again.
+    let guard = state_dir.join(egret_guard::FILE);
+    let forgotten =
+        egret_guard::remove(&guard).map_err(|source| LeftBehind::File { path: guard, source });
     // Before the programs are gone: an interface that comes without them passes what it should not. What
     // fails is tried again, and told, with the rest.
     let _ = interface::restore(Path::new("/run"));
@@ -52,5 +61,5 @@ pub fn teardown(bpffs: &Path, run_dir: &Path, settings: &HostSettings) -> Result
     }
     programs?;
     rest?;
-    Ok(())
+    forgotten
 }

@@ -13,6 +13,9 @@ use crate::{AgentAnswer, LONGEST_REQUEST, PATIENCE, PodAdded};
 /// What VERSION answers. Chained plugins with `prevResult` exist since 0.3.0.
 const VERSIONS: [&str; 5] = ["0.3.0", "0.3.1", "0.4.0", "1.0.0", "1.1.0"];
 
+/// Where the agent keeps the guard on a host on which nothing else was chosen.
+const GUARD: &str = "/var/lib/egret/guard.json";
+
 /// The runtime called the plugin in a way that the specification does not know. Codes as in the CNI
 /// specification, section 5 (Error).
 #[derive(Debug, thiserror::Error)]
@@ -26,6 +29,9 @@ pub enum CniError {
     /// Code 5.
     #[error("standard input or output: {0}")]
     Io(#[from] io::Error),
+    /// Code 100, the first that is a plugin's own.
+    #[error("no pod starts before the guard is loaded (failClosed): {0}")]
+    Guard(String),
 }
 
 impl CniError {
@@ -34,6 +40,7 @@ impl CniError {
             Self::Command(_) => 4,
             Self::Io(_) => 5,
             Self::Configuration(_) => 6,
+            Self::Guard(_) => 100,
         }
     }
 }
@@ -65,6 +72,9 @@ struct Configuration<'a> {
     #[serde(rename = "cniVersion")]
     version: Option<String>,
     socket: Option<PathBuf>,
+    guard: Option<PathBuf>,
+    #[serde(default, rename = "failClosed")]
+    fail_closed: bool,
     #[serde(borrow, rename = "prevResult")]
     previous: Option<&'a RawValue>,
 }
@@ -80,12 +90,18 @@ struct Interface {
     address: String,
 }
 
-/// Runs the plugin as a container runtime calls it: variables, standard input and output.
+/// Runs the plugin as a container runtime calls it: variables, standard input and output. With the argument
+/// `guard`, as a unit of systemd does, it loads the guard and ends.
 ///
 /// # Errors
-/// Where the call itself is wrong; it has then been written to the standard output too, as the
-/// specification wants it.
+/// Where the call itself is wrong, and where the guard is not loaded; a runtime has then been told on the
+/// standard output too, as the specification wants it.
 pub fn run() -> Result<(), CniError> {
+    let mut arguments = std::env::args_os().skip(1);
+    if arguments.next().is_some_and(|first| first == "guard") {
+        let path = arguments.next().map_or_else(|| PathBuf::from(GUARD), PathBuf::from);
+        return load_in_time(&path).map_err(CniError::Guard);
+    }
     let environment = Environment::read();
     let outcome = read_and_answer(&environment);
     let said = match &outcome {
@@ -104,22 +120,30 @@ pub fn run() -> Result<(), CniError> {
 fn read_and_answer(environment: &Environment) -> Result<String, CniError> {
     let mut input = String::new();
     io::stdin().lock().read_to_string(&mut input)?;
-    answer(environment, &input, report_in_time)
+    answer(environment, &input, load_in_time, report_in_time)
 }
 
-/// What the plugin prints for one call; `tell` is called for an ADD of a pod with its socket and
-/// addresses, and what becomes of it does not matter.
+/// What the plugin prints for one call. For an ADD `load` is called with the guard's file, and then
+/// `tell`, where it is of a pod, with its socket and addresses; what becomes of that does not matter.
 ///
 /// # Errors
-/// An unknown command, and an ADD whose configuration cannot be read.
+/// An unknown command, an ADD whose configuration cannot be read, and one with `failClosed` whose guard
+/// is not loaded.
 pub fn answer(
     environment: &Environment,
     input: &str,
+    load: impl FnOnce(&Path) -> Result<(), String>,
     tell: impl FnOnce(&Path, PodAdded),
 ) -> Result<String, CniError> {
     match environment.command.as_str() {
         "ADD" => {
             let configuration: Configuration<'_> = serde_json::from_str(input)?;
+            // Before the agent is told: where it runs, its own rules are there.
+            match configuration.guard.as_deref().map_or(Ok(()), load) {
+                Err(why) if configuration.fail_closed => return Err(CniError::Guard(why)),
+                Err(why) => eprintln!("egret-cni: {why}; the pod starts without it"),
+                Ok(()) => {}
+            }
             if let (Some(socket), Some(added)) =
                 (&configuration.socket, added(environment, &configuration))
             {
@@ -150,6 +174,26 @@ fn added(environment: &Environment, configuration: &Configuration<'_>) -> Option
         .map(|key| environment.arg(key).to_owned());
     let complete = !ips.is_empty() && !namespace.is_empty() && !name.is_empty();
     complete.then_some(PodAdded { namespace, name, uid, ips })
+}
+
+/// Loads the guard where nothing of Egret's is in the kernel, and waits for [`PATIENCE`] at most: others may
+/// have the lock of nf_tables.
+fn load_in_time(path: &Path) -> Result<(), String> {
+    let (done, waiting) = mpsc::channel();
+    let file = path.to_owned();
+    let thread = std::thread::Builder::new().spawn(move || {
+        // Nobody waits any more: too late.
+        let _ = done.send(egret_guard::load(&file));
+    });
+    thread.map_err(|error| error.to_string())?;
+    match waiting.recv_timeout(PATIENCE) {
+        Ok(loaded) => loaded.map(drop).map_err(|error| error.to_string()),
+        Err(_) => Err(format!(
+            "the guard {} is not loaded within {} ms; look at what holds nf_tables up",
+            path.display(),
+            PATIENCE.as_millis()
+        )),
+    }
 }
 
 /// Tells the agent, and waits for its answer for [`PATIENCE`] at most.

@@ -8,6 +8,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::model::{AddressRange, PortRange};
 
+mod boot_guard;
 pub(crate) mod flow_decision;
 mod gateway;
 mod pod_sources;
@@ -15,6 +16,7 @@ mod steering;
 mod unknown_pods;
 mod unreadable_claims;
 
+pub use boot_guard::{BootGuard, boot_guard};
 pub use gateway::{
     BlockHolder, directors_of, gateway_blocks, gateways_of, granted_blocks, is_gateway,
     newest_block_number, nodes_of, planned_for,

@@ -14,11 +14,13 @@ const OPTIONAL: [(&str, &[&str]); 2] =
     [("egret-core", &["schemars"]), ("egret-ports", &["egret-netns", "socket2"])];
 
 /// The crates of this workspace that a crate may use. Who is not listed may use none.
-const LAYERS: [(&str, &[&str]); 10] = [
+const LAYERS: [(&str, &[&str]); 12] = [
     ("egret-ports", &["egret-core"]),
     ("egret-api", &["egret-core"]),
     ("egret-state", &["egret-api", "egret-core", "egret-ports"]),
     ("egret-datapath", &["egret-core", "egret-ports"]),
+    ("egret-guard", &["egret-core"]),
+    ("egret-cni", &["egret-guard"]),
     ("egret-runtime", &["egret-core", "egret-ports"]),
     ("egret-peers", &["egret-core", "egret-ports"]),
     ("egret-provider-", &["egret-core", "egret-ports"]),
@@ -29,6 +31,7 @@ const LAYERS: [(&str, &[&str]); 10] = [
             "egret-cni",
             "egret-core",
             "egret-datapath",
+            "egret-guard",
             "egret-peers",
             "egret-ports",
             "egret-runtime",

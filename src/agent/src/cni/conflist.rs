@@ -1,10 +1,10 @@
 //! The host's CNI configuration as text: our entry in and out, every other byte as it was.
 
-use std::path::Path;
+use std::path::PathBuf;
 
 use egret_cni::TYPE;
 use serde::de::{MapAccess, Visitor};
-use serde::{Deserialize, Deserializer};
+use serde::{Deserialize, Deserializer, Serialize};
 use serde_json::Value;
 use serde_json::value::RawValue;
 
@@ -22,6 +22,23 @@ pub(crate) enum UnusableConflist {
     Empty,
 }
 
+/// What our entry says to the plugin.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct PluginEntry {
+    /// As the host sees it, and so is the guard's file.
+    pub(crate) socket: PathBuf,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) guard: Option<PathBuf>,
+    /// A pod whose guard cannot be loaded does not start.
+    #[serde(default, rename = "failClosed", skip_serializing_if = "is_false")]
+    pub(crate) fail_closed: bool,
+}
+
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde passes references")]
+fn is_false(value: &bool) -> bool {
+    !value
+}
+
 /// The texts of `plugins`, borrowed, so that their places are known.
 struct Conflist<'a> {
     plugins: Option<Vec<&'a RawValue>>,
@@ -31,8 +48,6 @@ struct Conflist<'a> {
 struct Plugin {
     #[serde(default, rename = "type")]
     kind: Value,
-    #[serde(default)]
-    socket: Value,
 }
 
 impl<'de: 'a, 'a> Deserialize<'de> for Conflist<'a> {
@@ -62,10 +77,11 @@ impl<'de: 'a, 'a> Deserialize<'de> for Conflist<'a> {
 }
 
 /// The text with our entry, as the last plugin where it was not there; equal to `text` where it was.
-pub(crate) fn with(text: &str, socket: &Path) -> Result<String, UnusableConflist> {
-    let socket = socket.to_string_lossy();
-    let ours: Vec<_> = parse(text)?.into_iter().filter_map(own_socket).collect();
-    if ours == [Some(socket.clone().into_owned())] {
+pub(crate) fn with(text: &str, entry: &PluginEntry) -> Result<String, UnusableConflist> {
+    let ours: Vec<_> = parse(text)?.into_iter().filter_map(own_entry).collect();
+    if let [Some(there)] = &ours[..]
+        && there == entry
+    {
         return Ok(text.to_owned());
     }
     let clean = without(text)?;
@@ -75,8 +91,17 @@ pub(crate) fn with(text: &str, socket: &Path) -> Result<String, UnusableConflist
     // Set off from the plugin before as that one is from what is before it.
     let space = &clean[clean[..start].trim_end().len()..start];
     let (head, tail) = clean.split_at(end);
-    let socket = serde_json::Value::from(socket);
-    Ok(format!("{head},{space}{{\"type\":\"{TYPE}\",\"socket\":{socket}}}{tail}"))
+    let entry = serde_json::to_string(&Typed { kind: TYPE, entry })
+        .map_err(|error| UnusableConflist::Json(error.to_string()))?;
+    Ok(format!("{head},{space}{entry}{tail}"))
+}
+
+#[derive(Serialize)]
+struct Typed<'a> {
+    #[serde(rename = "type")]
+    kind: &'static str,
+    #[serde(flatten)]
+    entry: &'a PluginEntry,
 }
 
 /// The text without our entry; equal to `text` where it has none.
@@ -84,7 +109,7 @@ pub(crate) fn without(text: &str) -> Result<String, UnusableConflist> {
     let mut text = text.to_owned();
     loop {
         let plugins = parse(&text)?;
-        let Some(ours) = plugins.iter().position(|plugin| own_socket(plugin).is_some()) else {
+        let Some(ours) = plugins.iter().position(|plugin| own_entry(plugin).is_some()) else {
             break;
         };
         let (start, end) = place(&text, plugins[ours]);
@@ -105,10 +130,10 @@ fn parse(text: &str) -> Result<Vec<&RawValue>, UnusableConflist> {
     conflist.plugins.ok_or(UnusableConflist::Single)
 }
 
-/// The socket of an entry, where it is ours.
-fn own_socket(plugin: &RawValue) -> Option<Option<String>> {
-    let plugin: Plugin = serde_json::from_str(plugin.get()).ok()?;
-    (plugin.kind.as_str() == Some(TYPE)).then(|| plugin.socket.as_str().map(str::to_owned))
+/// What an entry says, where it is ours; `None` inside where that cannot be read.
+fn own_entry(plugin: &RawValue) -> Option<Option<PluginEntry>> {
+    let Plugin { kind } = serde_json::from_str(plugin.get()).ok()?;
+    (kind.as_str() == Some(TYPE)).then(|| serde_json::from_str(plugin.get()).ok())
 }
 
 /// From where to where a value is in the text that it was borrowed from.
@@ -138,13 +163,18 @@ mod tests {
 }
 "#;
 
+    fn at(socket: &str) -> PluginEntry {
+        let guard = Some("/var/lib/egret/guard.json".into());
+        PluginEntry { socket: socket.into(), guard, fail_closed: false }
+    }
+
     fn put(text: &str) -> String {
-        with(text, Path::new(SOCKET)).unwrap()
+        with(text, &at(SOCKET)).unwrap()
     }
 
     #[test]
     fn our_entry_comes_last_and_every_other_byte_stays() {
-        let entry = r#"{"type":"egret-cni","socket":"/run/egret/cni.sock"}"#;
+        let entry = r#"{"type":"egret-cni","socket":"/run/egret/cni.sock","guard":"/var/lib/egret/guard.json"}"#;
         let want = PRETTY.replace("true}}\n  ]", &format!("true}}}},\n    {entry}\n  ]"));
         assert_eq!(put(PRETTY), want);
         let plain = r#"{"cniVersion":"1.0.0","plugins":[{"type":"bridge"}],"name":"x"}"#;
@@ -161,10 +191,21 @@ mod tests {
             assert_eq!(without(&once).unwrap(), text);
             assert_eq!(without(text).unwrap(), text);
             // Another socket replaces the entry.
-            let other = with(&once, Path::new("/run/other.sock")).unwrap();
+            let other = with(&once, &at("/run/other.sock")).unwrap();
             assert!(other.contains("/run/other.sock") && !other.contains(SOCKET));
             assert_eq!(without(&other).unwrap(), text);
         }
+    }
+
+    #[test]
+    fn an_entry_that_says_something_else_is_replaced() {
+        let older = r#"{"plugins":[{},{"type":"egret-cni","socket":"/run/egret/cni.sock"}]}"#;
+        let now = put(older);
+        assert!(now.contains("guard.json") && !now.contains("failClosed"), "{now}");
+        let closed = with(&now, &PluginEntry { fail_closed: true, ..at(SOCKET) }).unwrap();
+        assert!(closed.contains(r#""failClosed":true"#), "{closed}");
+        assert_eq!(put(&closed), now);
+        assert_eq!(put(r#"{"plugins":[{},{"type":"egret-cni","socket":3}]}"#), now);
     }
 
     #[test]
@@ -184,7 +225,7 @@ mod tests {
 
     #[test]
     fn what_cannot_be_chained_is_named() {
-        let socket = Path::new(SOCKET);
+        let socket = &at(SOCKET);
         assert_eq!(with(r#"{"type":"bridge"}"#, socket), Err(UnusableConflist::Single));
         assert_eq!(with(r#"{"plugins":[]}"#, socket), Err(UnusableConflist::Empty));
         assert!(matches!(with("{", socket), Err(UnusableConflist::Json(_))));

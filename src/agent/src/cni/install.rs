@@ -17,7 +17,7 @@ use tokio::io::unix::AsyncFd;
 use tokio::sync::mpsc::Sender;
 use tracing::{info, warn};
 
-use super::conflist::{self, UnusableConflist};
+use super::conflist::{self, PluginEntry, UnusableConflist};
 
 /// Both folders are looked at this often, whatever events came.
 const LOOK: Duration = Duration::from_secs(30);
@@ -65,8 +65,7 @@ pub enum PluginInstallError {
 pub(crate) struct HostPaths {
     pub(crate) bin_dir: PathBuf,
     pub(crate) conf_dir: PathBuf,
-    /// As the host sees it.
-    pub(crate) socket: PathBuf,
+    pub(crate) entry: PluginEntry,
     /// The program that is copied.
     pub(crate) plugin: PathBuf,
 }
@@ -143,11 +142,11 @@ impl Installation {
 
 impl Files {
     fn ensure(&mut self, now: Instant) -> Result<(), PluginInstallError> {
-        let HostPaths { bin_dir, conf_dir, socket, plugin } = &self.paths;
+        let HostPaths { bin_dir, conf_dir, entry, plugin } = &self.paths;
         copy(plugin, &bin_dir.join(TYPE))?;
         let path = first(conf_dir)?;
         let text = read(&path)?;
-        let wanted = conflist::with(&text, socket).map_err(|why| unfit(&path, &why))?;
+        let wanted = conflist::with(&text, entry).map_err(|why| unfit(&path, &why))?;
         if wanted == text {
             return Ok(());
         }

@@ -2,6 +2,7 @@ use tokio::sync::mpsc::{self, Receiver};
 use tokio::task::JoinHandle;
 use tracing::{info, warn};
 
+use super::conflist::PluginEntry;
 use super::install::{HostPaths, Installation, PluginInstallError};
 use crate::AgentArgs;
 use crate::error::AgentError;
@@ -25,11 +26,13 @@ impl InstalledPlugin {
         else {
             return Ok((None, chained));
         };
+        let guard = Some(args.state_dir.join(egret_guard::FILE));
+        let entry = PluginEntry { socket, guard, fail_closed: args.cni_fail_closed };
         let plugin = HostPaths::own_plugin().map_err(|source| AgentError::Io {
             action: "find the CNI plugin to install",
             source,
         })?;
-        let installation = Installation::new(HostPaths { bin_dir, conf_dir, socket, plugin });
+        let installation = Installation::new(HostPaths { bin_dir, conf_dir, entry, plugin });
         let plugin = Self { installation, keep_file: args.cni_keep_plugin };
         if args.cni_remove {
             tokio::spawn(plugin.removed());

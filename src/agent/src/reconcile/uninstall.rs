@@ -28,10 +28,14 @@ impl<S: ClusterState, C: Clock> MainLoop<S, C> {
         let plugin = self.plugin.take().map(|plugin| plugin.remove());
         self.lease.send(LeaseCommand::Stop(StopMode::AtOnce));
         self.wait_for_stop(&mut lease_events).await?;
-        let Self { me, state, clock, kernel, mut status, bpffs, run_dir, settings, .. } = self;
+        let Self {
+            me, state, clock, kernel, mut status, bpffs, run_dir, settings, guard_file, ..
+        } = self;
         // Attached programs live as long as a descriptor of theirs.
         drop(kernel);
-        let done = teardown(&bpffs, &run_dir, &settings).map_err(|error| error.to_string());
+        let state_dir = guard_file.stop();
+        let done =
+            teardown(&bpffs, &run_dir, &state_dir, &settings).map_err(|error| error.to_string());
         let removed = match plugin {
             Some(removal) => removal.await.unwrap_or_else(|error| Err(error.to_string())),
             None => Ok(()),

@@ -18,12 +18,52 @@ fn configuration(socket: &str) -> String {
     )
 }
 
+fn no_guard(path: &Path) -> Result<(), String> {
+    panic!("loaded {}", path.display())
+}
+
+#[test]
+fn a_guard_that_cannot_be_loaded_fails_the_add_where_that_was_asked_for() {
+    let text = |more: &str| format!(r#"{{"guard":"/g"{more},"prevResult":{PREVIOUS}}}"#);
+    let add = |input: &str| {
+        let load = |path: &Path| Err(format!("{} is broken", path.display()));
+        answer(&environment("ADD"), input, load, |_, _| panic!("told"))
+    };
+    assert_eq!(add(&text("")).unwrap(), PREVIOUS);
+    assert_eq!(add(&text(r#","failClosed":false"#)).unwrap(), PREVIOUS);
+    let error = add(&text(r#","failClosed":true"#)).unwrap_err();
+    assert_eq!(error.code(), 100);
+    assert!(error.to_string().contains("/g is broken"), "{error}");
+    let mut loaded = false;
+    let load = |_: &Path| {
+        loaded = true;
+        Ok(())
+    };
+    let input = text(r#","failClosed":true"#);
+    assert_eq!(answer(&environment("ADD"), &input, load, |_, _| ()).unwrap(), PREVIOUS);
+    assert!(loaded);
+}
+
+#[test]
+fn no_file_is_no_failure_and_an_unreadable_one_is() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("guard.json");
+    load_in_time(&path).unwrap();
+    std::fs::write(&path, "{").unwrap();
+    assert!(load_in_time(&path).unwrap_err().contains("guard.json"));
+}
+
 #[test]
 fn an_add_tells_the_pod_and_gives_the_result_back_as_it_came() {
     let mut reported = None;
-    let said = answer(&environment("ADD"), &configuration("/run/egret/cni.sock"), |path, added| {
-        reported = Some((path.to_owned(), added));
-    })
+    let said = answer(
+        &environment("ADD"),
+        &configuration("/run/egret/cni.sock"),
+        no_guard,
+        |path, added| {
+            reported = Some((path.to_owned(), added));
+        },
+    )
     .unwrap();
     assert_eq!(said, PREVIOUS);
     let (path, added) = reported.unwrap();
@@ -37,27 +77,27 @@ fn an_add_tells_the_pod_and_gives_the_result_back_as_it_came() {
 fn what_names_no_pod_or_no_address_tells_nothing_and_succeeds() {
     let nothing = |_: &Path, added: PodAdded| panic!("told {added:?}");
     let no_pod = Environment { command: "ADD".to_owned(), args: String::new() };
-    assert_eq!(answer(&no_pod, &configuration("/s"), nothing).unwrap(), PREVIOUS);
+    assert_eq!(answer(&no_pod, &configuration("/s"), no_guard, nothing).unwrap(), PREVIOUS);
     for previous in [r#"{"ips":[]}"#, r#"{"ips":[{"address":"?"}]}"#, r#"{"ips":3}"#, "[]"] {
         let input = format!(r#"{{"socket":"/s","prevResult":{previous}}}"#);
-        assert_eq!(answer(&environment("ADD"), &input, nothing).unwrap(), previous);
+        assert_eq!(answer(&environment("ADD"), &input, no_guard, nothing).unwrap(), previous);
     }
-    let said = answer(&environment("ADD"), r#"{"cniVersion":"0.4.0"}"#, nothing).unwrap();
+    let said = answer(&environment("ADD"), r#"{"cniVersion":"0.4.0"}"#, no_guard, nothing).unwrap();
     assert_eq!(said, r#"{"cniVersion":"0.4.0"}"#);
 }
 
 #[test]
 fn other_commands_have_nothing_to_say_and_version_names_the_versions() {
     for command in ["DEL", "CHECK", "GC", "STATUS"] {
-        assert_eq!(answer(&environment(command), "", |_, _| panic!()).unwrap(), "");
+        assert_eq!(answer(&environment(command), "", no_guard, |_, _| panic!()).unwrap(), "");
     }
-    let said = answer(&environment("VERSION"), "{}", |_, _| panic!()).unwrap();
+    let said = answer(&environment("VERSION"), "{}", no_guard, |_, _| panic!()).unwrap();
     let said: serde_json::Value = serde_json::from_str(&said).unwrap();
     let versions = json!(["0.3.0", "0.3.1", "0.4.0", "1.0.0", "1.1.0"]);
     assert_eq!(said["supportedVersions"], versions);
-    let error = answer(&environment("PLAY"), "", |_, _| panic!()).unwrap_err();
+    let error = answer(&environment("PLAY"), "", no_guard, |_, _| panic!()).unwrap_err();
     assert_eq!(error.code(), 4);
-    assert_eq!(answer(&environment("ADD"), "{", |_, _| panic!()).unwrap_err().code(), 6);
+    assert_eq!(answer(&environment("ADD"), "{", no_guard, |_, _| panic!()).unwrap_err().code(), 6);
 }
 
 fn pod() -> PodAdded {
@@ -115,7 +155,9 @@ fn what_is_said_to_the_agent_and_to_the_runtime_is_golden() {
         lines
     });
     let mut reported = Vec::new();
-    let said = answer(&environment("ADD"), &configuration("/s"), |_, added| reported.push(added));
+    let said = answer(&environment("ADD"), &configuration("/s"), no_guard, |_, added| {
+        reported.push(added)
+    });
     reported.push(pod());
     assert!(report(&socket, &reported[0]).unwrap());
     assert!(!report(&socket, &reported[1]).unwrap());
@@ -131,8 +173,8 @@ fn what_is_said_to_the_agent_and_to_the_runtime_is_golden() {
     let answers = answers.map(|line| serde_json::from_str::<AgentAnswer>(line).unwrap().programmed);
     assert_eq!(answers.collect::<Vec<_>>(), [true, false]);
 
-    let alone = answer(&environment("ADD"), r#"{"cniVersion":"0.4.0"}"#, |_, _| panic!());
-    let version = answer(&environment("VERSION"), "", |_, _| panic!());
+    let alone = answer(&environment("ADD"), r#"{"cniVersion":"0.4.0"}"#, no_guard, |_, _| panic!());
+    let version = answer(&environment("VERSION"), "", no_guard, |_, _| panic!());
     let texts = [said, alone, version].map(|text| text.unwrap() + "\n");
     golden("runtime.txt", &texts.concat());
 }

@@ -35,7 +35,7 @@ pub(super) fn unknown_pods(snapshot: &Snapshot, me: &NodeName) -> UnknownPods {
 }
 
 /// What the claims that have an address select, of the families that they have one of.
-fn destinations(snapshot: &Snapshot) -> BTreeSet<AddressRange> {
+pub(super) fn destinations(snapshot: &Snapshot) -> BTreeSet<AddressRange> {
     let mut spans: Vec<Span> = Vec::new();
     for (reference, addresses) in port_blocks::bound(snapshot) {
         let Some(stored) = snapshot.claims.get(reference) else { continue };
@@ -55,7 +55,7 @@ fn destinations(snapshot: &Snapshot) -> BTreeSet<AddressRange> {
     cidr::merge(spans).iter().filter_map(range).collect()
 }
 
-fn range(span: &Span) -> Option<AddressRange> {
+pub(super) fn range(span: &Span) -> Option<AddressRange> {
     AddressRange::new(span.first(), span.last())
 }
 

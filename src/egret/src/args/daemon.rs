@@ -83,6 +83,9 @@ pub(crate) struct TeardownArgs {
     /// Where the agent keeps state that a reboot loses.
     #[arg(long, value_name = "DIR", default_value = "/run/egret")]
     pub(crate) run_dir: PathBuf,
+    /// Where it keeps what a reboot leaves: the guard that would be loaded at the next boot goes, the key stays.
+    #[arg(long, value_name = "DIR", default_value = "/var/lib/egret")]
+    pub(crate) state_dir: PathBuf,
     /// Also take the chained CNI plugin out of the configuration in this folder (/etc/cni/net.d).
     #[arg(long, value_name = "DIR", requires = "cni_bin_dir")]
     pub(crate) cni_conf_dir: Option<PathBuf>,

@@ -21,7 +21,8 @@ impl Host {
         let plugin = dir.path().join("program");
         fs::write(&plugin, "a program").unwrap();
         let socket = PathBuf::from("/run/egret/cni.sock");
-        let host = Self { _dir: dir, paths: HostPaths { bin_dir, conf_dir, socket, plugin } };
+        let entry = PluginEntry { socket, guard: None, fail_closed: false };
+        let host = Self { _dir: dir, paths: HostPaths { bin_dir, conf_dir, entry, plugin } };
         for (name, text) in configurations {
             fs::write(host.conf(name), text).unwrap();
         }

@@ -35,7 +35,8 @@ pub(crate) fn teardown(args: &TeardownArgs) -> anyhow::Result<()> {
     if let (Some(bin_dir), Some(conf_dir)) = (&args.cni_bin_dir, &args.cni_conf_dir) {
         egret_agent::remove_cni_plugin(bin_dir, conf_dir, false)?;
     }
-    egret_agent::teardown(&args.bpffs, &args.run_dir, &egret_datapath::HostSettings::default())?;
+    let settings = egret_datapath::HostSettings::default();
+    egret_agent::teardown(&args.bpffs, &args.run_dir, &args.state_dir, &settings)?;
     println!("nothing of Egret's is left in this node's kernel");
     Ok(())
 }

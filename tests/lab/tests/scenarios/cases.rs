@@ -20,6 +20,7 @@ mod gcp_moves;
 mod gcp_vpc;
 mod gcp_vpc_fixed;
 mod laboratory;
+mod late_agent;
 mod leftovers;
 mod local_addresses;
 mod nodes;
@@ -109,6 +110,7 @@ pub const ALL: &[Scenario] = &[
     Scenario::beside("s18_on_an_interface_while_it_is_held", s18_on_interface::held).takes(5),
     Scenario::beside("s18_unclaimed_address_of_a_gateway", s18_on_interface::unclaimed).takes(5),
     Scenario::beside("leftovers_before_the_agent_starts", leftovers::run).own().takes(40),
+    Scenario::beside("late_agent_after_a_boot", late_agent::run).own().takes(30),
     Scenario::beside("foreign_hands_are_repaired", repair::foreign_hands).own().takes(31),
     Scenario::beside("teardown_leaves_nothing", repair::teardown).takes(2),
     Scenario::beside("s25_claim_over_busy_pods", s25_claim::run).own().takes(24),

@@ -8,6 +8,7 @@ use super::fixture::{ChartFixture, SYSTEM, chart, refused, said};
 const EVERYTHING: &str = "startupTaint.enabled=true,resourceQuota.enabled=true,crds.nirmata=true,\
                           apiServer.host=api.example,apiServer.port=6443,agent.uplinks={eth0},\
                           agent.cni.chained.enabled=true,agent.cni.chained.keepPlugin=true,\
+                          agent.cni.chained.failClosed=true,\
                           controller.aws.region=eu-central-1,controller.aws.endpoint=https://ec2.example,\
                          controller.aws.interfaceTags.Name=a=b,\
                          controller.aws.allowManagedInterfaces=true,\

@@ -26,7 +26,7 @@ use egret_datapath::repair::KernelChange;
 use egret_datapath::{HostSettings, conntrack, link, probe, repair, rule};
 use egret_ports::error::PortError;
 use egret_ports::gateway::{Director, GatewayMaps as _};
-use egret_ports::steering::{Applied, Steering};
+use egret_ports::steering::{Applied, SteeredPackets, Steering};
 use tokio::sync::mpsc::Receiver;
 use tracing::warn;
 
@@ -296,9 +296,9 @@ impl Kernel {
         self.tables.set_gateways(gateways)
     }
 
-    /// Packets that the programs have dropped for these reasons. `None` where the counters cannot be read: asked
+    /// Packets that the programs have counted under these names. `None` where the counters cannot be read: asked
     /// again a second later.
-    pub(crate) fn dropped<const N: usize>(
+    pub(crate) fn counted<const N: usize>(
         &mut self,
         reasons: [&'static str; N],
     ) -> Option<[u64; N]> {
@@ -338,6 +338,16 @@ impl Kernel {
         // What has passed meanwhile says nothing against what was seen to pass by.
         let selected = self.selected.filter(|_| !is_bypassed);
         Some(move || probe::run(&*counters, &config, selected, PROBE_WINDOW))
+    }
+
+    /// Reads how far packets of steered connections came: for a thread of its own, since it runs a tool. `None` where
+    /// nothing is steered.
+    pub(crate) fn passage_reading(
+        &self,
+    ) -> Option<impl FnOnce() -> Result<SteeredPackets, PortError> + Send + 'static> {
+        self.steering.applied().filter(|config| !config.flows.is_empty())?;
+        let counters = self.steering.back_end().counters();
+        Some(move || counters.steered())
     }
 
     /// Whether the programs were attached to the link of this name.

@@ -30,6 +30,7 @@ mod local_addresses;
 mod metrics;
 mod node_status;
 mod odd_pods;
+mod passage_watch;
 mod plan_update;
 mod pod_owners;
 mod program_proofs;

@@ -37,7 +37,7 @@ use egret_datapath::repair::KernelChange;
 use egret_ports::clock::Clock;
 use egret_ports::cluster_state::{ClusterState, Write};
 use egret_ports::error::PortError;
-use egret_ports::steering::Applied;
+use egret_ports::steering::{Applied, SteeredPackets};
 use egret_runtime::health::{Health, Pulse};
 use egret_runtime::shutdown::Shutdown;
 use ipnet::IpNet;
@@ -61,6 +61,7 @@ use crate::local_addresses::{PlacedAddresses, TakeBacks, placed};
 use crate::metrics::AgentMetrics;
 use crate::node_status;
 use crate::odd_pods::OddPods;
+use crate::passage_watch::PassageWatch;
 use crate::plan_update::{attachments, update};
 use crate::pod_owners::PodOwners;
 use crate::program_proofs::Proofs;
@@ -79,6 +80,8 @@ pub(crate) enum Completion {
     EndpointDue,
     /// A look at whether traffic passes our hooks.
     Probed(Result<Probe, PortError>),
+    /// How far packets of steered connections came.
+    PassageRead(Result<SteeredPackets, PortError>),
     /// What was asked on the uplinks to prove that the programs run.
     Proved(Proofs),
     /// What nftables and iptables do with marks, and how long it took to read.
@@ -156,6 +159,7 @@ pub(crate) struct LoopMemory {
     firewalls: FirewallReading,
     ticks: u64,
     bypass: BypassWatch,
+    passage: PassageWatch,
     unheld_drops: u64,
     /// When this process ends although not everything has left this node, which goes.
     leave_by: Option<tokio::time::Instant>,
@@ -351,6 +355,7 @@ impl<S: ClusterState, C: Clock> MainLoop<S, C> {
             }
             Completion::EndpointDue => self.on_endpoint_due(),
             Completion::Probed(result) => self.on_probed(result),
+            Completion::PassageRead(result) => self.on_passage_read(result),
             Completion::Proved(proofs) => self.on_proved(proofs),
             Completion::FirewallsRead(found, took) => self.on_firewalls_read(found, took),
         }

@@ -14,7 +14,8 @@ use egret_datapath::host::HostUplink;
 use egret_ports::contract::objects::bare_plan;
 use egret_ports::error::{ErrorClass, PortError};
 use egret_ports::steering::{
-    Applied, Collision, Steering, SteeringChange, SteeringCounters, SteeringDrop, SteeringWatcher,
+    Applied, Collision, SteeredPackets, Steering, SteeringChange, SteeringCounters, SteeringDrop,
+    SteeringWatcher,
 };
 use ipnet::IpNet;
 
@@ -183,8 +184,8 @@ impl Steering for InMemorySteering {
 }
 
 impl SteeringCounters for InMemorySteering {
-    fn selected(&self) -> Result<u64, PortError> {
-        self.willing("selected").map(|_| 0)
+    fn steered(&self) -> Result<SteeredPackets, PortError> {
+        self.willing("steered").map(|_| SteeredPackets::default())
     }
 
     fn drops(&self) -> Result<BTreeMap<SteeringDrop, u64>, PortError> {

@@ -180,6 +180,9 @@ pub enum AgentReason {
     /// Egret's programs do not run on an uplink, since a tc filter of another ends the chain before them: no address is carried
     /// there. The message says which filter to look at.
     ProgramsPassedBy,
+    /// Rules of another on this host drop packets of steered connections, before the tunnel or behind it: the message says
+    /// where, and what to look for.
+    DroppedByOthers,
     // === EgressNode DatapathBypassed ===
     /// True: traffic of pods bypasses this host's netfilter; the message says what to set.
     EbpfHostRouting,

@@ -59,6 +59,19 @@ pub trait Steering: Send {
     fn teardown(&mut self) -> Result<(), PortError>;
 }
 
+/// How far packets of steered connections came on this host, since the rules were made.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct SteeredPackets {
+    /// First packets of selected connections in prerouting.
+    pub selected: u64,
+    /// First packets that postrouting let into the tunnel.
+    pub entered: u64,
+    /// Packets from the tunnel that have reached postrouting, on their way to pods.
+    pub returned: u64,
+    /// Packets that the rules have dropped, for whatever reason.
+    pub refused: u64,
+}
+
 /// Reads what the rules count in the network namespace of the calling thread.
 pub trait SteeringCounters: Send + Sync {
     /// First packets of selected connections that have reached our hook since the rules were made:
@@ -66,7 +79,15 @@ pub trait SteeringCounters: Send + Sync {
     ///
     /// # Errors
     /// `NotFound` where nothing was applied.
-    fn selected(&self) -> Result<u64, PortError>;
+    fn selected(&self) -> Result<u64, PortError> {
+        self.steered().map(|packets| packets.selected)
+    }
+
+    /// What has passed this host's hooks.
+    ///
+    /// # Errors
+    /// `NotFound` where nothing was applied.
+    fn steered(&self) -> Result<SteeredPackets, PortError>;
 
     /// Packets dropped, by reason; empty where nothing was applied.
     fn drops(&self) -> Result<BTreeMap<SteeringDrop, u64>, PortError>;

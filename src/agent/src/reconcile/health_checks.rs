@@ -15,6 +15,7 @@ use egret_datapath::probe::Probe;
 use egret_ports::clock::Clock;
 use egret_ports::cluster_state::ClusterState;
 use egret_ports::error::PortError;
+use egret_ports::steering::SteeredPackets;
 use tracing::warn;
 
 use super::{Completion, MainLoop};
@@ -22,6 +23,7 @@ use crate::blocks::pressure;
 use crate::bypass_watch::PastNetfilter;
 use crate::lease_thread::LeaseCommand;
 use crate::node_status;
+use crate::passage_watch::Passage;
 
 /// The connection table is read every so many ticks: a dump of a large one takes a while.
 const CONNECTIONS_EVERY: u64 = 2;
@@ -41,6 +43,8 @@ const CILIUM_EVERY: u64 = 10;
 const UNHELD: &str = "no_holder";
 const BYPASSED: &str = "bypassed";
 const OUTSIDE_TUNNEL: &str = "outside_tunnel";
+/// The counter of what the tunnel brings for pods here.
+const TO_POD: &str = "to_pod";
 
 impl<S: ClusterState, C: Clock> MainLoop<S, C> {
     /// Pods that cannot be served as their claims ask.
@@ -74,7 +78,7 @@ impl<S: ClusterState, C: Clock> MainLoop<S, C> {
     pub(super) fn on_tick(&mut self) {
         let now = Instant::now();
         let names = [UNHELD, BYPASSED, OUTSIDE_TUNNEL];
-        if let Some([unheld, bypassed, outside_tunnel]) = self.kernel.dropped(names) {
+        if let Some([unheld, bypassed, outside_tunnel]) = self.kernel.counted(names) {
             self.ask_for_holders(unheld);
             self.memory.bypass.note_dropped(PastNetfilter { bypassed, outside_tunnel }, now);
         }
@@ -105,6 +109,7 @@ impl<S: ClusterState, C: Clock> MainLoop<S, C> {
         }
         self.memory.ticks += 1;
         self.watch_for_bypass(now);
+        self.read_passage(now);
         self.prove_programs();
         self.look_at_marks();
     }
@@ -186,6 +191,40 @@ impl<S: ClusterState, C: Clock> MainLoop<S, C> {
             });
         }
         self.say_bypassed();
+    }
+
+    fn read_passage(&mut self, now: Instant) {
+        if self.memory.passage.is_due(now)
+            && let Some(reading) = self.kernel.passage_reading()
+        {
+            let completions = self.completions.clone();
+            tokio::task::spawn_blocking(move || {
+                // The loop is gone only when the process is ending.
+                let _ = completions.send(Completion::PassageRead(reading()));
+            });
+        }
+    }
+
+    pub(super) fn on_passage_read(&mut self, result: Result<SteeredPackets, PortError>) {
+        // After the rules were read: what came in between counts as on its way.
+        match (result, self.kernel.counted([TO_POD])) {
+            (Ok(steered), Some([to_pod])) => {
+                self.memory.passage.note(Passage { steered, to_pod }, Instant::now());
+            }
+            (Err(error), _) => warn!(%error, "cannot tell whether steered packets pass this host"),
+            (Ok(_), None) => {}
+        }
+        let problems = &mut self.memory.problems;
+        match self.memory.passage.problem() {
+            Some(message) => {
+                if problems.insert(AgentReason::DroppedByOthers, message.to_owned()).is_none() {
+                    warn!(event = "dropped_by_others", "{message}");
+                }
+            }
+            None => {
+                problems.remove(&AgentReason::DroppedByOthers);
+            }
+        }
     }
 
     pub(super) fn on_probed(&mut self, result: Result<Probe, PortError>) {

@@ -52,7 +52,7 @@ const ALL: [Reason; 49] = [
     Reason::NotThere,
 ];
 
-const AGENTS: [AgentReason; 24] = [
+const AGENTS: [AgentReason; 25] = [
     AgentReason::BlocksNotApplied,
     AgentReason::DatapathBypassed,
     AgentReason::EndpointMissing,
@@ -70,6 +70,7 @@ const AGENTS: [AgentReason; 24] = [
     AgentReason::NoFreeMark,
     AgentReason::ConnectionMarkOverwritten,
     AgentReason::ProgramsPassedBy,
+    AgentReason::DroppedByOthers,
     AgentReason::EbpfHostRouting,
     AgentReason::NotSeen,
     AgentReason::Clean,

@@ -1,7 +1,7 @@
 use std::collections::BTreeMap;
 
 use egret_ports::error::{ErrorClass, PortError};
-use egret_ports::steering::{SteeringCounters, SteeringDrop};
+use egret_ports::steering::{SteeredPackets, SteeringCounters, SteeringDrop};
 
 use super::observe::read;
 use super::rules;
@@ -33,18 +33,28 @@ impl NftCounters {
 }
 
 impl SteeringCounters for NftCounters {
-    fn selected(&self) -> Result<u64, PortError> {
-        self.packets()?.get(rules::SELECTED).copied().ok_or_else(|| {
-            let remedy = "the table is not there: apply a steering config first";
-            PortError::new(ErrorClass::NotFound, "read the nft counters", remedy)
+    fn steered(&self) -> Result<SteeredPackets, PortError> {
+        let packets = self.packets()?;
+        let count = |name| {
+            packets.get(name).copied().ok_or_else(|| {
+                let remedy = "the table is not there: apply a steering config first";
+                PortError::new(ErrorClass::NotFound, "read the nft counters", remedy)
+            })
+        };
+        Ok(SteeredPackets {
+            selected: count(rules::SELECTED)?,
+            entered: count(rules::ENTERED)?,
+            returned: count(rules::RETURNED)?,
+            refused: drops(&packets).values().sum(),
         })
     }
 
     fn drops(&self) -> Result<BTreeMap<SteeringDrop, u64>, PortError> {
-        let packets = self.packets()?;
-        Ok(SteeringDrop::ALL
-            .iter()
-            .filter_map(|drop| Some((*drop, *packets.get(rules::counter(*drop).0)?)))
-            .collect())
+        self.packets().map(|packets| drops(&packets))
     }
+}
+
+fn drops(packets: &BTreeMap<String, u64>) -> BTreeMap<SteeringDrop, u64> {
+    let dropped = |drop: &SteeringDrop| Some((*drop, *packets.get(rules::counter(*drop).0)?));
+    SteeringDrop::ALL.iter().filter_map(dropped).collect()
 }

@@ -21,6 +21,11 @@ use crate::constants::HostSettings;
 /// Counts first packets of selected connections in prerouting: the probe's and the metric's.
 pub(crate) const SELECTED: &str = "selected";
 
+/// Counts first packets that postrouting lets into the tunnel.
+pub(crate) const ENTERED: &str = "entered";
+/// Counts what comes from the tunnel and has passed all that others have in prerouting and forward.
+pub(crate) const RETURNED: &str = "returned";
+
 /// The counter of a reason, and what it counts.
 pub(crate) fn counter(drop: SteeringDrop) -> (&'static str, &'static str) {
     let (name, meaning, _) = drop.describe();
@@ -158,6 +163,13 @@ fn own_steered(mark: u32) -> Vec<NftRule> {
 fn last(settings: &HostSettings) -> Vec<NftRule> {
     let device = &settings.device;
     vec![
+        // The tunnel's own outer packets come from the device too (ip_output, net/ipv4/ip_output.c).
+        NftRule::new(
+            format!(
+                "iifname \"{device}\" ct status snat ct direction reply counter name {RETURNED}"
+            ),
+            "answers to pods",
+        ),
         by_the_tunnel_only(settings, "jump last-steered"),
         NftRule::new(
             format!("ct status snat ct direction original oifname != \"{device}\" jump translated"),
@@ -334,6 +346,7 @@ fn mss(HostSettings { device, .. }: &HostSettings, mtu: u32) -> Vec<NftRule> {
 fn post(HostSettings { device, mark, .. }: &HostSettings) -> Vec<NftRule> {
     let rest = dropped(SteeringDrop::NoBlock);
     vec![
+        NftRule::new(format!("oifname \"{device}\" counter name {ENTERED}"), "first packets"),
         NftRule::new(
             format!("oifname \"{device}\" ip saddr . ip daddr vmap @policy4"),
             "address and ports, IPv4",

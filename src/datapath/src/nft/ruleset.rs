@@ -9,7 +9,9 @@ use egret_ports::steering::SteeringDrop;
 use sha2::{Digest, Sha256};
 
 use super::flows::{self, FlowPair, MixedFamilies, widened};
-use super::rules::{self, NO_ADDRESS, NO_BLOCK, NO_FAMILY, NO_RANGE, SELECTED, TunnelEntry};
+use super::rules::{
+    self, ENTERED, NO_ADDRESS, NO_BLOCK, NO_FAMILY, NO_RANGE, RETURNED, SELECTED, TunnelEntry,
+};
 use super::table::{
     Chain, ElementKey, Elements, KeyShape, NftRule, NftTable, Set, Verdict, merged,
 };
@@ -35,6 +37,8 @@ pub(crate) fn table(
         sets: BTreeMap::new(),
     };
     table.counters.insert(SELECTED, "first packets of selected connections");
+    table.counters.insert(ENTERED, "first packets into the tunnel");
+    table.counters.insert(RETURNED, "packets from the tunnel to pods");
     for family in [Family::IPv4, Family::IPv6] {
         table.sets.extend(sets(family, config)?);
     }

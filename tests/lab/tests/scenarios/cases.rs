@@ -14,6 +14,7 @@ mod aws_moves;
 mod aws_second_address;
 mod aws_slow;
 mod aws_vpc;
+mod dropped_by_others;
 mod gcp_attach;
 mod gcp_fabric;
 mod gcp_moves;
@@ -112,6 +113,7 @@ pub const ALL: &[Scenario] = &[
     Scenario::beside("leftovers_before_the_agent_starts", leftovers::run).own().takes(40),
     Scenario::beside("late_agent_after_a_boot", late_agent::run).own().takes(30),
     Scenario::beside("foreign_hands_are_repaired", repair::foreign_hands).own().takes(31),
+    Scenario::beside("rules_of_others_that_drop_are_said", dropped_by_others::run).takes(60),
     Scenario::beside("teardown_leaves_nothing", repair::teardown).takes(2),
     Scenario::beside("s25_claim_over_busy_pods", s25_claim::run).own().takes(24),
     Scenario::beside("s25_claim_made_anew", s25_claim::made_anew).own().takes(28),

@@ -1,0 +1,150 @@
+//! Whether what this host's netfilter is given of steered connections comes out at its other end.
+//!
+//! Rules of others drop before Egret's hooks, between them and behind them, and none of Egret's counters moves then:
+//! a lasting difference between two of them shows it.
+
+use std::time::{Duration, Instant};
+
+use egret_ports::steering::SteeredPackets;
+
+/// How long something must go in and nothing come out.
+const WINDOW: Duration = Duration::from_secs(10);
+/// Fewer answers than this in a window may be the end of a connection whose pod has gone.
+const ENOUGH: u64 = 3;
+
+/// What was counted on this host up to one moment.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Passage {
+    /// By the rules.
+    pub(crate) steered: SteeredPackets,
+    /// Given to the host by the program at the tunnel's device.
+    pub(crate) to_pod: u64,
+}
+
+/// Compares one reading with the next.
+#[derive(Debug, Default)]
+pub(crate) struct PassageWatch {
+    last: Option<(Passage, Instant)>,
+    asked: Option<Instant>,
+    problem: Option<&'static str>,
+}
+
+impl PassageWatch {
+    /// Whether the next reading is due; if so, the one after it is reckoned from now.
+    pub(crate) fn is_due(&mut self, now: Instant) -> bool {
+        let is_due = self.asked.is_none_or(|asked| now.saturating_duration_since(asked) >= WINDOW);
+        if is_due {
+            self.asked = Some(now);
+        }
+        is_due
+    }
+
+    pub(crate) fn note(&mut self, passage: Passage, now: Instant) {
+        let Some((last, since)) = self.last else {
+            self.last = Some((passage, now));
+            return;
+        };
+        if now.saturating_duration_since(since) < WINDOW {
+            return;
+        }
+        self.last = Some((passage, now));
+        self.problem = lost(&last, &passage);
+    }
+
+    /// What was lost in the last window, with the remedy.
+    pub(crate) fn problem(&self) -> Option<&'static str> {
+        self.problem
+    }
+}
+
+/// Where the rules were made anew in between their counters began anew too: nothing is known then.
+fn lost(before: &Passage, after: &Passage) -> Option<&'static str> {
+    let grown = |count: fn(&SteeredPackets) -> u64| {
+        count(&after.steered).checked_sub(count(&before.steered))
+    };
+    let (selected, entered) =
+        (grown(|packets| packets.selected)?, grown(|packets| packets.entered)?);
+    let (returned, refused) =
+        (grown(|packets| packets.returned)?, grown(|packets| packets.refused)?);
+    let answers = after.to_pod.checked_sub(before.to_pod)?.saturating_sub(refused);
+    // Without new connections the answers may be for a pod that has gone.
+    if selected > 0 && answers >= ENOUGH && returned == 0 {
+        return Some(
+            "answers to selected pods come out of the tunnel and are dropped on this host by rules that are not \
+             Egret's: look for a reverse path filter in prerouting (`fib saddr . iif`, `-m rpfilter`, firewalld's \
+             IPv6_rpfilter) and for drops in forward, in `nft list ruleset` and `iptables-save`; let them accept what \
+             comes in by the tunnel's device",
+        );
+    }
+    (selected >= ENOUGH && entered == 0 && refused == 0).then_some(
+        "new connections of selected pods are dropped on this host before the tunnel by rules that are not Egret's: \
+         look at the policy of the forward chains in `nft list ruleset` and `iptables-save` (firewalld, ufw and Docker \
+         set it to drop); let them accept what pods send to the tunnel's device",
+    )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const START: Passage = Passage {
+        steered: SteeredPackets { selected: 100, entered: 90, returned: 400, refused: 10 },
+        to_pod: 400,
+    };
+
+    /// The problem after a window in which this was added.
+    fn said(
+        selected: u64,
+        entered: u64,
+        returned: u64,
+        refused: u64,
+        to_pod: u64,
+    ) -> Option<&'static str> {
+        let (mut watch, start) = (PassageWatch::default(), Instant::now());
+        watch.note(START, start);
+        let before = START.steered;
+        let steered = SteeredPackets {
+            selected: before.selected + selected,
+            entered: before.entered + entered,
+            returned: before.returned + returned,
+            refused: before.refused + refused,
+        };
+        let passage = Passage { steered, to_pod: START.to_pod + to_pod };
+        watch.note(passage, start + WINDOW);
+        watch.problem()
+    }
+
+    #[test]
+    fn what_goes_in_and_does_not_come_out_is_said() {
+        assert!(said(3, 3, 0, 0, 3).is_some_and(|said| said.contains("reverse path filter")));
+        assert!(said(3, 0, 0, 0, 0).is_some_and(|said| said.contains("forward chains")));
+        assert!(said(3, 0, 50, 0, 50).is_some_and(|said| said.contains("before the tunnel")));
+    }
+
+    #[test]
+    fn what_has_another_reason_is_not() {
+        assert_eq!(said(0, 0, 0, 0, 0), None, "no traffic");
+        assert_eq!(said(3, 3, 0, 0, 0), None, "a partner that does not answer");
+        assert_eq!(said(3, 3, 1, 0, 9), None, "something comes through");
+        assert_eq!(said(0, 0, 0, 0, 99), None, "a stream to a pod that has gone");
+        assert_eq!(said(1, 1, 0, 9, 9), None, "Egret's own rules, which count it");
+        assert_eq!(said(3, 0, 0, 3, 0), None, "no block");
+        assert_eq!(said(2, 0, 0, 0, 0), None, "on their way");
+    }
+
+    #[test]
+    fn it_ends_with_its_cause_and_a_new_rule_set_begins_anew() {
+        let (mut watch, start) = (PassageWatch::default(), Instant::now());
+        let lost = Passage { steered: SteeredPackets { selected: 110, ..START.steered }, ..START };
+        watch.note(START, start);
+        watch.note(lost, start + WINDOW / 2);
+        assert_eq!(watch.problem(), None, "too soon");
+        watch.note(lost, start + WINDOW);
+        assert!(watch.problem().is_some());
+        let anew = Passage { steered: SteeredPackets::default(), ..START };
+        watch.note(anew, start + 2 * WINDOW);
+        assert_eq!(watch.problem(), None);
+        assert!(watch.is_due(start) && !watch.is_due(start + WINDOW / 2));
+        assert!(watch.is_due(start + WINDOW));
+    }
+}

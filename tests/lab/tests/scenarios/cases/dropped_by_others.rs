@@ -1,0 +1,55 @@
+//! Rules of others on a director that drop what Egret steers, before the tunnel and behind it.
+
+use std::sync::atomic::{AtomicU16, Ordering};
+use std::time::Duration;
+
+use anyhow::{Result, ensure};
+use egret_lab::bench::Bench;
+use egret_lab::load::{RawShape, inject};
+use egret_lab::{LabFixture, wait_until};
+
+use super::s18_on_interface::condition;
+use crate::fixtures::{await_source, bank, run_for};
+
+const NODE: &str = "director-1";
+const OTHER: &str = "director-2";
+/// Two windows of the agent's, and what a status takes; a bound, not an expectation.
+const LIMIT: Duration = Duration::from_secs(40);
+const REASON: &str = "DroppedByOthers";
+
+/// The node says what is lost and what to look for, until the rule is gone. It says nothing on the others.
+pub fn run(bench: &mut Bench) -> Result<()> {
+    let fixture = bench.fixture()?;
+    let (source, port) = (AtomicU16::new(47_000), fixture.lab.reserve_ports());
+    let replies = "chain replies { type filter hook prerouting priority 0; iifname egret0 fib saddr . iif oif missing drop; }";
+    let first =
+        "chain first { type filter hook forward priority 10; oifname egret0 ct state new drop; }";
+    for (chain, said) in [(replies, "reverse path filter"), (first, "before the tunnel")] {
+        fixture.lab.node(NODE)?.shell(&format!("nft 'table inet strict {{ {chain}; }}'"))?;
+        until(fixture, (&source, port), &format!("{NODE} says: {said}"), |reason, why| {
+            reason == REASON && why.contains(said)
+        })?;
+        let other = condition(&fixture.lab, "EgressNode", OTHER, "Ready");
+        ensure!(other.is_some_and(|(ready, ..)| ready), "{OTHER} is not ready");
+        fixture.lab.node(NODE)?.shell("nft delete table inet strict")?;
+        until(fixture, (&source, port), "the condition ends", |reason, _| reason != REASON)?;
+    }
+    await_source(fixture, "settle-1", bank()[0])
+}
+
+/// Opens connections all the while.
+fn until(
+    fixture: &LabFixture,
+    (source, port): (&AtomicU16, u16),
+    what: &str,
+    is_so: impl Fn(&str, &str) -> bool,
+) -> Result<()> {
+    let said = || {
+        let pod = fixture.lab.pod("settle-1").ok()?;
+        inject(pod, RawShape::Syn, source.fetch_add(1, Ordering::Relaxed), port).ok()?;
+        run_for(200);
+        let (_, reason, why) = condition(&fixture.lab, "EgressNode", NODE, "Ready")?;
+        is_so(&reason, &why).then_some(())
+    };
+    wait_until(what, LIMIT, said)
+}

@@ -14,7 +14,7 @@ const ENOUGH: u64 = 3;
 
 /// What was counted on this host up to one moment.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct Passage {
+pub(crate) struct PassageReading {
     /// By the rules.
     pub(crate) steered: SteeredPackets,
     /// Given to the host by the program at the tunnel's device.
@@ -24,7 +24,7 @@ pub(crate) struct Passage {
 /// Compares one reading with the next.
 #[derive(Debug, Default)]
 pub(crate) struct PassageWatch {
-    last: Option<(Passage, Instant)>,
+    last: Option<(PassageReading, Instant)>,
     asked: Option<Instant>,
     problem: Option<&'static str>,
 }
@@ -39,7 +39,7 @@ impl PassageWatch {
         is_due
     }
 
-    pub(crate) fn note(&mut self, passage: Passage, now: Instant) {
+    pub(crate) fn note(&mut self, passage: PassageReading, now: Instant) {
         let Some((last, since)) = self.last else {
             self.last = Some((passage, now));
             return;
@@ -58,7 +58,7 @@ impl PassageWatch {
 }
 
 /// Where the rules were made anew in between their counters began anew too: nothing is known then.
-fn lost(before: &Passage, after: &Passage) -> Option<&'static str> {
+fn lost(before: &PassageReading, after: &PassageReading) -> Option<&'static str> {
     let grown = |count: fn(&SteeredPackets) -> u64| {
         count(&after.steered).checked_sub(count(&before.steered))
     };
@@ -87,7 +87,7 @@ fn lost(before: &Passage, after: &Passage) -> Option<&'static str> {
 mod tests {
     use super::*;
 
-    const START: Passage = Passage {
+    const START: PassageReading = PassageReading {
         steered: SteeredPackets { selected: 100, entered: 90, returned: 400, refused: 10 },
         to_pod: 400,
     };
@@ -109,7 +109,7 @@ mod tests {
             returned: before.returned + returned,
             refused: before.refused + refused,
         };
-        let passage = Passage { steered, to_pod: START.to_pod + to_pod };
+        let passage = PassageReading { steered, to_pod: START.to_pod + to_pod };
         watch.note(passage, start + WINDOW);
         watch.problem()
     }
@@ -135,13 +135,14 @@ mod tests {
     #[test]
     fn it_ends_with_its_cause_and_a_new_rule_set_begins_anew() {
         let (mut watch, start) = (PassageWatch::default(), Instant::now());
-        let lost = Passage { steered: SteeredPackets { selected: 110, ..START.steered }, ..START };
+        let lost =
+            PassageReading { steered: SteeredPackets { selected: 110, ..START.steered }, ..START };
         watch.note(START, start);
         watch.note(lost, start + WINDOW / 2);
         assert_eq!(watch.problem(), None, "too soon");
         watch.note(lost, start + WINDOW);
         assert!(watch.problem().is_some());
-        let anew = Passage { steered: SteeredPackets::default(), ..START };
+        let anew = PassageReading { steered: SteeredPackets::default(), ..START };
         watch.note(anew, start + 2 * WINDOW);
         assert_eq!(watch.problem(), None);
         assert!(watch.is_due(start) && !watch.is_due(start + WINDOW / 2));

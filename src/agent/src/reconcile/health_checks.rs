@@ -23,7 +23,7 @@ use crate::blocks::pressure;
 use crate::bypass_watch::PastNetfilter;
 use crate::lease_thread::LeaseCommand;
 use crate::node_status;
-use crate::passage_watch::Passage;
+use crate::passage_watch::PassageReading;
 
 /// The connection table is read every so many ticks: a dump of a large one takes a while.
 const CONNECTIONS_EVERY: u64 = 2;
@@ -209,7 +209,7 @@ impl<S: ClusterState, C: Clock> MainLoop<S, C> {
         // After the rules were read: what came in between counts as on its way.
         match (result, self.kernel.counted([TO_POD])) {
             (Ok(steered), Some([to_pod])) => {
-                self.memory.passage.note(Passage { steered, to_pod }, Instant::now());
+                self.memory.passage.note(PassageReading { steered, to_pod }, Instant::now());
             }
             (Err(error), _) => warn!(%error, "cannot tell whether steered packets pass this host"),
             (Ok(_), None) => {}

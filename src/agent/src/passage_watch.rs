@@ -51,6 +51,11 @@ impl PassageWatch {
         self.problem = lost(&last, &passage);
     }
 
+    /// Where nothing is steered any more nothing is lost.
+    pub(crate) fn forget(&mut self) {
+        (self.last, self.problem) = (None, None);
+    }
+
     /// What was lost in the last window, with the remedy.
     pub(crate) fn problem(&self) -> Option<&'static str> {
         self.problem
@@ -142,6 +147,9 @@ mod tests {
         assert_eq!(watch.problem(), None, "too soon");
         watch.note(lost, start + WINDOW);
         assert!(watch.problem().is_some());
+        let mut idle = PassageWatch { problem: watch.problem, ..PassageWatch::default() };
+        idle.forget();
+        assert_eq!(idle.problem(), None);
         let anew = PassageReading { steered: SteeredPackets::default(), ..START };
         watch.note(anew, start + 2 * WINDOW);
         assert_eq!(watch.problem(), None);

@@ -194,15 +194,19 @@ impl<S: ClusterState, C: Clock> MainLoop<S, C> {
     }
 
     fn read_passage(&mut self, now: Instant) {
-        if self.memory.passage.is_due(now)
-            && let Some(reading) = self.kernel.passage_reading()
-        {
-            let completions = self.completions.clone();
-            tokio::task::spawn_blocking(move || {
-                // The loop is gone only when the process is ending.
-                let _ = completions.send(Completion::PassageRead(reading()));
-            });
+        if !self.memory.passage.is_due(now) {
+            return;
         }
+        let Some(reading) = self.kernel.passage_reading() else {
+            self.memory.passage.forget();
+            self.memory.problems.remove(&AgentReason::DroppedByOthers);
+            return;
+        };
+        let completions = self.completions.clone();
+        tokio::task::spawn_blocking(move || {
+            // The loop is gone only when the process is ending.
+            let _ = completions.send(Completion::PassageRead(reading()));
+        });
     }
 
     pub(super) fn on_passage_read(&mut self, result: Result<SteeredPackets, PortError>) {

@@ -182,8 +182,13 @@ fn the_nodes_own_connections_with_our_bit_go_their_way() {
 }
 
 #[test]
-fn what_a_proxy_sends_on_to_outside_is_dropped() {
-    steering::what_a_proxy_sends_on_to_outside_is_dropped(&Nft);
+fn what_a_proxy_sends_for_a_pod_is_steered() {
+    steering::what_a_proxy_sends_for_a_pod_is_steered(&Nft);
+}
+
+#[test]
+fn what_a_proxy_sends_is_refused_by_name() {
+    steering::what_a_proxy_sends_is_refused_by_name(&Nft);
 }
 
 #[test]

@@ -4,9 +4,10 @@
 //! select  prerouting −90 (after DNAT, before routing): marks
 //! guard   forward 0: drops what would leave with another source, before NAT is decided
 //! input   who may send to our ports
-//! own     output, route −90: what the node itself says of a steered connection goes the steered way
+//! own     output, route −90: what a proxy on the node sends for a pod, and what the node itself says of a
+//!         steered connection, goes the steered way; own-guard: as guard
 //! last    postrouting 98: the same guard for that, and for connections that have lost our bit
-//! mss     forward −150
+//! mss     forward −150 and postrouting −150
 //! post    nat postrouting 99, just before srcnat: a connection's NAT is decided by the first chain
 //!         that sets it, and a CNI's masquerade hangs at 100
 //! ```
@@ -81,16 +82,22 @@ pub(crate) fn chains(
     add("steer", None, to_tunnel(mark, has_proxy));
     add("first", None, first(settings));
     add("guard", hook("filter", "forward", 0), guard(settings));
+    add("own-guard", hook("filter", "output", 0), own_guard());
+    add("own-fresh", None, own_fresh());
     add("lost", None, lost(mark));
     add("broken", None, invalid_packets());
-    add("fresh", None, fresh(settings));
+    add("fresh", None, fresh());
+    add("known", None, known(settings));
     add("input", hook("filter", "input", 0), input(settings));
+    add("own-anew", hook("route", "output", -91), own_anew(mark));
     add("own", hook("route", "output", -90), own(settings));
     add("own-steered", None, own_steered(mark));
     add("last", hook("filter", "postrouting", 98), last(settings));
     add("last-steered", None, last_steered());
     add("translated", None, translated());
-    add("mss", hook("filter", "forward", -150), mss(settings, mtu));
+    let [sent, received] = mss(settings, mtu);
+    add("mss", hook("filter", "forward", -150), received);
+    add("mss-sent", hook("filter", "postrouting", -150), sent);
     add("post", hook("nat", "postrouting", 99), post(settings));
     for (chain, drop) in [
         (NO_BLOCK, SteeringDrop::NoBlock),
@@ -138,24 +145,52 @@ fn by_the_tunnel_only(settings: &HostSettings, otherwise: &str) -> NftRule {
     )
 }
 
-/// What the node says of a steered connection is related to it. All else that has our bit here is the node's own, with
-/// another's mark on its connection, or what a proxy in the kernel (IPVS) sends on: it goes its way.
+/// What comes by here for a pod never passes prerouting with its last destination: a proxy in the kernel (IPVS) or in
+/// user space sends it on. All else that has our bit here is the node's own, with another's mark on its connection: it
+/// goes its way.
 fn own(settings: &HostSettings) -> Vec<NftRule> {
-    vec![NftRule::new(
-        format!("ct state related {} jump own-steered", steered(settings)),
-        "errors about a steered connection",
-    )]
+    vec![
+        NftRule::new(format!("{FIRST} jump first"), "first packets"),
+        NftRule::new(
+            format!("{} jump own-steered", steered(settings)),
+            "what may belong to a steered connection",
+        ),
+    ]
+}
+
+/// The kernel looks for a way anew only where a chain has changed the mark, and IPVS sends on packets that have it from
+/// prerouting by a way that it has found without.
+fn own_anew(mark: u32) -> Vec<NftRule> {
+    vec![NftRule::new(format!("meta mark {mark:#x} meta mark set 0"), "its way is found anew")]
 }
 
 /// Also those to what is not steered any more: an open connection goes on.
 fn own_steered(mark: u32) -> Vec<NftRule> {
-    let rule = |(replies, family)| {
-        NftRule::new(
-            format!("{replies} meta mark set {mark:#x}"),
-            format!("steer errors about a steered connection, {family}"),
-        )
+    let rule = |(matched, family), what: &str| {
+        NftRule::new(format!("{matched} meta mark set {mark:#x}"), format!("{what}, {family}"))
     };
-    REPLIES_TO_EGRESS.map(rule).to_vec()
+    let of_open = REPLIES_TO_EGRESS.map(|replies| rule(replies, "steer an open connection"));
+    let of_new = SELECTED_PAIRS.map(|pair| rule(pair, "steer what is selected"));
+    of_open.into_iter().chain(never()).chain(of_new).collect()
+}
+
+/// As in forward, for what a proxy on the node sends for pods.
+fn own_guard() -> Vec<NftRule> {
+    vec![
+        NftRule::new("ct state invalid,untracked jump broken", "NAT never touches these"),
+        NftRule::new(format!("{FIRST} jump own-fresh"), "first packets"),
+    ]
+}
+
+/// Only what a socket sends has an owner. A range of pods has addresses of the node itself, from which it may send what it
+/// likes.
+fn own_fresh() -> Vec<NftRule> {
+    let mut rules = never().to_vec();
+    rules.extend([
+        NftRule::new("meta skuid 0-4294967295 goto known", "sent by a socket"),
+        NftRule::new("goto fresh", "sent on by the kernel"),
+    ]);
+    rules
 }
 
 /// NAT knows what leaves with an egress address also where somebody has wiped our bit off the connection's mark: the
@@ -163,19 +198,21 @@ fn own_steered(mark: u32) -> Vec<NftRule> {
 fn last(settings: &HostSettings) -> Vec<NftRule> {
     let device = &settings.device;
     vec![
-        // The tunnel's own outer packets come from the device too (ip_output, net/ipv4/ip_output.c).
-        NftRule::new(
-            format!(
-                "iifname \"{device}\" ct status snat ct direction reply counter name {RETURNED}"
-            ),
-            "answers to pods",
-        ),
+        answers(settings),
         by_the_tunnel_only(settings, "jump last-steered"),
         NftRule::new(
             format!("ct status snat ct direction original oifname != \"{device}\" jump translated"),
             "what NAT has given an address",
         ),
     ]
+}
+
+/// The tunnel's own outer packets come from the device too (ip_output, net/ipv4/ip_output.c).
+fn answers(HostSettings { device, .. }: &HostSettings) -> NftRule {
+    NftRule::new(
+        format!("iifname \"{device}\" ct status snat ct direction reply counter name {RETURNED}"),
+        "answers to pods",
+    )
 }
 
 fn translated() -> Vec<NftRule> {
@@ -268,18 +305,8 @@ fn invalid_packets() -> Vec<NftRule> {
 
 /// Here and not in postrouting: a flow that is dropped after NAT was decided stays dead when its
 /// block has come; one dropped here leaves no entry, and its next packet is a first one again.
-fn fresh(HostSettings { mark, .. }: &HostSettings) -> Vec<NftRule> {
-    let unmarked = format!("ct mark & {mark:#x} == 0");
-    let marked = format!("ct mark & {mark:#x} == {mark:#x}");
-    let not_marked = dropped(SteeringDrop::NotMarked);
-    let protocol = dropped(SteeringDrop::UnsupportedProtocol);
+fn fresh() -> Vec<NftRule> {
     let mut rules = never().to_vec();
-    rules.extend(SELECTED_PAIRS.map(|(selected, family)| {
-        NftRule::new(
-            format!("{unmarked} {selected} {not_marked}"),
-            format!("selected but unmarked, {family}"),
-        )
-    }));
     let unknown = dropped(SteeringDrop::UnknownPod);
     rules.extend([
         NftRule::new(
@@ -290,7 +317,24 @@ fn fresh(HostSettings { mark, .. }: &HostSettings) -> Vec<NftRule> {
             format!("ip6 saddr @unknown6 ip6 daddr @claimed6 {unknown}"),
             "until the pod is known, IPv6",
         ),
+        NftRule::new("goto known", "of known pods"),
     ]);
+    rules
+}
+
+fn known(HostSettings { mark, .. }: &HostSettings) -> Vec<NftRule> {
+    let unmarked = format!("ct mark & {mark:#x} == 0");
+    let marked = format!("ct mark & {mark:#x} == {mark:#x}");
+    let not_marked = dropped(SteeringDrop::NotMarked);
+    let protocol = dropped(SteeringDrop::UnsupportedProtocol);
+    let mut rules: Vec<NftRule> = SELECTED_PAIRS
+        .map(|(selected, family)| {
+            NftRule::new(
+                format!("{unmarked} {selected} {not_marked}"),
+                format!("selected but unmarked, {family}"),
+            )
+        })
+        .to_vec();
     rules.extend([
         NftRule::new("ip saddr . ip daddr vmap @refused4", "nothing to leave with, IPv4"),
         NftRule::new("ip6 saddr . ip6 daddr vmap @refused6", "nothing to leave with, IPv6"),
@@ -315,32 +359,35 @@ fn fresh(HostSettings { mark, .. }: &HostSettings) -> Vec<NftRule> {
     rules
 }
 
-fn input(HostSettings { tunnel_port, peers_port, .. }: &HostSettings) -> Vec<NftRule> {
+fn input(settings: &HostSettings) -> Vec<NftRule> {
+    let HostSettings { tunnel_port, peers_port, .. } = settings;
     let forged = dropped(SteeringDrop::ForgedTunnelInput);
     let ports = format!("udp dport {{ {tunnel_port}, {peers_port} }}");
     vec![
         NftRule::new(format!("ip saddr != @peers4 {ports} {forged}"), "from nodes only, IPv4"),
         NftRule::new(format!("ip6 saddr != @peers6 {ports} {forged}"), "from nodes only, IPv6"),
+        // Those that a proxy on this node has asked for.
+        answers(settings),
     ]
 }
 
-/// Only ever lowered, and by family: IPv4 and IPv6 headers differ by 20 bytes (RFC 9293 3.7.1).
-fn mss(HostSettings { device, .. }: &HostSettings, mtu: u32) -> Vec<NftRule> {
-    let mut rules = Vec::new();
-    for (family, headers) in [("ipv4", 40), ("ipv6", 60)] {
-        let size = mtu.saturating_sub(headers).clamp(1, 65_535);
-        for (direction, name) in [("oifname", "sent"), ("iifname", "received")] {
-            rules.push(NftRule::new(
+/// Sent and received. Only ever lowered, and by family: IPv4 and IPv6 headers differ by 20 bytes (RFC 9293 3.7.1).
+/// What a proxy sends on does not pass forward.
+fn mss(HostSettings { device, .. }: &HostSettings, mtu: u32) -> [Vec<NftRule>; 2] {
+    [("oifname", "sent"), ("iifname", "received")].map(|(direction, name)| {
+        let rule = |(family, headers)| {
+            let size = mtu.saturating_sub(headers).clamp(1, 65_535);
+            NftRule::new(
                 format!(
                     "{direction} \"{device}\" meta nfproto {family} \
                      tcp flags & (syn | rst) == syn \
                      tcp option maxseg size > {size} tcp option maxseg size set {size}"
                 ),
                 format!("segments that fit the tunnel, {family}, {name}"),
-            ));
-        }
-    }
-    rules
+            )
+        };
+        [("ipv4", 40), ("ipv6", 60)].map(rule).to_vec()
+    })
 }
 
 fn post(HostSettings { device, mark, .. }: &HostSettings) -> Vec<NftRule> {

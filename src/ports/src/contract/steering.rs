@@ -42,7 +42,8 @@ pub use life::{
 pub use own_traffic::{
     errors_about_what_is_exempt_by_now_are_steered, the_directors_own_errors_are_steered,
     the_directors_own_errors_never_leak, the_nodes_own_connections_with_our_bit_go_their_way,
-    what_a_proxy_sends_on_to_outside_is_dropped, what_stays_in_the_cluster_is_not_lost,
+    what_a_proxy_sends_for_a_pod_is_steered, what_a_proxy_sends_is_refused_by_name,
+    what_stays_in_the_cluster_is_not_lost,
 };
 pub use refusals::{
     a_late_block_revives_a_running_flow, an_unknown_pod_waits, every_refusal_has_its_counter,

@@ -1,5 +1,6 @@
 //! What the node itself sends: errors about steered connections, what a proxy in the kernel sends on, and its own.
 
+use std::collections::BTreeMap;
 use std::net::{IpAddr, SocketAddr, UdpSocket};
 use std::time::{Duration, Instant};
 
@@ -7,7 +8,7 @@ use egret_core::node_config::SteeringConfig;
 use ipnet::IpNet;
 
 use super::Factory;
-use super::addresses::{EGRESS, NEVER, NODE, POD, PORT, SERVER};
+use super::addresses::{EGRESS, MTU, NEVER, NODE, POD, PORT, SERVER};
 use super::fixture::{SteeringFixture, ip};
 use super::foreign_marks::{ends, foreign};
 use super::load::{exchange, tcp_echo, udp, udp_echo};
@@ -48,25 +49,55 @@ pub fn the_nodes_own_connections_with_our_bit_go_their_way(factory: &impl Factor
     }
 }
 
-/// A proxy in the kernel (IPVS) sends what is selected to another selected destination: that would leave with the
-/// node's address, and is dropped.
-pub fn what_a_proxy_sends_on_to_outside_is_dropped(factory: &impl Factory) {
+/// What a proxy on the node (IPVS, TPROXY) sends to outside with a pod's source leaves as what the pod sends by itself,
+/// also where it has the mark from prerouting and another way than that of the mark.
+pub fn what_a_proxy_sends_for_a_pod_is_steered(factory: &impl Factory) {
     let mut world = SteeringFixture::new(factory);
     world.apply(&one_block());
-    world.director.nft(&foreign("filter", "output", -150, FOREIGN_BIT));
-    ip(
-        &world.director,
-        &format!("-4 addr add {}/32 dev lo\n-6 addr add {}/128 dev lo nodad\n", POD.v4, POD.v6),
-    );
-    for (pod, to) in ends() {
-        let before = world.dropped(SteeringDrop::MarkOverwritten);
-        let socket = udp(&world.director, pod, to);
-        // The rule's verdict comes back as an error of the sender.
-        let _ = socket.send(b"x");
-        assert_eq!(world.dropped(SteeringDrop::MarkOverwritten) - before, 1, "{pod}");
+    pods_are_local(&world);
+    let mark = format!("meta mark set {:#x}", world.names.packet_mark);
+    for rule in ["counter", &mark] {
+        world.director.nft(&foreign("filter", "output", -150, rule));
+        for (pod, to) in ends() {
+            tcp_echo(&world.director, pod, to).unwrap_or_else(|e| panic!("TCP {pod}, {rule}: {e}"));
+            udp_echo(&world.director, pod, to).unwrap_or_else(|e| panic!("UDP {pod}, {rule}: {e}"));
+        }
+    }
+    for ((server, address), headers) in SERVER.each().into_iter().zip(EGRESS.each()).zip([40, 60]) {
+        let seen = world.tunnel.to(server);
+        assert!(seen.iter().all(|packet| packet.source == address), "{seen:?}");
+        let offered = seen.iter().find_map(|packet| packet.mss);
+        assert_eq!(offered.map(u32::from), Some(MTU - headers), "offered to {server}");
     }
     world.settle_uplink();
     assert_nothing_leaked(&world);
+}
+
+/// What has nothing to leave with, and what conntrack is kept from, is dropped by name.
+pub fn what_a_proxy_sends_is_refused_by_name(factory: &impl Factory) {
+    let mut world = SteeringFixture::new(factory);
+    world.apply(&SteeringConfig { blocks: BTreeMap::new(), ..one_block() });
+    pods_are_local(&world);
+    for (rule, reason) in
+        [("counter", SteeringDrop::NoBlock), ("notrack", SteeringDrop::InvalidOrUntracked)]
+    {
+        world.director.nft(&foreign("filter", "output", -300, rule));
+        for (pod, to) in ends() {
+            let before = world.dropped(reason);
+            // The rule's verdict comes back as an error of the sender.
+            let _ = udp(&world.director, pod, to).send(b"x");
+            assert_eq!(world.dropped(reason) - before, 1, "{pod}, {rule}");
+        }
+    }
+    world.settle_uplink();
+    assert_nothing_leaked(&world);
+}
+
+/// Then what the director sends has a pod's source.
+fn pods_are_local<F: Factory>(world: &SteeringFixture<F>) {
+    let [four, six] = POD.each();
+    let batch = format!("-4 addr add {four}/32 dev lo\n-6 addr add {six}/128 dev lo nodad\n");
+    ip(&world.director, &batch);
 }
 
 /// A proxy in the kernel (IPVS) sends on what was selected by another destination: what stays in the

@@ -8,6 +8,7 @@ use crate::interface_config::NamedInterfaces;
 use crate::interface_health::InterfaceHealth;
 use crate::interface_history::InterfaceHistory;
 use crate::program_proofs::ProgramProofs;
+use crate::router_watch::RouterWatch;
 use crate::uplink_reach::UplinkReaches;
 
 /// What is remembered of interfaces.
@@ -26,6 +27,7 @@ pub(crate) struct InterfaceMemory {
     pub uplink_health: InterfaceHealth,
     pub reaches: UplinkReaches,
     pub proofs: ProgramProofs,
+    pub routers: RouterWatch,
     pub restless: bool,
     /// What an earlier process has said was taken over.
     pub recalled: bool,

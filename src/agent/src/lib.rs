@@ -35,6 +35,7 @@ mod plan_update;
 mod pod_owners;
 mod program_proofs;
 mod reconcile;
+mod router_watch;
 mod snapshot_cache;
 mod startup;
 mod system_bus;

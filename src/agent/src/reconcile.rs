@@ -65,6 +65,7 @@ use crate::passage_watch::PassageWatch;
 use crate::plan_update::{attachments, update};
 use crate::pod_owners::PodOwners;
 use crate::program_proofs::Proofs;
+use crate::router_watch::RouterAnswers;
 use crate::snapshot_cache::{FormerSteering, SnapshotCache};
 
 const TICK: Duration = Duration::from_secs(1);
@@ -84,6 +85,8 @@ pub(crate) enum Completion {
     PassageRead(Result<SteeredPackets, PortError>),
     /// What was asked on the uplinks to prove that the programs run.
     Proved(Proofs),
+    /// Which routers behind the uplinks answer.
+    RoutersAsked(RouterAnswers),
     /// What nftables and iptables do with marks, and how long it took to read.
     FirewallsRead(Result<Box<HostFindings>, PortError>, Duration),
 }
@@ -357,6 +360,7 @@ impl<S: ClusterState, C: Clock> MainLoop<S, C> {
             Completion::Probed(result) => self.on_probed(result),
             Completion::PassageRead(result) => self.on_passage_read(result),
             Completion::Proved(proofs) => self.on_proved(proofs),
+            Completion::RoutersAsked(answers) => self.on_routers_asked(&answers),
             Completion::FirewallsRead(found, took) => self.on_firewalls_read(found, took),
         }
     }

@@ -6,10 +6,13 @@ use std::net::IpAddr;
 use std::time::{Duration, Instant};
 
 use egret_core::lease::UplinkReach;
+use egret_core::model::Family;
+use egret_core::reason::AgentReason;
 use egret_datapath::host::{HostUplink, LinkCarrier};
 use ipnet::IpNet;
 
 use crate::program_proofs::ProgramProofs;
+use crate::router_watch::RouterWatch;
 
 #[cfg(test)]
 mod tests;
@@ -27,6 +30,8 @@ pub(crate) struct UplinkReaches {
     links: BTreeMap<u32, SeenUplink>,
     /// Subnets of links that the kernel has no more, since: one that is made anew is as one that was cut off.
     gone: BTreeMap<IpNet, Instant>,
+    /// Other routers answer than at the last look.
+    new_routers: bool,
 }
 
 /// An uplink, and what became of it.
@@ -41,6 +46,8 @@ pub(crate) struct SeenUplink {
     carrier: LinkCarrier,
     /// Why Egret's programs do not run there, with the remedy.
     passed_by: Option<String>,
+    /// Whether its routers answer, and which do not.
+    routers: BTreeMap<Family, (UplinkReach, Vec<IpAddr>)>,
     reach: UplinkReach,
     /// Since when.
     since: Instant,
@@ -70,7 +77,7 @@ impl UplinkReaches {
         self.links.retain(|index, seen| {
             carriers.get(index).is_some_and(|carrier| !seen.is_replaced(*carrier, uplinks))
         });
-        let mut changed = self.links.len() != count;
+        let mut changed = self.links.len() != count || std::mem::take(&mut self.new_routers);
         for uplink in uplinks {
             let Some(carrier) = carriers.get(&uplink.index) else { continue };
             let seen = self.links.entry(uplink.index);
@@ -96,8 +103,9 @@ impl UplinkReaches {
     /// known against it. A link in a smaller subnet around the address is its own, whether it is up or not;
     /// without any the address is nowhere.
     pub(crate) fn of(&self, carrying: Option<u32>, address: IpAddr) -> UplinkReach {
+        let around = self.links.values();
         let around =
-            self.links.values().filter_map(|seen| Some((seen.prefix_for(address)?, seen.reach)));
+            around.filter_map(|seen| Some((seen.prefix_for(address)?, seen.reach_for(address))));
         let own = around.max_by_key(|(length, reach)| (*length, closeness(*reach)));
         let Some(index) = carrying else {
             return own.map_or(UplinkReach::Lost, |(_, reach)| reach);
@@ -105,7 +113,7 @@ impl UplinkReaches {
         let Some(seen) = self.links.get(&index) else { return UplinkReach::Steady };
         match (seen.prefix_for(address), own) {
             (Some(carried), Some((smallest, reach))) if carried < smallest => reach,
-            _ => seen.reach,
+            _ => seen.reach_for(address),
         }
     }
 
@@ -114,6 +122,19 @@ impl UplinkReaches {
         for (index, seen) in &mut self.links {
             seen.passed_by = proofs.trouble(*index, &seen.last.name);
         }
+    }
+
+    /// Takes note of which routers answer; true where that is something else than before, for the next look.
+    pub(crate) fn note_routers(&mut self, routers: &RouterWatch, now: Instant) -> bool {
+        for (index, seen) in &mut self.links {
+            let ways = routers.ways(*index, now);
+            let reaches = |ways: &BTreeMap<Family, (UplinkReach, Vec<IpAddr>)>| {
+                ways.iter().map(|(family, (reach, _))| (*family, *reach)).collect::<Vec<_>>()
+            };
+            self.new_routers |= reaches(&seen.routers) != reaches(&ways);
+            seen.routers = ways;
+        }
+        self.new_routers
     }
 
     pub(crate) fn all(&self) -> impl Iterator<Item = &SeenUplink> {
@@ -132,7 +153,7 @@ impl UplinkReaches {
     pub(crate) fn troubles(&self, addresses: &[IpAddr]) -> BTreeMap<[u8; 6], Option<String>> {
         let mut troubles: BTreeMap<_, Option<String>> = BTreeMap::new();
         for seen in self.links.values().filter(|seen| seen.would_carry(addresses)) {
-            let why = seen.trouble();
+            let why = seen.trouble(addresses).map(|(_, why)| why);
             let all = troubles.entry(seen.last.mac).or_insert_with(|| why.clone());
             *all = all.take().and(why);
         }
@@ -141,10 +162,15 @@ impl UplinkReaches {
 
     /// What keeps the addresses that are `cut_off` from their networks, with the remedy: what this node's plans
     /// are `in_need` of, and then until it is mended, whatever the plans say.
-    pub(crate) fn blame(&mut self, in_need: &[IpAddr], cut_off: &[IpAddr]) -> Vec<String> {
+    pub(crate) fn blame(
+        &mut self,
+        in_need: &[IpAddr],
+        cut_off: &[IpAddr],
+    ) -> Vec<(AgentReason, String)> {
         let mut troubles = Vec::new();
+        let all = [in_need, cut_off].concat();
         for seen in self.links.values_mut() {
-            let why = seen.trouble();
+            let why = seen.trouble(&all);
             seen.blamed = why.is_some() && (seen.blamed || seen.would_carry(in_need));
             // That programs do not run is said by itself, whatever the plans need.
             let carries = seen.passed_by.is_none() && seen.would_carry(cut_off);
@@ -153,7 +179,8 @@ impl UplinkReaches {
         let somewhere =
             |address: &&IpAddr| self.links.values().any(|its| its.would_carry(&[**address]));
         if let Some(nowhere) = in_need.iter().find(|address| !somewhere(address)) {
-            troubles.push(format!("no uplink of this node is in the subnet of {nowhere}"));
+            let why = format!("no uplink of this node is in the subnet of {nowhere}");
+            troubles.push((AgentReason::InterfaceUnusable, why));
         }
         troubles
     }
@@ -170,7 +197,9 @@ fn closeness(reach: UplinkReach) -> u8 {
 
 impl fmt::Display for SeenUplink {
     fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(out, "{} {:?}", self.last.name, self.reach)
+        let routers = self.routers.values().map(|(reach, _)| *reach);
+        let reach = routers.chain([self.reach]).min_by_key(|reach| closeness(*reach));
+        write!(out, "{} {:?}", self.last.name, reach.unwrap_or(self.reach))
     }
 }
 
@@ -182,6 +211,7 @@ impl SeenUplink {
             former: BTreeMap::new(),
             carrier,
             passed_by: None,
+            routers: BTreeMap::new(),
             reach: UplinkReach::Steady,
             since: now,
             blamed: false,
@@ -242,8 +272,38 @@ impl SeenUplink {
         addresses.iter().any(|address| self.prefix_for(*address).is_some())
     }
 
-    /// Why it does not reach its network, with the remedy.
-    fn trouble(&self) -> Option<String> {
+    fn reach_for(&self, address: IpAddr) -> UplinkReach {
+        let by_router = self.routers.get(&Family::of(address)).map(|(reach, _)| *reach);
+        by_router
+            .into_iter()
+            .chain([self.reach])
+            .min_by_key(|reach| closeness(*reach))
+            .unwrap_or(self.reach)
+    }
+
+    /// Why these addresses do not reach their network there, with the remedy.
+    fn trouble(&self, addresses: &[IpAddr]) -> Option<(AgentReason, String)> {
+        let of_link = self.link_trouble().map(|why| (AgentReason::InterfaceUnusable, why));
+        of_link.or_else(|| Some((AgentReason::RouterSilent, self.router_trouble(addresses)?)))
+    }
+
+    fn router_trouble(&self, addresses: &[IpAddr]) -> Option<String> {
+        let carried = addresses.iter().filter(|address| self.prefix_for(**address).is_some());
+        let families: BTreeSet<Family> = carried.map(|address| Family::of(*address)).collect();
+        let (_, (_, silent)) = self
+            .routers
+            .iter()
+            .find(|(family, way)| families.contains(family) && way.0 == UplinkReach::Lost)?;
+        let silent: Vec<String> = silent.iter().map(ToString::to_string).collect();
+        let (name, silent) = (&self.last.name, silent.join(", "));
+        Some(format!(
+            "the router of {name} ({silent}) answers no question any more, and what leaves there is lost: look at \
+             the router, and at what is between it and {name}"
+        ))
+    }
+
+    /// Why it carries nothing, with the remedy.
+    fn link_trouble(&self) -> Option<String> {
         let name = &self.last.name;
         if let Some(why) = &self.passed_by {
             return Some(why.clone());

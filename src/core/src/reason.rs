@@ -161,7 +161,8 @@ pub enum AgentReason {
     /// A network interface that carries, or would carry, addresses cannot: it is down, has no carrier or no
     /// address of its own, and Egret leaves it alone. The message says what to do, and who configures it.
     InterfaceUnusable,
-    /// The router of an interface by which a cloud delivers has not answered for 10 s: what leaves there is lost.
+    /// The router behind an interface that carries addresses no longer answers: what leaves there is lost. The message
+    /// names it. In a cloud that is said after 10 s, on a LAN when addresses are handed over.
     RouterSilent,
     /// Security groups for pods in strict mode take the traffic of pods here past Egret's rule: it leaves with the
     /// pod's own address. Set `POD_SECURITY_GROUP_ENFORCING_MODE=standard` on the DaemonSet aws-node and start those pods

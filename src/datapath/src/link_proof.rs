@@ -43,8 +43,10 @@ pub enum LinkProof {
     IngressPassedBy,
 }
 
-/// How long an answer may take.
+/// How long an answer may take that shows whether the programs run.
 const PATIENCE: Duration = Duration::from_secs(1);
+/// How long a router's answer may take.
+pub const ROUTER_PATIENCE: Duration = Duration::from_millis(500);
 /// How long the program may see it after the packet socket does.
 const LAG: Duration = Duration::from_millis(20);
 const PAUSE: Duration = Duration::from_millis(5);
@@ -58,7 +60,7 @@ pub fn prove(pin_dir: &Path, question: &LinkQuestion) -> Result<LinkProof, PortE
     let seen = neighbour_frames(pin_dir).map_err(|error| error.into_port(operation))?;
     let seen = |egress| count(&seen, question.link, egress);
     let before = (seen(false), seen(true));
-    let answered = ask(question).map_err(|error| refused(operation, error))?;
+    let answered = ask(question, PATIENCE).map_err(|error| refused(operation, error))?;
     if answered {
         thread::sleep(LAG);
     }
@@ -68,6 +70,15 @@ pub fn prove(pin_dir: &Path, question: &LinkQuestion) -> Result<LinkProof, PortE
         (false, true) if answered => LinkProof::IngressPassedBy,
         (_, true) => LinkProof::Unanswered,
     })
+}
+
+/// Whether the neighbour answers; blocks for [`ROUTER_PATIENCE`] at most. Changes nothing.
+///
+/// # Errors
+/// As [`prove`].
+pub fn is_answered(question: &LinkQuestion) -> Result<bool, PortError> {
+    ask(question, ROUTER_PATIENCE)
+        .map_err(|error| refused(format!("ask for the router {}", question.neighbour), error))
 }
 
 type SeenFrames = HashMap<MapData, [u8; 8], u64>;
@@ -81,7 +92,7 @@ fn count(seen: &SeenFrames, link: u32, egress: bool) -> u64 {
 }
 
 /// Whether an answer came in. Of other frames some are none of the program's: a bridge floods them.
-fn ask(question: &LinkQuestion) -> io::Result<bool> {
+fn ask(question: &LinkQuestion, patience: Duration) -> io::Result<bool> {
     let frame = match (question.own, question.neighbour) {
         (IpAddr::V4(own), IpAddr::V4(neighbour)) => {
             frame::arp_request((question.mac, own), neighbour)
@@ -93,15 +104,17 @@ fn ask(question: &LinkQuestion) -> io::Result<bool> {
     };
     let tap = AnnounceTap::open(question.link)?;
     tap.send(&frame)?;
-    let end = Instant::now() + PATIENCE;
-    while Instant::now() < end {
+    let end = Instant::now() + patience;
+    loop {
+        // Before the look: where this thread was held up, what came in meanwhile counts.
+        let is_over = Instant::now() >= end;
         match tap.receive()? {
             Some(frame) if is_answer(question, &frame) => return Ok(true),
             Some(_) => {}
+            None if is_over => return Ok(false),
             None => thread::sleep(PAUSE),
         }
     }
-    Ok(false)
 }
 
 /// To this host alone, from the neighbour.

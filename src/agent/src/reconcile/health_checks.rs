@@ -111,6 +111,7 @@ impl<S: ClusterState, C: Clock> MainLoop<S, C> {
         self.watch_for_bypass(now);
         self.read_passage(now);
         self.prove_programs();
+        self.ask_routers();
         self.look_at_marks();
     }
 

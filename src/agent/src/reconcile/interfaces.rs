@@ -185,9 +185,8 @@ impl<S: ClusterState, C: Clock> MainLoop<S, C> {
                 }
             }
         }
-        let cut_off = self.judge_uplinks(now);
-        if !cut_off.is_empty() {
-            troubles.entry(AgentReason::InterfaceUnusable).or_default().extend(cut_off);
+        for (reason, message) in self.judge_uplinks(now) {
+            troubles.entry(reason).or_default().push(message);
         }
         for reason in REASONS {
             let result = match troubles.remove(&reason) {

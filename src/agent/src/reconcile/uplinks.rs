@@ -5,15 +5,18 @@ use std::time::Instant;
 
 use egret_core::reason::AgentReason;
 use egret_datapath::host;
+use egret_datapath::link_proof::LinkQuestion;
 use egret_ports::clock::Clock;
 use egret_ports::cluster_state::ClusterState;
 use egret_ports::error::{ErrorClass, PortError};
 use tracing::{info, warn};
 
 use super::{Completion, MainLoop};
+use crate::interface_memory::InterfaceMemory;
 use crate::lease_thread::{LeaseCommand, PlanUpdate};
 use crate::plan_update::{HostState, note_reach};
 use crate::program_proofs::{Proofs, question};
+use crate::router_watch;
 use crate::uplink_reach::SeenUplink;
 
 impl<S: ClusterState, C: Clock> MainLoop<S, C> {
@@ -67,7 +70,7 @@ impl<S: ClusterState, C: Clock> MainLoop<S, C> {
 
     /// Takes note of what the others are to know, and returns what keeps an address of this node's plans
     /// from its network, with the remedy.
-    pub(super) fn judge_uplinks(&mut self, now: Instant) -> Vec<String> {
+    pub(super) fn judge_uplinks(&mut self, now: Instant) -> Vec<(AgentReason, String)> {
         if self.memory.update.view.cluster.is_none() {
             // Which addresses there are is not known yet: what an earlier process has said holds.
             return Vec::new();
@@ -95,6 +98,37 @@ impl<S: ClusterState, C: Clock> MainLoop<S, C> {
             // The loop is gone only when the process is ending.
             let _ = completions.send(Completion::Proved(proofs));
         });
+    }
+
+    /// Asks for the routers behind the uplinks that no cloud names; nobody waits for the answers.
+    pub(super) fn ask_routers(&mut self) {
+        let carried = self.memory.update.on_link();
+        let named = &self.memory.interfaces.named;
+        let uplinks = self.kernel.uplinks().iter();
+        let uplinks = uplinks.filter(|uplink| uplink.carrier && !named.contains_key(&uplink.mac));
+        let questions = uplinks.flat_map(|uplink| router_watch::questions(uplink, &carried));
+        let questions = questions.collect();
+        let Some(questions) = self.memory.interfaces.routers.due(questions, Instant::now()) else {
+            return;
+        };
+        let completions = self.completions.clone();
+        tokio::task::spawn_blocking(move || {
+            // The loop is gone only when the process is ending.
+            let _ = completions.send(Completion::RoutersAsked(router_watch::ask(questions)));
+        });
+    }
+
+    pub(super) fn on_routers_asked(&mut self, answers: &[(LinkQuestion, bool)]) {
+        let now = Instant::now();
+        let InterfaceMemory { routers, reaches, .. } = &mut self.memory.interfaces;
+        let in_doubt = routers.note(answers, now);
+        if reaches.note_routers(routers, now) {
+            self.tend_reaches();
+            self.tend_interfaces();
+        }
+        if in_doubt {
+            self.ask_routers();
+        }
     }
 
     pub(super) fn on_proved(&mut self, proofs: Proofs) {

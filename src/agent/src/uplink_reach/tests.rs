@@ -2,6 +2,7 @@ use super::*;
 use crate::testing::uplink;
 use LinkCarrier::{Down, Missing, There};
 use UplinkReach::{Lost, Steady, Unsteady};
+use egret_datapath::link_proof::LinkQuestion;
 
 const HELD: &str = "203.0.113.17";
 const NET: &str = "203.0.113.11/24";
@@ -148,14 +149,44 @@ fn what_was_needed_once_is_told_until_it_is_mended() {
     let mut watch = Watch::new();
     watch.at(0, &all, &[(3, Missing), (4, Missing)]);
     let cut_off = [held(), "198.51.100.17".parse().unwrap()];
-    assert_eq!(watch.reaches.blame(&[], &cut_off), Vec::<String>::new(), "nobody needs it");
+    assert_eq!(watch.reaches.blame(&[], &cut_off), [], "nobody needs it");
     for in_need in [&[held()][..], &[]] {
         let told = watch.reaches.blame(in_need, &cut_off);
-        assert!(told.len() == 1 && told[0].starts_with("eth3 has no carrier"), "{told:?}");
+        assert!(told.len() == 1 && told[0].1.starts_with("eth3 has no carrier"), "{told:?}");
     }
     watch.at(1, &all, &[(3, There), (4, Missing)]);
-    assert_eq!(watch.reaches.blame(&[], &cut_off[1..]), Vec::<String>::new());
+    assert_eq!(watch.reaches.blame(&[], &cut_off[1..]), []);
     let nowhere = ["192.0.2.17".parse().unwrap()];
     let told = watch.reaches.blame(&nowhere, &nowhere);
-    assert!(told[0].ends_with("is in the subnet of 192.0.2.17"), "{told:?}");
+    assert!(told[0].1.ends_with("is in the subnet of 192.0.2.17"), "{told:?}");
+}
+
+#[test]
+fn a_silent_router_loses_the_addresses_of_its_family_alone() {
+    let (mut watch, mut routers) = (Watch::new(), RouterWatch::default());
+    let link = uplink(3, &[NET, "2001:db8:5::b/64"]);
+    let six: IpAddr = "2001:db8:5::11".parse().unwrap();
+    watch.at(0, std::slice::from_ref(&link), &[(3, There)]);
+    let router = |answered| {
+        let address = |last| IpAddr::from([203, 0, 113, last]);
+        let question =
+            LinkQuestion { link: 3, mac: link.mac, own: address(11), neighbour: address(1) };
+        [(question, answered)]
+    };
+    routers.note(&router(true), watch.begun);
+    watch.reaches.note_routers(&routers, watch.begun);
+    watch.at(1, std::slice::from_ref(&link), &[(3, There)]);
+    assert_eq!(watch.of(Some(3)), Steady);
+    for _ in 0..7 {
+        routers.note(&router(false), watch.begun);
+    }
+    assert!(watch.reaches.note_routers(&routers, watch.begun));
+    assert!(watch.at(2, std::slice::from_ref(&link), &[(3, There)]), "it has changed");
+    assert_eq!((watch.of(Some(3)), watch.reaches.of(Some(3), six)), (Lost, Steady));
+    let told = watch.reaches.blame(&[held()], &[held()]);
+    let [(AgentReason::RouterSilent, why)] = told.as_slice() else { panic!("{told:?}") };
+    assert!(why.contains("203.0.113.1") && why.contains("eth3"), "{why}");
+    assert!(watch.reaches.troubles(&[held(), six]).values().all(Option::is_some));
+    assert!(watch.reaches.troubles(&[six]).values().all(Option::is_none), "the other family's");
+    assert!(!watch.at(3, &[link], &[(3, There)]), "nothing new");
 }

@@ -95,6 +95,7 @@ pub const ALL: &[Scenario] = &[
     Scenario::beside("own_address_changes", own_address::changes).own().takes(25),
     Scenario::beside("tunnel_on_a_private_network", private_network::run).own().takes(15),
     Scenario::beside("uplink_lost", uplink_lost::run).own().takes(50),
+    Scenario::beside("router_silent", uplink_lost::router_silent).own().takes(50),
     Scenario::beside("s10_controller_kill", s10_controller::run),
     Scenario::beside("s15_partition_gateway", scenarios::partition),
     Scenario::beside("s11_store_outage", |bench| scenarios::outage(bench, MINUTE)).takes(66),

@@ -14,6 +14,7 @@ use crate::fixtures::{
 
 /// A bound, not an expectation.
 const LIMIT: Duration = Duration::from_secs(20);
+const NO_ANSWER: &str = "answers no question";
 const NO_CARRIER: &str = "has no carrier";
 
 /// How an uplink is cut off.
@@ -45,6 +46,40 @@ pub fn run(bench: &mut Bench) -> Result<()> {
     settles(fixture)
 }
 
+/// The router no longer answers the holder, whose carrier is up: it hands over, and the addresses stay where they are when
+/// the router answers again. Where it answers nobody nothing moves, and each says why.
+pub fn router_silent(bench: &mut Bench) -> Result<()> {
+    let mut lab = usual().gateways(3).build()?;
+    lab.add_private_network()?;
+    let fixture = bench.own(with_claim(lab)?);
+    settles(fixture)?;
+    let begun = WallTime::now();
+    let load = load(fixture, "router")?;
+    run_for(1500);
+    let (old, lost) = hands_over(fixture, silent_router, NO_ANSWER)?;
+    stands_by_last(fixture, &old)?;
+    let (moved, new) = (WallTime::now(), holders(fixture));
+    fixture.lab.silence_router(&[]);
+    run_for(3000);
+    nothing_moved(fixture, moved, &new)?;
+    // TCP asks again ever later, so its pause is longer than the time that finding out takes.
+    let report = load.report(lost);
+    ensure!(report.lost.is_empty(), "{} lost: {:?}", report.lost.len(), report.lost.first());
+    egret_lab::note!("the longest pause of a connection: {:?}", report.stall);
+    drop(load);
+    let (gateways, before, gone) = (fixture.lab.gateways(), holders(fixture), WallTime::now());
+    fixture.lab.silence_router(&gateways.iter().map(String::as_str).collect::<Vec<_>>());
+    for gateway in &gateways {
+        says(fixture, gateway, NO_ANSWER)?;
+    }
+    // Placement has heard of all of them by then.
+    run_for(12_000);
+    nothing_moved(fixture, gone, &before)?;
+    fixture.lab.silence_router(&[]);
+    fixture.check_invariants(begun)?;
+    settles(fixture)
+}
+
 /// One handover for a link that comes and goes, and one for the next: none goes back.
 fn flaps(fixture: &mut LabFixture) -> Result<()> {
     let (flapping, _) = hands_over(fixture, no_carrier, NO_CARRIER)?;
@@ -69,6 +104,11 @@ fn set_down(fixture: &LabFixture, node: &str) -> Result<()> {
 
 fn no_carrier(fixture: &LabFixture, node: &str) -> Result<()> {
     fixture.lab.set_link(node, false).map(drop)
+}
+
+fn silent_router(fixture: &LabFixture, node: &str) -> Result<()> {
+    fixture.lab.silence_router(&[node]);
+    Ok(())
 }
 
 /// Cuts the holder of the first address off. All that it held is released to who has it then, nobody's lease

@@ -23,6 +23,7 @@ use egret_datapath::interface;
 use egret_datapath::link_proof::{self, LinkProof, LinkQuestion};
 use egret_datapath::probe::Probe;
 use egret_datapath::repair::KernelChange;
+use egret_datapath::tunnel_probe::{self, TunnelQuestion, TunnelReach};
 use egret_datapath::{HostSettings, conntrack, link, probe, repair, rule};
 use egret_ports::error::PortError;
 use egret_ports::gateway::{Director, GatewayMaps as _};
@@ -83,11 +84,11 @@ impl Kernel {
             named: BTreeSet::new(),
         };
         let FoundLinks { uplinks, others } = find_links(&settings, &wanted)?;
-        let uplinks = uplinks?;
+        let (uplinks, knows_uplinks) = found_or_none(uplinks);
         uplink_selection::misfit(&uplinks, &wanted.uplinks, &wanted.next_hops)?;
         let endpoints = choose_endpoints(&args.endpoints(), (&uplinks, &others), &egress)?;
-        let own = endpoints.current();
-        let mtu = underlay_mtu((&uplinks, &others), own);
+        let (own, mtu) =
+            (endpoints.current(), underlay_mtu((&uplinks, &others), endpoints.current()));
         let tunnel = link::ensure(&settings, family(own), mtu)?;
         steering.set_mtu(tunnel.mtu);
         let programs = bpf::load(LoadConfig {
@@ -101,14 +102,12 @@ impl Kernel {
         let guard = programs.uplink_guard()?;
         let connections = Connections::spawn(settings.clone())
             .map_err(|source| AgentError::Io { action: "start a thread", source })?;
-        let named = Vec::new();
-        let mark = rule::current(&settings)?;
-        let mark = PacketMark::new(mark, findings);
+        let mark = PacketMark::new(rule::current(&settings)?, findings);
         let mut path = NodePath {
             settings,
             uplinks,
             others,
-            named,
+            named: Vec::new(),
             endpoints,
             programs,
             connections,
@@ -120,8 +119,8 @@ impl Kernel {
         Ok(Self {
             wanted,
             new_uplinks: false,
-            knows_uplinks: true,
-            behind: false,
+            knows_uplinks,
+            behind: !knows_uplinks,
             egress,
             path,
             tables,
@@ -225,7 +224,10 @@ impl Kernel {
     /// Makes the kernel hold `config`. Flows that begin with it are picked up at their next
     /// packet, also where nothing ever answers them.
     pub(crate) fn apply(&mut self, config: SteeringConfig) -> Result<Applied, PortError> {
-        self.steering.apply(&mut self.path, config)
+        let applied = self.steering.apply(&mut self.path, config);
+        // No notice may come when what was in the way has gone.
+        self.behind |= applied.is_err();
+        applied
     }
 
     /// Puts back what is missing; true where something was.
@@ -363,8 +365,29 @@ impl Kernel {
         move |question| link_proof::prove(&pin_dir, question)
     }
 
+    /// Asks holders through the tunnel; blocks for a second at most, so it is for a thread of its own.
+    pub(crate) fn tunnel_probe(
+        &self,
+    ) -> impl FnOnce(&[TunnelQuestion]) -> Result<(Vec<TunnelReach>, u32), PortError> + Send + 'static
+    {
+        let pin_dir = self.path.programs.pin_dir().to_owned();
+        let device = self.path.settings.device.clone();
+        move |questions| tunnel_probe::ask(&pin_dir, &device, questions)
+    }
+
     /// The next probe goes on from there.
     pub(crate) fn note_probe(&mut self, probe: &Probe) {
         self.selected = Some(probe.selected);
+    }
+}
+
+/// A link that is down may come up, and what else this node does needs none. Whether they are those of now.
+fn found_or_none(uplinks: Result<Vec<HostUplink>, PortError>) -> (Vec<HostUplink>, bool) {
+    match uplinks {
+        Ok(uplinks) => (uplinks, true),
+        Err(error) => {
+            warn!(%error, "this node carries no addresses yet");
+            (Vec::new(), false)
+        }
     }
 }

@@ -43,6 +43,7 @@ mod teardown;
 #[cfg(test)]
 mod testing;
 mod tunnel_endpoints;
+mod tunnel_watch;
 mod uplink_reach;
 mod uplink_selection;
 

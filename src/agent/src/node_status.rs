@@ -96,6 +96,7 @@ pub(crate) fn unprogrammed(
         AgentReason::ProgramsPassedBy,
         AgentReason::PodsRerouted,
         AgentReason::EndpointImpaired,
+        AgentReason::TunnelUnanswered,
         // What rules may do: the counters say what they do.
         AgentReason::NoFreeMark,
         AgentReason::ConnectionMarkOverwritten,

@@ -5,7 +5,7 @@
 
 use std::time::{Duration, Instant};
 
-use egret_ports::steering::SteeredPackets;
+use egret_ports::steering::{FamilyPackets, SteeredPackets};
 
 /// How long something must go in and nothing come out.
 const WINDOW: Duration = Duration::from_secs(10);
@@ -19,6 +19,8 @@ pub(crate) struct PassageReading {
     pub(crate) steered: SteeredPackets,
     /// Given to the host by the program at the tunnel's device.
     pub(crate) to_pod: u64,
+    /// Those of them of IPv6.
+    pub(crate) to_pod_ipv6: u64,
 }
 
 /// Compares one reading with the next.
@@ -64,40 +66,79 @@ impl PassageWatch {
 
 /// Where the rules were made anew in between their counters began anew too: nothing is known then.
 fn lost(before: &PassageReading, after: &PassageReading) -> Option<&'static str> {
-    let grown = |count: fn(&SteeredPackets) -> u64| {
-        count(&after.steered).checked_sub(count(&before.steered))
-    };
-    let (selected, entered) =
-        (grown(|packets| packets.selected)?, grown(|packets| packets.entered)?);
-    let (returned, refused) =
-        (grown(|packets| packets.returned)?, grown(|packets| packets.refused)?);
-    let answers = after.to_pod.checked_sub(before.to_pod)?.saturating_sub(refused);
-    // Without new connections the answers may be for a pod that has gone.
-    if selected > 0 && answers >= ENOUGH && returned == 0 {
+    let refused = after.steered.refused.checked_sub(before.steered.refused)?;
+    let ipv4 = Passed::between(
+        (&before.steered.ipv4, before.to_pod.saturating_sub(before.to_pod_ipv6)),
+        (&after.steered.ipv4, after.to_pod.saturating_sub(after.to_pod_ipv6)),
+    )?;
+    let ipv6 = Passed::between(
+        (&before.steered.ipv6, before.to_pod_ipv6),
+        (&after.steered.ipv6, after.to_pod_ipv6),
+    )?;
+    let families = [ipv4, ipv6];
+    if families.iter().any(|passed| passed.loses_answers(refused)) {
         return Some(
-            "answers to selected pods come out of the tunnel and are dropped on this host by rules that are not \
-             Egret's: look for a reverse path filter in prerouting (`fib saddr . iif`, `-m rpfilter`, firewalld's \
-             IPv6_rpfilter) and for drops in forward, in `nft list ruleset` and `iptables-save`; let them accept what \
-             comes in by the tunnel's device",
+            "answers to selected pods, of one family at least, come out of the tunnel and are dropped on this host by \
+             rules that are not Egret's: look for a reverse path filter in prerouting (`fib saddr . iif`, `-m rpfilter`, \
+             firewalld's IPv6_rpfilter) and for drops in forward, in `nft list ruleset` and `iptables-save`; let them \
+             accept what comes in by the tunnel's device",
         );
     }
-    (selected >= ENOUGH && entered == 0 && refused == 0).then_some(
+    families.iter().any(|passed| passed.loses_first_packets(refused)).then_some(
         "new connections of selected pods are dropped on this host before the tunnel by rules that are not Egret's: \
          look at the policy of the forward chains in `nft list ruleset` and `iptables-save` (firewalld, ufw and Docker \
          set it to drop); let them accept what pods send to the tunnel's device",
     )
 }
 
+/// What has passed in a window, of one family.
+struct Passed {
+    packets: FamilyPackets,
+    to_pod: u64,
+}
+
+impl Passed {
+    fn between(before: (&FamilyPackets, u64), after: (&FamilyPackets, u64)) -> Option<Self> {
+        let grown = |count: fn(&FamilyPackets) -> u64| count(after.0).checked_sub(count(before.0));
+        let packets = FamilyPackets {
+            selected: grown(|packets| packets.selected)?,
+            entered: grown(|packets| packets.entered)?,
+            returned: grown(|packets| packets.returned)?,
+        };
+        Some(Self { packets, to_pod: after.1.checked_sub(before.1)? })
+    }
+
+    /// Without new connections the answers may be for a pod that has gone.
+    fn loses_answers(&self, refused: u64) -> bool {
+        let answers = self.to_pod.saturating_sub(refused);
+        self.packets.selected > 0 && answers >= ENOUGH && self.packets.returned == 0
+    }
+
+    fn loses_first_packets(&self, refused: u64) -> bool {
+        self.packets.selected >= ENOUGH && self.packets.entered == 0 && refused == 0
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
 
+    const IPV4: FamilyPackets = FamilyPackets { selected: 100, entered: 90, returned: 400 };
     const START: PassageReading = PassageReading {
-        steered: SteeredPackets { selected: 100, entered: 90, returned: 400, refused: 10 },
-        to_pod: 400,
+        steered: SteeredPackets { ipv4: IPV4, ipv6: IPV4, refused: 10 },
+        to_pod: 800,
+        to_pod_ipv6: 400,
     };
 
-    /// The problem after a window in which this was added.
+    fn added(selected: u64, entered: u64, returned: u64) -> FamilyPackets {
+        FamilyPackets {
+            selected: IPV4.selected + selected,
+            entered: IPV4.entered + entered,
+            returned: IPV4.returned + returned,
+        }
+    }
+
+    /// The problem after a window in which this was added, of IPv4.
     fn said(
         selected: u64,
         entered: u64,
@@ -105,18 +146,35 @@ mod tests {
         refused: u64,
         to_pod: u64,
     ) -> Option<&'static str> {
+        let steered = SteeredPackets {
+            ipv4: added(selected, entered, returned),
+            refused: START.steered.refused + refused,
+            ..START.steered
+        };
+        problem(PassageReading { steered, to_pod: START.to_pod + to_pod, ..START })
+    }
+
+    fn problem(passage: PassageReading) -> Option<&'static str> {
         let (mut watch, start) = (PassageWatch::default(), Instant::now());
         watch.note(START, start);
-        let before = START.steered;
-        let steered = SteeredPackets {
-            selected: before.selected + selected,
-            entered: before.entered + entered,
-            returned: before.returned + returned,
-            refused: before.refused + refused,
-        };
-        let passage = PassageReading { steered, to_pod: START.to_pod + to_pod };
         watch.note(passage, start + WINDOW);
         watch.problem()
+    }
+
+    #[test]
+    fn one_family_is_lost_while_the_other_passes() {
+        let passes = added(9, 9, 90);
+        let steered = |ipv4, ipv6| SteeredPackets { ipv4, ipv6, ..START.steered };
+        let of = |steered, ipv4, ipv6| {
+            let to_pod = START.to_pod + ipv4 + ipv6;
+            problem(PassageReading { steered, to_pod, to_pod_ipv6: START.to_pod_ipv6 + ipv6 })
+        };
+        let answers = "reverse path filter";
+        assert!(of(steered(passes, added(3, 3, 0)), 90, 3).is_some_and(|it| it.contains(answers)));
+        assert!(of(steered(added(3, 3, 0), passes), 3, 90).is_some_and(|it| it.contains(answers)));
+        assert_eq!(of(steered(passes, added(0, 0, 0)), 90, 9), None, "for a pod that has gone");
+        let first = of(steered(passes, added(3, 0, 0)), 90, 0);
+        assert!(first.is_some_and(|it| it.contains("before the tunnel")));
     }
 
     #[test]
@@ -140,8 +198,8 @@ mod tests {
     #[test]
     fn it_ends_with_its_cause_and_a_new_rule_set_begins_anew() {
         let (mut watch, start) = (PassageWatch::default(), Instant::now());
-        let lost =
-            PassageReading { steered: SteeredPackets { selected: 110, ..START.steered }, ..START };
+        let steered = SteeredPackets { ipv4: added(10, 0, 0), ..START.steered };
+        let lost = PassageReading { steered, ..START };
         watch.note(START, start);
         watch.note(lost, start + WINDOW / 2);
         assert_eq!(watch.problem(), None, "too soon");

@@ -13,6 +13,7 @@ mod pod_arrivals;
 mod recall;
 mod stop;
 mod store_sync;
+mod tunnel;
 mod uninstall;
 mod uplinks;
 
@@ -67,6 +68,7 @@ use crate::pod_owners::PodOwners;
 use crate::program_proofs::Proofs;
 use crate::router_watch::RouterAnswers;
 use crate::snapshot_cache::{FormerSteering, SnapshotCache};
+use crate::tunnel_watch::TunnelWatch;
 
 const TICK: Duration = Duration::from_secs(1);
 /// Longest wait for a block before `whenUnavailable: Node` applies.
@@ -87,6 +89,8 @@ pub(crate) enum Completion {
     Proved(Proofs),
     /// Which routers behind the uplinks answer.
     RoutersAsked(RouterAnswers),
+    /// Which holders are reached through the tunnel.
+    HoldersAsked(tunnel::HolderAnswers),
     /// What nftables and iptables do with marks, and how long it took to read.
     FirewallsRead(Result<Box<HostFindings>, PortError>, Duration),
 }
@@ -163,6 +167,7 @@ pub(crate) struct LoopMemory {
     ticks: u64,
     bypass: BypassWatch,
     passage: PassageWatch,
+    tunnel: TunnelWatch,
     unheld_drops: u64,
     /// When this process ends although not everything has left this node, which goes.
     leave_by: Option<tokio::time::Instant>,
@@ -361,6 +366,7 @@ impl<S: ClusterState, C: Clock> MainLoop<S, C> {
             Completion::PassageRead(result) => self.on_passage_read(result),
             Completion::Proved(proofs) => self.on_proved(proofs),
             Completion::RoutersAsked(answers) => self.on_routers_asked(&answers),
+            Completion::HoldersAsked(answers) => self.on_holders_asked(answers),
             Completion::FirewallsRead(found, took) => self.on_firewalls_read(found, took),
         }
     }

@@ -62,13 +62,7 @@ pub async fn run<S: ClusterState, C: Clock>(
     let identity = Identity::open(&args.state_dir)?;
     let endpoint = Endpoint::bind(kernel.endpoints(), settings.peers_port, identity, me.clone())?;
     measures.attach(&endpoint);
-    let status = EgressNodeStatus {
-        endpoints: kernel.endpoints().to_vec(),
-        peer_port: settings.peers_port,
-        public_key: Some(endpoint.public_key()),
-        uplinks: crate::uplink_selection::published(kernel.uplinks()),
-        ..EgressNodeStatus::default()
-    };
+    let status = first_status(&kernel, &endpoint, settings.peers_port);
     let (lease_events, lease_event_receiver) = mpsc::unbounded_channel();
     let ports = LeasePorts {
         endpoint,
@@ -109,6 +103,18 @@ pub async fn run<S: ClusterState, C: Clock>(
     let lease_events = lease_event_receiver;
     let inputs = LoopInputs { lease_events, changes, arrivals, chained, host_stops, shutdown };
     main_loop.run(inputs, completion_receiver).await
+}
+
+/// What this node says of itself before it knows of any other.
+fn first_status(kernel: &Kernel, endpoint: &Endpoint, peer_port: u16) -> EgressNodeStatus {
+    EgressNodeStatus {
+        endpoints: kernel.endpoints().to_vec(),
+        peer_port,
+        public_key: Some(endpoint.public_key()),
+        uplinks: crate::uplink_selection::published(kernel.uplinks()),
+        answers_in_tunnel: true,
+        ..EgressNodeStatus::default()
+    }
 }
 
 /// The kernel, with the egress addresses that an earlier process has kept.

@@ -184,6 +184,9 @@ pub enum AgentReason {
     /// Rules of another on this host drop packets of steered connections, before the tunnel or behind it: the message says
     /// where, and what to look for.
     DroppedByOthers,
+    /// The holder of an egress address that pods here use does not answer through the tunnel, or no long packets: what
+    /// they send is lost on the way. The message names holder and remedy.
+    TunnelUnanswered,
     // === EgressNode DatapathBypassed ===
     /// True: traffic of pods bypasses this host's netfilter; the message says what to set.
     EbpfHostRouting,

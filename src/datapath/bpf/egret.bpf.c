@@ -5,6 +5,7 @@
 #include "bypass.h"
 #include "rewrite.h"
 #include "too_big.h"
+#include "tunnel_probe.h"
 
 char LICENSE[] SEC("license") = "GPL"; // bpf_ktime_get_boot_ns is for GPL programs
 
@@ -228,13 +229,44 @@ static __always_inline int to_pod(struct __sk_buff *skb, struct config *c, struc
 	// The frame carries the MAC of another node's device.
 	bpf_skb_change_type(skb, 0);
 	count(TO_POD);
+	if (p->v6)
+		count(TO_POD_IPV6);
 	return PASS;
+}
+
+// Back to the node that asked, where the address is held here.
+static __always_inline int answer_probe(struct __sk_buff *skb, struct config *c, struct packet *p,
+					struct address *entry, struct addr *node, __be16 port)
+{
+	struct director director = {};
+	__u8 kind = PROBE_ANSWERS;
+	int reason;
+
+	if (!entry || (entry->state != HELD && entry->state != COMING))
+		return drop(NOT_HELD);
+	if (!in_time(entry))
+		return drop(LEASE_EXPIRED);
+	p->port = bpf_ntohs(port);
+	reason = find_director(p, &p->source, &director);
+	if (reason)
+		return drop(reason);
+	if (!same(&director.target, node) && !same(&director.other, node))
+		return drop(FOREIGN_BLOCK);
+	if (bpf_skb_store_bytes(skb, p->l4 + offsetof(struct probe, kind), &kind, sizeof(kind), 0))
+		return drop(KERNEL_REFUSED);
+	reason = address_to(skb, &director.target, c->vni);
+	if (reason)
+		return drop(reason);
+	skb->mark = HAS_ITS_KEY;
+	count(PROBE_ANSWERED);
+	return bpf_redirect(c->tunnel, 0);
 }
 
 SEC("classifier") int egret_tun_in(struct __sk_buff *skb)
 {
 	struct config *c = configuration();
 	struct packet p = {};
+	struct probe probe = {};
 	struct addr node = {};
 	struct address *entry;
 	__u32 vni = 0;
@@ -257,6 +289,9 @@ SEC("classifier") int egret_tun_in(struct __sk_buff *skb)
 	// Which of this node's two roles is meant, the source says: pods' packets carry an egress
 	// address, the world's do not.
 	entry = bpf_map_lookup_elem(&addresses, &p.source);
+	if (vni == c->vni && read_probe(skb, &p, &probe))
+		return probe.kind == PROBE_ANSWERS ? note_probe_answer(&p, &probe) :
+						     answer_probe(skb, c, &p, entry, &node, probe.port);
 	if (entry && entry->state < ALIAS)
 		return from_director(skb, c, &p, entry, &node, vni == c->relay_vni);
 	if (vni == c->relay_vni)

@@ -21,8 +21,9 @@ mod uplink_guard;
 
 pub use address_table::AddressTable;
 pub use attach::AttachMode;
+pub(crate) use codec::key as address_key;
 pub use counters::counters;
-pub(crate) use counters::neighbour_frames;
+pub(crate) use counters::{neighbour_frames, probe_answers};
 pub use error::BpfError;
 pub use gateway_tables::GatewayTables;
 pub use loader::{LoadConfig, Loaded, NodeLinks, load, teardown};

@@ -25,6 +25,7 @@ pub mod route;
 pub mod rule;
 pub mod snat_backend;
 pub mod teardown;
+pub mod tunnel_probe;
 
 mod former;
 mod netlink;

@@ -29,6 +29,9 @@ mod packets;
 #[path = "bpf_programs/pins.rs"]
 mod pins;
 #[cfg(test)]
+#[path = "bpf_programs/probing.rs"]
+mod probing;
+#[cfg(test)]
 #[path = "bpf_programs/proving.rs"]
 mod proving;
 #[cfg(test)]

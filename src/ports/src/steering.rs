@@ -62,14 +62,23 @@ pub trait Steering: Send {
 /// How far packets of steered connections came on this host, since the rules were made.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct SteeredPackets {
-    /// First packets of selected connections in prerouting.
+    /// Those of IPv4.
+    pub ipv4: FamilyPackets,
+    /// Those of IPv6.
+    pub ipv6: FamilyPackets,
+    /// Packets that the rules have dropped, of either family and for whatever reason.
+    pub refused: u64,
+}
+
+/// The same of one family.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct FamilyPackets {
+    /// First packets of selected connections, in prerouting or, where a proxy on this host sends them, in output.
     pub selected: u64,
     /// First packets that postrouting let into the tunnel.
     pub entered: u64,
-    /// Packets from the tunnel that have reached postrouting, on their way to pods.
+    /// Packets from the tunnel that have reached postrouting, on their way to pods, or a proxy on this host.
     pub returned: u64,
-    /// Packets that the rules have dropped, for whatever reason.
-    pub refused: u64,
 }
 
 /// Reads what the rules count in the network namespace of the calling thread.
@@ -80,7 +89,7 @@ pub trait SteeringCounters: Send + Sync {
     /// # Errors
     /// `NotFound` where nothing was applied.
     fn selected(&self) -> Result<u64, PortError> {
-        self.steered().map(|packets| packets.selected)
+        self.steered().map(|packets| packets.ipv4.selected + packets.ipv6.selected)
     }
 
     /// What has passed this host's hooks.

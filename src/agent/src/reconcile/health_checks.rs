@@ -1,6 +1,6 @@
 //! What is looked at from time to time, since no notice tells of it.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use std::net::IpAddr;
 use std::time::Instant;
@@ -43,8 +43,9 @@ const CILIUM_EVERY: u64 = 10;
 const UNHELD: &str = "no_holder";
 const BYPASSED: &str = "bypassed";
 const OUTSIDE_TUNNEL: &str = "outside_tunnel";
-/// The counter of what the tunnel brings for pods here.
+/// The counters of what the tunnel brings for pods here, and of what of it is IPv6.
 const TO_POD: &str = "to_pod";
+const TO_POD_IPV6: &str = "to_pod_ipv6";
 
 impl<S: ClusterState, C: Clock> MainLoop<S, C> {
     /// Pods that cannot be served as their claims ask.
@@ -112,6 +113,7 @@ impl<S: ClusterState, C: Clock> MainLoop<S, C> {
         self.read_passage(now);
         self.prove_programs();
         self.ask_routers();
+        self.ask_holders();
         self.look_at_marks();
     }
 
@@ -150,6 +152,7 @@ impl<S: ClusterState, C: Clock> MainLoop<S, C> {
         let granted = granted_blocks(&snapshot, &self.me);
         if granted.is_empty() {
             self.measures.note_usage(&BTreeMap::new());
+            self.memory.tunnel.note_use(BTreeSet::new());
             self.status.idle_releases.clear();
             return self.status.idle_addresses.clear();
         }
@@ -158,6 +161,7 @@ impl<S: ClusterState, C: Clock> MainLoop<S, C> {
             Err(error) => return warn!(%error, "cannot read the connection table"),
         };
         self.measures.note_usage(&usage);
+        self.memory.tunnel.note_use(usage.keys().copied().collect());
         // docs/leases.md rule 10: there is traffic. Whether its holder has to be asked for a sign
         // of life the protocol knows.
         for address in usage.keys().filter(|address| granted.contains_key(address)) {
@@ -212,9 +216,10 @@ impl<S: ClusterState, C: Clock> MainLoop<S, C> {
 
     pub(super) fn on_passage_read(&mut self, result: Result<SteeredPackets, PortError>) {
         // After the rules were read: what came in between counts as on its way.
-        match (result, self.kernel.counted([TO_POD])) {
-            (Ok(steered), Some([to_pod])) => {
-                self.memory.passage.note(PassageReading { steered, to_pod }, Instant::now());
+        match (result, self.kernel.counted([TO_POD, TO_POD_IPV6])) {
+            (Ok(steered), Some([to_pod, to_pod_ipv6])) => {
+                let reading = PassageReading { steered, to_pod, to_pod_ipv6 };
+                self.memory.passage.note(reading, Instant::now());
             }
             (Err(error), _) => warn!(%error, "cannot tell whether steered packets pass this host"),
             (Ok(_), None) => {}

@@ -168,6 +168,10 @@ pub struct EgressNodeStatus {
     #[serde(with = "text::map", skip_serializing_if = "BTreeMap::is_empty")]
     #[cfg_attr(feature = "schema", schemars(with = "BTreeMap<String, String>"))]
     pub shared_pod_addresses: BTreeMap<IpNet, String>,
+    // Agents before this field answer no such question.
+    /// This node answers directors that ask it through the tunnel for an address that it holds.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pub answers_in_tunnel: bool,
 }
 
 /// How many addresses [`EgressNodeStatus::shared_pod_addresses`] names.

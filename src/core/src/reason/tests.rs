@@ -52,7 +52,7 @@ const ALL: [Reason; 49] = [
     Reason::NotThere,
 ];
 
-const AGENTS: [AgentReason; 25] = [
+const AGENTS: [AgentReason; 26] = [
     AgentReason::BlocksNotApplied,
     AgentReason::DatapathBypassed,
     AgentReason::EndpointMissing,
@@ -71,6 +71,7 @@ const AGENTS: [AgentReason; 25] = [
     AgentReason::ConnectionMarkOverwritten,
     AgentReason::ProgramsPassedBy,
     AgentReason::DroppedByOthers,
+    AgentReason::TunnelUnanswered,
     AgentReason::EbpfHostRouting,
     AgentReason::NotSeen,
     AgentReason::Clean,

@@ -47,7 +47,7 @@ impl AnnounceTap {
 }
 
 /// An address to bind to; its protocol is 0, which leaves the socket's.
-fn link_address(index: u32) -> io::Result<LinkAddr> {
+pub(crate) fn link_address(index: u32) -> io::Result<LinkAddr> {
     getifaddrs()?
         .filter_map(|interface| interface.address)
         .filter_map(|address| address.as_link_addr().copied())

@@ -26,6 +26,11 @@ pub(crate) fn read(directory: &Path) -> Result<BTreeMap<&'static str, u64>, BpfE
     Ok(sums)
 }
 
+/// The number of the last answer to each question: by its egress address and size.
+pub(crate) fn probe_answers(pin_dir: &Path) -> Result<HashMap<MapData, [u8; 20], u64>, BpfError> {
+    pins::hash(&pins::layout_directory(pin_dir, LAYOUT), pins::PROBE_ANSWERS)
+}
+
 /// Frames of ARP and neighbour discovery that the programs have seen: by a link's index and its end.
 pub(crate) fn neighbour_frames(pin_dir: &Path) -> Result<HashMap<MapData, [u8; 8], u64>, BpfError> {
     pins::hash(&pins::layout_directory(pin_dir, LAYOUT), pins::NEIGHBOUR_FRAMES)

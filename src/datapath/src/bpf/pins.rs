@@ -22,6 +22,7 @@ pub(crate) const CONFIG: &str = "config";
 pub(crate) const FRAGMENTS: &str = "fragments";
 pub(crate) const COUNTERS: &str = "counters";
 pub(crate) const NEIGHBOUR_FRAMES: &str = "neighbour_frames";
+pub(crate) const PROBE_ANSWERS: &str = "probe_answers";
 pub(crate) const POD_SOURCES: &str = "pod_sources";
 pub(crate) const SELECTED_DESTINATIONS: &str = "selected_destinations";
 

@@ -162,4 +162,9 @@ pub const REASONS: &[DropReason] = &[
         "A packet with an egress address was about to leave an uplink of its director: a flowtable of another program, or a CNI's own fast path, carries the connection past the host's routing.",
         "Leave steered connections out of it: `ct mark & 0x1000 == 0` before `flow add` in nftables (DatapathBypassed of the node says more).",
     ),
+    done(
+        "probe_answered",
+        "A director asked through the tunnel whether the holder here is reached, and was answered.",
+    ),
+    done("to_pod_ipv6", "Of the packets that to_pod counts those of IPv6."),
 ];

@@ -1,7 +1,7 @@
 use std::collections::BTreeMap;
 
 use egret_ports::error::{ErrorClass, PortError};
-use egret_ports::steering::{SteeredPackets, SteeringCounters, SteeringDrop};
+use egret_ports::steering::{FamilyPackets, SteeredPackets, SteeringCounters, SteeringDrop};
 
 use super::observe::read;
 use super::rules;
@@ -41,10 +41,16 @@ impl SteeringCounters for NftCounters {
                 PortError::new(ErrorClass::NotFound, "read the nft counters", remedy)
             })
         };
+        let of = |way: rules::WayCounters| -> Result<FamilyPackets, PortError> {
+            Ok(FamilyPackets {
+                selected: count(way.selected)?,
+                entered: count(way.entered)?,
+                returned: count(way.returned)?,
+            })
+        };
         Ok(SteeredPackets {
-            selected: count(rules::SELECTED)?,
-            entered: count(rules::ENTERED)?,
-            returned: count(rules::RETURNED)?,
+            ipv4: of(rules::IPV4_WAY)?,
+            ipv6: of(rules::IPV6_WAY)?,
             refused: drops(&packets).values().sum(),
         })
     }

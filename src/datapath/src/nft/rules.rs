@@ -12,26 +12,18 @@
 //!         that sets it, and a CNI's masquerade hangs at 100
 //! ```
 
+mod matches;
+mod output;
+
 use std::collections::BTreeMap;
 
 use egret_ports::steering::SteeringDrop;
 
+use self::matches::{FIRST, REPLIES_TO_EGRESS, SELECTED_PAIRS, dropped, never, steered};
+pub(crate) use self::matches::{IPV4_WAY, IPV6_WAY, WayCounters, counter};
+use self::output::{own, own_anew, own_fresh, own_guard, own_steered};
 use super::table::{Chain, Hook, NftRule};
 use crate::constants::HostSettings;
-
-/// Counts first packets of selected connections in prerouting: the probe's and the metric's.
-pub(crate) const SELECTED: &str = "selected";
-
-/// Counts first packets that postrouting lets into the tunnel.
-pub(crate) const ENTERED: &str = "entered";
-/// Counts what comes from the tunnel and has passed all that others have in prerouting and forward.
-pub(crate) const RETURNED: &str = "returned";
-
-/// The counter of a reason, and what it counts.
-pub(crate) fn counter(drop: SteeringDrop) -> (&'static str, &'static str) {
-    let (name, meaning, _) = drop.describe();
-    (name, meaning)
-}
 
 /// Chain for flows of an address without an open block.
 pub(crate) const NO_BLOCK: &str = "no-block";
@@ -42,21 +34,9 @@ pub(crate) const NO_RANGE: &str = "unknown-range";
 /// Chain for flows of a claim without an address.
 pub(crate) const NO_ADDRESS: &str = "no-address";
 
-/// A first packet: conntrack has seen no reply, and has not confirmed the entry. Of a one-way UDP
-/// flow every packet is `new`, and its NAT was decided at the first: only that one may be marked.
-const FIRST: &str = "ct state new ct status ! confirmed";
-
 /// Marks with which Cilium has a proxy on this node take a packet (`MARK_MAGIC_TO_PROXY`, by TPROXY and a
 /// policy rule before ours): with ours instead it would pass the proxy by.
 const TO_PROXY: &str = "meta mark & 0xf00 == 0x200";
-
-/// Matches connections that have an egress address with blocks on this node.
-const REPLIES_TO_EGRESS: [(&str, &str); 2] =
-    [("ct reply ip daddr @egress4", "IPv4"), ("ct reply ip6 daddr @egress6", "IPv6")];
-
-/// Matches packets that a claim selects.
-const SELECTED_PAIRS: [(&str, &str); 2] =
-    [("ip saddr . ip daddr @selected4", "IPv4"), ("ip6 saddr . ip6 daddr @selected6", "IPv6")];
 
 /// What leads packets into the tunnel, and how long they may be.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -99,6 +79,7 @@ pub(crate) fn chains(
     add("mss", hook("filter", "forward", -150), received);
     add("mss-sent", hook("filter", "postrouting", -150), sent);
     add("post", hook("nat", "postrouting", 99), post(settings));
+    add("returned", None, returned());
     for (chain, drop) in [
         (NO_BLOCK, SteeringDrop::NoBlock),
         (NO_FAMILY, SteeringDrop::FamilyWithoutAddress),
@@ -112,16 +93,6 @@ pub(crate) fn chains(
 
 fn hook(kind: &str, hook: &str, priority: i64) -> Option<Hook> {
     Some(Hook { kind: kind.to_owned(), hook: hook.to_owned(), priority })
-}
-
-fn dropped(drop: SteeringDrop) -> String {
-    format!("counter name {} drop", counter(drop).0)
-}
-
-/// Matches what the side that opened a steered connection sends on it: pods, and errors about its replies.
-/// Replies keep the main table, since they go to the pod.
-fn steered(HostSettings { mark: bit, .. }: &HostSettings) -> String {
-    format!("ct mark & {bit:#x} == {bit:#x} ct direction original")
 }
 
 fn to_tunnel(mark: u32, has_proxy: bool) -> Vec<NftRule> {
@@ -145,54 +116,6 @@ fn by_the_tunnel_only(settings: &HostSettings, otherwise: &str) -> NftRule {
     )
 }
 
-/// What comes by here for a pod never passes prerouting with its last destination: a proxy in the kernel (IPVS) or in
-/// user space sends it on. All else that has our bit here is the node's own, with another's mark on its connection: it
-/// goes its way.
-fn own(settings: &HostSettings) -> Vec<NftRule> {
-    vec![
-        NftRule::new(format!("{FIRST} jump first"), "first packets"),
-        NftRule::new(
-            format!("{} jump own-steered", steered(settings)),
-            "what may belong to a steered connection",
-        ),
-    ]
-}
-
-/// The kernel looks for a way anew only where a chain has changed the mark, and IPVS sends on packets that have it from
-/// prerouting by a way that it has found without.
-fn own_anew(mark: u32) -> Vec<NftRule> {
-    vec![NftRule::new(format!("meta mark {mark:#x} meta mark set 0"), "its way is found anew")]
-}
-
-/// Also those to what is not steered any more: an open connection goes on.
-fn own_steered(mark: u32) -> Vec<NftRule> {
-    let rule = |(matched, family), what: &str| {
-        NftRule::new(format!("{matched} meta mark set {mark:#x}"), format!("{what}, {family}"))
-    };
-    let of_open = REPLIES_TO_EGRESS.map(|replies| rule(replies, "steer an open connection"));
-    let of_new = SELECTED_PAIRS.map(|pair| rule(pair, "steer what is selected"));
-    of_open.into_iter().chain(never()).chain(of_new).collect()
-}
-
-/// As in forward, for what a proxy on the node sends for pods.
-fn own_guard() -> Vec<NftRule> {
-    vec![
-        NftRule::new("ct state invalid,untracked jump broken", "NAT never touches these"),
-        NftRule::new(format!("{FIRST} jump own-fresh"), "first packets"),
-    ]
-}
-
-/// Only what a socket sends has an owner. A range of pods has addresses of the node itself, from which it may send what it
-/// likes.
-fn own_fresh() -> Vec<NftRule> {
-    let mut rules = never().to_vec();
-    rules.extend([
-        NftRule::new("meta skuid 0-4294967295 goto known", "sent by a socket"),
-        NftRule::new("goto fresh", "sent on by the kernel"),
-    ]);
-    rules
-}
-
 /// NAT knows what leaves with an egress address also where somebody has wiped our bit off the connection's mark: the
 /// last defence against a packet that would leave by the uplink with it.
 fn last(settings: &HostSettings) -> Vec<NftRule> {
@@ -210,7 +133,7 @@ fn last(settings: &HostSettings) -> Vec<NftRule> {
 /// The tunnel's own outer packets come from the device too (ip_output, net/ipv4/ip_output.c).
 fn answers(HostSettings { device, .. }: &HostSettings) -> NftRule {
     NftRule::new(
-        format!("iifname \"{device}\" ct status snat ct direction reply counter name {RETURNED}"),
+        format!("iifname \"{device}\" ct status snat ct direction reply jump returned"),
         "answers to pods",
     )
 }
@@ -265,21 +188,23 @@ fn select(settings: &HostSettings) -> Vec<NftRule> {
     ]
 }
 
-fn never() -> [NftRule; 2] {
-    [
-        NftRule::new("ip daddr @never4 return", "never steered, IPv4"),
-        NftRule::new("ip6 daddr @never6 return", "never steered, IPv6"),
-    ]
-}
-
 fn first(HostSettings { mark, .. }: &HostSettings) -> Vec<NftRule> {
     let mut rules = never().to_vec();
-    let action = format!("counter name {SELECTED} ct mark set ct mark | {mark:#x}");
-    rules.extend([
-        NftRule::new(format!("ip saddr . ip daddr @selected4 {action}"), "selected, IPv4"),
-        NftRule::new(format!("ip6 saddr . ip6 daddr @selected6 {action}"), "selected, IPv6"),
-    ]);
+    rules.extend([IPV4_WAY, IPV6_WAY].into_iter().zip(SELECTED_PAIRS).map(
+        |(way, (pair, family))| {
+            let action = format!("counter name {} ct mark set ct mark | {mark:#x}", way.selected);
+            NftRule::new(format!("{pair} {action}"), format!("selected, {family}"))
+        },
+    ));
     rules
+}
+
+fn returned() -> Vec<NftRule> {
+    let rule = |way: WayCounters| {
+        let WayCounters { family, returned, .. } = way;
+        NftRule::new(format!("meta nfproto {family} counter name {returned}"), family)
+    };
+    [IPV4_WAY, IPV6_WAY].map(rule).to_vec()
 }
 
 fn guard(settings: &HostSettings) -> Vec<NftRule> {
@@ -392,8 +317,16 @@ fn mss(HostSettings { device, .. }: &HostSettings, mtu: u32) -> [Vec<NftRule>; 2
 
 fn post(HostSettings { device, mark, .. }: &HostSettings) -> Vec<NftRule> {
     let rest = dropped(SteeringDrop::NoBlock);
+    let entered = |WayCounters { family, entered, .. }| {
+        let matched = format!("oifname \"{device}\" meta nfproto {family}");
+        NftRule::new(
+            format!("{matched} counter name {entered}"),
+            format!("first packets, {family}"),
+        )
+    };
     vec![
-        NftRule::new(format!("oifname \"{device}\" counter name {ENTERED}"), "first packets"),
+        entered(IPV4_WAY),
+        entered(IPV6_WAY),
         NftRule::new(
             format!("oifname \"{device}\" ip saddr . ip daddr vmap @policy4"),
             "address and ports, IPv4",

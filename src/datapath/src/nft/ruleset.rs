@@ -10,7 +10,7 @@ use sha2::{Digest, Sha256};
 
 use super::flows::{self, FlowPair, MixedFamilies, widened};
 use super::rules::{
-    self, ENTERED, NO_ADDRESS, NO_BLOCK, NO_FAMILY, NO_RANGE, RETURNED, SELECTED, TunnelEntry,
+    self, IPV4_WAY, IPV6_WAY, NO_ADDRESS, NO_BLOCK, NO_FAMILY, NO_RANGE, TunnelEntry,
 };
 use super::table::{
     Chain, ElementKey, Elements, KeyShape, NftRule, NftTable, Set, Verdict, merged,
@@ -36,9 +36,11 @@ pub(crate) fn table(
         counters: SteeringDrop::ALL.iter().map(|drop| rules::counter(*drop)).collect(),
         sets: BTreeMap::new(),
     };
-    table.counters.insert(SELECTED, "first packets of selected connections");
-    table.counters.insert(ENTERED, "first packets into the tunnel");
-    table.counters.insert(RETURNED, "packets from the tunnel to pods");
+    for way in [IPV4_WAY, IPV6_WAY] {
+        table.counters.insert(way.selected, "first packets of selected connections");
+        table.counters.insert(way.entered, "first packets into the tunnel");
+        table.counters.insert(way.returned, "packets from the tunnel to pods");
+    }
     for family in [Family::IPv4, Family::IPv6] {
         table.sets.extend(sets(family, config)?);
     }

@@ -134,6 +134,7 @@ fn nodes() {
         local_addresses: [(address, "kube-vip0".to_owned())].into(),
         shared_pod_addresses: [("10.244.3.7/32".parse().unwrap(), "payments/bank-0".to_owned())]
             .into(),
+        answers_in_tunnel: true,
     };
     assert_eq!(written_and_read(&status), status);
 }

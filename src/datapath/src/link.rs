@@ -86,6 +86,27 @@ pub fn ensure(
     Ok(Tunnel { index: link.index, mtu, applied })
 }
 
+/// Makes sure that the tunnel device carries IPv6: a switch on the device takes its routes away, and nothing tells when
+/// it is back.
+///
+/// # Errors
+/// `Denied`, with the remedy, while IPv6 is switched off on the device: /proc/sys is read-only in a container, and
+/// netlink does not set it.
+pub fn require_ipv6(settings: &HostSettings) -> Result<(), PortError> {
+    let name = &settings.device;
+    let operation = || format!("send IPv6 by {name}");
+    let link = RouteNetlink::route().and_then(|mut netlink| netlink.link(name));
+    let link = link.map_err(|error| refused(operation(), error))?;
+    if link.and_then(|link| link.disable_ipv6) != Some(true) {
+        return Ok(());
+    }
+    let remedy = format!(
+        "IPv6 is switched off there, and selected pods' IPv6 is dropped: sysctl -w net.ipv6.conf.{name}.disable_ipv6=0, and \
+         keep net.ipv6.conf.default.disable_ipv6=0"
+    );
+    Err(PortError::new(ErrorClass::Denied, operation(), remedy))
+}
+
 /// Removes the tunnel device; absent is success.
 ///
 /// # Errors

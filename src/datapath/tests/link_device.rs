@@ -356,3 +356,17 @@ fn what_firewalls_do_with_marks_is_read_anew() {
     let expected = [(0x5, false, MatchEffect::Other), (0x100_0000, true, MatchEffect::Refused)];
     assert_eq!(marks, expected);
 }
+
+#[test]
+fn ipv6_that_is_switched_off_there_is_said_with_the_remedy() {
+    let namespace = NetworkNamespace::new("link");
+    let _inside = namespace.enter();
+    let settings = HostSettings::default();
+    link::ensure(&settings, Family::IPv4, 1500).unwrap();
+    link::require_ipv6(&settings).unwrap();
+    namespace.sysctl("net/ipv6/conf/egret0/disable_ipv6", "1");
+    let error = link::require_ipv6(&settings).unwrap_err().to_string();
+    assert!(error.contains("net.ipv6.conf.egret0.disable_ipv6=0"), "{error}");
+    namespace.sysctl("net/ipv6/conf/egret0/disable_ipv6", "0");
+    link::require_ipv6(&settings).unwrap();
+}

@@ -87,7 +87,12 @@ impl SteeredPath for NodePath {
     }
 
     fn tighten(&mut self, config: &SteeringConfig) -> Result<(), PortError> {
-        self.guard.tighten(config)
+        self.guard.tighten(config)?;
+        // Last, so that it takes nothing away from the other family.
+        if config.flows.iter().any(|flow| flow.source.addr().is_ipv6()) {
+            link::require_ipv6(&self.settings)?;
+        }
+        Ok(())
     }
 
     fn begin_anew(&mut self, config: &SteeringConfig, sources: BTreeSet<IpNet>) {

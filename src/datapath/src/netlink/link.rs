@@ -28,6 +28,8 @@ pub(crate) struct LinkRecord {
     pub(crate) vxlan: Option<VxlanRecord>,
     pub(crate) rp_filter: Option<i32>,
     pub(crate) forwarding: Option<i32>,
+    /// Of IPv6; `None` where the kernel has none.
+    pub(crate) disable_ipv6: Option<bool>,
     /// Packets received since the link was made.
     pub(crate) received: u64,
 }
@@ -165,6 +167,7 @@ pub(crate) fn record(link: &LinkMessage) -> LinkRecord {
         kind: None,
         vxlan: None,
         rp_filter: None,
+        disable_ipv6: None,
         forwarding: None,
         received: 0,
     };
@@ -179,6 +182,7 @@ pub(crate) fn record(link: &LinkMessage) -> LinkRecord {
                 let settings = families.iter().find_map(inet_settings);
                 record.rp_filter = settings.map(|settings| settings.rp_filter);
                 record.forwarding = settings.map(|settings| settings.forwarding);
+                record.disable_ipv6 = families.iter().find_map(is_ipv6_off);
             }
             _ => {}
         }
@@ -204,6 +208,14 @@ fn read_kind(record: &mut LinkRecord, infos: &[LinkInfo]) {
             _ => {}
         }
     }
+}
+
+fn is_ipv6_off(family: &AfSpecUnspec) -> Option<bool> {
+    let AfSpecUnspec::Inet6(parts) = family else { return None };
+    parts.iter().find_map(|part| match part {
+        AfSpecInet6::DevConf(settings) => Some(settings.disable_ipv6 != 0),
+        _ => None,
+    })
 }
 
 fn inet_settings(family: &AfSpecUnspec) -> Option<&InetDevConf> {

@@ -115,6 +115,8 @@ pub const ALL: &[Scenario] = &[
     Scenario::beside("late_agent_after_a_boot", late_agent::run).own().takes(30),
     Scenario::beside("foreign_hands_are_repaired", repair::foreign_hands).own().takes(31),
     Scenario::beside("rules_of_others_that_drop_are_said", dropped_by_others::run).takes(60),
+    Scenario::beside("a_closed_tunnel_is_said", dropped_by_others::in_the_tunnel).takes(60),
+    Scenario::beside("ipv6_switched_off_is_said", dropped_by_others::ipv6_switched_off).takes(20),
     Scenario::beside("teardown_leaves_nothing", repair::teardown).takes(2),
     Scenario::beside("s25_claim_over_busy_pods", s25_claim::run).own().takes(24),
     Scenario::beside("s25_claim_made_anew", s25_claim::made_anew).own().takes(28),

@@ -9,13 +9,14 @@ use egret_lab::load::{RawShape, inject};
 use egret_lab::{LabFixture, wait_until};
 
 use super::s18_on_interface::condition;
-use crate::fixtures::{await_source, bank, run_for};
+use crate::fixtures::{await_source, bank, holder, run_for};
 
 const NODE: &str = "director-1";
 const OTHER: &str = "director-2";
 /// Two windows of the agent's, and what a status takes; a bound, not an expectation.
 const LIMIT: Duration = Duration::from_secs(40);
 const REASON: &str = "DroppedByOthers";
+const UNANSWERED: &str = "TunnelUnanswered";
 
 /// The node says what is lost and what to look for, until the rule is gone. It says nothing on the others.
 pub fn run(bench: &mut Bench) -> Result<()> {
@@ -35,6 +36,45 @@ pub fn run(bench: &mut Bench) -> Result<()> {
         until(fixture, (&source, port), "the condition ends", |reason, _| reason != REASON)?;
     }
     await_source(fixture, "settle-1", bank()[0])
+}
+
+/// A firewall at the holder that takes the tunnel's packets, or the long ones alone: the director names the holder and
+/// what to open, until the firewall is gone.
+pub fn in_the_tunnel(bench: &mut Bench) -> Result<()> {
+    let fixture = bench.fixture()?;
+    let (source, port) = (AtomicU16::new(48_000), fixture.lab.reserve_ports());
+    let holder = holder(fixture)?;
+    for (packets, said) in [("", "UDP port 5480"), ("meta length > 1400", "short ones pass")] {
+        fixture.lab.node(&holder)?.shell(&format!(
+            "nft 'table inet firewall {{ chain input {{ type filter hook input priority 0; \
+             udp dport 5480 {packets} drop; }}; }}'"
+        ))?;
+        until(fixture, (&source, port), &format!("{NODE} says: {said}"), |reason, why| {
+            reason == UNANSWERED && why.contains(said) && why.contains(&holder)
+        })?;
+        fixture.lab.node(&holder)?.shell("nft delete table inet firewall")?;
+        until(fixture, (&source, port), "the condition ends", |reason, _| reason != UNANSWERED)?;
+    }
+    await_source(fixture, "settle-1", bank()[0])
+}
+
+/// IPv6 of the tunnel's device is switched off, as tools for networks do, and on again: the node says so meanwhile, and
+/// IPv6 comes back by itself.
+pub fn ipv6_switched_off(bench: &mut Bench) -> Result<()> {
+    let fixture = bench.fixture()?;
+    let (source, port) = (AtomicU16::new(49_000), fixture.lab.reserve_ports());
+    switch_ipv6(fixture, "1")?;
+    let said = "disable_ipv6=0";
+    until(fixture, (&source, port), &format!("{NODE} says: {said}"), |_, why| why.contains(said))?;
+    await_source(fixture, "settle-1", bank()[0])?;
+    switch_ipv6(fixture, "0")?;
+    until(fixture, (&source, port), "the condition ends", |_, why| !why.contains(said))?;
+    await_source(fixture, "settle-1", bank()[1])
+}
+
+fn switch_ipv6(fixture: &LabFixture, disable: &str) -> Result<()> {
+    fixture.lab.node(NODE)?.net()?.sysctl("net/ipv6/conf/egret0/disable_ipv6", disable);
+    Ok(())
 }
 
 /// Opens connections all the while.

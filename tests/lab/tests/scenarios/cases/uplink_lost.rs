@@ -35,6 +35,7 @@ pub fn run(bench: &mut Bench) -> Result<()> {
     let (down, lost) = hands_over(fixture, set_down, "is down")?;
     stands_by_last(fixture, &down)?;
     says(fixture, &down, "is down")?;
+    starts_without_uplink(fixture, &down)?;
     fixture.lab.restore_uplink(&down)?;
     fixture.lab.stop_controller(true)?;
     flaps(fixture)?;
@@ -144,6 +145,14 @@ fn hands_over(fixture: &mut LabFixture, cut: Cut, why: &str) -> Result<(String, 
         ensure!(found.is_none(), "{old} was cut off, and then {event}: {found:?}");
     }
     Ok((old, lost))
+}
+
+/// An agent that starts while the uplink is down runs, and says so.
+fn starts_without_uplink(fixture: &mut LabFixture, node: &str) -> Result<()> {
+    fixture.lab.stop_agent(node)?;
+    let egret = fixture.lab.egret()?;
+    fixture.lab.start_agent_of(node, &egret)?;
+    says(fixture, node, "no link eth0 that is up")
 }
 
 /// Placement has heard of it: the node owns nothing, and stands by behind all others, or not at all.

@@ -172,6 +172,10 @@ kubernetes: cluster-image setup-aws ## scenarios on real Kubernetes, with the in
 conformance: cluster-image setup-conformance ## Kubernetes' own specs of the network while one claim selects every pod
 	@target/debug/egret-kubernetes conformance
 
+.PHONY: setup-vm
+setup-vm: ## make the emulated machine with Debian's own kernel (target/vm)
+	@tests/setup.sh vm
+
 .PHONY: demo-kubernetes
 demo-kubernetes: export EGRET := $(CURDIR)/target/demo/kubernetes/egret
 demo-kubernetes: setup-kubernetes ## the demonstration on a real Kubernetes cluster, with the chart

@@ -7,6 +7,7 @@
 #   tests/setup.sh kubernetes   and what a real cluster is made of, in target/kubernetes/bin
 #   tests/setup.sh oldest       and the oldest API server that is maintained, in target/kubernetes/oldest
 #   tests/setup.sh conformance  and Kubernetes' own specs of the network, in target/conformance
+#   tests/setup.sh vm           and the emulated machine with Debian's own kernel, in target/vm
 #   tests/setup.sh aws          and the EC2 double's Python, in target/aws/venv
 #   tests/setup.sh gcp          and the Compute Engine double's Python, in target/gcp/venv
 #   tests/setup.sh terraform    only what the checks of the Terraform modules need, in target/terraform
@@ -30,6 +31,10 @@ packages=(clang libbpf-dev linux-libc-dev gcc libc6-dev nftables iptables iprout
 if [ "${1:-}" = kubernetes ]; then
   packages+=(containerd runc containernetworking-plugins busybox-static openssl curl ipset buildah mmdebstrap
     ca-certificates)
+fi
+# The machine is qemu's, and its disk a Debian.
+if [ "${1:-}" = vm ]; then
+  packages+=(qemu-system-x86 mmdebstrap e2fsprogs)
 fi
 # The module of a cloud's double; both doubles are made alike.
 double=
@@ -68,6 +73,7 @@ case "${1:-}" in
   kubernetes) tests/kubernetes/build.sh ;;
   oldest) tests/kubernetes/build.sh oldest ;;
   conformance) tests/kubernetes/conformance/build.sh ;;
+  vm) tests/vm/build.sh ;;
 esac
 
 # The versions are exact, so what is installed is right as long as the list has not changed.

@@ -112,7 +112,7 @@ licences:
 	@tests/step.sh "licences, bans, sources" cargo deny --locked check licenses bans sources
 
 # The suite's builds lint what they compile, so that lints cost no build of their own.
-unit features lab kubernetes conformance soak: export RUSTC_WORKSPACE_WRAPPER := $(CURDIR)/tests/lint.sh
+unit features lab kubernetes conformance vm soak: export RUSTC_WORKSPACE_WRAPPER := $(CURDIR)/tests/lint.sh
 
 .PHONY: unit
 unit: setup-kubernetes setup-aws setup-gcp ## tests of values, of the kernel in namespaces, of the lease protocol, on an API server (the chart, the kinds), on the clouds' doubles
@@ -176,6 +176,11 @@ conformance: cluster-image setup-conformance ## Kubernetes' own specs of the net
 setup-vm: ## make the emulated machine with Debian's own kernel (target/vm)
 	@tests/setup.sh vm
 
+.PHONY: vm
+vm: export CARGO_TARGET_X86_64_UNKNOWN_LINUX_GNU_RUNNER := tests/vm/run.sh
+vm: setup-vm ## tests of what a kernel may lack (IPVS), in an emulated machine with Debian's own kernel
+	@cargo test $(CARGO_FLAGS) $(TESTED) --test nft_contract -- --ignored
+
 .PHONY: demo-kubernetes
 demo-kubernetes: export EGRET := $(CURDIR)/target/demo/kubernetes/egret
 demo-kubernetes: setup-kubernetes ## the demonstration on a real Kubernetes cluster, with the chart
@@ -186,7 +191,7 @@ demo-kubernetes: setup-kubernetes ## the demonstration on a real Kubernetes clus
 	@target/debug/egret-kubernetes demo
 
 .PHONY: soak
-soak: cluster-image setup-oldest setup-conformance ## the long scenarios, failovers by the dozen, the oldest API server, Kubernetes' own specs, the long model check
+soak: cluster-image setup-oldest setup-conformance vm ## the long scenarios, failovers by the dozen, IPVS, the oldest API server, Kubernetes' own specs, the long model check
 	@target/debug/egret-lab soak
 	@EGRET_SOAK=1 cargo test $(CARGO_FLAGS) $(TESTED) --test scenarios -- aws_slow_
 	@EGRET_SOAK=1 cargo test $(CARGO_FLAGS) $(TESTED) --test cluster -- s11_ s24_first_packet_of

@@ -195,3 +195,33 @@ fn what_a_proxy_sends_is_refused_by_name() {
 fn errors_about_what_is_exempt_by_now_are_steered() {
     steering::errors_about_what_is_exempt_by_now_are_steered(&Nft);
 }
+
+#[test]
+#[ignore = "needs IPVS: make vm"]
+fn what_ipvs_sends_to_outside_is_steered() {
+    steering::what_ipvs_sends_to_outside_is_steered(&Nft);
+}
+
+#[test]
+#[ignore = "needs IPVS: make vm"]
+fn what_ipvs_sends_elsewhere_goes_its_way() {
+    steering::what_ipvs_sends_elsewhere_goes_its_way(&Nft);
+}
+
+#[test]
+#[ignore = "needs IPVS: make vm"]
+fn what_ipvs_sends_is_refused_by_name() {
+    steering::what_ipvs_sends_is_refused_by_name(&Nft);
+}
+
+#[test]
+#[ignore = "needs IPVS: make vm"]
+fn what_ipvs_sends_may_be_long() {
+    steering::what_ipvs_sends_may_be_long(&Nft);
+}
+
+#[test]
+#[ignore = "needs IPVS: make vm"]
+fn errors_about_what_ipvs_sends_reach_the_pod() {
+    steering::errors_about_what_ipvs_sends_reach_the_pod(&Nft);
+}

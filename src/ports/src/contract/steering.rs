@@ -13,6 +13,7 @@ mod fixture;
 mod foreign_marks;
 mod inbound;
 mod invalid;
+mod ipvs;
 mod life;
 mod load;
 mod oracle;
@@ -34,6 +35,11 @@ pub use inbound::{
     the_destination_after_dnat_decides, the_nodes_own_traffic_is_left_alone,
 };
 pub use invalid::{control_without_rules, invalid_packets_never_leave};
+pub use ipvs::{
+    errors_about_what_ipvs_sends_reach_the_pod, what_ipvs_sends_elsewhere_goes_its_way,
+    what_ipvs_sends_is_refused_by_name, what_ipvs_sends_may_be_long,
+    what_ipvs_sends_to_outside_is_steered,
+};
 pub use life::{
     an_unchanged_config_writes_nothing, flushed_rules_are_noticed_and_put_back,
     foreign_tables_are_byte_equal_afterwards, nothing_leaks_without_the_tunnel,

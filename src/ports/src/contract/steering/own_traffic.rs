@@ -181,7 +181,7 @@ pub fn the_directors_own_errors_never_leak(factory: &impl Factory) {
 }
 
 /// What is sent to the pod must be shorter than what it may send.
-fn short_way<F: Factory>(world: &SteeringFixture<F>) {
+pub(super) fn short_way<F: Factory>(world: &SteeringFixture<F>) {
     world.director.run("ip route replace 10.244.1.0/24 dev pod0 mtu lock 1300");
     world.director.sysctl("net/ipv6/conf/pod0/mtu", "1300");
 }
@@ -197,6 +197,6 @@ fn too_long_reply<F: Factory>(
     socket
 }
 
-fn errors_to(server: IpAddr) -> impl Fn(&SeenPacket) -> bool + Copy {
+pub(super) fn errors_to(server: IpAddr) -> impl Fn(&SeenPacket) -> bool + Copy {
     move |p| p.destination == server && [ICMP, ICMP6].contains(&p.protocol)
 }

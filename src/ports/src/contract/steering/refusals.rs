@@ -3,7 +3,7 @@
 use std::net::{IpAddr, SocketAddr, UdpSocket};
 
 use egret_core::model::AddressRange;
-use egret_core::node_config::FlowAction;
+use egret_core::node_config::{FlowAction, SteeringConfig};
 
 use super::Factory;
 use super::addresses::{
@@ -77,11 +77,7 @@ pub fn every_refusal_has_its_counter(factory: &impl Factory) {
 /// ever; once it is known, what waits is a first packet still, and goes through the tunnel.
 pub fn an_unknown_pod_waits(factory: &impl Factory) {
     let mut world = SteeringFixture::new(factory);
-    let mut config = idle();
-    let single = |address: IpAddr| AddressRange::new(address, address);
-    config.unknown.sources = POD.each().into_iter().filter_map(single).collect();
-    config.unknown.destinations = SERVER.each().into_iter().filter_map(single).collect();
-    world.apply(&config);
+    world.apply(&unknown());
     let flows = flows(&world, PORT);
     flows.iter().for_each(one_way);
     for (pod, never) in POD.each().into_iter().zip(NEVER.each()) {
@@ -156,6 +152,15 @@ pub fn unsolicited_frames_go_no_further(factory: &impl Factory) {
         });
         assert_eq!(sent.len(), 1, "seen once, when it was sent: {sent:?}");
     }
+}
+
+/// The pod is not known yet, and a claim might want what it sends to the servers.
+pub(super) fn unknown() -> SteeringConfig {
+    let mut config = idle();
+    let single = |address: IpAddr| AddressRange::new(address, address);
+    config.unknown.sources = POD.each().into_iter().filter_map(single).collect();
+    config.unknown.destinations = SERVER.each().into_iter().filter_map(single).collect();
+    config
 }
 
 fn flows<F: Factory>(world: &SteeringFixture<F>, port: u16) -> Vec<UdpSocket> {

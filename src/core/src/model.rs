@@ -34,7 +34,7 @@ pub use cluster::{
     ApiServerReading, Cluster, ClusterRanges, ClusterStatus, DiscoveredRanges, PodRangeSource,
     UnreadableRanges, Voter, VoterSet,
 };
-pub use condition::{Condition, ConditionType};
+pub use condition::{Condition, ConditionSummary, ConditionType};
 pub use event::EventDraft;
 pub use labels::{LabelSelector, Labels, Operator, Requirement};
 pub use names::{ClaimRef, NamespaceName, NodeName, PoolName, Uid};

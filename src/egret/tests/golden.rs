@@ -6,6 +6,9 @@
 //! are masked, and versions: see `golden/run.rs`.
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking, its helpers too")]
 
+#[path = "golden/truth.rs"]
+mod truth;
+
 #[path = "golden/run.rs"]
 mod run;
 

@@ -62,6 +62,12 @@ impl Condition {
         Self { last_transition, ..self }
     }
 
+    /// Whether it says that something is wrong.
+    #[must_use]
+    pub fn is_trouble(&self) -> bool {
+        self.kind.wrong_when() == Some(self.status)
+    }
+
     /// Takes the place of the condition of its type, dated by that.
     pub fn put_into(self, conditions: &mut Vec<Self>) {
         let next = self.dated_by(conditions);
@@ -69,6 +75,32 @@ impl Condition {
             Some(old) => *old = next,
             None => conditions.push(next),
         }
+    }
+}
+
+/// What the conditions of one object say, as every command shows it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ConditionSummary<'a> {
+    /// What `Ready` says; `None` where nobody has said it yet.
+    pub ready: Option<bool>,
+    /// Why it is not ready, for people; empty where it is, or where nobody has said.
+    pub message: &'a str,
+    /// The other conditions that say that something is wrong and whose messages `message` does not repeat.
+    pub troubles: Vec<&'a Condition>,
+}
+
+impl<'a> ConditionSummary<'a> {
+    /// Of the conditions of one object.
+    #[must_use]
+    pub fn of(conditions: &'a [Condition]) -> Self {
+        let ready = conditions.iter().find(|condition| condition.kind == ConditionType::Ready);
+        let message = ready.filter(|ready| !ready.status).map_or("", |ready| &ready.message);
+        let other = |condition: &&Condition| {
+            let repeated = !condition.message.is_empty() && message.contains(&condition.message);
+            condition.kind != ConditionType::Ready && condition.is_trouble() && !repeated
+        };
+        let troubles = conditions.iter().filter(other).collect();
+        Self { ready: ready.map(|ready| ready.status), message, troubles }
     }
 }
 
@@ -96,7 +128,7 @@ mod spelled {
 }
 
 macro_rules! condition_types {
-    ($($(#[$doc:meta])* $name:ident,)*) => {
+    ($($(#[$doc:meta])* $name:ident wrong when $wrong:literal,)*) => {
         /// What a condition is about.
         #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
         pub enum ConditionType {
@@ -114,6 +146,17 @@ macro_rules! condition_types {
                     Self::Other(name) => name,
                 }
             }
+
+            /// The status with which it says that something is wrong; of a type of another version nobody knows it.
+            fn wrong_when(&self) -> Option<bool> {
+                match self {
+                    $(Self::$name => Some($wrong),)*
+                    Self::Other(_) => None,
+                }
+            }
+
+            #[cfg(test)]
+            const ALL: &[Self] = &[$(Self::$name,)*];
         }
 
         impl From<&str> for ConditionType {
@@ -129,31 +172,31 @@ macro_rules! condition_types {
 
 condition_types! {
     /// Of a claim: its spec makes sense and the pool lets it in.
-    Accepted,
+    Accepted wrong when false,
     /// Of a claim: it has its addresses.
-    Bound,
+    Bound wrong when false,
     /// Of a claim: nodes steer its pods.
-    Programmed,
+    Programmed wrong when false,
     /// Of a claim: another one wins some of its pods and destinations.
-    Overridden,
+    Overridden wrong when true,
     /// Of an address in use, its claim and its pool: the pool has the address no longer.
-    OutsidePool,
+    OutsidePool wrong when true,
     /// Of a claim, a pool, an address or a node: all is well.
-    Ready,
+    Ready wrong when false,
     /// Of a pool: a person paused it.
-    Paused,
+    Paused wrong when true,
     /// Of a pool in a cloud: the cloud can deliver to its gateways.
-    GatewaysUsable,
+    GatewaysUsable wrong when false,
     /// Of an address in a cloud: the cloud delivers it to its holder.
-    Attached,
+    Attached wrong when false,
     /// Of an address: a foreign host claims it.
-    Conflict,
+    Conflict wrong when true,
     /// Of a node: traffic of pods passes its netfilter by.
-    DatapathBypassed,
+    DatapathBypassed wrong when true,
     /// Of a node: `egret uninstall` has taken everything out of its kernel.
-    TornDown,
+    TornDown wrong when true,
     /// Of the cluster: the controller cannot read the addresses of the API servers.
-    ApiServersUnread,
+    ApiServersUnread wrong when true,
 }
 
 impl fmt::Display for ConditionType {
@@ -200,5 +243,41 @@ mod tests {
         let paused = Condition::new(ConditionType::Paused, true, "Paused", "", Timestamp(4));
         paused.clone().put_into(&mut conditions);
         assert_eq!(conditions, [ready(false, "RulesNotApplied", 3), paused]);
+    }
+
+    fn said(kind: &ConditionType, status: bool) -> Condition {
+        Condition::new(kind.clone(), status, "Reason", format!("{kind} is {status}"), Timestamp(1))
+    }
+
+    /// Ready is what the object says, whatever stands beside it; and whatever is wrong is told once.
+    #[test]
+    fn a_summary_says_what_the_object_says() {
+        for kind in ConditionType::ALL.iter().filter(|kind| **kind != ConditionType::Ready) {
+            for (status, ready) in [(true, true), (true, false), (false, true), (false, false)] {
+                let other = said(kind, status);
+                let conditions = [other.clone(), said(&ConditionType::Ready, ready)];
+                let summary = ConditionSummary::of(&conditions);
+                assert_eq!(summary.ready, Some(ready), "{kind}");
+                assert_eq!(summary.message, if ready { "" } else { "Ready is false" });
+                let told = if other.is_trouble() { vec![&other] } else { Vec::new() };
+                assert_eq!(summary.troubles, told);
+                assert_eq!(ConditionSummary::of(&conditions[..1]).ready, None, "{kind}");
+            }
+            assert_ne!(said(kind, true).is_trouble(), said(kind, false).is_trouble(), "{kind}");
+        }
+        let unknown = ConditionType::from("AsGoodAsNew");
+        assert!(!said(&unknown, true).is_trouble() && !said(&unknown, false).is_trouble());
+    }
+
+    #[test]
+    fn what_ready_says_already_is_not_told_again() {
+        let conflict = said(&ConditionType::Conflict, true);
+        let message = format!("{}; choose another address", conflict.message);
+        let ready =
+            Condition::new(ConditionType::Ready, false, "Conflict", message.clone(), Timestamp(1));
+        let conditions = [conflict, ready];
+        let summary = ConditionSummary::of(&conditions);
+        assert_eq!((summary.ready, summary.message), (Some(false), message.as_str()));
+        assert_eq!(summary.troubles, Vec::<&Condition>::new());
     }
 }

@@ -5,7 +5,8 @@ use std::time::Duration;
 
 use egret_core::membership::departure::drain_reason;
 use egret_core::model::{
-    ClaimRef, ConditionType, EgressAddress, InvalidObject, NodeName, PoolName, Snapshot, Timestamp,
+    ClaimRef, Condition, ConditionSummary, EgressAddress, InvalidObject, NodeName, PoolName,
+    Snapshot, Timestamp,
 };
 use egret_ports::clock::Clock as _;
 use egret_runtime::clock::SystemClock;
@@ -30,6 +31,17 @@ struct Answer {
     addresses: Vec<AddressAnswer>,
     claims: Vec<ClaimAnswer>,
     troubles: Vec<InvalidObject>,
+    held_not_ready: usize,
+    pool_answers: Vec<PoolAnswer>,
+}
+
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+struct PoolAnswer {
+    pool: PoolName,
+    paused: bool,
+    ready: Option<bool>,
+    message: String,
 }
 
 #[derive(Serialize)]
@@ -41,7 +53,8 @@ struct AddressAnswer {
     holder: Option<NodeName>,
     standbys: Vec<NodeName>,
     since: Option<Timestamp>,
-    ready: bool,
+    ready: Option<bool>,
+    message: String,
 }
 
 #[derive(Serialize)]
@@ -59,20 +72,23 @@ impl Answer {
     fn of(snapshot: &Snapshot) -> Self {
         let addresses: Vec<AddressAnswer> =
             snapshot.addresses.values().map(|stored| AddressAnswer::of(&stored.value)).collect();
-        let held = addresses.iter().filter(|address| address.holder.is_some()).count();
+        let (held, pending): (Vec<_>, Vec<_>) =
+            addresses.iter().partition(|address| address.holder.is_some());
         let set = snapshot.cluster.as_ref().and_then(|cluster| cluster.value.set.as_ref());
         let pools = snapshot.pools.values().map(|stored| &stored.value.0);
         Self {
             pools: snapshot.pools.len(),
             paused_pools: pools.filter(|pool| pool.paused).map(|pool| pool.name.clone()).collect(),
-            held,
-            pending: addresses.len() - held,
+            held: held.len(),
+            pending: pending.len(),
             without_standby: addresses.iter().filter(|a| a.standbys.is_empty()).count(),
+            held_not_ready: held.iter().filter(|address| address.ready != Some(true)).count(),
             voter_set: set.map(|set| set.number),
             voters: set.map_or(0, |set| set.members.len()),
             addresses,
             claims: claims(snapshot),
             troubles: troubles(snapshot),
+            pool_answers: pool_answers(snapshot),
         }
     }
 
@@ -86,8 +102,12 @@ impl Answer {
             true => String::new(),
             false => format!("   PAUSED {}", paused.join(", ")),
         };
+        let not_ready = match self.held_not_ready {
+            0 => String::new(),
+            some => format!(" ({some} not ready)"),
+        };
         format!(
-            "pools {}   addresses {} held, {} pending, {} without a standby   voters {voters}{paused}",
+            "pools {}   addresses {} held{not_ready}, {} pending, {} without a standby   voters {voters}{paused}",
             self.pools, self.held, self.pending, self.without_standby
         )
     }
@@ -99,11 +119,13 @@ impl AddressAnswer {
         let holder = status.holding.as_ref().map(|holding| holding.node.clone());
         let others = plan.owner.iter().chain(&plan.standbys);
         let standbys = others.filter(|node| Some(*node) != holder.as_ref()).cloned().collect();
+        let said = ConditionSummary::of(&status.conditions);
         Self {
             address: *address,
             pool: plan.pool.clone(),
             claim: plan.claim.clone(),
-            ready: holder.is_some() && status.probed,
+            ready: said.ready,
+            message: said.message.to_owned(),
             holder,
             standbys,
             since: status.since,
@@ -111,38 +133,66 @@ impl AddressAnswer {
     }
 }
 
+fn pool_answers(snapshot: &Snapshot) -> Vec<PoolAnswer> {
+    let answer = |(pool, status): &(egret_core::model::Pool, egret_core::model::PoolStatus)| {
+        let said = ConditionSummary::of(&status.conditions);
+        PoolAnswer {
+            pool: pool.name.clone(),
+            paused: pool.paused,
+            ready: said.ready,
+            message: said.message.to_owned(),
+        }
+    };
+    snapshot.pools.values().map(|stored| answer(&stored.value)).collect()
+}
+
 fn claims(snapshot: &Snapshot) -> Vec<ClaimAnswer> {
     let answer = |(claim, status): &(egret_core::model::Claim, egret_core::model::ClaimStatus)| {
-        let ready =
-            status.conditions.iter().find(|condition| condition.kind == ConditionType::Ready);
+        let said = ConditionSummary::of(&status.conditions);
         ClaimAnswer {
             claim: claim.reference.clone(),
             pool: claim.pool.clone(),
             addresses: status.addresses.clone(),
             gateways: status.gateways.clone(),
-            ready: ready.map(|condition| condition.status),
-            message: ready.filter(|c| !c.status).map_or(String::new(), |c| c.message.clone()),
+            ready: said.ready,
+            message: said.message.to_owned(),
         }
     };
     snapshot.claims.values().map(|stored| answer(&stored.value)).collect()
 }
 
-/// What a person has to do something about.
+/// What a person has to do something about, and the tables do not say.
 fn troubles(snapshot: &Snapshot) -> Vec<InvalidObject> {
     let mut troubles = snapshot.invalid_objects.clone();
-    for (name, node) in &snapshot.egress_nodes {
-        if let Some(why) = drain_reason(snapshot, name) {
-            let message = format!("it {why}: what it holds moves, and it is given nothing new");
-            troubles.push(InvalidObject { place: format!("node {name}"), message });
-        }
-        let conditions = node.value.status.conditions.iter();
-        let bad = conditions
-            .filter(|condition| condition.status == (condition.kind != ConditionType::Ready));
-        troubles.extend(bad.map(|condition| InvalidObject {
-            place: format!("node {name}"),
+    let mut add = |place: String, conditions: &[Condition], in_a_table: bool| {
+        let told = match in_a_table {
+            true => ConditionSummary::of(conditions).troubles,
+            false => conditions.iter().filter(|condition| condition.is_trouble()).collect(),
+        };
+        troubles.extend(told.into_iter().map(|condition| InvalidObject {
+            place: place.clone(),
             message: format!("{}: {}", condition.reason, condition.message),
         }));
+    };
+    add("cluster".to_owned(), &snapshot.cluster_status.conditions, false);
+    for (name, stored) in &snapshot.pools {
+        add(format!("pool {name}"), &stored.value.1.conditions, true);
     }
+    for (address, stored) in &snapshot.addresses {
+        add(format!("address {address}"), &stored.value.status.conditions, true);
+    }
+    for (claim, stored) in &snapshot.claims {
+        add(format!("claim {claim}"), &stored.value.1.conditions, true);
+    }
+    for (name, stored) in &snapshot.egress_nodes {
+        add(format!("node {name}"), &stored.value.status.conditions, false);
+    }
+    let leave = snapshot.egress_nodes.keys().filter_map(|name| {
+        let why = drain_reason(snapshot, name)?;
+        let message = format!("it {why}: what it holds moves, and it is given nothing new");
+        Some(InvalidObject { place: format!("node {name}"), message })
+    });
+    troubles.extend(leave);
     troubles
 }
 
@@ -157,10 +207,32 @@ pub(crate) fn status(args: &StatusArgs) -> anyhow::Result<()> {
 }
 
 fn show(answer: &Answer, now: Timestamp) {
-    let dash = || "-".to_owned();
-    let mut table =
-        Table::new(&["ADDRESS", "POOL", "CLAIM", "HOLDER", "STANDBYS", "SINCE", "READY"]);
-    for address in &answer.addresses {
+    print_some(&pool_table(&answer.pool_answers));
+    print_some(&address_table(&answer.addresses, now));
+    print_some(&claim_table(&answer.claims));
+    for InvalidObject { place, message } in &answer.troubles {
+        println!("\n{place}: {message}");
+    }
+}
+
+fn dash() -> String {
+    "-".to_owned()
+}
+
+fn pool_table(pools: &[PoolAnswer]) -> Table {
+    let mut table = Table::new(&["POOL", "PAUSED", "READY", "MESSAGE"]);
+    for pool in pools {
+        let ready = pool.ready.map_or_else(dash, truth);
+        table.row([pool.pool.to_string(), truth(pool.paused), ready, pool.message.clone()]);
+    }
+    table
+}
+
+fn address_table(addresses: &[AddressAnswer], now: Timestamp) -> Table {
+    let mut table = Table::new(&[
+        "ADDRESS", "POOL", "CLAIM", "HOLDER", "STANDBYS", "SINCE", "READY", "MESSAGE",
+    ]);
+    for address in addresses {
         let standbys: Vec<&str> = address.standbys.iter().map(NodeName::as_str).collect();
         table.row([
             address.address.to_string(),
@@ -169,12 +241,16 @@ fn show(answer: &Answer, now: Timestamp) {
             address.holder.as_ref().map_or_else(dash, NodeName::to_string),
             if standbys.is_empty() { dash() } else { standbys.join(",") },
             address.since.map_or_else(dash, |since| age(since, now)),
-            truth(address.ready),
+            address.ready.map_or_else(dash, truth),
+            address.message.clone(),
         ]);
     }
-    print_some(&table);
+    table
+}
+
+fn claim_table(claims: &[ClaimAnswer]) -> Table {
     let mut table = Table::new(&["CLAIM", "POOL", "ADDRESSES", "GATEWAY", "READY", "MESSAGE"]);
-    for claim in &answer.claims {
+    for claim in claims {
         let addresses: Vec<String> = claim.addresses.iter().map(IpAddr::to_string).collect();
         let gateways: Vec<&str> = claim.gateways.iter().map(NodeName::as_str).collect();
         table.row([
@@ -186,10 +262,7 @@ fn show(answer: &Answer, now: Timestamp) {
             claim.message.clone(),
         ]);
     }
-    print_some(&table);
-    for InvalidObject { place, message } in &answer.troubles {
-        println!("\n{place}: {message}");
-    }
+    table
 }
 
 fn print_some(table: &Table) {

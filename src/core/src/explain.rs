@@ -2,15 +2,17 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
+use std::time::Duration;
 
 use ipnet::IpNet;
 use serde::Serialize;
 
 use crate::ipam::ranges;
-use crate::membership::departure;
+use crate::lease::Timing;
+use crate::membership::{departure, liveness};
 use crate::model::{
-    ClaimRef, EgressAddress, Family, Holding, NamespaceName, NodeName, Pod, PortRange, Snapshot,
-    Stored, Uid,
+    AddressPlan, AddressStatus, ClaimRef, ConditionSummary, EgressAddress, Family, Holding, Millis,
+    NamespaceName, NodeName, Pod, PortRange, Snapshot, Stored, Uid,
 };
 use crate::node_config::flow_decision::{ClaimDestinations, FlowDecider, FlowDecision};
 use crate::node_config::{
@@ -45,6 +47,31 @@ pub struct Explanation {
     pub address_owner: Option<PodIdentity>,
     /// Why the holder is to hand the address over, for people, after its name; `None` where it is not.
     pub holder_drain: Option<String>,
+    /// Why it is dropped, or what is not known of it, for people; `None` where the outcome says it all.
+    pub why: Option<String>,
+    /// When the first of `standbys` asks for the address once the holder is silent, in milliseconds.
+    pub takeover_after: Option<Millis>,
+}
+
+impl Explanation {
+    /// Of a connection of a pod that nothing of Egret's concerns.
+    fn not_selected(pod: &Pod) -> Self {
+        Self {
+            node: pod.node.clone(),
+            outcome: ConnectionOutcome::NotSelected,
+            claim: None,
+            matched: None,
+            others: Vec::new(),
+            address: None,
+            blocks: Vec::new(),
+            holding: None,
+            standbys: Vec::new(),
+            address_owner: None,
+            holder_drain: None,
+            why: None,
+            takeover_after: None,
+        }
+    }
 }
 
 /// What happens to a new connection.
@@ -67,6 +94,12 @@ pub enum ConnectionOutcome {
     DropUnknownRange,
     /// Dropped: the claim has no address yet.
     DropNoAddress,
+    /// Dropped: nobody holds the egress address.
+    DropNoHolder,
+    /// Dropped: the pod's node has no port block of the egress address yet.
+    DropNoBlock,
+    /// No object says it: the agent of the pod's node alone knows, or nobody.
+    NotKnown,
 }
 
 /// How a new connection of `pod` to `destination` leaves; `None` where there is no such pod.
@@ -76,19 +109,7 @@ pub fn explain(
     destination: IpAddr,
 ) -> Option<Explanation> {
     let pod = snapshot.pods.get(&(pod.0.clone(), pod.1.to_owned()))?;
-    let mut explanation = Explanation {
-        node: pod.node.clone(),
-        outcome: ConnectionOutcome::NotSelected,
-        claim: None,
-        matched: None,
-        others: Vec::new(),
-        address: None,
-        blocks: Vec::new(),
-        holding: None,
-        standbys: Vec::new(),
-        address_owner: None,
-        holder_drain: None,
-    };
+    let mut explanation = Explanation::not_selected(pod);
     let written = ranges::written(snapshot);
     let (never, exempt) = (ranges::never_steered(&written), ranges::exempt(&written));
     if pod.host_network {
@@ -112,11 +133,10 @@ pub fn explain(
         .filter(|(claim, (pods, _))| selects_part(snapshot, claim, pods, pod))
         .map(|(claim, (_, destinations))| (claim, destinations))
         .collect();
-    let availability = AddressAvailability {
-        open_blocks: blocks_of(snapshot, &pod.node),
-        undelivered: undelivered(snapshot),
-        ..AddressAvailability::default()
-    };
+    let open_blocks = blocks_of(snapshot, &pod.node);
+    let unavailable = unavailable(snapshot, &open_blocks);
+    let availability =
+        AddressAvailability { open_blocks, undelivered: undelivered(snapshot), unavailable };
     let decider = FlowDecider::new(snapshot, &pod.node, &availability);
     let entries = decider.entries(&claims, Family::of(destination));
     let mut hits =
@@ -182,35 +202,118 @@ fn undelivered(snapshot: &Snapshot) -> BTreeSet<IpAddr> {
     snapshot.addresses.iter().filter_map(waits).collect()
 }
 
+/// The addresses that nobody holds, by their statuses, or of which the node has no block. Its agent takes
+/// them for unavailable once that has lasted for 5 s, by the word of the voters.
+fn unavailable(
+    snapshot: &Snapshot,
+    open_blocks: &BTreeMap<IpAddr, BTreeSet<PortRange>>,
+) -> BTreeSet<IpAddr> {
+    let unusable = |(address, stored): (&IpAddr, &Stored<EgressAddress>)| {
+        let unusable = stored.value.status.holding.is_none() || !open_blocks.contains_key(address);
+        unusable.then_some(*address)
+    };
+    snapshot.addresses.iter().filter_map(unusable).collect()
+}
+
 fn follow(snapshot: &Snapshot, decision: FlowDecision, explanation: &mut Explanation) {
-    let address = match decision {
+    let dropped = match decision {
         FlowDecision::Flow(FlowAction::Steer { address }) | FlowDecision::Node { address } => {
-            address
+            explanation.address = Some(address);
+            None
         }
         FlowDecision::Flow(FlowAction::DropFamilyWithoutAddress) => {
-            explanation.outcome = ConnectionOutcome::DropFamilyWithoutAddress;
-            return;
+            Some(ConnectionOutcome::DropFamilyWithoutAddress)
         }
         FlowDecision::Flow(FlowAction::DropUnknownRange) => {
-            explanation.outcome = ConnectionOutcome::DropUnknownRange;
-            return;
+            Some(ConnectionOutcome::DropUnknownRange)
         }
-        FlowDecision::Flow(FlowAction::DropNoAddress) => {
-            explanation.outcome = ConnectionOutcome::DropNoAddress;
-            return;
-        }
+        FlowDecision::Flow(FlowAction::DropNoAddress) => Some(ConnectionOutcome::DropNoAddress),
     };
-    explanation.outcome = ConnectionOutcome::Steered;
-    explanation.address = Some(address);
-    let mut granted = granted_blocks(snapshot, &explanation.node);
-    explanation.blocks = granted.remove(&address).unwrap_or_default().into_keys().collect();
-    if let Some(stored) = snapshot.addresses.get(&address) {
-        explanation.holding = stored.value.status.holding.clone();
-        let holder = explanation.holding.as_ref().map(|holding| &holding.node);
-        let drain = holder.and_then(|holder| departure::drain_reason(snapshot, holder));
-        explanation.holder_drain = drain.map(|why| why.to_string());
-        explanation.standbys = stored.value.plan.standbys.clone();
+    if let Some(dropped) = dropped {
+        explanation.outcome = dropped;
+        return;
     }
+    let Some((address, stored)) =
+        explanation.address.and_then(|address| snapshot.addresses.get_key_value(&address))
+    else {
+        return;
+    };
+    let mut granted = granted_blocks(snapshot, &explanation.node);
+    explanation.blocks = granted.remove(address).unwrap_or_default().into_keys().collect();
+    let EgressAddress { plan, status, .. } = &stored.value;
+    explanation.holding = status.holding.clone();
+    let holder = status.holding.as_ref().map(|holding| &holding.node);
+    let drain = holder.and_then(|holder| departure::drain_reason(snapshot, holder));
+    explanation.holder_drain = drain.map(|why| why.to_string());
+    let gone = departure::gone(snapshot);
+    explanation.standbys = successors(plan, holder, &gone).cloned().collect();
+    explanation.takeover_after =
+        explanation.standbys.first().map(|next| takeover_after(plan, holder, next));
+    let may_leave = matches!(decision, FlowDecision::Node { .. });
+    (explanation.outcome, explanation.why) = leaves(status, &gone, explanation, may_leave);
+}
+
+/// Whether a connection that is steered to an address leaves with it, as far as objects say; `may_leave`
+/// where the claim lets it go with the node's address once the agent takes the address for unavailable.
+fn leaves(
+    status: &AddressStatus,
+    gone: &BTreeSet<NodeName>,
+    explanation: &Explanation,
+    may_leave: bool,
+) -> (ConnectionOutcome, Option<String>) {
+    let node = &explanation.node;
+    let without = match &status.holding {
+        None => Some((ConnectionOutcome::DropNoHolder, "nobody holds it".to_owned())),
+        Some(_) if explanation.blocks.is_empty() => {
+            Some((ConnectionOutcome::DropNoBlock, format!("{node} has no port block of it")))
+        }
+        Some(_) => None,
+    };
+    match (without, &status.holding) {
+        (Some((_, why)), _) if may_leave => {
+            let why = format!(
+                "{why}: dropped until {node} has seen that for 5 s, then it leaves with the address of \
+                 {node} (whenUnavailable: Node); which of them, the agent there alone knows"
+            );
+            (ConnectionOutcome::NotKnown, Some(why))
+        }
+        (Some((dropped, _)), _) => (dropped, None),
+        (None, Some(holding)) if gone.contains(&holding.node) => {
+            let why = format!(
+                "its holder {} is absent, and nobody has said that it took over",
+                holding.node
+            );
+            (ConnectionOutcome::NotKnown, Some(why))
+        }
+        (None, _) => {
+            let said = ConditionSummary::of(&status.conditions);
+            match said.ready {
+                Some(false) => (ConnectionOutcome::NotKnown, Some(said.message.to_owned())),
+                _ => (ConnectionOutcome::Steered, None),
+            }
+        }
+    }
+}
+
+/// Who may take an address over from `holder`, in order: those of its plan that are there.
+fn successors<'a>(
+    plan: &'a AddressPlan,
+    holder: Option<&NodeName>,
+    gone: &BTreeSet<NodeName>,
+) -> impl Iterator<Item = &'a NodeName> {
+    let others = plan.owner.iter().chain(&plan.standbys);
+    others.filter(move |node| holder != Some(*node) && !gone.contains(*node))
+}
+
+/// How long after the last renewal of `holder` `next` asks for the address: by its rank, in which the
+/// holder is not counted (docs/leases.md rule 8).
+fn takeover_after(plan: &AddressPlan, holder: Option<&NodeName>, next: &NodeName) -> Millis {
+    let timing = Timing::default();
+    let nobody = BTreeSet::new();
+    let rank = successors(plan, holder, &nobody).position(|other| other == next).unwrap_or(0);
+    let steps = timing.rank_step.saturating_mul(u32::try_from(rank).unwrap_or(u32::MAX));
+    let silence = timing.ask(Duration::from_millis(plan.lease.0)) + steps;
+    Millis(u64::try_from(silence.as_millis()).unwrap_or(u64::MAX))
 }
 
 /// What becomes of one address when a node dies.
@@ -225,29 +328,59 @@ pub struct WhatIf {
     pub to: Option<NodeName>,
     /// Why nobody does, for people; empty where somebody does.
     pub why: String,
+    /// T of its leases, in milliseconds.
+    pub lease: Millis,
+    /// How long after the last renewal the one that takes over asks the voters for it, in milliseconds;
+    /// `None` where nobody does.
+    pub takeover_after: Option<Millis>,
+    /// A cloud has to be told then that it moves, which takes calls and a controller.
+    pub cloud_moves: bool,
+    /// The node holds it now; else it is only planned there.
+    pub held: bool,
 }
 
 /// What happens to the addresses of `node` if it dies now: each goes to its first standby that is
-/// there.
+/// there, where a majority of the voters is left to grant it.
 pub fn what_if(snapshot: &Snapshot, node: &NodeName) -> Vec<WhatIf> {
     let absent = departure::gone(snapshot);
+    let has_majority = has_majority_without(snapshot, node, &absent);
     let mut outcomes = Vec::new();
     for (address, stored) in &snapshot.addresses {
         let (plan, status) = (&stored.value.plan, &stored.value.status);
-        let holder = status.holding.as_ref().map(|holding| &holding.node).or(plan.owner.as_ref());
-        if holder != Some(node) {
+        let holding = status.holding.as_ref().map(|holding| &holding.node);
+        if holding.or(plan.owner.as_ref()) != Some(node) || plan.is_revoked() {
             continue;
         }
-        let others = plan.owner.iter().chain(&plan.standbys).filter(|other| *other != node);
-        let to = others.clone().find(|other| !absent.contains(*other)).cloned();
-        let why = match (&to, others.count()) {
-            (Some(_), _) => String::new(),
-            (None, 0) => format!("{node} is the only gateway that may carry it"),
-            (None, _) => "all of its standbys are absent".into(),
+        let next = successors(plan, Some(node), &absent).next();
+        let any = successors(plan, Some(node), &BTreeSet::new()).next().is_some();
+        let to = next.filter(|_| has_majority);
+        let why = match (to, next, any) {
+            (Some(_), ..) => String::new(),
+            (None, Some(_), _) => format!("no majority of the voters is left without {node}"),
+            (None, None, true) => "all of its standbys are absent".to_owned(),
+            (None, None, false) => format!("{node} is the only gateway that may carry it"),
         };
-        outcomes.push(WhatIf { address: *address, claim: plan.claim.clone(), to, why });
+        outcomes.push(WhatIf {
+            address: *address,
+            claim: plan.claim.clone(),
+            to: to.cloned(),
+            why,
+            lease: plan.lease,
+            takeover_after: to.map(|to| takeover_after(plan, Some(node), to)),
+            cloud_moves: plan.facts().fabric_fences(),
+            held: holding.is_some(),
+        });
     }
     outcomes
+}
+
+/// Whether those of the newest voter set that are there, but for `node`, are a majority of it.
+fn has_majority_without(snapshot: &Snapshot, node: &NodeName, absent: &BTreeSet<NodeName>) -> bool {
+    let set = snapshot.cluster.as_ref().and_then(|cluster| cluster.value.set.as_ref());
+    let Some(set) = set else { return false };
+    let there = set.members.iter().map(|voter| &voter.node);
+    let there = there.filter(|voter| *voter != node && !absent.contains(*voter)).count();
+    there >= liveness::majority(set.members.len())
 }
 
 #[cfg(test)]

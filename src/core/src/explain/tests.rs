@@ -1,5 +1,5 @@
 use super::*;
-use crate::model::Destination;
+use crate::model::{Destination, Timestamp, WhenUnavailable};
 use crate::testing::*;
 
 fn quiet() -> Fixture {
@@ -90,6 +90,76 @@ fn the_agents_word_goes_before_the_order_of_the_api() {
     world.pod(crate::model::Pod { sources: [net("10.244.4.9/32")].into(), ..old });
     tell(&mut world, "payments/old");
     assert_eq!(owner(&world, "p"), None);
+}
+
+/// The world with a claim that says what is done while nobody holds its address.
+fn lonely(when_unavailable: WhenUnavailable) -> (Fixture, IpAddr) {
+    let mut world = Fixture::small();
+    let claim = mk_claim("payments/bank", "partners");
+    world.claim(crate::model::Claim { when_unavailable, ..claim });
+    world.pod(mk_pod("payments/p", "bank", "d1", &["10.244.4.7/32"]));
+    world.settle();
+    let address = *world.snapshot.addresses.keys().next().unwrap();
+    (world, address)
+}
+
+/// Each answer names one outcome: what leaves is not dropped, and what only an agent knows is not said.
+#[test]
+fn without_a_holder_there_is_one_outcome() {
+    for (when_unavailable, expected) in [
+        (WhenUnavailable::Drop, ConnectionOutcome::DropNoHolder),
+        (WhenUnavailable::Node, ConnectionOutcome::NotKnown),
+    ] {
+        let (mut world, address) = lonely(when_unavailable);
+        let held = ask(&world, "p", "8.8.8.8").unwrap();
+        assert_eq!((held.outcome, held.why), (ConnectionOutcome::Steered, None));
+        assert_eq!(held.takeover_after, Some(crate::model::Millis(508)));
+        let status = &mut world.snapshot.addresses.get_mut(&address).unwrap().value.status;
+        let holding = status.holding.take();
+        let answer = ask(&world, "p", "8.8.8.8").unwrap();
+        assert_eq!(answer.outcome, expected);
+        assert_eq!(answer.why.is_some(), expected == ConnectionOutcome::NotKnown);
+        let status = &mut world.snapshot.addresses.get_mut(&address).unwrap().value.status;
+        status.holding = holding;
+        world.snapshot.egress_nodes.get_mut(&"d1".into()).unwrap().value.spec.blocks.clear();
+        let expected = match when_unavailable {
+            WhenUnavailable::Drop => ConnectionOutcome::DropNoBlock,
+            WhenUnavailable::Node => ConnectionOutcome::NotKnown,
+        };
+        assert_eq!(ask(&world, "p", "8.8.8.8").unwrap().outcome, expected);
+    }
+}
+
+#[test]
+fn what_the_address_says_against_it_is_repeated() {
+    let (mut world, address) = lonely(WhenUnavailable::Drop);
+    let status = &mut world.snapshot.addresses.get_mut(&address).unwrap().value.status;
+    let kind = crate::model::ConditionType::Ready;
+    crate::model::Condition::new(kind, false, "Conflict", "02:00 has it too", Timestamp(1))
+        .put_into(&mut status.conditions);
+    let holder = status.holding.clone().unwrap().node;
+    let answer = ask(&world, "p", "8.8.8.8").unwrap();
+    assert_eq!(answer.outcome, ConnectionOutcome::NotKnown);
+    assert_eq!(answer.why.as_deref(), Some("02:00 has it too"));
+    world.snapshot.nodes.remove(&holder);
+    let answer = ask(&world, "p", "8.8.8.8").unwrap();
+    assert_eq!(answer.outcome, ConnectionOutcome::NotKnown);
+    assert!(answer.why.unwrap().contains("is absent"));
+    assert!(!answer.standbys.contains(&holder));
+}
+
+#[test]
+fn nobody_takes_over_without_a_majority() {
+    let (mut world, address) = lonely(WhenUnavailable::Drop);
+    let holder = world.address(&address.to_string()).status.holding.clone().unwrap().node;
+    let outcome = what_if(&world.snapshot, &holder).remove(0);
+    assert!(outcome.to.is_some() && outcome.held && !outcome.cloud_moves);
+    assert_eq!(outcome.takeover_after, Some(crate::model::Millis(508)));
+    let set = world.snapshot.cluster.as_mut().unwrap().value.set.as_mut().unwrap();
+    set.members.retain(|voter| voter.node == holder);
+    let outcome = what_if(&world.snapshot, &holder).remove(0);
+    assert_eq!((outcome.to, outcome.takeover_after), (None, None));
+    assert!(outcome.why.starts_with("no majority"), "{}", outcome.why);
 }
 
 #[test]

@@ -117,7 +117,7 @@ impl Timing {
     }
 
     /// How long a standby must not have heard a renewal before it asks.
-    pub(super) fn ask(&self, lease: Duration) -> Duration {
+    pub(crate) fn ask(&self, lease: Duration) -> Duration {
         percent(lease, self.ask_percent)
     }
 

@@ -5,10 +5,12 @@ mod metrics;
 
 use std::net::IpAddr;
 
-use egret_core::explain::{ConnectionOutcome, Explanation, explain, what_if as what_if_dies};
+use egret_core::explain::{
+    ConnectionOutcome, Explanation, WhatIf, explain, what_if as what_if_dies,
+};
 use egret_core::membership::departure::drain_reason;
 use egret_core::model::{
-    Claim, ClaimRef, ClaimStatus, Destination, NamespaceName, NodeName, PortRange, Snapshot,
+    Claim, ClaimRef, ClaimStatus, Destination, Millis, NamespaceName, NodeName, PortRange, Snapshot,
 };
 use egret_core::selection::{selects, selects_part};
 use serde::Serialize;
@@ -56,7 +58,11 @@ pub(crate) fn run(args: &ExplainArgs) -> anyhow::Result<()> {
 )]
 fn measures_of(store: &Store, explanation: &Explanation) -> Vec<(&'static str, String)> {
     match store {
-        Store::Directory(_) => Vec::new(),
+        Store::Directory(_) => {
+            let node = &explanation.node;
+            let ask = format!("not known from manifests: `egret explain --live` on {node} says it");
+            vec![("drops", ask)]
+        }
         #[cfg(feature = "kubernetes")]
         Store::Kubernetes(api) => metrics::read(api, explanation),
     }
@@ -114,22 +120,43 @@ fn lines(explanation: &Explanation) -> Vec<(&'static str, String)> {
         let others = if others == 0 { String::new() } else { format!("; {others} more match") };
         lines.push(("claim", format!("{claim}   {matched}{others}")));
     }
-    lines.push(("outcome", outcome(explanation.outcome).to_owned()));
+    let outcome = outcome(explanation.outcome);
+    let why = explanation.why.as_ref().map(|why| format!(": {why}")).unwrap_or_default();
+    lines.push(("outcome", format!("{outcome}{why}")));
     if let Some(owner) = &explanation.address_owner {
         lines.push(("address of", format!("pod {}/{}", owner.namespace, owner.name)));
     }
     let Some(address) = explanation.address else { return lines };
     let ports: Vec<String> = explanation.blocks.iter().map(PortRange::to_string).collect();
-    let ports = if ports.is_empty() { "no port block yet".to_owned() } else { ports.join(", ") };
-    lines.push(("leaves as", format!("{address}   ports {ports} of {}", explanation.node)));
+    let ports = match ports.is_empty() {
+        true => format!("no port block on {}", explanation.node),
+        false => format!("ports {} of {}", ports.join(", "), explanation.node),
+    };
+    let steered = explanation.outcome == ConnectionOutcome::Steered;
+    let label = if steered { "leaves as" } else { "address" };
+    lines.push((label, format!("{address}   {ports}")));
     let holder = explanation.holding.as_ref();
-    let name = holder.map_or("nobody: dropped".to_owned(), |holding| holding.node.to_string());
+    let name = holder.map_or("nobody".to_owned(), |holding| holding.node.to_string());
     let drain = explanation.holder_drain.as_ref().map(|why| format!(", which {why}"));
     lines.push(("holder", name + &drain.unwrap_or_default()));
-    let standbys: Vec<&str> = explanation.standbys.iter().map(NodeName::as_str).collect();
-    let next = if standbys.is_empty() { "nobody".to_owned() } else { standbys.join(", then ") };
-    lines.push(("if it dies", next));
+    if holder.is_some() {
+        lines.push(("if it dies", next(explanation)));
+    }
     lines
+}
+
+fn next(explanation: &Explanation) -> String {
+    let standbys: Vec<&str> = explanation.standbys.iter().map(NodeName::as_str).collect();
+    match explanation.takeover_after {
+        Some(after) => format!("{} (asks {})", standbys.join(", then "), silence(after)),
+        None => "nobody".to_owned(),
+    }
+}
+
+/// After which silence of a holder the next one asks, for people.
+fn silence(after: Millis) -> String {
+    let tenths = (after.0 + 50) / 100;
+    format!("after {}.{} s of silence", tenths / 10, tenths % 10)
 }
 
 fn outcome(outcome: ConnectionOutcome) -> &'static str {
@@ -155,6 +182,13 @@ fn outcome(outcome: ConnectionOutcome) -> &'static str {
         ConnectionOutcome::DropNoAddress => {
             "dropped: the claim has no address yet; see its conditions"
         }
+        ConnectionOutcome::DropNoHolder => {
+            "dropped: nobody holds the egress address; see its conditions (egret status)"
+        }
+        ConnectionOutcome::DropNoBlock => {
+            "dropped: the node has no port block of the egress address yet; a controller grants it"
+        }
+        ConnectionOutcome::NotKnown => "not known",
     }
 }
 
@@ -166,15 +200,12 @@ pub(crate) fn what_if(args: &WhatIfArgs) -> anyhow::Result<()> {
         return Err(UsageError(format!("no agent has run on node {node}")).into());
     }
     output::print(args.output, &what_if_dies(&snapshot, &node), |outcomes| {
-        let mut table = Table::new(&["ADDRESS", "MOVES", "CLAIM", "NOTE"]);
+        let mut table = Table::new(&["ADDRESS", "MOVES", "CLAIM", "T", "NOTE"]);
         for outcome in outcomes {
             let to = outcome.to.as_ref().map_or("nobody", NodeName::as_str);
-            let note = match &outcome.to {
-                Some(_) => "0 connections lost".to_owned(),
-                None => outcome.why.clone(),
-            };
             let (address, claim) = (outcome.address.to_string(), outcome.claim.to_string());
-            table.row([address, format!("{node} → {to}"), claim, note]);
+            let (moves, lease) = (format!("{node} → {to}"), outcome.lease.to_string());
+            table.row([address, moves, claim, lease, note(outcome)]);
         }
         if table.is_empty() {
             println!("{node} holds no address: nothing moves");
@@ -185,4 +216,13 @@ pub(crate) fn what_if(args: &WhatIfArgs) -> anyhow::Result<()> {
             println!("{node} {why}: what it holds moves now, and it is given nothing new");
         }
     })
+}
+
+/// When an address is taken over, or why it is not.
+fn note(outcome: &WhatIf) -> String {
+    let held = if outcome.held { "" } else { "nobody holds it now; " };
+    let Some(after) = outcome.takeover_after else { return format!("{held}{}", outcome.why) };
+    let to = outcome.to.as_ref().map_or("nobody", NodeName::as_str);
+    let then = if outcome.cloud_moves { ", then the cloud moves it" } else { "" };
+    format!("{held}{to} asks {}{then}", silence(after))
 }

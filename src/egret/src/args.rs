@@ -6,6 +6,7 @@ mod daemon;
 mod people;
 mod store;
 
+use std::net::IpAddr;
 use std::path::PathBuf;
 
 use clap::{Args as ClapArgs, Parser, Subcommand};
@@ -39,8 +40,7 @@ pub(crate) struct Args {
 const EXAMPLES: &str = "\
 Examples:
   One host, no Kubernetes:
-    egret init --manifests /etc/egret/manifests
-    cp deploy/examples/*.yaml /etc/egret/manifests/
+    egret init --manifests /etc/egret/manifests --node $(hostname) --example 203.0.113.17
     egret standalone --manifests /etc/egret/manifests --node $(hostname) --uplink eth0
 
   Several hosts that share a directory:
@@ -58,7 +58,7 @@ Examples:
 #[derive(Debug, Subcommand)]
 pub(crate) enum Command {
     /// Make a directory a store of manifests.
-    Init(DirectoryArgs),
+    Init(InitArgs),
     /// Run the controller: bind addresses, plan owners and standbys, grant port blocks.
     #[cfg(feature = "controller")]
     Controller(Box<ControllerCommand>),
@@ -97,8 +97,24 @@ impl Command {
 }
 
 #[derive(Debug, ClapArgs)]
+#[command(
+    after_help = "Example:\n  egret init --manifests /srv/egret --node $(hostname) --example 203.0.113.17"
+)]
+pub(crate) struct InitArgs {
+    #[command(flatten)]
+    pub(crate) store: DirectoryArgs,
+    /// Write an example too, example.yaml: this host as a gateway, a pool of this address, and a claim. The
+    /// address is a free one of the uplink's subnet. A file of that name stays as it is.
+    #[arg(long, value_name = "ADDRESS")]
+    pub(crate) example: Option<IpAddr>,
+    /// The name of that gateway, as its agent has it; the host's name by default.
+    #[arg(long, value_name = "NAME", env = "EGRET_NODE", requires = "example")]
+    pub(crate) node: Option<String>,
+}
+
+#[derive(Debug, ClapArgs)]
 pub(crate) struct CheckArgs {
-    /// Files or directories of manifests.
+    /// Files or directories of manifests; `-` is standard input.
     #[arg(value_name = "PATH", required = true)]
     pub(crate) paths: Vec<PathBuf>,
 }

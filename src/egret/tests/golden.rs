@@ -53,7 +53,14 @@ const QUESTIONS: [(&str, &[&str]); 6] = [
     ("events", &["events"]),
     (
         "check",
-        &["check store", "check broken.yaml store/pools.yaml", "check nothing.yaml", "check"],
+        &[
+            "check store",
+            "check broken.yaml store/pools.yaml",
+            "check nothing.yaml",
+            "check empty",
+            "check -",
+            "check",
+        ],
     ),
 ];
 
@@ -80,6 +87,7 @@ const CHANGES: [&str; 15] = [
 fn answers_are_as_they_were() {
     let store = Store::golden();
     store.put("broken.yaml", run::BROKEN);
+    store.put("empty/notes.txt", "no manifest");
     for (file, questions) in QUESTIONS {
         let answers: Vec<String> = questions.iter().map(|question| store.run(question)).collect();
         compare(&format!("{file}.txt"), &answers.concat());
@@ -120,6 +128,36 @@ fn a_store_is_made_as_it_was() {
     let files: Vec<String> =
         store.files().iter().map(|(path, text)| format!("--- {path}\n{text}")).collect();
     compare("init.txt", &(said + &files.concat()));
+}
+
+/// What a pipe brings is checked as a file is; nothing is no manifest.
+#[test]
+fn manifests_are_checked_from_standard_input() {
+    let store = Store::empty();
+    let good = "apiVersion: v1\nkind: Namespace\nmetadata: {name: payments}\n";
+    let said = store.pipe("check -", good);
+    assert!(said.ends_with("standard input: ok\nexit 0\n\n"), "{said}");
+    let said = store.pipe("check -", run::BROKEN);
+    assert!(
+        said.contains("standard input:7: spec.gateways") && said.ends_with("exit 2\n\n"),
+        "{said}"
+    );
+}
+
+/// The example claims the address that was named, and is never written over another file.
+#[test]
+fn init_writes_an_example_that_is_well() {
+    let store = Store::empty();
+    let line = "init --node Host-1 --example 203.0.113.17";
+    let said = store.run(line);
+    assert!(said.contains("store/example.yaml claims 203.0.113.17"), "{said}");
+    let text = store.files()["store/example.yaml"].clone();
+    assert!(text.contains("name: host-1\n") && text.contains("[\"203.0.113.17\"]"), "{text}");
+    assert!(store.run("check store").ends_with("store: ok\nexit 0\n\n"));
+    let again = store.run(line);
+    assert!(again.contains("is there already") && again.ends_with("exit 2\n\n"), "{again}");
+    let refused = store.run("init --node a/b --example 203.0.113.18");
+    assert!(refused.ends_with("exit 2\n\n"), "{refused}");
 }
 
 /// A command or a flag that is lost by accident is missing here.

@@ -64,13 +64,14 @@ pub fn parse_bytes(bytes: &[u8]) -> ParsedFile {
 }
 
 /// Checks a manifest, or all manifests below a directory, without storing anything. Empty where
-/// all is well.
+/// all is well; a directory without any manifest is not.
 pub fn check(path: &Path) -> Vec<InvalidObject> {
     let unreadable = |path: &Path, error: &dyn std::fmt::Display| InvalidObject {
         place: path.display().to_string(),
         message: format!("cannot be read: {error}"),
     };
     let mut broken = Vec::new();
+    let (root, mut files) = (path, 0);
     let mut pending: Vec<PathBuf> = vec![path.to_owned()];
     while let Some(path) = pending.pop() {
         if path.is_dir() {
@@ -86,6 +87,7 @@ pub fn check(path: &Path) -> Vec<InvalidObject> {
             }
             continue;
         }
+        files += 1;
         match std::fs::metadata(&path).and_then(|data| {
             if data.len() > MAX_FILE_BYTES { Ok(None) } else { std::fs::read(&path).map(Some) }
         }) {
@@ -99,6 +101,24 @@ pub fn check(path: &Path) -> Vec<InvalidObject> {
             Err(error) => broken.push(unreadable(&path, &error)),
         }
     }
+    if files == 0 && broken.is_empty() {
+        let message = "holds no manifest: name a folder with files *.yaml, *.yml or *.json";
+        broken
+            .push(InvalidObject { place: root.display().to_string(), message: message.to_owned() });
+    }
     broken.sort();
+    broken
+}
+
+/// Checks what was read from elsewhere and is called `name`, without storing anything. Empty where all
+/// is well.
+pub fn check_bytes(name: &str, bytes: &[u8]) -> Vec<InvalidObject> {
+    let parsed = parse_bytes(bytes);
+    let mut broken: Vec<InvalidObject> =
+        parsed.faults.iter().map(|fault| fault.invalid_object(name)).collect();
+    if broken.is_empty() && parsed.objects.is_empty() {
+        let message = "holds no object that Egret reads: is the right file piped in?";
+        broken.push(InvalidObject { place: name.to_owned(), message: message.to_owned() });
+    }
     broken
 }

@@ -1,6 +1,7 @@
 //! Copies of the golden store, the binary run over one, and what is masked in its output.
 
 use std::collections::BTreeMap;
+use std::io::{Seek as _, Write as _};
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
@@ -59,22 +60,30 @@ impl Store {
 
     /// What a command says of the store, and how it ends.
     pub fn run(&self, line: &str) -> String {
-        self.start(line, Some("store"))
+        self.start(line, Some("store"), "")
+    }
+
+    /// What a command says of what is piped into it, and how it ends.
+    pub fn pipe(&self, line: &str, input: &str) -> String {
+        self.start(line, None, input)
     }
 
     /// What a command says without a store, and how it ends.
     pub fn run_bare(&self, line: &str) -> String {
-        self.start(line, None)
+        self.start(line, None, "")
     }
 
-    fn start(&self, line: &str, store: Option<&str>) -> String {
+    fn start(&self, line: &str, store: Option<&str>, input: &str) -> String {
+        let mut stdin = tempfile::tempfile().unwrap();
+        stdin.write_all(input.as_bytes()).unwrap();
+        stdin.rewind().unwrap();
         // Neither a terminal's width nor a variable of this machine may show.
         let done = Command::new(env!("CARGO_BIN_EXE_egret"))
             .args(line.split_whitespace())
             .current_dir(self.folder.path())
             .env_clear()
             .envs(store.map(|store| ("EGRET_MANIFESTS", store)))
-            .stdin(Stdio::null())
+            .stdin(Stdio::from(stdin))
             .output()
             .unwrap();
         let (out, err) = (text(&done.stdout), text(&done.stderr));

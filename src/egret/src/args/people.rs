@@ -89,7 +89,7 @@ pub(crate) enum VotersAction {
 
 #[derive(Debug, ClapArgs)]
 #[command(
-    after_help = "Examples:\n  kubectl egret explain pod/settle-1 -n payments --to 198.51.100.20\n  egret explain --live"
+    after_help = "Examples:\n  kubectl egret explain pod/settle-1 -n payments --to 198.51.100.20\n  egret explain --live\n  kubectl egret explain --live --node node-3"
 )]
 pub(crate) struct ExplainArgs {
     /// The pod, as pod/NAME or NAME.
@@ -101,9 +101,12 @@ pub(crate) struct ExplainArgs {
     /// Where the packet goes.
     #[arg(long, value_name = "ADDRESS", required_unless_present = "live")]
     pub(crate) to: Option<IpAddr>,
-    /// Show every drop counter of this node's kernel, with its meaning and what to do.
+    /// Show every counter of this node's kernel that has counted, with its meaning and what to do.
     #[arg(long)]
     pub(crate) live: bool,
+    /// Of that node's kernel instead, as its agent says through the Kubernetes API.
+    #[arg(long, value_name = "NODE", requires = "live")]
+    pub(crate) node: Option<String>,
     /// Show counters that are zero too.
     #[arg(long, requires = "live")]
     pub(crate) all: bool,

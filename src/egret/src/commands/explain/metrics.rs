@@ -8,20 +8,36 @@ use crate::commands::store::{Api, block_on};
 use crate::error::with_causes;
 
 pub(super) fn read(api: &Api, explanation: &Explanation) -> Vec<(&'static str, String)> {
-    let read = block_on(async {
-        let state = api.open(WatchScope::Reader)?;
-        Ok(state.agent_metrics(&explanation.node).await?)
-    });
-    match read {
+    match scrape(api, &explanation.node) {
         Ok(metrics) => measured(&metrics, explanation),
         Err(error) => vec![("in use", format!("not known: {}", with_causes(&error)))],
     }
+}
+
+/// What the agent of a node says to a scrape.
+pub(super) fn scrape(api: &Api, node: &NodeName) -> anyhow::Result<String> {
+    block_on(async {
+        let state = api.open(WatchScope::Reader)?;
+        Ok(state.agent_metrics(node).await?)
+    })
+}
+
+/// The values of the counters of this name, by their only label; empty where it has none.
+#[cfg(any(feature = "node", test))]
+pub(super) fn counts(metrics: &str, name: &str) -> std::collections::BTreeMap<String, u64> {
+    let count = |line: &str| {
+        let (labels, value) = line.strip_prefix(name)?.strip_prefix('{')?.split_once("} ")?;
+        let (_, label) = labels.split_once('=')?;
+        Some((label.trim_matches('"').to_owned(), value.trim().parse().ok()?))
+    };
+    metrics.lines().filter_map(count).collect()
 }
 
 fn measured(metrics: &str, explanation: &Explanation) -> Vec<(&'static str, String)> {
     let node = &explanation.node;
     let mut lines = Vec::new();
     if let Some(address) = explanation.address {
+        // The agent names those addresses alone that have connections.
         let connections = sample(metrics, "egret_connections", &address.to_string()).unwrap_or(0.0);
         lines.push(("in use", format!("{connections} connections of {node} leave with it")));
     }
@@ -57,6 +73,9 @@ fn drops_in(metrics: &str, node: &NodeName) -> String {
         (count != "0").then(|| format!("{count} {reason}"))
     });
     let counts: Vec<String> = counts.collect();
+    if !metrics.contains("\negret_director_drops_total{") {
+        return format!("not known: {node} counts none, since its agent's rules are not there");
+    }
     match counts.is_empty() {
         true => format!("none on {node} since its agent's rules are there"),
         false => format!("{} on {node}; see docs/operations.md", counts.join(", ")),
@@ -75,7 +94,19 @@ mod tests {
                        egret_packets_total{reason=\"steered\"} 9\n";
         let node = NodeName::from("node-2");
         assert!(drops_in(metrics, &node).starts_with("12 no_block on node-2"));
-        assert!(drops_in("", &node).starts_with("none on node-2"));
+        let none = metrics.replace("12", "0");
+        assert!(drops_in(&none, &node).starts_with("none on node-2"));
+        assert!(drops_in("", &node).starts_with("not known"));
+    }
+
+    #[test]
+    fn counters_are_known_by_their_label() {
+        let metrics = "# TYPE egret_packets counter\n\
+                       egret_packets_total{reason=\"no_block\"} 7\n\
+                       egret_director_drops_total{reason=\"no_block\"} 12\n";
+        let expected = [("no_block".to_owned(), 7)].into();
+        assert_eq!(counts(metrics, "egret_packets_total"), expected);
+        assert!(counts(metrics, "egret_packets").is_empty());
     }
 
     #[test]

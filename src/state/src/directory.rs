@@ -17,6 +17,7 @@ mod fences;
 mod files;
 mod leader;
 mod own_object;
+mod pause;
 mod records;
 mod snapshot;
 mod store;

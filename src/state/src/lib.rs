@@ -1,7 +1,7 @@
 //! Cluster state: objects in, snapshot out; writes by compare-and-swap.
 //!
 //! State: a directory of manifests, in which Egret writes only below `egret.dev/`, one object per
-//! file; or, with the feature `kubernetes`, the Kubernetes API.
+//! file (but for `paused` of a pool, which a person has it write into his file); or, with the feature `kubernetes`, the Kubernetes API.
 //! Always: an object is checked once, here, and is a value of `egret-core` from then on; what
 //! cannot be read is reported by file, line and remedy and never counts as deleted.
 #![forbid(unsafe_code)]

@@ -106,11 +106,9 @@ async fn removals_and_refusals_are_as_they_were() {
     let state = DirectoryState::open(golden.path()).unwrap();
     let expect = || Some(ResourceVersion("0000000000000001".to_owned()));
     let node = NodeName::from("node-1");
-    let pool = egret_core::model::PoolName::from("partners");
     let address = "203.0.113.17".parse().unwrap();
     let mut said = String::new();
     for write in [
-        Write::PoolPaused { pool, paused: true },
         Write::AdmitPods { node: node.clone() },
         Write::DeleteAddress { address, expect: Some(ResourceVersion("another".to_owned())) },
     ] {

@@ -255,6 +255,11 @@ pub fn folders(access: &Access) -> Result<BTreeSet<String>, StoreError> {
     find_all(access).map(|found| found.folders)
 }
 
+/// The manifests of people that are there, in order of path.
+pub fn manifests(access: &Access) -> Result<BTreeSet<String>, StoreError> {
+    find_all(access).map(|found| found.manifests)
+}
+
 fn find_all(access: &Access) -> Result<FoundFiles, StoreError> {
     let mut found = FoundFiles::default();
     find(access, "", 0, &mut found).map_err(StoreError::io("."))?;

@@ -212,6 +212,20 @@ impl Access {
         self.put(file, bytes, false)
     }
 
+    /// Like [`Self::replace`], of a file that is there and keeps its mode.
+    pub fn replace_kept(&self, file: &str, bytes: &[u8]) -> io::Result<()> {
+        let stat = fs::statat(&self.root, file, AtFlags::SYMLINK_NOFOLLOW)?;
+        self.replace(file, bytes)?;
+        let mode = Mode::from_raw_mode(stat.st_mode);
+        Ok(fs::chmodat(&self.root, file, mode, AtFlags::empty())?)
+    }
+
+    /// Whether a file is a link to another.
+    pub fn is_link(&self, file: &str) -> io::Result<bool> {
+        let stat = fs::statat(&self.root, file, AtFlags::SYMLINK_NOFOLLOW)?;
+        Ok(FileType::from_raw_mode(stat.st_mode) == FileType::Symlink)
+    }
+
     fn put(&self, file: &str, bytes: &[u8], lasting: bool) -> io::Result<()> {
         let (folder, name) = file.rsplit_once('/').unwrap_or((".", file));
         let temporary = format!("{folder}/.{name}.new");

@@ -7,6 +7,7 @@ use egret_core::model::{
 use egret_ports::cluster_state::Write;
 
 use super::own_object::{self, OwnObject, SpecRecordStatus};
+use super::pause;
 use super::store::Access;
 use crate::convert::nirmata::keep_former_name;
 use crate::error::{StoreError, VersionConflict};
@@ -53,9 +54,7 @@ pub fn apply(access: &Access, write: Write) -> Result<ResourceVersion, StoreErro
             "in a directory of manifests {what} has no status: nobody has anything to say in it"
         ))),
         Write::AdmitPods { .. } => Err(a_persons_file(&what, "take the taint out of it")),
-        Write::PoolPaused { paused, .. } => {
-            Err(a_persons_file(&what, &format!("write `paused: {paused}` into its spec")))
-        }
+        Write::PoolPaused { pool, paused } => pause::set(access, &pool, paused),
         Write::PoolStatus { pool, status } => put_status(
             access,
             &what,

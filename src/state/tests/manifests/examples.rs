@@ -26,6 +26,8 @@ fn objects_of(folder: &Path) -> Vec<ManifestObject> {
 fn pools_of(folder: &str, provider: ProviderKind) -> BTreeMap<PoolName, Box<Pool>> {
     let examples = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../deploy/examples");
     let (mut pools, mut wanted) = (BTreeMap::new(), BTreeSet::new());
+    let (mut namespaces, mut claimed) = (BTreeSet::new(), BTreeSet::new());
+    let mut labels = egret_core::model::Labels::default();
     for object in objects_of(&examples.join(folder)) {
         match object {
             ManifestObject::Pool(_, pool) => {
@@ -33,10 +35,19 @@ fn pools_of(folder: &str, provider: ProviderKind) -> BTreeMap<PoolName, Box<Pool
             }
             ManifestObject::Claim(_, claim) => {
                 wanted.insert(claim.pool.clone());
+                claimed.extend(claim.reference.namespace.clone());
+            }
+            ManifestObject::Namespace(namespace) => {
+                assert!(namespaces.insert(namespace.name.clone()), "{namespace:?}");
+                labels = namespace.labels.clone();
             }
             other => panic!("{other:?}"),
         }
     }
+    assert_eq!(namespaces, claimed, "{folder}: it brings the namespace of its claims");
+    let admits =
+        |pool: &Pool| pool.allowed_namespaces.as_ref().is_some_and(|its| its.matches(&labels));
+    assert!(pools.values().all(|pool| admits(pool)), "{folder}");
     assert_eq!(pools.keys().cloned().collect::<BTreeSet<_>>(), wanted);
     assert!(pools.values().all(|pool| pool.provider == provider));
     pools
@@ -56,6 +67,20 @@ fn the_examples_of_the_clouds_are_pools_of_their_addresses_and_claims_of_them() 
         assert_eq!(public.failover.lease, Some(lease), "{folder}: what would be so without it");
         let private = &pools[&"private".into()];
         assert!(private.discovery_tags.is_empty() && private.ranges.len() == 1, "{folder}");
+    }
+}
+
+/// A person who applies one after the other has both.
+#[test]
+fn no_example_changes_a_claim_or_a_namespace_of_another() {
+    let examples = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../deploy/examples");
+    let mut seen = BTreeSet::new();
+    for folder in ["", "aws", "gcp"] {
+        for object in objects_of(&examples.join(folder)) {
+            if !matches!(object, ManifestObject::Pool(..)) {
+                assert!(seen.insert(object.key()), "{folder}: {:?}", object.key());
+            }
+        }
     }
 }
 

@@ -213,6 +213,7 @@ clean-lab: ## remove what a killed laboratory or cluster left behind
 
 .PHONY: image
 image: ## build the container image (target/image/egret.tar)
+	@tests/setup.sh image
 	@tests/image.sh
 
 .PHONY: chart

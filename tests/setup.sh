@@ -8,6 +8,7 @@
 #   tests/setup.sh oldest       and the oldest API server that is maintained, in target/kubernetes/oldest
 #   tests/setup.sh conformance  and Kubernetes' own specs of the network, in target/conformance
 #   tests/setup.sh vm           and the emulated machine with Debian's own kernel, in target/vm
+#   tests/setup.sh image        and what makes the container image
 #   tests/setup.sh aws          and the EC2 double's Python, in target/aws/venv
 #   tests/setup.sh gcp          and the Compute Engine double's Python, in target/gcp/venv
 #   tests/setup.sh terraform    only what the checks of the Terraform modules need, in target/terraform
@@ -35,6 +36,9 @@ fi
 # The machine is qemu's, and its disk a Debian.
 if [ "${1:-}" = vm ]; then
   packages+=(qemu-system-x86 mmdebstrap e2fsprogs)
+fi
+if [ "${1:-}" = image ]; then
+  packages+=(buildah mmdebstrap binutils ca-certificates)
 fi
 # The module of a cloud's double; both doubles are made alike.
 double=

@@ -68,7 +68,7 @@ use crate::pod_owners::PodOwners;
 use crate::program_proofs::Proofs;
 use crate::router_watch::RouterAnswers;
 use crate::snapshot_cache::{FormerSteering, SnapshotCache};
-use crate::tunnel_watch::TunnelWatch;
+use crate::tunnel_watch::{HolderAnswers, TunnelWatch};
 
 const TICK: Duration = Duration::from_secs(1);
 /// Longest wait for a block before `whenUnavailable: Node` applies.
@@ -90,7 +90,7 @@ pub(crate) enum Completion {
     /// Which routers behind the uplinks answer.
     RoutersAsked(RouterAnswers),
     /// Which holders are reached through the tunnel.
-    HoldersAsked(tunnel::HolderAnswers),
+    HoldersAsked(HolderAnswers),
     /// What nftables and iptables do with marks, and how long it took to read.
     FirewallsRead(Result<Box<HostFindings>, PortError>, Duration),
 }

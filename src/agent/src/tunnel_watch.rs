@@ -6,6 +6,7 @@ use std::time::{Duration, Instant};
 
 use egret_core::model::{NodeName, PortRange, Snapshot};
 use egret_datapath::tunnel_probe::{TunnelQuestion, TunnelReach};
+use egret_ports::error::PortError;
 
 /// A holder with traffic is asked so often.
 const ASK_EVERY: Duration = Duration::from_secs(5);
@@ -14,6 +15,9 @@ const SAID_AFTER: u32 = 3;
 
 /// A holder, and what to ask it with.
 pub(crate) type HolderQuestion = (NodeName, TunnelQuestion);
+
+/// What each holder was asked, and what came of it; with the length in bytes of the long questions.
+pub(crate) type HolderAnswers = Result<(Vec<(HolderQuestion, TunnelReach)>, u32), PortError>;
 
 /// What is known of each holder.
 #[derive(Debug, Default)]

@@ -51,6 +51,8 @@ pub struct Explanation {
     pub why: Option<String>,
     /// When the first of `standbys` asks for the address once the holder is silent, in milliseconds.
     pub takeover_after: Option<Millis>,
+    /// What the pod's node says that it cannot do, for people: it may be why packets get lost.
+    pub node_trouble: Option<String>,
 }
 
 impl Explanation {
@@ -70,6 +72,7 @@ impl Explanation {
             holder_drain: None,
             why: None,
             takeover_after: None,
+            node_trouble: None,
         }
     }
 }
@@ -233,6 +236,10 @@ fn follow(snapshot: &Snapshot, decision: FlowDecision, explanation: &mut Explana
         explanation.outcome = dropped;
         return;
     }
+    let node = snapshot.egress_nodes.get(&explanation.node);
+    let said = node.map(|node| ConditionSummary::of(&node.value.status.conditions));
+    let not_ready = said.filter(|said| said.ready == Some(false));
+    explanation.node_trouble = not_ready.map(|said| said.message.to_owned());
     let Some((address, stored)) =
         explanation.address.and_then(|address| snapshot.addresses.get_key_value(&address))
     else {

@@ -60,21 +60,6 @@ static __always_inline int is_here(struct packet *p, __u32 uplink)
 	return entry->flags & (SHARED | LOCAL) || may_speak(entry, uplink);
 }
 
-// What differs in the word that begins after `before` of the leading bits.
-static __always_inline __u32 differs(__u32 bits, __u32 before, __u32 a, __u32 b)
-{
-	__u32 here = bits > before ? bits - before : 0;
-	__u32 mask = here >= 32 ? ~0u : here ? ~0u << (32 - here) : 0;
-
-	return (a ^ b) & bpf_htonl(mask);
-}
-
-static __always_inline int is_on_link(__u32 bits, const struct addr *own, const struct addr *to)
-{
-	return bits && !(differs(bits, 0, own->w[0], to->w[0]) | differs(bits, 32, own->w[1], to->w[1]) |
-			 differs(bits, 64, own->w[2], to->w[2]) | differs(bits, 96, own->w[3], to->w[3]));
-}
-
 // Out of the uplink, past the host's stack. What the kernel does not find a neighbour or route for
 // it drops by itself.
 static __always_inline int to_world(struct __sk_buff *skb, struct packet *p, struct address *entry)

@@ -198,6 +198,21 @@ static __always_inline int none(const struct addr *a)
 	return !(a->w[0] | a->w[1] | a->w[2] | a->w[3]);
 }
 
+// What differs in the word that begins after `before` of the leading bits.
+static __always_inline __u32 differs(__u32 bits, __u32 before, __u32 a, __u32 b)
+{
+	__u32 here = bits > before ? bits - before : 0;
+	__u32 mask = here >= 32 ? ~0u : here ? ~0u << (32 - here) : 0;
+
+	return (a ^ b) & bpf_htonl(mask);
+}
+
+static __always_inline int is_on_link(__u32 bits, const struct addr *own, const struct addr *to)
+{
+	return bits && !(differs(bits, 0, own->w[0], to->w[0]) | differs(bits, 32, own->w[1], to->w[1]) |
+			 differs(bits, 64, own->w[2], to->w[2]) | differs(bits, 96, own->w[3], to->w[3]));
+}
+
 static __always_inline int is_v4(const struct addr *a)
 {
 	return a->w[0] == 0 && a->w[1] == 0 && a->w[2] == bpf_htonl(0xffff);

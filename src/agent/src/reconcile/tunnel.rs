@@ -4,17 +4,12 @@ use std::time::Instant;
 
 use egret_core::node_config::granted_blocks;
 use egret_core::reason::AgentReason;
-use egret_datapath::tunnel_probe::TunnelReach;
 use egret_ports::clock::Clock;
 use egret_ports::cluster_state::ClusterState;
-use egret_ports::error::PortError;
 use tracing::warn;
 
 use super::{Completion, MainLoop};
-use crate::tunnel_watch::{self, HolderQuestion};
-
-/// What each holder was asked, and what came of it; with the length in bytes of the long questions.
-pub(crate) type HolderAnswers = Result<(Vec<(HolderQuestion, TunnelReach)>, u32), PortError>;
+use crate::tunnel_watch::{self, HolderAnswers};
 
 impl<S: ClusterState, C: Clock> MainLoop<S, C> {
     /// Asks the holders, where that is due; nobody waits for the answers.

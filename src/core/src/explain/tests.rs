@@ -1,5 +1,5 @@
 use super::*;
-use crate::model::{Destination, Timestamp, WhenUnavailable};
+use crate::model::{Condition, ConditionType, Destination, Timestamp, WhenUnavailable};
 use crate::testing::*;
 
 fn quiet() -> Fixture {
@@ -42,6 +42,23 @@ fn says_who_wins_and_how_it_leaves() {
     host.host_network = true;
     world.pod(host);
     assert_eq!(ask(&world, "host", "8.8.8.8").unwrap().outcome, ConnectionOutcome::HostNetwork);
+}
+
+#[test]
+fn what_the_pods_node_cannot_do_is_said() {
+    let mut world = quiet();
+    let said = |world: &Fixture| ask(world, "p", "198.51.100.20").unwrap().node_trouble;
+    assert_eq!(said(&world), None);
+    let mut say = |ready| {
+        let why = "no answer through the tunnel from g1";
+        let condition =
+            Condition::new(ConditionType::Ready, ready, "TunnelUnanswered", why, Timestamp(1));
+        let node = world.snapshot.egress_nodes.get_mut(&"d1".into()).unwrap();
+        node.value.status.conditions = vec![condition];
+        said(&world)
+    };
+    assert_eq!(say(false).as_deref(), Some("no answer through the tunnel from g1"));
+    assert_eq!(say(true), None);
 }
 
 /// The kernel has one of two pods with an address: explain names it for the other.

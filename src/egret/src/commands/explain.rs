@@ -123,6 +123,9 @@ fn lines(explanation: &Explanation) -> Vec<(&'static str, String)> {
     let outcome = outcome(explanation.outcome);
     let why = explanation.why.as_ref().map(|why| format!(": {why}")).unwrap_or_default();
     lines.push(("outcome", format!("{outcome}{why}")));
+    if let Some(trouble) = &explanation.node_trouble {
+        lines.push(("but", format!("{} is not ready: {trouble}", explanation.node)));
+    }
     if let Some(owner) = &explanation.address_owner {
         lines.push(("address of", format!("pod {}/{}", owner.namespace, owner.name)));
     }

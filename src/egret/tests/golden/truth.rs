@@ -1,7 +1,6 @@
 //! `egret status` says of every object what the object itself says.
 
 use std::collections::BTreeSet;
-use std::path::Path;
 
 use serde_json::{Value, json};
 
@@ -72,7 +71,7 @@ fn own_objects(store: &Store) -> Vec<(String, Value)> {
 
 /// Every type but Ready that the API's own reference names.
 fn condition_types() -> Vec<String> {
-    let page = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../docs/reference-api.md");
+    let page = concat!(env!("CARGO_MANIFEST_DIR"), "/../../docs/reference-api.md");
     let page = std::fs::read_to_string(page).unwrap();
     let (_, section) = page.split_once("## Conditions and reasons\n").unwrap();
     let section = section.split("\n## ").next().unwrap();

@@ -22,6 +22,7 @@ use crate::error::AgentError;
 use crate::events::EventRecorder;
 use crate::guard_file::GuardFile;
 use crate::host_shutdown;
+use crate::kept_settings;
 use crate::kernel::Kernel;
 use crate::lease_thread::{self, LeasePorts, PersistedLeaseFile};
 use crate::metrics::AgentMetrics;
@@ -122,6 +123,8 @@ fn open_kernel(
     args: &AgentArgs,
     settings: &HostSettings,
 ) -> Result<(Kernel, SnapshotCache), AgentError> {
+    let failed = |source| AgentError::Io { action: "keep this agent's settings", source };
+    kept_settings::keep(&args.run_dir, settings).map_err(failed)?;
     let mut cache = SnapshotCache::new(&args.run_dir);
     let egress = cache.read().map(|cached| cached.egress()).unwrap_or_default();
     let kernel = Kernel::open(args, settings.clone(), snat_backend::choose(settings), egress)?;

@@ -8,6 +8,8 @@ use egret_datapath::bpf::{self, BpfError};
 use egret_datapath::interface;
 use egret_datapath::teardown::{self, TeardownError};
 
+use crate::kept_settings;
+
 /// What an agent keeps for the next process: of no use without the kernel's part.
 const KEPT: [&str; 4] = ["lease.kept", "blocks.json", "snapshot.json", "cni.sock"];
 
@@ -61,5 +63,13 @@ pub fn teardown(
     }
     programs?;
     rest?;
-    forgotten
+    forgotten?;
+    // Last: whoever tries again needs them.
+    let path = run_dir.join(kept_settings::FILE);
+    match std::fs::remove_file(&path) {
+        Err(source) if source.kind() != io::ErrorKind::NotFound => {
+            Err(LeftBehind::File { path, source })
+        }
+        _ => Ok(()),
+    }
 }

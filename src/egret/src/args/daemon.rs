@@ -80,7 +80,7 @@ pub(crate) struct TeardownArgs {
     /// Where the BPF file system is mounted.
     #[arg(long, value_name = "DIR", env = "EGRET_BPFFS", default_value = "/sys/fs/bpf")]
     pub(crate) bpffs: PathBuf,
-    /// Where the agent keeps state that a reboot loses.
+    /// Where the agent keeps state that a reboot loses, and with it the network flags that it ran with.
     #[arg(long, value_name = "DIR", default_value = "/run/egret")]
     pub(crate) run_dir: PathBuf,
     /// Where it keeps what a reboot leaves: the guard that would be loaded at the next boot goes, the key stays.

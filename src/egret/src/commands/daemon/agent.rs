@@ -1,5 +1,7 @@
+use anyhow::Context as _;
 use egret_agent::{AgentMetrics, register_metrics};
 use egret_runtime::clock::SystemClock;
+use egret_runtime::lock::{LockError, NamespaceLock};
 
 use super::{block_on, open, registry};
 use crate::args::{AgentCommand, DaemonArgs, TeardownArgs};
@@ -32,10 +34,20 @@ pub(crate) fn agent(args: AgentCommand) -> anyhow::Result<()> {
 }
 
 pub(crate) fn teardown(args: &TeardownArgs) -> anyhow::Result<()> {
+    let _no_agent = NamespaceLock::acquire(&args.run_dir).map_err(|error| match error {
+        LockError::OtherAgent { .. } => {
+            let text = "an agent runs on this node, which would put all of it back: stop it first";
+            UsageError(text.to_owned()).into()
+        }
+        other => anyhow::Error::from(other),
+    })?;
     if let (Some(bin_dir), Some(conf_dir)) = (&args.cni_bin_dir, &args.cni_conf_dir) {
         egret_agent::remove_cni_plugin(bin_dir, conf_dir, false)?;
     }
-    let settings = egret_datapath::HostSettings::default();
+    let settings = egret_agent::kept_settings(&args.run_dir).with_context(|| {
+        let file = args.run_dir.display();
+        format!("what the agent of this node ran with cannot be read in {file}: start it once more, or reboot")
+    })?;
     egret_agent::teardown(&args.bpffs, &args.run_dir, &args.state_dir, &settings)?;
     println!("nothing of Egret's is left in this node's kernel");
     Ok(())

@@ -38,6 +38,12 @@ struct SeenHolder {
 }
 
 impl TunnelWatch {
+    /// It is too soon for another question.
+    pub(crate) fn rests(&self, now: Instant) -> bool {
+        self.asking
+            || self.asked.is_some_and(|asked| now.saturating_duration_since(asked) < ASK_EVERY)
+    }
+
     /// The questions to ask now; `None` where it is too soon. [`Self::note`] or [`Self::give_up`] follows.
     pub(crate) fn due(
         &mut self,
@@ -47,9 +53,7 @@ impl TunnelWatch {
         let asked: BTreeSet<&NodeName> = questions.iter().map(|(holder, _)| holder).collect();
         // Of who holds nothing for pods here any more nothing is known.
         self.holders.retain(|holder, _| asked.contains(holder));
-        let rests =
-            self.asked.is_some_and(|asked| now.saturating_duration_since(asked) < ASK_EVERY);
-        if self.asking || rests || questions.is_empty() {
+        if self.rests(now) || questions.is_empty() {
             return None;
         }
         (self.asked, self.asking) = (Some(now), true);

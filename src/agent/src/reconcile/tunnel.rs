@@ -14,10 +14,14 @@ use crate::tunnel_watch::{self, HolderAnswers};
 impl<S: ClusterState, C: Clock> MainLoop<S, C> {
     /// Asks the holders, where that is due; nobody waits for the answers.
     pub(super) fn ask_holders(&mut self) {
+        let now = Instant::now();
         let Some(snapshot) = &self.memory.snapshot else { return };
+        if self.memory.tunnel.rests(now) {
+            return;
+        }
         let (open, tunnel) = (granted_blocks(snapshot, &self.me), &mut self.memory.tunnel);
         let questions = tunnel_watch::questions(snapshot, &self.me, &open, tunnel.in_use());
-        let due = tunnel.due(questions, Instant::now());
+        let due = tunnel.due(questions, now);
         if tunnel.is_idle() {
             self.memory.problems.remove(&AgentReason::TunnelUnanswered);
         }

@@ -3,9 +3,8 @@
 # and, against a real API server, every object and every refusal of the admission policies.
 #
 #   tests/chart.sh            all of it
-#   tests/chart.sh files      without the API server (those tests are egret-kubernetes' own)
 #   tests/chart.sh files      all but what needs the API server (cargo test -p egret-kubernetes has it)
-#   tests/chart.sh update     writes deploy/kustomize/base/{crds,egret}.yaml anew
+#   tests/chart.sh update     writes the chart's copies of deploy/crds* and deploy/kustomize/base/{crds,egret}.yaml anew
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
@@ -20,13 +19,7 @@ chart=deploy/helm/egret
 base=deploy/kustomize/base
 work=$(mktemp -d)
 trap 'rm -rf "$work"' EXIT
-# Helm says each time that the folder of the CRDs is a link.
-helm() {
-  local status=0
-  "$bin/helm" "$@" 2>"$work/helm" || status=$?
-  grep -v 'found symbolic link' "$work/helm" >&2 || true
-  return "$status"
-}
+helm() { "$bin/helm" "$@"; }
 render() { helm template egret "$chart" --namespace egret-system "$@"; }
 fail() {
   echo "chart: $*" >&2
@@ -160,6 +153,33 @@ PLACEMENT
   done
 }
 
+# The kinds are files of the chart, no links, which an installation from Git may leave out.
+check_kinds() {
+  local kinds said="$work/said"
+  for kinds in crds crds-nirmata; do
+    if [ -n "$(find "$chart/files/$kinds" -type l)" ]; then fail "$chart/files/$kinds is a link"; fi
+    diff -r "deploy/$kinds" "$chart/files/$kinds" >/dev/null ||
+      fail "$chart/files/$kinds is not deploy/$kinds: run tests/chart.sh update"
+  done
+  cp -r "$chart" "$work/bare" && rm -r "$work/bare/files/crds"
+  if helm template egret "$work/bare" >/dev/null 2>"$said"; then fail "a chart without the kinds is taken"; fi
+  grep -q 'lacks the kinds of Egret' "$said" || fail "a chart without the kinds is refused with: $(cat "$said")"
+  helm template egret "$work/bare" --set crds.install=false >/dev/null || fail "crds.install=false needs the kinds"
+}
+
+# A chart of another version, with the same image, starts no pod anew.
+check_pods() {
+  local pods
+  cp -r "$chart" "$work/newer" && sed -i 's/^version: .*/version: 9.9.9/' "$work/newer/Chart.yaml"
+  for pods in agent-daemonset controller-deployment; do
+    render --show-only "templates/$pods.yaml" | sed -n '/^  template:/,$p' >"$work/this"
+    helm template egret "$work/newer" --namespace egret-system --show-only "templates/$pods.yaml" |
+      sed -n '/^  template:/,$p' >"$work/next"
+    [ -s "$work/this" ] || fail "$pods has no pod template"
+    cmp -s "$work/this" "$work/next" || fail "$pods: another version of the chart changes the pods: $(diff "$work/this" "$work/next")"
+  done
+}
+
 check_kustomize() {
   mkdir "$work/base"
   generate "$work/base"
@@ -171,6 +191,10 @@ check_kustomize() {
 }
 
 if [ "${1:-}" = update ]; then
+  for kinds in crds crds-nirmata; do
+    rm -rf "$chart/files/$kinds"
+    cp -r "deploy/$kinds" "$chart/files/"
+  done
   generate "$base"
   exit
 fi
@@ -179,10 +203,10 @@ check_refusals
 check_contents
 check_credentials
 check_placement
+check_kinds
+check_pods
 check_kustomize
-echo "chart: lint, values, refusals, contents, credentials, placement, kustomize: ok"
+echo "chart: lint, values, refusals, contents, credentials, placement, kinds, pods, kustomize: ok"
 if [ "${1:-}" != files ]; then
-  if [ "${1:-}" != files ]; then
   cargo test --locked -p egret-kubernetes --test chart
-fi
 fi

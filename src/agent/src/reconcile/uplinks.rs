@@ -3,6 +3,7 @@
 use std::net::IpAddr;
 use std::time::Instant;
 
+use egret_core::model::NodeRole;
 use egret_core::reason::AgentReason;
 use egret_datapath::host;
 use egret_datapath::link_proof::LinkQuestion;
@@ -100,9 +101,12 @@ impl<S: ClusterState, C: Clock> MainLoop<S, C> {
         });
     }
 
-    /// Asks for the routers behind the uplinks that no cloud names; nobody waits for the answers.
+    /// Asks for the routers behind a gateway's uplinks that no cloud names; nobody waits for the answers.
     pub(super) fn ask_routers(&mut self) {
-        let carried = self.memory.update.on_link();
+        let snapshot = self.memory.snapshot.as_ref();
+        let own = snapshot.and_then(|snapshot| snapshot.egress_nodes.get(&self.me));
+        let is_gateway = own.is_some_and(|node| node.value.spec.roles.contains(&NodeRole::Gateway));
+        let carried = if is_gateway { self.memory.update.on_link() } else { Vec::new() };
         let named = &self.memory.interfaces.named;
         let uplinks = self.kernel.uplinks().iter();
         let uplinks = uplinks.filter(|uplink| uplink.carrier && !named.contains_key(&uplink.mac));

@@ -7,7 +7,12 @@ use super::Watcher;
 use crate::test_bed::TestBed;
 use crate::wire::{Body, decode};
 
-/// On the switch: counts the UDP datagrams to one port.
+/// Where the inner packet begins: Ethernet, IPv4, UDP, VXLAN, Ethernet.
+const INNER: usize = 14 + 20 + 8 + 8 + 14;
+/// Of what a director asks a holder through the tunnel.
+const PROBE: u8 = 253;
+
+/// On the switch: counts the UDP datagrams to one port, but for what directors ask holders of their own accord.
 #[derive(Debug)]
 pub struct Datagrams {
     count: Arc<AtomicU64>,
@@ -32,6 +37,7 @@ impl Datagrams {
             if let Some(packet) = decode(frame.bytes)
                 && let Body::Ip { protocol: 17, destination_port, .. } = packet.body
                 && destination_port == port
+                && (port == crate::PEERS_PORT || !is_probe(frame.bytes))
             {
                 counter.fetch_add(1, Ordering::Relaxed);
             }
@@ -44,6 +50,15 @@ impl Datagrams {
     pub fn count(&self) -> u64 {
         self.count.load(Ordering::Relaxed)
     }
+}
+
+fn is_probe(frame: &[u8]) -> bool {
+    let protocol = match frame.get(INNER).map(|first| first >> 4) {
+        Some(4) => frame.get(INNER + 9),
+        Some(6) => frame.get(INNER + 6),
+        _ => None,
+    };
+    protocol == Some(&PROBE)
 }
 
 fn node_ports(lab: &impl TestBed) -> Vec<usize> {

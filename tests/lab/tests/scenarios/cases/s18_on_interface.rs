@@ -100,8 +100,8 @@ pub fn gap(bench: &mut Bench) -> Result<()> {
     fixture.lab.remove_manifest("bank.yaml")?;
     let revoked = || fixture.lab.run_egret(&["release", BANK[0]]).ok();
     wait_until("the end of the address", PATIENCE, revoked)?;
-    // It goes on to ask its last holder for most of a minute.
-    fixture.lab.out.run("ip neigh flush all");
+    // The router goes on to ask the last holder for most of a minute.
+    fixture.lab.router.run("ip neigh flush all");
     let outside = PodNet { path: fixture.lab.out.path(), addresses: bank() };
     let ping = Ping::start(outside, bank()[0], Duration::from_millis(50), 2000)?;
     let answered = |many: usize| (ping.answered().len() > many).then_some(());

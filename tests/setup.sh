@@ -66,6 +66,19 @@ if [ "${#missing[@]}" -gt 0 ]; then
   tests/step.sh "install ${missing[*]}" apt-get install -y -qq --no-install-recommends "${missing[@]}"
 fi
 
+# promtool judges the metrics. Out of its package alone: installed, that would run a Prometheus on this machine.
+promtool=target/promtool
+if [ "${1:-}" = unit ] && [ ! -x "$promtool/promtool" ]; then
+  mkdir -p "$promtool"
+  tests/step.sh "unpack promtool" bash -c '
+    set -e
+    cd "$1"
+    apt-get download -qq prometheus || { apt-get update -qq && apt-get download -qq prometheus; }
+    dpkg -x prometheus_*.deb package
+    mv package/usr/bin/promtool .
+    rm -r package prometheus_*.deb' promtool "$promtool"
+fi
+
 # Unoptimized and without debug information, it builds in a third of the time.
 deny=0.20.2
 if [ "${1:-}" = licences ] && [ "$(cargo deny --version 2>/dev/null)" != "cargo-deny $deny" ]; then

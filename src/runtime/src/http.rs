@@ -1,5 +1,5 @@
 //! `/metrics`, `/healthz` and `/readyz` for a scraper, a kubelet and `curl`, over HTTP/1. One request a
-//! connection, GET and HEAD, no body read.
+//! connection, GET and HEAD, no body read. Metrics are read one scrape at a time, and by no thread that runs anything else.
 //!
 //! Bounded: 16 connections at once, heads of 4 KiB, 5 s for all of it. More wait in the kernel.
 
@@ -18,18 +18,19 @@ use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::TcpListener;
 use tokio::sync::Semaphore;
 
+use crate::exposition;
 use crate::health::Health;
 
 const CONNECTIONS: usize = 16;
 const HEAD: usize = 4 << 10;
 const PATIENCE: Duration = Duration::from_secs(5);
 
-const METRICS: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
 const PLAIN: &str = "text/plain; charset=utf-8";
 
 /// Serves until dropped. A connection that fails or lingers harms only itself.
 pub async fn serve(listener: TcpListener, registry: Arc<Registry>, health: Health) {
     let slots = Arc::new(Semaphore::new(CONNECTIONS));
+    let scrapes = Scrapes::new(registry);
     loop {
         let Ok(slot) = Arc::clone(&slots).acquire_owned().await else { return };
         let stream = match listener.accept().await {
@@ -41,9 +42,9 @@ pub async fn serve(listener: TcpListener, registry: Arc<Registry>, health: Healt
                 continue;
             }
         };
-        let (registry, health) = (Arc::clone(&registry), health.clone());
+        let (scrapes, health) = (scrapes.clone(), health.clone());
         tokio::spawn(async move {
-            let answered = tokio::time::timeout(PATIENCE, answer(stream, &registry, &health)).await;
+            let answered = tokio::time::timeout(PATIENCE, answer(stream, &scrapes, &health)).await;
             if let Ok(Err(error)) = answered {
                 tracing::debug!(%error, "a connection for metrics broke");
             }
@@ -54,12 +55,11 @@ pub async fn serve(listener: TcpListener, registry: Arc<Registry>, health: Healt
 
 async fn answer(
     stream: impl AsyncRead + AsyncWrite + Unpin,
-    registry: &Registry,
+    scrapes: &Scrapes,
     health: &Health,
 ) -> hyper::Result<()> {
-    let service = service_fn(|request: Request<Incoming>| {
-        let response = respond(request.method(), request.uri().path(), registry, health);
-        std::future::ready(Ok::<_, Infallible>(response))
+    let service = service_fn(|request: Request<Incoming>| async move {
+        Ok::<_, Infallible>(respond(&request, scrapes, health).await)
     });
     http1::Builder::new()
         .keep_alive(false)
@@ -72,9 +72,15 @@ async fn answer(
         .await
 }
 
-fn respond(method: &Method, path: &str, registry: &Registry, health: &Health) -> Response<String> {
-    let (status, kind, body) = match (method, path) {
-        (&Method::GET | &Method::HEAD, "/metrics") => metrics(registry),
+async fn respond(
+    request: &Request<Incoming>,
+    scrapes: &Scrapes,
+    health: &Health,
+) -> Response<String> {
+    let (status, kind, body) = match (request.method(), request.uri().path()) {
+        (&Method::GET | &Method::HEAD, "/metrics") => {
+            scrapes.read(exposition::wants_open_metrics(request.headers())).await
+        }
         (&Method::GET | &Method::HEAD, "/healthz") => checked(health.dead()),
         (&Method::GET | &Method::HEAD, "/readyz") => checked(health.unready()),
         (&Method::GET | &Method::HEAD, _) => {
@@ -89,11 +95,32 @@ fn respond(method: &Method, path: &str, registry: &Registry, health: &Health) ->
     response
 }
 
-fn metrics(registry: &Registry) -> (StatusCode, &'static str, String) {
-    let mut text = String::new();
-    match prometheus_client::encoding::text::encode(&mut text, registry) {
-        Ok(()) => (StatusCode::OK, METRICS, text),
-        Err(error) => (StatusCode::INTERNAL_SERVER_ERROR, PLAIN, format!("{error}\n")),
+/// Reads the registry. Some of it runs a tool, which may hang: the next scrape waits for that one, in vain if need be.
+#[derive(Clone, Debug)]
+struct Scrapes {
+    registry: Arc<Registry>,
+    one: Arc<Semaphore>,
+}
+
+impl Scrapes {
+    fn new(registry: Arc<Registry>) -> Self {
+        Self { registry, one: Arc::new(Semaphore::new(1)) }
+    }
+
+    async fn read(&self, open_metrics: bool) -> (StatusCode, &'static str, String) {
+        let registry = Arc::clone(&self.registry);
+        let one = Arc::clone(&self.one).acquire_owned().await;
+        let encoded = tokio::task::spawn_blocking(move || {
+            let _one = one;
+            let mut text = String::new();
+            prometheus_client::encoding::text::encode(&mut text, &registry).map(|()| text)
+        });
+        match encoded.await {
+            Ok(Ok(text)) if open_metrics => (StatusCode::OK, exposition::OPEN_METRICS, text),
+            Ok(Ok(text)) => (StatusCode::OK, exposition::TEXT, exposition::text(&text)),
+            Ok(Err(error)) => (StatusCode::INTERNAL_SERVER_ERROR, PLAIN, format!("{error}\n")),
+            Err(error) => (StatusCode::INTERNAL_SERVER_ERROR, PLAIN, format!("{error}\n")),
+        }
     }
 }
 
@@ -118,7 +145,7 @@ mod tests {
         let (client, server) = tokio::io::duplex(64 << 10);
         tokio::spawn(async move {
             // How a broken request ends is for the log alone.
-            let _ = answer(server, &registry, &health).await;
+            let _ = answer(server, &Scrapes::new(Arc::new(registry)), &health).await;
         });
         client
     }
@@ -167,7 +194,15 @@ mod tests {
 
     #[tokio::test]
     async fn answers_say_what_and_how_long_they_are() {
-        let answer = ask(b"GET /metrics HTTP/1.1\r\n\r\n", Health::default()).await;
+        let plain = ask(b"GET /metrics HTTP/1.1\r\n\r\n", Health::default()).await;
+        let (_, headers, body) = parts(&plain);
+        assert!(headers.contains(&"Content-Type: text/plain; version=0.0.4; charset=utf-8"));
+        assert!(
+            body.contains("# TYPE egret_build_info gauge\n") && !body.contains("EOF"),
+            "{body}"
+        );
+        let asked = b"GET /metrics HTTP/1.1\r\nAccept: application/openmetrics-text\r\n\r\n";
+        let answer = ask(asked, Health::default()).await;
         let (status, headers, body) = parts(&answer);
         let length = format!("Content-Length: {}", body.len());
         let kind = "Content-Type: application/openmetrics-text; version=1.0.0; charset=utf-8";
@@ -222,11 +257,15 @@ mod tests {
         let registry = crate::metrics::registry("1");
         let (mut client, server) = tokio::io::duplex(8);
         let answered = tokio::spawn(async move {
-            answer(server, &registry, &Health::default()).await.unwrap();
+            let scrapes = Scrapes::new(Arc::new(registry));
+            answer(server, &scrapes, &Health::default()).await.unwrap();
         });
         client.write_all(b"GET /metrics HTTP/1.1\r\nHost: egret\r\n\r\n").await.unwrap();
         let text = read(&mut client).await;
-        assert!(text.starts_with("HTTP/1.1 200 OK") && text.ends_with("# EOF\n"), "{text}");
+        assert!(
+            text.starts_with("HTTP/1.1 200 OK") && text.contains("egret_build_info{"),
+            "{text}"
+        );
         answered.await.unwrap();
     }
 

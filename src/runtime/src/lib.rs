@@ -8,6 +8,7 @@
 #![forbid(unsafe_code)]
 
 pub mod clock;
+mod exposition;
 pub mod health;
 pub mod http;
 pub mod log;

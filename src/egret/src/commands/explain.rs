@@ -52,10 +52,6 @@ pub(crate) fn run(args: &ExplainArgs) -> anyhow::Result<()> {
 }
 
 /// What no object says and the agent of the pod's node does, where the store can reach it.
-#[cfg_attr(
-    not(feature = "kubernetes"),
-    expect(unused_variables, reason = "a directory reaches no agent")
-)]
 fn measures_of(store: &Store, explanation: &Explanation) -> Vec<(&'static str, String)> {
     match store {
         Store::Directory(_) => {

@@ -40,7 +40,8 @@ fn as_binary(line: &str) -> String {
 fn golden_store() -> TempDir {
     let folder = tempfile::tempdir().unwrap();
     let golden = repository().join("src/state/tests/golden/full/.");
-    shell(&format!("cp -r {} {}", golden.display(), folder.path().display()));
+    let copied = Process::new("cp").arg("-r").arg(&golden).arg(folder.path()).status().unwrap();
+    assert!(copied.success(), "{}", golden.display());
     let cluster = folder.path().join("egret.dev/egressclusters/cluster.yaml");
     let text = std::fs::read_to_string(&cluster).unwrap();
     std::fs::write(&cluster, text.replace("tMax: 10s", "tMax: 10ms")).unwrap();
@@ -54,11 +55,6 @@ fn golden_store() -> TempDir {
 
 fn egret() -> PathBuf {
     egret_lab::binary(None).unwrap()
-}
-
-fn shell(line: &str) {
-    let done = Process::new("sh").args(["-ec", line]).status().unwrap();
-    assert!(done.success(), "{line}");
 }
 
 /// Runs it over a store of its own; says how it failed.

@@ -73,8 +73,8 @@ impl RouterWatch {
         Some(questions)
     }
 
-    /// Takes note of what came of the questions; true where one of them is worth asking again at once.
-    pub(crate) fn note(&mut self, answers: &[(LinkQuestion, bool)], now: Instant) -> bool {
+    /// Takes note of what came of the questions.
+    pub(crate) fn note(&mut self, answers: &[(LinkQuestion, bool)], now: Instant) {
         self.asking = false;
         for (question, answered) in answers {
             let way = (question.link, Family::of(question.neighbour));
@@ -88,7 +88,6 @@ impl RouterWatch {
         for seen in self.ways.values_mut() {
             seen.look(now);
         }
-        answers.iter().any(|(_, answered)| !answered)
     }
 
     /// What is known of the ways of a link, and the routers that are silent.

@@ -111,10 +111,15 @@ impl<S: ClusterState, C: Clock> MainLoop<S, C> {
         let uplinks = self.kernel.uplinks().iter();
         let uplinks = uplinks.filter(|uplink| uplink.carrier && !named.contains_key(&uplink.mac));
         let questions = uplinks.flat_map(|uplink| router_watch::questions(uplink, &carried));
-        let questions = questions.collect();
-        let Some(questions) = self.memory.interfaces.routers.due(questions, Instant::now()) else {
-            return;
-        };
+        let (questions, now) = (questions.collect(), Instant::now());
+        let InterfaceMemory { routers, reaches, .. } = &mut self.memory.interfaces;
+        let due = routers.due(questions, now);
+        // Also of those that nobody asks for any more.
+        if reaches.note_routers(routers, now) {
+            self.tend_reaches();
+            self.tend_interfaces();
+        }
+        let Some(questions) = due else { return };
         let completions = self.completions.clone();
         tokio::task::spawn_blocking(move || {
             // The loop is gone only when the process is ending.
@@ -123,16 +128,9 @@ impl<S: ClusterState, C: Clock> MainLoop<S, C> {
     }
 
     pub(super) fn on_routers_asked(&mut self, answers: &[(LinkQuestion, bool)]) {
-        let now = Instant::now();
-        let InterfaceMemory { routers, reaches, .. } = &mut self.memory.interfaces;
-        let in_doubt = routers.note(answers, now);
-        if reaches.note_routers(routers, now) {
-            self.tend_reaches();
-            self.tend_interfaces();
-        }
-        if in_doubt {
-            self.ask_routers();
-        }
+        self.memory.interfaces.routers.note(answers, Instant::now());
+        // One in doubt is asked again at once.
+        self.ask_routers();
     }
 
     pub(super) fn on_proved(&mut self, proofs: Proofs) {

@@ -78,11 +78,13 @@ fn routers_are_asked_at_every_tick_and_at_once_when_in_doubt() {
     assert!(watch.due(Vec::new(), at(0)).is_none());
     assert!(watch.due(vec![question(1)], at(0)).is_some());
     assert!(watch.due(vec![question(1)], at(5_000)).is_none(), "an answer is awaited");
-    assert!(!watch.note(&[(question(1), true)], at(10)));
+    watch.note(&[(question(1), true)], at(10));
     assert!(watch.due(vec![question(1)], at(899)).is_none());
     assert!(watch.due(vec![question(1)], at(900)).is_some());
-    assert!(watch.note(&[(question(1), false)], at(1_500)));
+    watch.note(&[(question(1), false)], at(1_500));
     assert!(watch.due(vec![question(1)], at(1_500)).is_some());
+    assert!(watch.due(Vec::new(), at(1_600)).is_none());
+    assert!(watch.ways(3, at(1_600)).is_empty(), "nobody asks for it any more");
 }
 
 #[test]

@@ -30,7 +30,8 @@ pub(super) fn message(
         if let Some((node, why)) = cut_off.next() {
             return format!("no node may carry it: {node}: {why}");
         }
-        return "no node may carry it: label a gateway with an uplink in its subnet, or uncordon one"
+        return "no node may carry it: label a gateway with an uplink in its subnet, or end a drain \
+                (egret uncordon NODE)"
             .to_owned();
     }
     let Some(cloud) = view.memory.cloud_of(plan) else {
@@ -85,7 +86,8 @@ fn unfit_message(why: Ineligible) -> &'static str {
         Ineligible::NotSelected => "the pool does not select it",
         Ineligible::NoAgent => "its agent has not said where it listens",
         Ineligible::Absent => "it is absent",
-        Ineligible::Drained => "it is drained or cordoned",
+        Ineligible::Drained => "it is drained",
+        Ineligible::Cordoned => "it is cordoned",
         Ineligible::WrongSubnet => "it has no uplink in the subnet",
         Ineligible::UnsupportedDataplane => UNSUPPORTED,
         Ineligible::InterfaceUnusable => "its network interface cannot carry it",

@@ -75,10 +75,10 @@ pub enum DrainReason {
     ByHand,
     /// What its Node says of it: as long as it does.
     Leaves(LeavingReason),
-    /// Its Node is cordoned.
-    Cordoned,
     /// Its agent says that the host is being shut down: until the next process there.
     HostStops,
+    /// Its Node is cordoned.
+    Cordoned,
 }
 
 impl fmt::Display for DrainReason {
@@ -96,7 +96,8 @@ impl fmt::Display for DrainReason {
     }
 }
 
-/// Why `node` is to hand over what it holds; `None` where it is not.
+/// Why `node` is to hand over what it holds; `None` where it is not. A cordon says least: such a node may
+/// still carry what nobody else can.
 pub fn drain_reason(snapshot: &Snapshot, node: &NodeName) -> Option<DrainReason> {
     let egress = snapshot.egress_nodes.get(node).map(|stored| &stored.value);
     if egress.is_some_and(|egress| egress.spec.drain) {
@@ -106,10 +107,10 @@ pub fn drain_reason(snapshot: &Snapshot, node: &NodeName) -> Option<DrainReason>
     if let Some(why) = known.and_then(|node| node.leaving.clone()) {
         return Some(DrainReason::Leaves(why));
     }
-    if known.is_some_and(|node| node.cordoned) {
-        return Some(DrainReason::Cordoned);
+    if egress.is_some_and(|egress| egress.status.stopping) {
+        return Some(DrainReason::HostStops);
     }
-    egress.is_some_and(|egress| egress.status.stopping).then_some(DrainReason::HostStops)
+    known.is_some_and(|node| node.cordoned).then_some(DrainReason::Cordoned)
 }
 
 /// What of it the Node alone says: the leader copies it to where the node's agent reads it.

@@ -13,7 +13,7 @@ pub struct Node {
     pub name: NodeName,
     /// `metadata.labels`.
     pub labels: Labels,
-    /// `spec.unschedulable`: a cordoned node counts as drained.
+    /// `spec.unschedulable`: a cordoned node comes after all others.
     pub cordoned: bool,
     /// `status.addresses` of type InternalIP and ExternalIP.
     pub addresses: BTreeSet<IpAddr>,

@@ -6,7 +6,7 @@ use serde::Serialize;
 use super::dataplane::is_unsupported;
 use crate::cidr::Span;
 use crate::cloud::CloudState;
-use crate::membership::departure;
+use crate::membership::departure::{self, DrainReason};
 use crate::model::{NodeName, Placement, Pool, PoolName, ProviderKind, Snapshot};
 use crate::rendezvous;
 
@@ -19,7 +19,7 @@ pub enum Ineligible {
     NoAgent,
     /// A majority of the voters does not hear it, or a taint says that it is off.
     Absent,
-    /// It is drained or cordoned, or leaves.
+    /// It is drained, or leaves.
     Drained,
     /// None of its uplinks is in the address's subnet; in a cloud: its subnet or zone cannot serve
     /// the address, or the cloud refuses it there.
@@ -29,6 +29,8 @@ pub enum Ineligible {
     /// Its agent says that the network interface in the address's subnet, or by which the cloud would
     /// deliver, cannot carry it.
     InterfaceUnusable,
+    /// It is cordoned and nothing else keeps it off: it may where nobody else may.
+    Cordoned,
 }
 
 /// A node, looked at once: names are compared for 5,000 addresses and more.
@@ -39,6 +41,8 @@ pub(super) struct Gateway<'a> {
     pub(super) seed: u64,
     /// Why it can be no gateway of any pool.
     unfit: Option<Ineligible>,
+    /// It comes after all that are not.
+    cordoned: bool,
     subnets: Vec<Span>,
     /// One of its interfaces at least cannot carry addresses.
     lacks_interface: bool,
@@ -95,6 +99,7 @@ impl<'a> EligibleGateways<'a> {
                 zone: zones.get(node.zone.as_str()).copied().unwrap_or(0),
                 seed: rendezvous::seed(name),
                 unfit: unfit(snapshot, &absent, name),
+                cordoned: node.cordoned,
                 subnets: subnets.into_iter().collect(),
                 lacks_interface: egress
                     .is_some_and(|egress| !egress.status.unusable_interfaces.is_empty()),
@@ -174,27 +179,45 @@ impl<'a> EligibleGateways<'a> {
         self.groups.get(pool).map_or(usize::MAX, |group| group.most)
     }
 
-    /// The positions of the gateways that may carry `address` of `pool`, in order of name.
+    /// The positions of the gateways that may carry `address` of `pool`, in order of name; not of those
+    /// that are cordoned.
     pub(super) fn serving(&self, pool: &PoolName, address: IpAddr) -> Vec<usize> {
-        let Some(group) = self.groups.get(pool) else { return Vec::new() };
-        let mut all = self.placed(group, address);
-        all.retain(|at| !self.is_unusable(group, *at, address));
-        all
+        self.placed(pool, address, |gateway, usable| usable && !gateway.cordoned)
+    }
+
+    /// The positions of those that may where nobody else may: they are cordoned.
+    pub(super) fn cordoned(&self, pool: &PoolName, address: IpAddr) -> Vec<usize> {
+        self.placed(pool, address, |gateway, usable| usable && gateway.cordoned)
     }
 
     /// The positions of those that could but for their interface, where no cloud has to make them ready.
     pub(super) fn cut_off(&self, pool: &PoolName, address: IpAddr) -> Vec<usize> {
-        let lan = self.groups.get(pool).filter(|group| group.placement != Placement::Cloud);
-        let Some(group) = lan.filter(|_| self.nodes.iter().any(|node| node.lacks_interface)) else {
+        let places = self.groups.get(pool).is_some_and(|at| at.placement == Placement::Cloud);
+        if places || !self.nodes.iter().any(|node| node.lacks_interface) {
             return Vec::new();
-        };
-        let mut all = self.placed(group, address);
-        all.retain(|at| self.is_unusable(group, *at, address));
+        }
+        self.placed(pool, address, |_, usable| !usable)
+    }
+
+    /// The positions of the gateways where `address` could be, in order of name; of these the ones that
+    /// are `taken`, who is told whether their interface can carry it.
+    fn placed(
+        &self,
+        pool: &PoolName,
+        address: IpAddr,
+        taken: impl Fn(&Gateway<'_>, bool) -> bool,
+    ) -> Vec<usize> {
+        let Some(group) = self.groups.get(pool) else { return Vec::new() };
+        let mut all = self.reached(group, address);
+        all.retain(|at| {
+            let usable = !self.is_unusable(group, *at, address);
+            self.nodes.get(*at).is_some_and(|gateway| taken(gateway, usable))
+        });
         all
     }
 
-    /// The positions of the gateways where `address` could be, in order of name.
-    fn placed(&self, group: &Group, address: IpAddr) -> Vec<usize> {
+    /// The positions of the gateways that the network or the cloud would deliver `address` to.
+    fn reached(&self, group: &Group, address: IpAddr) -> Vec<usize> {
         if group.placement == Placement::Cloud {
             let serves = |at: &&usize| self.cloud_serves(group, **at, address) == Some(true);
             return group.fit.iter().filter(serves).copied().collect();
@@ -248,6 +271,7 @@ impl<'a> EligibleGateways<'a> {
                 let unusable = group.is_some_and(|at| self.is_unusable(at, position, address));
                 unusable.then_some(Ineligible::InterfaceUnusable)
             })
+            .or(gateway.cordoned.then_some(Ineligible::Cordoned))
     }
 
     fn is_unusable(&self, group: &Group, position: usize, address: IpAddr) -> bool {
@@ -298,6 +322,8 @@ pub fn unfit(
     } else if !agent {
         Some(Ineligible::NoAgent)
     } else {
-        departure::drained(snapshot, name).then_some(Ineligible::Drained)
+        // One that is only cordoned still runs: who else is there decides.
+        let drain = departure::drain_reason(snapshot, name);
+        drain.is_some_and(|why| why != DrainReason::Cordoned).then_some(Ineligible::Drained)
     }
 }

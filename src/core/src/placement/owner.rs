@@ -119,7 +119,7 @@ impl AddressContext<'_> {
     fn reason_to_move(&self, plan: &AddressPlan) -> Option<MoveReason> {
         let Some(owner) = &plan.owner else { return Some(MoveReason::First) };
         match self.ineligible(plan, owner) {
-            Some(Ineligible::Drained) => return Some(MoveReason::Drained),
+            Some(Ineligible::Drained | Ineligible::Cordoned) => return Some(MoveReason::Drained),
             Some(Ineligible::Absent) => return Some(MoveReason::Absent),
             Some(_) => return Some(MoveReason::Ineligible),
             None => {}
@@ -208,25 +208,46 @@ impl AddressContext<'_> {
         node.filter(|node| self.fits(plan, node, loads)).cloned()
     }
 
+    /// Of those that are not cordoned; else, where the owner may not go on either, of those that are.
+    fn best(&self, plan: &AddressPlan, loads: &Loads) -> Option<NodeName> {
+        let (pool, address) = (&plan.pool, self.address);
+        let uncordoned = self.best_of(plan, loads, &self.gateways.serving(pool, address));
+        let owner = plan.owner.as_ref().and_then(|owner| self.ineligible(plan, owner));
+        if uncordoned.is_some() || owner == Some(Ineligible::Cordoned) {
+            return uncordoned;
+        }
+        self.best_of(plan, loads, &self.gateways.cordoned(pool, address))
+    }
+
     /// The present holder where it may go on; else home, by the failback policy; else the standbys
     /// in order (they take over by themselves in that order); of these the first that is ready. Else
     /// the gateway with the fewest addresses of the same claim, so that one death does not take all of
     /// them, and of these the one with the least load.
-    fn best(&self, plan: &AddressPlan, loads: &Loads) -> Option<NodeName> {
+    fn best_of(
+        &self,
+        plan: &AddressPlan,
+        loads: &Loads,
+        candidates: &[usize],
+    ) -> Option<NodeName> {
+        let fits = |at: &usize| {
+            candidates.contains(at)
+                && loads.has_room(self.gateways, &plan.pool, self.address, *at)
+        };
         let holder = self.status.and_then(|status| status.holding.as_ref()).map(|h| &h.node);
         let home = plan.home.as_ref().filter(|_| failback(self.snapshot, plan) != Failback::Never);
         let preferred = plan.preferred_node.as_ref();
         let known = preferred.into_iter().chain(holder).chain(home).chain(&plan.standbys);
-        let mut known = known.filter(|node| self.fits(plan, node, loads));
+        let mut known =
+            known.filter(|node| self.gateways.position(node).is_some_and(|at| fits(&at)));
         let ready = known.clone().find(|node| self.is_ready(plan, node));
         if let Some(node) = ready.or_else(|| known.next()) {
             return Some(node.clone());
         }
         let seed = rendezvous::seed(self.address);
         let of_claim = loads.of_claim(plan, self.address);
-        let positions = self.gateways.serving(&plan.pool, self.address).into_iter();
+        let positions = candidates.iter().copied();
         positions
-            .filter(|at| loads.has_room(self.gateways, &plan.pool, self.address, *at))
+            .filter(fits)
             .filter_map(|position| Some((position, self.gateways.get(position)?)))
             .min_by_key(|(position, gateway)| {
                 let weight = rendezvous::weight(seed, gateway.seed);

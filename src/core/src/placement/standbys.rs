@@ -2,10 +2,10 @@ use std::cmp::Reverse;
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::net::IpAddr;
 
-use crate::model::{AddressPlan, NodeName};
+use crate::model::{AddressPlan, NodeName, PoolName};
 use crate::rendezvous;
 
-use super::gateways::EligibleGateways;
+use super::gateways::{EligibleGateways, Gateway, Ineligible};
 use super::loads::Loads;
 use super::rules::{MAX_STANDBYS, is_fixed};
 
@@ -36,9 +36,9 @@ impl Backing {
 /// Chooses standbys: those that may stay, in their order, then others: another zone first, then
 /// the one that backs up the fewest addresses (for the first rank: of this owner, so that what a
 /// dead owner leaves is spread). Where a cloud moves an address sooner between neighbours, the owner's
-/// come first, and one is there where that can be: for it the last of the others goes. Outside clouds who is
-/// cut off from the address's network comes last: its link may be back before that is said, and until then
-/// nobody else may be left.
+/// come first, and one is there where that can be: for it the last of the others goes. Who is cordoned comes
+/// after all of these, and outside clouds who is cut off from the address's network after those: its link may
+/// be back before that is said. Until then nobody else may be left.
 pub(super) fn choose(
     gateways: &EligibleGateways<'_>,
     plans: &mut BTreeMap<IpAddr, AddressPlan>,
@@ -57,59 +57,71 @@ pub(super) fn choose(
         }
     }
     for (address, plan) in plans.iter_mut().filter(|(_, plan)| !is_fixed(gateways, plan)) {
-        let cut_off = gateways.cut_off(&plan.pool, *address);
-        let last = take_last(gateways, &cut_off, plan);
+        let last_resorts = last_resorts(gateways, &plan.pool, *address);
+        let last = take_last(gateways, &last_resorts, plan);
         if plan.standbys.len() < MAX_STANDBYS {
             fill(gateways, *address, plan, loads, &mut backing);
             sort(gateways, plan);
         }
-        append(gateways, *address, plan, loads, (last, &cut_off));
+        append(gateways, *address, plan, loads, (last, &last_resorts));
     }
 }
 
 fn keep(gateways: &EligibleGateways<'_>, address: IpAddr, plan: &mut AddressPlan, loads: &Loads) {
     let AddressPlan { owner, pool, standbys, .. } = plan;
-    let cut_off = gateways.cut_off(pool, address);
+    let last_resorts = last_resorts(gateways, pool, address);
     standbys.retain(|node| {
         let position = gateways.position(node);
         owner.as_ref() != Some(node)
             && (gateways.ineligible(pool, address, node).is_none()
-                || position.is_some_and(|at| cut_off.contains(&at)))
+                || position.is_some_and(|at| last_resorts.contains(&at)))
             && position.is_some_and(|at| loads.has_room(gateways, pool, address, at))
     });
     standbys.truncate(MAX_STANDBYS);
 }
 
-/// Takes those out that are cut off, in their order.
+/// Who stands by after all others: first who is cordoned, then who is cut off.
+fn last_resorts(gateways: &EligibleGateways<'_>, pool: &PoolName, address: IpAddr) -> Vec<usize> {
+    let mut all = gateways.cordoned(pool, address);
+    all.extend(gateways.cut_off(pool, address));
+    all
+}
+
+/// Takes the last resorts out, in their order.
 fn take_last(
     gateways: &EligibleGateways<'_>,
-    cut_off: &[usize],
+    last_resorts: &[usize],
     plan: &mut AddressPlan,
 ) -> Vec<NodeName> {
-    let is_last = |node: &NodeName| gateways.position(node).is_some_and(|at| cut_off.contains(&at));
+    let is_last =
+        |node: &NodeName| gateways.position(node).is_some_and(|at| last_resorts.contains(&at));
     let (last, first) = std::mem::take(&mut plan.standbys).into_iter().partition(is_last);
     plan.standbys = first;
     last
 }
 
-/// Puts those who are cut off behind all others: first who stood by before.
+/// Puts the last resorts behind all others: of those that are cordoned, and of those that are cut off,
+/// first who stood by before.
 fn append(
     gateways: &EligibleGateways<'_>,
     address: IpAddr,
     plan: &mut AddressPlan,
     loads: &Loads,
-    (last, cut_off): (Vec<NodeName>, &[usize]),
+    (mut last, last_resorts): (Vec<NodeName>, &[usize]),
 ) {
-    plan.standbys.extend(last);
-    let room = |at: &&usize| loads.has_room(gateways, &plan.pool, address, **at);
-    let names = cut_off.iter().filter(room).filter_map(|at| gateways.get(*at));
-    let names: Vec<NodeName> = names.map(|gateway| gateway.name.clone()).collect();
-    for name in names {
-        if plan.owner.as_ref() != Some(&name) && !plan.standbys.contains(&name) {
-            plan.standbys.push(name);
+    let AddressPlan { owner, pool, standbys, .. } = plan;
+    let room = |at: &&usize| loads.has_room(gateways, pool, address, **at);
+    let names = last_resorts.iter().filter(room).filter_map(|at| gateways.get(*at));
+    for Gateway { name, .. } in names {
+        if owner.as_ref() != Some(*name) && !last.contains(name) {
+            last.push((*name).clone());
         }
     }
-    plan.standbys.truncate(MAX_STANDBYS);
+    last.sort_by_key(|name| {
+        gateways.ineligible(pool, address, name) != Some(Ineligible::Cordoned)
+    });
+    standbys.extend(last);
+    standbys.truncate(MAX_STANDBYS);
 }
 
 /// The owner's neighbours first, each group in its order. Whether there is one.

@@ -78,20 +78,54 @@ fn a_drain_is_a_planned_move_to_the_first_standby() {
     assert_eq!(owner(&world), new);
 }
 
+fn cordon(world: &mut Fixture, node: &str, cordoned: bool) {
+    world.snapshot.nodes.get_mut(&node.into()).unwrap().cordoned = cordoned;
+}
+
 #[test]
-fn a_cordoned_node_counts_as_drained_and_a_lone_gateway_keeps_what_it_has() {
+fn a_cordoned_node_comes_last_as_owner_and_as_standby() {
     let mut world = quiet();
-    for gateway in ["g1", "g2", "g3"] {
-        world.snapshot.nodes.get_mut(&gateway.into()).unwrap().cordoned = true;
-    }
-    let old = owner(&world);
-    world.step();
-    assert_eq!(owner(&world), old, "nobody else may carry it");
-    assert_eq!(standbys(&world), Vec::<String>::new());
-    let other = ["g1", "g2", "g3"].into_iter().find(|gateway| **gateway != *old).unwrap();
-    world.snapshot.nodes.get_mut(&other.into()).unwrap().cordoned = false;
-    world.step();
-    assert_eq!(owner(&world), other);
+    let (old, others) = (owner(&world), standbys(&world));
+    cordon(&mut world, &others[0], true);
+    world.settle();
+    assert_eq!(owner(&world), old);
+    assert_eq!(standbys(&world), [others[1].clone(), others[0].clone()]);
+    // An owner that is cordoned hands over, and stands by after the rest.
+    cordon(&mut world, &old, true);
+    world.settle();
+    assert_eq!(owner(&world), others[1]);
+    assert_eq!(standbys(&world), [others[0].clone(), old.clone()]);
+    // Between cordoned ones nothing moves, though each may take over.
+    cordon(&mut world, &others[1], true);
+    world.settle();
+    assert_eq!(owner(&world), others[1], "nobody else may carry it");
+    assert_eq!(standbys(&world), [others[0].clone(), old.clone()]);
+    cordon(&mut world, &old, false);
+    world.settle();
+    assert_eq!(owner(&world), old);
+}
+
+#[test]
+fn where_all_are_cordoned_a_dead_or_drained_holder_is_succeeded_all_the_same() {
+    let gateways = ["g1", "g2", "g3"];
+    let mut world = quiet();
+    gateways.iter().for_each(|gateway| cordon(&mut world, gateway, true));
+    world.settle();
+    let (dead, next) = (owner(&world), standbys(&world)[0].clone());
+    world.absent(&[&dead]);
+    world.settle();
+    assert_eq!(owner(&world), next);
+    world.spec(&next).drain = true;
+    world.settle();
+    let last = owner(&world);
+    assert!(last != dead && last != next, "{last}");
+    assert_eq!(standbys(&world), Vec::<String>::new(), "neither a dead nor a drained one");
+    // Nor is a new claim left without an owner.
+    let mut world = Fixture::small();
+    gateways.iter().for_each(|gateway| cordon(&mut world, gateway, true));
+    world.claim(mk_claim("payments/bank", "partners"));
+    world.settle();
+    assert!(gateways.contains(&owner(&world).as_str()));
 }
 
 #[test]

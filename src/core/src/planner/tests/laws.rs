@@ -19,7 +19,8 @@ enum Happening {
     Anew(u8),
     Absent(BTreeSet<u8>),
     Drain(u8),
-    Uncordon(u8),
+    Undrain(u8),
+    Cordon { node: u8, cordoned: bool },
     Take { address: u8, node: u8 },
     HoldAll,
     Acknowledge,
@@ -44,7 +45,9 @@ fn happening() -> impl Strategy<Value = Happening> {
         (0u8..6).prop_map(Happening::Anew),
         prop::collection::btree_set(0u8..5, 0..3).prop_map(Happening::Absent),
         (0u8..5).prop_map(Happening::Drain),
-        (0u8..5).prop_map(Happening::Uncordon),
+        (0u8..5).prop_map(Happening::Undrain),
+        (0u8..5, any::<bool>())
+            .prop_map(|(node, cordoned)| Happening::Cordon { node, cordoned }),
         (0u8..14, 0u8..3).prop_map(|(address, node)| Happening::Take { address, node }),
         Just(Happening::HoldAll),
         Just(Happening::Acknowledge),
@@ -91,7 +94,10 @@ fn happen(world: &mut Fixture, happening: &Happening) {
             world.absent(&dead);
         }
         Happening::Drain(number) => world.spec(node(number)).drain = true,
-        Happening::Uncordon(number) => world.spec(node(number)).drain = false,
+        Happening::Undrain(number) => world.spec(node(number)).drain = false,
+        Happening::Cordon { node: number, cordoned } => {
+            world.snapshot.nodes.get_mut(&node(number).into()).unwrap().cordoned = *cordoned;
+        }
         Happening::Take { address: number, node: by } => {
             let Some(stored) = world.snapshot.addresses.get(&address(*number)) else { return };
             let before = stored.value.status.holding.as_ref().map_or(0, |h| h.epoch.counter);

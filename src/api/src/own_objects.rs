@@ -59,6 +59,11 @@ pub struct EgressAddressSpec(pub AddressSpec);
         type_ = "string",
         json_path = r#".status.conditions[?(@.type=="Ready")].status"#
     ),
+    printcolumn(
+        name = "Agent absent",
+        type_ = "string",
+        json_path = r#".status.conditions[?(@.type=="AgentAbsent")].status"#
+    ),
     printcolumn(name = "Age", type_ = "date", json_path = ".metadata.creationTimestamp")
 )]
 #[serde(transparent)]

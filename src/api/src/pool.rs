@@ -8,7 +8,7 @@
 
 use std::collections::BTreeMap;
 
-use egret_core::model::{Failback, LabelSelector};
+use egret_core::model::{Failback, LabelSelector, Rebalance};
 use serde::{Deserialize, Serialize};
 
 /// Where egress addresses come from, which nodes may carry them and who may claim them.
@@ -160,6 +160,12 @@ pub struct Gateways {
     /// The most addresses that one node holds, at least 1; no limit without it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub max_addresses_per_node: Option<u32>,
+    /// Whether addresses move to gateways that have fewer of the pool: Never; Gradually, one at a time, at
+    /// most one a minute, to gateways that have been there for five minutes, while none is drained or
+    /// absent. Default: Gradually with provider L2, where a move costs no connection; Never in clouds,
+    /// where each costs calls.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub rebalance: Option<Rebalance>,
 }
 
 /// How the source ports of an address are shared between nodes.

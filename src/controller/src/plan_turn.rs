@@ -105,11 +105,12 @@ impl<S: ClusterState, C: Clock> Turn<S, C> {
             if !term.is_ours() {
                 return warn!("the leader lease was lost in the middle of a turn");
             }
-            let ends_turn = ends_turn(&planned.write);
-            let version = snapshot.cluster.as_ref().map(|cluster| &cluster.version);
-            let written = self.carry_out(planned, version, now).await;
-            wrote |= written;
-            if !written && ends_turn {
+            let (write, version) = (planned.write.clone(), snapshot.cluster.as_ref());
+            let version = version.map(|cluster| &cluster.version);
+            let failed = self.carry_out(planned, version, now).await.err();
+            wrote |= failed.is_none();
+            self.note_outcome(&write, failed);
+            if failed.is_some_and(|class| ends_turn(&write, class)) {
                 break;
             }
         }
@@ -141,13 +142,23 @@ impl<S: ClusterState, C: Clock> Turn<S, C> {
         Plan { writes: plan.writes.into_iter().filter(|planned| !done(planned)).collect(), ..plan }
     }
 
-    /// True where the store has taken it. `cluster`: the version of the cluster object before.
+    /// Remembers the write of an `EgressNode` that may still be taken, until that object has been written.
+    fn note_outcome(&mut self, write: &Write, failed: Option<ErrorClass>) {
+        let Write::NodeSpec { node, .. } = write else { return };
+        if failed.is_some_and(is_unknown) {
+            self.memory.unsure_of = Some(node.clone());
+        } else if failed.is_none() && self.memory.unsure_of.as_ref() == Some(node) {
+            self.memory.unsure_of = None;
+        }
+    }
+
+    /// How it failed, where the store has not taken it. `cluster`: the version of the cluster object before.
     async fn carry_out(
         &mut self,
         planned: PlannedWrite,
         cluster: Option<&ResourceVersion>,
         now: Timestamp,
-    ) -> bool {
+    ) -> Result<(), ErrorClass> {
         let PlannedWrite { write, notes, .. } = planned;
         match self.state.write(write.clone()).await {
             Ok(version) => {
@@ -156,11 +167,11 @@ impl<S: ClusterState, C: Clock> Turn<S, C> {
                 for note in &notes {
                     record_event(&*self.state, note, now).await;
                 }
-                true
+                Ok(())
             }
             Err(error) if error.class == ErrorClass::Conflict => {
                 debug!(%error, "somebody wrote first; planning again");
-                false
+                Err(error.class)
             }
             Err(error) => {
                 warn!(%error, "write failed; planning again");
@@ -168,16 +179,35 @@ impl<S: ClusterState, C: Clock> Turn<S, C> {
                 if let (ErrorClass::NotFound, Some(version)) = (error.class, cluster) {
                     self.cluster_writes.note(&write, version, now);
                 }
-                false
+                Err(error.class)
             }
         }
     }
 }
 
-/// Whether a failure of this write ends the turn: numbers in node specs must appear in order, so a
-/// later one must not be written where an earlier one was not (see `core::planner`).
-fn ends_turn(write: &Write) -> bool {
-    matches!(write, Write::NodeSpec { .. } | Write::Cluster { .. })
+/// Whether such a failure of this write ends the turn. Numbers in node specs must appear in order, so
+/// after one that may still be taken none is written (see `core::planner`); one that was refused never
+/// appears, and keeps nobody else's from being written. Deletions and roles were decided with the cluster
+/// object: without it nothing goes on.
+fn ends_turn(write: &Write, failed: ErrorClass) -> bool {
+    match write {
+        Write::Cluster { .. } => true,
+        Write::NodeSpec { .. } => is_unknown(failed),
+        _ => false,
+    }
+}
+
+/// Whether a write that failed like this may still be taken.
+fn is_unknown(failed: ErrorClass) -> bool {
+    match failed {
+        ErrorClass::Transient => true,
+        ErrorClass::Throttled { .. }
+        | ErrorClass::NotFound
+        | ErrorClass::Conflict
+        | ErrorClass::Denied
+        | ErrorClass::Quota
+        | ErrorClass::Invalid => false,
+    }
 }
 
 /// Whether a turn that has been writing for so long leaves this write to the next one.
@@ -190,6 +220,37 @@ mod tests {
     use std::net::IpAddr;
 
     use super::*;
+
+    #[test]
+    fn what_is_refused_for_good_keeps_no_other_node_from_being_written() {
+        let node = Write::NodeSpec { node: "n1".into(), expect: None, spec: Default::default() };
+        let status = Write::AgentAbsent { node: "n1".into(), condition: None };
+        let cluster = Write::Cluster {
+            expect: None,
+            cluster: egret_core::model::Cluster {
+                id: String::new(),
+                set: None,
+                t_max: egret_core::model::Millis(1),
+                ranges: Default::default(),
+                uninstalling: false,
+            },
+        };
+        let refused = [
+            ErrorClass::Invalid,
+            ErrorClass::Denied,
+            ErrorClass::Throttled { after: None },
+            ErrorClass::NotFound,
+            ErrorClass::Conflict,
+            ErrorClass::Quota,
+        ];
+        for class in refused {
+            assert!(!ends_turn(&node, class) && !ends_turn(&status, class), "{class:?}");
+            assert!(ends_turn(&cluster, class), "{class:?}");
+        }
+        let unknown = ErrorClass::Transient;
+        assert!(ends_turn(&node, unknown) && ends_turn(&cluster, unknown));
+        assert!(!ends_turn(&status, unknown));
+    }
 
     #[test]
     fn a_long_turn_leaves_only_deletions_to_the_next_one() {

@@ -4,7 +4,9 @@
 //! Always: a status in which nothing but time has changed is the one that was written
 //! (`last_transition` stays while a condition's status does), so at rest nothing is written.
 
+mod agents;
 mod api_servers;
+mod balance;
 mod claims;
 mod cloud;
 mod evaluation;
@@ -24,6 +26,7 @@ use crate::model::{
 };
 use crate::reason::Reason;
 
+pub use agents::agent_absences;
 pub use api_servers::cluster_status;
 pub use claims::claim_statuses;
 pub use cloud::released_by_clouds;
@@ -39,12 +42,14 @@ pub fn pool_statuses(view: &ConditionInputs<'_>) -> BTreeMap<PoolName, PoolStatu
         let judged = [pool_ready(view, pool), pool_paused(pool)];
         let judged = judged.into_iter().chain(cloud::pool_gateways(view, pool));
         let judged = judged.chain(outside_pool::pool(view, pool));
+        let judged = judged.chain(balance::pool(view, name));
         let date = |judged: Evaluation| judged.date(&before.conditions, pool.generation, view.now);
         let status = PoolStatus {
             observed_generation: pool.generation,
             addresses: cloud::found(view, pool, before),
             conditions: judged.map(date).collect(),
             taken_elsewhere: contested::taken_elsewhere(view.snapshot, name),
+            rebalance: balance::intended(view, name),
         };
         if status != *before {
             statuses.insert(name.clone(), status);
@@ -72,6 +77,9 @@ fn pool_ready(view: &ConditionInputs<'_>, pool: &Pool) -> Evaluation {
         let message = "spec.gateways.nodeSelector matches no node; label those that are to carry \
                        the addresses";
         return Evaluation::new(ConditionType::Ready, false, Reason::NoGatewayNode, message);
+    }
+    if let Some(evaluation) = agents::no_living_gateway(view, pool) {
+        return evaluation;
     }
     Evaluation::new(ConditionType::Ready, true, Reason::Ready, "its addresses can be claimed")
 }

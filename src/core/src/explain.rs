@@ -1,17 +1,18 @@
 //! Answers for people at a prompt: which claim wins and why, and what happens if a node dies.
 
+mod succession;
+mod what_if;
+
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
-use std::time::Duration;
 
 use ipnet::IpNet;
 use serde::Serialize;
 
 use crate::ipam::ranges;
-use crate::lease::Timing;
-use crate::membership::{departure, liveness};
+use crate::membership::departure;
 use crate::model::{
-    AddressPlan, AddressStatus, ClaimRef, ConditionSummary, EgressAddress, Family, Holding, Millis,
+    AddressStatus, ClaimRef, ConditionSummary, EgressAddress, Family, Holding, Millis,
     NamespaceName, NodeName, Pod, PortRange, Snapshot, Stored, Uid,
 };
 use crate::node_config::flow_decision::{ClaimDestinations, FlowDecider, FlowDecision};
@@ -19,6 +20,10 @@ use crate::node_config::{
     AddressAvailability, FlowAction, PodIdentity, address_winner, granted_blocks,
 };
 use crate::selection::selects_part;
+
+use succession::{successors, takeover_after};
+
+pub use what_if::{WhatIf, what_if};
 
 /// How a new connection of a pod to a destination leaves.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
@@ -300,94 +305,6 @@ fn leaves(
             }
         }
     }
-}
-
-/// Who may take an address over from `holder`, in order: those of its plan that are there.
-fn successors<'a>(
-    plan: &'a AddressPlan,
-    holder: Option<&NodeName>,
-    gone: &BTreeSet<NodeName>,
-) -> impl Iterator<Item = &'a NodeName> {
-    let others = plan.owner.iter().chain(&plan.standbys);
-    others.filter(move |node| holder != Some(*node) && !gone.contains(*node))
-}
-
-/// How long after the last renewal of `holder` `next` asks for the address: by its rank, in which the
-/// holder is not counted (docs/leases.md rule 8).
-fn takeover_after(plan: &AddressPlan, holder: Option<&NodeName>, next: &NodeName) -> Millis {
-    let timing = Timing::default();
-    let nobody = BTreeSet::new();
-    let rank = successors(plan, holder, &nobody).position(|other| other == next).unwrap_or(0);
-    let steps = timing.rank_step.saturating_mul(u32::try_from(rank).unwrap_or(u32::MAX));
-    let silence = timing.ask(Duration::from_millis(plan.lease.0)) + steps;
-    Millis(u64::try_from(silence.as_millis()).unwrap_or(u64::MAX))
-}
-
-/// What becomes of one address when a node dies.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
-#[serde(rename_all = "camelCase")]
-pub struct WhatIf {
-    /// The address.
-    pub address: IpAddr,
-    /// Its claim.
-    pub claim: ClaimRef,
-    /// Who takes it over; `None`: nobody.
-    pub to: Option<NodeName>,
-    /// Why nobody does, for people; empty where somebody does.
-    pub why: String,
-    /// T of its leases, in milliseconds.
-    pub lease: Millis,
-    /// How long after the last renewal the one that takes over asks the voters for it, in milliseconds;
-    /// `None` where nobody does.
-    pub takeover_after: Option<Millis>,
-    /// A cloud has to be told then that it moves, which takes calls and a controller.
-    pub cloud_moves: bool,
-    /// The node holds it now; else it is only planned there.
-    pub held: bool,
-}
-
-/// What happens to the addresses of `node` if it dies now: each goes to its first standby that is
-/// there, where a majority of the voters is left to grant it.
-pub fn what_if(snapshot: &Snapshot, node: &NodeName) -> Vec<WhatIf> {
-    let absent = departure::gone(snapshot);
-    let has_majority = has_majority_without(snapshot, node, &absent);
-    let mut outcomes = Vec::new();
-    for (address, stored) in &snapshot.addresses {
-        let (plan, status) = (&stored.value.plan, &stored.value.status);
-        let holding = status.holding.as_ref().map(|holding| &holding.node);
-        if holding.or(plan.owner.as_ref()) != Some(node) || plan.is_revoked() {
-            continue;
-        }
-        let next = successors(plan, Some(node), &absent).next();
-        let any = successors(plan, Some(node), &BTreeSet::new()).next().is_some();
-        let to = next.filter(|_| has_majority);
-        let why = match (to, next, any) {
-            (Some(_), ..) => String::new(),
-            (None, Some(_), _) => format!("no majority of the voters is left without {node}"),
-            (None, None, true) => "all of its standbys are absent".to_owned(),
-            (None, None, false) => format!("{node} is the only gateway that may carry it"),
-        };
-        outcomes.push(WhatIf {
-            address: *address,
-            claim: plan.claim.clone(),
-            to: to.cloned(),
-            why,
-            lease: plan.lease,
-            takeover_after: to.map(|to| takeover_after(plan, Some(node), to)),
-            cloud_moves: plan.facts().fabric_fences(),
-            held: holding.is_some(),
-        });
-    }
-    outcomes
-}
-
-/// Whether those of the newest voter set that are there, but for `node`, are a majority of it.
-fn has_majority_without(snapshot: &Snapshot, node: &NodeName, absent: &BTreeSet<NodeName>) -> bool {
-    let set = snapshot.cluster.as_ref().and_then(|cluster| cluster.value.set.as_ref());
-    let Some(set) = set else { return false };
-    let there = set.members.iter().map(|voter| &voter.node);
-    let there = there.filter(|voter| *voter != node && !absent.contains(*voter)).count();
-    there >= liveness::majority(set.members.len())
 }
 
 #[cfg(test)]

@@ -31,6 +31,9 @@ pub struct LeaderMemory {
     /// Addresses of API servers that the cluster object names and that are not there now, since. Of what
     /// cannot be read nothing is remembered.
     pub api_servers_gone_since: BTreeMap<IpAddr, Timestamp>,
+    /// The node whose `EgressNode` was written last with an outcome that is not known: its write may still be
+    /// taken, and must find another version than it names. Its numbers come before all others.
+    pub unsure_of: Option<NodeName>,
     /// What is known of each cloud; put here by the caller as it changes.
     pub clouds: BTreeMap<ProviderKind, CloudState>,
 }

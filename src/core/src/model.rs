@@ -44,7 +44,7 @@ pub use node::{
     PublicKey, Uplink,
 };
 pub use object_ref::ObjectRef;
-pub use pool::{Failback, Failover, Pool, PoolStatus};
+pub use pool::{Failback, Failover, Pool, PoolStatus, Rebalance, RebalanceMove};
 pub use provider::{AnnouncementForm, Announcing, Fence, Placement, ProviderFacts, ProviderKind};
 pub use settings::ControllerSettings;
 pub use snapshot::{InvalidObject, ResourceVersion, Snapshot, SnapshotScope, Stored};

@@ -13,9 +13,9 @@
 //!
 //! How to carry it out: draw [`Plan::numbers`] from the fence counter, [`Plan::fill`], then write
 //! in order. Address plans come first and may go in parallel. Node specs must be written one after
-//! the other, in order, and the first failure ends the turn: a gateway acknowledges "every number
-//! up to this one", so a smaller number must not appear after a greater one. Statuses come last and
-//! fail by themselves.
+//! the other, in order, and the first whose outcome is not known ends the turn: a gateway acknowledges
+//! "every number up to this one", so a smaller number must not appear after a greater one. One that was
+//! refused appears never. Statuses come last and fail by themselves.
 
 mod address_plan;
 mod apply;
@@ -40,7 +40,7 @@ use crate::model::{
     Timestamp, Write,
 };
 
-use crate::placement::{FAILBACK_AFTER, READY_WITHIN};
+use crate::placement::{Balance, FAILBACK_AFTER, READY_WITHIN};
 use crate::reason::{AgentReason, EventReason};
 use address_plan::AddressPlans;
 
@@ -119,11 +119,17 @@ pub fn plan(
     writes.extend(node_specs((snapshot, memory, now), &cluster.0, plans, drafts, &mut numbers));
     addresses.plans.retain(|address, _| !free.contains(address));
     writes.extend(address_plan::deletions(snapshot, &free));
-    let AddressPlans { plans, awaited, timed, .. } = &addresses;
+    let AddressPlans { plans, awaited, timed, balances, .. } = &addresses;
     let bindings = &bindings;
-    let view = ConditionInputs { snapshot, memory, bindings, plans, awaited, timed, t_max, now };
+    let view =
+        ConditionInputs { snapshot, memory, bindings, plans, awaited, timed, balances, t_max, now };
     writes.extend(statuses(&view));
     wake_for_failback(memory, &addresses, &mut wake);
+    for balance in addresses.balances.values() {
+        if let Balance::Intended(found) = balance {
+            wake(found.not_before);
+        }
+    }
     for address in &addresses.timed {
         wake(memory.awaited_since.get(address).copied().unwrap_or(now) + READY_WITHIN);
     }
@@ -198,6 +204,9 @@ fn node_specs(
 ) -> Vec<PlannedWrite> {
     let (snapshot, memory, now) = view;
     let mut writes = Vec::new();
+    // First what may still be written by an earlier turn, with smaller numbers than these.
+    let mut drafts: Vec<(NodeName, NodeBlocksDraft)> = drafts.into_iter().collect();
+    drafts.sort_by_key(|(node, _)| memory.unsure_of.as_ref() != Some(node));
     for (node, draft) in drafts {
         let Some(stored) = snapshot.egress_nodes.get(&node) else { continue };
         let before = &stored.value.spec;
@@ -289,9 +298,11 @@ fn statuses(view: &ConditionInputs<'_>) -> Vec<PlannedWrite> {
     let claims = conditions::claim_statuses(view);
     let claims =
         claims.into_iter().map(|(claim, status)| Write::ClaimStatus { claim, status }.into());
+    let absences = conditions::agent_absences(view).into_iter();
+    let absences = absences.map(|(node, condition)| Write::AgentAbsent { node, condition }.into());
     let cluster = conditions::cluster_status(view);
     let cluster = cluster.map(|status| Write::ClusterStatus { status }.into());
-    addresses.chain(pools).chain(claims).chain(cluster).collect()
+    addresses.chain(pools).chain(claims).chain(absences).chain(cluster).collect()
 }
 
 fn address_statuses(

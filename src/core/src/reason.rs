@@ -49,6 +49,8 @@ pub enum Reason {
     NodeNotReady,
     /// The claim names a Service that does not exist, or that has no selector.
     ServiceNotFound,
+    /// Pods of the claim are on a node where no agent runs, and nothing steers them.
+    NoAgent,
     // === Overridden (claim) ===
     /// Another claim selects some of its pods and destinations and wins them: the longest prefix,
     /// then the older claim, then the name.
@@ -108,11 +110,23 @@ pub enum Reason {
     LeaseTooLong,
     /// The selector matches no node.
     NoGatewayNode,
+    /// Every gateway is absent, drained or without an agent.
+    NoLivingGateway,
     // === Paused (pool) ===
     /// A person paused the pool.
     Paused,
     /// The pool is not paused.
     NotPaused,
+    // === Balanced (pool) ===
+    /// No move makes its addresses lie more evenly on its gateways.
+    Even,
+    /// An address is about to move to a gateway that has fewer.
+    MoveIntended,
+    /// Something is going on among the gateways: nothing moves for evenness meanwhile.
+    MoveHeldBack,
+    // === AgentAbsent (EgressNode) ===
+    /// A majority of the voters has not heard the node's agent for 10 s.
+    AgentNotHeard,
     // === ApiServersUnread (cluster) ===
     /// The controller may not read the EndpointSlice of the API servers.
     NotAllowed,

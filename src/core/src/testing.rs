@@ -46,6 +46,7 @@ pub(crate) fn mk_pool(name: &str, ranges: &[(&str, &str)]) -> Pool {
         ranges: ranges.iter().map(range).collect(),
         reserved: BTreeSet::new(),
         gateways: mk_selector("gw", "yes"),
+        rebalances: true,
         max_addresses_per_node: 50,
         allowed_namespaces: Some(LabelSelector::default()),
         ports_per_node: 1024,

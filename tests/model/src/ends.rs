@@ -128,6 +128,7 @@ fn pool() -> Option<Pool> {
         reserved: BTreeSet::new(),
         gateways: LabelSelector::default(),
         max_addresses_per_node: 1,
+        rebalances: true,
         allowed_namespaces: None,
         ports_per_node: 1024,
         failover: Failover {

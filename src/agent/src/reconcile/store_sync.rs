@@ -48,7 +48,7 @@ impl<S: ClusterState, C: Clock> MainLoop<S, C> {
 
     fn node_status_write(&self, snapshot: &Snapshot) -> Vec<Write> {
         let written = snapshot.egress_nodes.get(&self.me).map(|node| &node.value.status);
-        if written == Some(&self.status) {
+        if written.is_some_and(|written| written.is_as_written(&self.status)) {
             return Vec::new();
         }
         vec![Write::NodeStatus { node: self.me.clone(), status: self.status.clone() }]

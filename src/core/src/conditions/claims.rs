@@ -10,6 +10,7 @@ use crate::model::{
 use crate::reason::Reason;
 use crate::selection::{resolve, selector, service_selector};
 
+use super::agents::Unsteered;
 use super::evaluation::{ConditionInputs, Evaluation};
 use super::{address_ready, outside_pool, written};
 
@@ -17,12 +18,13 @@ use super::{address_ready, outside_pool, written};
 pub fn claim_statuses(view: &ConditionInputs<'_>) -> BTreeMap<ClaimRef, ClaimStatus> {
     let absent = liveness::absent(view.snapshot);
     let troubled = Troubled::new(view);
+    let unsteered = Unsteered::new(view);
     let mut statuses = BTreeMap::new();
     let empty = ClaimBinding::default();
     for (name, stored) in &view.snapshot.claims {
         let claim = &stored.value.0;
         let binding = view.bindings.claims.get(name).unwrap_or(&empty);
-        let status = status(view, claim, binding, &absent, &troubled);
+        let status = status(view, claim, binding, &absent, (&troubled, &unsteered));
         if written(view, name) != Some(&status) {
             statuses.insert(name.clone(), status);
         }
@@ -35,14 +37,19 @@ fn status(
     claim: &Claim,
     binding: &ClaimBinding,
     absent: &BTreeSet<NodeName>,
-    troubled: &Troubled<'_>,
+    (troubled, unsteered): (&Troubled<'_>, &Unsteered<'_>),
 ) -> ClaimStatus {
     let addresses: BTreeSet<IpAddr> = binding.bound.union(&binding.new).copied().collect();
     let before: &[Condition] =
         written(view, &claim.reference).map(|status| status.conditions.as_slice()).unwrap_or(&[]);
     let accepted = accepted(claim, binding);
     let bound = bound(binding, &addresses);
-    let programmed = troubled.programmed(view, claim);
+    let mut programmed = troubled.programmed(view, claim);
+    if programmed.status
+        && let Some(nowhere) = unsteered.of(view, claim)
+    {
+        programmed = nowhere;
+    }
     let ready = ready(view, [&accepted, &bound, &programmed], &addresses, absent);
     let judged = [accepted, bound, programmed, ready].into_iter().chain(overridden(view, claim));
     let judged = judged.chain(outside_pool::claim(view, claim, &addresses));

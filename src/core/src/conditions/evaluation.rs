@@ -3,7 +3,10 @@ use std::net::IpAddr;
 
 use crate::ipam::Bindings;
 use crate::memory::LeaderMemory;
-use crate::model::{AddressPlan, Condition, ConditionType, Millis, NodeName, Snapshot, Timestamp};
+use crate::model::{
+    AddressPlan, Condition, ConditionType, Millis, NodeName, PoolName, Snapshot, Timestamp,
+};
+use crate::placement::Balance;
 use crate::reason::{Cause, Reason};
 
 /// A condition before it is dated.
@@ -45,6 +48,8 @@ pub struct ConditionInputs<'a> {
     pub awaited: &'a BTreeMap<IpAddr, NodeName>,
     /// What must leave its owner, and so waits for a limited time.
     pub timed: &'a BTreeSet<IpAddr>,
+    /// How evenly the addresses of each pool lie that is rebalanced.
+    pub balances: &'a BTreeMap<PoolName, Balance>,
     /// T_max of the cluster.
     pub t_max: Millis,
     /// Now.

@@ -357,7 +357,7 @@ fn conditions_are_spelled_as_they_were() {
     };
     let snapshot = &world.snapshot;
     let (_, pool) = &snapshot.pools[&"cloud".into()].value;
-    assert_eq!(spelled(&pool.conditions), "Ready Paused GatewaysUsable");
+    assert_eq!(spelled(&pool.conditions), "Ready Paused GatewaysUsable Balanced");
     let (_, claim) = &snapshot.claims[&mk_ref("payments/bank")].value;
     assert_eq!(spelled(&claim.conditions), "Accepted Bound Programmed Ready Overridden");
     let address = world.address(address);

@@ -70,6 +70,8 @@ pub struct AddressPlan {
     pub home: Option<NodeName>,
     /// The pool is paused: the controller neither moves the address nor revokes it.
     pub paused: bool,
+    /// When the controller last moved it to make its pool more even.
+    pub rebalanced_at: Option<Timestamp>,
 }
 
 /// How far the end of an address has come (docs/leases.md rule 18).

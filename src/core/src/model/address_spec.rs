@@ -62,6 +62,14 @@ pub struct AddressSpec {
     /// Fields above as text, for the columns of kubectl get.
     #[serde(default)]
     summary: AddressSummary,
+    // Controllers before this field leave it out.
+    /// When the controller last moved it to make its pool more even (RFC 3339).
+    #[serde(default, skip_serializing_if = "Option::is_none", with = "text::option")]
+    #[cfg_attr(
+        feature = "schema",
+        schemars(with = "Option<String>", extend("format" = "date-time"))
+    )]
+    rebalanced_at: Option<Timestamp>,
 }
 
 /// Fields of an address as text: a printer column can neither join a list nor two fields.
@@ -146,6 +154,7 @@ impl AddressSpec {
             preferred_node: plan.preferred_node,
             home: plan.home,
             paused: plan.paused,
+            rebalanced_at: plan.rebalanced_at,
         }
     }
 
@@ -171,6 +180,7 @@ impl AddressSpec {
             preferred_node: self.preferred_node,
             home: self.home,
             paused: self.paused,
+            rebalanced_at: self.rebalanced_at,
         };
         (self.address, plan)
     }

@@ -185,6 +185,8 @@ condition_types! {
     Ready wrong when false,
     /// Of a pool: a person paused it.
     Paused wrong when true,
+    /// Of a pool that is rebalanced: its addresses lie evenly on its gateways.
+    Balanced wrong when false,
     /// Of a pool in a cloud: the cloud can deliver to its gateways.
     GatewaysUsable wrong when false,
     /// Of an address in a cloud: the cloud delivers it to its holder.
@@ -193,6 +195,8 @@ condition_types! {
     Conflict wrong when true,
     /// Of a node: traffic of pods passes its netfilter by.
     DatapathBypassed wrong when true,
+    /// Of a node, by word of the controller: the voters do not hear its agent.
+    AgentAbsent wrong when true,
     /// Of a node: `egret uninstall` has taken everything out of its kernel.
     TornDown wrong when true,
     /// Of the cluster: the controller cannot read the addresses of the API servers.

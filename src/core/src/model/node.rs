@@ -4,7 +4,7 @@ use std::net::IpAddr;
 use ipnet::IpNet;
 use serde::{Deserialize, Serialize};
 
-use super::{Attachment, ClaimRef, Condition, NodeName, PortRange, Timestamp, text};
+use super::{Attachment, ClaimRef, Condition, ConditionType, NodeName, PortRange, Timestamp, text};
 
 // What people read of these types in `kubectl explain` are their comments here.
 
@@ -15,7 +15,7 @@ pub struct EgressNode {
     pub name: NodeName,
     /// What the controller (and `egret drain`) wrote.
     pub spec: EgressNodeSpec,
-    /// What the node's agent wrote.
+    /// What the node's agent wrote, and the controller's condition `AgentAbsent`.
     pub status: EgressNodeStatus,
     /// Somebody deletes it: its blocks end first.
     pub deleting: bool,
@@ -178,6 +178,20 @@ pub struct EgressNodeStatus {
 pub const NAMED_SHARED_ADDRESSES: usize = 64;
 
 impl EgressNodeStatus {
+    /// The condition that the controller alone writes; `None` where there is none.
+    #[must_use]
+    pub fn agent_absent(&self) -> Option<&Condition> {
+        self.conditions.iter().find(|known| known.kind == ConditionType::AgentAbsent)
+    }
+
+    /// Whether the agent has written all of this: whatever the controller added.
+    #[must_use]
+    pub fn is_as_written(&self, by_agent: &Self) -> bool {
+        let mut own = self.clone();
+        own.conditions.retain(|known| known.kind != ConditionType::AgentAbsent);
+        own == *by_agent
+    }
+
     /// Why the node cannot carry an address that a cloud delivers, or would deliver, to it as `at` says;
     /// `None` where it can. Where nobody says by which interface, each of its interfaces may be meant.
     #[must_use]

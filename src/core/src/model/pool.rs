@@ -4,8 +4,8 @@ use std::net::IpAddr;
 use serde::{Deserialize, Serialize};
 
 use super::{
-    AddressRange, ClaimRef, Condition, LabelSelector, Labels, Millis, PoolName, ProviderFacts,
-    ProviderKind, Timestamp, Uid, text,
+    AddressRange, ClaimRef, Condition, LabelSelector, Labels, Millis, NodeName, PoolName,
+    ProviderFacts, ProviderKind, Timestamp, Uid, text,
 };
 
 /// An `EgressPool`: where addresses come from and which nodes may carry them.
@@ -32,6 +32,8 @@ pub struct Pool {
     pub gateways: LabelSelector,
     /// The most addresses that one node holds.
     pub max_addresses_per_node: u32,
+    /// Addresses move, one at a time, to gateways that have fewer of the pool.
+    pub rebalances: bool,
     /// Which namespaces may claim; `None` admits none.
     pub allowed_namespaces: Option<LabelSelector>,
     /// Largest default size of a port block: 128 … 8192.
@@ -84,6 +86,38 @@ pub enum Failback {
     Immediately,
 }
 
+/// Whether addresses move to gateways that have fewer of them.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
+pub enum Rebalance {
+    /// An address stays where it is while that may carry it.
+    Never,
+    /// One address moves at a time, at most one a minute.
+    Gradually,
+}
+
+// What people read of it in `kubectl explain` are its comments here.
+/// A move that makes the addresses of a pool lie more evenly on its gateways.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
+#[serde(rename_all = "camelCase")]
+pub struct RebalanceMove {
+    /// The address that moves.
+    #[serde(with = "text")]
+    #[cfg_attr(feature = "schema", schemars(with = "String"))]
+    pub address: IpAddr,
+    /// Its present owner.
+    #[cfg_attr(feature = "schema", schemars(with = "String"))]
+    pub from: NodeName,
+    /// The gateway that it moves to.
+    #[cfg_attr(feature = "schema", schemars(with = "String"))]
+    pub to: NodeName,
+    /// It is not made before (RFC 3339).
+    #[serde(with = "text")]
+    #[cfg_attr(feature = "schema", schemars(with = "String", extend("format" = "date-time")))]
+    pub not_before: Timestamp,
+}
+
 // What people read of it in `kubectl explain` are its comments here.
 /// What the controller says of a pool.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -104,4 +138,8 @@ pub struct PoolStatus {
     #[serde(skip_serializing_if = "BTreeMap::is_empty", with = "text::map_of_sets")]
     #[cfg_attr(feature = "schema", schemars(with = "BTreeMap<String, BTreeSet<String>>"))]
     pub taken_elsewhere: BTreeMap<ClaimRef, BTreeSet<IpAddr>>,
+    // Controllers before this field leave it out.
+    /// The next move that makes the addresses lie more evenly on the gateways.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub rebalance: Option<RebalanceMove>,
 }

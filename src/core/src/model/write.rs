@@ -1,8 +1,8 @@
 use std::net::IpAddr;
 
 use super::{
-    AddressPlan, AddressStatus, ClaimRef, ClaimStatus, Cluster, ClusterStatus, EgressNodeSpec,
-    EgressNodeStatus, NodeName, PoolName, PoolStatus, ResourceVersion,
+    AddressPlan, AddressStatus, ClaimRef, ClaimStatus, Cluster, ClusterStatus, Condition,
+    EgressNodeSpec, EgressNodeStatus, NodeName, PoolName, PoolStatus, ResourceVersion,
 };
 
 /// One write of one object: what the planner decides, people ask for and agents say, and what a
@@ -67,6 +67,15 @@ pub enum Write {
         node: NodeName,
         /// The new status.
         status: EgressNodeStatus,
+    },
+    /// What the leader says of a node whose agent cannot say it: its condition `AgentAbsent`, or that it has
+    /// none. All else of the status is the agent's, which leaves this one alone. `NotFound` where there is
+    /// no such node.
+    AgentAbsent {
+        /// The node.
+        node: NodeName,
+        /// The condition; `None` takes it away.
+        condition: Option<Condition>,
     },
     /// The cluster object.
     Cluster {

@@ -169,6 +169,23 @@ impl<'a> EligibleGateways<'a> {
         self.positions.get(node).copied()
     }
 
+    /// Why a node can be no gateway of any pool; `None` also of one that does not exist.
+    pub(super) fn unfit(&self, node: &NodeName) -> Option<Ineligible> {
+        self.nodes.get(self.position(node)?)?.unfit
+    }
+
+    /// Whether an interface of a node at least cannot carry addresses.
+    pub(super) fn lacks_interface(&self, node: &NodeName) -> bool {
+        let gateway = self.position(node).and_then(|at| self.nodes.get(at));
+        gateway.is_some_and(|gateway| gateway.lacks_interface)
+    }
+
+    /// The positions of the pool's gateways that can be gateways at all and are not cordoned.
+    pub(super) fn fit(&self, pool: &PoolName) -> impl Iterator<Item = usize> {
+        let fit = self.groups.get(pool).map(|group| group.fit.as_slice()).unwrap_or_default();
+        fit.iter().copied().filter(|at| self.nodes.get(*at).is_some_and(|node| !node.cordoned))
+    }
+
     /// Whether the pool exists.
     pub(super) fn knows(&self, pool: &PoolName) -> bool {
         self.groups.contains_key(pool)

@@ -44,6 +44,21 @@ impl Loads {
         }
     }
 
+    /// Takes back what [`Loads::add`] has counted of an owner that a cloud has the address at.
+    pub(super) fn take(&mut self, plan: &AddressPlan, address: IpAddr, node: usize) {
+        let claim = (plan.claim.clone(), Family::of(address));
+        let of_claim = self.of_claim.get_mut(&claim).and_then(|owners| owners.get_mut(&node));
+        let of_pool = self.by_pool.get_mut(&plan.pool).and_then(|pool| pool.get_mut(node));
+        for count in of_claim.into_iter().chain(of_pool).chain(self.total.get_mut(node)) {
+            *count = count.saturating_sub(1);
+        }
+    }
+
+    /// How many addresses of the pool a node owns.
+    pub(super) fn of_pool(&self, pool: &PoolName, node: usize) -> usize {
+        self.by_pool.get(pool).and_then(|pool| pool.get(node)).copied().unwrap_or(0)
+    }
+
     /// Counts what the node's cloud has to make room for.
     pub(super) fn reserve(
         &mut self,
@@ -76,11 +91,10 @@ impl Loads {
         address: IpAddr,
         node: usize,
     ) -> bool {
-        let load = self.by_pool.get(pool).and_then(|pool| pool.get(node)).copied().unwrap_or(0);
         let arriving = self.arriving.get(node).copied().unwrap_or(0);
         let fits = gateways
             .room_in_cloud(pool, node, address)
             .is_none_or(|(free, there)| there || arriving < free);
-        load < gateways.most(pool) && fits
+        self.of_pool(pool, node) < gateways.most(pool) && fits
     }
 }

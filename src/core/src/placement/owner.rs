@@ -3,12 +3,15 @@ use std::collections::BTreeMap;
 use std::net::IpAddr;
 
 use crate::memory::LeaderMemory;
-use crate::model::{AddressPlan, AddressStatus, Failback, Holding, NodeName, Snapshot, Timestamp};
+use crate::model::{
+    AddressPlan, AddressStatus, Failback, Holding, NodeName, RebalanceMove, Snapshot, Timestamp,
+};
 use crate::rendezvous;
 
 use super::changes::PlacementChanges;
 use super::gateways::{EligibleGateways, Ineligible};
 use super::loads::Loads;
+use super::rebalance::Balance;
 use super::rules::{FAILBACK_AFTER, MAX_STANDBYS, MoveReason, READY_WITHIN, is_fixed};
 
 /// Chooses owners: first what stays, so that it counts as load, then what moves or is new.
@@ -49,6 +52,34 @@ pub(super) fn choose(
         }
     }
     changes
+}
+
+/// Makes the one move for evenness that is due. Whether it has.
+pub(super) fn rebalance(
+    view: (&Snapshot, &LeaderMemory, Timestamp),
+    gateways: &EligibleGateways<'_>,
+    plans: &mut BTreeMap<IpAddr, AddressPlan>,
+    loads: &mut Loads,
+    changes: &mut PlacementChanges,
+) -> bool {
+    let (snapshot, memory, now) = view;
+    let due = changes.balances.values().find_map(|balance| match balance {
+        Balance::Intended(found) if found.not_before <= now => Some(found.clone()),
+        _ => None,
+    });
+    let Some(RebalanceMove { address, from, to, .. }) = due else { return false };
+    let Some(plan) = plans.get_mut(&address) else { return false };
+    let status = snapshot.addresses.get(&address).map(|stored| &stored.value.status);
+    let context = AddressContext { snapshot, memory, now, gateways, address, status };
+    if !context.give(plan, to.clone(), MoveReason::Rebalanced, changes) {
+        return false;
+    }
+    plan.rebalanced_at = Some(now);
+    if let (Some(from), Some(to)) = (gateways.position(&from), gateways.position(&to)) {
+        loads.take(plan, address, from);
+        loads.add(gateways, plan, address, to);
+    }
+    true
 }
 
 fn failback(snapshot: &Snapshot, plan: &AddressPlan) -> Failback {
@@ -149,6 +180,17 @@ impl AddressContext<'_> {
         };
         // With nobody else the owner stays: it holds while it lives, and comes back to it.
         let Some(to) = to.filter(|to| plan.owner.as_ref() != Some(to)) else { return };
+        self.give(plan, to, why, changes);
+    }
+
+    /// Makes `to` the owner, once it is ready. Whether it is.
+    fn give(
+        &self,
+        plan: &mut AddressPlan,
+        to: NodeName,
+        why: MoveReason,
+        changes: &mut PlacementChanges,
+    ) -> bool {
         let wait = self.wait(plan, why, &to);
         if wait == Some(Wait::Limited) {
             changes.timed.insert(self.address);
@@ -160,14 +202,17 @@ impl AddressContext<'_> {
                 plan.standbys.push(to.clone());
             }
             changes.awaited.insert(self.address, to);
-            return;
+            return false;
         }
         let before = plan.owner.replace(to.clone());
         match why {
-            MoveReason::Preferred | MoveReason::Failback => plan.home = None,
+            MoveReason::Preferred | MoveReason::Failback | MoveReason::Rebalanced => {
+                plan.home = None;
+            }
             _ => leave(failback(self.snapshot, plan), before, &to, plan),
         }
         changes.moved.insert(self.address, why);
+        true
     }
 
     /// How a move waits for a cloud that has yet to make `to` ready: whoever can wait does. A wish and
@@ -181,7 +226,9 @@ impl AddressContext<'_> {
             MoveReason::First | MoveReason::Adopted => None,
             // Where its holder is another than this owner it may well be served.
             MoveReason::Absent if self.ineligible(plan, holder) == Some(Ineligible::Absent) => None,
-            MoveReason::Preferred | MoveReason::Failback => Some(Wait::Unlimited),
+            MoveReason::Preferred | MoveReason::Failback | MoveReason::Rebalanced => {
+                Some(Wait::Unlimited)
+            }
             MoveReason::Absent | MoveReason::Drained | MoveReason::Ineligible => {
                 Some(Wait::Limited)
             }
@@ -223,15 +270,9 @@ impl AddressContext<'_> {
     /// in order (they take over by themselves in that order); of these the first that is ready. Else
     /// the gateway with the fewest addresses of the same claim, so that one death does not take all of
     /// them, and of these the one with the least load.
-    fn best_of(
-        &self,
-        plan: &AddressPlan,
-        loads: &Loads,
-        candidates: &[usize],
-    ) -> Option<NodeName> {
+    fn best_of(&self, plan: &AddressPlan, loads: &Loads, candidates: &[usize]) -> Option<NodeName> {
         let fits = |at: &usize| {
-            candidates.contains(at)
-                && loads.has_room(self.gateways, &plan.pool, self.address, *at)
+            candidates.contains(at) && loads.has_room(self.gateways, &plan.pool, self.address, *at)
         };
         let holder = self.status.and_then(|status| status.holding.as_ref()).map(|h| &h.node);
         let home = plan.home.as_ref().filter(|_| failback(self.snapshot, plan) != Failback::Never);

@@ -15,6 +15,12 @@ pub const FAILBACK_AFTER: Millis = Millis::from_secs(300);
 /// ready. Then it goes all the same: a drain ends.
 pub const READY_WITHIN: Millis = Millis::from_secs(60);
 
+/// How long after a rebalancing move the next one may be made, of whatever address and pool.
+pub(super) const REBALANCE_EVERY: Millis = Millis::from_secs(60);
+
+/// How long an address stays after a rebalancing move before it is moved by another.
+pub(super) const REBALANCE_SAME_AFTER: Millis = Millis::from_secs(1800);
+
 /// Why an address gets another owner.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
 pub enum MoveReason {
@@ -26,6 +32,8 @@ pub enum MoveReason {
     Preferred,
     /// It goes back to the node that it failed over from.
     Failback,
+    /// It makes its pool more even.
+    Rebalanced,
     /// Its owner is drained or cordoned, or leaves.
     Drained,
     /// Its owner is absent, or off.

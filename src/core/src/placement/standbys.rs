@@ -117,9 +117,7 @@ fn append(
             last.push((*name).clone());
         }
     }
-    last.sort_by_key(|name| {
-        gateways.ineligible(pool, address, name) != Some(Ineligible::Cordoned)
-    });
+    last.sort_by_key(|name| gateways.ineligible(pool, address, name) != Some(Ineligible::Cordoned));
     standbys.extend(last);
     standbys.truncate(MAX_STANDBYS);
 }

@@ -9,7 +9,7 @@ use crate::model::{
     AddressEnd, AddressPlan, ClaimRef, EgressNodeStatus, Millis, NodeName, Pool, PoolName,
     ProviderKind, Snapshot, Timestamp, Write,
 };
-use crate::placement::{self, MoveReason};
+use crate::placement::{self, Balance, MoveReason};
 use crate::port_blocks::{END_AFTER, NodeBlocksDraft};
 
 use super::{Draws, PlannedWrite};
@@ -42,6 +42,8 @@ pub(super) struct AddressPlans {
     pub(super) awaited: BTreeMap<IpAddr, NodeName>,
     /// What must leave an owner for a gateway that is not ready.
     pub(super) timed: BTreeSet<IpAddr>,
+    /// How evenly the addresses of each pool lie that is rebalanced.
+    pub(super) balances: BTreeMap<PoolName, Balance>,
 }
 
 impl AddressPlans {
@@ -65,6 +67,7 @@ impl AddressPlans {
         let changes = placement::place(snapshot, memory, now, &mut draft.plans);
         draft.record_moves(snapshot, &changes.moved);
         (draft.awaited, draft.timed) = (changes.awaited, changes.timed);
+        draft.balances = changes.balances;
         draft
     }
 
@@ -178,6 +181,7 @@ impl AddressPlans {
                     preferred_node: None,
                     home: None,
                     paused: false,
+                    rebalanced_at: None,
                 };
                 self.plans.insert(*address, plan);
                 self.fences.insert(*address);
@@ -362,6 +366,9 @@ fn moved(
         MoveReason::Adopted => format!("{address} is with {to} since it took over from {name}"),
         MoveReason::Preferred => format!("{address} moves from {name} to {to}, as asked"),
         MoveReason::Failback => format!("{address} goes back from {name} to {to}"),
+        MoveReason::Rebalanced => {
+            format!("{address} moves from {name} to {to}, which has fewer addresses of its pool")
+        }
         MoveReason::Drained => {
             let why = drain.unwrap_or(DrainReason::ByHand);
             format!("{address} moves from {name} to {to}: {name} {why}")

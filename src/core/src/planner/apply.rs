@@ -1,4 +1,6 @@
-use crate::model::{EgressAddress, EgressNode, NodeName, ResourceVersion, Snapshot, Stored, Write};
+use crate::model::{
+    ConditionType, EgressAddress, EgressNode, NodeName, ResourceVersion, Snapshot, Stored, Write,
+};
 
 /// What the store holds after `write`: for tests, fakes and `what-if`.
 ///
@@ -26,20 +28,11 @@ pub fn apply(snapshot: &mut Snapshot, write: &Write) {
         Write::DeleteAddress { address, .. } => {
             snapshot.addresses.remove(address);
         }
-        Write::NodeSpec { node, spec, .. } => {
-            put(egress_node(snapshot, node), |value| value.spec = spec.clone());
-        }
-        Write::NodeStatus { node, status } => {
-            put(egress_node(snapshot, node), |value| value.status = status.clone());
-        }
-        Write::AdmitPods { node } => {
-            if let Some(node) = snapshot.nodes.get_mut(node) {
-                node.awaits_agent = false;
-            }
-        }
-        Write::DeleteNode { node, .. } => {
-            snapshot.egress_nodes.remove(node);
-        }
+        Write::NodeSpec { .. }
+        | Write::NodeStatus { .. }
+        | Write::AgentAbsent { .. }
+        | Write::AdmitPods { .. }
+        | Write::DeleteNode { .. } => apply_to_node(snapshot, write),
         Write::Cluster { cluster, .. } => match &mut snapshot.cluster {
             Some(stored) => put(stored, |value| *value = cluster.clone()),
             None => {
@@ -63,6 +56,35 @@ pub fn apply(snapshot: &mut Snapshot, write: &Write) {
                 put(stored, |value| value.1 = status.clone());
             }
         }
+    }
+}
+
+fn apply_to_node(snapshot: &mut Snapshot, write: &Write) {
+    match write {
+        Write::NodeSpec { node, spec, .. } => {
+            put(egress_node(snapshot, node), |value| value.spec = spec.clone());
+        }
+        Write::NodeStatus { node, status } => {
+            put(egress_node(snapshot, node), |value| value.status = status.clone());
+        }
+        Write::AgentAbsent { node, condition } => {
+            if let Some(stored) = snapshot.egress_nodes.get_mut(node) {
+                put(stored, |value| {
+                    let conditions = &mut value.status.conditions;
+                    conditions.retain(|known| known.kind != ConditionType::AgentAbsent);
+                    conditions.extend(condition.clone());
+                });
+            }
+        }
+        Write::AdmitPods { node } => {
+            if let Some(node) = snapshot.nodes.get_mut(node) {
+                node.awaits_agent = false;
+            }
+        }
+        Write::DeleteNode { node, .. } => {
+            snapshot.egress_nodes.remove(node);
+        }
+        _ => {}
     }
 }
 

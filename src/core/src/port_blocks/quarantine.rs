@@ -119,8 +119,8 @@ impl Sweeper<'_> {
     }
 
     /// The gateways that must know of an end: all in the address's plan, and its holder. Of an
-    /// address that is revoked, those that are long absent are not asked: no voter grants it to
-    /// them, so nothing that they remember counts.
+    /// address that is revoked, those that are long absent, or have no `EgressNode` in which they could
+    /// answer, are not asked: no voter grants it to them, so nothing that they remember counts.
     fn gateways(&self, address: IpAddr) -> BTreeSet<&NodeName> {
         let plan = self.plans.get(&address);
         let revoked = plan.is_none_or(AddressPlan::is_revoked);
@@ -131,7 +131,12 @@ impl Sweeper<'_> {
         planned
             .chain(holder.map(|holding| &holding.node))
             .chain(attached.map(|attachment| &attachment.node))
-            .filter(|node| !(revoked && self.memory.absent_for(node, END_AFTER, self.now)))
+            .filter(|node| !(revoked && self.is_gone(node)))
             .collect()
+    }
+
+    fn is_gone(&self, node: &NodeName) -> bool {
+        !self.snapshot.egress_nodes.contains_key(node)
+            || self.memory.absent_for(node, END_AFTER, self.now)
     }
 }

@@ -179,6 +179,22 @@ fn a_node_that_comes_back_gets_a_new_block() {
 }
 
 #[test]
+fn a_gateway_whose_object_is_gone_keeps_no_revoked_address_from_being_free() {
+    let mut world = quiet();
+    let standby = world.address(BANK).plan.standbys[0].clone();
+    world.delete_claim("payments/bank");
+    world.step();
+    world.pass(3600);
+    world.settle();
+    assert!(world.address(BANK).plan.is_revoked());
+    world.snapshot.egress_nodes.remove(&standby).unwrap();
+    world.settle();
+    world.pass(130);
+    world.settle();
+    assert!(!world.snapshot.addresses.contains_key(&ip(BANK)), "{:?}", world.plan().waiting);
+}
+
+#[test]
 fn a_paused_pool_ends_no_block() {
     let mut world = quiet();
     world.edit_pool("partners", |pool| pool.paused = true);

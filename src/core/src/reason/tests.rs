@@ -1,6 +1,6 @@
 use super::*;
 
-const ALL: [Reason; 49] = [
+const ALL: [Reason; 55] = [
     Reason::Accepted,
     Reason::PoolNotFound,
     Reason::PoolNotReady,
@@ -20,6 +20,7 @@ const ALL: [Reason; 49] = [
     Reason::DatapathBypassed,
     Reason::NodeNotReady,
     Reason::ServiceNotFound,
+    Reason::NoAgent,
     Reason::OtherClaimWins,
     Reason::NotInPool,
     Reason::Ready,
@@ -46,8 +47,13 @@ const ALL: [Reason; 49] = [
     Reason::OverlapsClusterRange,
     Reason::LeaseTooLong,
     Reason::NoGatewayNode,
+    Reason::NoLivingGateway,
     Reason::Paused,
     Reason::NotPaused,
+    Reason::Even,
+    Reason::MoveIntended,
+    Reason::MoveHeldBack,
+    Reason::AgentNotHeard,
     Reason::NotAllowed,
     Reason::NotThere,
 ];

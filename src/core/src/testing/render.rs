@@ -52,6 +52,10 @@ fn render_write(text: &mut String, planned: &PlannedWrite) {
             writeln!(text, "status {address}").unwrap();
             conditions(text, &status.conditions);
         }
+        Write::AgentAbsent { node, condition } => {
+            writeln!(text, "agent of {node} is absent").unwrap();
+            conditions(text, condition.as_slice());
+        }
         Write::ClusterStatus { status } => {
             writeln!(text, "status cluster").unwrap();
             conditions(text, &status.conditions);

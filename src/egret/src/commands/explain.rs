@@ -10,7 +10,8 @@ use egret_core::explain::{
 };
 use egret_core::membership::departure::drain_reason;
 use egret_core::model::{
-    Claim, ClaimRef, ClaimStatus, Destination, Millis, NamespaceName, NodeName, PortRange, Snapshot,
+    Claim, ClaimRef, ClaimStatus, Destination, Millis, NamespaceName, NodeName, PortRange,
+    Snapshot, Text,
 };
 use egret_core::selection::{selects, selects_part};
 use serde::Serialize;
@@ -210,6 +211,16 @@ pub(crate) fn what_if(args: &WhatIfArgs) -> anyhow::Result<()> {
             println!("{node} holds no address: nothing moves");
         } else {
             table.print();
+        }
+        for outcome in outcomes {
+            if let Some(found) = &outcome.rebalance {
+                println!(
+                    "{} moves to {} anyhow, not before {}: that has fewer addresses of the pool",
+                    found.address,
+                    found.to,
+                    found.not_before.to_text()
+                );
+            }
         }
         if let Some(why) = drain_reason(&snapshot, &node) {
             println!("{node} {why}: what it holds moves now, and it is given nothing new");

@@ -10,12 +10,13 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use egret_core::model::{
-    AddressPlan, AddressStatus, BlockGrant, ClaimRef, ClaimStatus, Cluster, EgressNodeSpec,
-    EgressNodeStatus, Epoch, Holding, Millis, NamespaceName, NodeName, PoolName, PoolStatus,
-    PortRange, ProviderKind, ResourceVersion, Snapshot, Timestamp, Uid,
+    AddressPlan, AddressStatus, BlockGrant, ClaimRef, ClaimStatus, Cluster, Condition,
+    ConditionType, EgressNodeSpec, EgressNodeStatus, Epoch, Holding, Millis, NamespaceName,
+    NodeName, PoolName, PoolStatus, PortRange, ResourceVersion, Snapshot, Timestamp, Uid,
 };
 use tokio::sync::watch;
 
+use super::objects::bare_plan;
 use crate::cluster_state::{ClusterState, Event, Write};
 use crate::error::{ErrorClass, PortError};
 
@@ -38,6 +39,7 @@ pub async fn all<S: ClusterState>(mut fresh: impl AsyncFnMut() -> (S, S)) {
         writes_are_idempotent,
         plan_and_status_are_kept_apart,
         node_status_never_conflicts,
+        an_agent_and_the_leader_say_different_things_of_a_node,
         statuses_need_their_object,
         every_write_is_read_back,
         no_update_is_lost,
@@ -129,6 +131,26 @@ pub async fn node_status_never_conflicts<S: ClusterState>(one: &S, other: &S) {
     let stored = read(other).await.egress_nodes[&node()].value.clone();
     assert_eq!(stored.spec.blocks, [grant(1)], "the status leaves the spec as it is");
     assert_eq!(stored.status.acknowledged_set, 2);
+}
+
+/// What the leader says of an agent stays whatever the agent writes, and goes when the leader takes it back.
+pub async fn an_agent_and_the_leader_say_different_things_of_a_node<S: ClusterState>(
+    agent: &S,
+    leader: &S,
+) {
+    let away = Condition::new(ConditionType::AgentAbsent, true, "AgentNotHeard", "", Timestamp(1));
+    let write = |condition| Write::AgentAbsent { node: node(), condition };
+    let nobody =
+        leader.write(write(Some(away.clone()))).await.expect_err("no agent has been there");
+    assert_eq!(nobody.class, ErrorClass::NotFound, "{nobody}");
+    agent.write(node_status(1)).await.expect("the status creates the object");
+    leader.write(write(Some(away.clone()))).await.expect("said");
+    agent.write(node_status(2)).await.expect("the agent goes on");
+    let status = read(leader).await.egress_nodes[&node()].value.status.clone();
+    assert_eq!((status.acknowledged_set, status.agent_absent()), (2, Some(&away)));
+    leader.write(write(None)).await.expect("taken back");
+    let status = read(agent).await.egress_nodes[&node()].value.status.clone();
+    assert_eq!((status.acknowledged_set, status.agent_absent()), (2, None));
 }
 
 /// A status of nothing is refused.
@@ -298,19 +320,13 @@ fn holding() -> Holding {
 
 fn plan(fence: u64) -> AddressPlan {
     AddressPlan {
-        claim: claim(),
         claim_uid: Uid::new("0b5b1f0e-8f63-4f2b-9d3c-0f6f5a3f2a11"),
-        pool: pool(),
-        provider: ProviderKind::L2,
         owner: Some(node()),
         standbys: vec![NodeName::new("node-5"), NodeName::new("node-1")],
-        fence,
         made_for: Some(holding()),
-        lease: Millis(450),
-        end: None,
         preferred_node: Some(node()),
-        home: None,
         paused: fence.is_multiple_of(2),
+        ..bare_plan(claim(), fence)
     }
 }
 

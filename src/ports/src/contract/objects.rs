@@ -20,5 +20,6 @@ pub fn bare_plan(claim: ClaimRef, fence: u64) -> AddressPlan {
         preferred_node: None,
         home: None,
         paused: false,
+        rebalanced_at: None,
     }
 }

@@ -1,7 +1,7 @@
 use egret_api as api;
 use egret_core::model::{
-    AddressRange, Failover, Labels, Millis, Pool, PoolName, PoolStatus, ProviderKind, Timestamp,
-    Uid,
+    AddressRange, Failover, Labels, Millis, Pool, PoolName, PoolStatus, ProviderKind, Rebalance,
+    Timestamp, Uid,
 };
 use std::collections::BTreeSet;
 
@@ -56,6 +56,7 @@ pub fn pool_from_api(name: &str, spec: &api::EgressPoolSpec) -> Checked<Pool> {
         reserved,
         gateways: spec.gateways.node_selector.clone(),
         max_addresses_per_node: spec.gateways.max_addresses_per_node.unwrap_or(u32::MAX),
+        rebalances: rebalances(spec),
         allowed_namespaces: spec.allowed_namespaces.clone(),
         ports_per_node: u16::try_from(ports).unwrap_or(u16::MAX),
         failover,
@@ -66,6 +67,14 @@ pub fn pool_from_api(name: &str, spec: &api::EgressPoolSpec) -> Checked<Pool> {
             .is_some_and(|gcp| gcp.accept_unsupported_dataplane),
     };
     faults.finish(Some(pool))
+}
+
+fn rebalances(spec: &api::EgressPoolSpec) -> bool {
+    match spec.gateways.rebalance {
+        Some(rebalance) => rebalance == Rebalance::Gradually,
+        // A planned move there takes milliseconds and no call, and keeps every connection.
+        None => spec.provider == api::PoolProvider::L2,
+    }
 }
 
 fn provider(spec: &api::EgressPoolSpec) -> ProviderKind {

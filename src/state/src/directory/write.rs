@@ -1,8 +1,8 @@
 //! One write, under the lock: read what is there, compare its version, write what is new.
 
 use egret_core::model::{
-    AddressStatus, EgressAddress, EgressNode, EgressNodeSpec, EgressNodeStatus, ObjectRef,
-    ResourceVersion, Stored,
+    AddressStatus, ConditionType, EgressAddress, EgressNode, EgressNodeSpec, EgressNodeStatus,
+    ObjectRef, ResourceVersion, Stored,
 };
 use egret_ports::cluster_state::Write;
 
@@ -20,6 +20,7 @@ pub fn subject(write: &Write) -> ObjectRef {
         | Write::DeleteAddress { address, .. } => ObjectRef::address(*address),
         Write::NodeSpec { node, .. }
         | Write::NodeStatus { node, .. }
+        | Write::AgentAbsent { node, .. }
         | Write::DeleteNode { node, .. } => ObjectRef::egress_node(node),
         Write::AdmitPods { node } => ObjectRef::node(node),
         Write::Cluster { .. } | Write::ClusterStatus { .. } => {
@@ -37,9 +38,10 @@ pub fn apply(access: &Access, write: Write) -> Result<ResourceVersion, StoreErro
         Write::AddressPlan { .. } | Write::AddressStatus { .. } | Write::DeleteAddress { .. } => {
             apply_to_address(access, &what, write)
         }
-        Write::NodeSpec { .. } | Write::NodeStatus { .. } | Write::DeleteNode { .. } => {
-            apply_to_node(access, &what, write)
-        }
+        Write::NodeSpec { .. }
+        | Write::NodeStatus { .. }
+        | Write::AgentAbsent { .. }
+        | Write::DeleteNode { .. } => apply_to_node(access, &what, write),
         Write::Cluster { expect, cluster } => {
             let file = own_object::cluster_file();
             let before = match own_object::load(access, &file)? {
@@ -126,9 +128,20 @@ fn apply_to_node(access: &Access, what: &str, write: Write) -> Result<ResourceVe
                 EgressNode { name: node, spec, status, deleting: false },
             )
         }
-        Write::NodeStatus { node, status } => {
+        Write::AgentAbsent { node, condition } => {
+            let file = own_object::node_file(&node)?;
+            let before =
+                node_at(access, &file)?.ok_or(StoreError::NotFound { what: what.to_owned() })?;
+            let mut value = before.value.clone();
+            value.status.conditions.retain(|known| known.kind != ConditionType::AgentAbsent);
+            value.status.conditions.extend(condition);
+            put_node(access, &file, Some(before), value)
+        }
+        Write::NodeStatus { node, mut status } => {
             let file = own_object::node_file(&node)?;
             let before = node_at(access, &file)?;
+            let absent = before.as_ref().and_then(|before| before.value.status.agent_absent());
+            status.conditions.extend(absent.cloned());
             let spec = before.as_ref().map(|before| before.value.spec.clone());
             let spec = spec.unwrap_or_else(EgressNodeSpec::default);
             put_node(

@@ -10,13 +10,17 @@ use tokio::task::JoinSet;
 
 use super::client::ApiClient;
 use super::decode::{decode, revision};
-use super::index::{Index, WatchSource};
+use super::index::{Index, Selector, WatchSource};
 use super::kind::{ObjectId, ResourceKind};
 use super::list::{Listed, list};
 use super::object::version;
 use super::scope::WatchScope;
 use crate::error::StoreError;
 use crate::mutex::locked;
+
+/// The pods of so many nodes without an agent are read at most, in order of the nodes' names: where more have
+/// none, what is said of these says it all.
+const MOST_WITHOUT_AGENT: usize = 32;
 
 /// The index of what a scope shows, with the API server that it is read from.
 #[derive(Debug)]
@@ -107,6 +111,24 @@ impl ObjectCache {
         let optional = locked(&self.optional).clone()?;
         let has_roles = |node: &NodeName| self.with_index(|index| index.has_roles(node.as_str()));
         Some(self.scope.sources(&optional, has_roles))
+    }
+
+    /// The sources that a snapshot shows as far as they have been listed: the controller's, the pods of some
+    /// nodes without an agent, of which nobody else says anything.
+    pub fn wanted_besides(&self) -> BTreeSet<WatchSource> {
+        match self.scope {
+            WatchScope::Controller => self.with_index(|index| {
+                let nodes = index.without_agent().take(MOST_WITHOUT_AGENT);
+                let pods = |node| WatchSource {
+                    kind: ResourceKind::Pod,
+                    selector: Selector::OnNode(node),
+                };
+                nodes.map(pods).collect()
+            }),
+            WatchScope::Agent { .. } | WatchScope::Reader | WatchScope::Pod { .. } => {
+                BTreeSet::new()
+            }
+        }
     }
 
     /// Asks the API server which optional kinds of this scope it has.

@@ -282,6 +282,22 @@ impl Index {
         })
     }
 
+    /// The nodes without an agent, in order of name: it has never written an `EgressNode`, or the controller
+    /// has written there that it is away.
+    pub fn without_agent(&self) -> impl Iterator<Item = String> {
+        let nodes = self.objects.keys().filter(|id| id.kind == ResourceKind::Node);
+        nodes.map(|id| id.name.clone()).filter(|name| {
+            let id = ObjectId::cluster(ResourceKind::EgressNode, name.as_str());
+            match self.objects.get(&id).map(|entry| &entry.item) {
+                None => true,
+                Some(Some(DecodedItem::EgressNode(stored))) => {
+                    stored.value.status.agent_absent().is_some()
+                }
+                Some(_) => false,
+            }
+        })
+    }
+
     /// The greatest fence or epoch of a port block that any object names.
     pub fn greatest_number(&self) -> u64 {
         let items = self.objects.values().filter_map(|entry| entry.item.as_ref());

@@ -17,7 +17,8 @@ const API_SERVERS: [&str; 2] = ["default", "kubernetes"];
 /// What is read.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum WatchScope {
-    /// Everything but pods, watched; of EndpointSlices the API servers' own.
+    /// Everything but pods, watched; of EndpointSlices the API servers' own. Pods of some nodes without an
+    /// agent.
     Controller,
     /// What one node's agent needs, watched: no Nodes, Namespaces and Services, its own node's
     /// pods, and of the `EgressNode`s its own and those with roles (all, where it has one itself).

@@ -62,7 +62,9 @@ pub async fn run(cache: Arc<ObjectCache>) {
 fn supervise(cache: &Arc<ObjectCache>, running: &mut BTreeMap<WatchSource, JoinHandle<()>>) {
     let Some(wanted) = cache.wanted() else { return };
     running.retain(|_, task| !task.is_finished());
-    for source in &wanted {
+    // Nothing waits for these.
+    let besides = cache.wanted_besides();
+    for source in wanted.iter().chain(&besides) {
         if !running.contains_key(source) {
             let task = tokio::spawn(follow(Arc::clone(cache), source.clone()));
             running.insert(source.clone(), task);
@@ -71,7 +73,7 @@ fn supervise(cache: &Arc<ObjectCache>, running: &mut BTreeMap<WatchSource, JoinH
     // What a source showed stays until those that come in its place show it too.
     if cache.with_index(|index| index.is_complete(&wanted)) {
         running.retain(|source, task| {
-            let keep = wanted.contains(source);
+            let keep = wanted.contains(source) || besides.contains(source);
             if !keep {
                 task.abort();
                 cache.update_index(|index| index.forget(source));

@@ -30,6 +30,7 @@ pub fn subject(write: &Write) -> ObjectId {
         }
         Write::NodeSpec { node, .. }
         | Write::NodeStatus { node, .. }
+        | Write::AgentAbsent { node, .. }
         | Write::DeleteNode { node, .. } => {
             ObjectId::cluster(ResourceKind::EgressNode, node.as_str())
         }
@@ -103,6 +104,14 @@ pub async fn apply(cache: &ObjectCache, write: Write) -> Result<ResourceVersion,
                 }
                 done => done,
             }
+        }
+        // Applied by another manager than the agent, whose conditions stay.
+        Write::AgentAbsent { condition, .. } => {
+            let status = match condition {
+                Some(condition) => json!({"conditions": [to_json(&condition)?]}),
+                None => json!({}),
+            };
+            apply_status(cache, &id, &status).await
         }
         Write::AdmitPods { .. } => admit_pods(cache, &id).await,
         Write::PoolPaused { paused, .. } => {

@@ -311,3 +311,45 @@ async fn a_pool_is_paused_and_goes_on() {
         assert_eq!(error.class, class, "{error}");
     }
 }
+
+/// Of a node without an agent the controller reads the pods, and of no other.
+#[tokio::test]
+async fn the_pods_of_a_node_without_an_agent_are_read_until_it_has_one() {
+    let store = Store::with_examples();
+    let pod = |node: &str, name: &str| {
+        json!({
+            "apiVersion": "v1", "kind": "Pod", "metadata": {"name": name, "namespace": "payments"},
+            "spec": {"nodeName": node, "containers": [{"name": "c", "image": "c"}]},
+        })
+    };
+    store.apply_text("{apiVersion: v1, kind: Namespace, metadata: {name: payments}}");
+    for node in ["node-1", "node-2"] {
+        store.apply(&json!({"apiVersion": "v1", "kind": "Node", "metadata": {"name": node}}));
+        store.apply(&pod(node, &format!("on-{node}")));
+    }
+    let state = store.controller();
+    let status = || egret_core::model::EgressNodeStatus::default();
+    let join = |node: &str| Write::NodeStatus { node: NodeName::new(node), status: status() };
+    state.write(join("node-2")).await.unwrap();
+    let names = |snapshot: &Snapshot| -> Vec<String> {
+        snapshot.pods.keys().map(|(_, name)| name.clone()).collect()
+    };
+    until(&state, |snapshot| names(snapshot) == ["on-node-1"]).await;
+    // What is planned from shows them too.
+    assert_eq!(names(&state.read_consistent().await.unwrap()), ["on-node-1"]);
+    state.write(join("node-1")).await.unwrap();
+    until(&state, |snapshot| names(snapshot).is_empty()).await;
+    let condition = egret_core::model::Condition::new(
+        egret_core::model::ConditionType::AgentAbsent,
+        true,
+        "AgentNotHeard",
+        "",
+        egret_core::model::Timestamp(1_700_000_000_000),
+    );
+    let node = NodeName::new("node-2");
+    let absent = |condition| Write::AgentAbsent { node: node.clone(), condition };
+    state.write(absent(Some(condition))).await.unwrap();
+    until(&state, |snapshot| names(snapshot) == ["on-node-2"]).await;
+    state.write(absent(None)).await.unwrap();
+    until(&state, |snapshot| names(snapshot).is_empty()).await;
+}

@@ -112,6 +112,7 @@ fn the_examples_are_well() {
     assert_eq!(pool.failover.failback, Failback::Never);
     assert_eq!(pool.failover.release_after, Millis::from_secs(3600));
     assert_eq!((pool.ports_per_node, pool.max_addresses_per_node), (1024, 50));
+    assert!(pool.rebalances, "a planned move costs nothing there");
     let claim = found.iter().find_map(|object| match object {
         ManifestObject::Claim(_, claim) => Some(claim),
         _ => None,

@@ -42,6 +42,7 @@ fn addresses() {
         preferred_node: Some("node-1".into()),
         home: Some("node-2".into()),
         paused: true,
+        rebalanced_at: Some(Timestamp(2)),
     };
     let status = AddressStatus {
         holding: Some(holding()),

@@ -46,8 +46,7 @@ fn happening() -> impl Strategy<Value = Happening> {
         prop::collection::btree_set(0u8..5, 0..3).prop_map(Happening::Absent),
         (0u8..5).prop_map(Happening::Drain),
         (0u8..5).prop_map(Happening::Undrain),
-        (0u8..5, any::<bool>())
-            .prop_map(|(node, cordoned)| Happening::Cordon { node, cordoned }),
+        (0u8..5, any::<bool>()).prop_map(|(node, cordoned)| Happening::Cordon { node, cordoned }),
         (0u8..14, 0u8..3).prop_map(|(address, node)| Happening::Take { address, node }),
         Just(Happening::HoldAll),
         Just(Happening::Acknowledge),

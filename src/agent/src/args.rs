@@ -7,7 +7,7 @@ use egret_datapath::HostSettings;
 use egret_datapath::constants::BadSetting;
 use ipnet::IpNet;
 
-use crate::tunnel_endpoints::WantedEndpoints;
+use crate::endpoint_flags::{EndpointFlags, EndpointSource, endpoint, of_node};
 
 /// Addresses in one text; none where it is empty, as a variable may be.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -37,6 +37,14 @@ pub struct AgentArgs {
     /// in its place. By default those of `--node-address`; else the first of the first uplink.
     #[arg(long, value_name = "ADDRESS|SUBNET", value_parser = endpoint)]
     pub endpoint: Vec<IpNet>,
+    /// The same for one node alone, such as worker-7=10.9.0.0/24; goes before `--endpoint`, and the annotation
+    /// egret.dev/tunnel-endpoint of its Node before both. May be repeated. Where the node has no such address the
+    /// tunnel ends where it would without this flag, and the agent says so.
+    #[arg(long, value_name = "NODE=ADDRESS|SUBNET", value_parser = of_node)]
+    pub endpoint_of: Vec<(NodeName, IpNet)>,
+    /// Where the tunnel ends while nothing of the above says so. By default as InternalIP.
+    #[arg(long, value_enum, env = "EGRET_ENDPOINTS_FROM")]
+    pub endpoints_from: Option<EndpointSource>,
     /// The addresses by which Kubernetes knows this node, separated by commas: the tunnel ends at the link
     /// that has one. Those that no link has are left out.
     #[arg(long, value_name = "ADDRESSES", env = "EGRET_NODE_ADDRESSES", value_parser = addresses)]
@@ -103,16 +111,13 @@ impl AgentArgs {
         NodeName::new(self.node.clone().unwrap_or_else(host).trim().to_lowercase())
     }
 
-    /// By which of its addresses the other nodes are to reach this one.
-    pub(crate) fn endpoints(&self) -> WantedEndpoints {
-        if self.endpoint.is_empty() {
-            let NodeAddresses(known) = self.node_address.clone().unwrap_or_default();
-            return WantedEndpoints::OfNode(known);
-        }
-        if self.endpoint.iter().any(|net| net.prefix_len() < net.max_prefix_len()) {
-            return WantedEndpoints::Within(self.endpoint.clone());
-        }
-        WantedEndpoints::Given(self.endpoint.iter().map(IpNet::addr).collect())
+    /// What the flags say of the end of the tunnel.
+    pub(crate) fn endpoints(&self) -> EndpointFlags {
+        let NodeAddresses(known_by) = self.node_address.clone().unwrap_or_default();
+        let me = self.node();
+        let own = self.endpoint_of.iter().filter(|(node, _)| *node == me).map(|(_, net)| *net);
+        let (all, from) = (self.endpoint.clone(), self.endpoints_from);
+        EndpointFlags { all, own: own.collect(), known_by, from }
     }
 
     /// What Egret calls and numbers its own things on this host.
@@ -150,19 +155,6 @@ fn addresses(text: &str) -> Result<NodeAddresses, String> {
     let parse =
         |part: &str| part.parse().map_err(|_| format!("{part} is no IP address, such as 10.1.0.5"));
     parts.map(parse).collect::<Result<_, _>>().map(NodeAddresses)
-}
-
-fn endpoint(text: &str) -> Result<IpNet, String> {
-    if let Ok(address) = text.parse::<IpAddr>() {
-        return Ok(IpNet::from(address));
-    }
-    let net: IpNet = text.parse().map_err(|_| {
-        format!("{text} is neither an address, such as 10.1.0.5, nor a subnet, such as 10.1.0.0/16")
-    })?;
-    if net.addr() != net.network() {
-        return Err(format!("use the address {} or the subnet {}", net.addr(), net.trunc()));
-    }
-    Ok(net)
 }
 
 fn bit(text: &str) -> Result<u32, String> {
@@ -205,16 +197,23 @@ mod tests {
 
     #[test]
     fn endpoints_are_addresses_or_subnets_or_what_kubernetes_says() {
-        let wanted = |line: &[&str]| parse(line).endpoints();
-        let given = WantedEndpoints::Given(["10.1.0.5".parse().unwrap()].into());
-        assert_eq!(wanted(&["agent", "--endpoint=10.1.0.5", "--node-address=10.2.0.5"]), given);
-        let within = WantedEndpoints::Within(["10.1.0.0/16".parse().unwrap()].into());
-        assert_eq!(wanted(&["agent", "--endpoint=10.1.0.0/16"]), within);
-        let of_node = ["10.2.0.5", "fd00::5"].map(|address| address.parse().unwrap());
-        let line = ["agent", "--node-address=10.2.0.5,fd00::5"];
-        assert_eq!(wanted(&line), WantedEndpoints::OfNode(of_node.into()));
-        assert_eq!(wanted(&["agent"]), WantedEndpoints::OfNode(Vec::new()));
-        assert_eq!(wanted(&["agent", "--node-address="]), WantedEndpoints::OfNode(Vec::new()));
+        let flags = |line: &[&str]| parse(line).endpoints();
+        let given = flags(&["agent", "--endpoint=10.1.0.5", "--node-address=10.2.0.5,fd00::5"]);
+        assert_eq!(given.all, ["10.1.0.5/32".parse().unwrap()]);
+        assert_eq!(
+            given.known_by,
+            ["10.2.0.5", "fd00::5"].map(|text| text.parse::<IpAddr>().unwrap())
+        );
+        let own = flags(&[
+            "agent",
+            "--node=worker-7",
+            "--endpoint-of=worker-7=10.9.0.0/24",
+            "--endpoint-of=worker-8=10.9.1.0/24",
+            "--endpoints-from=Cluster",
+        ]);
+        assert_eq!(own.own, ["10.9.0.0/24".parse().unwrap()]);
+        assert_eq!(own.from, Some(EndpointSource::Cluster));
+        assert!(flags(&["agent", "--node-address="]).known_by.is_empty());
         assert_eq!(
             addresses(" 10.2.0.5, "),
             Ok(NodeAddresses(["10.2.0.5".parse().unwrap()].into()))

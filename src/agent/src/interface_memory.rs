@@ -33,6 +33,8 @@ pub(crate) struct InterfaceMemory {
     pub recalled: bool,
     /// A timer for an address of this node's that is missing is under way.
     pub endpoint_timer: bool,
+    /// Where this node was last told to listen.
+    pub heard: Vec<IpAddr>,
     /// Why this node listens on none of its new addresses.
     pub not_listening: Option<String>,
 }

@@ -3,6 +3,7 @@
 //! State: the uplinks as read last. Always: the device first, then programs, rule and routes, then
 //! the rule set, whose guard stands before the first flow is steered.
 
+mod endpoints;
 mod found_uplinks;
 mod node_path;
 mod packet_mark;
@@ -11,11 +12,11 @@ mod underlay;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use egret_core::model::{NodeName, Snapshot};
 use egret_core::node_config::{SteeringConfig, gateway_blocks};
-use egret_core::reason::AgentReason;
+use egret_core::tunnel_network::ToldEndpoint;
 use egret_datapath::bpf::{self, AddressTable, AttachMode, GatewayTables, LoadConfig};
 use egret_datapath::conntrack::AddressUsage;
 use egret_datapath::host::{self, HostFindings, HostUplink, ReroutedPods};
@@ -39,7 +40,9 @@ pub(crate) use self::underlay::FollowedEndpoints;
 use self::underlay::{choose_endpoints, family, underlay_mtu};
 use crate::AgentArgs;
 use crate::connections::Connections;
+use crate::endpoint_flags::EndpointFlags;
 use crate::error::AgentError;
+use crate::moving_endpoints::MovingEndpoints;
 use crate::uplink_selection;
 
 /// How long one probe watches.
@@ -55,6 +58,7 @@ pub(crate) struct Kernel {
     behind: bool,
     /// Egress addresses, and what carries them here: no endpoints.
     egress: BTreeSet<IpAddr>,
+    flags: EndpointFlags,
     path: NodePath,
     tables: GatewayTables,
     steering: SteeringWriter,
@@ -64,12 +68,12 @@ pub(crate) struct Kernel {
 
 impl Kernel {
     /// Adopts what the kernel has and makes what is missing; steers nothing yet. `egress`: addresses that are
-    /// no node's own, as far as an earlier process knew.
+    /// no node's own, as far as an earlier process knew; `told`: where it was told to end the tunnel.
     pub(crate) fn open(
         args: &AgentArgs,
         settings: HostSettings,
         mut steering: Box<dyn Steering>,
-        egress: BTreeSet<IpAddr>,
+        (egress, told): (BTreeSet<IpAddr>, Option<&ToldEndpoint>),
     ) -> Result<Self, AgentError> {
         let mut findings = host::check(&settings)?;
         findings.collisions.extend(steering.collisions()?);
@@ -86,10 +90,11 @@ impl Kernel {
         let FoundLinks { uplinks, others } = find_links(&settings, &wanted)?;
         let (uplinks, knows_uplinks) = found_or_none(uplinks);
         uplink_selection::misfit(&uplinks, &wanted.uplinks, &wanted.next_hops)?;
-        let endpoints = choose_endpoints(&args.endpoints(), (&uplinks, &others), &egress)?;
-        let (own, mtu) =
-            (endpoints.current(), underlay_mtu((&uplinks, &others), endpoints.current()));
-        let tunnel = link::ensure(&settings, family(own), mtu)?;
+        let flags = args.endpoints();
+        let endpoints = choose_endpoints(&flags.wanted(told), (&uplinks, &others), &egress)?;
+        let (own, outer) = (endpoints.current(), family(endpoints.current()));
+        let mtu = underlay_mtu((&uplinks, &others), (own, outer));
+        let tunnel = link::ensure(&settings, outer, mtu)?;
         steering.set_mtu(tunnel.mtu);
         let programs = bpf::load(LoadConfig {
             pin_dir: args.bpffs.join("egret"),
@@ -108,6 +113,8 @@ impl Kernel {
             uplinks,
             others,
             named: Vec::new(),
+            moving: MovingEndpoints::new(endpoints.current().to_vec()),
+            crosses_to_ipv6: false,
             endpoints,
             programs,
             connections,
@@ -122,6 +129,7 @@ impl Kernel {
             knows_uplinks,
             behind: !knows_uplinks,
             egress,
+            flags,
             path,
             tables,
             steering,
@@ -148,34 +156,9 @@ impl Kernel {
         &self.wanted.uplinks
     }
 
-    /// By which of its addresses the other nodes reach this one, the tunnel's family first.
-    pub(crate) fn endpoints(&self) -> &[IpAddr] {
-        self.path.endpoints.current()
-    }
-
-    /// Why they do not, with the remedy.
-    pub(crate) fn endpoint_troubles(&self) -> BTreeMap<AgentReason, String> {
-        self.path.endpoints.troubles(Instant::now())
-    }
-
-    /// When [`Self::follow_endpoints`] has to look, since one is missing.
-    pub(crate) fn endpoint_due(&self) -> Option<Duration> {
-        self.path.endpoints.due(Instant::now())
-    }
-
     /// Takes note of addresses that are no node's own.
     pub(crate) fn set_egress(&mut self, egress: BTreeSet<IpAddr>) {
         self.egress = egress;
-    }
-
-    /// Looks for this node's addresses where one was missing lately, since no notice tells that time has
-    /// passed; `anyway` also elsewhere. Where something else than before was found, or the last repair has
-    /// failed, the kernel is repaired.
-    pub(crate) fn follow_endpoints(&mut self, anyway: bool) -> FollowedEndpoints {
-        let due = anyway || self.path.endpoints.is_restless(Instant::now());
-        let looked = if due { self.look() } else { Ok(()) };
-        let repaired = (looked.is_ok() && self.behind).then(|| self.repair().map(drop));
-        FollowedEndpoints { looked, repaired }
     }
 
     /// Has links with these hardware addresses carry addresses also where no default route leaves
@@ -287,7 +270,7 @@ impl Kernel {
             .map(|(block, holder)| {
                 // What the store says of this node itself may be older than what its programs know.
                 let own = holder.node == *me;
-                let endpoints = if own { self.endpoints().to_vec() } else { holder.endpoints };
+                let endpoints = if own { self.heard_endpoints() } else { holder.endpoints };
                 (block, Director { endpoints })
             })
             .collect();

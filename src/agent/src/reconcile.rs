@@ -31,6 +31,7 @@ use egret_core::node_config::{
 };
 use egret_core::port_blocks;
 use egret_core::reason::{AgentReason, EventReason};
+use egret_core::tunnel_network::{ToldEndpoint, crosses_to_ipv6};
 use egret_datapath::HostSettings;
 use egret_datapath::host::HostFindings;
 use egret_datapath::probe::Probe;
@@ -139,6 +140,8 @@ pub(crate) struct LoopMemory {
     owners: PodOwners,
     /// Of an earlier process, while there is a claim that this one has never been able to read.
     former: Option<FormerSteering>,
+    /// Where the tunnel is to end, as the store said last.
+    told: Option<ToldEndpoint>,
     /// The pods that have lost an address, and to whom.
     shared: BTreeMap<(IpNet, PodIdentity), PodIdentity>,
     odd_pods: OddPods,
@@ -245,6 +248,7 @@ impl<S: ClusterState, C: Clock> MainLoop<S, C> {
             // What the lease thread writes of them into the kernel is right from the start.
             self.take_back_local();
         }
+        self.follow_told(&snapshot);
         self.recall_unusable(&snapshot);
         self.set_named(named_interfaces(attachments(&snapshot, &self.me)));
         self.update_lease_thread(&snapshot);
@@ -309,7 +313,10 @@ impl<S: ClusterState, C: Clock> MainLoop<S, C> {
     fn apply_gateway(&mut self, snapshot: &Snapshot) {
         let planned: BTreeSet<IpAddr> = planned_for(snapshot, &self.me).into_keys().collect();
         let applied = self.kernel.set_blocks(snapshot, &self.me, &planned);
-        let gateways = gateways_of(snapshot).into_values().flatten().collect();
+        let gateways = gateways_of(snapshot);
+        let crosses = crosses_to_ipv6(self.kernel.endpoints(), &gateways);
+        let applied = applied.and_then(|()| self.kernel.set_crosses_to_ipv6(crosses));
+        let gateways = gateways.into_values().flatten().collect();
         let applied = applied.and_then(|()| self.kernel.set_gateways(&gateways));
         if applied.is_ok() {
             let epoch = newest_block_number(snapshot);

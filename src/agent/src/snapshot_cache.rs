@@ -11,6 +11,7 @@ use std::{fs, io};
 use egret_core::lease::PlanView;
 use egret_core::model::{Attachment, NodeName};
 use egret_core::node_config::SteeringConfig;
+use egret_core::tunnel_network::ToldEndpoint;
 use egret_peers::Peer;
 use serde::{Deserialize, Serialize};
 
@@ -32,6 +33,9 @@ pub(crate) struct CachedSnapshot {
     /// Whose each pod's address is.
     #[serde(default, skip_serializing_if = "PodOwners::is_empty")]
     pub(crate) owners: PodOwners,
+    /// Where the tunnel is to end.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) told: Option<ToldEndpoint>,
 }
 
 impl CachedSnapshot {
@@ -39,6 +43,12 @@ impl CachedSnapshot {
     pub(crate) fn egress(&self) -> BTreeSet<IpAddr> {
         let carried = placed_before(&self.attachments);
         self.view.addresses.keys().copied().chain(carried.into_keys()).collect()
+    }
+
+    /// Where the tunnel is to end, by what that process knew. One of a version before was told nothing: the node
+    /// stays where it was until the store has answered.
+    pub(crate) fn told(&self) -> ToldEndpoint {
+        self.told.clone().unwrap_or_default()
     }
 }
 
@@ -94,6 +104,8 @@ impl SnapshotCache {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::endpoint_flags::{EndpointFlags, EndpointSource};
+    use crate::tunnel_endpoints::WantedEndpoints;
 
     #[test]
     fn what_was_remembered_comes_back_and_garbage_counts_as_nothing() {
@@ -118,6 +130,18 @@ mod tests {
         let attachments = [(address, at)].into();
         let remembered = CachedSnapshot { attachments, ..CachedSnapshot::default() };
         assert_eq!(remembered.egress(), [address, wire].into());
+    }
+
+    /// The upgrade from it while the store is away: its tunnel ended at the address of the default route.
+    #[test]
+    fn what_an_older_version_has_kept_moves_no_tunnel() {
+        let flags = EndpointFlags {
+            known_by: vec!["10.1.0.5".parse().unwrap()],
+            from: Some(EndpointSource::Cluster),
+            ..EndpointFlags::default()
+        };
+        let told = CachedSnapshot::default().told();
+        assert_eq!(flags.wanted(Some(&told)), WantedEndpoints::OfNode(Vec::new()));
     }
 
     #[test]

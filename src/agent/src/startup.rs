@@ -27,7 +27,7 @@ use crate::kernel::Kernel;
 use crate::lease_thread::{self, LeasePorts, PersistedLeaseFile};
 use crate::metrics::AgentMetrics;
 use crate::reconcile::{LoopInputs, LoopMemory, MainLoop};
-use crate::snapshot_cache::SnapshotCache;
+use crate::snapshot_cache::{CachedSnapshot, SnapshotCache};
 
 /// A main loop that takes longer for one turn is taken for dead.
 const LONGEST_MAIN_LOOP_TURN: Duration = Duration::from_secs(60);
@@ -109,11 +109,12 @@ pub async fn run<S: ClusterState, C: Clock>(
 /// What this node says of itself before it knows of any other.
 fn first_status(kernel: &Kernel, endpoint: &Endpoint, peer_port: u16) -> EgressNodeStatus {
     EgressNodeStatus {
-        endpoints: kernel.endpoints().to_vec(),
+        endpoints: kernel.published_endpoints(),
         peer_port,
         public_key: Some(endpoint.public_key()),
         uplinks: crate::uplink_selection::published(kernel.uplinks()),
         answers_in_tunnel: true,
+        follows_endpoint: true,
         ..EgressNodeStatus::default()
     }
 }
@@ -126,8 +127,10 @@ fn open_kernel(
     let failed = |source| AgentError::Io { action: "keep this agent's settings", source };
     kept_settings::keep(&args.run_dir, settings).map_err(failed)?;
     let mut cache = SnapshotCache::new(&args.run_dir);
-    let egress = cache.read().map(|cached| cached.egress()).unwrap_or_default();
-    let kernel = Kernel::open(args, settings.clone(), snat_backend::choose(settings), egress)?;
+    let cached = cache.read();
+    let told = cached.as_ref().map(CachedSnapshot::told);
+    let known = (cached.map(|cached| cached.egress()).unwrap_or_default(), told.as_ref());
+    let kernel = Kernel::open(args, settings.clone(), snat_backend::choose(settings), known)?;
     Ok((kernel, cache))
 }
 

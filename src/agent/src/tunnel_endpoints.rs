@@ -2,12 +2,14 @@
 //! listens.
 //!
 //! State: the addresses in use, the link of each family, the address that was left last, and since when one
-//! is missing. Always: one of a family at most, and the family of the first one stays; what is on an
-//! interface is not given up, but for what was there before it, or for one that was asked for; while the
-//! process lives no other is sought on another link, since that may be another network, and nothing would
-//! lead back.
+//! is missing. Always: one of a family at most, and the family of the first one stays as long as it is there; what
+//! is on an interface is not given up, but for what was there before it, or for one that was asked for; unless
+//! something else is asked for no other is sought on another link, since that may be another network, and nothing
+//! would lead back.
 
-use std::collections::{BTreeMap, BTreeSet};
+mod wanted;
+
+use std::collections::BTreeMap;
 use std::net::IpAddr;
 use std::time::{Duration, Instant};
 
@@ -15,80 +17,28 @@ use egret_core::model::Family;
 use egret_core::reason::AgentReason;
 use egret_datapath::host::HostUplink;
 use ipnet::IpNet;
+use tracing::warn;
 
+pub(crate) use self::wanted::{HostAddresses, WantedEndpoints};
+use self::wanted::{candidate, passing};
 use crate::error::AgentError;
 
 /// So long an address may be missing before another one of its link takes its place: what renews it
 /// often takes it away and gives it again.
 const RENEWAL: Duration = Duration::from_millis(500);
-/// So long before a family that the tunnel does not need is given up.
+/// So long before a family is given up.
 const FAMILY_LOST: Duration = Duration::from_secs(10);
 /// So long time alone may decide something; after that only what changes on the host does.
 const RESTLESS: Duration = Duration::from_secs(15);
 const FAMILIES: [Family; 2] = [Family::IPv4, Family::IPv6];
-
-/// By which of its addresses the other nodes are to reach this one.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) enum WantedEndpoints {
-    /// By these, whatever the host has.
-    Given(Vec<IpAddr>),
-    /// By its address in one of these.
-    Within(Vec<IpNet>),
-    /// By one of these, by which Kubernetes knows it, where a link has one; else by its first.
-    OfNode(Vec<IpAddr>),
-}
-
-impl WantedEndpoints {
-    /// What an endpoint is in, the best first; none where any is as good.
-    pub(crate) fn nets(&self) -> Vec<IpNet> {
-        match self {
-            Self::Given(addresses) | Self::OfNode(addresses) => {
-                addresses.iter().copied().map(IpNet::from).collect()
-            }
-            Self::Within(nets) => nets.clone(),
-        }
-    }
-}
-
-/// What this host has, as far as its endpoints go.
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct HostAddresses<'a> {
-    /// The links to the world, the one to use first.
-    pub(crate) uplinks: &'a [HostUplink],
-    /// The host's other links: an endpoint is on one of them where it was asked for.
-    pub(crate) others: &'a [HostUplink],
-    /// Which of the endpoints an interface has, whichever.
-    pub(crate) present: &'a BTreeSet<IpAddr>,
-    /// Egress addresses, and what carries them: nobody's own.
-    pub(crate) egress: &'a BTreeSet<IpAddr>,
-}
-
-impl<'a> HostAddresses<'a> {
-    pub(crate) fn links(&self) -> impl Iterator<Item = &'a HostUplink> + use<'a> {
-        self.uplinks.iter().chain(self.others)
-    }
-
-    /// The best of the addresses of a family that are in one of `nets` and the node's own.
-    fn within(
-        &self,
-        nets: &[IpNet],
-        family: Family,
-        addresses: impl Fn(&'a HostUplink) -> Vec<IpAddr>,
-    ) -> Option<IpAddr> {
-        let own: Vec<IpAddr> = self.links().flat_map(addresses).collect();
-        let usable =
-            |address: &&IpAddr| Family::of(**address) == family && !self.egress.contains(address);
-        let usable: Vec<&IpAddr> = own.iter().filter(usable).collect();
-        let first = |net: &IpNet| usable.iter().find(|address| net.contains(**address));
-        nets.iter().find_map(first).map(|address| **address)
-    }
-}
 
 /// A link. One that was made anew has another index, one that was renamed another name.
 #[derive(Clone, Debug)]
 struct HomeLink {
     index: u32,
     name: String,
+    /// Its address was one that was asked for: what comes in its place there is right too.
+    asked: bool,
 }
 
 /// The addresses in use.
@@ -97,6 +47,8 @@ pub(crate) struct TunnelEndpoints {
     given: bool,
     /// What an endpoint is to be in, the best first; it is moved there when the host has one.
     wanted: Vec<IpNet>,
+    /// Who asks for that, where the tunnel may have to do without.
+    asked_by: Option<String>,
     current: Vec<IpAddr>,
     /// The link that each family's was on when last seen.
     homes: BTreeMap<Family, HomeLink>,
@@ -128,6 +80,9 @@ impl TunnelEndpoints {
             return Ok(chosen);
         }
         chosen.wanted = wanted.nets();
+        if let WantedEndpoints::Asked { by, .. } = wanted {
+            chosen.asked_by = Some(by.clone());
+        }
         let nets = chosen.wanted.as_slice();
         let best = |family| {
             let lasting = host.within(nets, family, |link| link.lasting.clone());
@@ -151,6 +106,22 @@ impl TunnelEndpoints {
         }
         chosen.note_homes(host);
         Ok(chosen)
+    }
+
+    /// Ends where it is asked to by now, as at a start; where nothing is there, where it did before.
+    pub(crate) fn want(
+        &mut self,
+        wanted: &WantedEndpoints,
+        host: &HostAddresses<'_>,
+        now: Instant,
+    ) {
+        match Self::choose(wanted, host, now) {
+            Ok(chosen) if chosen.is_astray() && chosen.asked_by.is_some() => {
+                (self.given, self.wanted, self.asked_by) = (false, chosen.wanted, chosen.asked_by);
+            }
+            Ok(chosen) => *self = chosen,
+            Err(error) => warn!(%error, "the tunnel ends where it did before"),
+        }
     }
 
     /// Whether the tunnel ends elsewhere than it was asked to, for want of such an address.
@@ -182,6 +153,13 @@ impl TunnelEndpoints {
         for family in FAMILIES {
             self.follow_family(family, host, now);
         }
+        self.follow_to_other_family(host, now);
+        // What only took the place of what was asked for goes when that is there again.
+        if self.current.iter().any(|address| self.is_wanted(*address)) {
+            let mut current = std::mem::take(&mut self.current);
+            current.retain(|address| self.is_wanted(*address) || self.is_at_home(*address));
+            self.current = current;
+        }
         self.note_homes(host);
         self.missing.retain(|address, _| self.current.contains(address));
         self.current != before
@@ -197,8 +175,8 @@ impl TunnelEndpoints {
         let at_home = wanted.or_else(|| candidate(family, home.iter().copied(), host.egress));
         let Some(at) = self.current.iter().position(|address| Family::of(*address) == family)
         else {
-            let asked = self.wanted.is_empty() || astray && self.homes.contains_key(&family);
-            self.current.extend(if asked { at_home } else { wanted });
+            let known = self.homes.get(&family).is_some_and(|home| astray || home.asked);
+            self.current.extend(if self.wanted.is_empty() || known { at_home } else { wanted });
             return;
         };
         if !self.is_wanted(self.current[at]) {
@@ -207,7 +185,7 @@ impl TunnelEndpoints {
                 self.current[at] = wanted;
                 return;
             }
-            if at > 0 && !self.wanted.is_empty() && !astray {
+            if at > 0 && !self.wanted.is_empty() && !astray && !self.is_at_home(self.current[at]) {
                 self.current.remove(at);
                 return;
             }
@@ -233,10 +211,41 @@ impl TunnelEndpoints {
                 let left = std::mem::replace(&mut self.current[at], address);
                 self.left.insert(family, left);
             }
-            // The tunnel's own family has to stay: the other nodes' ends are of that one too.
-            None if at > 0 && age >= FAMILY_LOST => drop(self.current.remove(at)),
+            // The tunnel's own family stays as long as there is no other.
+            None if age >= FAMILY_LOST && (at > 0 || self.has_another()) => {
+                self.current.remove(at);
+            }
             None => {}
         }
+    }
+
+    /// Whether the address of the other family is there.
+    fn has_another(&self) -> bool {
+        self.current.get(1).is_some_and(|other| !self.missing.contains_key(other))
+    }
+
+    /// A link that has lost the only family that it was used for may have got the other one, as where a network
+    /// becomes one of IPv6 alone.
+    fn follow_to_other_family(&mut self, host: &HostAddresses<'_>, now: Instant) {
+        let [only] = self.current[..] else { return };
+        let Some(since) = self.missing.get(&only) else { return };
+        if now.saturating_duration_since(*since) < FAMILY_LOST {
+            return;
+        }
+        let Some(home) = self.homes.get(&Family::of(only)) else { return };
+        let home: Vec<&HostUplink> = host.links().filter(|link| home.is(link)).collect();
+        let other = match Family::of(only) {
+            Family::IPv4 => Family::IPv6,
+            Family::IPv6 => Family::IPv4,
+        };
+        if let Some(found) = candidate(other, home.iter().copied(), host.egress) {
+            self.current = vec![found];
+        }
+    }
+
+    /// Whether it is on the link of one that was asked for, in its place.
+    fn is_at_home(&self, address: IpAddr) -> bool {
+        self.homes.get(&Family::of(address)).is_some_and(|home| home.asked)
     }
 
     /// When another address may take the place of the one that has been missing longest of those where
@@ -272,6 +281,17 @@ impl TunnelEndpoints {
             );
             troubles.insert(AgentReason::EndpointImpaired, why);
         }
+        if let Some(by) = self.asked_by.as_ref().filter(|_| self.is_astray()) {
+            let nets: Vec<String> = self.wanted.iter().map(written).collect();
+            let now: Vec<String> = self.current.iter().map(IpAddr::to_string).collect();
+            let why = format!(
+                "no Ethernet link that is up has an address in {}, which {by} names: name one that this node has, or \
+                 take it away; until then the tunnel ends at {}",
+                nets.join(", "),
+                now.join(", ")
+            );
+            troubles.insert(AgentReason::EndpointImpaired, why);
+        }
         troubles
     }
 
@@ -289,8 +309,10 @@ impl TunnelEndpoints {
         for address in &self.current {
             let on = |link: &&HostUplink| link.addresses.iter().any(|net| net.addr() == *address);
             if let Some(HostUplink { index, name, .. }) = host.links().find(on) {
-                let home = HomeLink { index: *index, name: name.clone() };
-                self.homes.insert(Family::of(*address), home);
+                let family = Family::of(*address);
+                let before = self.homes.get(&family).filter(|home| home.index == *index);
+                let asked = self.is_wanted(*address) || before.is_some_and(|home| home.asked);
+                self.homes.insert(family, HomeLink { index: *index, name: name.clone(), asked });
             }
         }
     }
@@ -302,27 +324,16 @@ impl HomeLink {
     }
 }
 
+/// An address without its length.
+fn written(net: &IpNet) -> String {
+    if net.prefix_len() == net.max_prefix_len() { net.addr().to_string() } else { net.to_string() }
+}
+
 fn given_missing(address: IpAddr) -> String {
     format!(
         "--endpoint {address} is on no interface that is up: give it to one again, or name the address that this \
          node has now"
     )
-}
-
-/// The first address of a family on these links that stays and is the node's own.
-fn candidate<'a>(
-    family: Family,
-    links: impl Iterator<Item = &'a HostUplink>,
-    egress: &BTreeSet<IpAddr>,
-) -> Option<IpAddr> {
-    let mut all = links.flat_map(|link| link.lasting.iter().copied());
-    all.find(|address| Family::of(*address) == family && !egress.contains(address))
-}
-
-/// Any address of a family that is the node's own: until one that stays is there, as after a boot.
-fn passing(family: Family, host: &HostAddresses<'_>) -> Option<IpAddr> {
-    let mut all = host.uplinks.iter().flat_map(|uplink| uplink.addresses.iter().map(IpNet::addr));
-    all.find(|address| Family::of(*address) == family && !host.egress.contains(address))
 }
 
 #[cfg(test)]

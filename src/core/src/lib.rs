@@ -22,6 +22,7 @@ pub mod port_blocks;
 pub mod reason;
 mod rendezvous;
 pub mod selection;
+pub mod tunnel_network;
 
 #[cfg(test)]
 mod testing;

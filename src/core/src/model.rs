@@ -8,6 +8,7 @@ mod address_spec;
 mod claim;
 mod cluster;
 mod condition;
+mod endpoint;
 mod event;
 mod labels;
 mod names;
@@ -35,6 +36,7 @@ pub use cluster::{
     UnreadableRanges, Voter, VoterSet,
 };
 pub use condition::{Condition, ConditionSummary, ConditionType};
+pub use endpoint::{ENDPOINT_ANNOTATION, EndpointAnnotation, EndpointChoice};
 pub use event::EventDraft;
 pub use labels::{LabelSelector, Labels, Operator, Requirement};
 pub use names::{ClaimRef, NamespaceName, NodeName, PoolName, Uid};

@@ -42,6 +42,7 @@ use crate::model::{
 
 use crate::placement::{Balance, FAILBACK_AFTER, READY_WITHIN};
 use crate::reason::{AgentReason, EventReason};
+use crate::tunnel_network;
 use address_plan::AddressPlans;
 
 pub use address_plan::is_acknowledged;
@@ -203,6 +204,7 @@ fn node_specs(
     next: &mut u64,
 ) -> Vec<PlannedWrite> {
     let (snapshot, memory, now) = view;
+    let endpoint_default = tunnel_network::by_default(snapshot);
     let mut writes = Vec::new();
     // First what may still be written by an earlier turn, with smaller numbers than these.
     let mut drafts: Vec<(NodeName, NodeBlocksDraft)> = drafts.into_iter().collect();
@@ -226,6 +228,8 @@ fn node_specs(
             pod_cidrs: ranges::assigned_to(snapshot, cluster.ranges.pods_from, &node)
                 .unwrap_or_else(|| before.pod_cidrs.clone()),
             leaving: departure::said_by_node(snapshot, &node),
+            tunnel_endpoint: tunnel_network::annotated(snapshot, &node, before),
+            tunnel_endpoint_default: endpoint_default.clone(),
         };
         if !draws.is_empty() || spec != *before {
             let write = Write::NodeSpec { node, expect, spec };

@@ -183,8 +183,8 @@ pub enum AgentReason {
     /// anew; the message names their devices.
     PodsRerouted,
     /// Other nodes do not reach this one by all its addresses: one of `--endpoint` that the tunnel does not need is on no
-    /// interface, or the agent cannot listen on one yet. Pods are steered all the same; the message says which, and
-    /// what to do.
+    /// interface, or the agent cannot listen on one yet; or the tunnel ends elsewhere than an annotation or
+    /// `--endpoint-of` asks. Pods are steered all the same; the message says which, and what to do.
     EndpointImpaired,
     /// Others match every mark that packets could carry into the tunnel: what they take of it is dropped. The message says
     /// who; narrow a mask, or set `--rule-priority`.

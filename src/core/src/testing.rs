@@ -160,6 +160,7 @@ impl Fixture {
             provider_id: String::new(),
             awaits_agent: false,
             leaving: None,
+            tunnel_endpoint: Default::default(),
         };
         self.snapshot.nodes.insert(name.into(), node);
         let status = EgressNodeStatus {

@@ -172,6 +172,9 @@ impl Endpoint {
             is_needed || addresses.contains(&socket.address())
         });
         self.sockets.extend(opened);
+        // Of two of one family the first one sends.
+        let place = |bound: &Bound| addresses.iter().position(|own| *own == bound.address());
+        self.sockets.sort_by_key(|bound| place(bound).unwrap_or(usize::MAX));
         failed.into_iter().next().map_or(Ok(()), |(_, error)| Err(error))
     }
 

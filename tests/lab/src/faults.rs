@@ -128,10 +128,11 @@ impl Lab {
             command.args(["--uplink", "eth0"]);
         }
         if node.private {
-            // As status.hostIPs in Kubernetes; by a variable, which an older binary leaves unread.
+            // As status.hostIPs in Kubernetes, with the chart's default; by variables, which an older binary leaves unread.
             let known: Vec<String> =
                 node.internal_addresses().iter().map(ToString::to_string).collect();
             command.env("EGRET_NODE_ADDRESSES", known.join(","));
+            command.env("EGRET_ENDPOINTS_FROM", "Cluster");
         }
         let log = node.log.clone();
         node.agent = Some(Daemon::start(command, &log)?);

@@ -26,7 +26,7 @@ pub fn pod_manifest(
     )
 }
 
-/// What a Node says of its end.
+/// What a Node says of its end, and of its tunnel's.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct NodeMarks<'a> {
     /// Keys of taints.
@@ -35,6 +35,8 @@ pub struct NodeMarks<'a> {
     pub cordoned: bool,
     /// It has a `deletionTimestamp`.
     pub deleting: bool,
+    /// The annotation egret.dev/tunnel-endpoint.
+    pub endpoint: Option<&'a str>,
 }
 
 /// A `v1` Node; in a cloud with the name of its zone and its `spec.providerID`.
@@ -58,8 +60,11 @@ pub(crate) fn node_manifest(
     let taints: Vec<String> = marks.taints.iter().map(taint).collect();
     let deletion =
         if marks.deleting { "  deletionTimestamp: '2026-01-01T00:00:00Z'\n" } else { "" };
+    let annotation = marks.endpoint.map_or_else(String::new, |endpoint| {
+        format!("  annotations: {{egret.dev/tunnel-endpoint: '{endpoint}'}}\n")
+    });
     let mut text = format!(
-        "apiVersion: v1\nkind: Node\nmetadata:\n  name: {name}\n{deletion}{}\
+        "apiVersion: v1\nkind: Node\nmetadata:\n  name: {name}\n{deletion}{annotation}{}\
          spec:\n  podCIDRs: ['{pods4}', '{pods6}']\n  unschedulable: {}\n  taints: [{}]\n\
          {provider}status:\n  addresses:\n",
         label_lines(&labels),

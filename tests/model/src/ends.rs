@@ -154,6 +154,7 @@ fn a_node(name: NodeName) -> Node {
         provider_id: String::new(),
         awaits_agent: false,
         leaving: None,
+        tunnel_endpoint: Default::default(),
     }
 }
 

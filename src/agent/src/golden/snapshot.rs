@@ -5,10 +5,11 @@ use std::net::IpAddr;
 
 use egret_core::lease::{AddressView, ClusterView, PlanView};
 use egret_core::model::{
-    AddressRange, AnnouncementForm, Attachment, Epoch, Holding, Millis, NodeName, PortRange,
-    PublicKey, Voter, VoterSet,
+    AddressRange, AnnouncementForm, Attachment, EndpointChoice, Epoch, Holding, Millis, NodeName,
+    PortRange, PublicKey, Voter, VoterSet,
 };
 use egret_core::node_config::{Flow, FlowAction, PodIdentity, SteeringConfig, UnknownPods};
+use egret_core::tunnel_network::ToldEndpoint;
 use egret_peers::Peer;
 
 use super::{golden, only_file};
@@ -184,6 +185,10 @@ fn full() -> CachedSnapshot {
         ]
         .into(),
         owners: owners(),
+        told: Some(ToldEndpoint {
+            annotated: Some(EndpointChoice::Within(vec!["10.1.0.0/16".parse().unwrap()])),
+            default: Some(EndpointChoice::InternalIP),
+        }),
     }
 }
 

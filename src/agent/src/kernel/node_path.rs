@@ -4,6 +4,7 @@ use std::collections::BTreeSet;
 use std::net::IpAddr;
 use std::time::Instant;
 
+use egret_core::model::Family;
 use egret_core::node_config::SteeringConfig;
 use egret_datapath::bpf::{Loaded, NodeLinks, UplinkGuard};
 use egret_datapath::host::HostUplink;
@@ -17,7 +18,8 @@ use super::packet_mark::PacketMark;
 use super::steering_writer::SteeredPath;
 use super::underlay::{family, present, underlay_mtu};
 use crate::connections::Connections;
-use crate::tunnel_endpoints::{HostAddresses, TunnelEndpoints};
+use crate::moving_endpoints::MovingEndpoints;
+use crate::tunnel_endpoints::{HostAddresses, TunnelEndpoints, WantedEndpoints};
 
 /// Devices, programs, rule and routes of this node.
 pub(super) struct NodePath {
@@ -29,6 +31,9 @@ pub(super) struct NodePath {
     /// that the stack forwards nothing that arrives there.
     pub(super) named: Vec<String>,
     pub(super) endpoints: TunnelEndpoints,
+    pub(super) moving: MovingEndpoints,
+    /// Some holder is reached by IPv6 alone, whose longer headers the tunnel's MTU must leave room for.
+    pub(super) crosses_to_ipv6: bool,
     pub(super) programs: Loaded,
     pub(super) connections: Connections,
     pub(super) mark: PacketMark,
@@ -36,26 +41,54 @@ pub(super) struct NodePath {
 }
 
 impl NodePath {
-    /// True where the endpoints are others than before. Where the uplinks are not `known` there is none.
+    /// True where the endpoints are others than before, or what peers are told of them. Where the uplinks are not `known` there is none.
     pub(super) fn follow_endpoints(
         &mut self,
         egress: &BTreeSet<IpAddr>,
         known: bool,
     ) -> Result<bool, PortError> {
         let (uplinks, others) = (if known { &*self.uplinks } else { &[] }, &*self.others);
-        let present = present(self.endpoints.current(), uplinks.iter().chain(others))?;
+        let known = [self.endpoints.current(), self.moving.in_use()].concat();
+        let present = present(&known, uplinks.iter().chain(others))?;
         let host = HostAddresses { uplinks, others, present: &present, egress };
-        Ok(self.endpoints.follow(&host, Instant::now()))
+        let now = Instant::now();
+        self.endpoints.follow(&host, now);
+        Ok(self.moving.step(self.endpoints.current(), &present, now))
+    }
+
+    /// Ends the tunnel where it is asked to by now; `at_once` where no peer knows of an end yet.
+    pub(super) fn want_endpoints(
+        &mut self,
+        wanted: &WantedEndpoints,
+        egress: &BTreeSet<IpAddr>,
+        at_once: bool,
+    ) -> Result<(), PortError> {
+        let (uplinks, others) = (&*self.uplinks, &*self.others);
+        let given = if let WantedEndpoints::Given(given) = wanted { given.as_slice() } else { &[] };
+        let present = present(given, uplinks.iter().chain(others))?;
+        let host = HostAddresses { uplinks, others, present: &present, egress };
+        let now = Instant::now();
+        self.endpoints.want(wanted, &host, now);
+        if at_once {
+            self.moving = MovingEndpoints::new(self.endpoints.current().to_vec());
+        }
+        Ok(())
+    }
+
+    /// The family whose headers the longest packets get.
+    pub(super) fn outer_family(&self) -> Family {
+        if self.crosses_to_ipv6 { Family::IPv6 } else { family(self.moving.in_use()) }
     }
 
     pub(super) fn underlay_mtu(&self) -> u32 {
-        underlay_mtu((&self.uplinks, &self.others), self.endpoints.current())
+        let endpoints = (self.moving.in_use(), self.outer_family());
+        underlay_mtu((&self.uplinks, &self.others), endpoints)
     }
 }
 
 impl SteeredPath for NodePath {
     fn ensure_tunnel(&mut self) -> Result<Tunnel, PortError> {
-        link::ensure(&self.settings, family(self.endpoints.current()), self.underlay_mtu())
+        link::ensure(&self.settings, self.outer_family(), self.underlay_mtu())
     }
 
     fn ensure_routes(
@@ -63,7 +96,7 @@ impl SteeredPath for NodePath {
         tunnel: &Tunnel,
         never_steered: &BTreeSet<IpNet>,
     ) -> Result<bool, PortError> {
-        let own = self.endpoints.current();
+        let own = self.moving.in_use();
         let mtu = self.underlay_mtu();
         let uplinks = (self.uplinks.as_slice(), self.named.as_slice());
         let links = node_links(&self.settings, uplinks, own, mtu);

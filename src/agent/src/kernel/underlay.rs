@@ -31,14 +31,14 @@ pub(super) fn family(endpoints: &[IpAddr]) -> Family {
 /// can, since what a gateway sends to the world is neither fragmented nor refused with an ICMP error there.
 pub(super) fn underlay_mtu(
     (uplinks, others): (&[HostUplink], &[HostUplink]),
-    endpoints: &[IpAddr],
+    (endpoints, outer): (&[IpAddr], Family),
 ) -> u32 {
     let on = |endpoint: &IpAddr| {
         let is_on = |link: &&HostUplink| link.addresses.iter().any(|net| net.addr() == *endpoint);
         uplinks.iter().chain(others).find(is_on)
     };
     let Some(link) = endpoints.iter().find_map(on).or(uplinks.first()) else { return 1500 };
-    let carried = uplinks.iter().map(|uplink| uplink.mtu + link::overhead(family(endpoints)));
+    let carried = uplinks.iter().map(|uplink| uplink.mtu + link::overhead(outer));
     carried.fold(link.mtu, u32::min)
 }
 
@@ -55,7 +55,7 @@ pub(super) fn choose_endpoints(
     let any = HostAddresses { egress: &BTreeSet::new(), ..host };
     let chosen = TunnelEndpoints::choose(wanted, &host, now)
         .or_else(|_| TunnelEndpoints::choose(wanted, &any, now))?;
-    if chosen.is_astray() {
+    if chosen.is_astray() && matches!(wanted, WantedEndpoints::OfNode(_)) {
         warn!(
             node_addresses = ?wanted.nets(), endpoints = ?chosen.current(),
             "no Ethernet link has an address by which Kubernetes knows this node: the tunnel ends at the \

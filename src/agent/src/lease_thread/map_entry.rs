@@ -5,6 +5,7 @@ use std::net::IpAddr;
 
 use egret_core::lease::{AddressState, BootTime};
 use egret_core::model::NodeName;
+use egret_core::tunnel_network::reached_by;
 use egret_ports::gateway::{AddressEntry, HostPart};
 
 use super::PlanUpdate;
@@ -45,15 +46,13 @@ fn host_part(address: IpAddr, update: &PlanUpdate) -> HostPart {
     }
 }
 
-/// The endpoint of `node` in the family of this node's own first one: both ends of the tunnel must
-/// be of one family.
+/// The endpoint of `node` by which this one reaches it.
 pub(crate) fn endpoint(
     node: &NodeName,
     me: &NodeName,
     endpoints: &BTreeMap<NodeName, Vec<IpAddr>>,
 ) -> Option<IpAddr> {
-    let mine = endpoints.get(me)?.first()?;
-    endpoints.get(node)?.iter().find(|other| other.is_ipv4() == mine.is_ipv4()).copied()
+    reached_by(endpoints.get(me)?, endpoints.get(node)?)
 }
 
 #[cfg(test)]
@@ -66,7 +65,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_holders_endpoint_is_of_our_own_family() {
+    fn the_holders_endpoint_is_of_a_family_that_we_have() {
         let v4: IpAddr = "203.0.113.101".parse().unwrap();
         let v6: IpAddr = "2001:db8:5::101".parse().unwrap();
         let other: IpAddr = "203.0.113.102".parse().unwrap();
@@ -74,10 +73,12 @@ mod tests {
             (NodeName::from("a"), vec![v4, v6]),
             (NodeName::from("b"), vec!["2001:db8:5::102".parse().unwrap(), other]),
             (NodeName::from("six"), vec![v6]),
+            (NodeName::from("four"), vec![v4]),
         ]);
         let of = |node: &str, me: &str| endpoint(&node.into(), &me.into(), &endpoints);
         assert_eq!(of("b", "a"), Some(other));
-        assert_eq!(of("six", "a"), None);
+        assert_eq!(of("six", "a"), Some(v6), "the only one that it has");
+        assert_eq!(of("four", "six"), None);
         assert_eq!(of("a", "six"), Some(v6));
         assert_eq!(of("gone", "a"), None);
     }

@@ -7,6 +7,7 @@ use std::time::{Duration, Instant};
 
 use egret_core::model::{EgressAddress, Family, NodeName, ObjectRef, Snapshot};
 use egret_core::reason::{AgentReason, EventReason};
+use egret_core::tunnel_network::ToldEndpoint;
 use egret_datapath::host::HostUplink;
 use egret_datapath::interface::{self, FoundInterface};
 use egret_datapath::neighbour;
@@ -115,11 +116,15 @@ impl<S: ClusterState, C: Clock> MainLoop<S, C> {
         let absent = self.memory.interfaces.reaches.absent(uplinks, &on_link);
         self.status.uplinks =
             crate::uplink_selection::published(&[uplinks, absent.as_slice()].concat());
-        let own = self.kernel.endpoints();
+        let own = self.kernel.published_endpoints();
         if self.status.endpoints != own {
             info!(event = "endpoints", before = ?self.status.endpoints, now = ?own, "this node has other addresses");
-            self.status.endpoints = own.to_vec();
-            self.lease.send(LeaseCommand::Listen(own.to_vec()));
+            self.status.endpoints = own;
+        }
+        let heard = self.kernel.heard_endpoints();
+        if self.memory.interfaces.heard != heard {
+            self.memory.interfaces.heard.clone_from(&heard);
+            self.lease.send(LeaseCommand::Listen(heard));
         }
     }
 
@@ -135,6 +140,26 @@ impl<S: ClusterState, C: Clock> MainLoop<S, C> {
         }
         self.adopt_uplinks();
         self.note_endpoints();
+    }
+
+    /// Ends the tunnel where the store says by now. In steps, as peers know this node by an end that it has;
+    /// `None` is known of a node that is new.
+    pub(super) fn follow_told(&mut self, snapshot: &Snapshot) {
+        let Some(stored) = snapshot.egress_nodes.get(&self.me) else { return };
+        let (told, said) = (ToldEndpoint::of(&stored.value.spec), &stored.value.status.endpoints);
+        if said.is_empty() && told == ToldEndpoint::default()
+            || self.memory.told.as_ref() == Some(&told)
+        {
+            return;
+        }
+        // What the store shows of this node's own status may be older than what its peers know by now.
+        let is_first = self.memory.told.is_none();
+        let at_once = is_first && self.kernel.endpoints().iter().all(|own| !said.contains(own));
+        if let Err(error) = self.kernel.want_endpoints(&told, at_once) {
+            return warn!(%error, "cannot look for the addresses that the tunnel is to end at");
+        }
+        self.memory.told = Some(told);
+        self.follow_endpoints(true);
     }
 
     fn note_endpoints(&mut self) {

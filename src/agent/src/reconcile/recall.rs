@@ -28,7 +28,8 @@ impl<S: ClusterState, C: Clock> MainLoop<S, C> {
         };
         let attachments = view.addresses.keys().filter_map(here).collect();
         let (steering, owners) = (config.clone(), self.memory.owners.clone());
-        let cached = CachedSnapshot { view, peers, endpoints, steering, attachments, owners };
+        let told = self.memory.told.clone();
+        let cached = CachedSnapshot { view, peers, endpoints, steering, attachments, owners, told };
         if let Err(error) = self.snapshot_cache.write(cached) {
             warn!(%error, "cannot keep the snapshot for the next process");
         }
@@ -38,8 +39,10 @@ impl<S: ClusterState, C: Clock> MainLoop<S, C> {
     pub(super) fn restore_snapshot(&mut self) {
         let Some(cached) = self.snapshot_cache.read() else { return };
         info!(event = "recalled", "going on with the snapshot of an earlier process");
-        let CachedSnapshot { view, peers, endpoints, steering: config, attachments, owners } =
-            cached;
+        self.memory.told = Some(cached.told());
+        let CachedSnapshot {
+            view, peers, endpoints, steering: config, attachments, owners, ..
+        } = cached;
         self.memory.owners = owners.clone();
         self.memory.former = Some(FormerSteering { config: config.clone(), owners });
         self.set_egress(view.addresses.keys().copied(), placed_before(&attachments));

@@ -1,3 +1,5 @@
+use std::collections::BTreeSet;
+
 use egret_datapath::host::HostUplink;
 use ipnet::IpNet;
 
@@ -5,6 +7,7 @@ use super::*;
 use crate::testing::uplink;
 
 mod in_time;
+mod private;
 
 const BLINK: Duration = Duration::from_millis(100);
 
@@ -166,7 +169,7 @@ fn the_earliest_of_several_that_are_missing_is_due() {
 }
 
 #[test]
-fn the_tunnels_family_stays_and_the_other_comes_and_goes() {
+fn a_family_that_is_gone_for_long_is_left_for_the_other_one() {
     let mut host = Host::new(&[], &[uplink(2, &["10.0.1.20/24"])]);
     let both = [uplink(2, &["10.0.1.20/24", "2001:db8::20/64"])];
     assert_eq!(host.after(&both, BLINK), ips(&["10.0.1.20", "2001:db8::20"]));
@@ -174,13 +177,15 @@ fn the_tunnels_family_stays_and_the_other_comes_and_goes() {
     assert_eq!(host.after(&four, RENEWAL), ips(&["10.0.1.20", "2001:db8::20"]));
     assert_eq!(host.trouble(), "", "what the tunnel uses is there");
     assert_eq!(host.after(&four, FAMILY_LOST), ips(&["10.0.1.20"]));
-    let six = [uplink(2, &["2001:db8::20/64"])];
-    assert_eq!(host.after(&six, 2 * FAMILY_LOST), ips(&["10.0.1.20", "2001:db8::20"]));
-    assert!(host.trouble().contains("eth2 has no other IPv4 address"), "{}", host.trouble());
-    // Asked for again and again only for a while.
-    assert!(!host.endpoints.is_restless(host.now));
     assert_eq!(host.after(&both, BLINK), ips(&["10.0.1.20", "2001:db8::20"]));
+    let six = [uplink(2, &["2001:db8::20/64"])];
+    assert_eq!(host.after(&six, RENEWAL), ips(&["10.0.1.20", "2001:db8::20"]));
+    assert!(host.trouble().contains("eth2 has no other IPv4 address"), "{}", host.trouble());
+    assert_eq!(host.after(&six, FAMILY_LOST), ips(&["2001:db8::20"]));
     assert_eq!(host.trouble(), "");
+    assert!(!host.endpoints.is_restless(host.now));
+    // Peers reach it by either.
+    assert_eq!(host.after(&both, BLINK), ips(&["2001:db8::20", "10.0.1.20"]));
 }
 
 #[test]
@@ -285,93 +290,4 @@ fn a_subnet_that_no_link_is_in_is_refused_at_the_start() {
     assert_eq!(within("10.0.0.0/16").unwrap().current(), ips(&["10.0.1.20"]));
     let refused = within("10.9.0.0/16").unwrap_err().to_string();
     assert!(refused.contains("--endpoint 10.9.0.0/16"), "{refused}");
-}
-
-/// A host with a public uplink, whose other links change, and the agent that runs on it.
-struct PrivateHost {
-    uplinks: [HostUplink; 1],
-    others: Vec<HostUplink>,
-    now: Instant,
-    endpoints: TunnelEndpoints,
-}
-
-impl PrivateHost {
-    fn new(wanted: &WantedEndpoints, others: &[HostUplink]) -> Self {
-        let uplinks = [uplink(0, &["198.51.100.5/24", "2001:db8::5/64"])];
-        let (others, now) = (others.to_vec(), Instant::now());
-        let all: Vec<HostUplink> = uplinks.iter().chain(&others).cloned().collect();
-        let host = HostAddresses {
-            uplinks: &uplinks,
-            others: &others,
-            present: &present(&all),
-            egress: &BTreeSet::new(),
-        };
-        let endpoints = TunnelEndpoints::choose(wanted, &host, now).unwrap();
-        Self { uplinks, others, now, endpoints }
-    }
-
-    fn of_node(known: &[&str], others: &[HostUplink]) -> Self {
-        Self::new(&WantedEndpoints::OfNode(ips(known)), others)
-    }
-
-    /// What is in use once the host has had these other links for so long.
-    fn after(&mut self, others: &[HostUplink], pause: Duration) -> Vec<IpAddr> {
-        self.others = others.to_vec();
-        for pause in [Duration::ZERO, pause] {
-            self.now += pause;
-            let all: Vec<HostUplink> = self.uplinks.iter().chain(&self.others).cloned().collect();
-            let host = HostAddresses {
-                uplinks: &self.uplinks,
-                others: &self.others,
-                present: &present(&all),
-                egress: &BTreeSet::new(),
-            };
-            self.endpoints.follow(&host, self.now);
-        }
-        self.endpoints.current().to_vec()
-    }
-}
-
-/// What was wanted, what the other link has, and what is used of it.
-#[test]
-fn the_addresses_by_which_the_node_is_known_are_used_and_no_others() {
-    let private = ["10.1.0.9/24", "10.1.0.5/24", "fd01::5/64"];
-    let used = |known: &[&str], link: &[&str]| {
-        PrivateHost::of_node(known, &[uplink(1, link)]).endpoints.current().to_vec()
-    };
-    assert_eq!(used(&["10.1.0.5"], &private), ips(&["10.1.0.5"]), "one family, one link");
-    assert_eq!(used(&["fd01::5", "10.1.0.5"], &private), ips(&["10.1.0.5", "fd01::5"]));
-    assert_eq!(used(&["fd01::5"], &private), ips(&["fd01::5"]), "IPv4 there was not asked for");
-    assert_eq!(used(&["10.1.0.5"], &["10.1.0.5/32"]), ips(&["10.1.0.5"]), "alone in its subnet");
-    let public = ips(&["198.51.100.5", "2001:db8::5"]);
-    assert_eq!(used(&["203.0.113.9"], &private), public, "on no link: behind a NAT");
-    assert_eq!(used(&[], &private), public);
-}
-
-#[test]
-fn an_address_that_comes_after_the_start_is_moved_to() {
-    let private = [uplink(1, &["10.1.0.5/24"])];
-    let mut host = PrivateHost::of_node(&["10.1.0.5"], &[]);
-    assert!(host.endpoints.is_astray());
-    assert_eq!(host.after(&private, BLINK), ips(&["10.1.0.5"]), "and IPv6 has none any more");
-    assert!(!host.endpoints.is_astray());
-}
-
-#[test]
-fn a_private_link_that_goes_and_comes_leaves_nothing_of_the_public_one() {
-    let private = [uplink(1, &["10.1.0.5/24"])];
-    let mut host = PrivateHost::of_node(&["10.1.0.5"], &private);
-    assert_eq!(host.after(&[], FAMILY_LOST * 2), ips(&["10.1.0.5"]), "no other network is taken");
-    assert_eq!(host.after(&private, BLINK), ips(&["10.1.0.5"]));
-}
-
-#[test]
-fn another_address_within_the_subnet_comes_before_others_of_the_link() {
-    let within = WantedEndpoints::Within(["10.1.0.0/16".parse().unwrap()].into());
-    let with = |own: &str| [uplink(1, &[own, "192.0.2.9/24"])];
-    let mut host = PrivateHost::new(&within, &with("10.1.0.5/16"));
-    assert_eq!(host.after(&with("10.1.0.7/16"), RENEWAL), ips(&["10.1.0.7"]));
-    let gone = [uplink(1, &["192.0.2.9/24"])];
-    assert_eq!(host.after(&gone, RENEWAL), ips(&["192.0.2.9"]), "what the link has");
-    assert_eq!(host.after(&with("10.1.0.8/16"), BLINK), ips(&["10.1.0.8"]), "and back within");
 }

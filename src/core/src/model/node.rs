@@ -4,7 +4,10 @@ use std::net::IpAddr;
 use ipnet::IpNet;
 use serde::{Deserialize, Serialize};
 
-use super::{Attachment, ClaimRef, Condition, ConditionType, NodeName, PortRange, Timestamp, text};
+use super::{
+    Attachment, ClaimRef, Condition, ConditionType, EndpointChoice, NodeName, PortRange, Timestamp,
+    text,
+};
 
 // What people read of these types in `kubectl explain` are their comments here.
 
@@ -43,6 +46,16 @@ pub struct EgressNodeSpec {
     /// that the node goes, its deletion, or its cordon.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub leaving: Option<String>,
+    /// Where the node's tunnel is to end, as the annotation egret.dev/tunnel-endpoint of its Node says it:
+    /// InternalIP, Uplink, or addresses and subnets, separated by commas.
+    #[serde(skip_serializing_if = "Option::is_none", with = "text::option")]
+    #[cfg_attr(feature = "schema", schemars(with = "Option<String>"))]
+    pub tunnel_endpoint: Option<EndpointChoice>,
+    // Absent until every agent goes where it is told.
+    /// Where it is to end while neither annotation nor flags say so.
+    #[serde(skip_serializing_if = "Option::is_none", with = "text::option")]
+    #[cfg_attr(feature = "schema", schemars(with = "Option<String>"))]
+    pub tunnel_endpoint_default: Option<EndpointChoice>,
 }
 
 /// Why every agent knows a node.
@@ -89,7 +102,8 @@ pub struct BlockGrant {
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(rename_all = "camelCase", default)]
 pub struct EgressNodeStatus {
-    /// Addresses of the tunnel and of the agent's datagrams, one per family at most.
+    /// Addresses of the tunnel and of the agent's datagrams, one per family; before it moves behind them
+    /// those that it moves to.
     #[serde(with = "text::list")]
     #[cfg_attr(feature = "schema", schemars(with = "Vec<String>"))]
     pub endpoints: Vec<IpAddr>,
@@ -172,6 +186,10 @@ pub struct EgressNodeStatus {
     /// This node answers directors that ask it through the tunnel for an address that it holds.
     #[serde(skip_serializing_if = "std::ops::Not::not")]
     pub answers_in_tunnel: bool,
+    // Agents before this field end the tunnel where their flags say.
+    /// Its agent ends the tunnel where the spec says.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pub follows_endpoint: bool,
 }
 
 /// How many addresses [`EgressNodeStatus::shared_pod_addresses`] names.

@@ -4,7 +4,7 @@ use std::net::IpAddr;
 
 use ipnet::IpNet;
 
-use super::{LabelSelector, Labels, NamespaceName, NodeName, Timestamp, Uid};
+use super::{EndpointAnnotation, LabelSelector, Labels, NamespaceName, NodeName, Timestamp, Uid};
 
 /// A `v1` Node.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -29,6 +29,8 @@ pub struct Node {
     pub awaits_agent: bool,
     /// Why it goes; `None` where nothing says so.
     pub leaving: Option<LeavingReason>,
+    /// The annotation [`ENDPOINT_ANNOTATION`](super::ENDPOINT_ANNOTATION).
+    pub tunnel_endpoint: EndpointAnnotation,
 }
 
 impl Node {

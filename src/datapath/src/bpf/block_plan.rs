@@ -125,11 +125,15 @@ fn slot_range(ports: PortRange) -> Option<std::ops::Range<usize>> {
     if aligned { Some(slot(first)?..slot(first + ports.size())?) } else { None }
 }
 
-/// The first endpoint of a family that this node has; any where it has none of them.
+/// The first endpoint of a family that this node has; any where it has none of them. Frames may also come from the
+/// next of that family, to which the director moves, or else from that of the other one.
 fn endpoints(director: &Director, own: &[IpAddr]) -> Option<Endpoints> {
     let reachable = |address: &&IpAddr| own.iter().any(|o| o.is_ipv4() == address.is_ipv4());
     let target = director.endpoints.iter().find(reachable).or(director.endpoints.first())?;
-    let other = director.endpoints.iter().find(|other| other.is_ipv4() != target.is_ipv4());
+    let is_next = |other: &&IpAddr| *other != target && other.is_ipv4() == target.is_ipv4();
+    let of_other = |other: &&IpAddr| other.is_ipv4() != target.is_ipv4();
+    let all = &director.endpoints;
+    let other = all.iter().find(is_next).or_else(|| all.iter().find(of_other));
     Some((*target, other.copied()))
 }
 
@@ -227,5 +231,12 @@ mod tests {
         let v4 = Some((ip("10.0.0.1"), Some(ip("2001:db8::1"))));
         assert_eq!(endpoints(&both, &[ip("10.0.0.9"), ip("2001:db8::9")]), v4);
         assert_eq!(endpoints(&director(&[]), &[]), None);
+    }
+
+    #[test]
+    fn frames_may_come_from_where_a_director_moves_to() {
+        let moves = director(&["10.0.0.1", "2001:db8::1", "10.1.0.1"]);
+        let told = endpoints(&moves, &[ip("10.0.0.9"), ip("2001:db8::9")]);
+        assert_eq!(told, Some((ip("10.0.0.1"), Some(ip("10.1.0.1")))));
     }
 }

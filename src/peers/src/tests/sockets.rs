@@ -234,7 +234,7 @@ fn of_two_families_the_one_that_can_be_bound_is() {
     let (other4, other6) = (ip("127.0.0.2"), ip("2001:db8::2"));
     let taken = UdpSocket::bind((other4, port)).unwrap();
     assert!(matches!(a.listen_on(&[other4, other6]), Err(BindError::Bind { .. })));
-    assert_eq!(a.addresses(), [v4, other6], "the one before goes on in the other's family");
+    assert_eq!(a.addresses(), [other6, v4], "the one before goes on in the other's family");
     drop(taken);
     // A program that another test is starting has a copy of the socket until its exec.
     let end = Instant::now() + LONG;
@@ -243,6 +243,18 @@ fn of_two_families_the_one_that_can_be_bound_is() {
         std::thread::sleep(Duration::from_millis(5));
     }
     assert_eq!(a.addresses().into_iter().collect::<BTreeSet<_>>(), [other4, other6].into());
+}
+
+#[test]
+fn of_two_of_one_family_the_first_one_sends() {
+    let namespace = NetworkNamespace::new("peers");
+    let _inside = namespace.enter();
+    let (old, new) = (ip("127.0.0.1"), ip("127.0.0.2"));
+    let mut a = endpoint("a", 1, &[old]);
+    a.listen_on(&[old, new]).unwrap();
+    assert_eq!(a.addresses(), [old, new], "peers do not know it yet");
+    a.listen_on(&[new, old]).unwrap();
+    assert_eq!(a.addresses(), [new, old]);
 }
 
 #[test]

@@ -2,8 +2,9 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use egret_core::membership::departure::leaving;
 use egret_core::model::{
-    LabelSelector, Labels, Namespace, NamespaceName, Node, NodeName, Pod, RangeReading,
-    STARTUP_TAINT, Service, Text as _, Timestamp, Uid,
+    ENDPOINT_ANNOTATION, EndpointAnnotation, EndpointChoice, LabelSelector, Labels, Namespace,
+    NamespaceName, Node, NodeName, Pod, RangeReading, STARTUP_TAINT, Service, Text as _, Timestamp,
+    Uid,
 };
 use ipnet::IpNet;
 use serde::Deserialize;
@@ -113,6 +114,7 @@ pub fn node(manifest: CoreObject<NodeSpec, NodeStatus>) -> Checked<Node> {
         (None, one) => ("spec.podCIDR", one.into_iter().collect()),
     };
     let pod_cidrs = cidrs(&mut faults, field, &texts);
+    let tunnel_endpoint = endpoint_annotation(&mut faults, manifest.metadata.annotations.as_ref());
     let taints = || spec.taints.iter().flatten().filter_map(|taint| taint.key.as_deref());
     let node = name.map(|name| Node {
         name: NodeName::new(name),
@@ -128,8 +130,20 @@ pub fn node(manifest: CoreObject<NodeSpec, NodeStatus>) -> Checked<Node> {
         provider_id: spec.provider_id.unwrap_or_default(),
         awaits_agent: taints().any(|key| key == STARTUP_TAINT),
         leaving: leaving(taints(), manifest.metadata.deletion_timestamp.is_some()),
+        tunnel_endpoint,
     });
     faults.finish(node)
+}
+
+fn endpoint_annotation(
+    faults: &mut FieldErrors,
+    annotations: Option<&BTreeMap<String, String>>,
+) -> EndpointAnnotation {
+    let said = annotations.and_then(|annotations| annotations.get(ENDPOINT_ANNOTATION));
+    let Some(text) = said else { return EndpointAnnotation::Absent };
+    let field = format!("metadata.annotations.{ENDPOINT_ANNOTATION}");
+    let read = faults.pass_over(field, EndpointChoice::from_text(text));
+    read.map_or(EndpointAnnotation::Unread, EndpointAnnotation::Says)
 }
 
 pub fn namespace(manifest: CoreObject<Unread, Unread>) -> Checked<Namespace> {
@@ -241,6 +255,25 @@ mod tests {
         assert_eq!(read(whole), (Uid::new("u"), Timestamp(2000), true));
         // An age that nobody can read is no reason to know nothing of the pod.
         assert_eq!(read(r#", "creationTimestamp": "yesterday""#).1, Timestamp(0));
+    }
+
+    #[test]
+    fn a_node_says_where_its_tunnel_ends_and_an_odd_annotation_hides_no_node() {
+        let read = |metadata: &str| {
+            let text = format!(r#"{{"metadata": {{"name": "a"{metadata}}}}}"#);
+            let checked = node(serde_json::from_str(&text).unwrap());
+            let (read, told) = checked.stored().unwrap();
+            (read.tunnel_endpoint, told)
+        };
+        assert_eq!(read("").0, EndpointAnnotation::Absent);
+        let said = read(r#", "annotations": {"egret.dev/tunnel-endpoint": "InternalIP"}"#);
+        assert_eq!(said.0, EndpointAnnotation::Says(EndpointChoice::InternalIP));
+        let (odd, told) = read(r#", "annotations": {"egret.dev/tunnel-endpoint": "eth1"}"#);
+        assert_eq!(odd, EndpointAnnotation::Unread);
+        let told = format!("{told:?}");
+        for part in ["egret.dev/tunnel-endpoint", "eth1", "InternalIP", "10.1.0.0/16"] {
+            assert!(told.contains(part), "{told}");
+        }
     }
 
     #[test]

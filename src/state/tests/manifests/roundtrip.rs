@@ -3,9 +3,9 @@
 use egret_core::model::{
     AddressEnd, AddressPlan, AddressSpec, AddressStatus, Attachment, BlockGrant, ClaimRef,
     ClaimStatus, Cluster, ClusterRanges, Condition, EgressAddress, EgressNodeSpec,
-    EgressNodeStatus, Epoch, Holding, LabelSelector, Millis, NodeName, NodeRole, PodRangeSource,
-    PoolStatus, PortRange, ProviderKind, PublicKey, SelectedPods, Timestamp, Uid, Uplink, Voter,
-    VoterSet,
+    EgressNodeStatus, EndpointChoice, Epoch, Holding, LabelSelector, Millis, NodeName, NodeRole,
+    PodRangeSource, PoolStatus, PortRange, ProviderKind, PublicKey, SelectedPods, Timestamp, Uid,
+    Uplink, Voter, VoterSet,
 };
 use egret_state::convert;
 use serde::Serialize;
@@ -97,6 +97,11 @@ fn nodes() {
         roles: [NodeRole::Gateway, NodeRole::Voter].into(),
         pod_cidrs: ["10.244.3.0/24".parse().unwrap()].into(),
         leaving: Some("taint karpenter.sh/disrupted".to_owned()),
+        tunnel_endpoint: Some(EndpointChoice::Within(vec![
+            "10.1.0.0/16".parse().unwrap(),
+            "fd00::5/128".parse().unwrap(),
+        ])),
+        tunnel_endpoint_default: Some(EndpointChoice::InternalIP),
     };
     assert_eq!(written_and_read(&spec), spec);
     let address = "203.0.113.17".parse().unwrap();
@@ -136,6 +141,7 @@ fn nodes() {
         shared_pod_addresses: [("10.244.3.7/32".parse().unwrap(), "payments/bank-0".to_owned())]
             .into(),
         answers_in_tunnel: true,
+        follows_endpoint: true,
     };
     assert_eq!(written_and_read(&status), status);
 }

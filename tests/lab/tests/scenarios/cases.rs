@@ -94,6 +94,7 @@ pub const ALL: &[Scenario] = &[
     Scenario::beside("one_way_cut", one_way::run).takes(17),
     Scenario::beside("own_address_changes", own_address::changes).own().takes(25),
     Scenario::beside("tunnel_on_a_private_network", private_network::run).own().takes(15),
+    Scenario::beside("tunnel_moves_when_told", private_network::moves_when_told).own().takes(40),
     Scenario::beside("uplink_lost", uplink_lost::run).own().takes(50),
     Scenario::beside("router_silent", uplink_lost::router_silent).own().takes(50),
     Scenario::beside("s10_controller_kill", s10_controller::run),

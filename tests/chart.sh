@@ -43,6 +43,7 @@ check_values() {
     admissionPolicies.enabled=false uninstall.enabled=false aggregateRoles.enabled=false \
     apiServer.host=api.example,apiServer.port=6443 'imagePullSecrets={one,two}' \
     'agent.uplinks={eth0,eth1},agent.podLabels.a=b,agent.podAnnotations.a=b' \
+    agent.endpointsFrom=InternalIP 'agent.endpoints={10.1.0.0/16},agent.nodeEndpoints.worker-7={10.9.0.7,fd00::/64}' \
     agent.cni.chained.enabled=true agent.cni.chained.remove=true,agent.cni.chained.keepPlugin=true,agent.cni.chained.failClosed=true \
     'controller.extraArgs={--log=debug},controller.affinity.nodeAffinity.x=y' \
     'controller.extraEnv[0].name=A,controller.extraEnv[0].valueFrom.secretKeyRef.name=a,controller.extraEnv[0].valueFrom.secretKeyRef.key=a' \

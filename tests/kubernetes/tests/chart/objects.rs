@@ -7,6 +7,7 @@ use super::fixture::{ChartFixture, SYSTEM, chart, refused, said};
 
 const EVERYTHING: &str = "startupTaint.enabled=true,resourceQuota.enabled=true,crds.nirmata=true,\
                           apiServer.host=api.example,apiServer.port=6443,agent.uplinks={eth0},\
+                          agent.endpoints={10.1.0.0/16},agent.nodeEndpoints.worker-7={10.9.0.7},\
                           agent.cni.chained.enabled=true,agent.cni.chained.keepPlugin=true,\
                           agent.cni.chained.failClosed=true,\
                           controller.aws.region=eu-central-1,controller.aws.endpoint=https://ec2.example,\

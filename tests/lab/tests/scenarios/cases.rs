@@ -93,6 +93,7 @@ pub const ALL: &[Scenario] = &[
     Scenario::beside("s09_agent_stale_state_on_start", agents::stale_on_start),
     Scenario::beside("one_way_cut", one_way::run).takes(17),
     Scenario::beside("own_address_changes", own_address::changes).own().takes(25),
+    Scenario::beside("ipv4_goes_and_comes", own_address::ipv4_goes_and_comes).own().takes(45),
     Scenario::beside("tunnel_on_a_private_network", private_network::run).own().takes(15),
     Scenario::beside("tunnel_moves_when_told", private_network::moves_when_told).own().takes(40),
     Scenario::beside("uplink_lost", uplink_lost::run).own().takes(50),

@@ -1,5 +1,6 @@
 //! A node gets another address of its own, as a DHCP server gives one.
 
+use std::net::IpAddr;
 use std::time::Duration;
 
 use anyhow::{Context, Result, bail, ensure};
@@ -45,6 +46,40 @@ pub fn changes(bench: &mut Bench) -> Result<()> {
     fixture.check_invariants(alone)
 }
 
+/// All nodes lose their IPv4 addresses, as where a network becomes one of IPv6 alone, and get them back later: the
+/// agents that run go over to IPv6, and its addresses are served again.
+pub fn ipv4_goes_and_comes(bench: &mut Bench) -> Result<()> {
+    let fixture = bench.own(with_claim(usual().build()?)?);
+    let pids = pids(fixture)?;
+    leaves(fixture)?;
+    let six = |own: [IpAddr; 2]| vec![own[1]];
+    for node in fixture.lab.nodes() {
+        let [own, _] = node.addresses();
+        node.shell(&format!("ip addr del {own}/24 dev eth0"))?;
+    }
+    let begun = WallTime::now();
+    for node in fixture.lab.nodes() {
+        endpoints_are(fixture, &node.name, &six(node.addresses()))?;
+    }
+    for pod in ["settle-1", "settle-2"] {
+        await_source(fixture, pod, bank()[1])?;
+    }
+    let served = WallTime::now().millis_after(begun);
+    egret_lab::note!("    served by IPv6 alone after {served:.0} ms");
+    let via = ROUTER[0];
+    for node in fixture.lab.nodes() {
+        let [own, _] = node.addresses();
+        node.shell(&format!("ip addr add {own}/24 dev eth0; ip route replace default via {via}"))?;
+    }
+    for node in fixture.lab.nodes() {
+        let [four, six] = node.addresses();
+        endpoints_are(fixture, &node.name, &[six, four])?;
+    }
+    leaves(fixture)?;
+    ensure!(pids == self::pids(fixture)?, "an agent was started anew");
+    Ok(())
+}
+
 fn pids(fixture: &LabFixture) -> Result<Vec<u32>> {
     let nodes = fixture.lab.nodes().iter();
     nodes.map(|node| Ok(node.agent().context("no agent")?.pid())).collect()
@@ -62,19 +97,23 @@ fn replace(fixture: &mut LabFixture, name: &str) -> Result<()> {
          ip route replace default via {via4}; ip route replace ::/0 via {via6}"
     ))?;
     let begun = WallTime::now();
-    let wanted = [new4.to_string(), new6.to_string()];
+    endpoints_are(fixture, name, &[new4, new6])?;
+    let said = WallTime::now().millis_after(begun);
+    leaves(fixture)?;
+    let served = WallTime::now().millis_after(begun);
+    egret_lab::note!("    {name}: said after {said:.0} ms, served again after {served:.0} ms");
+    Ok(())
+}
+
+fn endpoints_are(fixture: &LabFixture, name: &str, wanted: &[IpAddr]) -> Result<()> {
+    let wanted: Vec<String> = wanted.iter().map(IpAddr::to_string).collect();
     let said = || {
         let objects = fixture.lab.objects("EgressNode").ok()?;
         let own = objects.into_iter().find(|object| object["metadata"]["name"] == name)?;
         let endpoints = own["status"]["endpoints"].as_array()?;
         endpoints.iter().eq(wanted.iter()).then_some(())
     };
-    wait_until(&format!("{name} says where it is"), LIMIT, said)?;
-    let said = WallTime::now().millis_after(begun);
-    leaves(fixture)?;
-    let served = WallTime::now().millis_after(begun);
-    egret_lab::note!("    {name}: said after {said:.0} ms, served again after {served:.0} ms");
-    Ok(())
+    wait_until(&format!("{name} says that it is at {wanted:?}"), LIMIT, said)
 }
 
 /// Takes a node's address away and gives it back: it says so meanwhile.

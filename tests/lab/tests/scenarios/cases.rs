@@ -14,6 +14,7 @@ mod aws_moves;
 mod aws_second_address;
 mod aws_slow;
 mod aws_vpc;
+mod beside_others;
 mod dropped_by_others;
 mod gcp_attach;
 mod gcp_fabric;
@@ -116,6 +117,7 @@ pub const ALL: &[Scenario] = &[
     Scenario::beside("leftovers_before_the_agent_starts", leftovers::run).own().takes(40),
     Scenario::beside("late_agent_after_a_boot", late_agent::run).own().takes(30),
     Scenario::beside("foreign_hands_are_repaired", repair::foreign_hands).own().takes(31),
+    Scenario::beside("rules_of_others_that_hold", beside_others::hold).own().takes(20),
     Scenario::beside("rules_of_others_that_drop_are_said", dropped_by_others::run).takes(60),
     Scenario::beside("a_closed_tunnel_is_said", dropped_by_others::in_the_tunnel).takes(60),
     Scenario::beside("ipv6_switched_off_is_said", dropped_by_others::ipv6_switched_off).takes(20),

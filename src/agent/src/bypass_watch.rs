@@ -95,23 +95,22 @@ impl BypassWatch {
         is_due
     }
 
-    /// What is to be said, with the remedy.
-    pub(crate) fn problem(&self) -> Option<String> {
+    /// What is to be said, with the remedy; `mark`: the bit of steered connections' marks.
+    pub(crate) fn problem(&self, mark: u32) -> Option<String> {
         const UNSERVED: &str =
             "claims with pods here are not served; turn off eBPF host routing in the CNI";
         if self.untranslated.is_enough() {
             return Some(format!(
-                "new connections of selected pods reach an uplink past this host's netfilter and are dropped there \
+                "new connections and flows of selected pods reach an uplink past this host's netfilter and are dropped there \
                  (counter bypassed): {UNSERVED}, or exclude from the claims what a proxy on this host sends for pods"
             ));
         }
         if self.outside_tunnel.is_enough() {
-            return Some(
+            return Some(format!(
                 "connections with an egress address leave the tunnel past this host's routing and are dropped at the \
-                 uplink (counter outside_tunnel): a flowtable has taken them; put `ct mark & 0x1000 == 0` before \
+                 uplink (counter outside_tunnel): a flowtable has taken them; put `ct mark & {mark:#x} == 0` before \
                  `flow add` in whoever's rules it is (nft list flowtables)"
-                    .to_owned(),
-            );
+            ));
         }
         let evidence = self.bypassed.as_ref()?;
         Some(format!("pods' traffic does not pass this host's netfilter ({evidence}): {UNSERVED}"))
@@ -132,30 +131,30 @@ mod tests {
     fn what_is_dropped_at_the_uplinks_is_said_and_ends_when_it_does() {
         let (mut watch, start) = (BypassWatch::default(), Instant::now());
         watch.note_dropped(dropped(100), start);
-        assert_eq!(watch.problem(), None, "of an earlier process");
+        assert_eq!(watch.problem(0x1000), None, "of an earlier process");
         watch.note_dropped(dropped(102), start + SECOND);
-        assert_eq!(watch.problem(), None, "packets that were on their way");
+        assert_eq!(watch.problem(0x1000), None, "packets that were on their way");
         watch.note_dropped(dropped(103), start + 2 * SECOND);
-        assert!(watch.problem().is_some_and(|said| said.contains("counter bypassed")));
+        assert!(watch.problem(0x1000).is_some_and(|said| said.contains("counter bypassed")));
         let mut ended = None;
         for second in 3..100 {
             watch.note_dropped(dropped(103), start + second * SECOND);
-            if watch.problem().is_none() && ended.is_none() {
+            if watch.problem(0x1000).is_none() && ended.is_none() {
                 ended = Some(second);
             }
         }
         assert_eq!(ended, Some(60));
         watch.note_dropped(dropped(106), start + 100 * SECOND);
-        assert!(watch.problem().is_some(), "it begins again");
+        assert!(watch.problem(0x1000).is_some(), "it begins again");
     }
 
     #[test]
     fn what_has_left_the_tunnel_is_said_with_what_helps() {
         let (mut watch, start) = (BypassWatch::default(), Instant::now());
         watch.note_dropped(PastNetfilter { bypassed: 5, outside_tunnel: 20 }, start);
-        assert_eq!(watch.problem(), None);
+        assert_eq!(watch.problem(0x1000), None);
         watch.note_dropped(PastNetfilter { bypassed: 5, outside_tunnel: 31 }, start + SECOND);
-        assert!(watch.problem().is_some_and(|said| said.contains("before `flow add`")));
+        assert!(watch.problem(0x1000).is_some_and(|said| said.contains("before `flow add`")));
     }
 
     #[test]
@@ -174,8 +173,8 @@ mod tests {
             }
         }
         assert_eq!(made, [0, 10, 70, 130, 140, 150, 160, 170, 180, 190]);
-        assert!(watch.problem().is_some_and(|said| said.contains("three connections")));
+        assert!(watch.problem(0x1000).is_some_and(|said| said.contains("three connections")));
         watch.note_probe(ProbeResult::Passed);
-        assert_eq!(watch.problem(), None);
+        assert_eq!(watch.problem(0x1000), None);
     }
 }

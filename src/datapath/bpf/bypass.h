@@ -2,7 +2,7 @@
 // place that sees it is here, with the pod's own address as source.
 #pragma once
 
-#include "parse.h"
+#include "heard.h"
 
 struct source_range {
 	__u32 prefix_length;
@@ -77,11 +77,58 @@ static __always_inline int has_left_the_tunnel(struct __sk_buff *skb, struct con
 	       is_own_block(c, &director);
 }
 
-// What is about to leave past netfilter. With a pod's own address: dropped where it opens a connection that a claim
-// selects. Of other protocols a first packet cannot be told from an answer here.
+// What the rules' last chain sets on what passes netfilter: a pod's packet of a selected pair that goes the node's
+// way all the same. The same is in src/nft/rules.rs.
+#define PASSED_PRIORITY 0x40000000
+
+// Takes its place from the first uplink on: nobody's queues meet the bit, and the programs of a link below know
+// what the one above has seen.
+#define PASSED_INDEX 0x6568
+
+static __always_inline int has_passed(struct __sk_buff *skb)
+{
+	if (!(skb->priority & PASSED_PRIORITY))
+		return skb->tc_index == PASSED_INDEX;
+	skb->priority &= ~PASSED_PRIORITY;
+	skb->tc_index = PASSED_INDEX;
+	return 1;
+}
+
+// Of a flow that no packet opens. Of the pod's own: what is no flow's beginning, goes on or passed netfilter.
+static __noinline int check_flow(struct __sk_buff *skb, const struct packet *p, __u32 set, int passed)
+{
+	struct flow_end end = {};
+	__u64 from = listens_from();
+
+	if (!from)
+		return PASS;
+	if (p->part == LATER)
+		return !passed && is_rest_of_dropped(p) ? drop(BYPASSED) : PASS;
+	if (!read_flow_end(skb, p, LEAVES, &end))
+		return PASS;
+	if (passed) {
+		note_flow(&end);
+		return PASS;
+	}
+	if (!is_selected(set, &p->destination) || goes_on(&end))
+		return PASS;
+	if (end.port) {
+		end.port = 0;
+		if (goes_on(&end))
+			return PASS;
+	}
+	if (bpf_ktime_get_boot_ns() < from)
+		return PASS;
+	if (p->part == FIRST)
+		note_dropped(p);
+	return drop(BYPASSED);
+}
+
+// What is about to leave past netfilter. With a pod's own address: dropped where it begins what a claim selects.
 static __noinline int check_bypass(struct __sk_buff *skb)
 {
 	struct config *c = configuration();
+	int passed = has_passed(skb);
 	struct packet p = {};
 	__u32 *set;
 
@@ -90,8 +137,11 @@ static __noinline int check_bypass(struct __sk_buff *skb)
 	if (has_left_the_tunnel(skb, c, &p))
 		return drop(OUTSIDE_TUNNEL);
 	set = set_of(&p.source);
-	if (!set || read_protocol(skb, &p) || p.part == LATER || p.protocol != IPPROTO_TCP ||
-	    !is_first_segment(skb, &p))
+	if (!set || read_protocol(skb, &p))
+		return PASS;
+	if (p.protocol != IPPROTO_TCP)
+		return check_flow(skb, &p, *set, passed);
+	if (p.part == LATER || !is_first_segment(skb, &p))
 		return PASS;
 	return is_selected(*set, &p.destination) ? drop(BYPASSED) : PASS;
 }

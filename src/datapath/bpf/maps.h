@@ -108,7 +108,9 @@ struct config {
 	__u32 relay_vni;
 	__u32 mtu4; // the longest IP packet that fits the tunnel over IPv4
 	__u32 mtu6; // and over IPv6
-	__u32 guards; // the agent that wrote this keeps `pod_sources`: else they may be of former pods
+	// 0: the agent that wrote this leaves `pod_sources` alone, which may be of former pods. 2: its rules say what
+	// has passed them.
+	__u32 guards;
 };
 
 struct {

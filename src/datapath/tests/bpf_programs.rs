@@ -14,6 +14,9 @@ mod connections;
 #[path = "bpf_programs/errors.rs"]
 mod errors;
 #[cfg(test)]
+#[path = "bpf_programs/flows.rs"]
+mod flows;
+#[cfg(test)]
 #[path = "bpf_programs/forwarding.rs"]
 mod forwarding;
 #[cfg(test)]

@@ -185,7 +185,7 @@ impl<S: ClusterState, C: Clock> MainLoop<S, C> {
 
     /// Whether pods' traffic passes our hooks, as far as it is known.
     fn watch_for_bypass(&mut self, now: Instant) {
-        let is_bypassed = self.memory.bypass.problem().is_some();
+        let is_bypassed = self.memory.bypass.problem(self.settings.mark).is_some();
         if self.memory.bypass.probe_is_due(now)
             && let Some(probe) = self.kernel.bypass_probe(is_bypassed)
         {
@@ -250,7 +250,7 @@ impl<S: ClusterState, C: Clock> MainLoop<S, C> {
 
     fn say_bypassed(&mut self) {
         let problems = &mut self.memory.problems;
-        match self.memory.bypass.problem() {
+        match self.memory.bypass.problem(self.settings.mark) {
             Some(message) => {
                 if !problems.contains_key(&AgentReason::DatapathBypassed) {
                     warn!(event = "datapath_bypassed", "{message}");

@@ -154,14 +154,18 @@ pub(crate) fn encode_config(config: &BpfNodeConfig) -> [u8; CONFIG] {
     put(&mut bytes, 40, &config.vni.saturating_add(1).to_ne_bytes());
     put(&mut bytes, 44, &config.underlay_mtu.saturating_sub(OVERHEAD.0).to_ne_bytes());
     put(&mut bytes, 48, &config.underlay_mtu.saturating_sub(OVERHEAD.1).to_ne_bytes());
-    put(&mut bytes, 52, &1_u32.to_ne_bytes());
+    put(&mut bytes, 52, &GIVES_EVIDENCE.to_ne_bytes());
     bytes
 }
 
-/// Whether who wrote this config keeps the sources that claims select: a version before them leaves those alone.
-pub(crate) fn decode_guards(bytes: &[u8; CONFIG]) -> bool {
-    u32::from_ne_bytes(take(bytes, 52)) != 0
+/// What who wrote a config does for the guard at the uplinks: an agent of [`KEEPS_SOURCES`] or more keeps the sources that
+/// claims select, one of [`GIVES_EVIDENCE`] or more has rules that say what has passed them.
+pub(crate) fn decode_guards(bytes: &[u8; CONFIG]) -> u32 {
+    u32::from_ne_bytes(take(bytes, 52))
 }
+
+pub(crate) const KEEPS_SOURCES: u32 = 1;
+pub(crate) const GIVES_EVIDENCE: u32 = 2;
 
 /// Own underlay addresses of an encoded config, IPv4 first.
 pub(crate) fn decode_endpoints(bytes: &[u8; CONFIG]) -> Vec<IpAddr> {

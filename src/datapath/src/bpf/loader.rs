@@ -18,7 +18,7 @@ use super::codec::{self, BpfNodeConfig, CONFIG};
 use super::error::{BpfError, program_errno};
 use super::gateway_tables::GatewayTables;
 use super::pins;
-use super::uplink_guard::UplinkGuard;
+use super::uplink_guard::{self, UplinkGuard};
 
 static OBJECT: &[u8] = aya::include_bytes_aligned!(concat!(env!("OUT_DIR"), "/egret.bpf.o"));
 
@@ -178,13 +178,21 @@ impl Loaded {
     /// # Errors
     /// The first interface that could not be served; the others are.
     pub fn ensure(&mut self, links: &NodeLinks) -> Result<u32, BpfError> {
+        let is_new = !links.uplinks.is_subset(&self.config.links.uplinks);
         self.config.links = links.clone();
+        if is_new {
+            uplink_guard::listen_again(&self.directory())?;
+        }
         self.attach_all(&[])
+    }
+
+    fn directory(&self) -> PathBuf {
+        pins::layout_directory(&self.config.pin_dir, self.config.layout)
     }
 
     fn attach_all(&mut self, older: &[PathBuf]) -> Result<u32, BpfError> {
         let links = self.config.links.clone();
-        let directory = pins::layout_directory(&self.config.pin_dir, self.config.layout);
+        let directory = self.directory();
         let tunnel = index(&links.tunnel)?;
         self.write_config(&directory, tunnel)?;
         let mut changed = 0;
@@ -257,15 +265,22 @@ impl Loaded {
 }
 
 /// Takes away what claims selected when an agent of this version or a later one was last here, where one of an earlier
-/// version, which leaves that alone, has been here since: pods may have other pods' addresses by now.
+/// version, which leaves that alone, has been here since: pods may have other pods' addresses by now. And what says that
+/// the rules give evidence, where those of an earlier version may be there.
 fn forget_stale_guard(directory: &Path) -> Result<(), BpfError> {
+    let mut guards = 0;
     if directory.join(pins::CONFIG).exists() {
         let map: Array<_, [u8; CONFIG]> = pins::array(directory, pins::CONFIG)?;
-        if codec::decode_guards(&map.get(&0, 0).map_err(BpfError::map(pins::CONFIG))?) {
-            return Ok(());
-        }
+        guards = codec::decode_guards(&map.get(&0, 0).map_err(BpfError::map(pins::CONFIG))?);
     }
-    for name in [pins::POD_SOURCES, pins::SELECTED_DESTINATIONS] {
+    let mut stale = Vec::new();
+    if guards < codec::GIVES_EVIDENCE {
+        stale.push(pins::ACTS_FROM);
+    }
+    if guards < codec::KEEPS_SOURCES {
+        stale.extend([pins::POD_SOURCES, pins::SELECTED_DESTINATIONS]);
+    }
+    for name in stale {
         match fs::remove_file(directory.join(name)) {
             Err(error) if error.kind() != io::ErrorKind::NotFound => {
                 return Err(BpfError::pin(directory.join(name))(error));

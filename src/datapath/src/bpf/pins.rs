@@ -25,6 +25,7 @@ pub(crate) const NEIGHBOUR_FRAMES: &str = "neighbour_frames";
 pub(crate) const PROBE_ANSWERS: &str = "probe_answers";
 pub(crate) const POD_SOURCES: &str = "pod_sources";
 pub(crate) const SELECTED_DESTINATIONS: &str = "selected_destinations";
+pub(crate) const ACTS_FROM: &str = "acts_from";
 
 pub(crate) fn layout_directory(pin_dir: &Path, layout: u32) -> PathBuf {
     pin_dir.join(format!("v{layout}"))
@@ -103,7 +104,7 @@ pub(crate) fn counters(directory: &Path) -> Result<PerCpuArray<MapData, u64>, Bp
 /// overwritten: while the old directory exists, it is the one that counts.
 ///
 /// Not copied: who was told lately that packets are too big (100 ms of memory); whose sources claims select,
-/// which the agent writes again with its first rules.
+/// which the agent writes again with its first rules; who was heard, whom the programs hear again before they act.
 pub(crate) fn copy_maps(from: &Path, to: &Path) -> Result<(), BpfError> {
     copy_hash::<[u8; ADDRESS], [u8; ENTRY]>(from, to, ADDRESSES)?;
     copy_hash::<[u8; ADDRESS], u32>(from, to, GATEWAYS)?;

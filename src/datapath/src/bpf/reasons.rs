@@ -154,13 +154,13 @@ pub const REASONS: &[DropReason] = &[
     ),
     drop(
         "bypassed",
-        "A selected pod's new connection was about to leave the uplink with the pod's own address: the CNI forwards past the host's netfilter, or a proxy on the host sends for the pod.",
+        "A selected pod's new connection or flow was about to leave the uplink with the pod's own address: the CNI forwards past the host's netfilter, or a proxy on the host sends for the pod.",
         "Switch the CNI to the host's stack (DatapathBypassed of the node says more), or exclude from the claim what a proxy on the host sends.",
     ),
     drop(
         "outside_tunnel",
         "A packet with an egress address was about to leave an uplink of its director: a flowtable of another program, or a CNI's own fast path, carries the connection past the host's routing.",
-        "Leave steered connections out of it: `ct mark & 0x1000 == 0` before `flow add` in nftables (DatapathBypassed of the node says more).",
+        "Leave steered connections out of it, by their mark, before `flow add` in nftables (DatapathBypassed of the node has the line).",
     ),
     done(
         "probe_answered",

@@ -7,12 +7,14 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::Ipv6Addr;
 use std::path::Path;
+use std::time::Duration;
 
 use aya::maps::lpm_trie::Key;
-use aya::maps::{LpmTrie, MapData};
+use aya::maps::{Array, LpmTrie, MapData};
 use egret_core::node_config::SteeringConfig;
 use egret_ports::error::PortError;
 use ipnet::{IpNet, Ipv4Net, Ipv6Net};
+use nix::time::{ClockId, clock_gettime};
 
 use super::codec::{self, ADDRESS, AddressKey};
 use super::error::BpfError;
@@ -27,6 +29,7 @@ type Destinations = Vec<IpNet>;
 pub struct UplinkGuard {
     sources: LpmTrie<MapData, AddressKey, u32>,
     destinations: LpmTrie<MapData, DestinationKey, u32>,
+    acts_from: Array<MapData, u64>,
     written_sources: BTreeMap<IpNet, u32>,
     sets: BTreeMap<Destinations, u32>,
 }
@@ -42,6 +45,7 @@ impl UplinkGuard {
         let sources: LpmTrie<_, AddressKey, u32> = pins::trie(&directory, pins::POD_SOURCES)?;
         let destinations: LpmTrie<_, DestinationKey, u32> =
             pins::trie(&directory, pins::SELECTED_DESTINATIONS)?;
+        let acts_from = pins::array(&directory, pins::ACTS_FROM)?;
         let mut written_sources = BTreeMap::new();
         for pair in sources.iter() {
             let (key, set) = pair.map_err(BpfError::map(pins::POD_SOURCES))?;
@@ -59,7 +63,7 @@ impl UplinkGuard {
             (set, number)
         };
         let sets = sets.into_iter().map(sorted).collect();
-        Ok(Self { sources, destinations, written_sources, sets })
+        Ok(Self { sources, destinations, acts_from, written_sources, sets })
     }
 
     /// To be called before the rules of `config` are: lets pass what they may let pass and those before did not.
@@ -82,8 +86,9 @@ impl UplinkGuard {
         Ok(())
     }
 
-    /// To be called when the rules of `config` are there: drops what they would not let pass. Idempotent; writes
-    /// only differences.
+    /// To be called when the rules of `config` are there: drops what they would not let pass. Of protocols whose first
+    /// packet looks like any other only once the programs have listened for two minutes. Idempotent; writes only
+    /// differences.
     ///
     /// # Errors
     /// `Quota` where there are more sources or destinations than the maps have room for. What was written stays.
@@ -92,6 +97,9 @@ impl UplinkGuard {
     }
 
     fn write(&mut self, wanted: &BTreeMap<IpNet, Destinations>) -> Result<(), BpfError> {
+        if !wanted.is_empty() && read_acts_from(&self.acts_from)? == 0 {
+            write_acts_from(&mut self.acts_from)?;
+        }
         for (source, set) in wanted {
             let number = self.number_of(set)?;
             if self.written_sources.get(source) != Some(&number) {
@@ -153,6 +161,28 @@ impl UplinkGuard {
         Ok(())
     }
 }
+
+/// The programs run on a link whose traffic they have not heard. Before rules have said what passes them nothing is done.
+///
+/// # Errors
+/// What the kernel refused.
+pub(crate) fn listen_again(directory: &Path) -> Result<(), BpfError> {
+    let mut map = pins::array(directory, pins::ACTS_FROM)?;
+    if read_acts_from(&map)? == 0 { Ok(()) } else { write_acts_from(&mut map) }
+}
+
+fn read_acts_from(map: &Array<MapData, u64>) -> Result<u64, BpfError> {
+    map.get(&0, 0).map_err(BpfError::map(pins::ACTS_FROM))
+}
+
+fn write_acts_from(map: &mut Array<MapData, u64>) -> Result<(), BpfError> {
+    let now = clock_gettime(ClockId::CLOCK_BOOTTIME).map(Duration::from).unwrap_or_default();
+    let at = u64::try_from((now + LISTENS).as_nanos()).unwrap_or(u64::MAX);
+    map.set(0, at, 0).map_err(BpfError::map(pins::ACTS_FROM))
+}
+
+/// As long as the programs remember whom they have heard: `HEARD_NS` in bpf/heard.h.
+const LISTENS: Duration = Duration::from_secs(120);
 
 const OPERATION: &str = "tell the uplinks' programs what claims select";
 

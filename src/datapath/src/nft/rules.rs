@@ -10,6 +10,7 @@
 //! mss     forward −150 and postrouting −150
 //! post    nat postrouting 99, just before srcnat: a connection's NAT is decided by the first chain
 //!         that sets it, and a CNI's masquerade hangs at 100
+//! passed  postrouting 1000, behind all NAT: says so on what leaves with a selected pod's own address
 //! ```
 
 mod matches;
@@ -80,6 +81,7 @@ pub(crate) fn chains(
     add("mss-sent", hook("filter", "postrouting", -150), sent);
     add("post", hook("nat", "postrouting", 99), post(settings));
     add("returned", None, returned());
+    add("passed", hook("filter", "postrouting", 1000), passed());
     for (chain, drop) in [
         (NO_BLOCK, SteeringDrop::NoBlock),
         (NO_FAMILY, SteeringDrop::FamilyWithoutAddress),
@@ -205,6 +207,21 @@ fn returned() -> Vec<NftRule> {
         NftRule::new(format!("meta nfproto {family} counter name {returned}"), family)
     };
     [IPV4_WAY, IPV6_WAY].map(rule).to_vec()
+}
+
+/// A bit of a packet's priority that no queue's handle has in practice; the programs at the uplinks look for it and take it
+/// off. The same is in bpf/bypass.h.
+const PASSED_PRIORITY: u32 = 0x4000_0000;
+
+/// What leaves so was open before its claim, or answers somebody outside. Of TCP a SYN tells.
+fn passed() -> Vec<NftRule> {
+    let mut rules = vec![NftRule::new("meta l4proto tcp return", "its first packet tells")];
+    rules.extend(never());
+    rules.extend(SELECTED_PAIRS.map(|(pair, family)| {
+        let action = format!("meta priority set meta priority | {PASSED_PRIORITY:#x}");
+        NftRule::new(format!("{pair} {action}"), format!("evidence for the uplinks, {family}"))
+    }));
+    rules
 }
 
 fn guard(settings: &HostSettings) -> Vec<NftRule> {

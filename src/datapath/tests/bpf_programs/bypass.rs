@@ -13,19 +13,21 @@ use ipnet::IpNet;
 use super::net::{Net, Node, Underlay, egress, ip, now, socket, world};
 use super::packets::{PATIENCE, Port, datagram, udp};
 
-const NOBODY: ([u8; 6], [u8; 6]) = ([0; 6], [0; 6]);
+/// The number of the fixture's node.
+pub const NODE: u8 = 12;
+pub const NOBODY: ([u8; 6], [u8; 6]) = ([0; 6], [0; 6]);
 
 /// A selected pod's address, and one of a pod that is not.
-fn pod(v4: bool) -> IpAddr {
+pub fn pod(v4: bool) -> IpAddr {
     ip(if v4 { "10.244.1.2" } else { "2001:db8:244::2" })
 }
 
-fn other_pod(v4: bool) -> IpAddr {
+pub fn other_pod(v4: bool) -> IpAddr {
     ip(if v4 { "10.244.1.3" } else { "2001:db8:244::3" })
 }
 
 /// The pod's flows to the world's network are selected.
-fn selects(sources: &[IpAddr]) -> SteeringConfig {
+pub fn selects(sources: &[IpAddr]) -> SteeringConfig {
     let to = |source: &IpAddr| {
         let destination = if source.is_ipv4() { "192.0.2.0/24" } else { "2001:db8:1::/64" };
         Flow {
@@ -51,22 +53,22 @@ fn tcp(from: SocketAddr, to: SocketAddr, is_first: bool) -> Vec<u8> {
     frame
 }
 
-struct Fixture {
-    net: Net,
-    node: Node,
-    guard: UplinkGuard,
+pub struct Fixture {
+    pub net: Net,
+    pub node: Node,
+    pub guard: UplinkGuard,
 }
 
 impl Fixture {
-    fn new() -> Self {
+    pub fn new() -> Self {
         let net = Net::new(Underlay::V4);
-        let node = net.node("node", 12);
+        let node = net.node("node", NODE);
         let guard = node.loaded.uplink_guard().unwrap();
         Self { net, node, guard }
     }
 
     /// As a CNI that forwards in eBPF: past the host's stack, out of the uplink. True where it arrives.
-    fn leaves(&mut self, frame: &[u8]) -> bool {
+    pub fn leaves(&mut self, frame: &[u8]) -> bool {
         let ether_type = i32::from(u16::from_be_bytes([frame[12], frame[13]]));
         let outside = Port::open(&self.net.world, "eth0", ether_type);
         let mut frame = frame.to_vec();
@@ -100,7 +102,10 @@ fn what_a_claim_selects_does_not_leave_with_the_pods_address() {
         bypassing.guard.tighten(&config).unwrap();
         assert!(!bypassing.leaves(&tcp(pod, to, true)));
         assert!(bypassing.leaves(&tcp(pod, to, false)), "a connection that is open goes on");
-        assert!(bypassing.leaves(&dgram), "it may be an answer");
+        assert!(
+            bypassing.leaves(&dgram),
+            "it may be an answer: the programs have only begun to listen"
+        );
         let neighbour = socket(other_pod(v4), 4000);
         assert!(bypassing.leaves(&tcp(neighbour, to, true)), "another pod");
         let elsewhere = socket(ip(if v4 { "198.51.100.7" } else { "2001:db8:2::7" }), 9);

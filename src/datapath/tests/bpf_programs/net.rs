@@ -52,7 +52,7 @@ pub fn world(v4: bool) -> IpAddr {
     ip(if v4 { "192.0.2.100" } else { "2001:db8:1::100" })
 }
 
-fn node_address(number: u8, v4: bool) -> IpAddr {
+pub fn node_address(number: u8, v4: bool) -> IpAddr {
     ip(&if v4 { format!("192.0.2.{number}") } else { format!("2001:db8:1::{number}") })
 }
 

@@ -99,6 +99,24 @@ static __always_inline int goes_on(const struct flow_end *end)
 	return 1;
 }
 
+// The kernel's own end of a tunnel: VXLAN (Linux's older port too), Geneve, WireGuard, IPsec, Egret. Their source ports
+// are many, and would push everybody else out of the map.
+static __always_inline int ends_in_kernel(__be16 port)
+{
+	switch (bpf_ntohs(port)) {
+	case 4789:
+	case 8472:
+	case 6081:
+	case 51820:
+	case 51871: // Cilium's WireGuard
+	case 4500:
+	case 5480:
+		return 1;
+	default:
+		return 0;
+	}
+}
+
 // What comes in by an uplink and is no gateway's business: a pod may answer it, or has asked.
 static __noinline int listen(struct __sk_buff *skb, const struct packet *arrived)
 {
@@ -107,6 +125,8 @@ static __noinline int listen(struct __sk_buff *skb, const struct packet *arrived
 
 	if (!listens_from() || read_protocol(skb, &p) || p.part == LATER ||
 	    p.protocol == IPPROTO_TCP || !read_flow_end(skb, &p, ARRIVES, &end))
+		return 0;
+	if (p.protocol == IPPROTO_UDP && ends_in_kernel(end.port))
 		return 0;
 	if (is_port_protocol(p.protocol) && bpf_ntohs(end.port) < FIRST_EPHEMERAL_PORT)
 		end.port = 0;

@@ -165,6 +165,12 @@ fn answers_to_the_outside_and_flows_whose_other_end_speaks_go_on() {
         assert!(fixture.leaves(&open), "it was open before the claim");
         let new = ask(socket(pod, 50_001), socket(outside, 443));
         assert!(!fixture.leaves(&new), "what was asked from another port is another flow");
+        // What ends in the kernel is answered by no pod, and pushes nobody out of the map.
+        let other_end = ask(socket(pod, 50_002), socket(outside, 40_002));
+        for port in [4789, 8472, 6081, 51_820, 51_871, 4500, 5480] {
+            fixture.hears(&ask(socket(outside, 40_002), socket(host, port)));
+            assert!(!fixture.leaves(&other_end), "{port}");
+        }
         let ping = echo(pod, outside, true, 7);
         assert!(!fixture.leaves(&ping));
         fixture.hears(&echo(outside, pod, false, 7));

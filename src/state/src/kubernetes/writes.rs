@@ -1,6 +1,8 @@
 //! One write: what is there is read, compared and replaced where it has not changed.
 
-use egret_core::model::{AddressSpec, ClaimRef, EgressNodeSpec, ResourceVersion, STARTUP_TAINT};
+use egret_core::model::{
+    AddressSpec, ClaimRef, Condition, EgressNodeSpec, ResourceVersion, STARTUP_TAINT,
+};
 use egret_ports::cluster_state::Write;
 use serde_json::{Value, json};
 
@@ -95,24 +97,8 @@ pub async fn apply(cache: &ObjectCache, write: Write) -> Result<ResourceVersion,
         }
         Write::DeleteAddress { expect, .. } => delete(cache, &id, expect, RELEASE).await,
         Write::DeleteNode { expect, .. } => delete(cache, &id, expect, BLOCKS).await,
-        Write::NodeStatus { status, .. } => {
-            let status = to_json(&status)?;
-            match apply_status(cache, &id, &status).await {
-                Err(error) if error.is_missing() => {
-                    create_node(cache, &id).await?;
-                    apply_status(cache, &id, &status).await
-                }
-                done => done,
-            }
-        }
-        // Applied by another manager than the agent, whose conditions stay.
-        Write::AgentAbsent { condition, .. } => {
-            let status = match condition {
-                Some(condition) => json!({"conditions": [to_json(&condition)?]}),
-                None => json!({}),
-            };
-            apply_status(cache, &id, &status).await
-        }
+        Write::NodeStatus { status, .. } => put_node_status(cache, &id, &to_json(&status)?).await,
+        Write::AgentAbsent { condition, .. } => put_agent_absent(cache, &id, condition).await,
         Write::AdmitPods { .. } => admit_pods(cache, &id).await,
         Write::PoolPaused { paused, .. } => {
             let patch = json!({"spec": {"paused": paused}});
@@ -216,6 +202,34 @@ async fn apply_status(
     });
     let applied = cache.api.apply_status(id, &object).await;
     cache.note_written(id, applied)
+}
+
+/// An agent's status; creates the object where it is missing.
+async fn put_node_status(
+    cache: &ObjectCache,
+    id: &ObjectId,
+    status: &Value,
+) -> Result<ResourceVersion, StoreError> {
+    match apply_status(cache, id, status).await {
+        Err(error) if error.is_missing() => {
+            create_node(cache, id).await?;
+            apply_status(cache, id, status).await
+        }
+        done => done,
+    }
+}
+
+/// Applied by another field manager than the agent's, whose conditions stay.
+async fn put_agent_absent(
+    cache: &ObjectCache,
+    id: &ObjectId,
+    condition: Option<Condition>,
+) -> Result<ResourceVersion, StoreError> {
+    let status = match condition {
+        Some(condition) => json!({"conditions": [to_json(&condition)?]}),
+        None => json!({}),
+    };
+    apply_status(cache, id, &status).await
 }
 
 async fn create_node(cache: &ObjectCache, id: &ObjectId) -> Result<(), StoreError> {

@@ -4,8 +4,8 @@ use egret_core::model::{
     AddressEnd, AddressPlan, AddressSpec, AddressStatus, Attachment, BlockGrant, ClaimRef,
     ClaimStatus, Cluster, ClusterRanges, Condition, EgressAddress, EgressNodeSpec,
     EgressNodeStatus, EndpointChoice, Epoch, Holding, LabelSelector, Millis, NodeName, NodeRole,
-    PodRangeSource, PoolStatus, PortRange, ProviderKind, PublicKey, SelectedPods, Timestamp, Uid,
-    Uplink, Voter, VoterSet,
+    PodRangeSource, PoolStatus, PortRange, ProviderKind, PublicKey, RebalanceMove, SelectedPods,
+    Timestamp, Uid, Uplink, Voter, VoterSet,
 };
 use egret_state::convert;
 use serde::Serialize;
@@ -181,6 +181,12 @@ fn the_cluster_and_statuses() {
             ["203.0.113.8".parse().unwrap()].into(),
         )]
         .into(),
+        rebalance: Some(RebalanceMove {
+            address: "203.0.113.17".parse().unwrap(),
+            from: "node-3".into(),
+            to: "node-5".into(),
+            not_before: Timestamp(1_700_000_000_123),
+        }),
     };
     assert_eq!(written_and_read(&pool), pool);
     let claim = ClaimStatus {

@@ -4,7 +4,8 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 
 use egret_core::model::{
-    Failback, Family, Millis, PodSelection, Pool, PoolName, ProviderKind, WhenUnavailable,
+    AddressRange, Failback, Family, Millis, PodSelection, Pool, PoolName, ProviderKind,
+    WhenUnavailable,
 };
 use egret_state::manifest::{ManifestObject, ObjectKey, check, parse};
 
@@ -61,24 +62,30 @@ fn the_examples_of_the_clouds_are_pools_of_their_addresses_and_claims_of_them() 
     ];
     for (folder, provider, key, lease) in clouds {
         let pools = pools_of(folder, provider);
-        let public = &pools[&"public".into()];
+        let public = &pools[&PoolName::new(format!("{folder}-public"))];
         assert_eq!(public.discovery_tags, [(key.into(), "public".into())].into(), "{folder}");
         assert!(public.ranges.is_empty(), "{folder}: they are found");
         assert_eq!(public.failover.lease, Some(lease), "{folder}: what would be so without it");
-        let private = &pools[&"private".into()];
+        let private = &pools[&PoolName::new(format!("{folder}-private"))];
         assert!(private.discovery_tags.is_empty() && private.ranges.len() == 1, "{folder}");
     }
 }
 
 /// A person who applies one after the other has both.
 #[test]
-fn no_example_changes_a_claim_or_a_namespace_of_another() {
+fn no_example_changes_an_object_of_another_or_has_its_addresses() {
     let examples = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../deploy/examples");
-    let mut seen = BTreeSet::new();
+    let (mut seen, mut ranges) = (BTreeSet::new(), Vec::<AddressRange>::new());
     for folder in ["", "aws", "gcp"] {
         for object in objects_of(&examples.join(folder)) {
-            if !matches!(object, ManifestObject::Pool(..)) {
-                assert!(seen.insert(object.key()), "{folder}: {:?}", object.key());
+            assert!(seen.insert(object.key()), "{folder}: {:?}", object.key());
+            let ManifestObject::Pool(_, pool) = object else { continue };
+            for range in pool.ranges {
+                let overlaps = |other: &AddressRange| {
+                    other.contains(range.first()) || range.contains(other.first())
+                };
+                assert!(!ranges.iter().any(overlaps), "{folder}: {range:?}");
+                ranges.push(range);
             }
         }
     }

@@ -35,6 +35,7 @@ struct SeenHolder {
     address: IpAddr,
     short: u32,
     longest: u32,
+    segments: u32,
 }
 
 impl TunnelWatch {
@@ -81,12 +82,14 @@ impl TunnelWatch {
     pub(crate) fn note(&mut self, answers: &[(HolderQuestion, TunnelReach)]) {
         self.asking = false;
         for ((holder, question), reach) in answers {
-            let new = || SeenHolder { address: question.address, short: 0, longest: 0 };
+            let new =
+                || SeenHolder { address: question.address, short: 0, longest: 0, segments: 0 };
             let seen = self.holders.entry(holder.clone()).or_insert_with(new);
             seen.address = question.address;
             let count = |missed: u32, answered| if answered { 0 } else { missed.saturating_add(1) };
             seen.short = count(seen.short, reach.short);
             seen.longest = count(seen.longest, reach.longest);
+            seen.segments = count(seen.segments, reach.segments != Some(false));
         }
     }
 
@@ -94,12 +97,15 @@ impl TunnelWatch {
     pub(crate) fn problem(&self, port: u16, longest: u32) -> Option<String> {
         let mut silent = Vec::new();
         let mut short_only = Vec::new();
+        let mut uncut = Vec::new();
         for (holder, seen) in &self.holders {
             let named = format!("{holder} (it holds {})", seen.address);
             if seen.short >= SAID_AFTER {
                 silent.push(named);
             } else if seen.longest >= SAID_AFTER {
                 short_only.push(named);
+            } else if seen.segments >= SAID_AFTER {
+                uncut.push(named);
             }
         }
         let silent = (!silent.is_empty()).then(|| {
@@ -116,7 +122,16 @@ impl TunnelWatch {
                 short_only.join(", ")
             )
         });
-        let all: Vec<String> = silent.into_iter().chain(short_only).collect();
+        let uncut = (!uncut.is_empty()).then(|| {
+            format!(
+                "long TCP packets that a network card cuts into segments are lost in the tunnel to {}, whole packets of \
+                 {longest} bytes pass: `ethtool -K DEV tx-udp_tnl-segmentation off tx-udp_tnl-csum-segmentation off` on \
+                 this node, DEV being its link to the other nodes; where that does not help, `ethtool -K DEV lro off \
+                 rx-gro-hw off` on the other one",
+                uncut.join(", ")
+            )
+        });
+        let all: Vec<String> = silent.into_iter().chain(short_only).chain(uncut).collect();
         (!all.is_empty()).then(|| all.join("; "))
     }
 }
@@ -152,9 +167,10 @@ mod tests {
     use super::*;
     use crate::testing::{put_address, put_node};
 
-    const REACHED: TunnelReach = TunnelReach { short: true, longest: true };
-    const SHORT_ONLY: TunnelReach = TunnelReach { short: true, longest: false };
-    const SILENT: TunnelReach = TunnelReach { short: false, longest: false };
+    const REACHED: TunnelReach = TunnelReach { short: true, longest: true, segments: Some(true) };
+    const UNCUT: TunnelReach = TunnelReach { segments: Some(false), ..REACHED };
+    const SHORT_ONLY: TunnelReach = TunnelReach { longest: false, ..UNCUT };
+    const SILENT: TunnelReach = TunnelReach { short: false, longest: false, segments: None };
 
     fn question(address: &str) -> TunnelQuestion {
         TunnelQuestion { address: address.parse().unwrap(), port: 1024 }
@@ -177,6 +193,11 @@ mod tests {
         let short_only = said(&[SHORT_ONLY; 3]);
         assert!(short_only.contains("packets of 1450 bytes") && short_only.contains("MTU"));
         assert!(!short_only.contains("UDP port"), "{short_only}");
+        let uncut = said(&[UNCUT; 3]);
+        assert!(uncut.contains("tx-udp_tnl-segmentation off") && !uncut.contains("MTU"), "{uncut}");
+        let older = TunnelReach { segments: None, ..REACHED };
+        assert_eq!(said(&[older; 3]), "", "it does not answer segments");
+        assert_eq!(said(&[UNCUT, UNCUT, older, UNCUT]), "", "not in a row");
         assert_eq!(said(&[SILENT, SILENT, REACHED, SILENT]), "", "not in a row");
         assert_eq!(said(&[SILENT, SILENT, SILENT, REACHED]), "", "it is over");
     }

@@ -163,6 +163,16 @@ static __always_inline int read_key(struct __sk_buff *skb, struct addr *node, __
 	return 1;
 }
 
+// 0 where the port is in a block of the `director` that sent the frame; else the reason to drop.
+static __always_inline int check_sender(const struct packet *p, const struct addr *node, struct director *director)
+{
+	int reason = find_director(p, &p->source, director);
+
+	if (!reason && !same(&director->target, node) && !same(&director->other, node))
+		reason = FOREIGN_BLOCK;
+	return reason;
+}
+
 // A pod's packet at the gateway: to the world where the source is held; else once to the holder.
 static __always_inline int from_director(struct __sk_buff *skb, struct config *c, struct packet *p,
 					 struct address *entry, struct addr *node, int relayed)
@@ -177,11 +187,9 @@ static __always_inline int from_director(struct __sk_buff *skb, struct config *c
 		if (!bpf_map_lookup_elem(&gateways, node))
 			return drop(RELAY_FROM_STRANGER);
 	} else {
-		reason = find_director(p, &p->source, &director);
+		reason = check_sender(p, node, &director);
 		if (reason)
 			return drop(reason);
-		if (!same(&director.target, node) && !same(&director.other, node))
-			return drop(FOREIGN_BLOCK);
 	}
 	if (entry->state == HELD || entry->state == COMING)
 		return to_world(skb, p, entry);
@@ -221,23 +229,21 @@ static __always_inline int to_pod(struct __sk_buff *skb, struct config *c, struc
 
 // Back to the node that asked, where the address is held here.
 static __always_inline int answer_probe(struct __sk_buff *skb, struct config *c, struct packet *p,
-					struct address *entry, struct addr *node, __be16 port)
+					struct address *entry, struct addr *node, struct probe *probe)
 {
+	int is_segment = p->protocol == IPPROTO_TCP;
 	struct director director = {};
-	__u8 kind = PROBE_ANSWERS;
 	int reason;
 
 	if (!entry || (entry->state != HELD && entry->state != COMING))
 		return drop(NOT_HELD);
 	if (!in_time(entry))
 		return drop(LEASE_EXPIRED);
-	p->port = bpf_ntohs(port);
-	reason = find_director(p, &p->source, &director);
+	p->port = bpf_ntohs(probe->port);
+	reason = check_sender(p, node, &director);
 	if (reason)
 		return drop(reason);
-	if (!same(&director.target, node) && !same(&director.other, node))
-		return drop(FOREIGN_BLOCK);
-	if (bpf_skb_store_bytes(skb, p->l4 + offsetof(struct probe, kind), &kind, sizeof(kind), 0))
+	if (make_answer(skb, p->l4 + (is_segment ? TCP_HEADER : 0), is_segment, probe))
 		return drop(KERNEL_REFUSED);
 	reason = address_to(skb, &director.target, c->vni);
 	if (reason)
@@ -275,8 +281,11 @@ SEC("classifier") int egret_tun_in(struct __sk_buff *skb)
 	// address, the world's do not.
 	entry = bpf_map_lookup_elem(&addresses, &p.source);
 	if (vni == c->vni && read_probe(skb, &p, &probe))
-		return probe.kind == PROBE_ANSWERS ? note_probe_answer(&p, &probe) :
-						     answer_probe(skb, c, &p, entry, &node, probe.port);
+		return probe.kind == PROBE_ANSWERS ? note_probe_answer(skb, &p, &probe) :
+						     answer_probe(skb, c, &p, entry, &node, &probe);
+	if (vni == c->vni && read_segment(skb, &p, &probe))
+		return probe.kind == PROBE_ANSWERS ? note_segments(&p, &probe) :
+						     answer_probe(skb, c, &p, entry, &node, &probe);
 	if (entry && entry->state < ALIAS)
 		return from_director(skb, c, &p, entry, &node, vni == c->relay_vni);
 	if (vni == c->relay_vni)

@@ -1,7 +1,8 @@
 // A director asks the holder of an address through the tunnel, and the holder's program answers by it: so the agents
 // know whether the way between the nodes carries packets, and how long ones.
 //
-// From an egress address to itself, of a protocol without ports: no pod can send that, its node drops it.
+// From an egress address to itself, of a protocol without ports: no pod can send that, its node drops it. Segments
+// are of TCP, since cards segment that: with port 0 at both ends, which NAT gives to nobody and no block has.
 #pragma once
 
 #include "parse.h"
@@ -19,6 +20,16 @@ struct probe {
 	__be16 port; // in a block of the node that asks
 	__u64 number; // as the asking node wrote it
 };
+
+// Behind the probe in an answer: its holder answers segments too.
+#define PROBE_SEGMENTS_TOO 1
+#define SIZE_SEGMENTS_TOO 2
+
+// Segments of one long packet. In a question: which one this is. In an answer, in the upper half: how many there were
+// in one frame, which a card or the kernel had joined again.
+#define SIZE_FIRST_SEGMENT 16
+#define SEGMENTS 4
+#define TCP_HEADER 20
 
 struct probe_key {
 	struct addr egress;
@@ -40,11 +51,59 @@ static __always_inline int read_probe(struct __sk_buff *skb, const struct packet
 	       !bpf_skb_load_bytes(skb, p->l4, probe, sizeof(*probe)) && probe->magic == PROBE_MAGIC;
 }
 
-static __always_inline int note_probe_answer(const struct packet *p, const struct probe *probe)
+static __always_inline int read_segment(struct __sk_buff *skb, const struct packet *p, struct probe *probe)
 {
-	struct probe_key key = { .egress = p->source, .size = probe->size };
-	__u64 number = probe->number;
+	__u32 ports;
+
+	return p->protocol == IPPROTO_TCP && p->part == WHOLE && same(&p->source, &p->destination) &&
+	       !bpf_skb_load_bytes(skb, p->l4, &ports, sizeof(ports)) && !ports &&
+	       !bpf_skb_load_bytes(skb, p->l4 + TCP_HEADER, probe, sizeof(*probe)) &&
+	       probe->magic == PROBE_MAGIC;
+}
+
+static __always_inline void note_answered(const struct packet *p, __u32 size, __u64 number)
+{
+	struct probe_key key = { .egress = p->source, .size = size };
 
 	bpf_map_update_elem(&probe_answers, &key, &number, BPF_ANY);
+}
+
+static __always_inline int note_probe_answer(struct __sk_buff *skb, const struct packet *p,
+					     const struct probe *probe)
+{
+	__u8 too = 0;
+
+	note_answered(p, probe->size, probe->number);
+	if (!bpf_skb_load_bytes(skb, p->l4 + sizeof(*probe), &too, sizeof(too)) && too == PROBE_SEGMENTS_TOO)
+		note_answered(p, SIZE_SEGMENTS_TOO, probe->number);
 	return TC_ACT_SHOT;
+}
+
+static __always_inline int note_segments(const struct packet *p, const struct probe *probe)
+{
+	__u32 first = probe->size & 0xf, count = probe->size >> 4;
+
+	for (__u32 i = 0; i < SEGMENTS; i++) {
+		if (i >= first && i < first + count)
+			note_answered(p, SIZE_FIRST_SEGMENT + i, probe->number);
+	}
+	return TC_ACT_SHOT;
+}
+
+// Makes the question in `skb`, which begins at `at`, its answer. 0 where the kernel has done it.
+static __always_inline int make_answer(struct __sk_buff *skb, __u32 at, int is_segment, struct probe *probe)
+{
+	__u32 payload = skb->len - at, each = skb->gso_size;
+	__u8 too = PROBE_SEGMENTS_TOO;
+
+	probe->kind = PROBE_ANSWERS;
+	if (is_segment) {
+		probe->size |= (each ? (payload + each - 1) / each : 1) << 4;
+		if (bpf_skb_change_tail(skb, at + sizeof(*probe), 0))
+			return 1;
+	} else if (payload > sizeof(*probe) &&
+		   bpf_skb_store_bytes(skb, at + sizeof(*probe), &too, sizeof(too), 0)) {
+		return 1;
+	}
+	return !!bpf_skb_store_bytes(skb, at, probe, sizeof(*probe), 0);
 }

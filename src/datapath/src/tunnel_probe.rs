@@ -15,7 +15,7 @@ use egret_ports::error::{ErrorClass, PortError};
 use nix::sys::socket::bind;
 use socket2::{Domain, Socket, Type};
 
-use crate::announce::tap::link_address;
+use crate::announce::tap::{link_address, set_packet_option};
 use crate::bpf::{address_key, probe_answers};
 use crate::netlink::{RouteNetlink, refused};
 
@@ -35,6 +35,9 @@ pub struct TunnelReach {
     pub short: bool,
     /// The one as long as the tunnel's device lets a packet be.
     pub longest: bool,
+    /// The one that a network card, or the kernel for it, has to cut into segments. `None` where the holder does not
+    /// answer such, or answers nothing.
+    pub segments: Option<bool>,
 }
 
 /// How long an answer may take.
@@ -46,11 +49,15 @@ const MAGIC: u32 = 0x4567_5072;
 const ASKS: u8 = 1;
 const SHORT: u8 = 0;
 const LONGEST: u8 = 1;
+/// As in bpf/tunnel_probe.h.
+const SEGMENTS_TOO: u8 = 2;
+const FIRST_SEGMENT: u8 = 16;
+const SEGMENTS: u8 = 4;
 const ETHERNET: usize = 14;
 /// Of an IPv4 header with what is asked.
 const SHORTEST: u32 = 64;
 
-/// Asks all, in the network namespace of the calling thread; blocks for a second at most, so it is for a thread of its
+/// Asks all, in the network namespace of the calling thread; blocks for two seconds at most, so it is for a thread of its
 /// own. Changes nothing. With the answers' length in bytes, which is the MTU of `device`.
 ///
 /// # Errors
@@ -76,24 +83,38 @@ pub fn ask(
             open.insert((index, size));
         }
     }
+    let is_answered = |index: usize, size: u8| {
+        answers.get(&key(questions[index].address, size), 0).ok() == Some(number)
+    };
+    wait(&mut open, is_answered);
+    let mut cut = BTreeSet::new();
+    for (index, question) in questions.iter().enumerate() {
+        if is_answered(index, SEGMENTS_TOO) {
+            send_segments(link.index, question, number, link.mtu).map_err(failed)?;
+            cut.extend((0..SEGMENTS).map(|segment| (index, FIRST_SEGMENT + segment)));
+        }
+    }
+    wait(&mut cut, is_answered);
+    let reach = |index| TunnelReach {
+        short: !open.contains(&(index, SHORT)),
+        longest: !open.contains(&(index, LONGEST)),
+        segments: is_answered(index, SEGMENTS_TOO).then(|| cut.iter().all(|(of, _)| *of != index)),
+    };
+    Ok(((0..questions.len()).map(reach).collect(), link.mtu))
+}
+
+/// Leaves what is not answered in time.
+fn wait(open: &mut BTreeSet<(usize, u8)>, is_answered: impl Fn(usize, u8) -> bool) {
     let end = Instant::now() + PATIENCE;
     loop {
         // Before the look: where this thread was held up, what came in meanwhile counts.
         let is_over = Instant::now() >= end;
-        open.retain(|(index, size)| {
-            let key = key(questions[*index].address, *size);
-            answers.get(&key, 0).ok() != Some(number)
-        });
+        open.retain(|(index, size)| !is_answered(*index, *size));
         if open.is_empty() || is_over {
-            break;
+            return;
         }
         thread::sleep(PAUSE);
     }
-    let reach = |index| TunnelReach {
-        short: !open.contains(&(index, SHORT)),
-        longest: !open.contains(&(index, LONGEST)),
-    };
-    Ok(((0..questions.len()).map(reach).collect(), link.mtu))
 }
 
 /// Another one for each moment; nobody has to be kept from guessing it, since no pod can send an answer.
@@ -113,35 +134,85 @@ fn key(address: IpAddr, size: u8) -> [u8; 20] {
 /// What goes into the tunnel's device, with an IP packet of `length` bytes.
 fn frame(question: &TunnelQuestion, size: u8, number: u64, length: u32) -> Vec<u8> {
     let length = usize::try_from(length).unwrap_or(usize::MAX).min(usize::from(u16::MAX));
-    let (ether_type, mut packet) = match question.address {
+    let mut frame = headers(question.address, PROTOCOL, length);
+    frame.extend(probe(question, size, number));
+    frame.resize(frame.len().max(ETHERNET + length), 0);
+    frame
+}
+
+/// Of Ethernet and of IP, for an IP packet of `length` bytes.
+fn headers(address: IpAddr, protocol: u8, length: usize) -> Vec<u8> {
+    let mut frame = vec![0; ETHERNET - 2];
+    match address {
         IpAddr::V4(address) => {
             let total = u16::try_from(length).unwrap_or(u16::MAX).to_be_bytes();
-            let mut header = vec![0x45, 0, total[0], total[1], 0, 0, 0x40, 0, 64, PROTOCOL, 0, 0];
+            let mut header = vec![0x45, 0, total[0], total[1], 0, 0, 0x40, 0, 64, protocol, 0, 0];
             header.extend([address.octets(), address.octets()].concat());
             let sum = checksum(&header).to_be_bytes();
             header[10..12].copy_from_slice(&sum);
-            ([0x08, 0x00], header)
+            frame.extend([0x08, 0x00]);
+            frame.extend(header);
         }
         IpAddr::V6(address) => {
             let payload =
                 u16::try_from(length.saturating_sub(40)).unwrap_or(u16::MAX).to_be_bytes();
-            let mut header = vec![0x60, 0, 0, 0, payload[0], payload[1], PROTOCOL, 64];
-            header.extend([address.octets(), address.octets()].concat());
-            ([0x86, 0xdd], header)
+            frame.extend([0x86, 0xdd, 0x60, 0, 0, 0, payload[0], payload[1], protocol, 64]);
+            frame.extend([address.octets(), address.octets()].concat());
         }
-    };
-    packet.extend(MAGIC.to_be_bytes());
-    packet.extend([ASKS, size]);
-    packet.extend(question.port.to_be_bytes());
-    packet.extend(number.to_ne_bytes());
-    packet.resize(length.max(packet.len()), 0);
-    let mut frame = vec![0; ETHERNET - 2];
-    frame.extend(ether_type);
-    frame.extend(packet);
+    }
     frame
 }
 
-/// Of an IPv4 header (RFC 791).
+/// As `struct probe` in bpf/tunnel_probe.h.
+fn probe(question: &TunnelQuestion, size: u8, number: u64) -> Vec<u8> {
+    let mut probe = MAGIC.to_be_bytes().to_vec();
+    probe.extend([ASKS, size]);
+    probe.extend(question.port.to_be_bytes());
+    probe.extend(number.to_ne_bytes());
+    probe
+}
+
+/// One long packet for [`SEGMENTS`] of the tunnel's MTU, which somebody behind the tunnel's device cuts: each is a question.
+fn send_segments(device: u32, question: &TunnelQuestion, number: u64, mtu: u32) -> io::Result<()> {
+    let is_v4 = question.address.is_ipv4();
+    let ip = if is_v4 { 20 } else { 40 };
+    let invalid = |_| io::Error::from_raw_os_error(libc::EINVAL);
+    let each = usize::try_from(mtu).map_err(invalid)?.saturating_sub(ip + TCP_HEADER);
+    let length = ip + TCP_HEADER + usize::from(SEGMENTS) * each;
+    let mut packet = headers(question.address, TCP, length);
+    let tcp = packet.len();
+    // From port 0 to port 0; sequence 1, nothing acknowledged, 5 words, ACK.
+    packet.extend([0, 0, 0, 0, 0, 0, 0, 1, 0, 0, 0, 0, 0x50, 0x10, 0xff, 0xff, 0, 0, 0, 0]);
+    for segment in 0..SEGMENTS {
+        let end = packet.len() + each;
+        packet.extend(probe(question, segment, number));
+        packet.resize(end, 0);
+    }
+    // Of the pseudo header alone: whoever cuts sums up the rest.
+    let addresses = &packet[ETHERNET + if is_v4 { 12 } else { 8 }..tcp];
+    let payload = u16::try_from(length - ip).map_err(invalid)?.to_be_bytes();
+    let sum = !checksum(&[addresses, &[0, TCP], &payload].concat());
+    packet[tcp + 16..tcp + 18].copy_from_slice(&sum.to_be_bytes());
+    // `struct virtio_net_hdr` (linux/virtio_net.h): in the byte order of this machine.
+    let mut frame = vec![NEEDS_CHECKSUM, if is_v4 { GSO_TCPV4 } else { GSO_TCPV6 }];
+    for value in [tcp + TCP_HEADER, each, tcp, 16] {
+        frame.extend(u16::try_from(value).map_err(invalid)?.to_ne_bytes());
+    }
+    frame.extend(packet);
+    let socket = open(device)?;
+    set_packet_option(&socket, PACKET_VNET_HDR)?;
+    sent(socket.send(&frame))
+}
+
+const TCP: u8 = 6;
+const TCP_HEADER: usize = 20;
+/// linux/if_packet.h and linux/virtio_net.h.
+const PACKET_VNET_HDR: libc::c_int = 15;
+const NEEDS_CHECKSUM: u8 = 1;
+const GSO_TCPV4: u8 = 1;
+const GSO_TCPV6: u8 = 4;
+
+/// The Internet checksum (RFC 1071) over words.
 fn checksum(header: &[u8]) -> u16 {
     let words =
         header.chunks_exact(2).map(|pair| u32::from(u16::from_be_bytes([pair[0], pair[1]])));
@@ -150,12 +221,20 @@ fn checksum(header: &[u8]) -> u16 {
     !u16::try_from((folded & 0xffff) + (folded >> 16)).unwrap_or(0)
 }
 
-/// One that the programs drop is sent too: its reason is counted.
 fn send(device: u32, frame: &[u8]) -> io::Result<()> {
+    sent(open(device)?.send(frame))
+}
+
+fn open(device: u32) -> io::Result<Socket> {
     // Of protocol 0: it receives nothing.
     let socket = Socket::new(Domain::PACKET, Type::RAW, None)?;
     bind(socket.as_raw_fd(), &link_address(device)?)?;
-    match socket.send(frame) {
+    Ok(socket)
+}
+
+/// What the programs drop is sent too: its reason is counted.
+fn sent(result: io::Result<usize>) -> io::Result<()> {
+    match result {
         Err(error) if error.raw_os_error() != Some(libc::ENOBUFS) => Err(error),
         _ => Ok(()),
     }

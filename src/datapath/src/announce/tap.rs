@@ -22,7 +22,7 @@ impl AnnounceTap {
         let all = i32::from((libc::ETH_P_ALL as u16).to_be());
         let socket = Socket::new(Domain::PACKET, Type::RAW, Some(Protocol::from(all)))?;
         socket.attach_filter(&filter())?;
-        ignore_outgoing(&socket)?;
+        set_packet_option(&socket, PACKET_IGNORE_OUTGOING)?;
         socket.set_nonblocking(true)?;
         bind(socket.as_raw_fd(), &link_address(index)?)?;
         let tap = Self { socket };
@@ -55,8 +55,9 @@ pub(crate) fn link_address(index: u32) -> io::Result<LinkAddr> {
         .ok_or_else(|| io::Error::from_raw_os_error(libc::ENODEV))
 }
 
-#[expect(unsafe_code, reason = "neither socket2 nor nix has PACKET_IGNORE_OUTGOING")]
-fn ignore_outgoing(socket: &Socket) -> io::Result<()> {
+/// Turns an option of packet sockets on.
+#[expect(unsafe_code, reason = "neither socket2 nor nix has options of packet sockets")]
+pub(crate) fn set_packet_option(socket: &Socket, option: libc::c_int) -> io::Result<()> {
     let one: libc::c_int = 1;
     // SAFETY: the descriptor is open as long as `socket` is borrowed; the kernel reads exactly
     // `size_of::<c_int>()` bytes from `one`, which outlives the call.
@@ -64,7 +65,7 @@ fn ignore_outgoing(socket: &Socket) -> io::Result<()> {
         libc::setsockopt(
             socket.as_raw_fd(),
             libc::SOL_PACKET,
-            PACKET_IGNORE_OUTGOING,
+            option,
             (&raw const one).cast(),
             size_of::<libc::c_int>() as libc::socklen_t,
         )

@@ -4,11 +4,13 @@ use std::time::Duration;
 
 use egret_datapath::tunnel_probe::{TunnelQuestion, TunnelReach, ask};
 use egret_ports::gateway::{AddressEntry, AddressMap as _, AddressState};
+use etherparse::PacketBuilder;
 
 use super::net::{Net, Node, TUNNEL_PORT, Underlay, egress};
+use super::packets::Port;
 
-const REACHED: TunnelReach = TunnelReach { short: true, longest: true };
-const SILENT: TunnelReach = TunnelReach { short: false, longest: false };
+const REACHED: TunnelReach = TunnelReach { short: true, longest: true, segments: Some(true) };
+const SILENT: TunnelReach = TunnelReach { short: false, longest: false, segments: None };
 
 /// What the director finds out about the holder of an address, with a port.
 fn reach(director: &Node, v4: bool, port: u16) -> TunnelReach {
@@ -36,9 +38,61 @@ fn a_holder_answers_short_and_long_questions_of_both_families() {
         for v4 in [true, false] {
             assert_eq!(reach(&director, v4, 1024), REACHED, "{underlay:?}, IPv4: {v4}");
         }
-        assert_eq!(gateway.count("probe_answered"), 4);
+        assert!(
+            gateway.count("probe_answered") >= 6,
+            "two of each family, and segments, joined or not"
+        );
         assert_eq!(gateway.count("to_world") + director.count("to_pod"), 0);
     }
+}
+
+/// A card that breaks what it should cut: the cables here carry long packets whole.
+#[test]
+fn segments_that_are_lost_are_told_apart_from_long_packets() {
+    for underlay in [Underlay::V4, Underlay::V6] {
+        let net = Net::new(underlay);
+        let (gateway, director) = gateway_and_director(&net);
+        let broken = TunnelReach { segments: Some(false), ..REACHED };
+        gateway.namespace.nft(&format!(
+            "table inet card {{ chain input {{ type filter hook input priority 0; \
+               udp dport {TUNNEL_PORT} meta length > 1500 drop; }}; }}"
+        ));
+        for v4 in [true, false] {
+            assert_eq!(reach(&director, v4, 1024), broken, "{underlay:?}, IPv4: {v4}");
+        }
+        gateway.namespace.run("nft delete table inet card");
+        // Cut by the kernel: each arrives by itself.
+        director
+            .namespace
+            .run("ethtool -K up0 tx-udp_tnl-segmentation off tx-udp_tnl-csum-segmentation off");
+        for v4 in [true, false] {
+            assert_eq!(reach(&director, v4, 1024), REACHED, "{underlay:?}, IPv4: {v4}");
+        }
+    }
+}
+
+/// A pod may write into TCP what it likes, but its node gives it a port.
+#[test]
+fn what_a_pod_can_send_is_no_question() {
+    let net = Net::new(Underlay::V4);
+    let (mut gateway, director) = gateway_and_director(&net);
+    assert_eq!(reach(&director, true, 1024), REACHED);
+    let answered = gateway.count("probe_answered");
+    let forged = |port: u16| {
+        let address = [192, 0, 2, 200];
+        let builder = PacketBuilder::ethernet2([0; 6], [0; 6]).ipv4(address, address, 64);
+        let mut payload = 0x4567_5072_u32.to_be_bytes().to_vec();
+        payload.extend([1, 0, 4, 0, 1, 2, 3, 4, 5, 6, 7, 8]);
+        let mut frame = Vec::new();
+        builder.tcp(port, 0, 1, 1000).ack(1).write(&mut frame, &payload).unwrap();
+        frame
+    };
+    let tunnel = Port::of(&director.namespace, "egret0", egress(true));
+    tunnel.send(&forged(1024));
+    gateway.await_count("destination_is_here", 1);
+    assert_eq!(gateway.count("probe_answered"), answered);
+    tunnel.send(&forged(0));
+    gateway.await_count("probe_answered", answered + 1);
 }
 
 #[test]
@@ -70,7 +124,10 @@ fn a_closed_port_and_a_way_that_takes_less_are_told_apart() {
         "table inet firewall {{ chain input {{ type filter hook input priority 0; \
            udp dport {TUNNEL_PORT} meta length > 1400 drop; }}; }}"
     ));
-    assert_eq!(reach(&director, true, 1024), TunnelReach { short: true, longest: false });
+    assert_eq!(
+        reach(&director, true, 1024),
+        TunnelReach { longest: false, segments: Some(false), ..REACHED }
+    );
     director.namespace.nft(&format!(
         "table inet firewall {{ chain input {{ type filter hook input priority 0; \
            udp dport {TUNNEL_PORT} drop; }}; }}"

@@ -15,6 +15,7 @@ mod aws_second_address;
 mod aws_slow;
 mod aws_vpc;
 mod beside_others;
+mod cordoned;
 mod dropped_by_others;
 mod gcp_attach;
 mod gcp_fabric;
@@ -81,6 +82,7 @@ pub const ALL: &[Scenario] = &[
     Scenario::beside("announcement_without_lease", tunnel::announcement_without_lease).takes(1),
     Scenario::beside("pods_on_gateways", nodes::pods_on_gateways).takes(1),
     Scenario::alone("s01_gateway_node_poweroff", scenarios::power_off),
+    Scenario::alone("s01_where_all_gateways_are_cordoned", cordoned::all),
     Scenario::beside("s02_gateway_node_reboot_rejoin", s02_reboot_rejoin::run),
     Scenario::beside("s12_outage_plus_gateway_death", scenarios::power_off_without_store),
     Scenario::alone("s30_drain_gateway", scenarios::drain),

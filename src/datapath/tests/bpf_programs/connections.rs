@@ -51,14 +51,7 @@ fn pod(node: &Node) -> NetworkNamespace {
 }
 
 fn pair(net: &Net) -> (Node, Node, NetworkNamespace) {
-    let mut gateway = net.node("gateway", 11);
-    let mut director = net.node("director", 12);
-    for v4 in [true, false] {
-        gateway.holds(egress(v4));
-        director.stands_by(egress(v4), &gateway);
-    }
-    gateway.knows_block_of(director.endpoint);
-    director.knows_block_of(director.endpoint);
+    let (gateway, director) = net.gateway_and_director();
     let pod = pod(&director);
     (gateway, director, pod)
 }

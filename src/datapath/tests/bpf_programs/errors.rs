@@ -2,7 +2,7 @@
 
 use std::net::IpAddr;
 
-use super::net::{Net, Node, Underlay, egress, socket, world};
+use super::net::{Net, Underlay, egress, socket, world};
 use super::packets::{Port, datagram, icmpv6_sum, internet_sum, set_fragment, udp};
 
 fn octets(address: IpAddr) -> Vec<u8> {
@@ -49,24 +49,12 @@ fn is_error(frame: &[u8], quoted: &[u8]) -> bool {
         && frame[header + 8..].starts_with(quoted)
 }
 
-fn pair(net: &Net) -> (Node, Node) {
-    let mut gateway = net.node("gateway", 11);
-    let mut director = net.node("director", 12);
-    for v4 in [true, false] {
-        gateway.holds(egress(v4));
-        director.stands_by(egress(v4), &gateway);
-    }
-    gateway.knows_block_of(director.endpoint);
-    director.knows_block_of(director.endpoint);
-    (gateway, director)
-}
-
 const NOBODY: ([u8; 6], [u8; 6]) = ([0; 6], [0; 6]);
 
 #[test]
 fn an_icmp_error_finds_the_director_of_the_quoted_port() {
     let net = Net::new(Underlay::V4);
-    let (mut gateway, director) = pair(&net);
+    let (mut gateway, director) = net.gateway_and_director();
     for v4 in [true, false] {
         let (from, to) = (socket(egress(v4), 1100), socket(world(v4), 9));
         let outside = Port::of(&net.world, "eth0", egress(v4));
@@ -86,7 +74,7 @@ fn an_icmp_error_finds_the_director_of_the_quoted_port() {
 #[test]
 fn an_icmp_error_of_a_pod_leaves_by_the_quoted_port() {
     let net = Net::new(Underlay::V4);
-    let (mut gateway, director) = pair(&net);
+    let (mut gateway, director) = net.gateway_and_director();
     for v4 in [true, false] {
         let (from, to) = (socket(world(v4), 9), socket(egress(v4), 1100));
         let outside = Port::of(&net.world, "eth0", egress(v4));
@@ -106,7 +94,7 @@ fn an_icmp_error_of_a_pod_leaves_by_the_quoted_port() {
 fn what_does_not_fit_the_tunnel_is_answered_with_the_size_that_does() {
     for (underlay, mtu) in [(Underlay::V4, 1450_u16), (Underlay::V6, 1430)] {
         let net = Net::new(underlay);
-        let (mut gateway, _director) = pair(&net);
+        let (mut gateway, _director) = net.gateway_and_director();
         for v4 in [true, false] {
             let outside = Port::of(&net.world, "eth0", egress(v4));
             let macs = (net.world_mac(), gateway.uplink.mac);
@@ -153,7 +141,7 @@ fn what_does_not_fit_the_tunnel_is_answered_with_the_size_that_does() {
 #[test]
 fn without_the_dont_fragment_bit_the_outer_packet_is_fragmented() {
     let net = Net::new(Underlay::V4);
-    let (mut gateway, director) = pair(&net);
+    let (mut gateway, director) = net.gateway_and_director();
     let outside = Port::of(&net.world, "eth0", egress(true));
     let inside = Port::of(&director.namespace, "egret0", egress(true));
     let macs = (net.world_mac(), gateway.uplink.mac);

@@ -10,19 +10,6 @@ use super::packets::{Datagram, Port, answers, datagram, source_mac, udp};
 
 const NOBODY: ([u8; 6], [u8; 6]) = ([0; 6], [0; 6]);
 
-/// A gateway that holds both addresses and a director that knows so and has ports 1024–1151.
-fn gateway_and_director(net: &Net) -> (Node, Node) {
-    let mut gateway = net.node("gateway", 11);
-    let mut director = net.node("director", 12);
-    for v4 in [true, false] {
-        gateway.holds(egress(v4));
-        director.stands_by(egress(v4), &gateway);
-    }
-    gateway.knows_block_of(director.endpoint);
-    director.knows_block_of(director.endpoint);
-    (gateway, director)
-}
-
 /// A datagram from the director's stack, source already rewritten, to the world.
 fn from_pod(director: &Node, v4: bool, port: u16, payload: &[u8]) {
     let frame = udp(NOBODY, socket(egress(v4), port), socket(world(v4), 9), payload);
@@ -31,7 +18,7 @@ fn from_pod(director: &Node, v4: bool, port: u16, payload: &[u8]) {
 
 fn there_and_back(underlay: Underlay) {
     let net = Net::new(underlay);
-    let (mut gateway, mut director) = gateway_and_director(&net);
+    let (mut gateway, mut director) = net.gateway_and_director();
     for v4 in [true, false] {
         let outside = Port::of(&net.world, "eth0", egress(v4));
         let inside = Port::of(&director.namespace, "egret0", egress(v4));
@@ -94,7 +81,7 @@ fn a_gateway_is_its_own_director() {
 #[test]
 fn past_the_deadline_nothing_is_forwarded() {
     let net = Net::new(Underlay::V4);
-    let (mut gateway, director) = gateway_and_director(&net);
+    let (mut gateway, director) = net.gateway_and_director();
     for v4 in [true, false] {
         let outside = Port::of(&net.world, "eth0", egress(v4));
         let mut entry = gateway.entry(AddressState::Held, &gateway, Duration::ZERO);
@@ -116,7 +103,7 @@ fn past_the_deadline_nothing_is_forwarded() {
 #[test]
 fn a_running_deadline_ends_without_any_process() {
     let net = Net::new(Underlay::V4);
-    let (mut gateway, director) = gateway_and_director(&net);
+    let (mut gateway, director) = net.gateway_and_director();
     let entry = gateway.entry(AddressState::Held, &gateway, Duration::from_millis(300));
     gateway.addresses.put(egress(true), &entry).unwrap();
     let end = entry.valid_until.unwrap();
@@ -133,7 +120,7 @@ fn a_running_deadline_ends_without_any_process() {
 #[test]
 fn only_the_ports_of_the_sender_leave() {
     let net = Net::new(Underlay::V4);
-    let (mut gateway, director) = gateway_and_director(&net);
+    let (mut gateway, director) = net.gateway_and_director();
     let mut thief = net.node("thief", 13);
     for v4 in [true, false] {
         thief.stands_by(egress(v4), &gateway);
@@ -154,7 +141,7 @@ fn only_the_ports_of_the_sender_leave() {
 #[test]
 fn a_datagram_to_a_port_of_nobody_dies_at_the_gateway_without_an_answer() {
     let net = Net::new(Underlay::V4);
-    let (mut gateway, mut director) = gateway_and_director(&net);
+    let (mut gateway, mut director) = net.gateway_and_director();
     for v4 in [true, false] {
         let outside = Port::of(&net.world, "eth0", egress(v4));
         let macs = (net.world_mac(), gateway.uplink.mac);
@@ -169,7 +156,7 @@ fn a_datagram_to_a_port_of_nobody_dies_at_the_gateway_without_an_answer() {
 #[test]
 fn a_director_takes_only_its_own_ports() {
     let net = Net::new(Underlay::V4);
-    let (mut gateway, mut director) = gateway_and_director(&net);
+    let (mut gateway, mut director) = net.gateway_and_director();
     // The gateway is wrong about the block: the director knows better.
     director.tables = director.loaded.gateway_tables().unwrap();
     director.knows_block_of(gateway.endpoint);
@@ -185,7 +172,7 @@ fn a_director_takes_only_its_own_ports() {
 #[test]
 fn nobody_holds_it_or_it_is_no_egress_address() {
     let net = Net::new(Underlay::V4);
-    let (_gateway, mut director) = gateway_and_director(&net);
+    let (_gateway, mut director) = net.gateway_and_director();
     let nobody = AddressEntry {
         state: AddressState::Standby,
         holder: None,
@@ -220,7 +207,7 @@ fn clsact_does_what_tcx_does() {
 #[test]
 fn a_next_hop_is_used_where_the_uplink_has_no_route() {
     let net = Net::new(Underlay::V4);
-    let (mut gateway, director) = gateway_and_director(&net);
+    let (mut gateway, director) = net.gateway_and_director();
     let beyond = [(true, "198.51.100.7", world(true)), (false, "2001:db8:9::7", world(false))];
     for (v4, beyond, router) in beyond {
         let outside = Port::of(&net.world, "eth0", egress(v4));
@@ -243,7 +230,7 @@ fn a_next_hop_is_used_where_the_uplink_has_no_route() {
 #[test]
 fn what_a_switch_floods_is_not_delivered_twice() {
     let net = Net::new(Underlay::V4);
-    let (mut gateway, mut director) = gateway_and_director(&net);
+    let (mut gateway, mut director) = net.gateway_and_director();
     for v4 in [true, false] {
         let outside = Port::of(&net.world, "eth0", egress(v4));
         let frame = |to| {
@@ -260,7 +247,7 @@ fn what_a_switch_floods_is_not_delivered_twice() {
 #[test]
 fn extension_headers_are_stepped_over() {
     let net = Net::new(Underlay::V4);
-    let (mut gateway, director) = gateway_and_director(&net);
+    let (mut gateway, director) = net.gateway_and_director();
     let inside = Port::of(&director.namespace, "egret0", egress(false));
     let outside = Port::of(&net.world, "eth0", egress(false));
     let macs = (net.world_mac(), gateway.uplink.mac);

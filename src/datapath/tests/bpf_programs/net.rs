@@ -92,6 +92,18 @@ impl Net {
         Node::new(self, label, number, AttachMode::Auto)
     }
 
+    /// A gateway that holds both addresses and a director that knows so and has ports 1024–1151.
+    pub fn gateway_and_director(&self) -> (Node, Node) {
+        let (mut gateway, mut director) = (self.node("gateway", 11), self.node("director", 12));
+        for v4 in [true, false] {
+            gateway.holds(egress(v4));
+            director.stands_by(egress(v4), &gateway);
+        }
+        gateway.knows_block_of(director.endpoint);
+        director.knows_block_of(director.endpoint);
+        (gateway, director)
+    }
+
     pub fn pin_dir(&self, label: &str) -> PathBuf {
         self.pins.path().join(label)
     }

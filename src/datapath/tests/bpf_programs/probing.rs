@@ -19,22 +19,11 @@ fn reach(director: &Node, v4: bool, port: u16) -> TunnelReach {
     ask(&director.config.pin_dir, "egret0", &[question]).unwrap().0[0]
 }
 
-fn gateway_and_director(net: &Net) -> (Node, Node) {
-    let (mut gateway, mut director) = (net.node("gateway", 11), net.node("director", 12));
-    for v4 in [true, false] {
-        gateway.holds(egress(v4));
-        director.stands_by(egress(v4), &gateway);
-    }
-    gateway.knows_block_of(director.endpoint);
-    director.knows_block_of(director.endpoint);
-    (gateway, director)
-}
-
 #[test]
 fn a_holder_answers_short_and_long_questions_of_both_families() {
     for underlay in [Underlay::V4, Underlay::V6] {
         let net = Net::new(underlay);
-        let (mut gateway, mut director) = gateway_and_director(&net);
+        let (mut gateway, mut director) = net.gateway_and_director();
         for v4 in [true, false] {
             assert_eq!(reach(&director, v4, 1024), REACHED, "{underlay:?}, IPv4: {v4}");
         }
@@ -51,7 +40,7 @@ fn a_holder_answers_short_and_long_questions_of_both_families() {
 fn segments_that_are_lost_are_told_apart_from_long_packets() {
     for underlay in [Underlay::V4, Underlay::V6] {
         let net = Net::new(underlay);
-        let (gateway, director) = gateway_and_director(&net);
+        let (gateway, director) = net.gateway_and_director();
         let broken = TunnelReach { segments: Some(false), ..REACHED };
         gateway.namespace.nft(&format!(
             "table inet card {{ chain input {{ type filter hook input priority 0; \
@@ -75,7 +64,7 @@ fn segments_that_are_lost_are_told_apart_from_long_packets() {
 #[test]
 fn what_a_pod_can_send_is_no_question() {
     let net = Net::new(Underlay::V4);
-    let (mut gateway, director) = gateway_and_director(&net);
+    let (mut gateway, director) = net.gateway_and_director();
     assert_eq!(reach(&director, true, 1024), REACHED);
     let answered = gateway.count("probe_answered");
     let forged = |port: u16| {
@@ -98,7 +87,7 @@ fn what_a_pod_can_send_is_no_question() {
 #[test]
 fn who_does_not_hold_the_address_and_whose_port_is_anothers_gets_no_answer() {
     let net = Net::new(Underlay::V4);
-    let (mut gateway, director) = gateway_and_director(&net);
+    let (mut gateway, director) = net.gateway_and_director();
     assert_eq!(reach(&director, true, 1152), SILENT, "a port of nobody");
     assert_eq!(gateway.count("no_block"), 2);
     let stranger = net.node("stranger", 13);
@@ -119,7 +108,7 @@ fn who_does_not_hold_the_address_and_whose_port_is_anothers_gets_no_answer() {
 #[test]
 fn a_closed_port_and_a_way_that_takes_less_are_told_apart() {
     let net = Net::new(Underlay::V4);
-    let (gateway, director) = gateway_and_director(&net);
+    let (gateway, director) = net.gateway_and_director();
     gateway.namespace.nft(&format!(
         "table inet firewall {{ chain input {{ type filter hook input priority 0; \
            udp dport {TUNNEL_PORT} meta length > 1400 drop; }}; }}"

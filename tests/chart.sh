@@ -39,7 +39,7 @@ generate() {
 check_values() {
   helm lint --strict --quiet "$chart" || fail "helm lint"
   local set
-  for set in crds.install=false crds.keep=true crds.nirmata=true startupTaint.enabled=true \
+  for set in crds.install=false crds.keep=false crds.nirmata=true startupTaint.enabled=true \
     admissionPolicies.enabled=false uninstall.enabled=false aggregateRoles.enabled=false \
     apiServer.host=api.example,apiServer.port=6443 'imagePullSecrets={one,two}' \
     'agent.uplinks={eth0,eth1},agent.podLabels.a=b,agent.podAnnotations.a=b' \

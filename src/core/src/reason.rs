@@ -65,6 +65,8 @@ pub enum Reason {
     NotBound,
     /// A node cannot program the claim.
     NotProgrammed,
+    /// Egret was removed from the cluster: nobody serves the claim until it is installed again.
+    NotServed,
     /// A gateway holds the address.
     Held,
     /// No gateway has held the address yet.

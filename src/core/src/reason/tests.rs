@@ -1,6 +1,6 @@
 use super::*;
 
-const ALL: [Reason; 55] = [
+const ALL: [Reason; 56] = [
     Reason::Accepted,
     Reason::PoolNotFound,
     Reason::PoolNotReady,
@@ -26,6 +26,7 @@ const ALL: [Reason; 55] = [
     Reason::Ready,
     Reason::NotBound,
     Reason::NotProgrammed,
+    Reason::NotServed,
     Reason::Held,
     Reason::NoHolder,
     Reason::HolderAbsent,

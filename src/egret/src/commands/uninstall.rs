@@ -4,9 +4,14 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::time::{Duration, Instant};
 
 use anyhow::Context as _;
-use egret_core::model::{Attachment, ConditionType, NodeName, Snapshot};
+use egret_core::model::{
+    Attachment, ClaimStatus, Condition, ConditionType, NodeName, Snapshot, Timestamp,
+};
+use egret_core::reason::Reason;
+use egret_ports::clock::Clock as _;
 use egret_ports::cluster_state::{ClusterState as _, Write};
 use egret_ports::error::ErrorClass;
+use egret_runtime::clock::SystemClock;
 use egret_state::kubernetes::{KubernetesState, WatchScope};
 
 use super::store::{Store, block_on};
@@ -34,6 +39,7 @@ pub(crate) fn run(args: &UninstallArgs) -> anyhow::Result<()> {
         println!("stopping the controller");
         state.stop_controller().await?;
         delete(&state).await?;
+        say_unserved(&state).await?;
         state.forget_cluster().await?;
         println!("nothing of Egret's is left but its pools, claims and definitions");
         Ok(())
@@ -150,6 +156,39 @@ fn unclean(snapshot: &Snapshot) -> BTreeSet<NodeName> {
         .collect()
 }
 
+/// The last word in the claims' statuses, since no controller corrects it.
+async fn say_unserved(state: &KubernetesState) -> anyhow::Result<()> {
+    let snapshot = state.read_consistent().await?;
+    let now = SystemClock.now();
+    for (claim, stored) in &snapshot.claims {
+        let status = unserved(&stored.value.1, now);
+        match state.write(Write::ClaimStatus { claim: claim.clone(), status }).await {
+            // Deleted meanwhile.
+            Err(error) if error.class == ErrorClass::NotFound => {}
+            done => done.map(|_| ())?,
+        }
+    }
+    Ok(())
+}
+
+/// A claim that keeps what it had, and of which nothing is in any kernel.
+fn unserved(before: &ClaimStatus, now: Timestamp) -> ClaimStatus {
+    const WHY: &str = "Egret was removed from the cluster, and pods leave with their nodes' addresses: install it again, or \
+                       delete the claim";
+    let condition = |condition: &Condition| match condition.kind {
+        ConditionType::Programmed | ConditionType::Ready => Condition {
+            observed_generation: condition.observed_generation,
+            ..Condition::new(condition.kind.clone(), false, Reason::NotServed, WHY, now)
+        },
+        _ => condition.clone(),
+    };
+    ClaimStatus {
+        gateways: Vec::new(),
+        conditions: before.conditions.iter().map(condition).collect(),
+        ..before.clone()
+    }
+}
+
 /// Addresses and nodes with their finalizers. Nobody else writes any more.
 async fn delete(state: &KubernetesState) -> anyhow::Result<()> {
     let snapshot = state.read_consistent().await?;
@@ -170,4 +209,33 @@ async fn delete(state: &KubernetesState) -> anyhow::Result<()> {
         }
     }
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_claim_says_that_nobody_serves_it_and_keeps_its_addresses() {
+        let condition = |kind, generation| Condition {
+            observed_generation: generation,
+            ..Condition::new(kind, true, Reason::Ready, "all is well", Timestamp(1))
+        };
+        let before = ClaimStatus {
+            addresses: vec!["203.0.113.17".parse().unwrap()],
+            gateways: vec!["gateway-1".into()],
+            conditions: vec![
+                condition(ConditionType::Bound, 3),
+                condition(ConditionType::Ready, 3),
+            ],
+            ..ClaimStatus::default()
+        };
+        let after = unserved(&before, Timestamp(2));
+        assert_eq!((&after.addresses, after.gateways.len()), (&before.addresses, 0));
+        let [bound, ready] = &after.conditions[..] else { panic!("{after:?}") };
+        assert_eq!(bound, &before.conditions[0]);
+        assert!(!ready.status && ready.observed_generation == 3, "{ready:?}");
+        assert_eq!(ready.reason, "NotServed");
+        assert!(ready.message.contains("install it again"), "{ready:?}");
+    }
 }

@@ -98,7 +98,7 @@ fn images_and_privileges_are_those_of_the_documents() {
 /// that it is done, as the job controller would.
 #[test]
 fn uninstall_leaves_no_object_of_the_charts() {
-    let fixture = ChartFixture::new(&[]);
+    let fixture = ChartFixture::new(&["--set", "crds.keep=false"]);
     let before = ours(fixture.admin());
     assert!(before.len() > 20, "{before:?}");
     std::thread::scope(|scope| {
@@ -113,19 +113,26 @@ fn uninstall_leaves_no_object_of_the_charts() {
 }
 
 #[test]
-fn an_upgrade_brings_new_kinds_and_keeps_what_is_asked_for() {
+fn an_upgrade_brings_new_kinds_and_a_removal_keeps_them_with_the_claims() {
     let fixture = ChartFixture::new(&[]);
     let admin = fixture.admin();
     let columns = r#"[{"op":"remove","path":"/spec/versions/0/additionalPrinterColumns"}]"#;
     let crd = "egressnodes.egret.dev";
     admin.ask(&["patch", "crd", crd, "--type=json", "-p", columns]).unwrap();
-    let upgrade = ["upgrade", "egret", &chart(), "-n", SYSTEM, "--set", "crds.keep=true"];
+    let upgrade = ["upgrade", "egret", &chart(), "-n", SYSTEM];
     said(&fixture.helm(&[&upgrade[..], &["--force-conflicts"]].concat()));
     let got = admin.get(&["crd", crd]).unwrap();
     assert!(got["spec"]["versions"][0]["additionalPrinterColumns"].is_array(), "{got}");
+    let namespace = "apiVersion: v1\nkind: Namespace\nmetadata: {name: payments}\n";
+    admin.apply(namespace).unwrap();
+    admin.apply_path(&repository().join("deploy/examples/3-claim.yaml")).unwrap();
     said(&fixture.helm(&["uninstall", "egret", "-n", SYSTEM, "--no-hooks"]));
     let left = ours(admin);
     assert!(!left.is_empty() && left.iter().all(|name| name.ends_with(".egret.dev")), "{left:?}");
+    admin.get(&["seip", "bank", "-n", "payments"]).unwrap();
+    // And the next installation takes them over.
+    said(&fixture.helm(&["install", "egret", &chart(), "-n", SYSTEM]));
+    admin.get(&["seip", "bank", "-n", "payments"]).unwrap();
 }
 
 #[test]

@@ -54,7 +54,8 @@ fn explained(fixture: &mut ClusterFixture) -> Result<String> {
     fixture.lab.run_egret(&["explain", "pod/settle-1", "-n", "payments", "--to", &to])
 }
 
-/// Neither a rule nor an object is left, and connections of pods that nobody selected go on.
+/// No rule is left, and no object but pools and claims, which say that nobody serves them; connections of pods that
+/// nobody selected go on.
 pub fn uninstall(bench: &mut ClusterBench) -> Result<()> {
     let fixture = bench.fixture()?;
     let plan = LoadPlan::new("not selected", &["other-1", "other-2"]);
@@ -68,10 +69,15 @@ pub fn uninstall(bench: &mut ClusterBench) -> Result<()> {
     for name in fixture.lab.names() {
         clean(fixture, &name)?;
     }
-    let kinds = fixture.lab.kubectl().ask(&["api-resources", "-o", "name"])?;
-    let left = kinds.lines().find(|line| line.contains("egret"));
-    ensure!(left.is_none(), "a kind is left: {left:?}");
+    let claim = fixture.lab.kubectl().get(&["seip", "bank", "-n", "payments"])?;
+    let conditions = claim["status"]["conditions"].as_array().cloned().unwrap_or_default();
+    let ready = conditions.iter().find(|condition| condition["type"] == "Ready");
+    ensure!(ready.is_some_and(|ready| ready["reason"] == "NotServed"), "{claim}");
+    ensure!(claim["status"]["addresses"].as_array().is_some_and(|all| !all.is_empty()), "{claim}");
     for kind in [
+        "egressaddresses",
+        "egressnodes",
+        "egressclusters",
         "clusterroles",
         "clusterrolebindings",
         "validatingadmissionpolicies",

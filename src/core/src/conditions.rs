@@ -32,6 +32,7 @@ pub use claims::claim_statuses;
 pub use cloud::released_by_clouds;
 pub use evaluation::ConditionInputs;
 pub(crate) use evaluation::Evaluation;
+use evaluation::names;
 pub use on_interface::{on_interface, on_interface_message};
 
 /// The statuses of pools that differ from what is written.
@@ -206,11 +207,6 @@ fn conflict(view: &ConditionInputs<'_>, address: IpAddr, status: &AddressStatus)
 fn is_missed_by_cloud(plan: &AddressPlan, status: &AddressStatus, holder: &NodeName) -> bool {
     let facts = plan.facts();
     facts.cloud_places() && !status.is_served_at(holder, facts)
-}
-
-fn names<'a>(nodes: impl Iterator<Item = &'a NodeName>) -> String {
-    let names: Vec<&str> = nodes.map(NodeName::as_str).collect();
-    names.join(", ")
 }
 
 /// The written status of a claim.

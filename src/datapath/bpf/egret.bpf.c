@@ -342,7 +342,7 @@ SEC("classifier") int egret_up_in(struct __sk_buff *skb)
 	struct packet p = {};
 	struct address *entry;
 	__u8 flags, type;
-	int verdict;
+	int verdict = PASS;
 
 	if (skb->protocol == bpf_htons(ETH_P_ARP))
 		note_neighbour_frame(skb, 0);
@@ -362,7 +362,6 @@ SEC("classifier") int egret_up_in(struct __sk_buff *skb)
 		return answer_ndp(skb, &p);
 	entry = resolve(&p.destination, &canonical, &flags);
 	// What no gateway answers for stays the host's own, whatever the port.
-	verdict = PASS;
 	if (entry && !(flags & SHARED && same(&p.destination, &canonical)))
 		verdict = to_director(skb, c, &p, &canonical, flags);
 	if (verdict == PASS && p.protocol != IPPROTO_TCP)

@@ -8,8 +8,7 @@ use crate::placement::{Ineligible, unfit};
 use crate::reason::Reason;
 use crate::selection::selects;
 
-use super::evaluation::{ConditionInputs, Evaluation};
-use super::names;
+use super::evaluation::{ConditionInputs, Evaluation, names};
 
 /// After so long a node that is absent is not dead, or its pods were gone: its agent is.
 const PODS_GONE_AFTER: Millis = Millis::from_secs(300);

@@ -34,6 +34,12 @@ impl Evaluation {
     }
 }
 
+/// As a list for people.
+pub(super) fn names<'a>(nodes: impl Iterator<Item = &'a NodeName>) -> String {
+    let names: Vec<&str> = nodes.map(NodeName::as_str).collect();
+    names.join(", ")
+}
+
 /// All that statuses are made from: the snapshot, and what this plan makes of it.
 pub struct ConditionInputs<'a> {
     /// What was read.

@@ -2,12 +2,12 @@ use std::net::IpAddr;
 use std::path::PathBuf;
 
 use clap::Args;
-use egret_core::model::NodeName;
+use egret_core::model::{NodeName, address_or_subnet};
 use egret_datapath::HostSettings;
 use egret_datapath::constants::BadSetting;
 use ipnet::IpNet;
 
-use crate::endpoint_flags::{EndpointFlags, EndpointSource, endpoint, of_node};
+use crate::endpoint_flags::{EndpointFlags, EndpointSource, of_node};
 
 /// Addresses in one text; none where it is empty, as a variable may be.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -35,7 +35,7 @@ pub struct AgentArgs {
     /// Underlay address of the tunnel and of messages between agents, one per family; or a subnet, such as
     /// 10.1.0.0/16, the same on every node: then this node's address in it, and the one that its link gets
     /// in its place. By default those of `--node-address`; else the first of the first uplink.
-    #[arg(long, value_name = "ADDRESS|SUBNET", value_parser = endpoint)]
+    #[arg(long, value_name = "ADDRESS|SUBNET", value_parser = address_or_subnet)]
     pub endpoint: Vec<IpNet>,
     /// The same for one node alone, such as worker-7=10.9.0.0/24; goes before `--endpoint`, and the annotation
     /// egret.dev/tunnel-endpoint of its Node before both. May be repeated. Where the node has no such address the
@@ -219,9 +219,9 @@ mod tests {
             Ok(NodeAddresses(["10.2.0.5".parse().unwrap()].into()))
         );
         assert!(addresses("10.2.0.5,eth0").unwrap_err().starts_with("eth0 "));
-        let both = endpoint("10.1.0.5/16").unwrap_err();
+        let both = address_or_subnet("10.1.0.5/16").unwrap_err();
         assert!(both.contains("10.1.0.5 ") && both.ends_with("10.1.0.0/16"), "{both}");
-        assert!(endpoint("eth0").unwrap_err().contains("neither"));
+        assert!(address_or_subnet("eth0").unwrap_err().contains("neither"));
     }
 
     #[test]

@@ -3,7 +3,7 @@
 use std::net::IpAddr;
 
 use clap::ValueEnum;
-use egret_core::model::{ENDPOINT_ANNOTATION, EndpointChoice, NodeName};
+use egret_core::model::{ENDPOINT_ANNOTATION, EndpointChoice, NodeName, address_or_subnet};
 use egret_core::tunnel_network::ToldEndpoint;
 use ipnet::IpNet;
 
@@ -79,21 +79,7 @@ pub(crate) fn of_node(text: &str) -> Result<(NodeName, IpNet), String> {
         .split_once('=')
         .filter(|(node, _)| !node.is_empty())
         .ok_or("use NODE=ADDRESS or NODE=SUBNET, such as worker-7=10.9.0.0/24")?;
-    Ok((NodeName::new(node), endpoint(net)?))
-}
-
-/// `--endpoint`: an address or a subnet.
-pub(crate) fn endpoint(text: &str) -> Result<IpNet, String> {
-    if let Ok(address) = text.parse::<IpAddr>() {
-        return Ok(IpNet::from(address));
-    }
-    let net: IpNet = text.parse().map_err(|_| {
-        format!("{text} is neither an address, such as 10.1.0.5, nor a subnet, such as 10.1.0.0/16")
-    })?;
-    if net.addr() != net.network() {
-        return Err(format!("use the address {} or the subnet {}", net.addr(), net.trunc()));
-    }
-    Ok(net)
+    Ok((NodeName::new(node), address_or_subnet(net)?))
 }
 
 #[cfg(test)]
@@ -101,7 +87,7 @@ mod tests {
     use super::*;
 
     fn net(text: &str) -> IpNet {
-        endpoint(text).unwrap()
+        address_or_subnet(text).unwrap()
     }
 
     fn told(annotated: Option<EndpointChoice>, default: Option<EndpointChoice>) -> ToldEndpoint {

@@ -13,7 +13,7 @@ use std::collections::BTreeMap;
 use std::net::IpAddr;
 use std::time::{Duration, Instant};
 
-use egret_core::model::Family;
+use egret_core::model::{EndpointChoice, Family, Text as _};
 use egret_core::reason::AgentReason;
 use egret_datapath::host::HostUplink;
 use ipnet::IpNet;
@@ -282,12 +282,12 @@ impl TunnelEndpoints {
             troubles.insert(AgentReason::EndpointImpaired, why);
         }
         if let Some(by) = self.asked_by.as_ref().filter(|_| self.is_astray()) {
-            let nets: Vec<String> = self.wanted.iter().map(written).collect();
+            let nets = EndpointChoice::Within(self.wanted.clone()).to_text();
             let now: Vec<String> = self.current.iter().map(IpAddr::to_string).collect();
             let why = format!(
                 "no Ethernet link that is up has an address in {}, which {by} names: name one that this node has, or \
                  take it away; until then the tunnel ends at {}",
-                nets.join(", "),
+                nets,
                 now.join(", ")
             );
             troubles.insert(AgentReason::EndpointImpaired, why);
@@ -322,11 +322,6 @@ impl HomeLink {
     fn is(&self, uplink: &HostUplink) -> bool {
         uplink.index == self.index || uplink.name == self.name
     }
-}
-
-/// An address without its length.
-fn written(net: &IpNet) -> String {
-    if net.prefix_len() == net.max_prefix_len() { net.addr().to_string() } else { net.to_string() }
 }
 
 fn given_missing(address: IpAddr) -> String {

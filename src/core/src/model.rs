@@ -36,7 +36,7 @@ pub use cluster::{
     UnreadableRanges, Voter, VoterSet,
 };
 pub use condition::{Condition, ConditionSummary, ConditionType};
-pub use endpoint::{ENDPOINT_ANNOTATION, EndpointAnnotation, EndpointChoice};
+pub use endpoint::{ENDPOINT_ANNOTATION, EndpointAnnotation, EndpointChoice, address_or_subnet};
 pub use event::EventDraft;
 pub use labels::{LabelSelector, Labels, Operator, Requirement};
 pub use names::{ClaimRef, NamespaceName, NodeName, PoolName, Uid};

@@ -16,7 +16,7 @@ pub(super) fn pool(view: &ConditionInputs<'_>, pool: &PoolName) -> Option<Evalua
         }
         Balance::Intended(RebalanceMove { address, from, to, not_before }) => {
             let ready = match view.awaited.get(address) {
-                Some(_) => " and before the cloud is ready for it",
+                Some(_) => " and not before its cloud has made that ready",
                 None => "",
             };
             let at = not_before.to_text();

@@ -35,7 +35,7 @@ impl Text for EndpointChoice {
             "InternalIP" => Ok(Self::InternalIP),
             nets => nets
                 .split(',')
-                .map(|part| net(part.trim()))
+                .map(|part| of_a_node(part.trim()))
                 .collect::<Result<_, _>>()
                 .map(Self::Within),
         }
@@ -49,24 +49,33 @@ fn written(net: &IpNet) -> String {
     }
 }
 
-fn net(text: &str) -> Result<IpNet, String> {
-    if let Ok(address) = text.parse::<IpAddr>() {
-        if address.is_unspecified() || address.is_loopback() || address.is_multicast() {
-            return Err(format!("{text} is the address of no node: write one, such as 10.1.0.5"));
-        }
+/// An address, as a range of its own, or a subnet.
+///
+/// # Errors
+/// A sentence that has the text and says what to write instead.
+pub fn address_or_subnet(text: &str) -> Result<IpNet, String> {
+    if text.parse::<IpAddr>().is_ok() {
         return IpAddr::from_text(text).map(IpNet::from);
     }
     let net: IpNet = text.parse().map_err(|_| {
         format!(
-            "{text:?} is neither InternalIP nor Uplink, an address, such as 10.1.0.5, nor a subnet, such as 10.1.0.0/16"
+            "{text:?} is neither an address, such as 10.1.0.5, nor a subnet, such as 10.1.0.0/16"
         )
     })?;
     if net.addr() != net.network() {
-        return Err(format!(
-            "{text}: write the address {} or the subnet {}",
-            net.addr(),
-            net.trunc()
-        ));
+        let (address, subnet) = (net.addr(), net.trunc());
+        return Err(format!("{text}: write the address {address} or the subnet {subnet}"));
+    }
+    Ok(net)
+}
+
+fn of_a_node(text: &str) -> Result<IpNet, String> {
+    let net =
+        address_or_subnet(text).map_err(|why| format!("{why}; or write InternalIP or Uplink"))?;
+    let address = net.addr();
+    let is_single = net.prefix_len() == net.max_prefix_len();
+    if is_single && (address.is_unspecified() || address.is_loopback() || address.is_multicast()) {
+        return Err(format!("{text} is the address of no node: write one, such as 10.1.0.5"));
     }
     Ok(net)
 }

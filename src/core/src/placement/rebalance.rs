@@ -33,7 +33,7 @@ pub enum Balance {
 /// Why nothing is moved for evenness.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum HeldBack {
-    /// An address is on its way to its owner.
+    /// An address is on its way to its owner, or about to be.
     Moving(IpAddr, NodeName),
     /// A gateway of the pool is absent.
     Absent(NodeName),
@@ -80,31 +80,26 @@ impl Rebalancer<'_> {
             by_pool.entry(&plan.pool).or_default().push((*address, plan));
         }
         let moving = self.moving(plans);
-        let mut is_taken = false;
+        let mut due: Option<HeldBack> = None;
         for (name, stored) in &self.snapshot.pools {
             let pool = &stored.value.0;
             if !pool.rebalances || pool.paused {
                 continue;
             }
             let of_pool = by_pool.get(name).map(Vec::as_slice).unwrap_or_default();
-            let balance = match (self.best(name, of_pool, plans), self.obstacle(name)) {
-                (None, _) => Balance::Even,
-                (Some(_), Some(obstacle)) => Balance::HeldBack(obstacle),
-                (Some(found), None) => match &moving {
-                    Some(moving) => Balance::HeldBack(moving.clone()),
+            let balance = match self.best(name, of_pool, plans) {
+                None => Balance::Even,
+                // One at a time: what is due in another pool goes first.
+                Some(found) => match self.obstacle(name).or(moving.clone()).or(due.clone()) {
+                    Some(obstacle) => Balance::HeldBack(obstacle),
                     None => Balance::Intended(found),
                 },
             };
-            // One at a time: the next pool's comes once this one is over.
-            let balance = match balance {
-                Balance::Intended(found) if found.not_before <= self.now && is_taken => {
-                    let not_before = self.now + REBALANCE_EVERY;
-                    Balance::Intended(RebalanceMove { not_before, ..found })
-                }
-                other => other,
-            };
-            is_taken |=
-                matches!(&balance, Balance::Intended(found) if found.not_before <= self.now);
+            if let Balance::Intended(found) = &balance
+                && found.not_before <= self.now
+            {
+                due = Some(HeldBack::Moving(found.address, found.to.clone()));
+            }
             balances.insert(name.clone(), balance);
         }
         balances

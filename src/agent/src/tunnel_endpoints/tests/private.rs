@@ -1,5 +1,15 @@
 use super::*;
 
+fn with_host<T>(
+    uplinks: &[HostUplink],
+    others: &[HostUplink],
+    ask: impl FnOnce(&HostAddresses<'_>) -> T,
+) -> T {
+    let all: Vec<HostUplink> = uplinks.iter().chain(others).cloned().collect();
+    let (present, egress) = (&present(&all), &BTreeSet::new());
+    ask(&HostAddresses { uplinks, others, present, egress })
+}
+
 /// A host with a public uplink, whose other links change, and the agent that runs on it.
 struct PrivateHost {
     uplinks: [HostUplink; 1],
@@ -12,26 +22,13 @@ impl PrivateHost {
     fn new(wanted: &WantedEndpoints, others: &[HostUplink]) -> Self {
         let uplinks = [uplink(0, &["198.51.100.5/24", "2001:db8::5/64"])];
         let (others, now) = (others.to_vec(), Instant::now());
-        let all: Vec<HostUplink> = uplinks.iter().chain(&others).cloned().collect();
-        let host = HostAddresses {
-            uplinks: &uplinks,
-            others: &others,
-            present: &present(&all),
-            egress: &BTreeSet::new(),
-        };
-        let endpoints = TunnelEndpoints::choose(wanted, &host, now).unwrap();
+        let choose = |host: &HostAddresses<'_>| TunnelEndpoints::choose(wanted, host, now);
+        let endpoints = with_host(&uplinks, &others, choose).unwrap();
         Self { uplinks, others, now, endpoints }
     }
 
     fn want(&mut self, wanted: &WantedEndpoints) -> Vec<IpAddr> {
-        let all: Vec<HostUplink> = self.uplinks.iter().chain(&self.others).cloned().collect();
-        let host = HostAddresses {
-            uplinks: &self.uplinks,
-            others: &self.others,
-            present: &present(&all),
-            egress: &BTreeSet::new(),
-        };
-        self.endpoints.want(wanted, &host, self.now);
+        with_host(&self.uplinks, &self.others, |host| self.endpoints.want(wanted, host, self.now));
         self.endpoints.current().to_vec()
     }
 
@@ -48,14 +45,7 @@ impl PrivateHost {
         self.others = others.to_vec();
         for pause in [Duration::ZERO, pause] {
             self.now += pause;
-            let all: Vec<HostUplink> = self.uplinks.iter().chain(&self.others).cloned().collect();
-            let host = HostAddresses {
-                uplinks: &self.uplinks,
-                others: &self.others,
-                present: &present(&all),
-                egress: &BTreeSet::new(),
-            };
-            self.endpoints.follow(&host, self.now);
+            with_host(&self.uplinks, &self.others, |host| self.endpoints.follow(host, self.now));
         }
         self.endpoints.current().to_vec()
     }

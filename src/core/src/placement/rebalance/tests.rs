@@ -2,7 +2,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use proptest::prelude::*;
 
-use crate::model::{Condition, ConditionType, LeavingReason, PoolStatus};
+use crate::model::{Condition, ConditionType, LeavingReason, PoolStatus, ProviderKind};
 use crate::testing::{Fixture, mk_claim, mk_pool};
 
 type Change<'a> = &'a dyn Fn(&mut Fixture);
@@ -132,6 +132,31 @@ fn while_one_is_on_its_way_the_next_waits() {
     assert_eq!(world.step(), vec![], "however long that takes");
     world.settle();
     assert_eq!(counts(&world), [4, 2]);
+}
+
+#[test]
+fn while_one_waits_for_its_cloud_other_pools_say_the_same_in_every_plan() {
+    let mut world = world(2);
+    world.pool(mk_pool("second", &[("192.0.2.200", "192.0.2.230")]));
+    world.edit_pool("second", |pool| pool.rebalances = false);
+    for claim in ["ns/a", "ns/b"] {
+        world.claim(mk_claim(claim, "second"));
+    }
+    heap(&mut world, 2, "g1");
+    for stored in world.snapshot.addresses.values_mut() {
+        if stored.value.plan.pool == "partners".into() {
+            stored.value.plan.provider = ProviderKind::Gcp;
+        }
+    }
+    world.edit_pool("second", |pool| pool.rebalances = true);
+    world.step();
+    world.step();
+    assert_eq!(owned(&world).get("g2"), Some(&0), "nothing is ready there");
+    assert_eq!(balanced(&world).reason, "MoveIntended");
+    let second = &world.snapshot.pools[&"second".into()].value.1;
+    assert_eq!(second.rebalance, None, "one at a time");
+    world.pass(1);
+    assert_eq!(world.step(), vec![]);
 }
 
 #[test]

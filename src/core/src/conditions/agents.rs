@@ -44,10 +44,13 @@ pub(super) struct Unsteered<'a>(Vec<&'a Pod>);
 
 impl<'a> Unsteered<'a> {
     pub(super) fn new(view: &ConditionInputs<'a>) -> Self {
+        let unheard = liveness::unheard(view.snapshot);
         let has_agent = |node: &NodeName| {
             let stored = view.snapshot.egress_nodes.get(node);
             stored.is_some_and(|stored| {
+                // What is written goes with this plan where it is heard again.
                 let absent = stored.value.status.agent_absent();
+                let absent = absent.filter(|_| unheard.contains(node));
                 absent.is_none_or(|known| view.now.since(known.last_transition) < PODS_GONE_AFTER)
             })
         };

@@ -103,7 +103,17 @@ impl ApiClient {
 
     /// Applies a status, whoever wrote its fields before.
     pub async fn apply_status(&self, id: &ObjectId, object: &Value) -> Result<Value, StoreError> {
-        let manager = &self.field_manager;
+        self.apply_status_as(&self.field_manager, id, object).await
+    }
+
+    /// The same, as a field manager of its own: what others have applied stays, and so does this when they
+    /// apply again.
+    pub async fn apply_status_as(
+        &self,
+        manager: &str,
+        id: &ObjectId,
+        object: &Value,
+    ) -> Result<Value, StoreError> {
         let path = format!("{}/status?fieldManager={manager}&force=true", id.path());
         self.json(Method::PATCH, &path, Content::Apply(object)).await
     }

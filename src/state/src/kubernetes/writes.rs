@@ -196,12 +196,15 @@ async fn apply_status(
     id: &ObjectId,
     status: &Value,
 ) -> Result<ResourceVersion, StoreError> {
-    let object = json!({
+    let applied = cache.api.apply_status(id, &with_status(id, status)).await;
+    cache.note_written(id, applied)
+}
+
+fn with_status(id: &ObjectId, status: &Value) -> Value {
+    json!({
         "apiVersion": id.kind.api_version(), "kind": id.kind.name(),
         "metadata": {"name": id.name}, "status": status,
-    });
-    let applied = cache.api.apply_status(id, &object).await;
-    cache.note_written(id, applied)
+    })
 }
 
 /// An agent's status; creates the object where it is missing.
@@ -219,7 +222,9 @@ async fn put_node_status(
     }
 }
 
-/// Applied by another field manager than the agent's, whose conditions stay.
+/// Whoever writes it: what the agent applies says nothing of it, and must not take it away.
+const AGENT_ABSENT_MANAGER: &str = "egret-agent-absent";
+
 async fn put_agent_absent(
     cache: &ObjectCache,
     id: &ObjectId,
@@ -229,7 +234,9 @@ async fn put_agent_absent(
         Some(condition) => json!({"conditions": [to_json(&condition)?]}),
         None => json!({}),
     };
-    apply_status(cache, id, &status).await
+    let object = with_status(id, &status);
+    let applied = cache.api.apply_status_as(AGENT_ABSENT_MANAGER, id, &object).await;
+    cache.note_written(id, applied)
 }
 
 async fn create_node(cache: &ObjectCache, id: &ObjectId) -> Result<(), StoreError> {

@@ -72,12 +72,15 @@ fn the_controller_may_do_what_it_does_and_no_more() {
         ("update", "leases.coordination.k8s.io/egret-controller", &["-n", SYSTEM]),
         ("update", "configmaps/egret-fences", &["-n", SYSTEM]),
         ("create", "events.events.k8s.io", &["-A"]),
+        // Of nodes without an agent.
+        ("list", "pods", &["-A"]),
+        ("watch", "pods", &["-A"]),
     ] {
         assert!(may(verb, what, more), "the controller may not {verb} {what}");
     }
     for (verb, what, more) in [
-        ("list", "pods", &["-A"][..]),
-        ("list", "secrets", &["-A"]),
+        ("list", "secrets", &["-A"][..]),
+        ("delete", "pods", &["-A"]),
         ("patch", "nodes", &[]),
         ("update", "staticegressips.egret.dev", &["-A"]),
         ("update", "egresspools.egret.dev", &[]),

@@ -63,6 +63,9 @@ fn a_claim_says_that_pods_are_where_nothing_steers_them_while_they_are() {
     world.pass(300);
     world.settle();
     assert_eq!(programmed(&world).1, "NoAgent");
+    world.absent(&[]);
+    world.step();
+    assert_eq!(programmed(&world).1, "Programmed", "at once, and not in the plan after the next");
 }
 
 #[test]

@@ -206,6 +206,13 @@ pub const POOLS: &[CrdCase] = &[
         "0 lets no node hold an address: write at least 1, or leave it out for no limit",
         Same,
     ),
+    (
+        Pool,
+        "gateways: {nodeSelector: {}, rebalance: Always}",
+        "spec.gateways.rebalance",
+        "Always is none of Never, Gradually: write one of them",
+        Schema("Unsupported value: \"Always\""),
+    ),
     (Pool, "gateways:", "spec.gateways", "is missing: write it", Schema("Required value")),
     (
         Pool,

@@ -24,7 +24,7 @@ use egret_datapath::interface;
 use egret_datapath::link_proof::{self, LinkProof, LinkQuestion};
 use egret_datapath::probe::Probe;
 use egret_datapath::repair::KernelChange;
-use egret_datapath::tunnel_probe::{self, TunnelQuestion, TunnelReach};
+use egret_datapath::tunnel_probe::TunnelProbe;
 use egret_datapath::{HostSettings, conntrack, link, probe, repair, rule};
 use egret_ports::error::PortError;
 use egret_ports::gateway::{Director, GatewayMaps as _};
@@ -348,14 +348,10 @@ impl Kernel {
         move |question| link_proof::prove(&pin_dir, question)
     }
 
-    /// Asks holders through the tunnel; blocks for a second at most, so it is for a thread of its own.
-    pub(crate) fn tunnel_probe(
-        &self,
-    ) -> impl FnOnce(&[TunnelQuestion]) -> Result<(Vec<TunnelReach>, u32), PortError> + Send + 'static
-    {
+    /// Who asks through the tunnel.
+    pub(crate) fn tunnel_probe(&self) -> TunnelProbe {
         let pin_dir = self.path.programs.pin_dir().to_owned();
-        let device = self.path.settings.device.clone();
-        move |questions| tunnel_probe::ask(&pin_dir, &device, questions)
+        TunnelProbe::new(pin_dir, self.path.settings.device.clone())
     }
 
     /// The next probe goes on from there.

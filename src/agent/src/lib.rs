@@ -37,6 +37,7 @@ mod passage_watch;
 mod plan_update;
 mod pod_owners;
 mod program_proofs;
+mod reach_survey;
 mod reconcile;
 mod router_watch;
 mod snapshot_cache;

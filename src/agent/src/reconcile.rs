@@ -67,9 +67,10 @@ use crate::passage_watch::PassageWatch;
 use crate::plan_update::{attachments, update};
 use crate::pod_owners::PodOwners;
 use crate::program_proofs::Proofs;
+use crate::reach_survey::ReachSurveys;
 use crate::router_watch::RouterAnswers;
 use crate::snapshot_cache::{FormerSteering, SnapshotCache};
-use crate::tunnel_watch::{HolderAnswers, TunnelWatch};
+use crate::tunnel_watch::{TunnelAnswers, TunnelWatch};
 
 const TICK: Duration = Duration::from_secs(1);
 /// Longest wait for a block before `whenUnavailable: Node` applies.
@@ -91,7 +92,7 @@ pub(crate) enum Completion {
     /// Which routers behind the uplinks answer.
     RoutersAsked(RouterAnswers),
     /// Which holders are reached through the tunnel.
-    HoldersAsked(HolderAnswers),
+    HoldersAsked(Result<TunnelAnswers, PortError>),
     /// What nftables and iptables do with marks, and how long it took to read.
     FirewallsRead(Result<Box<HostFindings>, PortError>, Duration),
 }
@@ -171,6 +172,7 @@ pub(crate) struct LoopMemory {
     bypass: BypassWatch,
     passage: PassageWatch,
     tunnel: TunnelWatch,
+    surveys: ReachSurveys,
     unheld_drops: u64,
     /// When this process ends although not everything has left this node, which goes.
     leave_by: Option<tokio::time::Instant>,

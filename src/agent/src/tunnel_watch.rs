@@ -6,7 +6,6 @@ use std::time::{Duration, Instant};
 
 use egret_core::model::{NodeName, PortRange, Snapshot};
 use egret_datapath::tunnel_probe::{TunnelQuestion, TunnelReach};
-use egret_ports::error::PortError;
 
 /// A holder with traffic is asked so often.
 const ASK_EVERY: Duration = Duration::from_secs(5);
@@ -16,8 +15,15 @@ const SAID_AFTER: u32 = 3;
 /// A holder, and what to ask it with.
 pub(crate) type HolderQuestion = (NodeName, TunnelQuestion);
 
-/// What each holder was asked, and what came of it; with the length in bytes of the long questions.
-pub(crate) type HolderAnswers = Result<(Vec<(HolderQuestion, TunnelReach)>, u32), PortError>;
+/// What came of a round of questions.
+#[derive(Debug)]
+pub(crate) struct TunnelAnswers {
+    pub(crate) holders: Vec<(HolderQuestion, TunnelReach)>,
+    /// The length of the long questions, in bytes.
+    pub(crate) longest: u32,
+    /// The standbys that answered.
+    pub(crate) standbys: BTreeSet<NodeName>,
+}
 
 /// What is known of each holder.
 #[derive(Debug, Default)]
@@ -39,22 +45,23 @@ struct SeenHolder {
 }
 
 impl TunnelWatch {
-    /// It is too soon for another question.
-    pub(crate) fn rests(&self, now: Instant) -> bool {
+    fn rests(&self, now: Instant) -> bool {
         self.asking
             || self.asked.is_some_and(|asked| now.saturating_duration_since(asked) < ASK_EVERY)
     }
 
-    /// The questions to ask now; `None` where it is too soon. [`Self::note`] or [`Self::give_up`] follows.
+    /// The questions to ask now; `None` where it is too soon, or in a `hurry` where the last are not answered. [`Self::note`] or [`Self::give_up`] follows.
     pub(crate) fn due(
         &mut self,
         questions: Vec<HolderQuestion>,
+        hurry: bool,
         now: Instant,
     ) -> Option<Vec<HolderQuestion>> {
         let asked: BTreeSet<&NodeName> = questions.iter().map(|(holder, _)| holder).collect();
         // Of who holds nothing for pods here any more nothing is known.
         self.holders.retain(|holder, _| asked.contains(holder));
-        if self.rests(now) || questions.is_empty() {
+        let rests = if hurry { self.asking } else { self.rests(now) };
+        if rests || questions.is_empty() {
             return None;
         }
         (self.asked, self.asking) = (Some(now), true);
@@ -91,6 +98,12 @@ impl TunnelWatch {
             seen.longest = count(seen.longest, reach.longest);
             seen.segments = count(seen.segments, reach.segments != Some(false));
         }
+    }
+
+    /// The holders that have not answered for so long that it is said.
+    pub(crate) fn unreached(&self) -> BTreeSet<NodeName> {
+        let silent = self.holders.iter().filter(|(_, seen)| seen.short >= SAID_AFTER);
+        silent.map(|(holder, _)| holder.clone()).collect()
     }
 
     /// Which holders are not reached, with the remedy; `longest`: the length of a long question in bytes.
@@ -207,17 +220,21 @@ mod tests {
         let (mut watch, begun) = (TunnelWatch::default(), Instant::now());
         let at = |second| begun + Duration::from_secs(second);
         let asked = || vec![("g1".into(), question("203.0.113.17"))];
-        assert!(watch.due(Vec::new(), at(0)).is_none());
-        assert!(watch.due(asked(), at(0)).is_some());
-        assert!(watch.due(asked(), at(9)).is_none(), "an answer is awaited");
+        assert!(watch.due(Vec::new(), false, at(0)).is_none());
+        assert!(watch.due(asked(), false, at(0)).is_some());
+        assert!(watch.due(asked(), false, at(9)).is_none(), "an answer is awaited");
         for _ in 0..3 {
             watch.note(&[(("g1".into(), question("203.0.113.17")), SILENT)]);
         }
-        assert!(watch.due(asked(), at(4)).is_none());
-        assert!(watch.problem(5480, 1450).is_some());
-        assert!(watch.due(asked(), at(5)).is_some());
+        assert_eq!(watch.unreached(), ["g1".into()].into());
+        assert!(watch.due(asked(), false, at(4)).is_none());
+        assert!(watch.due(asked(), true, at(4)).is_some());
+        assert!(watch.due(asked(), true, at(4)).is_none(), "an answer is awaited");
         watch.give_up();
-        assert!(watch.due(Vec::new(), at(10)).is_none());
+        assert!(watch.problem(5480, 1450).is_some());
+        assert!(watch.due(asked(), false, at(9)).is_some());
+        watch.give_up();
+        assert!(watch.due(Vec::new(), false, at(14)).is_none());
         assert_eq!(watch.problem(5480, 1450), None);
     }
 

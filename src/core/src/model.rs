@@ -17,6 +17,7 @@ mod node;
 mod object_ref;
 mod pool;
 mod provider;
+mod reach;
 mod settings;
 mod snapshot;
 mod text;
@@ -48,6 +49,7 @@ pub use node::{
 pub use object_ref::ObjectRef;
 pub use pool::{Failback, Failover, Pool, PoolStatus, Rebalance, RebalanceMove};
 pub use provider::{AnnouncementForm, Announcing, Fence, Placement, ProviderFacts, ProviderKind};
+pub use reach::{MovedOff, Reach, ReachAnswer};
 pub use settings::ControllerSettings;
 pub use snapshot::{InvalidObject, ResourceVersion, Snapshot, SnapshotScope, Stored};
 pub use text::{Text, not_a_cidr};

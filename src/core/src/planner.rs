@@ -25,6 +25,7 @@ mod planned_write;
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
 
+use crate::holder_reach::HolderReach;
 use crate::ipam::bind;
 use crate::port_blocks::{self, NodeBlocksDraft, UnacknowledgedEnd};
 
@@ -126,6 +127,7 @@ pub fn plan(
         ConditionInputs { snapshot, memory, bindings, plans, awaited, timed, balances, t_max, now };
     writes.extend(statuses(&view));
     wake_for_failback(memory, &addresses, &mut wake);
+    HolderReach::new(snapshot, now).wakes().for_each(&mut wake);
     for balance in addresses.balances.values() {
         if let Balance::Intended(found) = balance {
             wake(found.not_before);
@@ -205,6 +207,7 @@ fn node_specs(
 ) -> Vec<PlannedWrite> {
     let (snapshot, memory, now) = view;
     let endpoint_default = tunnel_network::by_default(snapshot);
+    let reach = HolderReach::new(snapshot, now);
     let mut writes = Vec::new();
     // First what may still be written by an earlier turn, with smaller numbers than these.
     let mut drafts: Vec<(NodeName, NodeBlocksDraft)> = drafts.into_iter().collect();
@@ -230,6 +233,7 @@ fn node_specs(
             leaving: departure::said_by_node(snapshot, &node),
             tunnel_endpoint: tunnel_network::annotated(snapshot, &node, before),
             tunnel_endpoint_default: endpoint_default.clone(),
+            reach_asked_at: reach.asked_at(&node),
         };
         if !draws.is_empty() || spec != *before {
             let write = Write::NodeSpec { node, expect, spec };

@@ -126,7 +126,8 @@ SEC("classifier") int egret_tun_out(struct __sk_buff *skb)
 	entry = bpf_map_lookup_elem(&addresses, &p.source);
 	if (!entry || entry->state >= ALIAS)
 		return drop(NOT_EGRESS_ADDRESS);
-	holder = entry->holder;
+	if (!asks_standby(skb, &p, &holder))
+		holder = entry->holder;
 	if (none(&holder))
 		return drop(NO_HOLDER);
 	if (!is_self(c, &holder)) {
@@ -227,20 +228,17 @@ static __always_inline int to_pod(struct __sk_buff *skb, struct config *c, struc
 	return PASS;
 }
 
-// Back to the node that asked, where the address is held here.
+// Back to the node that asked.
 static __always_inline int answer_probe(struct __sk_buff *skb, struct config *c, struct packet *p,
 					struct address *entry, struct addr *node, struct probe *probe)
 {
 	int is_segment = p->protocol == IPPROTO_TCP;
 	struct director director = {};
-	int reason;
+	int reason = check_probe(entry, probe);
 
-	if (!entry || (entry->state != HELD && entry->state != COMING))
-		return drop(NOT_HELD);
-	if (!in_time(entry))
-		return drop(LEASE_EXPIRED);
 	p->port = bpf_ntohs(probe->port);
-	reason = check_sender(p, node, &director);
+	if (!reason)
+		reason = check_sender(p, node, &director);
 	if (reason)
 		return drop(reason);
 	if (make_answer(skb, p->l4 + (is_segment ? TCP_HEADER : 0), is_segment, probe))

@@ -10,7 +10,9 @@
 #define PROBE_PROTOCOL 253 // "for experimentation and testing" (RFC 3692)
 #define PROBE_MAGIC bpf_htonl(0x45675072)
 
-enum probe_kind { PROBE_ASKS = 1, PROBE_ANSWERS = 2 };
+// PROBE_ASKS_STANDBY goes to the node that the question names behind the probe, and is answered there whoever holds
+// the address: would that node be reached? A node before this kind takes it for PROBE_ASKS, and does not hold it.
+enum probe_kind { PROBE_ASKS = 1, PROBE_ANSWERS = 2, PROBE_ASKS_STANDBY = 3 };
 
 // The same layout is in src/tunnel_probe.rs.
 struct probe {
@@ -61,6 +63,15 @@ static __always_inline int read_segment(struct __sk_buff *skb, const struct pack
 	       probe->magic == PROBE_MAGIC;
 }
 
+// Whether a question leaves for a standby, and for which node.
+static __always_inline int asks_standby(struct __sk_buff *skb, const struct packet *p, struct addr *standby)
+{
+	struct probe probe = {};
+
+	return read_probe(skb, p, &probe) && probe.kind == PROBE_ASKS_STANDBY &&
+	       !bpf_skb_load_bytes(skb, p->l4 + sizeof(probe), standby, sizeof(*standby));
+}
+
 static __always_inline void note_answered(const struct packet *p, __u32 size, __u64 number)
 {
 	struct probe_key key = { .egress = p->source, .size = size };
@@ -74,7 +85,7 @@ static __always_inline int note_probe_answer(struct __sk_buff *skb, const struct
 	__u8 too = 0;
 
 	note_answered(p, probe->size, probe->number);
-	if (!bpf_skb_load_bytes(skb, p->l4 + sizeof(*probe), &too, sizeof(too)) && too == PROBE_SEGMENTS_TOO)
+	if (probe->size < SIZE_SEGMENTS_TOO && !bpf_skb_load_bytes(skb, p->l4 + sizeof(*probe), &too, sizeof(too)) && too == PROBE_SEGMENTS_TOO)
 		note_answered(p, SIZE_SEGMENTS_TOO, probe->number);
 	return TC_ACT_SHOT;
 }
@@ -88,6 +99,18 @@ static __always_inline int note_segments(const struct packet *p, const struct pr
 			note_answered(p, SIZE_FIRST_SEGMENT + i, probe->number);
 	}
 	return TC_ACT_SHOT;
+}
+
+// 0 where this node has the address, or is asked whether it could have it; else the reason to drop.
+static __always_inline int check_probe(const struct address *entry, const struct probe *probe)
+{
+	if (!entry || entry->state >= ALIAS)
+		return NOT_HELD;
+	if (probe->kind == PROBE_ASKS_STANDBY)
+		return 0;
+	if (entry->state != HELD && entry->state != COMING)
+		return NOT_HELD;
+	return in_time(entry) ? 0 : LEASE_EXPIRED;
 }
 
 // Makes the question in `skb`, which begins at `at`, its answer. 0 where the kernel has done it.

@@ -3,20 +3,22 @@
 //! The question goes the way of a pod's packet from the tunnel's device on, and the holder's program answers it by the way
 //! of a reply: a firewall between the nodes, or a way that takes less than its links say, is found out so.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::io;
 use std::net::IpAddr;
 use std::os::fd::AsRawFd as _;
-use std::path::Path;
+use std::path::PathBuf;
 use std::thread;
 use std::time::{Duration, Instant, SystemTime};
 
+use aya::maps::{HashMap, MapData};
 use egret_ports::error::{ErrorClass, PortError};
 use nix::sys::socket::bind;
 use socket2::{Domain, Socket, Type};
 
 use crate::announce::tap::{link_address, set_packet_option};
 use crate::bpf::{address_key, probe_answers};
+use crate::netlink::link::LinkRecord;
 use crate::netlink::{RouteNetlink, refused};
 
 /// What to ask with: an egress address that another node holds, and a port of it that this node may send from.
@@ -26,6 +28,15 @@ pub struct TunnelQuestion {
     pub address: IpAddr,
     /// A port in a block of this node.
     pub port: u16,
+}
+
+/// What to ask a standby with.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct StandbyQuestion {
+    /// The address that it stands by for, and a port of it.
+    pub question: TunnelQuestion,
+    /// The end of its tunnel.
+    pub standby: IpAddr,
 }
 
 /// Which questions were answered.
@@ -40,67 +51,128 @@ pub struct TunnelReach {
     pub segments: Option<bool>,
 }
 
+/// Of what `struct probe_key` in bpf/tunnel_probe.h names, the number of the last question that was answered.
+type AnswerMap = HashMap<MapData, [u8; 20], u64>;
+
 /// How long an answer may take.
 const PATIENCE: Duration = Duration::from_secs(1);
 const PAUSE: Duration = Duration::from_millis(5);
 /// "For experimentation and testing" (RFC 3692).
 const PROTOCOL: u8 = 253;
 const MAGIC: u32 = 0x4567_5072;
+/// As in bpf/tunnel_probe.h.
 const ASKS: u8 = 1;
+const ASKS_STANDBY: u8 = 3;
 const SHORT: u8 = 0;
 const LONGEST: u8 = 1;
-/// As in bpf/tunnel_probe.h.
 const SEGMENTS_TOO: u8 = 2;
+/// Of one address so many may be asked at once.
+const FIRST_STANDBY: u8 = 4;
+const STANDBYS: u8 = 12;
 const FIRST_SEGMENT: u8 = 16;
 const SEGMENTS: u8 = 4;
 const ETHERNET: usize = 14;
 /// Of an IPv4 header with what is asked.
 const SHORTEST: u32 = 64;
 
-/// Asks all, in the network namespace of the calling thread; blocks for two seconds at most, so it is for a thread of its
-/// own. Changes nothing. With the answers' length in bytes, which is the MTU of `device`.
-///
-/// # Errors
-/// `NotFound` where the device is gone or no programs are loaded; `Denied` without CAP_NET_RAW.
-pub fn ask(
-    pin_dir: &Path,
-    device: &str,
-    questions: &[TunnelQuestion],
-) -> Result<(Vec<TunnelReach>, u32), PortError> {
-    let operation = "ask holders through the tunnel";
-    let failed = |error| refused(operation, error);
-    let link =
-        RouteNetlink::route().and_then(|mut netlink| netlink.link(device)).map_err(failed)?;
-    let link = link.ok_or_else(|| {
-        PortError::new(ErrorClass::NotFound, operation, format!("there is no device {device}"))
-    })?;
-    let answers = probe_answers(pin_dir).map_err(|error| error.into_port(operation))?;
-    let number = number();
-    let mut open = BTreeSet::new();
-    for (index, question) in questions.iter().enumerate() {
-        for (size, length) in [(SHORT, SHORTEST), (LONGEST, link.mtu)] {
-            send(link.index, &frame(question, size, number, length)).map_err(failed)?;
+/// Who asks, by the programs that this node has loaded.
+pub struct TunnelProbe {
+    pin_dir: PathBuf,
+    device: String,
+}
+
+impl TunnelProbe {
+    /// By the tunnel's device of this name, and the programs that are pinned there.
+    #[must_use]
+    pub fn new(pin_dir: PathBuf, device: String) -> Self {
+        Self { pin_dir, device }
+    }
+
+    /// Asks all, in the network namespace of the calling thread; blocks for two seconds at most, so it is for a thread of its
+    /// own. Changes nothing. With the answers' length in bytes, which is the MTU of `device`.
+    ///
+    /// # Errors
+    /// `NotFound` where the device is gone or no programs are loaded; `Denied` without CAP_NET_RAW.
+    pub fn ask(&self, questions: &[TunnelQuestion]) -> Result<(Vec<TunnelReach>, u32), PortError> {
+        let operation = "ask holders through the tunnel";
+        let failed = |error| refused(operation, error);
+        let (link, answers) = self.open(operation)?;
+        let number = number();
+        let mut open = BTreeSet::new();
+        for (index, question) in questions.iter().enumerate() {
+            for (size, length) in [(SHORT, SHORTEST), (LONGEST, link.mtu)] {
+                let probe = probe(ASKS, question.port, size, number);
+                send(link.index, &frame(question.address, probe, length)).map_err(failed)?;
+                open.insert((index, size));
+            }
+        }
+        let is_answered = |index: usize, size: u8| {
+            answers.get(&key(questions[index].address, size), 0).ok() == Some(number)
+        };
+        wait(&mut open, is_answered);
+        let mut cut = BTreeSet::new();
+        for (index, question) in questions.iter().enumerate() {
+            if is_answered(index, SEGMENTS_TOO) {
+                send_segments(link.index, question, number, link.mtu).map_err(failed)?;
+                cut.extend((0..SEGMENTS).map(|segment| (index, FIRST_SEGMENT + segment)));
+            }
+        }
+        wait(&mut cut, is_answered);
+        let reach = |index| TunnelReach {
+            short: !open.contains(&(index, SHORT)),
+            longest: !open.contains(&(index, LONGEST)),
+            segments: is_answered(index, SEGMENTS_TOO)
+                .then(|| cut.iter().all(|(of, _)| *of != index)),
+        };
+        Ok(((0..questions.len()).map(reach).collect(), link.mtu))
+    }
+
+    /// Asks nodes whether they would be reached if they took an address over that they stand by for, in the network
+    /// namespace of the calling thread, each with a packet as long as the tunnel's device lets one be; blocks for a second at
+    /// most. In the order of the questions; agents before this question leave it unanswered. Changes nothing.
+    ///
+    /// # Errors
+    /// As of [`Self::ask`]; `Invalid` for more than twelve questions of one address.
+    pub fn ask_standbys(&self, questions: &[StandbyQuestion]) -> Result<Vec<bool>, PortError> {
+        let operation = "ask standbys through the tunnel";
+        let (link, answers) = self.open(operation)?;
+        let number = number();
+        let (mut open, mut asked) = (BTreeSet::new(), BTreeMap::new());
+        for (index, StandbyQuestion { question, standby }) in questions.iter().enumerate() {
+            let of_address: &mut u8 = asked.entry(question.address).or_default();
+            if *of_address == STANDBYS {
+                let message = format!("more than {STANDBYS} questions of {}", question.address);
+                return Err(PortError::new(ErrorClass::Invalid, operation, message));
+            }
+            let size = FIRST_STANDBY + *of_address;
+            *of_address += 1;
+            let mut probe = probe(ASKS_STANDBY, question.port, size, number);
+            probe.extend(address_key(*standby));
+            let frame = frame(question.address, probe, link.mtu);
+            send(link.index, &frame).map_err(|error| refused(operation, error))?;
             open.insert((index, size));
         }
+        let is_answered = |index: usize, size: u8| {
+            answers.get(&key(questions[index].question.address, size), 0).ok() == Some(number)
+        };
+        wait(&mut open, is_answered);
+        Ok((0..questions.len()).map(|index| open.iter().all(|(of, _)| *of != index)).collect())
     }
-    let is_answered = |index: usize, size: u8| {
-        answers.get(&key(questions[index].address, size), 0).ok() == Some(number)
-    };
-    wait(&mut open, is_answered);
-    let mut cut = BTreeSet::new();
-    for (index, question) in questions.iter().enumerate() {
-        if is_answered(index, SEGMENTS_TOO) {
-            send_segments(link.index, question, number, link.mtu).map_err(failed)?;
-            cut.extend((0..SEGMENTS).map(|segment| (index, FIRST_SEGMENT + segment)));
-        }
+
+    fn open(&self, operation: &'static str) -> Result<(LinkRecord, AnswerMap), PortError> {
+        let failed = |error| refused(operation, error);
+        let link = RouteNetlink::route()
+            .and_then(|mut netlink| netlink.link(&self.device))
+            .map_err(failed)?;
+        let link = link.ok_or_else(|| {
+            PortError::new(
+                ErrorClass::NotFound,
+                operation,
+                format!("there is no device {}", self.device),
+            )
+        })?;
+        Ok((link, probe_answers(&self.pin_dir).map_err(|error| error.into_port(operation))?))
     }
-    wait(&mut cut, is_answered);
-    let reach = |index| TunnelReach {
-        short: !open.contains(&(index, SHORT)),
-        longest: !open.contains(&(index, LONGEST)),
-        segments: is_answered(index, SEGMENTS_TOO).then(|| cut.iter().all(|(of, _)| *of != index)),
-    };
-    Ok(((0..questions.len()).map(reach).collect(), link.mtu))
 }
 
 /// Leaves what is not answered in time.
@@ -132,10 +204,10 @@ fn key(address: IpAddr, size: u8) -> [u8; 20] {
 }
 
 /// What goes into the tunnel's device, with an IP packet of `length` bytes.
-fn frame(question: &TunnelQuestion, size: u8, number: u64, length: u32) -> Vec<u8> {
+fn frame(address: IpAddr, probe: Vec<u8>, length: u32) -> Vec<u8> {
     let length = usize::try_from(length).unwrap_or(usize::MAX).min(usize::from(u16::MAX));
-    let mut frame = headers(question.address, PROTOCOL, length);
-    frame.extend(probe(question, size, number));
+    let mut frame = headers(address, PROTOCOL, length);
+    frame.extend(probe);
     frame.resize(frame.len().max(ETHERNET + length), 0);
     frame
 }
@@ -164,10 +236,10 @@ fn headers(address: IpAddr, protocol: u8, length: usize) -> Vec<u8> {
 }
 
 /// As `struct probe` in bpf/tunnel_probe.h.
-fn probe(question: &TunnelQuestion, size: u8, number: u64) -> Vec<u8> {
+fn probe(kind: u8, port: u16, size: u8, number: u64) -> Vec<u8> {
     let mut probe = MAGIC.to_be_bytes().to_vec();
-    probe.extend([ASKS, size]);
-    probe.extend(question.port.to_be_bytes());
+    probe.extend([kind, size]);
+    probe.extend(port.to_be_bytes());
     probe.extend(number.to_ne_bytes());
     probe
 }
@@ -185,7 +257,7 @@ fn send_segments(device: u32, question: &TunnelQuestion, number: u64, mtu: u32) 
     packet.extend([0, 0, 0, 0, 0, 0, 0, 1, 0, 0, 0, 0, 0x50, 0x10, 0xff, 0xff, 0, 0, 0, 0]);
     for segment in 0..SEGMENTS {
         let end = packet.len() + each;
-        packet.extend(probe(question, segment, number));
+        packet.extend(probe(ASKS, question.port, segment, number));
         packet.resize(end, 0);
     }
     // Of the pseudo header alone: whoever cuts sums up the rest.

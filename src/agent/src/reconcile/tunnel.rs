@@ -1,56 +1,76 @@
-//! Whether the holders of what pods here use are reached through the tunnel.
+//! Whether the holders of what pods here use are reached through the tunnel, and their standbys where the controller asks.
 
+use std::collections::BTreeSet;
 use std::time::Instant;
 
+use egret_core::model::{NodeName, ReachAnswer};
 use egret_core::node_config::granted_blocks;
 use egret_core::reason::AgentReason;
+use egret_datapath::tunnel_probe::{StandbyQuestion, TunnelProbe, TunnelQuestion};
 use egret_ports::clock::Clock;
 use egret_ports::cluster_state::ClusterState;
-use tracing::warn;
+use egret_ports::error::PortError;
+use tracing::{info, warn};
 
 use super::{Completion, MainLoop};
-use crate::tunnel_watch::{self, HolderAnswers};
+use crate::reach_survey::{DirectorView, retain_asked};
+use crate::tunnel_watch::{self, HolderQuestion, TunnelAnswers};
 
 impl<S: ClusterState, C: Clock> MainLoop<S, C> {
     /// Asks the holders, where that is due; nobody waits for the answers.
     pub(super) fn ask_holders(&mut self) {
         let now = Instant::now();
-        let Some(snapshot) = &self.memory.snapshot else { return };
-        if self.memory.tunnel.rests(now) {
-            return;
-        }
-        let (open, tunnel) = (granted_blocks(snapshot, &self.me), &mut self.memory.tunnel);
-        let questions = tunnel_watch::questions(snapshot, &self.me, &open, tunnel.in_use());
-        let due = tunnel.due(questions, now);
-        if tunnel.is_idle() {
+        let Some(snapshot) = self.memory.snapshot.clone() else { return };
+        let blocks = granted_blocks(&snapshot, &self.me);
+        let (tunnel, surveys) = (&mut self.memory.tunnel, &mut self.memory.surveys);
+        let in_use = tunnel.in_use().clone();
+        let holders = tunnel_watch::questions(&snapshot, &self.me, &blocks, &in_use);
+        let answered = &mut self.status.reach_answers;
+        retain_asked(answered, &snapshot);
+        let view = DirectorView {
+            snapshot: &snapshot,
+            me: &self.me,
+            blocks: &blocks,
+            in_use: &in_use,
+            answered,
+        };
+        let idle = surveys.follow(&view, &holders);
+        let standbys = surveys.questions(&view);
+        let due = tunnel.due(holders, !surveys.is_empty(), now);
+        let (is_idle, unreached) = (tunnel.is_idle(), tunnel.unreached());
+        self.status.reach_answers.extend(idle);
+        self.status.unreached_holders = unreached;
+        if is_idle {
             self.memory.problems.remove(&AgentReason::TunnelUnanswered);
         }
         let Some(asked) = due else { return };
-        let ask = self.kernel.tunnel_probe();
-        let completions = self.completions.clone();
+        let (probe, completions) = (self.kernel.tunnel_probe(), self.completions.clone());
+        let standbys: Vec<_> = standbys.into_iter().collect();
         tokio::task::spawn_blocking(move || {
-            let questions: Vec<_> = asked.iter().map(|(_, question)| question.clone()).collect();
-            let answers = ask(&questions)
-                .map(|(reaches, longest)| (asked.into_iter().zip(reaches).collect(), longest));
             // The loop is gone only when the process is ending.
-            let _ = completions.send(Completion::HoldersAsked(answers));
+            let _ = completions.send(Completion::HoldersAsked(ask(&probe, asked, standbys)));
         });
     }
 
-    pub(super) fn on_holders_asked(&mut self, answers: HolderAnswers) {
+    pub(super) fn on_holders_asked(&mut self, answers: Result<TunnelAnswers, PortError>) {
         let tunnel = &mut self.memory.tunnel;
-        let longest = match answers {
-            Ok((answers, longest)) => {
-                tunnel.note(&answers);
-                longest
-            }
+        let answers = match answers {
+            Ok(answers) => answers,
             Err(error) => {
                 tunnel.give_up();
                 return warn!(%error, "cannot tell whether holders are reached through the tunnel");
             }
         };
+        tunnel.note(&answers.holders);
+        self.status.unreached_holders = tunnel.unreached();
+        for (holder, answer) in self.memory.surveys.note(&answers) {
+            let ReachAnswer { holder: reach, standbys, .. } = &answer;
+            let standbys: Vec<&str> = standbys.iter().map(NodeName::as_str).collect();
+            info!(%holder, ?reach, ?standbys, "said whether the holder is reached, and which standbys are");
+            self.status.reach_answers.insert(holder, answer);
+        }
         let problems = &mut self.memory.problems;
-        match tunnel.problem(self.settings.tunnel_port, longest) {
+        match self.memory.tunnel.problem(self.settings.tunnel_port, answers.longest) {
             Some(message) => {
                 if problems.insert(AgentReason::TunnelUnanswered, message.clone()).is_none() {
                     warn!(event = "tunnel_unanswered", "{message}");
@@ -61,4 +81,27 @@ impl<S: ClusterState, C: Clock> MainLoop<S, C> {
             }
         }
     }
+}
+
+/// Blocks for three seconds at most.
+fn ask(
+    probe: &TunnelProbe,
+    asked: Vec<HolderQuestion>,
+    standbys: Vec<(NodeName, StandbyQuestion)>,
+) -> Result<TunnelAnswers, PortError> {
+    let questions: Vec<TunnelQuestion> = asked.iter().map(|(_, ask)| ask.clone()).collect();
+    let (reaches, longest) = probe.ask(&questions)?;
+    let holders = asked.into_iter().zip(reaches).collect();
+    let (nodes, questions): (Vec<NodeName>, Vec<StandbyQuestion>) = standbys.into_iter().unzip();
+    let answered = match questions.is_empty() {
+        true => Vec::new(),
+        false => probe.ask_standbys(&questions)?,
+    };
+    let standbys: BTreeSet<NodeName> = nodes
+        .into_iter()
+        .zip(answered)
+        .filter(|(_, answers)| *answers)
+        .map(|(node, _)| node)
+        .collect();
+    Ok(TunnelAnswers { holders, longest, standbys })
 }

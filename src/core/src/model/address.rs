@@ -6,8 +6,8 @@ use ipnet::IpNet;
 use serde::{Deserialize, Serialize};
 
 use super::{
-    ClaimRef, Condition, Millis, NodeName, PoolName, ProviderFacts, ProviderKind, Timestamp, Uid,
-    text,
+    ClaimRef, Condition, Millis, MovedOff, NodeName, PoolName, ProviderFacts, ProviderKind,
+    Timestamp, Uid, text,
 };
 
 /// An `EgressAddress`: one address in use, its plan and what is so.
@@ -72,6 +72,8 @@ pub struct AddressPlan {
     pub paused: bool,
     /// When the controller last moved it to make its pool more even.
     pub rebalanced_at: Option<Timestamp>,
+    /// When the controller last moved it off a holder that its directors did not reach, and which.
+    pub moved_off: Option<MovedOff>,
 }
 
 /// How far the end of an address has come (docs/leases.md rule 18).

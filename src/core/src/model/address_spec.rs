@@ -3,7 +3,7 @@ use std::net::IpAddr;
 use serde::{Deserialize, Serialize};
 
 use super::{
-    AddressEnd, AddressPlan, ClaimRef, Holding, Millis, NodeName, PoolName, ProviderKind,
+    AddressEnd, AddressPlan, ClaimRef, Holding, Millis, MovedOff, NodeName, PoolName, ProviderKind,
     Timestamp, Uid, text,
 };
 
@@ -70,6 +70,9 @@ pub struct AddressSpec {
         schemars(with = "Option<String>", extend("format" = "date-time"))
     )]
     rebalanced_at: Option<Timestamp>,
+    /// The last move off a holder that the directors of the address did not reach.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    moved_off: Option<MovedOff>,
 }
 
 /// Fields of an address as text: a printer column can neither join a list nor two fields.
@@ -155,6 +158,7 @@ impl AddressSpec {
             home: plan.home,
             paused: plan.paused,
             rebalanced_at: plan.rebalanced_at,
+            moved_off: plan.moved_off,
         }
     }
 
@@ -181,6 +185,7 @@ impl AddressSpec {
             home: self.home,
             paused: self.paused,
             rebalanced_at: self.rebalanced_at,
+            moved_off: self.moved_off,
         };
         (self.address, plan)
     }

@@ -5,8 +5,8 @@ use ipnet::IpNet;
 use serde::{Deserialize, Serialize};
 
 use super::{
-    Attachment, ClaimRef, Condition, ConditionType, EndpointChoice, NodeName, PortRange, Timestamp,
-    text,
+    Attachment, ClaimRef, Condition, ConditionType, EndpointChoice, NodeName, PortRange,
+    ReachAnswer, Timestamp, text,
 };
 
 // What people read of these types in `kubectl explain` are their comments here.
@@ -56,6 +56,14 @@ pub struct EgressNodeSpec {
     #[serde(skip_serializing_if = "Option::is_none", with = "text::option")]
     #[cfg_attr(feature = "schema", schemars(with = "Option<String>"))]
     pub tunnel_endpoint_default: Option<EndpointChoice>,
+    /// When the directors of the addresses that this node holds were last asked whether they reach it
+    /// (RFC 3339). Each answers once, in its status.
+    #[serde(skip_serializing_if = "Option::is_none", with = "text::option")]
+    #[cfg_attr(
+        feature = "schema",
+        schemars(with = "Option<String>", extend("format" = "date-time"))
+    )]
+    pub reach_asked_at: Option<Timestamp>,
 }
 
 /// Why every agent knows a node.
@@ -190,6 +198,15 @@ pub struct EgressNodeStatus {
     /// Its agent ends the tunnel where the spec says.
     #[serde(skip_serializing_if = "std::ops::Not::not")]
     pub follows_endpoint: bool,
+    // As a director. Written once per change.
+    /// Holders of addresses that pods here use, and that do not answer through the tunnel.
+    #[serde(skip_serializing_if = "BTreeSet::is_empty")]
+    #[cfg_attr(feature = "schema", schemars(with = "BTreeSet<String>"))]
+    pub unreached_holders: BTreeSet<NodeName>,
+    /// What this node answered to spec.reachAskedAt of each holder.
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    #[cfg_attr(feature = "schema", schemars(with = "BTreeMap<String, ReachAnswer>"))]
+    pub reach_answers: BTreeMap<NodeName, ReachAnswer>,
 }
 
 /// How many addresses [`EgressNodeStatus::shared_pod_addresses`] names.

@@ -2,9 +2,11 @@ use std::cmp::Reverse;
 use std::collections::BTreeMap;
 use std::net::IpAddr;
 
+use crate::holder_reach::HolderReach;
 use crate::memory::LeaderMemory;
 use crate::model::{
-    AddressPlan, AddressStatus, Failback, Holding, NodeName, RebalanceMove, Snapshot, Timestamp,
+    AddressPlan, AddressStatus, Failback, Holding, MovedOff, NodeName, RebalanceMove, Snapshot,
+    Timestamp,
 };
 use crate::rendezvous;
 
@@ -25,27 +27,29 @@ pub(super) fn choose(
 ) -> PlacementChanges {
     let mut changes = PlacementChanges::default();
     let mut open = Vec::new();
+    let reach = &HolderReach::new(snapshot, now);
     for (address, plan) in plans.iter_mut() {
         let fixed = is_fixed(gateways, plan);
         let status = snapshot.addresses.get(address).map(|stored| &stored.value.status);
         if !fixed && adopt(failback(snapshot, plan), status, plan) {
             changes.moved.insert(*address, MoveReason::Adopted);
         }
-        let view = AddressContext { snapshot, memory, now, gateways, address: *address, status };
+        let address = *address;
+        let view = AddressContext { snapshot, memory, now, gateways, reach, address, status };
         match &plan.owner {
             Some(owner) if fixed || view.reason_to_move(plan).is_none() => {
                 if let Some(owner) = gateways.position(owner) {
-                    loads.add(gateways, plan, *address, owner);
+                    loads.add(gateways, plan, address, owner);
                 }
             }
             _ if fixed => {}
-            _ => open.push(*address),
+            _ => open.push(address),
         }
     }
     for address in open {
         let Some(plan) = plans.get_mut(&address) else { continue };
         let status = snapshot.addresses.get(&address).map(|stored| &stored.value.status);
-        let view = AddressContext { snapshot, memory, now, gateways, address, status };
+        let view = AddressContext { snapshot, memory, now, gateways, reach, address, status };
         view.reassign(plan, loads, &mut changes);
         if let Some(owner) = plan.owner.as_ref().and_then(|owner| gateways.position(owner)) {
             loads.add(gateways, plan, address, owner);
@@ -70,7 +74,8 @@ pub(super) fn rebalance(
     let Some(RebalanceMove { address, from, to, .. }) = due else { return false };
     let Some(plan) = plans.get_mut(&address) else { return false };
     let status = snapshot.addresses.get(&address).map(|stored| &stored.value.status);
-    let context = AddressContext { snapshot, memory, now, gateways, address, status };
+    let reach = &HolderReach::new(snapshot, now);
+    let context = AddressContext { snapshot, memory, now, gateways, reach, address, status };
     if !context.give(plan, to.clone(), MoveReason::Rebalanced, changes) {
         return false;
     }
@@ -132,6 +137,7 @@ struct AddressContext<'a> {
     memory: &'a LeaderMemory,
     now: Timestamp,
     gateways: &'a EligibleGateways<'a>,
+    reach: &'a HolderReach<'a>,
     address: IpAddr,
     status: Option<&'a AddressStatus>,
 }
@@ -155,6 +161,9 @@ impl AddressContext<'_> {
             Some(_) => return Some(MoveReason::Ineligible),
             None => {}
         }
+        if !self.reach.instead(self.address, plan).is_empty() {
+            return Some(MoveReason::Unreached);
+        }
         if plan.end.is_some() {
             // Its last connections are not disturbed for a preference.
             return None;
@@ -176,6 +185,12 @@ impl AddressContext<'_> {
         let to = match why {
             MoveReason::Preferred => self.wished(plan, plan.preferred_node.as_ref(), loads),
             MoveReason::Failback => self.wished(plan, plan.home.as_ref(), loads),
+            MoveReason::Unreached => {
+                let mut instead = self.reach.instead(self.address, plan).into_iter();
+                let may =
+                    |node: &&NodeName| self.is_ready(plan, node) && self.fits(plan, node, loads);
+                instead.find(may).cloned()
+            }
             _ => self.best(plan, loads),
         };
         // With nobody else the owner stays: it holds while it lives, and comes back to it.
@@ -209,6 +224,11 @@ impl AddressContext<'_> {
             MoveReason::Preferred | MoveReason::Failback | MoveReason::Rebalanced => {
                 plan.home = None;
             }
+            MoveReason::Unreached => {
+                // Nor does it go back: its agent is well all the while.
+                leave(Failback::Never, before.clone(), &to, plan);
+                plan.moved_off = before.map(|node| MovedOff { node, at: self.now });
+            }
             _ => leave(failback(self.snapshot, plan), before, &to, plan),
         }
         changes.moved.insert(self.address, why);
@@ -229,9 +249,10 @@ impl AddressContext<'_> {
             MoveReason::Preferred | MoveReason::Failback | MoveReason::Rebalanced => {
                 Some(Wait::Unlimited)
             }
-            MoveReason::Absent | MoveReason::Drained | MoveReason::Ineligible => {
-                Some(Wait::Limited)
-            }
+            MoveReason::Absent
+            | MoveReason::Drained
+            | MoveReason::Ineligible
+            | MoveReason::Unreached => Some(Wait::Limited),
         }
     }
 

@@ -140,6 +140,7 @@ impl Rebalancer<'_> {
     ) -> Option<RebalanceMove> {
         let least = self.gateways.fit(pool).map(|at| self.loads.of_pool(pool, at)).min()?;
         let last = plans.values().filter_map(|plan| plan.rebalanced_at).max();
+        let unreached = self.unreached(plans);
         let any = last.map_or(Timestamp::default(), |last| last + REBALANCE_EVERY);
         let mut best: Option<(MoveOrder, RebalanceMove)> = None;
         for (address, plan) in of_pool {
@@ -149,6 +150,9 @@ impl Rebalancer<'_> {
                 continue;
             }
             for to in self.gateways.serving(pool, *address) {
+                if unreached.contains(&to) {
+                    continue;
+                }
                 let Some((order, at)) = self.order(plan, *address, from, to, any) else { continue };
                 let Some(gateway) = self.gateways.get(to) else { continue };
                 if best.as_ref().is_none_or(|(known, _)| order < *known) {
@@ -159,6 +163,13 @@ impl Rebalancer<'_> {
             }
         }
         best.map(|(_, found)| found)
+    }
+
+    /// The gateways that addresses were moved off, since directors did not reach them, not long ago.
+    fn unreached(&self, plans: &BTreeMap<IpAddr, AddressPlan>) -> BTreeSet<usize> {
+        let moved = plans.values().filter_map(|plan| plan.moved_off.as_ref());
+        let lately = moved.filter(|moved| self.now.since(moved.at) < REBALANCE_SAME_AFTER);
+        lately.filter_map(|moved| self.gateways.position(&moved.node)).collect()
     }
 
     /// Whether nothing speaks against moving this address, but for time.

@@ -34,6 +34,8 @@ pub enum MoveReason {
     Failback,
     /// It makes its pool more even.
     Rebalanced,
+    /// Most of its directors do not reach its owner.
+    Unreached,
     /// Its owner is drained or cordoned, or leaves.
     Drained,
     /// Its owner is absent, or off.

@@ -182,6 +182,7 @@ impl AddressPlans {
                     home: None,
                     paused: false,
                     rebalanced_at: None,
+                    moved_off: None,
                 };
                 self.plans.insert(*address, plan);
                 self.fences.insert(*address);
@@ -368,6 +369,13 @@ fn moved(
         MoveReason::Failback => format!("{address} goes back from {name} to {to}"),
         MoveReason::Rebalanced => {
             format!("{address} moves from {name} to {to}, which has fewer addresses of its pool")
+        }
+        MoveReason::Unreached => {
+            let message = format!(
+                "{address} moves from {name} to {to}: most of the nodes with pods that use it do not reach \
+                 {name} through the tunnel; they say so in their condition Ready (TunnelUnanswered)"
+            );
+            return Some(EventDraft::warning(ObjectRef::claim(claim), EventReason::Moved, message));
         }
         MoveReason::Drained => {
             let why = drain.unwrap_or(DrainReason::ByHand);

@@ -2,7 +2,9 @@
 
 use std::time::Duration;
 
-use egret_datapath::tunnel_probe::{TunnelQuestion, TunnelReach, ask};
+use std::net::IpAddr;
+
+use egret_datapath::tunnel_probe::{StandbyQuestion, TunnelProbe, TunnelQuestion, TunnelReach};
 use egret_ports::gateway::{AddressEntry, AddressMap as _, AddressState};
 use etherparse::PacketBuilder;
 
@@ -16,7 +18,20 @@ const SILENT: TunnelReach = TunnelReach { short: false, longest: false, segments
 fn reach(director: &Node, v4: bool, port: u16) -> TunnelReach {
     let _inside = director.namespace.enter();
     let question = TunnelQuestion { address: egress(v4), port };
-    ask(&director.config.pin_dir, "egret0", &[question]).unwrap().0[0]
+    probe(director).ask(&[question]).unwrap().0[0]
+}
+
+fn probe(director: &Node) -> TunnelProbe {
+    TunnelProbe::new(director.config.pin_dir.clone(), "egret0".to_owned())
+}
+
+/// Whether these answer the director as standbys, asked at once.
+fn standbys(director: &Node, v4: bool, port: u16, standbys: &[IpAddr]) -> Vec<bool> {
+    let _inside = director.namespace.enter();
+    let question = TunnelQuestion { address: egress(v4), port };
+    let ask = |standby: &IpAddr| StandbyQuestion { question: question.clone(), standby: *standby };
+    let questions: Vec<_> = standbys.iter().map(ask).collect();
+    probe(director).ask_standbys(&questions).unwrap()
 }
 
 #[test]
@@ -103,6 +118,31 @@ fn who_does_not_hold_the_address_and_whose_port_is_anothers_gets_no_answer() {
     assert_eq!(reach(&director, true, 1024), SILENT, "it stands by");
     assert_eq!((gateway.count("lease_expired"), gateway.count("not_held")), (2, 2));
     assert_eq!(gateway.count("probe_answered"), 0);
+}
+
+/// Whoever holds the address: whether the way to a standby is open both ways is known before it is needed.
+#[test]
+fn a_standby_answers_who_has_ports_of_the_address() {
+    for underlay in [Underlay::V4, Underlay::V6] {
+        let net = Net::new(underlay);
+        let (mut gateway, director) = net.gateway_and_director();
+        let other = net.node("other", 13);
+        let entry = gateway.entry(AddressState::Standby, &other, Duration::ZERO);
+        for v4 in [true, false] {
+            let ask = |port, nodes: &[IpAddr]| standbys(&director, v4, port, nodes);
+            gateway.addresses.put(egress(v4), &entry).unwrap();
+            assert_eq!(ask(1024, &[gateway.endpoint]), [true], "{underlay:?}, IPv4: {v4}");
+            assert_eq!(reach(&director, v4, 1024), SILENT, "it does not hold the address");
+            assert_eq!(ask(1024, &[other.endpoint, gateway.endpoint]), [false, true]);
+            assert_eq!(ask(1152, &[gateway.endpoint]), [false], "a port of nobody");
+        }
+        gateway.namespace.nft(&format!(
+            "table inet card {{ chain input {{ type filter hook input priority 0; \
+               udp dport {TUNNEL_PORT} meta length > 1400 drop; }}; }}"
+        ));
+        let asked = standbys(&director, true, 1024, &[gateway.endpoint]);
+        assert_eq!(asked, [false], "long packets are lost");
+    }
 }
 
 #[test]

@@ -21,5 +21,6 @@ pub fn bare_plan(claim: ClaimRef, fence: u64) -> AddressPlan {
         home: None,
         paused: false,
         rebalanced_at: None,
+        moved_off: None,
     }
 }

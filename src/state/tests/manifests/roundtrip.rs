@@ -3,9 +3,9 @@
 use egret_core::model::{
     AddressEnd, AddressPlan, AddressSpec, AddressStatus, Attachment, BlockGrant, ClaimRef,
     ClaimStatus, Cluster, ClusterRanges, Condition, EgressAddress, EgressNodeSpec,
-    EgressNodeStatus, EndpointChoice, Epoch, Holding, LabelSelector, Millis, NodeName, NodeRole,
-    PodRangeSource, PoolStatus, PortRange, ProviderKind, PublicKey, RebalanceMove, SelectedPods,
-    Timestamp, Uid, Uplink, Voter, VoterSet,
+    EgressNodeStatus, EndpointChoice, Epoch, Holding, LabelSelector, Millis, MovedOff, NodeName,
+    NodeRole, PodRangeSource, PoolStatus, PortRange, ProviderKind, PublicKey, Reach, ReachAnswer,
+    RebalanceMove, SelectedPods, Timestamp, Uid, Uplink, Voter, VoterSet,
 };
 use egret_state::convert;
 use serde::Serialize;
@@ -43,6 +43,7 @@ fn addresses() {
         home: Some("node-2".into()),
         paused: true,
         rebalanced_at: Some(Timestamp(2)),
+        moved_off: Some(MovedOff { node: "node-1".into(), at: Timestamp(3) }),
     };
     let status = AddressStatus {
         holding: Some(holding()),
@@ -84,7 +85,7 @@ fn written_and_read<T: Serialize + DeserializeOwned>(value: &T) -> T {
 }
 
 #[test]
-fn nodes() {
+fn node_specs() {
     let spec = EgressNodeSpec {
         blocks: vec![BlockGrant {
             address: "2001:db8:5::11".parse().unwrap(),
@@ -102,8 +103,13 @@ fn nodes() {
             "fd00::5/128".parse().unwrap(),
         ])),
         tunnel_endpoint_default: Some(EndpointChoice::InternalIP),
+        reach_asked_at: Some(Timestamp(4)),
     };
     assert_eq!(written_and_read(&spec), spec);
+}
+
+#[test]
+fn node_statuses() {
     let address = "203.0.113.17".parse().unwrap();
     let status = EgressNodeStatus {
         endpoints: vec!["192.0.2.3".parse().unwrap(), "2001:db8::3".parse().unwrap()],
@@ -142,6 +148,16 @@ fn nodes() {
             .into(),
         answers_in_tunnel: true,
         follows_endpoint: true,
+        unreached_holders: ["node-3".into()].into(),
+        reach_answers: [(
+            "node-3".into(),
+            ReachAnswer {
+                asked_at: Timestamp(4),
+                holder: Reach::Unreached,
+                standbys: ["node-2".into()].into(),
+            },
+        )]
+        .into(),
     };
     assert_eq!(written_and_read(&status), status);
 }

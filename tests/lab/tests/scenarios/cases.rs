@@ -43,6 +43,7 @@ mod s29_without_plugin;
 mod s41_inbound;
 mod s51_negative_control;
 mod tunnel;
+mod unreached;
 mod upgrade;
 mod uplink_lost;
 
@@ -122,6 +123,7 @@ pub const ALL: &[Scenario] = &[
     Scenario::beside("rules_of_others_that_hold", beside_others::hold).own().takes(20),
     Scenario::beside("rules_of_others_that_drop_are_said", dropped_by_others::run).takes(60),
     Scenario::beside("a_closed_tunnel_is_said", dropped_by_others::in_the_tunnel).takes(60),
+    Scenario::beside("s01_where_directors_do_not_reach_the_holder", unreached::run).own().takes(90),
     Scenario::beside("ipv6_switched_off_is_said", dropped_by_others::ipv6_switched_off).takes(20),
     Scenario::beside("teardown_leaves_nothing", repair::teardown).takes(2),
     Scenario::beside("s25_claim_over_busy_pods", s25_claim::run).own().takes(24),

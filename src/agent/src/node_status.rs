@@ -35,6 +35,21 @@ pub(crate) fn forget_fences(status: &mut EgressNodeStatus, addresses: &BTreeSet<
     status.acknowledged_fences.retain(|address, _| addresses.contains(address));
 }
 
+/// What keeps this node, a voter, from its vote; `None` where nothing does, or it is none.
+pub(crate) fn silence(
+    snapshot: &Snapshot,
+    me: &NodeName,
+    status: &EgressNodeStatus,
+) -> Option<String> {
+    let set = snapshot.cluster.as_ref().and_then(|cluster| cluster.value.set.as_ref())?;
+    let votes = set.members.iter().any(|voter| voter.node == *me);
+    (votes && status.may_vote.is_none()).then(|| {
+        "this voter has found no grants of an earlier process and is silent until all of them have \
+         ended (docs/leases.md rule 13)"
+            .to_owned()
+    })
+}
+
 /// What this node says of itself by what its agent could not do.
 pub(crate) fn conditions(
     problems: &BTreeMap<AgentReason, String>,
@@ -147,8 +162,8 @@ pub(crate) fn host_network_pods(
 #[cfg(test)]
 mod tests {
     use egret_core::model::{
-        Claim, ClaimStatus, LabelSelector, PodSelection, ResourceVersion, Stored, Uid,
-        WhenUnavailable,
+        Claim, ClaimStatus, Cluster, ClusterRanges, LabelSelector, Millis, PodSelection, PublicKey,
+        ResourceVersion, Stored, Uid, Voter, VoterSet, WhenUnavailable,
     };
 
     use super::*;
@@ -159,6 +174,38 @@ mod tests {
         assert!(note(&mut status, &Report::AcknowledgedSet(3)));
         assert!(!note(&mut status, &Report::AcknowledgedSet(2)));
         assert!(!note(&mut status, &Report::MajorityBack));
+    }
+
+    fn put_voters(snapshot: &mut Snapshot, nodes: &[&str]) {
+        let voter = |node: &&str| Voter {
+            node: NodeName::from(*node),
+            endpoints: Vec::new(),
+            peer_port: 5481,
+            public_key: PublicKey([1; 32]),
+        };
+        let set = VoterSet { number: 1, members: nodes.iter().map(voter).collect() };
+        let value = Cluster {
+            id: "test".to_owned(),
+            set: Some(set),
+            t_max: Millis::from_secs(10),
+            ranges: ClusterRanges::default(),
+            uninstalling: false,
+        };
+        snapshot.cluster = Some(Stored { version: ResourceVersion("1".into()), value });
+    }
+
+    /// A roll-out waits for each pod to be ready: else the next voter goes while this one is silent.
+    #[test]
+    fn a_voter_is_silent_until_it_may_vote() {
+        let (me, mut status) = (NodeName::from("me"), EgressNodeStatus::default());
+        let mut snapshot = Snapshot::default();
+        assert_eq!(silence(&snapshot, &me, &status), None, "nobody votes");
+        put_voters(&mut snapshot, &["other"]);
+        assert_eq!(silence(&snapshot, &me, &status), None, "others do");
+        put_voters(&mut snapshot, &["me", "other"]);
+        assert!(silence(&snapshot, &me, &status).unwrap().contains("rule 13"));
+        note(&mut status, &Report::MayVote { boot: "boot".into() });
+        assert_eq!(silence(&snapshot, &me, &status), None);
     }
 
     fn pod(name: &str, labels: &[(&str, &str)], address: &str) -> ((NamespaceName, String), Pod) {

@@ -254,6 +254,7 @@ impl<S: ClusterState, C: Clock> MainLoop<S, C> {
         self.recall_unusable(&snapshot);
         self.set_named(named_interfaces(attachments(&snapshot, &self.me)));
         self.update_lease_thread(&snapshot);
+        self.note_silence();
         self.status.block_needs = port_blocks::needs(&snapshot, &self.me, &self.memory.pressure);
         self.note_pods(&snapshot);
         self.note_shared(&changes);

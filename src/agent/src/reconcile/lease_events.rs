@@ -103,9 +103,19 @@ impl<S: ClusterState, C: Clock> MainLoop<S, C> {
                 error!(event = "set_conflict", "{message}");
                 self.memory.problems.insert(AgentReason::VoterSetConflict, message);
             }
-            Report::MayVote { .. } => info!(event = "may_vote", "past the silence: may vote"),
+            Report::MayVote { .. } => {
+                info!(event = "may_vote", "past the silence: may vote");
+                self.note_silence();
+            }
             other => info!(event = "lease", "{other:?}"),
         }
+    }
+
+    /// Another voter may go only when this one may vote: who rolls agents out waits until each is ready.
+    pub(super) fn note_silence(&self) {
+        let Some(snapshot) = &self.memory.snapshot else { return };
+        let silence = node_status::silence(snapshot, &self.me, &self.status);
+        self.health.set_missing("vote", silence);
     }
 
     fn on_takeover(&mut self, address: IpAddr, previous: Option<&NodeName>, silent: Option<u64>) {

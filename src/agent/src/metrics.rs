@@ -9,9 +9,11 @@ use egret_datapath::conntrack::AddressUsage;
 use egret_datapath::constants::BadSetting;
 use egret_datapath::{bpf, snat_backend};
 use egret_peers::{Discarded, Endpoint, LastReceived};
+use egret_ports::error::PortError;
 use egret_ports::steering::SteeringCounters;
 use egret_runtime::metrics::{counters, gauges};
 use egret_runtime::prometheus_client::registry::Registry;
+use tracing::warn;
 
 use crate::AgentArgs;
 
@@ -82,10 +84,32 @@ fn register_kernel(
     let help = "Packets by what became of them in the BPF programs (see egret explain --live)";
     counters(registry, "packets", help, "reason", packets);
     let help = "Packets of selected pods that the director's rules dropped";
+    let unread = Arc::new(Mutex::new(None));
+    let note = unread.clone();
     counters(registry, "director_drops", help, "reason", move || {
-        let drops = steering.drops().unwrap_or_default();
+        let drops = steering.drops();
+        note_unread(&note, drops.as_ref().err());
+        let drops = drops.unwrap_or_default();
         drops.into_iter().map(|(drop, packets)| (drop.describe().0, packets)).collect::<Vec<_>>()
     });
+    // Behind those counters: it is about the same scrape.
+    let help = "1 where this scrape lacks the counter, since it could not be read (see the log)";
+    gauges(registry, "unread_counters", help, "counter", move || {
+        let is_unread = unread.lock().unwrap_or_else(PoisonError::into_inner).is_some();
+        [("director_drops".to_owned(), f64::from(u8::from(is_unread)))]
+    });
+}
+
+/// Says in the log why counters are missing, once for each reason.
+fn note_unread(unread: &Mutex<Option<String>>, error: Option<&PortError>) {
+    let mut unread = unread.lock().unwrap_or_else(PoisonError::into_inner);
+    let why = error.map(ToString::to_string);
+    if *unread != why
+        && let Some(why) = &why
+    {
+        warn!(event = "counters_unread", %why, "this scrape lacks the counters of the director's rules");
+    }
+    *unread = why;
 }
 
 /// What the agent measures.

@@ -48,7 +48,7 @@ pub fn check(settings: &HostSettings) -> Result<HostFindings, PortError> {
 /// As [`check`].
 pub fn firewalls(settings: &HostSettings) -> Result<HostFindings, PortError> {
     let mut firewalls = vec![nftables::firewall(settings)?];
-    firewalls.extend(iptables::firewalls());
+    firewalls.extend(iptables::firewalls()?);
     Ok(firewall::judge(&firewalls, settings))
 }
 

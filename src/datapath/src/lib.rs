@@ -27,6 +27,7 @@ pub mod snat_backend;
 pub mod teardown;
 pub mod tunnel_probe;
 
+mod child;
 mod former;
 mod netlink;
 mod nft_tool;

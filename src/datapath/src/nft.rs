@@ -82,7 +82,8 @@ impl NftSteering {
         if !has_table(&table.name).map_err(classify)? {
             return Ok((before, Reading::default()));
         }
-        let listing = nft_tool::list(&["list", "table", "inet", &table.name], &operation)?;
+        let listing =
+            nft_tool::list(&["list", "table", "inet", &table.name], &operation, nft_tool::LISTING)?;
         Ok((before, read(&listing, table).unwrap_or_default()))
     }
 
@@ -147,9 +148,10 @@ impl NftSteering {
 }
 
 /// nft has one exit code for a missing object, a bad script and a lost race alike: all are read and
-/// tried again.
+/// tried again, but for a tool that hangs.
 fn lost_race(error: &PortError) -> bool {
     matches!(error.class, ErrorClass::Transient | ErrorClass::Conflict)
+        && !nft_tool::has_hung(error)
 }
 
 impl Steering for NftSteering {
@@ -202,7 +204,8 @@ impl Steering for NftSteering {
 
     fn collisions(&self) -> Result<BTreeSet<Collision>, PortError> {
         let name = &self.settings.nft_table;
-        let listing = nft_tool::list(&["list", "chains", "inet"], "read the nft chains")?;
+        let listing =
+            nft_tool::list(&["list", "chains", "inet"], "read the nft chains", nft_tool::LISTING)?;
         let who = "somebody else: it has none of our chains".to_owned();
         let taken =
             Collision { what: format!("the nft table inet {name}"), who, setting: "nft table" };

@@ -1,14 +1,29 @@
 //! The tool `nft`: one process per transaction or listing.
 
-use std::io::{self, Write};
-use std::process::{Command, Output, Stdio};
+use std::error::Error as _;
+use std::io;
+use std::process::Output;
+use std::time::Duration;
 
 use egret_ports::error::{ErrorClass, PortError};
 use serde_json::Value;
 
+use crate::child;
+
+/// A transaction of many pods takes a second or two; one that takes so long hangs.
+const TRANSACTION: Duration = Duration::from_secs(30);
+/// For a listing that others wait for.
+pub(crate) const LISTING: Duration = Duration::from_secs(30);
+/// For one that nobody waits for: other people's rule sets may be large.
+pub(crate) const LONG_LISTING: Duration = Duration::from_secs(120);
+/// For counters, which are a few lines: who scrapes them waits for 5 s in all.
+pub(crate) const COUNTERS: Duration = Duration::from_secs(3);
+
 /// Runs a script as one transaction: all of it holds afterwards, or nothing has changed.
 pub(crate) fn run(script: &str, operation: &str) -> Result<(), PortError> {
-    let output = spawn(&["-f", "-"], Some(script)).map_err(|e| not_started(operation, e))?;
+    let input = Some(script.to_owned());
+    let output = child::output("nft", &["-f", "-"], input, TRANSACTION)
+        .map_err(|e| not_run(operation, e))?;
     if output.status.success() {
         return Ok(());
     }
@@ -17,33 +32,20 @@ pub(crate) fn run(script: &str, operation: &str) -> Result<(), PortError> {
 }
 
 /// Lists as JSON; `Null` where the object does not exist.
-pub(crate) fn list(arguments: &[&str], operation: &str) -> Result<Value, PortError> {
+pub(crate) fn list(
+    arguments: &[&str],
+    operation: &str,
+    limit: Duration,
+) -> Result<Value, PortError> {
     let mut all = vec!["-j"];
     all.extend(arguments);
-    let output = spawn(&all, None).map_err(|e| not_started(operation, e))?;
+    let output =
+        child::output("nft", &all, None, limit).map_err(|error| not_run(operation, error))?;
     if !output.status.success() {
         return Err(PortError::new(ErrorClass::Transient, operation, error_text(&output)));
     }
     serde_json::from_slice(&output.stdout)
         .map_err(|e| PortError::new(ErrorClass::Transient, operation, e))
-}
-
-fn spawn(arguments: &[&str], input: Option<&str>) -> io::Result<Output> {
-    let mut child = Command::new("nft")
-        .args(arguments)
-        .stdin(if input.is_some() { Stdio::piped() } else { Stdio::null() })
-        .stdout(Stdio::piped())
-        .stderr(Stdio::piped())
-        .spawn()?;
-    if let (Some(input), Some(mut stdin)) = (input, child.stdin.take()) {
-        // nft reads all of its input before it writes: no deadlock. A broken pipe means that it
-        // has ended already, and its exit status says why.
-        match stdin.write_all(input.as_bytes()) {
-            Err(error) if error.kind() != io::ErrorKind::BrokenPipe => return Err(error),
-            _ => {}
-        }
-    }
-    child.wait_with_output()
 }
 
 fn error_text(output: &Output) -> String {
@@ -52,7 +54,13 @@ fn error_text(output: &Output) -> String {
     format!("nft ended with {}: {text}", output.status)
 }
 
-fn not_started(operation: &str, error: io::Error) -> PortError {
+/// Whether the tool was killed, since it had not ended in time.
+pub(crate) fn has_hung(error: &PortError) -> bool {
+    let source = error.source().and_then(|source| source.downcast_ref::<io::Error>());
+    source.is_some_and(|source| source.kind() == io::ErrorKind::TimedOut)
+}
+
+fn not_run(operation: &str, error: io::Error) -> PortError {
     match error.kind() {
         io::ErrorKind::NotFound => {
             let remedy = "the tool nft is missing: install nftables 1.0.2 or later";

@@ -91,6 +91,17 @@ fn a_scrape_shows_what_the_back_end_has_dropped() {
         "egret_director_drops_total{reason=\"unknown_pod\"} 1",
     ];
     assert_eq!(drops(), both);
+    let unread = || {
+        let mut text = String::new();
+        encode(&mut text, &shown).unwrap();
+        let sample = "egret_unread_counters{counter=\"director_drops\"} ";
+        text.lines().find_map(|line| line.strip_prefix(sample)?.parse::<f64>().ok())
+    };
+    assert_eq!(unread(), Some(0.0));
     steering.refuse(true);
     assert_eq!(drops(), [""; 0]);
+    assert_eq!(unread(), Some(1.0));
+    steering.refuse(false);
+    assert_eq!(drops(), both);
+    assert_eq!(unread(), Some(0.0));
 }

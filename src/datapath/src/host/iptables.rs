@@ -1,15 +1,22 @@
 //! Marks in iptables, legacy or nft, where their tools are installed: `nft` shows neither the legacy rules nor
 //! the arguments of xtables matches.
 
-use std::process::{Command, Stdio};
+use std::io;
+use std::time::Duration;
+
+use egret_ports::error::{ErrorClass, PortError};
 
 use super::firewall::{Firewall, FirewallRule, HookPlace, RuleVerdict};
+use crate::child;
+
+/// For one listing, which nobody waits for.
+const LISTING: Duration = Duration::from_secs(120);
 
 /// What a rule without conditions of its own begins its words with.
 const NO_CONDITIONS: [&str; 5] = ["-A", "-j", "-g", "-m", "-c"];
 
 /// What the rules do with marks, a listing for each family and flavour whose tool is there.
-pub(super) fn firewalls() -> Vec<Firewall> {
+pub(super) fn firewalls() -> Result<Vec<Firewall>, PortError> {
     let families = ["iptables", "ip6tables"];
     let flavours = ["-save", "-nft-save", "-legacy-save"];
     let mut firewalls = Vec::new();
@@ -17,8 +24,14 @@ pub(super) fn firewalls() -> Vec<Firewall> {
         let mut outputs = Vec::new();
         for flavour in flavours {
             let tool = format!("{family}{flavour}");
-            let output = Command::new(&tool).stdin(Stdio::null()).stderr(Stdio::null()).output();
-            let Ok(output) = output else { continue };
+            let output = match child::output(&tool, &[], None, LISTING) {
+                Ok(output) => output,
+                Err(error) if error.kind() == io::ErrorKind::TimedOut => {
+                    let operation = "read the rules of iptables";
+                    return Err(PortError::new(ErrorClass::Transient, operation, error));
+                }
+                Err(_) => continue,
+            };
             // The first is one of the others under another name.
             let rules = comparable(&String::from_utf8_lossy(&output.stdout));
             if !outputs.contains(&rules) {
@@ -27,7 +40,7 @@ pub(super) fn firewalls() -> Vec<Firewall> {
             }
         }
     }
-    firewalls
+    Ok(firewalls)
 }
 
 /// Without the comments, which have the time.

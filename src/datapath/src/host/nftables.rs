@@ -15,7 +15,8 @@ const MARKING: [&str; 6] = ["MARK", "CONNMARK", "TPROXY", "SET", "HMARK", "?"];
 
 /// What the rules of other tables do with marks.
 pub(super) fn firewall(settings: &HostSettings) -> Result<Firewall, PortError> {
-    let listing = nft_tool::list(&["-t", "list", "ruleset"], "read the nft rule set")?;
+    let all = ["-t", "list", "ruleset"];
+    let listing = nft_tool::list(&all, "read the nft rule set", nft_tool::LONG_LISTING)?;
     Ok(read(&listing, settings))
 }
 

@@ -18,7 +18,7 @@ impl NftCounters {
     fn packets(&self) -> Result<BTreeMap<String, u64>, PortError> {
         let operation = "read the nft counters";
         // Of all tables: to list those of one that is not there is an error.
-        let mut listing = nft_tool::list(&["list", "counters"], operation)?;
+        let mut listing = nft_tool::list(&["list", "counters"], operation, nft_tool::COUNTERS)?;
         if let Some(objects) = listing["nftables"].as_array_mut() {
             objects.retain(|object| {
                 let counter = &object["counter"];

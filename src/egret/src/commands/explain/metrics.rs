@@ -73,6 +73,9 @@ fn drops_in(metrics: &str, node: &NodeName) -> String {
         (count != "0").then(|| format!("{count} {reason}"))
     });
     let counts: Vec<String> = counts.collect();
+    if sample(metrics, "egret_unread_counters", "director_drops").is_some_and(|its| its > 0.0) {
+        return format!("not known: the agent of {node} cannot read its counters; see its log");
+    }
     if !metrics.contains("\negret_director_drops_total{") {
         return format!("not known: {node} counts none, since its agent's rules are not there");
     }

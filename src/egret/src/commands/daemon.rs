@@ -48,13 +48,22 @@ fn block_on(
     daemon: impl AsyncFnOnce(Health, Shutdown) -> anyhow::Result<()>,
 ) -> anyhow::Result<()> {
     let _log = log::init(log)?;
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
-    runtime.block_on(async {
+    finish(async {
         let shutdown = Shutdown::install(GRACE)?;
         let health = Health::default();
         serve_metrics(metrics, health.clone(), registry).await?;
         daemon(health, shutdown).await
     })
+}
+
+/// Runs to the end of `daemon` and no longer. Dropping a runtime waits for what blocks its threads: probes that watch
+/// a link for seconds, tools, names that are looked up. None of them has to come to its end: what they write is
+/// whole or not there.
+fn finish<T>(daemon: impl Future<Output = anyhow::Result<T>>) -> anyhow::Result<T> {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+    let done = runtime.block_on(daemon);
+    runtime.shutdown_background();
+    done
 }
 
 async fn serve_metrics(
@@ -69,4 +78,27 @@ async fn serve_metrics(
         .with_context(|| format!("cannot serve metrics on {listen} (--metrics-listen)"))?;
     tokio::spawn(http::serve(listener, Arc::new(registry), health));
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::mpsc;
+
+    use super::*;
+
+    #[test]
+    fn an_end_waits_for_nothing_that_blocks() {
+        let (answer, asked) = mpsc::channel();
+        finish(async {
+            let (begun, begins) = tokio::sync::oneshot::channel();
+            tokio::task::spawn_blocking(move || {
+                let _ = begun.send(());
+                // A probe whose answer never comes.
+                let _ = asked.recv_timeout(Duration::from_secs(600));
+            });
+            Ok(begins.await?)
+        })
+        .unwrap();
+        assert!(answer.send(()).is_ok(), "the end has waited until the probe gave up");
+    }
 }

@@ -14,8 +14,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
 use std::time::Duration;
 
-use egret_core::model::{NodeName, Snapshot};
-use egret_core::node_config::{SteeringConfig, gateway_blocks};
+use egret_core::node_config::SteeringConfig;
 use egret_core::tunnel_network::ToldEndpoint;
 use egret_datapath::bpf::{self, AddressTable, AttachMode, GatewayTables, LoadConfig};
 use egret_datapath::conntrack::AddressUsage;
@@ -27,7 +26,6 @@ use egret_datapath::repair::KernelChange;
 use egret_datapath::tunnel_probe::TunnelProbe;
 use egret_datapath::{HostSettings, conntrack, link, probe, repair, rule};
 use egret_ports::error::PortError;
-use egret_ports::gateway::{Director, GatewayMaps as _};
 use egret_ports::steering::{Applied, SteeredPackets, Steering};
 use tokio::sync::mpsc::Receiver;
 use tracing::warn;
@@ -60,7 +58,6 @@ pub(crate) struct Kernel {
     egress: BTreeSet<IpAddr>,
     flags: EndpointFlags,
     path: NodePath,
-    tables: GatewayTables,
     steering: SteeringWriter,
     /// First packets of selected connections that had reached our hook at the last probe.
     selected: Option<u64>,
@@ -103,7 +100,6 @@ impl Kernel {
             vni: settings.tunnel_vni,
             links: node_links(&settings, (&uplinks, &[]), own, mtu),
         })?;
-        let tables = programs.gateway_tables()?;
         let guard = programs.uplink_guard()?;
         let connections = Connections::spawn(settings.clone())
             .map_err(|source| AgentError::Io { action: "start a thread", source })?;
@@ -131,7 +127,6 @@ impl Kernel {
             egress,
             flags,
             path,
-            tables,
             steering,
             selected: None,
         })
@@ -140,6 +135,11 @@ impl Kernel {
     /// The address map, for the lease thread.
     pub(crate) fn addresses(&self) -> Result<AddressTable, AgentError> {
         Ok(self.path.programs.addresses()?)
+    }
+
+    /// Port blocks and gateways, for the feed of plans.
+    pub(crate) fn gateway_tables(&self) -> Result<GatewayTables, AgentError> {
+        Ok(self.path.programs.gateway_tables()?)
     }
 
     pub(crate) fn uplinks(&self) -> &[HostUplink] {
@@ -257,37 +257,10 @@ impl Kernel {
         &self.path.connections
     }
 
-    /// The blocks that this node must know: of the addresses that it may carry, and its own.
-    pub(crate) fn set_blocks(
-        &mut self,
-        snapshot: &Snapshot,
-        me: &NodeName,
-        planned: &BTreeSet<IpAddr>,
-    ) -> Result<(), PortError> {
-        let blocks: BTreeMap<_, _> = gateway_blocks(snapshot)
-            .into_iter()
-            .filter(|((address, _), holder)| planned.contains(address) || holder.node == *me)
-            .map(|(block, holder)| {
-                // What the store says of this node itself may be older than what its programs know.
-                let own = holder.node == *me;
-                let endpoints = if own { self.heard_endpoints() } else { holder.endpoints };
-                (block, Director { endpoints })
-            })
-            .collect();
-        self.tables.set_blocks(&blocks)
-    }
-
-    pub(crate) fn set_gateways(&mut self, gateways: &BTreeSet<IpAddr>) -> Result<(), PortError> {
-        self.tables.set_gateways(gateways)
-    }
-
     /// Packets that the programs have counted under these names. `None` where the counters cannot be read: asked
     /// again a second later.
-    pub(crate) fn counted<const N: usize>(
-        &mut self,
-        reasons: [&'static str; N],
-    ) -> Option<[u64; N]> {
-        let counters = self.tables.counters().ok()?;
+    pub(crate) fn counted<const N: usize>(&self, reasons: [&'static str; N]) -> Option<[u64; N]> {
+        let counters = bpf::counters(self.path.programs.pin_dir()).ok()?;
         Some(reasons.map(|reason| counters.get(reason).copied().unwrap_or(0)))
     }
 

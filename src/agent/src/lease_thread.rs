@@ -27,7 +27,7 @@ pub(crate) use effects::LeasePorts;
 pub(crate) use persisted::PersistedLeaseFile;
 pub(crate) use thread::spawn;
 
-/// What the main loop tells the lease thread.
+/// What the main loop and the feed of plans tell the lease thread.
 #[derive(Debug)]
 pub(crate) enum LeaseCommand {
     /// What the store says has changed.
@@ -139,8 +139,8 @@ pub(crate) enum LeaseEvent {
     Failed(String),
 }
 
-/// The main loop's end of the lease thread.
-#[derive(Debug)]
+/// The end of the lease thread that others have. A clone leads to the same one.
+#[derive(Clone, Debug)]
 pub(crate) struct LeaseHandle {
     commands: mpsc::Sender<LeaseCommand>,
     waker: Waker,

@@ -34,6 +34,7 @@ mod moving_endpoints;
 mod node_status;
 mod odd_pods;
 mod passage_watch;
+mod plan_feed;
 mod plan_update;
 mod pod_owners;
 mod program_proofs;

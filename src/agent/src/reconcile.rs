@@ -23,11 +23,9 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use egret_core::lease::Now;
-use egret_core::model::{EgressNodeStatus, NamespaceName, NodeName, ObjectRef, Snapshot, VoterSet};
+use egret_core::model::{EgressNodeStatus, NamespaceName, NodeName, ObjectRef, Snapshot};
 use egret_core::node_config::{
-    AddressAvailability, PodIdentity, gateways_of, granted_blocks, is_gateway, newest_block_number,
-    overridden, planned_for, steering_config,
+    AddressAvailability, PodIdentity, gateways_of, granted_blocks, overridden, steering_config,
 };
 use egret_core::port_blocks;
 use egret_core::reason::{AgentReason, EventReason};
@@ -64,7 +62,8 @@ use crate::metrics::AgentMetrics;
 use crate::node_status;
 use crate::odd_pods::OddPods;
 use crate::passage_watch::PassageWatch;
-use crate::plan_update::{attachments, update};
+use crate::plan_feed::PlanFeed;
+use crate::plan_update::attachments;
 use crate::pod_owners::PodOwners;
 use crate::program_proofs::Proofs;
 use crate::reach_survey::ReachSurveys;
@@ -77,8 +76,6 @@ const TICK: Duration = Duration::from_secs(1);
 const LONGEST_BLOCK_WAIT: Duration = Duration::from_secs(5);
 /// What came back from something that was not waited for.
 pub(crate) enum Completion {
-    /// A consistent read.
-    Read { began: Now, snapshot: Result<Arc<Snapshot>, PortError> },
     /// The writes under way.
     Synced { events: EventRecorder, accepted: Vec<Write> },
     /// The time at which an address of this node's that is missing may have another in its place.
@@ -113,6 +110,7 @@ pub(crate) struct MainLoop<S, C> {
     pub(crate) clock: C,
     pub(crate) kernel: Kernel,
     pub(crate) lease: LeaseHandle,
+    pub(crate) feed: PlanFeed,
     pub(crate) acknowledged: AcknowledgedGrants,
     pub(crate) snapshot_cache: SnapshotCache,
     pub(crate) status: EgressNodeStatus,
@@ -147,7 +145,8 @@ pub(crate) struct LoopMemory {
     shared: BTreeMap<(IpNet, PodIdentity), PodIdentity>,
     odd_pods: OddPods,
     unchained: Option<String>,
-    update: PlanUpdate,
+    /// What the lease thread was told when this loop last told it of this host.
+    update: Arc<PlanUpdate>,
     /// What an earlier process knew, until the store has answered.
     recalled: Option<PlanUpdate>,
     held: BTreeMap<IpAddr, HeldAddress>,
@@ -156,7 +155,6 @@ pub(crate) struct LoopMemory {
     without_block: BTreeMap<IpAddr, Instant>,
     unavailable_applied: BTreeSet<IpAddr>,
     undelivered: BTreeSet<IpAddr>,
-    newer_set: Option<VoterSet>,
     problems: BTreeMap<AgentReason, String>,
     asked: BTreeMap<IpAddr, u64>,
     pressure: BTreeMap<IpAddr, u32>,
@@ -253,7 +251,7 @@ impl<S: ClusterState, C: Clock> MainLoop<S, C> {
         self.follow_told(&snapshot);
         self.recall_unusable(&snapshot);
         self.set_named(named_interfaces(attachments(&snapshot, &self.me)));
-        self.update_lease_thread(&snapshot);
+        self.update_lease_thread();
         self.note_silence();
         self.status.block_needs = port_blocks::needs(&snapshot, &self.me, &self.memory.pressure);
         self.note_pods(&snapshot);
@@ -261,20 +259,17 @@ impl<S: ClusterState, C: Clock> MainLoop<S, C> {
         self.note_odd_pods(&snapshot);
         self.apply_steering(&snapshot);
         self.end_connections(&changes);
-        self.apply_gateway(&snapshot);
+        self.note_gateway(&snapshot);
         let addresses = snapshot.addresses.keys().copied().collect();
         node_status::forget_fences(&mut self.status, &addresses);
         self.memory.unavailable.retain(|address| addresses.contains(address));
     }
 
-    fn update_lease_thread(&mut self, snapshot: &Snapshot) {
+    /// Has the lease thread told what the store says, by what this host is like now.
+    fn update_lease_thread(&mut self) {
         self.note_reaches();
         self.memory.recalled = None;
-        let update = update(snapshot, &self.me, self.host_state(), self.memory.newer_set.as_ref());
-        if update != self.memory.update {
-            self.memory.update = update.clone();
-            self.lease.send(LeaseCommand::Update(Box::new(update)));
-        }
+        self.memory.update = self.feed.open(self.host_facts());
     }
 
     /// The director's part: the guard first, blocks that the holder knows, flows.
@@ -312,23 +307,13 @@ impl<S: ClusterState, C: Clock> MainLoop<S, C> {
         self.record(AgentReason::RulesNotApplied, applied.map(|_| ()));
     }
 
-    /// The gateway's part: who may send from which ports.
-    fn apply_gateway(&mut self, snapshot: &Snapshot) {
-        let planned: BTreeSet<IpAddr> = planned_for(snapshot, &self.me).into_keys().collect();
-        let applied = self.kernel.set_blocks(snapshot, &self.me, &planned);
-        let gateways = gateways_of(snapshot);
-        let crosses = crosses_to_ipv6(self.kernel.endpoints(), &gateways);
-        let applied = applied.and_then(|()| self.kernel.set_crosses_to_ipv6(crosses));
-        let gateways = gateways.into_values().flatten().collect();
-        let applied = applied.and_then(|()| self.kernel.set_gateways(&gateways));
-        if applied.is_ok() {
-            let epoch = newest_block_number(snapshot);
-            self.lease.send(LeaseCommand::GrantsApplied(epoch));
-            if is_gateway(snapshot, &self.me) {
-                self.status.acknowledged_blocks = epoch;
-            }
-        }
-        self.record(AgentReason::BlocksNotApplied, applied);
+    /// The gateway's part, who may send from which ports, is in the maps with the plan: says so.
+    fn note_gateway(&mut self, snapshot: &Snapshot) {
+        let crosses = crosses_to_ipv6(self.kernel.endpoints(), &gateways_of(snapshot));
+        let crosses = self.kernel.set_crosses_to_ipv6(crosses);
+        let (acknowledged, applied) = self.feed.acknowledged_blocks();
+        self.status.acknowledged_blocks = acknowledged;
+        self.record(AgentReason::BlocksNotApplied, applied.and(crosses));
     }
 
     /// Somebody has changed the kernel: what is missing is put back.
@@ -358,14 +343,6 @@ impl<S: ClusterState, C: Clock> MainLoop<S, C> {
 
     fn on_completion(&mut self, completion: Completion) {
         match completion {
-            Completion::Read { began, snapshot: Ok(snapshot) } => {
-                let newer = self.memory.newer_set.as_ref();
-                let update = update(&snapshot, &self.me, self.host_state(), newer);
-                self.lease.send(LeaseCommand::Consistent { began, update: Box::new(update) });
-            }
-            Completion::Read { snapshot: Err(error), .. } => {
-                warn!(%error, "a consistent read failed; the lease protocol asks again");
-            }
             Completion::Synced { events, accepted } => {
                 self.memory.syncing = false;
                 self.memory.accepted.note(accepted);

@@ -26,6 +26,7 @@ use crate::kept_settings;
 use crate::kernel::Kernel;
 use crate::lease_thread::{self, LeasePorts, PersistedLeaseFile};
 use crate::metrics::AgentMetrics;
+use crate::plan_feed::{FeedPorts, PlanFeed};
 use crate::reconcile::{LoopInputs, LoopMemory, MainLoop};
 use crate::snapshot_cache::{CachedSnapshot, SnapshotCache};
 
@@ -73,6 +74,11 @@ pub async fn run<S: ClusterState, C: Clock>(
     };
     let lease = lease_thread::spawn(LeaseConfig::new(me.clone(), boot_id()?), ports, lease_events)
         .map_err(|source| AgentError::Io { action: "start the lease thread", source })?;
+    let (tables, of_feed) = (kernel.gateway_tables()?, lease.clone());
+    let send = Box::new(move |command| of_feed.send(command));
+    let ports = FeedPorts { gateway: Box::new(tables), send };
+    let feed = PlanFeed::spawn(me.clone(), state.clone(), ports)
+        .map_err(|source| AgentError::Io { action: "start a thread", source })?;
     let changes = kernel.watch()?;
     let arrivals = arrivals(args.cni_socket.as_deref())?;
     let (plugin, chained) = InstalledPlugin::install(&args)?;
@@ -89,6 +95,7 @@ pub async fn run<S: ClusterState, C: Clock>(
         clock,
         kernel,
         lease,
+        feed,
         status,
         completions,
         pulse: health.pulse("main loop", LONGEST_MAIN_LOOP_TURN),

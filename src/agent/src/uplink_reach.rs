@@ -25,7 +25,7 @@ const STEADY_AFTER: Duration = Duration::from_secs(60);
 const RENEWAL: Duration = Duration::from_secs(2);
 
 /// Uplinks by the index of their link.
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default, PartialEq)]
 pub(crate) struct UplinkReaches {
     links: BTreeMap<u32, SeenUplink>,
     /// Subnets of links that the kernel has no more, since: one that is made anew is as one that was cut off.
@@ -35,7 +35,7 @@ pub(crate) struct UplinkReaches {
 }
 
 /// An uplink, and what became of it.
-#[derive(Debug)]
+#[derive(Clone, Debug, PartialEq)]
 pub(crate) struct SeenUplink {
     /// As it was when it last could carry addresses.
     last: HostUplink,

@@ -74,7 +74,7 @@ pub trait AddressMap {
     fn entries(&mut self) -> Result<BTreeMap<IpAddr, AddressEntry>, PortError>;
 }
 
-/// Written by the agent's main loop alone.
+/// Written by the agent's feed of plans alone.
 ///
 /// Guarantees: idempotent; only differences are written, additions before removals. On an error
 /// what was written stays, and the next call writes the rest.

@@ -8,7 +8,7 @@ use egret_ports::clock::Clock;
 use egret_ports::cluster_state::ClusterState;
 use tracing::{error, info, warn};
 
-use super::{Completion, LONGEST_BLOCK_WAIT, MainLoop};
+use super::{LONGEST_BLOCK_WAIT, MainLoop};
 use crate::address_status::{
     ForeignHost, HeldAddress, conflict_message, mac_text, written_conflict,
 };
@@ -20,22 +20,12 @@ impl<S: ClusterState, C: Clock> MainLoop<S, C> {
     pub(super) fn on_lease_event(&mut self, event: LeaseEvent) -> Result<(), AgentError> {
         match event {
             LeaseEvent::Report(report) => self.on_report(report),
-            LeaseEvent::ReadConsistently => self.read_consistently(),
+            LeaseEvent::ReadConsistently => self.feed.read_consistently(),
             LeaseEvent::Conflict { address, mac } => self.on_conflict(address, mac),
             LeaseEvent::Listening(result) => self.on_listening(result),
             LeaseEvent::Failed(error) => return Err(AgentError::LeaseThread(error)),
         }
         Ok(())
-    }
-
-    fn read_consistently(&self) {
-        let (state, completions) = (self.state.clone(), self.completions.clone());
-        tokio::spawn(async move {
-            let began = crate::lease_thread::now();
-            let snapshot = state.read_consistent().await;
-            // The loop is gone only when the process is ending.
-            let _ = completions.send(Completion::Read { began, snapshot });
-        });
     }
 
     fn on_report(&mut self, report: Report) {
@@ -184,10 +174,7 @@ impl<S: ClusterState, C: Clock> MainLoop<S, C> {
 
     fn on_new_set(&mut self, set: egret_core::model::VoterSet) {
         info!(event = "new_set", number = set.number, "a voter knows a newer set of voters");
-        self.memory.newer_set = Some(set);
-        if let Some(snapshot) = self.memory.snapshot.clone() {
-            self.update_lease_thread(&snapshot);
-        }
+        self.feed.note_set(set);
     }
 
     fn on_grant(&mut self, address: IpAddr, epoch: u64) {

@@ -106,8 +106,8 @@ impl<S: ClusterState, C: Clock> MainLoop<S, C> {
             }
         }
         self.status.local_addresses = local;
-        if let Some(snapshot) = self.memory.snapshot.clone() {
-            self.update_lease_thread(&snapshot);
+        if self.memory.snapshot.is_some() {
+            self.update_lease_thread();
         }
     }
 

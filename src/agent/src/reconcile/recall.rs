@@ -21,7 +21,7 @@ use crate::uplink_selection::link_for;
 
 impl<S: ClusterState, C: Clock> MainLoop<S, C> {
     pub(super) fn cache_snapshot(&mut self, snapshot: &Snapshot, config: &SteeringConfig) {
-        let PlanUpdate { view, peers, endpoints, .. } = self.memory.update.clone();
+        let PlanUpdate { view, peers, endpoints, .. } = PlanUpdate::clone(&self.memory.update);
         let here = |address: &IpAddr| {
             let at = attachment(snapshot, *address, &self.me)?;
             Some((*address, at.clone()))
@@ -56,6 +56,7 @@ impl<S: ClusterState, C: Clock> MainLoop<S, C> {
         };
         let update = PlanUpdate { view, peers, endpoints, links, local, host, harmless };
         self.note_reaches();
+        self.feed.note_host(self.host_facts());
         self.send_recalled(update);
         let applied = self.kernel.apply(config);
         self.record(AgentReason::RulesNotApplied, applied.map(|_| ()));

@@ -27,6 +27,7 @@ impl<S: ClusterState, C: Clock> MainLoop<S, C> {
         mut lease_events: UnboundedReceiver<LeaseEvent>,
     ) -> Result<(), AgentError> {
         info!(event = "stopping", "handing over");
+        self.feed.close();
         self.lease.send(LeaseCommand::Stop(StopMode::Restart));
         self.wait_for_stop(&mut lease_events).await?;
         info!(event = "stopped", "agent stopped");

@@ -26,6 +26,7 @@ impl<S: ClusterState, C: Clock> MainLoop<S, C> {
     ) -> Result<(), AgentError> {
         info!(event = "uninstalling", "Egret is being uninstalled: cleaning this node's kernel");
         let plugin = self.plugin.take().map(|plugin| plugin.remove());
+        self.feed.close();
         self.lease.send(LeaseCommand::Stop(StopMode::AtOnce));
         self.wait_for_stop(&mut lease_events).await?;
         let Self {

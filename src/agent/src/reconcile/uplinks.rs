@@ -15,18 +15,21 @@ use tracing::{info, warn};
 use super::{Completion, MainLoop};
 use crate::interface_memory::InterfaceMemory;
 use crate::lease_thread::{LeaseCommand, PlanUpdate};
-use crate::plan_update::{HostState, note_reach};
+use crate::plan_feed::HostFacts;
+use crate::plan_update::note_reach;
 use crate::program_proofs::{Proofs, question};
 use crate::router_watch;
 use crate::uplink_reach::SeenUplink;
 
 impl<S: ClusterState, C: Clock> MainLoop<S, C> {
-    /// What the lease thread is told of this host.
-    pub(super) fn host_state(&self) -> HostState<'_> {
-        HostState {
-            uplinks: self.kernel.uplinks(),
-            reaches: &self.memory.interfaces.reaches,
-            local: &self.status.local_addresses,
+    /// What plans depend on.
+    pub(super) fn host_facts(&self) -> HostFacts {
+        HostFacts {
+            uplinks: self.kernel.uplinks().to_vec(),
+            knows_uplinks: self.kernel.knows_uplinks(),
+            reaches: self.memory.interfaces.reaches.clone(),
+            local: self.status.local_addresses.clone(),
+            heard: self.kernel.heard_endpoints(),
         }
     }
 
@@ -52,10 +55,11 @@ impl<S: ClusterState, C: Clock> MainLoop<S, C> {
     /// Goes by what has become of the uplinks; true where something has. Time alone makes one steady again.
     pub(super) fn tend_reaches(&mut self) -> bool {
         if !self.note_reaches() {
+            self.feed.note_host(self.host_facts());
             return false;
         }
-        if let Some(snapshot) = self.memory.snapshot.clone() {
-            self.update_lease_thread(&snapshot);
+        if self.memory.snapshot.is_some() {
+            self.update_lease_thread();
         } else if let Some(recalled) = self.memory.recalled.clone() {
             self.send_recalled(recalled);
         }

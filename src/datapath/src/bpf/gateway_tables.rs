@@ -12,7 +12,7 @@ use super::codec::{self, AddressKey, CONFIG, DIRECTOR, SLOTS};
 use super::error::BpfError;
 use super::{counters, pins};
 
-/// Port blocks, gateways and counters, for the agent's main loop: [`GatewayMaps`] on the pinned
+/// Port blocks, gateways and counters, for the agent's feed of plans: [`GatewayMaps`] on the pinned
 /// maps. Opening it reads what the kernel holds, so that a restarted agent writes only differences.
 pub struct GatewayTables {
     directory: PathBuf,

@@ -143,7 +143,7 @@ impl Loaded {
         AddressTable::open(&self.config.pin_dir, self.config.layout)
     }
 
-    /// The rest, for the main loop.
+    /// Port blocks and gateways, for the feed of plans.
     ///
     /// # Errors
     /// As [`GatewayTables::open`].

@@ -42,6 +42,7 @@ mod s29_address_reuse;
 mod s29_without_plugin;
 mod s41_inbound;
 mod s51_negative_control;
+mod slow_tool;
 mod tunnel;
 mod unreached;
 mod upgrade;
@@ -87,6 +88,7 @@ pub const ALL: &[Scenario] = &[
     Scenario::beside("s02_gateway_node_reboot_rejoin", s02_reboot_rejoin::run),
     Scenario::beside("s12_outage_plus_gateway_death", scenarios::power_off_without_store),
     Scenario::alone("s30_drain_gateway", scenarios::drain),
+    Scenario::beside("planned_move_beside_a_slow_tool", slow_tool::run).own().takes(30),
     Scenario::beside("s06_agent_kill9_director", scenarios::director_killed),
     Scenario::beside("s06_agent_kill9_gateway", scenarios::holder_killed),
     Scenario::beside("s07_agent_sigstop", agents::frozen),

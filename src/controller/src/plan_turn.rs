@@ -5,11 +5,14 @@ use std::time::Duration;
 use egret_core::cloud::CloudState;
 use egret_core::memory::LeaderMemory;
 use egret_core::model::{ControllerSettings, EventDraft};
-use egret_core::model::{InvalidObject, ProviderKind, ResourceVersion, Snapshot, Timestamp, Write};
-use egret_core::planner::{self, Plan, PlannedWrite};
+use egret_core::model::{
+    InvalidObject, NodeName, ProviderKind, ResourceVersion, Snapshot, Timestamp, Write,
+};
+use egret_core::planner::{self, Plan, PlannedWrite, WriteStage};
 use egret_ports::clock::Clock;
 use egret_ports::cluster_state::ClusterState;
 use egret_ports::error::ErrorClass;
+use tokio::task::JoinSet;
 use tokio::time::Instant;
 use tracing::{debug, warn};
 
@@ -25,6 +28,9 @@ const LONGEST_PAUSE: Duration = Duration::from_secs(1);
 /// what has changed meanwhile: two hundred of them take minutes, and a gateway that dies or comes
 /// back is planned for within them. Nothing else is cut off: to plan anew costs a read of everything.
 const WRITING_TIME: Duration = Duration::from_secs(10);
+
+/// So many writes are under way at once: an API server gives each client a share, and refuses what is beyond it.
+const WRITES_AT_ONCE: usize = 8;
 
 /// One leader's turns: plan, draw numbers, write.
 pub(crate) struct Turn<S, C> {
@@ -86,7 +92,6 @@ impl<S: ClusterState, C: Clock> Turn<S, C> {
             Err(error) => return warn!(%error, "cannot read what is to be planned; planning again"),
         };
         let plan = self.plan(&snapshot);
-        let now = self.clock.now();
         let first = if plan.numbers == 0 {
             0
         } else {
@@ -95,23 +100,50 @@ impl<S: ClusterState, C: Clock> Turn<S, C> {
                 Err(error) => return warn!(%error, "cannot draw fences; planning again"),
             }
         };
-        // A deletion that fails slowly keeps nothing after it from being tried.
-        let (began, mut wrote) = (Instant::now(), false);
-        for planned in plan.fill(first) {
-            if wrote && is_left_to_the_next_turn(&planned.write, began.elapsed()) {
-                debug!("planning anew in the middle of a long turn");
-                break;
+        let stages = planner::stages(plan.fill(first), &snapshot);
+        let cluster = snapshot.cluster.as_ref().map(|cluster| &cluster.version);
+        self.write(stages, cluster, term).await;
+    }
+
+    /// `cluster`: the version of the cluster object before.
+    async fn write(
+        &mut self,
+        stages: Vec<WriteStage>,
+        cluster: Option<&ResourceVersion>,
+        term: &LeaderTerm,
+    ) {
+        let (began, now) = (Instant::now(), self.clock.now());
+        let (mut wrote, mut goes_on) = (false, true);
+        for WriteStage { lanes } in stages {
+            let (mut lanes, mut under_way) = (lanes.into_iter(), JoinSet::new());
+            loop {
+                while goes_on && under_way.len() < WRITES_AT_ONCE {
+                    let Some(lane) = lanes.next() else { break };
+                    // A deletion that fails slowly keeps nothing after it from being tried.
+                    let is_left = |planned: &PlannedWrite| {
+                        is_left_to_the_next_turn(&planned.write, began.elapsed())
+                    };
+                    if wrote && lane.first().is_some_and(is_left) {
+                        debug!("planning anew in the middle of a long turn");
+                        goes_on = false;
+                    } else if !term.is_ours() {
+                        warn!("the leader lease was lost in the middle of a turn");
+                        goes_on = false;
+                    } else {
+                        under_way.spawn(write_lane(self.state.clone(), lane, term.clone(), now));
+                    }
+                }
+                let Some(done) = under_way.join_next().await else { break };
+                // One is never cancelled, and a panic goes on here.
+                let done = done.unwrap_or_else(|e| std::panic::resume_unwind(e.into_panic()));
+                for outcome in done {
+                    wrote |= outcome.result.is_ok();
+                    goes_on &= !outcome.ends_turn();
+                    self.note_outcome(outcome, cluster, now);
+                }
             }
-            if !term.is_ours() {
-                return warn!("the leader lease was lost in the middle of a turn");
-            }
-            let (write, version) = (planned.write.clone(), snapshot.cluster.as_ref());
-            let version = version.map(|cluster| &cluster.version);
-            let failed = self.carry_out(planned, version, now).await.err();
-            wrote |= failed.is_none();
-            self.note_outcome(&write, failed);
-            if failed.is_some_and(|class| ends_turn(&write, class)) {
-                break;
+            if !goes_on {
+                return;
             }
         }
     }
@@ -142,32 +174,100 @@ impl<S: ClusterState, C: Clock> Turn<S, C> {
         Plan { writes: plan.writes.into_iter().filter(|planned| !done(planned)).collect(), ..plan }
     }
 
-    /// Remembers the write of an `EgressNode` that may still be taken, until that object has been written.
-    fn note_outcome(&mut self, write: &Write, failed: Option<ErrorClass>) {
-        let Write::NodeSpec { node, .. } = write else { return };
-        if failed.is_some_and(is_unknown) {
-            self.memory.unsure_of = Some(node.clone());
-        } else if failed.is_none() && self.memory.unsure_of.as_ref() == Some(node) {
-            self.memory.unsure_of = None;
-        }
-    }
-
-    /// How it failed, where the store has not taken it. `cluster`: the version of the cluster object before.
-    async fn carry_out(
+    /// Remembers the write of an `EgressNode` that may still be taken, until that object has been written; and
+    /// what was written of the cluster object.
+    fn note_outcome(
         &mut self,
-        planned: PlannedWrite,
+        outcome: WriteOutcome,
         cluster: Option<&ResourceVersion>,
         now: Timestamp,
-    ) -> Result<(), ErrorClass> {
-        let PlannedWrite { write, notes, .. } = planned;
-        match self.state.write(write.clone()).await {
-            Ok(version) => {
-                debug!(?write, %version, "written");
+    ) {
+        match (outcome.object, outcome.result) {
+            (WrittenObject::NodeSpec(node), Err(class)) if is_unknown(class) => {
+                self.memory.unsure_of = Some(node);
+            }
+            (WrittenObject::NodeSpec(node), Ok(_))
+                if self.memory.unsure_of.as_ref() == Some(&node) =>
+            {
+                self.memory.unsure_of = None;
+            }
+            (WrittenObject::Cluster(write), Ok(version)) => {
                 self.cluster_writes.note(&write, &version, now);
-                for note in &notes {
-                    record_event(&*self.state, note, now).await;
+            }
+            // A definition before the status had its own place: what is asked for anew is not there either.
+            (WrittenObject::Cluster(write), Err(ErrorClass::NotFound)) => {
+                if let Some(version) = cluster {
+                    self.cluster_writes.note(&write, version, now);
                 }
-                Ok(())
+            }
+            _ => {}
+        }
+    }
+}
+
+/// What has to be known of a write once it is made.
+#[derive(Debug)]
+enum WrittenObject {
+    /// The cluster object or its status.
+    Cluster(Box<Write>),
+    NodeSpec(NodeName),
+    Other,
+}
+
+impl WrittenObject {
+    fn of(write: &Write) -> Self {
+        match write {
+            Write::Cluster { .. } | Write::ClusterStatus { .. } => {
+                Self::Cluster(Box::new(write.clone()))
+            }
+            Write::NodeSpec { node, .. } => Self::NodeSpec(node.clone()),
+            _ => Self::Other,
+        }
+    }
+}
+
+/// What became of a write.
+#[derive(Debug)]
+struct WriteOutcome {
+    object: WrittenObject,
+    result: Result<ResourceVersion, ErrorClass>,
+}
+
+impl WriteOutcome {
+    /// Whether nothing is written after it in this turn. Numbers in node specs must appear in order, so after one
+    /// that may still be taken none is written (see `core::planner`); one that was refused never appears, and keeps
+    /// nobody else's from being written. Deletions and roles were decided with the cluster object: without it
+    /// nothing goes on.
+    fn ends_turn(&self) -> bool {
+        let Err(class) = self.result else { return false };
+        match &self.object {
+            WrittenObject::Cluster(write) => matches!(**write, Write::Cluster { .. }),
+            WrittenObject::NodeSpec(_) => is_unknown(class),
+            WrittenObject::Other => false,
+        }
+    }
+}
+
+/// Makes these writes one after the other, up to one that ends the turn. Aborted, the one under way is made or not.
+async fn write_lane<S: ClusterState>(
+    state: Arc<S>,
+    lane: Vec<PlannedWrite>,
+    term: LeaderTerm,
+    now: Timestamp,
+) -> Vec<WriteOutcome> {
+    let mut outcomes = Vec::new();
+    for PlannedWrite { write, notes, .. } in lane {
+        if !term.is_ours() {
+            break;
+        }
+        let object = WrittenObject::of(&write);
+        debug!(?write, "writing");
+        let result = match state.write(write).await {
+            Ok(version) => {
+                for note in &notes {
+                    record_event(&*state, note, now).await;
+                }
+                Ok(version)
             }
             Err(error) if error.class == ErrorClass::Conflict => {
                 debug!(%error, "somebody wrote first; planning again");
@@ -175,26 +275,17 @@ impl<S: ClusterState, C: Clock> Turn<S, C> {
             }
             Err(error) => {
                 warn!(%error, "write failed; planning again");
-                // A definition before the status had its own place: what is asked for anew is not there either.
-                if let (ErrorClass::NotFound, Some(version)) = (error.class, cluster) {
-                    self.cluster_writes.note(&write, version, now);
-                }
                 Err(error.class)
             }
+        };
+        let outcome = WriteOutcome { object, result };
+        let ends_turn = outcome.ends_turn();
+        outcomes.push(outcome);
+        if ends_turn {
+            break;
         }
     }
-}
-
-/// Whether such a failure of this write ends the turn. Numbers in node specs must appear in order, so
-/// after one that may still be taken none is written (see `core::planner`); one that was refused never
-/// appears, and keeps nobody else's from being written. Deletions and roles were decided with the cluster
-/// object: without it nothing goes on.
-fn ends_turn(write: &Write, failed: ErrorClass) -> bool {
-    match write {
-        Write::Cluster { .. } => true,
-        Write::NodeSpec { .. } => is_unknown(failed),
-        _ => false,
-    }
+    outcomes
 }
 
 /// Whether a write that failed like this may still be taken.
@@ -216,50 +307,4 @@ fn is_left_to_the_next_turn(write: &Write, writing: Duration) -> bool {
 }
 
 #[cfg(test)]
-mod tests {
-    use std::net::IpAddr;
-
-    use super::*;
-
-    #[test]
-    fn what_is_refused_for_good_keeps_no_other_node_from_being_written() {
-        let node = Write::NodeSpec { node: "n1".into(), expect: None, spec: Default::default() };
-        let status = Write::AgentAbsent { node: "n1".into(), condition: None };
-        let cluster = Write::Cluster {
-            expect: None,
-            cluster: egret_core::model::Cluster {
-                id: String::new(),
-                set: None,
-                t_max: egret_core::model::Millis(1),
-                ranges: Default::default(),
-                uninstalling: false,
-            },
-        };
-        let refused = [
-            ErrorClass::Invalid,
-            ErrorClass::Denied,
-            ErrorClass::Throttled { after: None },
-            ErrorClass::NotFound,
-            ErrorClass::Conflict,
-            ErrorClass::Quota,
-        ];
-        for class in refused {
-            assert!(!ends_turn(&node, class) && !ends_turn(&status, class), "{class:?}");
-            assert!(ends_turn(&cluster, class), "{class:?}");
-        }
-        let unknown = ErrorClass::Transient;
-        assert!(ends_turn(&node, unknown) && ends_turn(&cluster, unknown));
-        assert!(!ends_turn(&status, unknown));
-    }
-
-    #[test]
-    fn a_long_turn_leaves_only_deletions_to_the_next_one() {
-        let address = IpAddr::from([203, 0, 113, 17]);
-        let deletion = Write::DeleteAddress { address, expect: None };
-        let taint = Write::AdmitPods { node: "node-1".into() };
-        let long = WRITING_TIME + Duration::from_millis(1);
-        assert!(is_left_to_the_next_turn(&deletion, long));
-        assert!(!is_left_to_the_next_turn(&deletion, WRITING_TIME));
-        assert!(!is_left_to_the_next_turn(&taint, long));
-    }
-}
+mod tests;

@@ -12,7 +12,7 @@
 //! - the order of the input does not matter.
 //!
 //! How to carry it out: draw [`Plan::numbers`] from the fence counter, [`Plan::fill`], then write
-//! in order. Address plans come first and may go in parallel. Node specs must be written one after
+//! in [`stages`]. Address plans come first and may go in parallel. Node specs must be written one after
 //! the other, in order, and the first whose outcome is not known ends the turn: a gateway acknowledges
 //! "every number up to this one", so a smaller number must not appear after a greater one. One that was
 //! refused appears never. Statuses come last and fail by themselves.
@@ -21,6 +21,7 @@ mod address_plan;
 mod apply;
 pub mod manual;
 mod planned_write;
+mod write_order;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
@@ -49,6 +50,7 @@ use address_plan::AddressPlans;
 pub use address_plan::is_acknowledged;
 pub use apply::apply;
 pub use planned_write::{Draws, PlannedWrite};
+pub use write_order::{WriteStage, stages};
 
 /// What to write, in order.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]

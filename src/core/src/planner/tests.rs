@@ -5,6 +5,7 @@ mod anew;
 mod crashes;
 mod laws;
 mod objects;
+mod order;
 
 /// The small world with one claim, in quiet times.
 fn quiet() -> Fixture {

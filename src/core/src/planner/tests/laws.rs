@@ -12,7 +12,7 @@ use crate::testing::{Fixture, ip, mk_claim, mk_explicit, mk_pod, mk_pool, mk_ref
 
 /// Something that happens to a cluster between two plans.
 #[derive(Clone, Debug)]
-enum Happening {
+pub(super) enum Happening {
     Claim { name: u8, count: u32, second_pool: bool },
     Explicit { name: u8, address: u8 },
     DeleteClaim(u8),
@@ -33,7 +33,7 @@ enum Happening {
     Plan,
 }
 
-fn happening() -> impl Strategy<Value = Happening> {
+pub(super) fn happening() -> impl Strategy<Value = Happening> {
     prop_oneof![
         (0u8..6, 1u32..3, any::<bool>()).prop_map(|(name, count, second_pool)| Happening::Claim {
             name,
@@ -157,7 +157,7 @@ fn start() -> Fixture {
 }
 
 /// What must hold after any subset of a plan's writes.
-fn check(snapshot: &Snapshot) -> Result<(), TestCaseError> {
+pub(super) fn check(snapshot: &Snapshot) -> Result<(), TestCaseError> {
     let mut ports: BTreeMap<IpAddr, Vec<(PortRange, &NodeName)>> = BTreeMap::new();
     for (name, node) in &snapshot.egress_nodes {
         for grant in &node.value.spec.blocks {
@@ -232,7 +232,7 @@ fn frees(before: &Snapshot, writes: &[PlannedWrite]) -> bool {
     })
 }
 
-fn run(happenings: &[Happening]) -> Fixture {
+pub(super) fn run(happenings: &[Happening]) -> Fixture {
     let mut world = start();
     for happening in happenings {
         happen(&mut world, happening);

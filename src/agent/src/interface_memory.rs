@@ -8,7 +8,7 @@ use crate::interface_config::NamedInterfaces;
 use crate::interface_health::InterfaceHealth;
 use crate::interface_history::InterfaceHistory;
 use crate::program_proofs::ProgramProofs;
-use crate::router_watch::RouterWatch;
+use crate::router_watch::{KeptRouters, RouterWatch};
 use crate::uplink_reach::UplinkReaches;
 
 /// What is remembered of interfaces.
@@ -45,6 +45,13 @@ impl InterfaceMemory {
         self.restless || self.health.changes() || self.uplink_health.changes()
     }
 
+    /// Goes on with what an earlier process knew of the routers, from the first word to the lease thread on: else
+    /// a restart would offer this node as one of which nothing bad is known.
+    pub(crate) fn recall_routers(&mut self, kept: Vec<KeptRouters>, now: Instant) {
+        self.routers.recall(kept, now);
+        self.reaches.note_routers(&self.routers, now);
+    }
+
     /// Takes note of how the uplinks are that no cloud names and that would carry these addresses.
     pub(crate) fn note_uplinks(&mut self, addresses: &[IpAddr], now: Instant) {
         // What a cloud no longer names is no uplink any more either, and nothing is wrong with it.
@@ -75,10 +82,31 @@ impl InterfaceMemory {
 mod tests {
     use std::time::Duration;
 
+    use egret_core::lease::UplinkReach;
+    use egret_core::model::Family;
     use egret_datapath::host::LinkCarrier;
 
     use super::*;
     use crate::testing::uplink;
+
+    /// A router that is silent before the agent's restart, and still is.
+    #[test]
+    fn an_agent_that_begins_anew_offers_no_way_by_a_silent_router() {
+        let begun = Instant::now();
+        let kept = serde_json::json!([{
+            "link": 3, "family": Family::IPv4, "inDoubt": {"203.0.113.1": true}, "silent": true, "again": false,
+        }]);
+        let (uplinks, address) =
+            ([uplink(3, &["203.0.113.11/24"])], "203.0.113.17".parse().unwrap());
+        let reach = |kept| {
+            let mut memory = InterfaceMemory::default();
+            memory.reaches.note((&uplinks, true), &[(3, LinkCarrier::There)].into(), begun);
+            memory.recall_routers(kept, begun);
+            memory.reaches.of(Some(3), address)
+        };
+        assert_eq!(reach(serde_json::from_value(kept).unwrap()), UplinkReach::Lost);
+        assert_eq!(reach(Vec::new()), UplinkReach::Steady, "of an older version");
+    }
 
     #[test]
     fn what_is_said_of_an_uplink_is_taken_back_when_a_cloud_names_it_or_nothing_needs_it() {

@@ -13,6 +13,7 @@ use egret_core::lease::UplinkReach;
 use egret_core::model::Family;
 use egret_datapath::host::{HostUplink, NextHop};
 use egret_datapath::link_proof::{self, LinkQuestion};
+use serde::{Deserialize, Serialize};
 
 /// How often a router that answers is asked at most: at every tick of the main loop.
 const ASK_EVERY: Duration = Duration::from_millis(900);
@@ -43,6 +44,20 @@ struct SeenRouters {
     silent: bool,
     /// When one answered again.
     again: Option<Instant>,
+}
+
+/// What the next process of this boot is told of the routers of one family on a link: to it one that answers no
+/// question would be one that never answered any, of which nothing is known.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub(crate) struct KeptRouters {
+    link: u32,
+    family: Family,
+    /// Those that have ever answered, and whether they were in doubt.
+    in_doubt: BTreeMap<IpAddr, bool>,
+    silent: bool,
+    /// One answers again, and has not for long.
+    again: bool,
 }
 
 /// Whether each router has answered.
@@ -90,6 +105,47 @@ impl RouterWatch {
         }
     }
 
+    /// What the next process is to know. It changes when a router falls silent or is back, not at each question.
+    pub(crate) fn kept(&self, now: Instant) -> Vec<KeptRouters> {
+        let keep = |((link, family), seen): (&(u32, Family), &SeenRouters)| KeptRouters {
+            link: *link,
+            family: *family,
+            in_doubt: seen
+                .unanswered
+                .iter()
+                .map(|(router, unanswered)| (*router, *unanswered >= DOUBTFUL_AFTER))
+                .collect(),
+            silent: seen.silent,
+            again: !seen.silent && seen.is_recent(now),
+        };
+        self.ways.iter().map(keep).collect()
+    }
+
+    /// Goes on with what an earlier process of this boot knew. One that was back has to last anew.
+    pub(crate) fn recall(&mut self, kept: Vec<KeptRouters>, now: Instant) {
+        for KeptRouters { link, family, in_doubt, silent, again } in kept {
+            let unanswered = |in_doubt: bool| match (in_doubt, silent) {
+                (false, _) => 0,
+                (true, false) => DOUBTFUL_AFTER,
+                (true, true) => SILENT_AFTER,
+            };
+            let seen = SeenRouters {
+                unanswered: in_doubt
+                    .into_iter()
+                    .map(|(router, in_doubt)| (router, unanswered(in_doubt)))
+                    .collect(),
+                silent,
+                again: again.then_some(now),
+            };
+            self.ways.insert((link, family), seen);
+        }
+    }
+
+    /// Whether any router has ever been asked.
+    pub(crate) fn is_empty(&self) -> bool {
+        self.ways.is_empty()
+    }
+
     /// What is known of the ways of a link, and the routers that are silent.
     pub(crate) fn ways(
         &self,
@@ -112,15 +168,19 @@ impl SeenRouters {
     }
 
     fn reach(&self, now: Instant) -> UplinkReach {
-        let lasts = |again: Instant| now.saturating_duration_since(again) >= STEADY_AFTER;
         let in_doubt = self.unanswered.values().min().is_some_and(|least| *least >= DOUBTFUL_AFTER);
         if self.silent && !self.unanswered.is_empty() {
             UplinkReach::Lost
-        } else if self.silent || in_doubt || self.again.is_some_and(|again| !lasts(again)) {
+        } else if self.silent || in_doubt || self.is_recent(now) {
             UplinkReach::Unsteady
         } else {
             UplinkReach::Steady
         }
+    }
+
+    /// One that was silent is back, and not for long.
+    fn is_recent(&self, now: Instant) -> bool {
+        self.again.is_some_and(|again| now.saturating_duration_since(again) < STEADY_AFTER)
     }
 
     fn silent(&self) -> Vec<IpAddr> {

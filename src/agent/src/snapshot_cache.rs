@@ -17,6 +17,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::local_addresses::placed_before;
 use crate::pod_owners::PodOwners;
+use crate::router_watch::KeptRouters;
 
 /// The last snapshot, as far as this node needs it.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -36,6 +37,9 @@ pub(crate) struct CachedSnapshot {
     /// Where the tunnel is to end.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(crate) told: Option<ToldEndpoint>,
+    /// The routers behind the uplinks. They change without the store.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub(crate) routers: Vec<KeptRouters>,
 }
 
 impl CachedSnapshot {
@@ -98,6 +102,16 @@ impl SnapshotCache {
         fs::rename(&next, &self.path)?;
         self.written = Some(remembered);
         Ok(())
+    }
+
+    /// Replaces what it says of the routers, where there is one and that has changed.
+    pub(crate) fn write_routers(&mut self, routers: Vec<KeptRouters>) -> io::Result<()> {
+        match &self.written {
+            Some(written) if written.routers != routers => {
+                self.write(CachedSnapshot { routers, ..written.clone() })
+            }
+            _ => Ok(()),
+        }
     }
 }
 

@@ -14,6 +14,7 @@ use egret_peers::Peer;
 
 use super::{golden, only_file};
 use crate::pod_owners::PodOwners;
+use crate::router_watch::KeptRouters;
 use crate::snapshot_cache::{CachedSnapshot, SnapshotCache};
 
 fn v4() -> IpAddr {
@@ -189,7 +190,19 @@ fn full() -> CachedSnapshot {
             annotated: Some(EndpointChoice::Within(vec!["10.1.0.0/16".parse().unwrap()])),
             default: Some(EndpointChoice::InternalIP),
         }),
+        routers: routers(),
     }
+}
+
+fn routers() -> Vec<KeptRouters> {
+    let kept = serde_json::json!([
+        {
+            "link": 3, "family": "IPv4", "inDoubt": {"203.0.113.1": true, "203.0.113.2": false},
+            "silent": false, "again": true,
+        },
+        {"link": 3, "family": "IPv6", "inDoubt": {"fe80::1": true}, "silent": true, "again": false},
+    ]);
+    serde_json::from_value(kept).unwrap()
 }
 
 /// The file is in one line; the golden one has its fields in the same order, one a line.

@@ -2,6 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
+use std::time::Instant;
 
 use egret_core::lease::PlanView;
 use egret_core::model::{Attachment, Snapshot};
@@ -29,7 +30,9 @@ impl<S: ClusterState, C: Clock> MainLoop<S, C> {
         let attachments = view.addresses.keys().filter_map(here).collect();
         let (steering, owners) = (config.clone(), self.memory.owners.clone());
         let told = self.memory.told.clone();
-        let cached = CachedSnapshot { view, peers, endpoints, steering, attachments, owners, told };
+        let routers = self.memory.interfaces.routers.kept(Instant::now());
+        let cached =
+            CachedSnapshot { view, peers, endpoints, steering, attachments, owners, told, routers };
         if let Err(error) = self.snapshot_cache.write(cached) {
             warn!(%error, "cannot keep the snapshot for the next process");
         }
@@ -41,7 +44,14 @@ impl<S: ClusterState, C: Clock> MainLoop<S, C> {
         info!(event = "recalled", "going on with the snapshot of an earlier process");
         self.memory.told = Some(cached.told());
         let CachedSnapshot {
-            view, peers, endpoints, steering: config, attachments, owners, ..
+            view,
+            peers,
+            endpoints,
+            steering: config,
+            attachments,
+            owners,
+            routers,
+            ..
         } = cached;
         self.memory.owners = owners.clone();
         self.memory.former = Some(FormerSteering { config: config.clone(), owners });
@@ -56,6 +66,7 @@ impl<S: ClusterState, C: Clock> MainLoop<S, C> {
         };
         let update = PlanUpdate { view, peers, endpoints, links, local, host, harmless };
         self.note_reaches();
+        self.memory.interfaces.recall_routers(routers, Instant::now());
         self.feed.note_host(self.host_facts());
         self.send_recalled(update);
         let applied = self.kernel.apply(config);

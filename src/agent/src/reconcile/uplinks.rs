@@ -107,10 +107,7 @@ impl<S: ClusterState, C: Clock> MainLoop<S, C> {
 
     /// Asks for the routers behind a gateway's uplinks that no cloud names; nobody waits for the answers.
     pub(super) fn ask_routers(&mut self) {
-        let snapshot = self.memory.snapshot.as_ref();
-        let own = snapshot.and_then(|snapshot| snapshot.egress_nodes.get(&self.me));
-        let is_gateway = own.is_some_and(|node| node.value.spec.roles.contains(&NodeRole::Gateway));
-        let carried = if is_gateway { self.memory.update.on_link() } else { Vec::new() };
+        let carried = self.carried_on_link();
         let named = &self.memory.interfaces.named;
         let uplinks = self.kernel.uplinks().iter();
         let uplinks = uplinks.filter(|uplink| uplink.carrier && !named.contains_key(&uplink.mac));
@@ -123,12 +120,31 @@ impl<S: ClusterState, C: Clock> MainLoop<S, C> {
             self.tend_reaches();
             self.tend_interfaces();
         }
+        let kept = self.memory.interfaces.routers.kept(now);
+        if let Err(error) = self.snapshot_cache.write_routers(kept) {
+            warn!(%error, "cannot keep for the next process which routers answer");
+        }
         let Some(questions) = due else { return };
         let completions = self.completions.clone();
         tokio::task::spawn_blocking(move || {
             // The loop is gone only when the process is ending.
             let _ = completions.send(Completion::RoutersAsked(router_watch::ask(questions)));
         });
+    }
+
+    /// The addresses that live in a subnet of an uplink, on a gateway. Until the store has answered it is one if it
+    /// asked routers before.
+    fn carried_on_link(&self) -> Vec<IpAddr> {
+        let (snapshot, recalled) = (self.memory.snapshot.as_ref(), self.memory.recalled.as_ref());
+        let is_gateway = match snapshot {
+            Some(snapshot) => snapshot
+                .egress_nodes
+                .get(&self.me)
+                .is_some_and(|node| node.value.spec.roles.contains(&NodeRole::Gateway)),
+            None => !self.memory.interfaces.routers.is_empty(),
+        };
+        let update = recalled.unwrap_or(&self.memory.update);
+        if is_gateway { update.on_link() } else { Vec::new() }
     }
 
     pub(super) fn on_routers_asked(&mut self, answers: &[(LinkQuestion, bool)]) {

@@ -62,6 +62,55 @@ fn who_never_answered_says_nothing_and_one_of_two_is_enough() {
     assert_eq!(reaches(&[both, none, none, none, none, none, none, none]).last(), Some(&Lost));
 }
 
+/// What the next process takes the way for when it begins, and after an answer of the router's.
+fn recalled(watch: &RouterWatch, now: Instant) -> [UplinkReach; 2] {
+    let kept = serde_json::to_string(&watch.kept(now)).unwrap();
+    let mut next = RouterWatch::default();
+    next.recall(serde_json::from_str(&kept).unwrap(), now);
+    let reach = |next: &RouterWatch| next.ways(3, now)[&Family::IPv4].0;
+    let first = reach(&next);
+    // Nothing is lost because the next process asks, and hears nothing either.
+    next.due(vec![question(1)], now).unwrap();
+    next.note(&[(question(1), false)], now);
+    assert_eq!(reach(&next), first);
+    next.note(&[(question(1), true)], now);
+    [first, reach(&next)]
+}
+
+#[test]
+fn a_restart_of_the_agent_forgets_no_silent_router() {
+    let (mut watch, begun) = (RouterWatch::default(), Instant::now());
+    watch.note(&[(question(1), true)], begun);
+    assert_eq!(recalled(&watch, begun), [Steady, Steady]);
+    for _ in 0..DOUBTFUL_AFTER {
+        watch.note(&[(question(1), false)], begun);
+    }
+    assert_eq!(recalled(&watch, begun), [Unsteady, Steady], "it was not lost");
+    for _ in DOUBTFUL_AFTER..SILENT_AFTER {
+        watch.note(&[(question(1), false)], begun);
+    }
+    assert_eq!(recalled(&watch, begun), [Lost, Unsteady]);
+    watch.note(&[(question(1), true)], begun);
+    assert_eq!(recalled(&watch, begun), [Unsteady, Unsteady]);
+    let steady = begun + STEADY_AFTER;
+    watch.note(&[(question(1), true)], steady);
+    assert_eq!(recalled(&watch, steady), [Steady, Steady]);
+}
+
+#[test]
+fn one_that_fell_silent_while_no_agent_asked_is_one_that_answered_before() {
+    let (mut watch, begun) = (RouterWatch::default(), Instant::now());
+    watch.note(&[(question(1), true)], begun);
+    let mut next = RouterWatch::default();
+    assert!(next.is_empty());
+    next.recall(watch.kept(begun), begun);
+    assert!(!next.is_empty());
+    for _ in 0..SILENT_AFTER {
+        next.note(&[(question(1), false)], begun);
+    }
+    assert_eq!(next.ways(3, begun)[&Family::IPv4].0, Lost);
+}
+
 #[test]
 fn another_router_in_the_place_of_a_silent_one_has_to_prove_itself() {
     let (one, silent, other) = ([Some(true), None], [Some(false), None], [None, Some(false)]);

@@ -8,6 +8,8 @@ mod fixture;
 mod api_servers;
 #[path = "kubernetes/contract.rs"]
 mod contract;
+#[path = "kubernetes/endpoint.rs"]
+mod endpoint;
 #[path = "kubernetes/nirmata.rs"]
 mod nirmata;
 #[path = "kubernetes/objects.rs"]

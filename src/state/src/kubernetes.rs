@@ -24,6 +24,7 @@ mod network_ranges;
 mod nirmata;
 mod object;
 mod scope;
+mod teardown_job;
 mod uninstall;
 mod watch;
 mod watch_supervisor;
@@ -157,6 +158,19 @@ impl KubernetesState {
         let (cache, namespace) = (Arc::clone(&self.cache), Arc::clone(&self.system_namespace));
         let work = async move { uninstall::stop_controller(&cache.api, &namespace).await };
         self.on_thread("stop the controller".to_owned(), work).await
+    }
+
+    /// Leaves a Job behind that takes Egret out of the kernel of `node` when that is back, and the guard off its
+    /// disk; returns its name, and `None` where the cluster has no such Node. Idempotent.
+    ///
+    /// # Errors
+    /// Where the agents' DaemonSet is gone, or the right to read it or to create Jobs is missing.
+    pub async fn leave_teardown(&self, node: &NodeName) -> Result<Option<String>, PortError> {
+        let (cache, namespace) = (Arc::clone(&self.cache), Arc::clone(&self.system_namespace));
+        let node = node.to_string();
+        let operation = format!("leave a Job for {node}");
+        let work = async move { teardown_job::leave(&cache.api, &namespace, &node).await };
+        self.on_thread(operation, work).await
     }
 
     /// Deletes the cluster object, the leader's Lease and the fence counter: the last step of an

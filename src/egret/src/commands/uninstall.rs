@@ -10,7 +10,7 @@ use egret_core::model::{
 use egret_core::reason::Reason;
 use egret_ports::clock::Clock as _;
 use egret_ports::cluster_state::{ClusterState as _, Write};
-use egret_ports::error::ErrorClass;
+use egret_ports::error::{ErrorClass, PortError};
 use egret_runtime::clock::SystemClock;
 use egret_state::kubernetes::{KubernetesState, WatchScope};
 
@@ -30,12 +30,17 @@ pub(crate) fn run(args: &UninstallArgs) -> anyhow::Result<()> {
     if !args.yes {
         return Err(UsageError("nothing was changed; --yes removes Egret".to_owned()).into());
     }
+    let mut unclean = BTreeSet::new();
     if snapshot.cluster.is_some() {
         mark(&store)?;
-        wait_until_clean(&store, args)?;
+        unclean = wait_until_clean(&store, args)?;
     }
     block_on(async {
         let state = api.open(WatchScope::Reader)?;
+        // While their objects are there: by those the next try finds them.
+        for node in &unclean {
+            println!("{}", left_for(node, state.leave_teardown(node).await));
+        }
         println!("stopping the controller");
         state.stop_controller().await?;
         delete(&state).await?;
@@ -70,7 +75,8 @@ fn mark(store: &Store) -> anyhow::Result<()> {
     })
 }
 
-fn wait_until_clean(store: &Store, args: &UninstallArgs) -> anyhow::Result<()> {
+/// Returns the nodes that have not said that they are clean.
+fn wait_until_clean(store: &Store, args: &UninstallArgs) -> anyhow::Result<BTreeSet<NodeName>> {
     let patience = Duration::from_secs(args.wait);
     let begin = Instant::now();
     let mut printed = BTreeSet::new();
@@ -79,10 +85,11 @@ fn wait_until_clean(store: &Store, args: &UninstallArgs) -> anyhow::Result<()> {
         let (unclean, attached) = (unclean(&snapshot), attached(&snapshot));
         if unclean.is_empty() && attached.is_empty() {
             println!("every node's kernel is clean ({:.1} s)", begin.elapsed().as_secs_f64());
-            return Ok(());
+            return Ok(unclean);
         }
         if begin.elapsed() > patience {
-            return give_up_on(&unclean, &attached, args.leave_attached);
+            give_up_on(&attached, args.leave_attached)?;
+            return Ok(unclean);
         }
         let waiting: BTreeSet<String> =
             unclean.iter().map(NodeName::to_string).chain(attached.into_keys()).collect();
@@ -95,11 +102,7 @@ fn wait_until_clean(store: &Store, args: &UninstallArgs) -> anyhow::Result<()> {
 }
 
 /// Kernels can be cleaned afterwards; what a cloud still delivers is known here alone.
-fn give_up_on(
-    unclean: &BTreeSet<NodeName>,
-    attached: &BTreeMap<String, String>,
-    leave_attached: bool,
-) -> anyhow::Result<()> {
+fn give_up_on(attached: &BTreeMap<String, String>, leave_attached: bool) -> anyhow::Result<()> {
     if !attached.is_empty() {
         let at = |(address, at): (&String, &String)| format!("  {address}   {at}");
         let list: Vec<String> = attached.iter().map(at).collect();
@@ -112,12 +115,22 @@ fn give_up_on(
         );
         println!("left attached, as asked:\n{list}");
     }
-    if unclean.is_empty() {
-        return Ok(());
-    }
-    let names = unclean.iter().map(NodeName::to_string).collect();
-    println!("going on without {}: run `egret teardown` there, or reboot", join(&names));
     Ok(())
+}
+
+/// What becomes of a node that was away.
+fn left_for(node: &NodeName, left: Result<Option<String>, PortError>) -> String {
+    const BY_HAND: &str =
+        "run `egret teardown` there: it keeps its guard, and a reboot alone does not lift it";
+    match left {
+        Ok(Some(job)) => {
+            format!("going on without {node}: the Job {job} cleans it when it is back")
+        }
+        Ok(None) => format!(
+            "going on without {node}, which the cluster has no more; should it come back, {BY_HAND}"
+        ),
+        Err(error) => format!("going on without {node}: {error}; {BY_HAND}"),
+    }
 }
 
 fn join(names: &BTreeSet<String>) -> String {
@@ -214,6 +227,18 @@ async fn delete(state: &KubernetesState) -> anyhow::Result<()> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn what_is_left_for_a_node_that_is_away_is_said() {
+        let node = NodeName::from("worker-7");
+        let refused = PortError::new(ErrorClass::Denied, "leave a Job for worker-7", "no right");
+        let job = left_for(&node, Ok(Some("egret-teardown-worker-7".to_owned())));
+        assert!(job.contains("the Job egret-teardown-worker-7"), "{job}");
+        for left in [Ok(None), Err(refused)] {
+            let said = left_for(&node, left);
+            assert!(said.contains("worker-7") && said.contains("`egret teardown`"), "{said}");
+        }
+    }
 
     #[test]
     fn a_claim_says_that_nobody_serves_it_and_keeps_its_addresses() {

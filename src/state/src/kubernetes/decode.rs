@@ -166,8 +166,10 @@ impl Undecoded<'_> {
             }
             // Read where they are needed, never watched.
             ResourceKind::ConfigMap
+            | ResourceKind::DaemonSet
             | ResourceKind::Deployment
             | ResourceKind::Event
+            | ResourceKind::Job
             | ResourceKind::Lease => return Ok(ReadItem { item: None, fault: None }),
         };
         Ok(ReadItem::whole(item))

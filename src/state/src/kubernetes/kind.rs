@@ -29,8 +29,10 @@ pub enum ResourceKind {
     /// The original project's `StaticEgressIP`.
     Nirmata,
     ConfigMap,
+    DaemonSet,
     Deployment,
     Event,
+    Job,
     Lease,
 }
 
@@ -74,6 +76,8 @@ impl ResourceKind {
                 true,
             ),
             Self::ConfigMap => ("/api/v1", "configmaps", "ConfigMap", true),
+            Self::DaemonSet => ("/apis/apps/v1", "daemonsets", "DaemonSet", true),
+            Self::Job => ("/apis/batch/v1", "jobs", "Job", true),
             Self::Deployment => ("/apis/apps/v1", "deployments", "Deployment", true),
             Self::Event => ("/apis/events.k8s.io/v1", "events", "Event", true),
             Self::Lease => ("/apis/coordination.k8s.io/v1", "leases", "Lease", true),

@@ -112,6 +112,60 @@ fn uninstall_leaves_no_object_of_the_charts() {
     assert!(left.is_ok(), "left: {:?}", ours(fixture.admin()));
 }
 
+const AWAY: &str = "
+apiVersion: egret.dev/v1alpha1
+kind: EgressCluster
+metadata: {name: cluster}
+spec: {id: 11111111-2222-3333-4444-555555555555, tMax: 10s}
+---
+apiVersion: v1
+kind: Node
+metadata: {name: away}
+---
+apiVersion: egret.dev/v1alpha1
+kind: EgressNode
+metadata: {name: away}
+spec: {}
+---
+apiVersion: egret.dev/v1alpha1
+kind: EgressNode
+metadata: {name: deleted}
+spec: {}
+";
+
+/// The command itself, with the rights that it has while it runs.
+#[test]
+fn a_removal_leaves_a_job_for_a_node_that_is_away() {
+    let fixture = ChartFixture::new(&["--set", EVERYTHING]);
+    let admin = fixture.admin();
+    let hooks = said(&fixture.helm(&["get", "hooks", "egret", "-n", SYSTEM]));
+    said(&admin.feed(&["apply", "--server-side", "-n", SYSTEM, "-f", "-"], &hooks).unwrap());
+    admin.apply(AWAY).unwrap();
+    let account = fixture.account("egret-uninstall", None);
+    let binary = egret_lab::binary(None).unwrap();
+    let mut removal = account.command(&binary);
+    let removed = said(&removal.args(["uninstall", "--yes", "--wait=1"]).output().unwrap());
+    for told in
+        ["the Job egret-teardown-away cleans it", "without deleted, which the cluster has no more"]
+    {
+        assert!(removed.contains(told), "{removed}");
+    }
+    // Helm has deleted the agents by the time that it runs.
+    let job = admin.get(&["job", "egret-teardown-away", "-n", SYSTEM]).unwrap();
+    let uid = admin.get(&["node", "away"]).unwrap()["metadata"]["uid"].clone();
+    assert_eq!(job["metadata"]["ownerReferences"][0]["uid"], uid);
+    let pod = &job["spec"]["template"]["spec"];
+    assert_eq!((&pod["nodeName"], &pod["hostNetwork"]), (&"away".into(), &true.into()));
+    assert_eq!(pod["serviceAccountName"], serde_json::Value::Null);
+    let agents = admin.get(&["daemonset", "egret-agent", "-n", SYSTEM]).unwrap();
+    let agent = &agents["spec"]["template"]["spec"]["containers"][0];
+    let container = &pod["containers"][0];
+    assert_eq!(container["volumeMounts"], agent["volumeMounts"]);
+    let arguments: Vec<String> = serde_json::from_value(container["args"].clone()).unwrap();
+    assert_eq!(arguments.len(), 3, "the folders of the CNI: {arguments:?}");
+    said(&std::process::Command::new(&binary).args(&arguments).arg("--help").output().unwrap());
+}
+
 #[test]
 fn an_upgrade_brings_new_kinds_and_a_removal_keeps_them_with_the_claims() {
     let fixture = ChartFixture::new(&[]);

@@ -112,6 +112,8 @@ pub(crate) fn unprogrammed(
         AgentReason::PodsRerouted,
         AgentReason::EndpointImpaired,
         AgentReason::TunnelUnanswered,
+        // Of one family, or of the pods that a policy is about.
+        AgentReason::DroppedByOthers,
         // What rules may do: the counters say what they do.
         AgentReason::NoFreeMark,
         AgentReason::ConnectionMarkOverwritten,

@@ -86,8 +86,9 @@ fn lost(before: &PassageReading, after: &PassageReading) -> Option<&'static str>
     }
     families.iter().any(|passed| passed.loses_first_packets(refused)).then_some(
         "new connections of selected pods are dropped on this host before the tunnel by rules that are not Egret's: \
-         look at the policy of the forward chains in `nft list ruleset` and `iptables-save` (firewalld, ufw and Docker \
-         set it to drop); let them accept what pods send to the tunnel's device",
+         where a NetworkPolicy forbids them nothing is wrong; else look at the policy of the forward chains in \
+         `nft list ruleset` and `iptables-save` (firewalld, ufw and Docker set it to drop), and let them accept what \
+         pods send to the tunnel's device",
     )
 }
 

@@ -13,7 +13,7 @@ use std::collections::BTreeMap;
 use std::net::IpAddr;
 use std::time::{Duration, Instant};
 
-use egret_core::model::{EndpointChoice, Family, Text as _};
+use egret_core::model::{ENDPOINT_ANNOTATION, EndpointChoice, Family, Text as _};
 use egret_core::reason::AgentReason;
 use egret_datapath::host::HostUplink;
 use ipnet::IpNet;
@@ -49,6 +49,8 @@ pub(crate) struct TunnelEndpoints {
     wanted: Vec<IpNet>,
     /// Who asks for that, where the tunnel may have to do without.
     asked_by: Option<String>,
+    /// What is wanted are the addresses by which Kubernetes knows the node.
+    of_node: bool,
     current: Vec<IpAddr>,
     /// The link that each family's was on when last seen.
     homes: BTreeMap<Family, HomeLink>,
@@ -80,6 +82,7 @@ impl TunnelEndpoints {
             return Ok(chosen);
         }
         chosen.wanted = wanted.nets();
+        chosen.of_node = matches!(wanted, WantedEndpoints::OfNode(_));
         if let WantedEndpoints::Asked { by, .. } = wanted {
             chosen.asked_by = Some(by.clone());
         }
@@ -118,6 +121,7 @@ impl TunnelEndpoints {
         match Self::choose(wanted, host, now) {
             Ok(chosen) if chosen.is_astray() && chosen.asked_by.is_some() => {
                 (self.given, self.wanted, self.asked_by) = (false, chosen.wanted, chosen.asked_by);
+                self.of_node = false;
             }
             Ok(chosen) => *self = chosen,
             Err(error) => warn!(%error, "the tunnel ends where it did before"),
@@ -282,17 +286,33 @@ impl TunnelEndpoints {
             troubles.insert(AgentReason::EndpointImpaired, why);
         }
         if let Some(by) = self.asked_by.as_ref().filter(|_| self.is_astray()) {
-            let nets = EndpointChoice::Within(self.wanted.clone()).to_text();
-            let now: Vec<String> = self.current.iter().map(IpAddr::to_string).collect();
             let why = format!(
                 "no Ethernet link that is up has an address in {}, which {by} names: name one that this node has, or \
                  take it away; until then the tunnel ends at {}",
-                nets,
-                now.join(", ")
+                self.wanted_text(),
+                self.current_text()
+            );
+            troubles.insert(AgentReason::EndpointImpaired, why);
+        } else if self.of_node && self.is_astray() {
+            let why = format!(
+                "no Ethernet link that is up has an address by which Kubernetes knows this node ({}): the tunnel ends at \
+                 {}, towards the world, until one has; name the network that is meant in the annotation \
+                 {ENDPOINT_ANNOTATION} of the Node, or Uplink there where it is this one",
+                self.wanted_text(),
+                self.current_text()
             );
             troubles.insert(AgentReason::EndpointImpaired, why);
         }
         troubles
+    }
+
+    fn wanted_text(&self) -> String {
+        EndpointChoice::Within(self.wanted.clone()).to_text()
+    }
+
+    fn current_text(&self) -> String {
+        let now: Vec<String> = self.current.iter().map(IpAddr::to_string).collect();
+        now.join(", ")
     }
 
     fn left(&self, address: IpAddr) -> String {

@@ -27,8 +27,9 @@ const NEVER: [&str; 9] = [
 ];
 
 /// What clouds answer each machine by itself, metadata, names and time, elsewhere than link-local: through a
-/// gateway they would answer as they do the gateway. Of AWS, Google Cloud and Azure.
-const CLOUDS: [&str; 3] = ["fd00:ec2::/32", "fd20:ce::254/128", "168.63.129.16/32"];
+/// gateway they would answer as they do the gateway. Of AWS, Google Cloud, Azure and Alibaba Cloud.
+const CLOUDS: [&str; 4] =
+    ["fd00:ec2::/32", "fd20:ce::254/128", "168.63.129.16/32", "100.100.100.200/32"];
 
 /// The ranges that the cluster object should name.
 ///
@@ -175,6 +176,8 @@ pub fn of_node(snapshot: &Snapshot, me: &NodeName) -> BTreeSet<IpNet> {
     let assigned = match pods_from {
         PodRangeSource::Flags | PodRangeSource::CalicoIPPools => None,
         // In a directory of manifests an agent reads its Node.
+        // A network plug-in may give addresses of its own choice, and the Nodes keep ranges that nobody uses.
+        PodRangeSource::Nodes if is_elsewhere(snapshot, me) => None,
         PodRangeSource::Nodes if snapshot.nodes.contains_key(me) => {
             assigned_to(snapshot, pods_from, me).or_else(|| copied(snapshot, me))
         }
@@ -186,6 +189,17 @@ pub fn of_node(snapshot: &Snapshot, me: &NodeName) -> BTreeSet<IpNet> {
         }),
     };
     assigned.filter(|ranges| !ranges.is_empty()).unwrap_or(pods)
+}
+
+/// Whether a pod of this node has an address outside of the ranges that its Node names.
+fn is_elsewhere(snapshot: &Snapshot, me: &NodeName) -> bool {
+    let own = match snapshot.nodes.get(me) {
+        Some(node) => node.pod_cidrs.iter().map(IpNet::trunc).collect(),
+        None => copied(snapshot, me).unwrap_or_default(),
+    };
+    let mine = snapshot.pods.values().filter(|pod| pod.node == *me && !pod.host_network);
+    let mut addresses = mine.flat_map(|pod| pod.sources.iter().map(IpNet::network));
+    addresses.any(|address| !own.iter().any(|range: &IpNet| range.contains(&address)))
 }
 
 fn copied(snapshot: &Snapshot, me: &NodeName) -> Option<BTreeSet<IpNet>> {

@@ -71,9 +71,11 @@ fn the_addresses_by_which_the_node_is_known_are_used_and_no_others() {
 fn an_address_that_comes_after_the_start_is_moved_to() {
     let private = [uplink(1, &["10.1.0.5/24"])];
     let mut host = PrivateHost::of_node(&["10.1.0.5"], &[]);
-    assert!(host.endpoints.is_astray());
+    let why = host.impaired();
+    assert!(why.contains("knows this node (10.1.0.5)") && why.contains("198.51.100.5"), "{why}");
     assert_eq!(host.after(&private, BLINK), ips(&["10.1.0.5"]), "and IPv6 has none any more");
-    assert!(!host.endpoints.is_astray());
+    assert_eq!(host.impaired(), "");
+    assert_eq!(PrivateHost::of_node(&[], &[]).impaired(), "", "the uplink is what is wanted");
 }
 
 #[test]

@@ -169,3 +169,21 @@ fn an_api_server_is_no_node() {
     assert!(exempt(&ranges).contains(&net("198.51.100.44/32")));
     assert!(!never_steered(&ranges).contains(&net("198.51.100.44/32")));
 }
+
+/// OVN-Kubernetes and Kube-OVN give pods addresses of their own choice beside podCIDRs that the controller manager
+/// goes on to give to Nodes: first packets of such pods are held off by the ranges of all.
+#[test]
+fn a_nodes_own_ranges_count_only_while_its_pods_are_in_them() {
+    let mut world = Fixture::small();
+    world.settle();
+    let all = written(&world.snapshot).pods;
+    let own = |world: &Fixture| of_node(&world.snapshot, &"d1".into());
+    assert_eq!(own(&world), [net("10.244.4.0/24")].into());
+    world.pod(mk_pod("shop/a", "a", "d1", &["10.244.4.7/32"]));
+    world.pod(mk_pod("shop/b", "b", "d2", &["10.244.4.8/32"]));
+    assert_eq!(own(&world), [net("10.244.4.0/24")].into(), "another node's pod says nothing");
+    world.pod(mk_pod("shop/c", "c", "d1", &["10.244.1.7/32"]));
+    assert_eq!(own(&world), all);
+    world.snapshot.nodes.clear();
+    assert_eq!(own(&world), all, "also as an agent knows it, by its EgressNode");
+}

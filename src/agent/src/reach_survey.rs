@@ -1,7 +1,9 @@
 //! What this node, as a director, answers to the controller that asks whether a holder is reached.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::hash::{DefaultHasher, Hash as _, Hasher as _};
 use std::net::IpAddr;
+use std::time::{Duration, Instant};
 
 use egret_core::model::{NodeName, PortRange, Reach, ReachAnswer, Snapshot, Timestamp};
 use egret_core::tunnel_network::reached_by;
@@ -9,8 +11,10 @@ use egret_datapath::tunnel_probe::{StandbyQuestion, TunnelQuestion};
 
 use crate::tunnel_watch::{HolderQuestion, TunnelAnswers};
 
-/// So often in vain, and a holder or a standby is not reached.
-const ROUNDS: u32 = 3;
+/// So many rounds at least, before a standby is called not reached.
+const ROUNDS: u32 = 2;
+/// A node without traffic answers within this: all of a thousand at once would be a burst of writes.
+const IDLE_WITHIN: Duration = Duration::from_secs(5);
 
 /// The questions of the controller that this node is about to answer, each by the name of its holder.
 #[derive(Debug, Default)]
@@ -21,7 +25,11 @@ pub(crate) struct ReachSurveys {
 #[derive(Debug)]
 struct Survey {
     asked_at: Timestamp,
+    /// When this node read it.
+    read: Instant,
     rounds: u32,
+    /// The addresses of the holder that pods here use; none: nothing is asked.
+    used: BTreeSet<IpAddr>,
     /// Those that have answered, and this node where it is one.
     standbys: BTreeSet<NodeName>,
 }
@@ -39,33 +47,41 @@ pub(crate) struct DirectorView<'a> {
 }
 
 impl ReachSurveys {
-    /// Takes note of what is asked; `holders`: those that this node asks because its pods use them. Returns what is
-    /// answered at once: of what no pod here uses nothing is known.
+    /// Takes note of what is asked; `holders`: those that this node asks because its pods use them. Returns what can
+    /// be answered without asking: of what no pod here uses nothing is known.
     pub(crate) fn follow(
         &mut self,
         view: &DirectorView<'_>,
         holders: &[HolderQuestion],
+        now: Instant,
     ) -> BTreeMap<NodeName, ReachAnswer> {
         let asked = view.asked();
         self.open.retain(|holder, survey| asked.get(holder) == Some(&survey.asked_at));
-        let mut idle = BTreeMap::new();
         for (holder, asked_at) in asked {
-            if holders.iter().any(|(used, _)| *used == holder) {
-                let standbys = BTreeSet::new();
-                let survey = Survey { asked_at, rounds: 0, standbys };
-                self.open.entry(holder).or_insert(survey);
-            } else {
-                self.open.remove(&holder);
-                let (holder_is, standbys) = (Reach::Idle, BTreeSet::new());
-                idle.insert(holder, ReachAnswer { asked_at, holder: holder_is, standbys });
-            }
+            let is_asked = holders.iter().any(|(used, _)| *used == holder);
+            let used = if is_asked { view.used_at(&holder) } else { BTreeMap::new() };
+            let new = || Survey {
+                asked_at,
+                read: now,
+                rounds: 0,
+                used: BTreeSet::new(),
+                standbys: BTreeSet::new(),
+            };
+            self.open.entry(holder).or_insert_with(new).used = used.into_keys().collect();
         }
-        idle
+        let is_over = |survey: &Survey| {
+            let waits = idle_pause(view.me, survey.asked_at);
+            survey.used.is_empty() && now.saturating_duration_since(survey.read) >= waits
+        };
+        let idle: Vec<NodeName> =
+            self.open.iter().filter(|(_, of)| is_over(of)).map(|(name, _)| name.clone()).collect();
+        idle.into_iter().filter_map(|holder| self.end(holder, Reach::Idle)).collect()
     }
 
-    /// Nothing is about to be answered.
-    pub(crate) fn is_empty(&self) -> bool {
-        self.open.is_empty()
+    /// The holders that this node asks for the controller's sake.
+    pub(crate) fn asked(&self) -> BTreeSet<NodeName> {
+        let busy = self.open.iter().filter(|(_, survey)| !survey.used.is_empty());
+        busy.map(|(holder, _)| holder.clone()).collect()
     }
 
     /// What to ask standbys of these holders with, each once.
@@ -97,23 +113,41 @@ impl ReachSurveys {
         questions
     }
 
-    /// Takes note of a round of questions. Returns what can be answered now.
-    pub(crate) fn note(&mut self, answers: &TunnelAnswers) -> BTreeMap<NodeName, ReachAnswer> {
+    /// Takes note of a round of questions; `unreached`: who has been silent for longer than any move takes. Returns
+    /// what can be answered now.
+    pub(crate) fn note(
+        &mut self,
+        answers: &TunnelAnswers,
+        unreached: &BTreeSet<NodeName>,
+    ) -> BTreeMap<NodeName, ReachAnswer> {
         let mut ended = BTreeMap::new();
         for ((holder, _), reach) in &answers.holders {
             let Some(survey) = self.open.get_mut(holder) else { continue };
             survey.rounds += 1;
             survey.standbys.extend(answers.standbys.iter().cloned());
-            if reach.short || survey.rounds >= ROUNDS {
-                let verdict = if reach.short { Reach::Reached } else { Reach::Unreached };
-                let (asked_at, standbys) = (survey.asked_at, std::mem::take(&mut survey.standbys));
-                let answer = ReachAnswer { asked_at, holder: verdict, standbys };
-                self.open.remove(holder);
-                ended.insert(holder.clone(), answer);
-            }
+            let verdict = match reach.short {
+                true => Some(Reach::Reached),
+                false if survey.rounds >= ROUNDS && unreached.contains(holder) => {
+                    Some(Reach::Unreached)
+                }
+                false => None,
+            };
+            ended.extend(verdict.and_then(|verdict| self.end(holder.clone(), verdict)));
         }
         ended
     }
+
+    fn end(&mut self, holder: NodeName, verdict: Reach) -> Option<(NodeName, ReachAnswer)> {
+        let Survey { asked_at, used, standbys, .. } = self.open.remove(&holder)?;
+        Some((holder, ReachAnswer { asked_at, holder: verdict, used, standbys }))
+    }
+}
+
+/// Another one for each node and question.
+fn idle_pause(me: &NodeName, asked_at: Timestamp) -> Duration {
+    let mut hasher = DefaultHasher::new();
+    (me, asked_at).hash(&mut hasher);
+    IDLE_WITHIN.mul_f64(f64::from(hasher.finish() as u32) / f64::from(u32::MAX))
 }
 
 impl DirectorView<'_> {
@@ -121,11 +155,12 @@ impl DirectorView<'_> {
     fn asked(&self) -> BTreeMap<NodeName, Timestamp> {
         let mut asked = BTreeMap::new();
         for (holder, node) in &self.snapshot.egress_nodes {
-            let Some(at) = node.value.spec.reach_asked_at else { continue };
-            let known = self.answered.get(holder).is_some_and(|answer| answer.asked_at == at);
+            let Some(question) = node.value.spec.reach_question else { continue };
+            let known = self.answered.get(holder);
+            let known = known.is_some_and(|answer| answer.asked_at == question.at);
             let mut here = self.blocks.keys().filter(|address| self.holds(holder, **address));
             if !known && holder != self.me && here.next().is_some() {
-                asked.insert(holder.clone(), at);
+                asked.insert(holder.clone(), question.at);
             }
         }
         asked
@@ -138,7 +173,7 @@ impl DirectorView<'_> {
     }
 
     /// The addresses of a holder that pods here use, each with a port of this node.
-    fn used_at(&self, holder: &NodeName) -> Vec<(IpAddr, u16)> {
+    fn used_at(&self, holder: &NodeName) -> BTreeMap<IpAddr, u16> {
         let used = self
             .blocks
             .iter()
@@ -147,17 +182,26 @@ impl DirectorView<'_> {
     }
 }
 
-/// The answers that a question still stands for.
-pub(crate) fn retain_asked(answers: &mut BTreeMap<NodeName, ReachAnswer>, snapshot: &Snapshot) {
+/// Answers to questions that nobody asks any more go with the next one: to take them back would be a write of each node.
+pub(crate) fn answer(
+    answers: &mut BTreeMap<NodeName, ReachAnswer>,
+    new: BTreeMap<NodeName, ReachAnswer>,
+    snapshot: &Snapshot,
+) {
+    if new.is_empty() {
+        return;
+    }
     answers.retain(|holder, answer| {
         let node = snapshot.egress_nodes.get(holder);
-        node.is_some_and(|node| node.value.spec.reach_asked_at == Some(answer.asked_at))
+        let question = node.and_then(|node| node.value.spec.reach_question);
+        question.is_some_and(|question| question.at == answer.asked_at)
     });
+    answers.extend(new);
 }
 
 #[cfg(test)]
 mod tests {
-    use egret_core::model::{EgressNodeStatus, Epoch, Holding};
+    use egret_core::model::{EgressNodeStatus, Epoch, Holding, ReachQuestion};
     use egret_datapath::tunnel_probe::TunnelReach;
 
     use super::*;
@@ -187,16 +231,16 @@ mod tests {
                 let status = EgressNodeStatus { endpoints, ..EgressNodeStatus::default() };
                 put_node(&mut snapshot, node, status);
             }
-            let node = snapshot.egress_nodes.get_mut(&"g1".into()).unwrap();
-            node.value.spec.reach_asked_at = Some(ASKED);
             let ports = BTreeMap::from([(PortRange::new(1024, 1151).unwrap(), 1)]);
-            Self {
+            let mut world = Self {
                 snapshot,
                 me: "me".into(),
                 blocks: [(address, ports)].into(),
                 in_use: [address].into(),
                 answered: BTreeMap::new(),
-            }
+            };
+            ask(&mut world, ASKED);
+            world
         }
 
         fn view(&self) -> DirectorView<'_> {
@@ -216,39 +260,56 @@ mod tests {
         TunnelAnswers { holders: vec![(holder(), reach)], longest: 1450, standbys }
     }
 
+    fn ask(world: &mut World, at: Timestamp) {
+        let node = world.snapshot.egress_nodes.get_mut(&"g1".into()).unwrap();
+        node.value.spec.reach_question = Some(ReachQuestion { at, times: 1 });
+    }
+
     #[test]
-    fn a_director_with_traffic_answers_after_three_rounds_in_vain_with_who_answered_instead() {
-        let (world, mut surveys) = (World::new(), ReachSurveys::default());
-        assert!(surveys.follow(&world.view(), &[holder()]).is_empty());
+    fn a_director_with_traffic_answers_once_it_is_sure_with_who_answered_instead() {
+        let (world, mut surveys, now) = (World::new(), ReachSurveys::default(), Instant::now());
+        assert!(surveys.follow(&world.view(), &[holder()], now).is_empty());
         let questions = surveys.questions(&world.view());
         let asked: Vec<_> =
             questions.iter().map(|(node, ask)| (node.as_str(), ask.standby)).collect();
         assert_eq!(asked, [("g2", IpAddr::from([203, 0, 113, 3]))]);
-        assert!(surveys.note(&answers(false, &[])).is_empty());
-        assert!(surveys.follow(&world.view(), &[holder()]).is_empty(), "it is on its way");
-        assert!(surveys.note(&answers(false, &["g2"])).is_empty());
-        let answer = &surveys.note(&answers(false, &[]))[&"g1".into()];
+        let (nobody, silent) = (BTreeSet::new(), BTreeSet::from(["g1".into()]));
+        assert!(surveys.note(&answers(false, &[]), &silent).is_empty(), "standbys are asked twice");
+        assert!(surveys.follow(&world.view(), &[holder()], now).is_empty(), "it is on its way");
+        assert!(surveys.note(&answers(false, &["g2"]), &nobody).is_empty(), "it may be moving");
+        let answer = &surveys.note(&answers(false, &[]), &silent)[&"g1".into()];
         assert_eq!((answer.asked_at, answer.holder), (ASKED, Reach::Unreached));
         assert_eq!(answer.standbys, ["g2".into(), "me".into()].into());
-        assert!(surveys.is_empty());
+        assert_eq!(answer.used, world.in_use);
+        assert!(surveys.asked().is_empty());
     }
 
     #[test]
     fn a_question_is_answered_once_and_only_by_who_has_ports() {
-        let (mut world, mut surveys) = (World::new(), ReachSurveys::default());
-        surveys.follow(&world.view(), &[holder()]);
-        let answer = surveys.note(&answers(true, &[])).remove(&"g1".into()).unwrap();
-        assert_eq!(answer.holder, Reach::Reached);
-        world.answered.insert("g1".into(), answer);
-        assert!(surveys.follow(&world.view(), &[holder()]).is_empty() && surveys.is_empty());
+        let (mut world, mut surveys, now) = (World::new(), ReachSurveys::default(), Instant::now());
+        surveys.follow(&world.view(), &[holder()], now);
+        assert_eq!(surveys.asked(), ["g1".into()].into());
+        let said = surveys.note(&answers(true, &[]), &BTreeSet::new());
+        assert_eq!(said[&"g1".into()].holder, Reach::Reached);
+        answer(&mut world.answered, said, &world.snapshot);
+        assert!(surveys.follow(&world.view(), &[holder()], now + IDLE_WITHIN).is_empty());
+        assert!(surveys.asked().is_empty());
         // Another question; nothing here uses the address.
-        let node = world.snapshot.egress_nodes.get_mut(&"g1".into()).unwrap();
-        node.value.spec.reach_asked_at = Some(Timestamp(8));
-        let idle = surveys.follow(&world.view(), &[]);
-        assert_eq!((idle[&"g1".into()].holder, surveys.is_empty()), (Reach::Idle, true));
-        retain_asked(&mut world.answered, &world.snapshot);
-        assert!(world.answered.is_empty(), "the former question is over");
+        ask(&mut world, Timestamp(8));
+        assert!(surveys.follow(&world.view(), &[], now).is_empty(), "not all at once");
+        assert!(surveys.asked().is_empty());
+        let idle = surveys.follow(&world.view(), &[], now + IDLE_WITHIN);
+        let said = &idle[&"g1".into()];
+        assert_eq!((said.holder, said.used.is_empty()), (Reach::Idle, true));
+        answer(&mut world.answered, BTreeMap::new(), &world.snapshot);
+        assert_eq!(world.answered[&"g1".into()].asked_at, ASKED, "not for its own sake");
+        answer(&mut world.answered, idle, &world.snapshot);
+        assert_eq!(world.answered[&"g1".into()].asked_at, Timestamp(8));
+        ask(&mut world, Timestamp(9));
         world.blocks.clear();
-        assert!(surveys.follow(&world.view(), &[]).is_empty(), "it has no ports");
+        assert!(
+            surveys.follow(&world.view(), &[], now + IDLE_WITHIN).is_empty(),
+            "it has no ports"
+        );
     }
 }

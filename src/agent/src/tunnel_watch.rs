@@ -9,6 +9,8 @@ use egret_datapath::tunnel_probe::{TunnelQuestion, TunnelReach};
 
 /// A holder with traffic is asked so often.
 const ASK_EVERY: Duration = Duration::from_secs(5);
+/// And so often while the controller asks: as many misses are still longer than a move takes.
+const HURRIED_EVERY: Duration = Duration::from_secs(3);
 /// So many times in a row without an answer: longer than any move takes.
 const SAID_AFTER: u32 = 3;
 
@@ -45,27 +47,32 @@ struct SeenHolder {
 }
 
 impl TunnelWatch {
-    fn rests(&self, now: Instant) -> bool {
-        self.asking
-            || self.asked.is_some_and(|asked| now.saturating_duration_since(asked) < ASK_EVERY)
+    fn rests(&self, pause: Duration, now: Instant) -> bool {
+        self.asking || self.asked.is_some_and(|asked| now.saturating_duration_since(asked) < pause)
     }
 
-    /// The questions to ask now; `None` where it is too soon, or in a `hurry` where the last are not answered. [`Self::note`] or [`Self::give_up`] follows.
+    /// The questions to ask now, those to `hurried` holders sooner than others; `None` where it is too soon. [`Self::note`] or [`Self::give_up`] follows.
     pub(crate) fn due(
         &mut self,
         questions: Vec<HolderQuestion>,
-        hurry: bool,
+        hurried: &BTreeSet<NodeName>,
         now: Instant,
     ) -> Option<Vec<HolderQuestion>> {
         let asked: BTreeSet<&NodeName> = questions.iter().map(|(holder, _)| holder).collect();
         // Of who holds nothing for pods here any more nothing is known.
         self.holders.retain(|holder, _| asked.contains(holder));
-        let rests = if hurry { self.asking } else { self.rests(now) };
-        if rests || questions.is_empty() {
+        if self.rests(HURRIED_EVERY, now) || questions.is_empty() {
             return None;
         }
+        let mut due = questions;
+        if self.rests(ASK_EVERY, now) {
+            due.retain(|(holder, _)| hurried.contains(holder));
+            if due.is_empty() {
+                return None;
+            }
+        }
         (self.asked, self.asking) = (Some(now), true);
-        Some(questions)
+        Some(due)
     }
 
     pub(crate) fn note_use(&mut self, in_use: BTreeSet<IpAddr>) {
@@ -220,21 +227,23 @@ mod tests {
         let (mut watch, begun) = (TunnelWatch::default(), Instant::now());
         let at = |second| begun + Duration::from_secs(second);
         let asked = || vec![("g1".into(), question("203.0.113.17"))];
-        assert!(watch.due(Vec::new(), false, at(0)).is_none());
-        assert!(watch.due(asked(), false, at(0)).is_some());
-        assert!(watch.due(asked(), false, at(9)).is_none(), "an answer is awaited");
+        let (nobody, hurried) = (BTreeSet::new(), BTreeSet::from([NodeName::from("g1")]));
+        assert!(watch.due(Vec::new(), &nobody, at(0)).is_none());
+        assert!(watch.due(asked(), &nobody, at(0)).is_some());
+        assert!(watch.due(asked(), &hurried, at(9)).is_none(), "an answer is awaited");
         for _ in 0..3 {
             watch.note(&[(("g1".into(), question("203.0.113.17")), SILENT)]);
         }
         assert_eq!(watch.unreached(), ["g1".into()].into());
-        assert!(watch.due(asked(), false, at(4)).is_none());
-        assert!(watch.due(asked(), true, at(4)).is_some());
-        assert!(watch.due(asked(), true, at(4)).is_none(), "an answer is awaited");
+        assert!(watch.due(asked(), &nobody, at(4)).is_none());
+        assert!(watch.due(asked(), &hurried, at(2)).is_none());
+        let both = || [asked(), vec![("g2".into(), question("203.0.113.18"))]].concat();
+        assert_eq!(watch.due(both(), &hurried, at(4)), Some(asked()));
         watch.give_up();
         assert!(watch.problem(5480, 1450).is_some());
-        assert!(watch.due(asked(), false, at(9)).is_some());
+        assert_eq!(watch.due(both(), &hurried, at(9)), Some(both()));
         watch.give_up();
-        assert!(watch.due(Vec::new(), false, at(14)).is_none());
+        assert!(watch.due(Vec::new(), &nobody, at(14)).is_none());
         assert_eq!(watch.problem(5480, 1450), None);
     }
 

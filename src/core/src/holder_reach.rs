@@ -10,14 +10,16 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
 
 use crate::membership::liveness;
-use crate::model::{AddressPlan, Millis, NodeName, Reach, ReachAnswer, Snapshot, Timestamp};
+use crate::model::{
+    AddressPlan, Millis, NodeName, Reach, ReachAnswer, ReachQuestion, Snapshot, Timestamp,
+};
 
 /// An address that was moved off a holder stays where it went for so long.
-pub(crate) const MOVE_AGAIN_AFTER: Millis = Millis::from_secs(600);
-/// While directors complain they are asked so often.
-const ASK_AGAIN_AFTER: Millis = Millis::from_secs(600);
-/// A director that complains although it has answered otherwise has them asked again no sooner.
-const ASK_LATECOMERS_AFTER: Millis = Millis::from_secs(60);
+const MOVE_AGAIN_AFTER: Millis = Millis::from_secs(600);
+/// While two directors or more complain they are asked again after this, and after twice as long each time.
+const ASK_AGAIN_AFTER: Millis = Millis::from_secs(60);
+/// But so often at least; and for one that complains alone no more often. Without a complaint the question goes after it.
+const ASK_AGAIN_AT_LEAST: Millis = Millis::from_secs(600);
 /// For answers that are missing nobody waits longer.
 const ANSWER_WITHIN: Millis = Millis::from_secs(30);
 /// Older answers say nothing of now.
@@ -45,74 +47,102 @@ impl<'a> HolderReach<'a> {
         Self { snapshot, now, complaints, absent }
     }
 
-    /// `EgressNodeSpec::reach_asked_at` of `holder` as it should be: now, where its directors are to be asked.
-    pub(crate) fn asked_at(&self, holder: &NodeName) -> Option<Timestamp> {
-        let before = self.snapshot.egress_nodes.get(holder)?.value.spec.reach_asked_at;
+    /// `EgressNodeSpec::reach_question` of `holder` as it should be: one of now, where its directors are to be asked.
+    pub(crate) fn question(&self, holder: &NodeName) -> Option<ReachQuestion> {
+        let before = self.snapshot.egress_nodes.get(holder)?.value.spec.reach_question;
         // One of a clock that went wrong would keep them from being asked for good.
-        let before = before.filter(|asked| *asked <= self.now);
+        let before = before.filter(|question| question.at <= self.now);
         let complain = self.complaints.get(holder).map(Vec::as_slice).unwrap_or_default();
-        let complain: Vec<_> =
-            complain.iter().filter(|from| self.has_ports_of(from, holder)).collect();
-        if self.absent.contains(holder) || complain.is_empty() {
-            return before.filter(|asked| self.now.since(*asked) < ASK_AGAIN_AFTER);
+        let complain = complain.iter().filter(|from| self.has_ports_of(from, holder)).count();
+        let moves_none = complain == 0 || self.absent.contains(holder) || !self.may_move(holder);
+        let Some(ReachQuestion { at, times }) = before else {
+            return (!moves_none).then_some(ReachQuestion { at: self.now, times: 1 });
+        };
+        let again = match complain {
+            0 | 1 => ASK_AGAIN_AT_LEAST,
+            _ => Millis(ASK_AGAIN_AFTER.0 << times.clamp(1, 5).saturating_sub(1))
+                .min(ASK_AGAIN_AT_LEAST),
+        };
+        match self.now.since(at) {
+            age if moves_none => before.filter(|_| age < ASK_AGAIN_AT_LEAST),
+            age if age < again => before,
+            _ => Some(ReachQuestion { at: self.now, times: times.saturating_add(1) }),
         }
-        let Some(asked) = before else { return Some(self.now) };
-        let is_late = |director: &&&NodeName| {
-            let answer = self.answer(director, holder, asked);
-            answer.is_none_or(|answer| answer.holder != Reach::Unreached)
-        };
-        let after = match complain.iter().any(is_late) {
-            true => ASK_LATECOMERS_AFTER,
-            false => ASK_AGAIN_AFTER,
-        };
-        Some(if self.now.since(asked) >= after { self.now } else { asked })
     }
 
     /// The standbys that `address` may move to since its holder is not reached, in the order of `plan`: at least
-    /// two of its directors, and more than half of those that have traffic, reach that one and not the holder.
+    /// two of its directors, and more than half of those with pods that use it, reach that one and not the holder.
+    /// Who does not answer may be one that reaches it.
     pub(crate) fn instead(&self, address: IpAddr, plan: &'a AddressPlan) -> Vec<&'a NodeName> {
         let none = Vec::new();
-        let Some(stored) = self.snapshot.addresses.get(&address) else { return none };
-        let holder = stored.value.status.holding.as_ref().map(|holding| &holding.node);
-        // On its way already, or just taken over.
-        let Some(holder) = holder.filter(|holder| plan.owner.as_ref() == Some(*holder)) else {
+        let Some(holder) = self.settled(address, plan).filter(|_| !self.rests(plan)) else {
             return none;
         };
-        let rests = |at: Timestamp| self.now.since(at) < MOVE_AGAIN_AFTER;
-        if plan.moved_off.as_ref().is_some_and(|moved| rests(moved.at)) {
-            return none;
-        }
         let node = self.snapshot.egress_nodes.get(holder);
-        let Some(asked) = node.and_then(|node| node.value.spec.reach_asked_at) else { return none };
-        let age = self.now.since(asked);
-        if asked > self.now || age >= ANSWERS_LAST {
+        let Some(question) = node.and_then(|node| node.value.spec.reach_question) else {
+            return none;
+        };
+        let age = self.now.since(question.at);
+        if question.at > self.now || age >= ANSWERS_LAST {
             return none;
         }
         let directors = self.directors(address).filter(|director| *director != holder);
-        let mut answers = Vec::new();
+        let (mut unreached, mut busy) = (Vec::new(), 0);
         for director in directors {
-            match self.answer(director, holder, asked) {
-                Some(answer) => answers.push(answer),
+            match self.answer(director, holder, question.at) {
+                Some(answer) if !answer.used.contains(&address) => {}
+                Some(answer) => {
+                    busy += 1;
+                    unreached.extend((answer.holder == Reach::Unreached).then_some(answer));
+                }
                 None if age < ANSWER_WITHIN => return none,
-                None => {}
+                None => busy += 1,
             }
         }
-        let busy = answers.iter().filter(|answer| answer.holder != Reach::Idle).count();
         let enough = |standby: &&NodeName| {
-            let instead = answers.iter().filter(|answer| {
-                answer.holder == Reach::Unreached && answer.standbys.contains(*standby)
-            });
-            let count = instead.count();
+            let reach_it = |answer: &&&ReachAnswer| answer.standbys.contains(*standby);
+            let count = unreached.iter().filter(reach_it).count();
             count >= 2 && count * 2 > busy
         };
         plan.standbys.iter().filter(enough).collect()
     }
 
+    /// The nodes that some director does not reach now.
+    pub(crate) fn unreached(&self) -> impl Iterator<Item = &'a NodeName> {
+        self.complaints.keys().copied()
+    }
+
     /// When time alone changes what is asked or decided.
     pub(crate) fn wakes(&self) -> impl Iterator<Item = Timestamp> {
         let nodes = self.snapshot.egress_nodes.values();
-        nodes.filter_map(|node| node.value.spec.reach_asked_at).flat_map(|asked| {
-            [ANSWER_WITHIN, ASK_LATECOMERS_AFTER, ASK_AGAIN_AFTER].map(|after| asked + after)
+        let questions = nodes.filter_map(|node| node.value.spec.reach_question);
+        let asked = questions.flat_map(|question| {
+            let again = (0..4).map(|doubled| Millis(ASK_AGAIN_AFTER.0 << doubled));
+            again.chain([ANSWER_WITHIN, ASK_AGAIN_AT_LEAST]).map(move |after| question.at + after)
+        });
+        let addresses = self.snapshot.addresses.values();
+        let moved = addresses.filter_map(|stored| stored.value.plan.moved_off.as_ref());
+        asked.chain(moved.map(|moved| moved.at + MOVE_AGAIN_AFTER))
+    }
+
+    /// Its holder, where that is its owner: it is not on its way, nor just taken over.
+    fn settled(&self, address: IpAddr, plan: &AddressPlan) -> Option<&'a NodeName> {
+        let stored = self.snapshot.addresses.get(&address)?;
+        let holder = &stored.value.status.holding.as_ref()?.node;
+        (plan.owner.as_ref() == Some(holder)).then_some(holder)
+    }
+
+    fn rests(&self, plan: &AddressPlan) -> bool {
+        let moved = plan.moved_off.as_ref().filter(|moved| moved.at <= self.now);
+        moved.is_some_and(|moved| self.now.since(moved.at) < MOVE_AGAIN_AFTER)
+    }
+
+    /// Whether an address that `holder` has may move: else nobody needs to be asked.
+    fn may_move(&self, holder: &NodeName) -> bool {
+        self.snapshot.addresses.iter().any(|(address, stored)| {
+            let plan = &stored.value.plan;
+            let fixed = plan.paused || plan.is_revoked() || plan.standbys.is_empty();
+            !fixed && !self.rests(plan) && self.settled(*address, plan) == Some(holder)
         })
     }
 

@@ -49,7 +49,7 @@ pub use node::{
 pub use object_ref::ObjectRef;
 pub use pool::{Failback, Failover, Pool, PoolStatus, Rebalance, RebalanceMove};
 pub use provider::{AnnouncementForm, Announcing, Fence, Placement, ProviderFacts, ProviderKind};
-pub use reach::{MovedOff, Reach, ReachAnswer};
+pub use reach::{MovedOff, Reach, ReachAnswer, ReachQuestion};
 pub use settings::ControllerSettings;
 pub use snapshot::{InvalidObject, ResourceVersion, Snapshot, SnapshotScope, Stored};
 pub use text::{Text, not_a_cidr};

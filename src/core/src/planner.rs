@@ -235,7 +235,7 @@ fn node_specs(
             leaving: departure::said_by_node(snapshot, &node),
             tunnel_endpoint: tunnel_network::annotated(snapshot, &node, before),
             tunnel_endpoint_default: endpoint_default.clone(),
-            reach_asked_at: reach.asked_at(&node),
+            reach_question: reach.question(&node),
         };
         if !draws.is_empty() || spec != *before {
             let write = Write::NodeSpec { node, expect, spec };

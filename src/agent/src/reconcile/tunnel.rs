@@ -13,7 +13,7 @@ use egret_ports::error::PortError;
 use tracing::{info, warn};
 
 use super::{Completion, MainLoop};
-use crate::reach_survey::{DirectorView, retain_asked};
+use crate::reach_survey::{DirectorView, answer};
 use crate::tunnel_watch::{self, HolderQuestion, TunnelAnswers};
 
 impl<S: ClusterState, C: Clock> MainLoop<S, C> {
@@ -25,8 +25,7 @@ impl<S: ClusterState, C: Clock> MainLoop<S, C> {
         let (tunnel, surveys) = (&mut self.memory.tunnel, &mut self.memory.surveys);
         let in_use = tunnel.in_use().clone();
         let holders = tunnel_watch::questions(&snapshot, &self.me, &blocks, &in_use);
-        let answered = &mut self.status.reach_answers;
-        retain_asked(answered, &snapshot);
+        let answered = &self.status.reach_answers;
         let view = DirectorView {
             snapshot: &snapshot,
             me: &self.me,
@@ -34,11 +33,11 @@ impl<S: ClusterState, C: Clock> MainLoop<S, C> {
             in_use: &in_use,
             answered,
         };
-        let idle = surveys.follow(&view, &holders);
+        let idle = surveys.follow(&view, &holders, now);
         let standbys = surveys.questions(&view);
-        let due = tunnel.due(holders, !surveys.is_empty(), now);
+        let due = tunnel.due(holders, &surveys.asked(), now);
         let (is_idle, unreached) = (tunnel.is_idle(), tunnel.unreached());
-        self.status.reach_answers.extend(idle);
+        answer(&mut self.status.reach_answers, idle, &snapshot);
         self.status.unreached_holders = unreached;
         if is_idle {
             self.memory.problems.remove(&AgentReason::TunnelUnanswered);
@@ -63,11 +62,13 @@ impl<S: ClusterState, C: Clock> MainLoop<S, C> {
         };
         tunnel.note(&answers.holders);
         self.status.unreached_holders = tunnel.unreached();
-        for (holder, answer) in self.memory.surveys.note(&answers) {
-            let ReachAnswer { holder: reach, standbys, .. } = &answer;
+        let said = self.memory.surveys.note(&answers, &self.status.unreached_holders);
+        for (holder, ReachAnswer { holder: reach, standbys, .. }) in &said {
             let standbys: Vec<&str> = standbys.iter().map(NodeName::as_str).collect();
             info!(%holder, ?reach, ?standbys, "said whether the holder is reached, and which standbys are");
-            self.status.reach_answers.insert(holder, answer);
+        }
+        if let Some(snapshot) = &self.memory.snapshot {
+            answer(&mut self.status.reach_answers, said, snapshot);
         }
         let problems = &mut self.memory.problems;
         match self.memory.tunnel.problem(self.settings.tunnel_port, answers.longest) {

@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 
 use super::{
     Attachment, ClaimRef, Condition, ConditionType, EndpointChoice, NodeName, PortRange,
-    ReachAnswer, Timestamp, text,
+    ReachAnswer, ReachQuestion, Timestamp, text,
 };
 
 // What people read of these types in `kubectl explain` are their comments here.
@@ -56,14 +56,10 @@ pub struct EgressNodeSpec {
     #[serde(skip_serializing_if = "Option::is_none", with = "text::option")]
     #[cfg_attr(feature = "schema", schemars(with = "Option<String>"))]
     pub tunnel_endpoint_default: Option<EndpointChoice>,
-    /// When the directors of the addresses that this node holds were last asked whether they reach it
-    /// (RFC 3339). Each answers once, in its status.
-    #[serde(skip_serializing_if = "Option::is_none", with = "text::option")]
-    #[cfg_attr(
-        feature = "schema",
-        schemars(with = "Option<String>", extend("format" = "date-time"))
-    )]
-    pub reach_asked_at: Option<Timestamp>,
+    /// Set while the directors of the addresses that this node holds are asked whether they reach it: each answers
+    /// once, in its status.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub reach_question: Option<ReachQuestion>,
 }
 
 /// Why every agent knows a node.
@@ -203,7 +199,7 @@ pub struct EgressNodeStatus {
     #[serde(skip_serializing_if = "BTreeSet::is_empty")]
     #[cfg_attr(feature = "schema", schemars(with = "BTreeSet<String>"))]
     pub unreached_holders: BTreeSet<NodeName>,
-    /// What this node answered to spec.reachAskedAt of each holder.
+    /// What this node answered to spec.reachQuestion of each holder.
     #[serde(skip_serializing_if = "BTreeMap::is_empty")]
     #[cfg_attr(feature = "schema", schemars(with = "BTreeMap<String, ReachAnswer>"))]
     pub reach_answers: BTreeMap<NodeName, ReachAnswer>,

@@ -1,4 +1,5 @@
 use std::collections::BTreeSet;
+use std::net::IpAddr;
 
 use serde::{Deserialize, Serialize};
 
@@ -19,6 +20,18 @@ pub struct MovedOff {
     pub at: Timestamp,
 }
 
+/// Directors are asked, each once, whether they reach a holder.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
+pub struct ReachQuestion {
+    /// When (RFC 3339): names the question.
+    #[serde(with = "text")]
+    #[cfg_attr(feature = "schema", schemars(with = "String", extend("format" = "date-time")))]
+    pub at: Timestamp,
+    /// For which time in a row.
+    pub times: u32,
+}
+
 /// What a director says, once, to the question whether it reaches a holder through the tunnel.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
@@ -30,6 +43,10 @@ pub struct ReachAnswer {
     pub asked_at: Timestamp,
     /// Whether the holder answers it.
     pub holder: Reach,
+    /// The addresses of the holder that pods here use.
+    #[serde(default, skip_serializing_if = "BTreeSet::is_empty", with = "text::set")]
+    #[cfg_attr(feature = "schema", schemars(with = "BTreeSet<String>"))]
+    pub used: BTreeSet<IpAddr>,
     /// Those of its standbys that do.
     #[serde(default, skip_serializing_if = "BTreeSet::is_empty")]
     #[cfg_attr(feature = "schema", schemars(with = "BTreeSet<String>"))]

@@ -384,5 +384,5 @@ fn overlap(a: IpNet, b: IpNet) -> bool {
 fn every_range_that_is_never_steered_parses() {
     let nets = crate::ipam::ranges::never_steered(&ClusterRanges::default());
     assert_eq!(nets.len(), 9 - 1, "::/128 and ::1/128 are one prefix: {nets:?}");
-    assert_eq!(crate::ipam::ranges::exempt(&ClusterRanges::default()).len(), 3);
+    assert_eq!(crate::ipam::ranges::exempt(&ClusterRanges::default()).len(), 4);
 }

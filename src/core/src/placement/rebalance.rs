@@ -9,6 +9,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 use std::net::IpAddr;
 
+use crate::holder_reach::HolderReach;
 use crate::memory::LeaderMemory;
 use crate::model::{
     AddressPlan, ConditionType, NodeName, PoolName, RebalanceMove, Snapshot, Timestamp,
@@ -17,7 +18,9 @@ use crate::rendezvous;
 
 use super::gateways::{EligibleGateways, Ineligible};
 use super::loads::Loads;
-use super::rules::{FAILBACK_AFTER, REBALANCE_EVERY, REBALANCE_SAME_AFTER, is_fixed};
+use super::rules::{
+    FAILBACK_AFTER, REBALANCE_EVERY, REBALANCE_SAME_AFTER, UNREACHED_FOR, is_fixed,
+};
 
 /// How evenly the addresses of a pool that is rebalanced lie on its gateways.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -139,7 +142,9 @@ impl Rebalancer<'_> {
         plans: &BTreeMap<IpAddr, AddressPlan>,
     ) -> Option<RebalanceMove> {
         let least = self.gateways.fit(pool).map(|at| self.loads.of_pool(pool, at)).min()?;
-        let last = plans.values().filter_map(|plan| plan.rebalanced_at).max();
+        // A time to come is of a clock that was wrong.
+        let past = |at: &Timestamp| *at <= self.now;
+        let last = plans.values().filter_map(|plan| plan.rebalanced_at).filter(past).max();
         let unreached = self.unreached(plans);
         let any = last.map_or(Timestamp::default(), |last| last + REBALANCE_EVERY);
         let mut best: Option<(MoveOrder, RebalanceMove)> = None;
@@ -165,11 +170,14 @@ impl Rebalancer<'_> {
         best.map(|(_, found)| found)
     }
 
-    /// The gateways that addresses were moved off, since directors did not reach them, not long ago.
+    /// The gateways that some director does not reach, or did not when addresses were moved off them: nobody
+    /// asks for one that holds nothing.
     fn unreached(&self, plans: &BTreeMap<IpAddr, AddressPlan>) -> BTreeSet<usize> {
         let moved = plans.values().filter_map(|plan| plan.moved_off.as_ref());
-        let lately = moved.filter(|moved| self.now.since(moved.at) < REBALANCE_SAME_AFTER);
-        lately.filter_map(|moved| self.gateways.position(&moved.node)).collect()
+        let lately = moved.filter(|moved| self.now.since(moved.at) < UNREACHED_FOR);
+        let now = HolderReach::new(self.snapshot, self.now);
+        let nodes = lately.map(|moved| &moved.node).chain(now.unreached());
+        nodes.filter_map(|node| self.gateways.position(node)).collect()
     }
 
     /// Whether nothing speaks against moving this address, but for time.
@@ -210,7 +218,10 @@ impl Rebalancer<'_> {
         }
         let gateway = self.gateways.get(to)?;
         let fit = *self.memory.fit_since.get(gateway.name)? + FAILBACK_AFTER;
-        let again = plan.rebalanced_at.map_or(any, |at| at + REBALANCE_SAME_AFTER);
+        let again = plan
+            .rebalanced_at
+            .filter(|at| *at <= self.now)
+            .map_or(any, |at| at + REBALANCE_SAME_AFTER);
         let at = any.max(fit).max(again);
         let weight = rendezvous::weight(rendezvous::seed(address), gateway.seed);
         let order = MoveOrder {

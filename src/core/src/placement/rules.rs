@@ -21,6 +21,10 @@ pub(super) const REBALANCE_EVERY: Millis = Millis::from_secs(60);
 /// How long an address stays after a rebalancing move before it is moved by another.
 pub(super) const REBALANCE_SAME_AFTER: Millis = Millis::from_secs(1800);
 
+/// How long no address moves for evenness to a gateway that others were moved off since their directors
+/// did not reach it.
+pub(super) const UNREACHED_FOR: Millis = Millis::from_secs(6 * 3600);
+
 /// Why an address gets another owner.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
 pub enum MoveReason {

@@ -5,7 +5,7 @@ use egret_core::model::{
     ClaimStatus, Cluster, ClusterRanges, Condition, EgressAddress, EgressNodeSpec,
     EgressNodeStatus, EndpointChoice, Epoch, Holding, LabelSelector, Millis, MovedOff, NodeName,
     NodeRole, PodRangeSource, PoolStatus, PortRange, ProviderKind, PublicKey, Reach, ReachAnswer,
-    RebalanceMove, SelectedPods, Timestamp, Uid, Uplink, Voter, VoterSet,
+    ReachQuestion, RebalanceMove, SelectedPods, Timestamp, Uid, Uplink, Voter, VoterSet,
 };
 use egret_state::convert;
 use serde::Serialize;
@@ -103,7 +103,7 @@ fn node_specs() {
             "fd00::5/128".parse().unwrap(),
         ])),
         tunnel_endpoint_default: Some(EndpointChoice::InternalIP),
-        reach_asked_at: Some(Timestamp(4)),
+        reach_question: Some(ReachQuestion { at: Timestamp(4), times: 2 }),
     };
     assert_eq!(written_and_read(&spec), spec);
 }
@@ -154,6 +154,7 @@ fn node_statuses() {
             ReachAnswer {
                 asked_at: Timestamp(4),
                 holder: Reach::Unreached,
+                used: [address].into(),
                 standbys: ["node-2".into()].into(),
             },
         )]

@@ -9,9 +9,15 @@ const UNUSABLE_FOR: Duration = Duration::from_secs(10);
 /// So long it can before it is no longer said.
 const USABLE_FOR: Duration = Duration::from_secs(30);
 
-/// Interfaces by hardware address.
-#[derive(Debug, Default)]
-pub(crate) struct InterfaceHealth(BTreeMap<[u8; 6], SeenHealth>);
+/// Interfaces by hardware address, or by another name of theirs.
+#[derive(Debug)]
+pub(crate) struct InterfaceHealth<Name = [u8; 6]>(BTreeMap<Name, SeenHealth>);
+
+impl<Name> Default for InterfaceHealth<Name> {
+    fn default() -> Self {
+        Self(BTreeMap::new())
+    }
+}
 
 #[derive(Debug)]
 struct SeenHealth {
@@ -21,12 +27,12 @@ struct SeenHealth {
     said: Option<String>,
 }
 
-impl InterfaceHealth {
+impl<Name: Ord> InterfaceHealth<Name> {
     /// Takes note of one look; `why` it cannot carry addresses, `None` where it can.
-    pub(crate) fn note(&mut self, mac: [u8; 6], why: Option<&str>, now: Instant) {
+    pub(crate) fn note(&mut self, name: Name, why: Option<&str>, now: Instant) {
         let usable = why.is_none();
         let new = SeenHealth { usable, since: now, said: None };
-        let seen = self.0.entry(mac).or_insert(new);
+        let seen = self.0.entry(name).or_insert(new);
         if seen.usable != usable {
             (seen.usable, seen.since) = (usable, now);
         }
@@ -41,20 +47,20 @@ impl InterfaceHealth {
     }
 
     /// Takes over what an earlier process has said: it holds until the interface has been usable for long.
-    pub(crate) fn recall(&mut self, mac: [u8; 6], why: &str, now: Instant) {
+    pub(crate) fn recall(&mut self, name: Name, why: &str, now: Instant) {
         let new = SeenHealth { usable: false, since: now, said: None };
-        let seen = self.0.entry(mac).or_insert(new);
+        let seen = self.0.entry(name).or_insert(new);
         seen.said.get_or_insert_with(|| why.to_owned());
     }
 
     /// Why it has not been able to carry addresses for a while; `None` where it has.
-    pub(crate) fn said(&self, mac: &[u8; 6]) -> Option<&str> {
-        self.0.get(mac)?.said.as_deref()
+    pub(crate) fn said(&self, name: &Name) -> Option<&str> {
+        self.0.get(name)?.said.as_deref()
     }
 
     /// All of which that is said.
-    pub(crate) fn all_said(&self) -> impl Iterator<Item = (&[u8; 6], &str)> {
-        self.0.iter().filter_map(|(mac, seen)| Some((mac, seen.said.as_deref()?)))
+    pub(crate) fn all_said(&self) -> impl Iterator<Item = (&Name, &str)> {
+        self.0.iter().filter_map(|(name, seen)| Some((name, seen.said.as_deref()?)))
     }
 
     /// Whether something may have to be said, or no longer, before long.
@@ -63,8 +69,8 @@ impl InterfaceHealth {
     }
 
     /// Forgets all others.
-    pub(crate) fn keep(&mut self, wanted: impl Fn(&[u8; 6]) -> bool) {
-        self.0.retain(|mac, _| wanted(mac));
+    pub(crate) fn keep(&mut self, wanted: impl Fn(&Name) -> bool) {
+        self.0.retain(|name, _| wanted(name));
     }
 }
 

@@ -23,8 +23,10 @@ pub(crate) struct InterfaceMemory {
     pub present: BTreeSet<[u8; 6]>,
     pub history: InterfaceHistory,
     pub health: InterfaceHealth,
-    /// The same of the uplinks that no cloud names.
-    pub uplink_health: InterfaceHealth,
+    /// The same of the uplinks that no cloud names, by name: VLANs share a hardware address.
+    pub uplink_health: InterfaceHealth<String>,
+    /// Whose hardware address each of those has.
+    pub uplink_macs: BTreeMap<String, [u8; 6]>,
     pub reaches: UplinkReaches,
     pub proofs: ProgramProofs,
     pub routers: RouterWatch,
@@ -56,11 +58,37 @@ impl InterfaceMemory {
     pub(crate) fn note_uplinks(&mut self, addresses: &[IpAddr], now: Instant) {
         // What a cloud no longer names is no uplink any more either, and nothing is wrong with it.
         let mut troubles = self.reaches.troubles(addresses);
-        troubles.retain(|mac, _| !self.named.contains_key(mac));
-        for (mac, why) in &troubles {
-            self.uplink_health.note(*mac, why.as_deref(), now);
+        troubles.retain(|_, (mac, _)| !self.named.contains_key(mac));
+        for (name, (_, why)) in &troubles {
+            self.uplink_health.note(name.clone(), why.as_deref(), now);
         }
-        self.uplink_health.keep(|mac| troubles.contains_key(mac));
+        self.uplink_health.keep(|name| troubles.contains_key(name));
+        self.uplink_macs = troubles.into_iter().map(|(name, (mac, _))| (name, mac)).collect();
+    }
+
+    /// What is said of interfaces: of hardware addresses with which none works, and by name of uplinks beside which
+    /// another with the same hardware address does.
+    pub(crate) fn all_said(&self) -> (BTreeMap<[u8; 6], &str>, BTreeMap<&str, &str>) {
+        let mut by_mac: BTreeMap<_, _> =
+            self.health.all_said().map(|(mac, why)| (*mac, why)).collect();
+        let mut by_name = BTreeMap::new();
+        for (name, why) in self.uplink_health.all_said() {
+            let Some(mac) = self.uplink_macs.get(name) else { continue };
+            let beside = self.uplink_macs.iter().filter(|(_, its)| *its == mac);
+            if beside.map(|(other, _)| other).all(|other| self.uplink_health.said(other).is_some())
+            {
+                by_mac.insert(*mac, why);
+            } else {
+                by_name.insert(name.as_str(), why);
+            }
+        }
+        (by_mac, by_name)
+    }
+
+    /// Takes over what an earlier process has said of an uplink that no cloud names.
+    pub(crate) fn recall_uplink(&mut self, (name, mac): (&str, [u8; 6]), why: &str, now: Instant) {
+        self.uplink_health.recall(name.to_owned(), why, now);
+        self.uplink_macs.insert(name.to_owned(), mac);
     }
 
     /// What the cloud names now, and what it named while that cannot carry addresses: else its trouble
@@ -88,6 +116,31 @@ mod tests {
 
     use super::*;
     use crate::testing::uplink;
+
+    #[test]
+    fn a_dead_vlan_is_told_from_its_parent_until_both_are_dead() {
+        let (mut memory, begun) = (InterfaceMemory::default(), Instant::now());
+        let parent = uplink(3, &["203.0.113.11/24"]);
+        let mut vlan = uplink(4, &["198.51.100.11/24"]);
+        vlan.mac = parent.mac;
+        let mac = parent.mac;
+        let addresses =
+            ["203.0.113.17", "198.51.100.17"].map(|text| text.parse::<IpAddr>().unwrap());
+        let uplinks = [parent, vlan];
+        let mut said = |at: u64, parent: LinkCarrier| {
+            let carriers = [(3, parent), (4, LinkCarrier::Missing)].into();
+            for later in [at, at + 10] {
+                let now = begun + Duration::from_secs(later);
+                memory.reaches.note((&uplinks, true), &carriers, now);
+                memory.note_uplinks(&addresses, now);
+            }
+            let (by_mac, by_name) = memory.all_said();
+            (by_mac.into_keys().collect(), by_name.keys().map(ToString::to_string).collect())
+        };
+        let alone: (Vec<[u8; 6]>, Vec<String>) = (Vec::new(), vec!["eth4".to_owned()]);
+        assert_eq!(said(0, LinkCarrier::There), alone);
+        assert_eq!(said(20, LinkCarrier::Missing), (vec![mac], Vec::new()), "as to older readers");
+    }
 
     /// A router that is silent before the agent's restart, and still is.
     #[test]

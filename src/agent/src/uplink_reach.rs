@@ -148,16 +148,18 @@ impl UplinkReaches {
         absent.map(|seen| seen.last.clone()).collect()
     }
 
-    /// Why none of the links with a hardware address that would carry these addresses reaches its network; `None`
-    /// where one does: a VLAN often has its parent's.
-    pub(crate) fn troubles(&self, addresses: &[IpAddr]) -> BTreeMap<[u8; 6], Option<String>> {
-        let mut troubles: BTreeMap<_, Option<String>> = BTreeMap::new();
-        for seen in self.links.values().filter(|seen| seen.would_carry(addresses)) {
+    /// The links that would carry these addresses, by name, with their hardware addresses, which a VLAN has from its
+    /// parent; and why each does not reach its network, `None` where it does.
+    pub(crate) fn troubles(
+        &self,
+        addresses: &[IpAddr],
+    ) -> BTreeMap<String, ([u8; 6], Option<String>)> {
+        let carrying = self.links.values().filter(|seen| seen.would_carry(addresses));
+        let trouble = |seen: &SeenUplink| {
             let why = seen.trouble(addresses).map(|(_, why)| why);
-            let all = troubles.entry(seen.last.mac).or_insert_with(|| why.clone());
-            *all = all.take().and(why);
-        }
-        troubles
+            (seen.last.name.clone(), (seen.last.mac, why))
+        };
+        carrying.map(trouble).collect()
     }
 
     /// What keeps the addresses that are `cut_off` from their networks, with the remedy: what this node's plans

@@ -111,7 +111,7 @@ fn is_fit(snapshot: &Snapshot, node: &NodeName) -> bool {
 
 /// Whether an interface is unusable that carries addresses, or would. In a cloud each may be one.
 fn lacks_interface(snapshot: &Snapshot, status: &EgressNodeStatus) -> bool {
-    if status.unusable_interfaces.is_empty() {
+    if !status.lacks_interface() {
         return false;
     }
     let mut plans = snapshot.addresses.values().map(|stored| &stored.value.plan);

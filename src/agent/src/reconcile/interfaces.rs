@@ -46,10 +46,22 @@ impl<S: ClusterState, C: Clock> MainLoop<S, C> {
             return;
         }
         let Some(stored) = snapshot.egress_nodes.get(&self.me) else { return };
-        for (mac, why) in &stored.value.status.unusable_interfaces {
+        let status = &stored.value.status;
+        let links = status.uplinks.iter().filter_map(|uplink| {
+            Some((uplink.name.as_str(), uplink.mac.as_deref().and_then(parse_mac)?))
+        });
+        for (name, mac) in links.clone() {
+            memory.uplink_macs.insert(name.to_owned(), mac);
+            if let Some(why) = status.unusable_uplinks.get(name) {
+                memory.recall_uplink((name, mac), why, Instant::now());
+            }
+        }
+        for (mac, why) in &status.unusable_interfaces {
             let Some(mac) = parse_mac(mac) else { continue };
             if is_on_lan(snapshot, &self.me, mac) {
-                memory.uplink_health.recall(mac, why, Instant::now());
+                for link in links.clone().filter(|(_, its)| *its == mac) {
+                    memory.recall_uplink(link, why, Instant::now());
+                }
             } else {
                 memory.health.recall(mac, why, Instant::now());
                 memory.present.insert(mac);
@@ -224,10 +236,11 @@ impl<S: ClusterState, C: Clock> MainLoop<S, C> {
             };
             self.record(reason, result);
         }
-        let InterfaceMemory { health, uplink_health, .. } = &self.memory.interfaces;
-        let said = health.all_said().chain(uplink_health.all_said());
+        let (by_mac, by_name) = self.memory.interfaces.all_said();
         self.status.unusable_interfaces =
-            said.map(|(mac, why)| (mac_text(*mac), why.to_owned())).collect();
+            by_mac.into_iter().map(|(mac, why)| (mac_text(mac), why.to_owned())).collect();
+        self.status.unusable_uplinks =
+            by_name.into_iter().map(|(name, why)| (name.to_owned(), why.to_owned())).collect();
     }
 
     fn note_seen(&mut self, found: &[FoundInterface], now: Instant) {

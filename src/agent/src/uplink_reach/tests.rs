@@ -128,18 +128,28 @@ fn a_link_in_a_larger_network_is_no_way_to_the_smaller_one() {
 }
 
 #[test]
-fn a_hardware_address_is_in_trouble_where_all_its_links_are() {
+fn of_links_with_one_hardware_address_each_is_looked_at_by_itself() {
     let (parent, mut vlan) = (uplink(3, &["10.0.0.1/24"]), uplink(4, &[NET]));
     vlan.mac = parent.mac;
     let all = [parent.clone(), vlan];
     let both = [held(), "10.0.0.17".parse().unwrap()];
     let mut watch = Watch::new();
     watch.at(0, &all, &[(3, There), (4, Down)]);
-    assert_eq!(watch.reaches.troubles(&both), [(parent.mac, None)].into());
-    assert!(watch.reaches.troubles(&both[..1])[&parent.mac].is_some(), "the other carries nothing");
-    assert_eq!(watch.reaches.troubles(&[]), BTreeMap::new());
+    let troubles = |watch: &Watch, addresses: &[IpAddr]| -> Vec<(String, bool)> {
+        let troubles = watch.reaches.troubles(addresses).into_iter();
+        troubles
+            .map(|(name, (mac, why))| {
+                assert_eq!(mac, parent.mac);
+                (name, why.is_some())
+            })
+            .collect()
+    };
+    let [own, dead] = [("eth3".to_owned(), false), ("eth4".to_owned(), true)];
+    assert_eq!(troubles(&watch, &both), [own, dead.clone()]);
+    assert_eq!(troubles(&watch, &both[..1]), [dead], "the other carries nothing");
+    assert_eq!(troubles(&watch, &[]), []);
     watch.at(1, &all, &[(3, Missing), (4, Missing)]);
-    assert!(watch.reaches.troubles(&both)[&parent.mac].is_some());
+    assert!(troubles(&watch, &both).iter().all(|(_, dead)| *dead));
 }
 
 #[test]
@@ -186,7 +196,10 @@ fn a_silent_router_loses_the_addresses_of_its_family_alone() {
     let told = watch.reaches.blame(&[held()], &[held()]);
     let [(AgentReason::RouterSilent, why)] = told.as_slice() else { panic!("{told:?}") };
     assert!(why.contains("203.0.113.1") && why.contains("eth3"), "{why}");
-    assert!(watch.reaches.troubles(&[held(), six]).values().all(Option::is_some));
-    assert!(watch.reaches.troubles(&[six]).values().all(Option::is_none), "the other family's");
+    assert!(watch.reaches.troubles(&[held(), six]).values().all(|(_, why)| why.is_some()));
+    assert!(
+        watch.reaches.troubles(&[six]).values().all(|(_, why)| why.is_none()),
+        "the other family's"
+    );
     assert!(!watch.at(3, &[link], &[(3, There)]), "nothing new");
 }

@@ -56,6 +56,7 @@ pub(super) fn egress_node(schema: &mut JSONSchemaProps) {
     list(schema, "status.uplinks[].subnets", 64, cidr);
     list(schema, "status.idleAddresses", 4096, address);
     at(schema, "status.unusableInterfaces").max_properties = Some(64);
+    at(schema, "status.unusableUplinks").max_properties = Some(64);
     let shared = at(schema, "status.sharedPodAddresses");
     shared.max_properties = Some(64);
     let sentence =

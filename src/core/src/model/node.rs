@@ -203,6 +203,12 @@ pub struct EgressNodeStatus {
     #[serde(skip_serializing_if = "BTreeMap::is_empty")]
     #[cfg_attr(feature = "schema", schemars(with = "BTreeMap<String, ReachAnswer>"))]
     pub reach_answers: BTreeMap<NodeName, ReachAnswer>,
+    // A VLAN has its parent's hardware address. Readers before this field know of it only when nothing with that
+    // address works.
+    /// Uplinks that would carry addresses on this node, and cannot for a while now, while another one with
+    /// the same hardware address can: by name, with the reason.
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    pub unusable_uplinks: BTreeMap<String, String>,
 }
 
 /// How many addresses [`EgressNodeStatus::shared_pod_addresses`] names.
@@ -239,15 +245,26 @@ impl EgressNodeStatus {
     /// has none there. Of several subnets that contain it the smallest is its own, as it is for who carries it.
     #[must_use]
     pub fn cut_off_from(&self, address: IpAddr) -> Option<&str> {
-        if self.unusable_interfaces.is_empty() {
+        if !self.lacks_interface() {
             return None;
         }
         let smallest = self.uplinks.iter().filter_map(|uplink| uplink.prefix_for(address)).max()?;
         let mut last = None;
         for uplink in self.uplinks.iter().filter(|its| its.prefix_for(address) == Some(smallest)) {
-            last = Some(self.unusable_interfaces.get(uplink.mac.as_deref()?)?.as_str());
+            last = Some(self.unusable_uplink(uplink)?);
         }
         last
+    }
+
+    /// Whether any interface is unusable that carries addresses, or would.
+    #[must_use]
+    pub fn lacks_interface(&self) -> bool {
+        !self.unusable_interfaces.is_empty() || !self.unusable_uplinks.is_empty()
+    }
+
+    fn unusable_uplink(&self, uplink: &Uplink) -> Option<&str> {
+        let by_mac = uplink.mac.as_deref().and_then(|mac| self.unusable_interfaces.get(mac));
+        by_mac.or_else(|| self.unusable_uplinks.get(&uplink.name)).map(String::as_str)
     }
 }
 
@@ -341,6 +358,24 @@ mod tests {
         status.uplinks[0].subnets = vec!["203.0.0.0/16".parse().unwrap()];
         assert!(of(&status, "203.0.113.17").is_some(), "a larger network around it is another one");
         assert_eq!(of(&status, "203.0.7.17"), None);
+    }
+
+    #[test]
+    fn a_vlan_without_its_network_is_told_from_its_parent_by_name() {
+        let uplink = |name: &str, net: &str| Uplink {
+            name: name.to_owned(),
+            subnets: vec![net.parse().unwrap()],
+            mac: Some("02:00:00:00:00:01".to_owned()),
+            ..Uplink::default()
+        };
+        let uplinks = vec![uplink("eth0", "10.0.0.0/24"), uplink("eth0.5", "203.0.113.0/24")];
+        let mut status = EgressNodeStatus { uplinks, ..EgressNodeStatus::default() };
+        status.unusable_uplinks.insert("eth0.5".to_owned(), "no carrier".to_owned());
+        let of = |address: &str| status.cut_off_from(address.parse().unwrap());
+        assert_eq!([of("10.0.0.17"), of("203.0.113.17")], [None, Some("no carrier")]);
+        let text = serde_json::to_string(&status).unwrap();
+        assert_eq!(serde_json::from_str::<EgressNodeStatus>(&text).unwrap(), status);
+        assert!(!text.contains("unusableInterfaces"), "to older readers its parent works: {text}");
     }
 
     #[test]

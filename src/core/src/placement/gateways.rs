@@ -101,8 +101,7 @@ impl<'a> EligibleGateways<'a> {
                 unfit: unfit(snapshot, &absent, name),
                 cordoned: node.cordoned,
                 subnets: subnets.into_iter().collect(),
-                lacks_interface: egress
-                    .is_some_and(|egress| !egress.status.unusable_interfaces.is_empty()),
+                lacks_interface: egress.is_some_and(|egress| egress.status.lacks_interface()),
             });
         }
         for (name, stored) in &snapshot.pools {

@@ -143,6 +143,7 @@ fn node_statuses() {
         cilium_chained: true,
         stopping: true,
         unusable_interfaces: [("02:00:5e:10:00:01".to_owned(), "it is down".to_owned())].into(),
+        unusable_uplinks: [("eth0.5".to_owned(), "no carrier".to_owned())].into(),
         local_addresses: [(address, "kube-vip0".to_owned())].into(),
         shared_pod_addresses: [("10.244.3.7/32".parse().unwrap(), "payments/bank-0".to_owned())]
             .into(),

@@ -35,7 +35,7 @@ pub struct Refused {
 }
 
 /// All models.
-pub const SOUND: [Sound; 19] = [
+pub const SOUND: [Sound; 20] = [
     Sound { make: models::leases, short: 1, long: 2 },
     Sound { make: models::releases, short: 0, long: 1 },
     Sound { make: models::lengths, short: 1, long: 2 },
@@ -52,6 +52,7 @@ pub const SOUND: [Sound; 19] = [
     Sound { make: models::moves_of_three, short: 0, long: 1 },
     Sound { make: models::move_restarts, short: 0, long: 1 },
     Sound { make: models::cut_offs, short: 0, long: 1 },
+    Sound { make: models::drains, short: 0, long: 1 },
     Sound { make: models::stops, short: 0, long: 1 },
     Sound { make: models::cloud_moves, short: 1, long: 2 },
     Sound { make: models::resumptions, short: 0, long: 1 },
@@ -101,6 +102,7 @@ pub fn refused() -> Vec<Refused> {
         machine("a late release ends all", models::leases, M::LateReleaseEndsAll, 1, 10),
         machine("a succession frees at once", models::moves, M::SuccessionFreesAtOnce, 0, 12),
         machine("a hand-over frees at once", models::cut_offs, M::SuccessionFreesAtOnce, 0, 12),
+        machine("left with its rank", models::drains, M::LeavesWithItsRank, 0, 6),
         machine("released beside a successor", models::moves, M::ReleasesBesideSuccessor, 0, 10),
         machine("answered before it is kept", models::restarts, M::AnswersBeforeKeeping, 0, 6),
         machine("a restart loses a promise", models::move_restarts, M::RestartLosesPromise, 0, 12),

@@ -7,7 +7,8 @@
 //! the store (the cluster object may come before the addresses), a restart, a boot, a thread
 //! stopped between two effects, time, or the next act of the controller. Never: two nodes whose
 //! entries of one address are *held* and open; one that is open after the address was freed; a
-//! successor that is *coming* beside anybody but its predecessor; in a cloud, a holder that calls
+//! successor that is *coming* beside anybody but its predecessor; a holder in no rank that lets go to
+//! nobody; in a cloud, a holder that calls
 //! directors from one that has handed over before the cloud delivers to it.
 //!
 //! One model per mechanism ([`models`], [`catalogue`]): three voters at a time of up to five nodes,

@@ -3,6 +3,7 @@
 //! Always three voters at a time, of up to four nodes; node 1 is the owner, node 2 its standby,
 //! both of them voters too.
 
+mod drains;
 mod resumptions;
 
 use std::collections::BTreeMap;
@@ -13,6 +14,7 @@ use egret_core::model::{Holding, Millis, VoterSet};
 use crate::scenario::{ControllerAct, ModelScenario};
 use crate::world::{ADDRESS, ModelWorld, Rates, STEP, Spent, lease, name, set, store};
 
+pub use drains::drains;
 pub use resumptions::resumptions;
 
 const TRUE: Rates = Rates { raw: 100, boot: 100 };

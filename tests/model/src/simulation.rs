@@ -23,7 +23,7 @@ use egret_core::lease::{
 use egret_core::model::NodeName;
 
 pub use cost::{Cost, cost};
-pub use experiments::{Rest, cloud_stalls, disorder, failover, rest};
+pub use experiments::{Rest, cloud_stalls, disorder, drained_takeover, failover, rest};
 use fault::{RandomFaults, SimulatedFault};
 use network::SimulatedNetwork;
 use node::Agent;
@@ -307,6 +307,11 @@ impl Simulation {
                 }
             }
             SimulatedFault::Reach(node, reach) => self.reach(node, reach),
+            SimulatedFault::Drain(node) => {
+                if self.store.drain(&node::name(node)) {
+                    self.publish();
+                }
+            }
             SimulatedFault::Loss(loss) => self.network.loss = loss,
             SimulatedFault::Stop(node, again) => {
                 self.input(node, Input::Stop(StopMode::Restart));
@@ -333,12 +338,29 @@ impl Simulation {
         (0..self.agents.len()).filter(|node| holds(&self.agents[*node])).collect()
     }
 
+    /// A successor forwards before its own lease.
+    fn is_coming(&self, address: IpAddr) -> bool {
+        self.agents
+            .iter()
+            .filter_map(|agent| agent.entries.get(&address))
+            .any(|(state, until)| *state == AddressState::Coming && *until > self.now())
+    }
+
     fn check(&mut self, address: IpAddr) {
         let holders = self.holders(address);
         if holders.len() > 1 {
             let what = format!("{address} is held by {holders:?} at {} ms", self.now() / MS);
             self.violations.push(what);
         }
+    }
+
+    /// Addresses whose holder is not in their plan.
+    fn strays(&self) -> Vec<IpAddr> {
+        let strays = |address: &IpAddr| {
+            let mut holders = self.holders(*address).into_iter();
+            holders.any(|node| !self.store.ranks(*address, &node::name(node)))
+        };
+        self.store.addresses().filter(strays).collect()
     }
 
     /// Addresses that nobody holds now.

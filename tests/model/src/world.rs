@@ -1,6 +1,7 @@
 //! A few real machines, the datagrams under way between them, and the store.
 
 mod datagram;
+mod invariants;
 mod start;
 
 use std::collections::BTreeMap;
@@ -110,6 +111,12 @@ pub struct ModelWorld {
     pub astray: Option<u8>,
     /// The node whose uplink is cut off from the address's network.
     pub cut_off: Option<u8>,
+    /// Nodes with greater numbers are never coming.
+    pub successors: u8,
+    /// It lets go to a successor alone, until the address is revoked.
+    pub keeps: Option<u8>,
+    /// It has let go with nobody coming.
+    pub deserted: bool,
     /// Used up so far: restarts, reboots, stalls, duplicates, stops.
     pub spent: Spent,
     /// Rules that the machines break.
@@ -281,7 +288,11 @@ impl ModelWorld {
                 Effect::Report(Report::AcknowledgedFence { fence, .. }) => {
                     node.acknowledged_fence = fence;
                 }
-                Effect::Report(Report::Left { .. }) => node.left = true,
+                Effect::Report(Report::Left { successor, .. }) => {
+                    node.left = true;
+                    let keeps = self.keeps == Some(number) && successor.is_none();
+                    self.deserted |= keeps && !self.is_revoked();
+                }
                 _ => {}
             }
         }
@@ -337,7 +348,7 @@ impl ModelWorld {
     pub fn fingerprint(&self) -> u64 {
         let mut state = Quick::default();
         (self.now, self.store.len(), self.acts, self.freed, self.spent).hash(&mut state);
-        (self.fabric, self.astray, self.cut_off).hash(&mut state);
+        (self.fabric, self.astray, self.cut_off, self.deserted).hash(&mut state);
         for node in self.nodes.values() {
             node.hash.hash(&mut state);
         }
@@ -345,33 +356,6 @@ impl ModelWorld {
             hash.hash(&mut state);
         }
         state.finish()
-    }
-
-    /// Whether the map entry lets `number` send to the world now, and how.
-    pub fn open(&self, number: u8) -> Option<AddressState> {
-        let entry = self.nodes.get(&number)?.entry.as_ref()?;
-        let forwards = matches!(entry.state, AddressState::Held | AddressState::Coming);
-        (forwards && entry.valid_until > self.clocks(number).boot).then_some(entry.state)
-    }
-
-    /// What must never be so.
-    pub fn violation(&self) -> Option<String> {
-        if let Some(node) = self.astray {
-            return Some(format!("packets go astray: {node} was told to too early"));
-        }
-        if self.fabric.is_some() {
-            // The fabric is the fence: entries have no deadline, and are open at will.
-            return None;
-        }
-        let open: Vec<(u8, AddressState)> =
-            self.numbers().into_iter().filter_map(|n| Some((n, self.open(n)?))).collect();
-        let held = open.iter().filter(|(_, state)| *state == AddressState::Held).count();
-        if self.freed && !open.is_empty() {
-            return Some(format!("open after it was freed: {open:?}"));
-        }
-        // A successor that is coming forwards beside the old holder, and beside nobody else.
-        let beside_another = open.len() > 1 && !open.iter().all(|(node, _)| *node <= 2);
-        (held > 1 || open.len() > 2 || beside_another).then(|| format!("two holders: {open:?}"))
     }
 
     /// The holder and epoch that the controller would plan for.

@@ -29,6 +29,17 @@ fn a_takeover_takes_about_t() {
     assert!(times[197] <= 600, "{times:?}");
 }
 
+/// What the status of its address refuses it, since the plan does not rank it, moves on to who is ranked.
+#[test]
+fn a_standby_that_wins_while_it_is_drained_hands_over() {
+    for seed in 0..200 {
+        let setup = Setup { seed, loss: 10, stalls: 60, ..Setup::default() };
+        if let Err(what) = simulation::drained_takeover(setup) {
+            panic!("seed {seed}: {what}");
+        }
+    }
+}
+
 #[test]
 fn nobody_takes_over_at_rest() {
     let setup = Setup { seed: 5, stalls: 60, longest_stall: 350, loss: 50, ..Setup::default() };

@@ -210,7 +210,7 @@ impl Addresses {
     }
 
     /// What is in no plan any more, or concerns this node no longer. A holder that the plan has
-    /// dropped goes on until a plan made for it says so.
+    /// dropped goes on until another one comes.
     pub(super) fn unconcerned(&self, cx: &Context<'_>) -> BTreeSet<IpAddr> {
         let ended = |address: IpAddr, entry: &AddressLease| match cx.plan(address) {
             None => true,

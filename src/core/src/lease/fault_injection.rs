@@ -52,6 +52,8 @@ pub enum InjectedFault {
     /// A holder that has told a successor how long its lease still runs releases without naming it
     /// (rule 6, the promise).
     ReleasesBesideSuccessor,
+    /// A holder that its plan ranks no longer lets go with nobody coming (rule 6).
+    LeavesWithItsRank,
     /// A restart loses to whom the lease's end was told (rules 6 and 12).
     RestartLosesPromise,
     /// A voter answers before its grant is kept (rule 3).

@@ -38,9 +38,9 @@ pub(super) struct OutgoingHandover {
     /// When it is asked to come again.
     next: BootTime,
     pause: Duration,
-    /// Set by who stops or is cut off: when the next standby is asked instead.
+    /// Set by who stops, is cut off or is not ranked: when the next standby is asked instead.
     give_up: Option<BootTime>,
-    /// Who is cut off has asked each standby in vain.
+    /// Who is cut off or not ranked has asked each standby in vain.
     again: bool,
 }
 
@@ -85,24 +85,26 @@ impl OutgoingHandover {
 }
 
 impl HandoverState {
-    /// Begins (or goes on) to hand over, as the plan says; ends it where the plan says no longer.
+    /// Begins (or goes on) to hand over, as the plan says; ends it where the plan says no longer. Who is
+    /// cut off, or is in no rank, offers it to all in turn instead ([`Self::try_standbys_in_turn`]).
     pub(super) fn follow_plan(&mut self, cx: &Context<'_>, plan: &AddressView, holder: &Holder) {
         let me = &cx.config.me;
         let mine = plan.made_for.as_ref() == Some(&holding(me, holder.epoch));
         let to = plan.owner.as_ref().filter(|owner| *owner != me && mine && !plan.paused);
+        let offered = plan.is_offered_by(me);
         let ranked = |its: &&mut OutgoingHandover| plan.ranks().any(|node| *node == its.to);
         match self.outgoing.as_mut().filter(ranked) {
             // The owner that the plan wants is the first in rank, and may be dead.
-            Some(its) if plan.is_cut_off() => {
+            Some(its) if offered => {
                 its.give_up.get_or_insert(cx.now.boot + cx.config.timing.cut_off);
             }
             Some(its) if Some(&its.to) == to => (its.give_up, its.again) = (None, false),
-            _ if plan.is_cut_off() => self.outgoing = None,
+            _ if offered => self.outgoing = None,
             _ => self.outgoing = to.map(|to| OutgoingHandover::new(cx, to.clone(), None)),
         }
     }
 
-    /// When who stops or is cut off asks a standby, or the next one; at once where it has asked none.
+    /// When who stops, is cut off or is not ranked asks a standby, or the next one; at once where it has asked none.
     pub(super) fn next_standby_due(&self) -> Option<BootTime> {
         self.outgoing.as_ref().map_or(Some(BootTime(0)), |last| last.give_up)
     }

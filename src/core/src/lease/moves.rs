@@ -152,23 +152,25 @@ impl Moves {
         self.try_next_standby(call, proposer);
     }
 
-    /// When who stops or is cut off asks a standby, or the next one.
+    /// When who stops, is cut off or is not ranked asks a standby, or the next one.
     fn next_standby_due(
         self,
         cx: &Context<'_>,
         address: IpAddr,
         entry: &AddressLease,
     ) -> Option<BootTime> {
+        let me = &cx.config.me;
         let gives_up = |plan: &&AddressView| match self.hands_over() {
             true => !self.keeps(plan),
-            false => self.as_planned() && plan.is_cut_off() && plan.has_others(&cx.config.me),
+            false => self.as_planned() && plan.is_offered_by(me) && plan.has_others(me),
         };
         cx.plan(address).filter(|plan| entry.holder.is_some() && gives_up(plan))?;
         entry.handover.next_standby_due()
     }
 
     /// Who stops asks one standby after the other, in rank, and releases where none comes. Who is cut off
-    /// asks them in turn, and goes on holding where none comes: perhaps nobody reaches that network.
+    /// or not ranked asks them in turn, and goes on holding where none comes: perhaps nobody reaches that
+    /// network, or all are dead.
     fn try_next_standby(self, call: &mut Invocation<'_>, proposer: &mut Proposer) {
         let cx = call.cx;
         let mut alone = BTreeSet::new();

@@ -138,6 +138,18 @@ impl AddressView {
         self.announces && self.announcement == AnnouncementForm::ArpNdp
     }
 
+    /// The plan ranks others, and not `node`.
+    fn ranks_only_others(&self, node: &NodeName) -> bool {
+        let moves = !self.paused && !self.revoked;
+        moves && self.has_others(node) && self.ranks().all(|other| other != node)
+    }
+
+    /// A holder `node` asks the others in the plan, in order, to take it: it serves nobody with it, or is
+    /// not to have it.
+    pub(super) fn is_offered_by(&self, node: &NodeName) -> bool {
+        self.is_cut_off() || self.ranks_only_others(node)
+    }
+
     /// The fabric is seen to deliver to `node`.
     pub(super) fn is_attached_to(&self, node: &NodeName) -> bool {
         self.attached.as_ref() == Some(node)

@@ -316,7 +316,9 @@ impl Proposer {
         }
         let active = self.is_active(address);
         let Some(entry) = self.addresses.get_mut(address) else { return };
-        if entry.is_taken_away(plan, active) {
+        let unranked = entry.holder.is_some() && !entry.candidate.ranked;
+        let dropped = injected!(cx.config, LeavesWithItsRank) && unranked;
+        if dropped || entry.is_taken_away(plan, active) {
             self.leave(call, &BTreeSet::from([address]));
         } else {
             entry.follow_plan(&cx, plan, moves);

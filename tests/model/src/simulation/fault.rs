@@ -26,6 +26,8 @@ pub(super) enum SimulatedFault {
     Reach(usize, UplinkReach),
     /// Told to stop with a handover, and started again after so many nanoseconds.
     Stop(usize, u64),
+    /// Taken out of all plans, for good.
+    Drain(usize),
 }
 
 /// Faults at random.
@@ -58,7 +60,7 @@ fn any_node(nodes: usize, random: &mut Random) -> usize {
 
 fn any_fault(nodes: usize, random: &mut Random) -> SimulatedFault {
     let node = any_node(nodes, random);
-    match random.below(12) {
+    match random.below(13) {
         0 => SimulatedFault::PowerOff(node, (50 + random.below(3000)) * MS),
         1 => SimulatedFault::Kill(node, (10 + random.below(600)) * MS),
         2 | 3 => SimulatedFault::Freeze(node, (50 + random.below(900)) * MS),
@@ -66,6 +68,7 @@ fn any_fault(nodes: usize, random: &mut Random) -> SimulatedFault {
         5 => SimulatedFault::OneWay(node, any_node(nodes, random)),
         6 => SimulatedFault::Loss(random.below(300)),
         7 => SimulatedFault::Stop(node, (100 + random.below(600)) * MS),
+        12 => SimulatedFault::Drain(node),
         8 | 9 => SimulatedFault::Reach(node, any_reach(random)),
         _ => SimulatedFault::Heal,
     }

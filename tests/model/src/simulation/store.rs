@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::net::{IpAddr, Ipv4Addr};
 
 use egret_core::lease::{AddressView, ClusterView, PlanView};
-use egret_core::model::{AnnouncementForm, Holding, Millis, PublicKey, Voter, VoterSet};
+use egret_core::model::{AnnouncementForm, Holding, Millis, NodeName, PublicKey, Voter, VoterSet};
 
 use super::node::name;
 use super::setup::Setup;
@@ -13,11 +13,13 @@ use super::setup::Setup;
 #[derive(Debug)]
 pub(super) struct SimulatedStore {
     plan: PlanView,
+    /// In no plan.
+    drained: BTreeSet<NodeName>,
 }
 
 impl SimulatedStore {
     pub(super) fn new(setup: &Setup) -> Self {
-        Self { plan: first(setup) }
+        Self { plan: first(setup), drained: BTreeSet::new() }
     }
 
     /// What an agent reads.
@@ -30,11 +32,42 @@ impl SimulatedStore {
         self.plan.addresses.keys().copied()
     }
 
-    /// A holder has written itself into the status; the controller adopts it and plans anew. Whether
-    /// that was news.
+    /// Whether the plan ranks the node.
+    pub(super) fn ranks(&self, address: IpAddr, node: &NodeName) -> bool {
+        let plan = self.plan.addresses.get(&address);
+        plan.is_some_and(|plan| plan.ranks().any(|ranked| ranked == node))
+    }
+
+    /// The first in rank but for `node`.
+    pub(super) fn first_beside(&self, address: IpAddr, node: &NodeName) -> Option<NodeName> {
+        let plan = self.plan.addresses.get(&address)?;
+        plan.ranks().find(|ranked| *ranked != node).cloned()
+    }
+
+    /// The controller takes a node out of all plans, for the holders that it knows of. Whether it does:
+    /// three stay.
+    pub(super) fn drain(&mut self, node: &NodeName) -> bool {
+        if self.drained.len() + 3 >= self.plan.nodes.len() || !self.drained.insert(node.clone()) {
+            return false;
+        }
+        for plan in self.plan.addresses.values_mut() {
+            let mut ranks: Vec<_> =
+                plan.ranks().filter(|ranked| *ranked != node).cloned().collect();
+            plan.standbys = ranks.split_off(1);
+            plan.owner = ranks.pop();
+            plan.made_for.clone_from(&plan.holding);
+        }
+        true
+    }
+
+    /// A holder has written itself into the status, which is refused where the plan does not rank it; the
+    /// controller adopts it and plans anew. Whether that was news.
     pub(super) fn adopt(&mut self, address: IpAddr, holding: &Holding) -> bool {
         let nodes = self.plan.nodes.len();
         let Some(plan) = self.plan.addresses.get_mut(&address) else { return false };
+        if plan.ranks().all(|node| *node != holding.node) {
+            return false;
+        }
         let older = |known: &Holding| known.epoch >= holding.epoch;
         if plan.holding.as_ref().is_some_and(older) {
             return false;

@@ -49,6 +49,7 @@ fn only_a_plan_made_for_this_lease_moves_it() {
     for (epoch, to) in [(2, None), (3, Some(name(3))), (4, None)] {
         let plan = holder.plan();
         (plan.owner, plan.made_for) = (Some(name(3)), Some(holding(&name(1), epoch)));
+        plan.standbys = vec![name(1), name(2)];
         let plan = plan.clone();
         holder.at(0, |state, cx, _| state.follow_plan(cx, &plan, &lease));
         assert_eq!(holder.state.outgoing.as_ref().map(|its| its.to.clone()), to);
@@ -61,7 +62,7 @@ fn who_is_cut_off_gives_up_also_the_owner_that_the_plan_wants() {
     let lease = lease(&holder);
     let plan = holder.plan();
     (plan.owner, plan.made_for) = (Some(name(3)), Some(holding(&name(1), 3)));
-    plan.standbys = vec![name(2), name(4)];
+    plan.standbys = vec![name(2), name(1), name(4)];
     let steady = plan.clone();
     let lost = AddressView { reach: UplinkReach::Lost, ..steady.clone() };
     let follow = |holder: &mut Node, ms, plan: &AddressView| {
@@ -78,6 +79,27 @@ fn who_is_cut_off_gives_up_also_the_owner_that_the_plan_wants() {
         assert_eq!(holder.state.outgoing.as_ref().unwrap().to, name(next));
     }
     assert_eq!(follow(&mut holder, 3006, &steady), (Some(name(3)), None), "it reaches it again");
+}
+
+#[test]
+fn who_is_in_no_rank_asks_all_that_are_in_turn_whatever_the_plan_was_made_for() {
+    for made_for in [holding(&name(1), 3), holding(&name(4), 2)] {
+        let mut holder = Node::new(1);
+        let lease = lease(&holder);
+        let plan = holder.plan();
+        (plan.owner, plan.made_for) = (Some(name(3)), Some(made_for));
+        plan.standbys = vec![name(2)];
+        let plan = plan.clone();
+        for (ms, next) in [(0, 3), (1000, 2), (2000, 3)] {
+            holder.at(ms, |state, cx, _| state.follow_plan(cx, &plan, &lease));
+            assert!(holder.state.next_standby_due().is_some_and(|due| due <= at(ms).boot));
+            holder.at(ms, |state, cx, _| state.try_standbys_in_turn(cx, &plan));
+            assert_eq!(holder.state.outgoing.as_ref().unwrap().to, name(next));
+        }
+        let paused = AddressView { paused: true, ..plan };
+        holder.at(2001, |state, cx, _| state.follow_plan(cx, &paused, &lease));
+        assert_eq!(holder.state.outgoing, None);
+    }
 }
 
 #[test]

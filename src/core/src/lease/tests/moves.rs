@@ -41,6 +41,7 @@ fn a_plan_made_for_another_epoch_moves_nothing() {
     net.run(500);
     net.adopt();
     net.plan().owner = Some(name(3));
+    net.plan().standbys = vec![name(1), name(2)];
     net.plan().made_for.as_mut().unwrap().epoch.counter -= 1;
     net.publish();
     net.run(3000);
@@ -85,6 +86,7 @@ fn a_successor_that_never_answers_costs_nothing() {
     net.adopt();
     net.cut.insert(name(3));
     net.plan().owner = Some(name(3));
+    net.plan().standbys = vec![name(1), name(2)];
     net.publish();
     for _ in 0..3000 {
         net.run(1);
@@ -167,4 +169,67 @@ fn who_is_cut_off_does_not_wait_for_a_dead_owner() {
     assert_eq!(net.holders(), [name(1)]);
     sees(&mut net, 1, UplinkReach::Lost);
     run_until_moved(&mut net, 2, 1100);
+}
+
+/// n2 takes over from n1, which is dead, while it is drained: the plan is one for n1.
+fn taken_over_by_who_is_drained() -> TestNetwork {
+    let mut net = held();
+    net.stop(1);
+    net.kernel.remove(&name(1));
+    net.run_until_held(700);
+    net.run(50);
+    assert_eq!(net.holders(), [name(2)]);
+    net.plan().owner = Some(name(1));
+    net.plan().standbys = vec![name(3)];
+    net
+}
+
+#[test]
+fn a_standby_that_won_while_it_was_drained_hands_over_in_rank() {
+    let mut net = taken_over_by_who_is_drained();
+    net.publish();
+    run_until_moved(&mut net, 3, 1100);
+    assert!(!net.has_report(|_, report| matches!(report, Report::Left { successor: None, .. })));
+}
+
+#[test]
+fn who_is_in_no_rank_stays_where_the_pool_is_paused() {
+    let mut net = taken_over_by_who_is_drained();
+    net.plan().paused = true;
+    net.publish();
+    net.run(3000);
+    assert_eq!(net.holders(), [name(2)]);
+}
+
+/// n2 is in no rank, n3 dead, and n1 back, but cut off from the network.
+fn nobody_comes() -> TestNetwork {
+    let mut net = taken_over_by_who_is_drained();
+    net.start(1, "boot 2");
+    // It votes again.
+    net.run(1500);
+    net.cut.insert(name(3));
+    net.publish();
+    sees(&mut net, 1, UplinkReach::Lost);
+    for _ in 0..120 {
+        net.run(100);
+        assert_eq!(net.holders(), [name(2)]);
+    }
+    net
+}
+
+#[test]
+fn who_is_in_no_rank_holds_on_until_one_comes() {
+    let mut net = nobody_comes();
+    sees(&mut net, 1, UplinkReach::Steady);
+    run_until_moved(&mut net, 1, 11_000);
+}
+
+#[test]
+fn who_is_ranked_again_stays() {
+    let mut net = nobody_comes();
+    net.plan().standbys = vec![name(2), name(3)];
+    net.publish();
+    net.run(12_000);
+    assert_eq!(net.holders(), [name(2)]);
+    assert!(!net.has_report(|_, report| matches!(report, Report::Left { .. })));
 }

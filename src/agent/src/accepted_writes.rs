@@ -14,10 +14,32 @@ pub(crate) struct AcceptedWrites {
     by_object: BTreeMap<StatusOf, AcceptedWrite>,
 }
 
+/// The object whose status it is.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
-enum StatusOf {
+pub(crate) enum StatusOf {
     Node(NodeName),
     Address(IpAddr),
+}
+
+impl StatusOf {
+    /// `None`: the write is of no status.
+    pub(crate) fn write(write: &Write) -> Option<Self> {
+        match write {
+            Write::NodeStatus { node, .. } => Some(Self::Node(node.clone())),
+            Write::AddressStatus { address, .. } => Some(Self::Address(*address)),
+            _ => None,
+        }
+    }
+
+    /// The version of the object; `None`: there is none.
+    pub(crate) fn version(&self, snapshot: &Snapshot) -> Option<ResourceVersion> {
+        match self {
+            Self::Node(node) => snapshot.egress_nodes.get(node).map(|node| node.version.clone()),
+            Self::Address(address) => {
+                snapshot.addresses.get(address).map(|stored| stored.version.clone())
+            }
+        }
+    }
 }
 
 #[derive(Debug)]
@@ -30,7 +52,7 @@ struct AcceptedWrite {
 impl AcceptedWrites {
     /// The store has taken these.
     pub(crate) fn note(&mut self, writes: Vec<Write>) {
-        let kept = writes.into_iter().filter_map(|write| Some((status_of(&write)?, write)));
+        let kept = writes.into_iter().filter_map(|write| Some((StatusOf::write(&write)?, write)));
         let kept = kept.map(|(of, write)| (of, AcceptedWrite { write, shown: None }));
         self.by_object.extend(kept);
     }
@@ -43,7 +65,7 @@ impl AcceptedWrites {
     /// Which of this turn's writes, all of which differ from what the store shows, are to be made. Not where
     /// the store has taken just this, and nobody has changed the object since.
     pub(crate) fn missing(&mut self, mut writes: Vec<Write>, snapshot: &Snapshot) -> Vec<Write> {
-        let differ: BTreeSet<StatusOf> = writes.iter().filter_map(status_of).collect();
+        let differ: BTreeSet<StatusOf> = writes.iter().filter_map(StatusOf::write).collect();
         // The others were shown as they were written: should they differ again, somebody has changed them.
         self.by_object.retain(|of, _| differ.contains(of));
         writes.retain(|write| self.is_missing(write, snapshot));
@@ -51,24 +73,11 @@ impl AcceptedWrites {
     }
 
     fn is_missing(&mut self, write: &Write, snapshot: &Snapshot) -> bool {
-        let Some(of) = status_of(write) else { return true };
-        let version = match &of {
-            StatusOf::Node(node) => snapshot.egress_nodes.get(node).map(|node| &node.version),
-            StatusOf::Address(address) => {
-                snapshot.addresses.get(address).map(|stored| &stored.version)
-            }
-        };
+        let Some(of) = StatusOf::write(write) else { return true };
+        let version = of.version(snapshot);
         let Some(accepted) = self.by_object.get_mut(&of) else { return true };
-        let shown = accepted.shown.get_or_insert_with(|| version.cloned());
-        version.is_none() || !is_same(&accepted.write, write) || shown.as_ref() != version
-    }
-}
-
-fn status_of(write: &Write) -> Option<StatusOf> {
-    match write {
-        Write::NodeStatus { node, .. } => Some(StatusOf::Node(node.clone())),
-        Write::AddressStatus { address, .. } => Some(StatusOf::Address(*address)),
-        _ => None,
+        let shown = accepted.shown.get_or_insert_with(|| version.clone());
+        version.is_none() || !is_same(&accepted.write, write) || *shown != version
     }
 }
 

@@ -40,6 +40,7 @@ mod pod_owners;
 mod program_proofs;
 mod reach_survey;
 mod reconcile;
+mod refused_writes;
 mod router_watch;
 mod snapshot_cache;
 mod startup;

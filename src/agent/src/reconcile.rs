@@ -35,7 +35,7 @@ use egret_datapath::host::HostFindings;
 use egret_datapath::probe::Probe;
 use egret_datapath::repair::KernelChange;
 use egret_ports::clock::Clock;
-use egret_ports::cluster_state::{ClusterState, Write};
+use egret_ports::cluster_state::ClusterState;
 use egret_ports::error::PortError;
 use egret_ports::steering::{Applied, SteeredPackets};
 use egret_runtime::health::{Health, Pulse};
@@ -67,6 +67,7 @@ use crate::plan_update::attachments;
 use crate::pod_owners::PodOwners;
 use crate::program_proofs::Proofs;
 use crate::reach_survey::ReachSurveys;
+use crate::refused_writes::{RefusedWrites, WriteAnswers};
 use crate::router_watch::RouterAnswers;
 use crate::snapshot_cache::{FormerSteering, SnapshotCache};
 use crate::tunnel_watch::{TunnelAnswers, TunnelWatch};
@@ -77,7 +78,7 @@ const LONGEST_BLOCK_WAIT: Duration = Duration::from_secs(5);
 /// What came back from something that was not waited for.
 pub(crate) enum Completion {
     /// The writes under way.
-    Synced { events: EventRecorder, accepted: Vec<Write> },
+    Synced { events: EventRecorder, answers: WriteAnswers },
     /// The time at which an address of this node's that is missing may have another in its place.
     EndpointDue,
     /// A look at whether traffic passes our hooks.
@@ -176,6 +177,7 @@ pub(crate) struct LoopMemory {
     leave_by: Option<tokio::time::Instant>,
     syncing: bool,
     accepted: AcceptedWrites,
+    refused: RefusedWrites,
     stopped: bool,
     uninstalling: bool,
 }
@@ -343,9 +345,10 @@ impl<S: ClusterState, C: Clock> MainLoop<S, C> {
 
     fn on_completion(&mut self, completion: Completion) {
         match completion {
-            Completion::Synced { events, accepted } => {
+            Completion::Synced { events, answers } => {
                 self.memory.syncing = false;
-                self.memory.accepted.note(accepted);
+                self.memory.refused.note(&answers, tokio::time::Instant::now());
+                self.memory.accepted.note(answers.accepted);
                 self.events.put_back(events);
             }
             Completion::EndpointDue => self.on_endpoint_due(),

@@ -1,13 +1,16 @@
 use std::mem;
+use std::sync::Arc;
 
 use egret_core::model::Snapshot;
 use egret_ports::clock::Clock;
 use egret_ports::cluster_state::{ClusterState, Write};
 use egret_ports::error::ErrorClass;
+use tokio::time::Instant;
 use tracing::{debug, warn};
 
 use super::{Completion, MainLoop};
 use crate::events::EventRecorder;
+use crate::refused_writes::WriteAnswers;
 use crate::{address_status, node_status};
 
 impl<S: ClusterState, C: Clock> MainLoop<S, C> {
@@ -31,6 +34,7 @@ impl<S: ClusterState, C: Clock> MainLoop<S, C> {
         );
         let mut writes = self.node_status_write(&snapshot);
         writes.extend(address_status::missing(&snapshot, &self.me, &self.memory.held, now));
+        let writes = self.memory.refused.due(writes, &snapshot, Instant::now());
         let writes = self.memory.accepted.missing(writes, &snapshot);
         if writes.is_empty() && self.events.is_empty() {
             return;
@@ -40,9 +44,9 @@ impl<S: ClusterState, C: Clock> MainLoop<S, C> {
         let events = mem::replace(&mut self.events, next);
         let (state, completions) = (self.state.clone(), self.completions.clone());
         tokio::spawn(async move {
-            let (events, accepted) = write_all(&*state, writes, events).await;
+            let (events, answers) = write_all(&*state, writes, events, snapshot).await;
             // The loop is gone only when the process is ending.
-            let _ = completions.send(Completion::Synced { events, accepted });
+            let _ = completions.send(Completion::Synced { events, answers });
         });
     }
 
@@ -59,8 +63,9 @@ async fn write_all<S: ClusterState>(
     state: &S,
     writes: Vec<Write>,
     mut events: EventRecorder,
-) -> (EventRecorder, Vec<Write>) {
-    let (mut failed, mut accepted) = (false, Vec::new());
+    snapshot: Arc<Snapshot>,
+) -> (EventRecorder, WriteAnswers) {
+    let mut answers = WriteAnswers { accepted: Vec::new(), refused: Vec::new(), snapshot };
     for write in writes {
         if let Err(error) = state.write(write.clone()).await {
             if error.class == ErrorClass::Conflict {
@@ -68,15 +73,15 @@ async fn write_all<S: ClusterState>(
             } else {
                 warn!(%error, "the store did not take a status; it is written again later");
             }
-            failed = true;
+            answers.refused.push((write, error.class));
         } else {
-            accepted.push(write);
+            answers.accepted.push(write);
         }
     }
-    if failed {
+    if !answers.refused.is_empty() {
         // A write that fails at once must not be tried again at once.
         tokio::time::sleep(std::time::Duration::from_millis(250)).await;
     }
     events.flush(state).await;
-    (events, accepted)
+    (events, answers)
 }

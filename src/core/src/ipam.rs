@@ -2,12 +2,14 @@
 //!
 //! Always: what is bound stays bound while its claim asks for it (existing `EgressAddress`es are
 //! adopted first); a new address goes to one claim: the older, then the one whose name is first.
+//! Then a claim whose `EgressAddress` is gone has back what its status names.
 //! An address that is still being freed goes to nobody but the claim that had it. A claim is known
 //! by its kind, namespace, name and pool: one that is deleted and made anew is the same.
 
 mod allocator;
 pub(crate) mod contested;
 mod ended;
+mod former;
 mod own_network;
 mod pools;
 pub mod ranges;
@@ -50,6 +52,12 @@ pub struct ClaimBinding {
     pub waits: Option<Cause>,
 }
 
+impl ClaimBinding {
+    fn have(&self, family: Family) -> usize {
+        self.bound.iter().chain(&self.new).filter(|have| Family::of(**have) == family).count()
+    }
+}
+
 /// Decides every binding.
 pub fn bind(snapshot: &Snapshot, ranges: &ClusterRanges) -> Bindings {
     let mut bindings = Bindings { pools: pools::unusable(snapshot, ranges), ..Bindings::default() };
@@ -64,7 +72,9 @@ pub fn bind(snapshot: &Snapshot, ranges: &ClusterRanges) -> Bindings {
         binder.bind_explicit(claim, &mut bindings);
     }
     let mut allocators = Allocators::new(snapshot, ranges, &own, &binder.taken);
-    for claim in claims.iter().filter(|claim| claim.addresses.is_empty()) {
+    let chosen = || claims.iter().filter(|claim| claim.addresses.is_empty());
+    chosen().for_each(|claim| binder.recall(claim, &mut allocators, &mut bindings));
+    for claim in chosen() {
         binder.bind_count(claim, &mut allocators, &mut bindings);
     }
     for (claim, binding) in &mut bindings.claims {
@@ -140,9 +150,8 @@ fn over(address: &EgressAddress, claim: Option<&Claim>) -> Option<&'static str> 
 
 fn has_room(claim: Option<&Claim>, binding: &ClaimBinding, address: IpAddr) -> bool {
     let Some(claim) = claim else { return false };
-    let family = Family::of(address);
-    let have = binding.bound.iter().filter(|other| Family::of(**other) == family).count();
-    !claim.addresses.is_empty() || have < usize::try_from(claim.count).unwrap_or(usize::MAX)
+    let count = usize::try_from(claim.count).unwrap_or(usize::MAX);
+    !claim.addresses.is_empty() || binding.have(Family::of(address)) < count
 }
 
 struct Binder<'a> {
@@ -229,12 +238,9 @@ impl<'a> Binder<'a> {
         };
         let families = wanted_families(claim, pool, &self.families);
         let count = usize::try_from(claim.count).unwrap_or(usize::MAX);
-        let have = |binding: &ClaimBinding, family: Family| {
-            binding.bound.iter().filter(|have| Family::of(**have) == family).count()
-        };
         // What the pool has no longer is enough where it is bound.
         let wanting: BTreeSet<Family> =
-            families.iter().copied().filter(|family| have(binding, *family) < count).collect();
+            families.iter().copied().filter(|family| binding.have(*family) < count).collect();
         let missing = match families.is_empty() && !binding.bound.is_empty() {
             true => None,
             false => missing_family(pool, &families, &wanting),
@@ -244,7 +250,7 @@ impl<'a> Binder<'a> {
             return;
         }
         for family in wanting {
-            for _ in have(binding, family)..count {
+            for _ in binding.have(family)..count {
                 if paused {
                     binding.waits.get_or_insert_with(|| pool_paused(&claim.pool));
                     break;
@@ -377,20 +383,16 @@ fn releasing(address: IpAddr) -> Cause {
 }
 
 fn pool_paused(pool: &PoolName) -> Cause {
-    Cause::new(
-        Reason::PoolPaused,
-        format!("pool {pool} is paused and gives out nothing; unset spec.paused"),
-    )
+    let message = format!("pool {pool} is paused and gives out nothing; unset spec.paused");
+    Cause::new(Reason::PoolPaused, message)
 }
 
 fn exhausted(pool: &Pool, family: Family) -> Cause {
-    Cause::new(
-        Reason::PoolExhausted,
-        format!(
-            "pool {} has no free {family} address; add a range to it or delete a claim",
-            pool.name
-        ),
-    )
+    let message = format!(
+        "pool {} has no free {family} address; add a range to it or delete a claim",
+        pool.name
+    );
+    Cause::new(Reason::PoolExhausted, message)
 }
 
 #[cfg(test)]

@@ -18,8 +18,8 @@ pub(super) struct Allocators<'a> {
     snapshot: &'a Snapshot,
     ranges: &'a ClusterRanges,
     own: &'a OwnAddresses,
-    /// Addresses that a claim asks for by name: not the pool's to choose. And those that another host
-    /// was found to have.
+    /// Addresses that a claim asks for by name, or has back: not the pool's to choose. And those that
+    /// another host was found to have.
     asked: BTreeSet<IpAddr>,
     cursors: BTreeMap<(PoolName, Family), Cursor>,
 }
@@ -57,6 +57,12 @@ impl<'a> Allocators<'a> {
         let (found, cursor) = self.find(pool, family, cursor);
         self.cursors.insert(key, cursor);
         found
+    }
+
+    /// Takes this address, where it is free.
+    pub(super) fn take_named(&mut self, pool: &Pool, address: IpAddr) -> bool {
+        let free = pool.has(address) && self.is_free(pool, address);
+        free && self.asked.insert(address)
     }
 
     /// Adds to a refusal of an address what is free instead.

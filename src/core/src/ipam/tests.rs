@@ -4,6 +4,7 @@ use super::*;
 use crate::model::{Condition, ConditionType, LabelSelector, Namespace, Timestamp};
 use crate::testing::*;
 
+mod former;
 mod own_network;
 mod unreadable;
 

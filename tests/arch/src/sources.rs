@@ -1,6 +1,7 @@
 //! Rules of the text that people write: sizes, unsafe, words that do not belong.
 
 use crate::repository::TextFile;
+use crate::rust::is_test;
 
 /// The most lines of a source file: what is longer holds two things.
 pub const LINES: usize = 400;
@@ -8,6 +9,17 @@ pub const LINES: usize = 400;
 /// Crates whose roots need not forbid `unsafe`: raw sockets and BPF maps. There clippy's workspace
 /// lints deny it, and every exception carries its reason.
 const UNSAFE: [&str; 2] = ["egret-datapath", "egret-agent"];
+
+/// What runs on a node, and the one file there that runs programs.
+const NODE: [&str; 6] = [
+    "src/agent/src/",
+    "src/cni/src/",
+    "src/datapath/src/",
+    "src/guard/src/",
+    "src/peers/src/",
+    "src/runtime/src/",
+];
+const CHILDREN: &str = "src/datapath/src/child.rs";
 
 /// Source files that are longer than [`LINES`].
 #[must_use]
@@ -42,6 +54,22 @@ pub fn is_shell(code: &str) -> bool {
         !line.is_empty() && !line.starts_with("//") && !line.starts_with("#![")
     };
     code.lines().filter(says).count() < 10
+}
+
+/// Where a node's process runs another program past the one place that gives each a time limit: whoever waits for
+/// one without waits for ever where it hangs.
+#[must_use]
+pub fn unlimited_children(files: &[TextFile]) -> Vec<String> {
+    let is_nodes = |path: &str| NODE.iter().any(|folder| path.starts_with(folder));
+    let mut found = Vec::new();
+    for file in files.iter().filter(|file| is_nodes(&file.path) && !is_test(&file.path)) {
+        let code = file.text.split("#[cfg(test)]").next().unwrap_or_default();
+        let runs = code.lines().any(|line| line.contains("process::") && line.contains("Command"));
+        if runs && file.path != CHILDREN {
+            found.push(format!("{}: run programs by {CHILDREN}, which limits them", file.path));
+        }
+    }
+    found
 }
 
 /// Words that belong into no file: paths of the machine that something was written on, hosts of
@@ -107,6 +135,21 @@ mod tests {
     fn a_shell_is_told_from_a_crate() {
         assert!(is_shell("//! A description.\n#![forbid(unsafe_code)]\n\npub fn main() {}\n"));
         assert!(!is_shell(&"pub fn one() {}\n".repeat(10)));
+    }
+
+    #[test]
+    fn a_program_without_a_time_limit_is_found_where_a_node_runs_it() {
+        let runs = "use std::process::{Command, Stdio};\n";
+        let tested = format!("#[cfg(test)]\nmod tests {{ {runs} }}");
+        let found = unlimited_children(&[
+            file("src/agent/src/one.rs", runs),
+            file("src/agent/src/two.rs", "std::process::exit(1)"),
+            file("src/agent/src/three.rs", tested),
+            file("src/agent/src/four/tests.rs", runs),
+            file("tests/lab/src/five.rs", runs),
+            file(CHILDREN, runs),
+        ]);
+        assert!(found.len() == 1 && found[0].starts_with("src/agent/src/one.rs: "), "{found:?}");
     }
 
     #[test]

@@ -71,6 +71,11 @@ fn source_files_are_short_and_named_after_their_modules() {
 }
 
 #[test]
+fn no_node_runs_a_program_without_a_time_limit() {
+    none("programs", sources::unlimited_children(&files()));
+}
+
+#[test]
 fn no_file_names_this_machine_a_registry_or_unfinished_work() {
     none("words", sources::words(&files()));
 }

@@ -313,6 +313,14 @@ impl Kernel {
         self.path.programs.runs_on(link)
     }
 
+    /// Puts back programs that somebody has taken from a link, the tunnel's device too; true where some were missing.
+    /// It costs some system calls for each link.
+    pub(crate) fn put_programs_back(&mut self) -> Result<bool, PortError> {
+        let changed = self.path.ensure_programs();
+        self.behind |= changed.is_err();
+        Ok(changed? > 0)
+    }
+
     /// Asks on a link whether the programs run there; blocks for a second at most, so it is for a thread of its own.
     pub(crate) fn program_proof(
         &self,

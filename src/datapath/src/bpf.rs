@@ -21,6 +21,7 @@ mod uplink_guard;
 
 pub use address_table::AddressTable;
 pub use attach::AttachMode;
+pub(crate) use attach::FILTER_PRIORITY;
 pub(crate) use codec::key as address_key;
 pub use counters::counters;
 pub(crate) use counters::{neighbour_frames, probe_answers};

@@ -80,6 +80,14 @@ impl NodePath {
         if self.crosses_to_ipv6 { Family::IPv6 } else { family(self.moving.in_use()) }
     }
 
+    /// Has the programs on all links where they should be; how many attachments had to be changed.
+    pub(super) fn ensure_programs(&mut self) -> Result<u32, PortError> {
+        let mtu = self.underlay_mtu();
+        let uplinks = (self.uplinks.as_slice(), self.named.as_slice());
+        let links = node_links(&self.settings, uplinks, self.moving.in_use(), mtu);
+        self.programs.ensure(&links).map_err(|error| error.into_port("attach BPF programs"))
+    }
+
     pub(super) fn underlay_mtu(&self) -> u32 {
         let endpoints = (self.moving.in_use(), self.outer_family());
         underlay_mtu((&self.uplinks, &self.others), endpoints)
@@ -96,12 +104,7 @@ impl SteeredPath for NodePath {
         tunnel: &Tunnel,
         never_steered: &BTreeSet<IpNet>,
     ) -> Result<bool, PortError> {
-        let own = self.moving.in_use();
-        let mtu = self.underlay_mtu();
-        let uplinks = (self.uplinks.as_slice(), self.named.as_slice());
-        let links = node_links(&self.settings, uplinks, own, mtu);
-        let attached =
-            self.programs.ensure(&links).map_err(|error| error.into_port("attach BPF programs"))?;
+        let attached = self.ensure_programs()?;
         let rules = self.mark.ensure(&self.settings)?;
         let routes = route::ensure(&self.settings, never_steered, tunnel.index)?;
         Ok(attached > 0 || rules == Applied::Changed || routes == Applied::Changed)

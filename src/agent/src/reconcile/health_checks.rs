@@ -39,6 +39,9 @@ const WRITE_AGAIN_EVERY: u64 = 600;
 /// Whose devices and rules are here is looked at every so many ticks: Cilium may start after this agent.
 const CILIUM_EVERY: u64 = 10;
 
+/// Whether the programs are attached where they should be is looked at every so many ticks: of tcx no notice tells.
+const PROGRAMS_EVERY: u64 = 60;
+
 /// The counters of frames that nobody is known to hold the address of, and of what leaves past netfilter.
 const UNHELD: &str = "no_holder";
 const BYPASSED: &str = "bypassed";
@@ -107,6 +110,9 @@ impl<S: ClusterState, C: Clock> MainLoop<S, C> {
         }
         if self.memory.ticks.is_multiple_of(WRITE_AGAIN_EVERY) {
             self.memory.accepted.forget();
+        }
+        if self.memory.ticks.is_multiple_of(PROGRAMS_EVERY) {
+            self.put_programs_back();
         }
         self.memory.ticks += 1;
         self.watch_for_bypass(now);

@@ -3,8 +3,8 @@
 use std::net::IpAddr;
 use std::time::Instant;
 
-use egret_core::model::NodeRole;
-use egret_core::reason::AgentReason;
+use egret_core::model::{NodeRole, ObjectRef};
+use egret_core::reason::{AgentReason, EventReason};
 use egret_datapath::host;
 use egret_datapath::link_proof::LinkQuestion;
 use egret_ports::clock::Clock;
@@ -103,6 +103,22 @@ impl<S: ClusterState, C: Clock> MainLoop<S, C> {
             // The loop is gone only when the process is ending.
             let _ = completions.send(Completion::Proved(proofs));
         });
+    }
+
+    /// Whoever detaches a program by tcx tells nobody.
+    pub(super) fn put_programs_back(&mut self) {
+        match self.kernel.put_programs_back() {
+            Ok(false) => {}
+            Ok(true) => {
+                let message =
+                    "programs of a link were detached: attached again; somebody unknown did it";
+                warn!(event = "repaired", "{message}");
+                let about = ObjectRef::egress_node(&self.me);
+                let (reason, now) = (EventReason::Repaired, self.clock.now());
+                self.events.add(true, about, reason, message.to_owned(), now);
+            }
+            Err(error) => warn!(%error, "cannot attach programs that may be missing"),
+        }
     }
 
     /// Asks for the routers behind a gateway's uplinks that no cloud names; nobody waits for the answers.

@@ -44,7 +44,7 @@ pub enum AttachMode {
 }
 
 /// Priority and handle of our clsact filters: what tells them from others'.
-const PRIORITY: u16 = 490;
+pub(crate) const FILTER_PRIORITY: u16 = 490;
 const HANDLE: TcHandle = TcHandle::new(0, 1);
 
 impl ProgramHook {
@@ -144,12 +144,13 @@ pub(crate) fn attach_clsact(
     {
         return Err(failed(error));
     }
-    let old = SchedClassifierLink::attached(link, hook.attach_type(), PRIORITY, HANDLE, None)
-        .map_err(|error| failed(netlink(tc::TcError::IoError(error))))?;
+    let old =
+        SchedClassifierLink::attached(link, hook.attach_type(), FILTER_PRIORITY, HANDLE, None)
+            .map_err(|error| failed(netlink(tc::TcError::IoError(error))))?;
     let (id, new) = match program.attach_to_link(old) {
         Ok(id) => (id, false),
         Err(error) if matches!(program_errno(&error), Some(libc::ENOENT | libc::EINVAL)) => {
-            let options = NlOptions { priority: PRIORITY, handle: HANDLE, classid: None };
+            let options = NlOptions { priority: FILTER_PRIORITY, handle: HANDLE, classid: None };
             let id = program
                 .attach_with_options(link, hook.attach_type(), TcAttachOptions::Netlink(options))
                 .map_err(&failed)?;

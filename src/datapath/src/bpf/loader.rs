@@ -65,6 +65,15 @@ pub struct Loaded {
     clsact: bool,
 }
 
+/// What a look at the attachments has changed.
+#[derive(Debug, Default)]
+struct Changes {
+    attached: u32,
+    /// Some of them to uplinks.
+    reattached: bool,
+    detached: u32,
+}
+
 /// Loads the programs, on the maps that are pinned already where they are, and attaches them in
 /// place of older ones, one step each. The content of another layout's maps is copied first; its
 /// pins go last, so that after a crash at any point the next call begins with them again.
@@ -183,19 +192,24 @@ impl Loaded {
         if is_new {
             uplink_guard::listen_again(&self.directory())?;
         }
-        self.attach_all(&[])
+        let Changes { attached, reattached, detached } = self.attach_all(&[])?;
+        if reattached && !is_new {
+            // Whoever spoke while they were away was not heard.
+            uplink_guard::listen_again(&self.directory())?;
+        }
+        Ok(attached + detached)
     }
 
     fn directory(&self) -> PathBuf {
         pins::layout_directory(&self.config.pin_dir, self.config.layout)
     }
 
-    fn attach_all(&mut self, older: &[PathBuf]) -> Result<u32, BpfError> {
+    fn attach_all(&mut self, older: &[PathBuf]) -> Result<Changes, BpfError> {
         let links = self.config.links.clone();
         let directory = self.directory();
         let tunnel = index(&links.tunnel)?;
         self.write_config(&directory, tunnel)?;
-        let mut changed = 0;
+        let mut changes = Changes::default();
         let mut failed = None;
         let mut wanted = Vec::new();
         for hook in HOOKS {
@@ -210,7 +224,10 @@ impl Loaded {
                     self.attach_one(hook, (name, index), &directory, older)
                 });
                 match attached {
-                    Ok(new) => changed += u32::from(new),
+                    Ok(new) => {
+                        changes.attached += u32::from(new);
+                        changes.reattached |= new && !hook.tunnel;
+                    }
                     Err(error) => failed = failed.or(Some(error)),
                 }
             }
@@ -218,11 +235,11 @@ impl Loaded {
         if let Some(error) = failed {
             return Err(error);
         }
-        changed += attach::detach_others(&directory, &wanted)?;
+        changes.detached = attach::detach_others(&directory, &wanted)?;
         if self.clsact {
             detach_other_filters(&links)?;
         }
-        Ok(changed)
+        Ok(changes)
     }
 
     fn attach_one(

@@ -61,6 +61,11 @@ impl Candidates {
         changed
     }
 
+    /// Whether it is one of them.
+    pub(super) fn has(&self, index: u32) -> bool {
+        self.links.contains_key(&index)
+    }
+
     /// A link is gone.
     pub(super) fn gone(&mut self, index: u32) -> bool {
         self.defaults.retain(|(other, _)| *other != index);

@@ -21,6 +21,8 @@ pub enum ChangedPart {
     MarkRule(Family),
     /// Something of the back end's rules: what, in its words.
     Rules(String),
+    /// Our programs were taken from a link, or what filters a link has.
+    Programs,
     /// An address, a way out or a setting of another link: the uplinks may be others now.
     Uplinks,
     /// A route makes an address this host's own (see [`crate::local_address`]).
@@ -47,6 +49,7 @@ impl fmt::Display for ChangedPart {
             Self::RuleRemoved(family) => write!(f, "the {family} rule was removed"),
             Self::MarkRule(family) => write!(f, "an {family} rule about marks was changed"),
             Self::Rules(what) => write!(f, "{what}"),
+            Self::Programs => write!(f, "the programs of a link were detached"),
             Self::Uplinks => write!(f, "an address, route or setting of an uplink was changed"),
             Self::LocalRoute(address) => write!(f, "a route makes {address} this host's own"),
             Self::Unknown => write!(f, "notices were lost"),

@@ -14,6 +14,7 @@ use netlink_sys::protocols::NETLINK_ROUTE;
 
 use super::candidates::Candidates;
 use super::changed_part::ChangedPart;
+use crate::bpf::FILTER_PRIORITY;
 use crate::constants::HostSettings;
 use crate::netlink::notices::{NoticeRead, NoticeSocket};
 use crate::netlink::rule::is_ours;
@@ -21,6 +22,7 @@ use crate::netlink::{RouteNetlink, link, local_route, refused, route, rule, spli
 
 // enum rtnetlink_groups, include/uapi/linux/rtnetlink.h
 const RTNLGRP_LINK: u32 = 1;
+const RTNLGRP_TC: u32 = 4;
 const RTNLGRP_IPV4_IFADDR: u32 = 5;
 const RTNLGRP_IPV4_ROUTE: u32 = 7;
 const RTNLGRP_IPV4_RULE: u32 = 8;
@@ -34,6 +36,16 @@ const RTM_NEWNETCONF: u16 = 80;
 const NETCONFA_IFINDEX: u16 = 1;
 /// After the netlink header and the padded `struct netconfmsg`.
 const NETCONF_ATTRIBUTES: usize = 16 + 4;
+
+// Of qdiscs and their filters; no library type that keeps the priority.
+const RTM_DELQDISC: u16 = 37;
+const RTM_DELTFILTER: u16 = 45;
+/// In `struct tcmsg` (linux/rtnetlink.h), which stands behind the netlink header.
+const TC_LINK: usize = 16 + 4;
+const TC_HANDLE: usize = 16 + 8;
+const TC_INFO: usize = 16 + 16;
+/// Every clsact's.
+const CLSACT: u32 = 0xffff_0000;
 
 pub(super) struct RtnetlinkWatcher {
     socket: NoticeSocket,
@@ -49,6 +61,7 @@ impl RtnetlinkWatcher {
             NETLINK_ROUTE,
             &[
                 RTNLGRP_LINK,
+                RTNLGRP_TC,
                 RTNLGRP_IPV4_IFADDR,
                 RTNLGRP_IPV4_ROUTE,
                 RTNLGRP_IPV4_RULE,
@@ -83,6 +96,9 @@ impl RtnetlinkWatcher {
         if kind == RTM_NEWNETCONF {
             return self.sysctl(bytes.get(NETCONF_ATTRIBUTES..)?);
         }
+        if matches!(kind, RTM_DELQDISC | RTM_DELTFILTER) {
+            return self.filters(kind, bytes);
+        }
         let message = NetlinkMessage::<RouteNetlinkMessage>::deserialize(bytes).ok()?;
         let NetlinkPayload::InnerMessage(message) = message.payload else { return None };
         match message {
@@ -101,6 +117,18 @@ impl RtnetlinkWatcher {
             RouteNetlinkMessage::DelRule(message) => self.rule(message, false),
             _ => None,
         }
+    }
+
+    /// Of our filters, or of the clsact that has them: it takes them along, and nothing is said of each.
+    fn filters(&self, kind: u16, bytes: &[u8]) -> Option<ChangedPart> {
+        let field = |at: usize| Some(u32::from_ne_bytes(bytes.get(at..at + 4)?.try_into().ok()?));
+        let link = field(TC_LINK)?;
+        let has_ours = match kind {
+            RTM_DELQDISC => field(TC_HANDLE)? == CLSACT,
+            _ => field(TC_INFO)? >> 16 == u32::from(FILTER_PRIORITY),
+        };
+        let is_device = self.device.is_some_and(|(index, ..)| index == link);
+        (has_ours && (is_device || self.candidates.has(link))).then_some(ChangedPart::Programs)
     }
 
     /// Every new device of a pod brings such a notice; only those of ours count.

@@ -3,7 +3,10 @@
 use std::fs;
 use std::time::{Duration, Instant};
 
+use egret_datapath::HostSettings;
 use egret_datapath::bpf::{AttachMode, BpfError, LAYOUT, LoadConfig, Loaded, load, teardown};
+use egret_datapath::nft::NftSteering;
+use egret_datapath::repair::{self, ChangedPart};
 use egret_ports::gateway::AddressMap as _;
 
 use super::net::{Net, Node, Underlay, egress, make_tunnel, socket, world};
@@ -186,6 +189,43 @@ fn what_is_detached_is_repaired() {
         send(&director);
         gateway.await_count("to_world", 1);
     }
+}
+
+/// By whoever cleans up a link: the kernel says so, and what has listened asks for nothing else.
+#[test]
+fn what_is_detached_is_noticed() {
+    let net = Net::new(Underlay::V4);
+    let (mut gateway, director) = pair(&net, AttachMode::Clsact);
+    let links = gateway.config.links.clone();
+    let settings = HostSettings::default();
+    let inside = gateway.namespace.enter();
+    let mut changes = repair::watch(&settings, &NftSteering::new(settings.clone(), 1430)).unwrap();
+    // Another's filter and a link of others are none of ours.
+    gateway.namespace.run("ip link add other0 type bridge");
+    gateway.namespace.run("tc qdisc add dev other0 clsact");
+    gateway.namespace.run("tc qdisc del dev other0 clsact");
+    gateway.namespace.run("tc filter add dev up0 ingress prio 1 protocol all u32 match u32 0 0");
+    gateway.namespace.run("tc filter del dev up0 ingress prio 1");
+    for (fault, missing) in [
+        ("tc qdisc del dev up0 clsact", 2),
+        ("tc qdisc del dev egret0 clsact", 2),
+        ("tc filter del dev up0 egress prio 490", 1),
+        ("tc filter del dev egret0 ingress", 1),
+    ] {
+        while let Ok(change) = changes.try_recv() {
+            assert_ne!(change.what, ChangedPart::Programs, "before {fault}");
+        }
+        gateway.namespace.run(fault);
+        let end = Instant::now() + PATIENCE;
+        while changes.try_recv().map(|change| change.what) != Ok(ChangedPart::Programs) {
+            assert!(Instant::now() < end, "not noticed: {fault}");
+            std::thread::sleep(Duration::from_millis(1));
+        }
+        assert_eq!(gateway.loaded.ensure(&links).unwrap(), missing, "{fault}");
+    }
+    drop(inside);
+    send(&director);
+    gateway.await_count("to_world", 1);
 }
 
 #[test]

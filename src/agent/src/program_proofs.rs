@@ -1,13 +1,16 @@
 //! Whether Egret's programs run on the uplinks, beside the filters of others: whom to ask there, and what is known.
 
-use std::collections::BTreeMap;
-use std::net::IpAddr;
+use std::collections::{BTreeMap, BTreeSet};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::time::{Duration, Instant};
 
 use egret_core::model::Family;
 use egret_datapath::host::{HostUplink, NextHop};
 use egret_datapath::link_proof::{LinkProof, LinkQuestion};
 use egret_ports::error::PortError;
+use ipnet::IpNet;
+
+use crate::router_watch::own_beside;
 
 /// Another program's filters may come at any time.
 const PROVE_EVERY: Duration = Duration::from_secs(60);
@@ -15,14 +18,16 @@ const PROVE_EVERY: Duration = Duration::from_secs(60);
 /// What is known so far.
 #[derive(Debug, Default)]
 pub(crate) struct ProgramProofs {
-    /// By a link's index.
-    known: BTreeMap<u32, LinkProof>,
+    /// By a link's index and the family of the question.
+    known: BTreeMap<(u32, Family), LinkProof>,
+    /// Where a proof has failed once, which says nothing yet: somebody may have taken the programs away.
+    doubted: BTreeSet<(u32, Family)>,
     /// What was asked last, and when.
     asked: Option<(Vec<LinkQuestion>, Instant)>,
 }
 
 /// The proof that each question has brought.
-pub(crate) type Proofs = Vec<(u32, Result<LinkProof, PortError>)>;
+pub(crate) type Proofs = Vec<(LinkQuestion, Result<LinkProof, PortError>)>;
 
 impl ProgramProofs {
     /// The questions, where they are due: others than before, or for the next time.
@@ -43,53 +48,98 @@ impl ProgramProofs {
 
     /// Forgets what is no uplink any more.
     pub(crate) fn keep(&mut self, uplinks: &[HostUplink]) {
-        self.known.retain(|link, _| uplinks.iter().any(|uplink| uplink.index == *link));
+        let is_there = |link: u32| uplinks.iter().any(|uplink| uplink.index == link);
+        self.known.retain(|(link, _), _| is_there(*link));
+        self.doubted.retain(|(link, _)| is_there(*link));
     }
 
-    /// True where another thing is known than before. Where nobody answers, what an answer has shown holds.
-    pub(crate) fn note(&mut self, link: u32, proof: LinkProof) -> bool {
-        let before = self.known.get(&link).copied();
+    /// True where another thing is known than before. Where nobody answers, what an answer has shown holds. One that
+    /// fails is asked for again before it counts.
+    pub(crate) fn note(&mut self, question: &LinkQuestion, proof: LinkProof) -> bool {
+        let way = (question.link, Family::of(question.neighbour));
+        let before = self.known.get(&way).copied();
+        let was_doubted = self.doubted.remove(&way);
         if proof == LinkProof::Unanswered && before == Some(LinkProof::IngressPassedBy) {
             return false;
         }
-        self.known.insert(link, proof);
+        if proof.is_failed() && before != Some(proof) && !was_doubted {
+            self.doubted.insert(way);
+            self.asked = None;
+            return false;
+        }
+        self.known.insert(way, proof);
         before != Some(proof)
+    }
+
+    /// Whether a proof has just failed that did not before: the programs are to be put back where they are missing,
+    /// and [`Self::due`] gives the questions at once.
+    pub(crate) fn asks_again(&self) -> bool {
+        self.asked.is_none() && !self.doubted.is_empty()
     }
 
     /// Why a link carries no address, though it could.
     pub(crate) fn trouble(&self, index: u32, name: &str) -> Option<String> {
-        self.known.get(&index)?.trouble(name)
+        let of_link = self.known.iter().filter(|((link, _), _)| *link == index);
+        of_link.into_iter().find_map(|(_, proof)| proof.trouble(name))
     }
 }
 
-/// A router goes before a peer: it answers whoever asks. `None` where neither is known on this link.
-pub(crate) fn question(uplink: &HostUplink, peers: &[IpAddr]) -> Option<LinkQuestion> {
-    let routers =
-        [Family::IPv4, Family::IPv6].into_iter().filter_map(|family| router(uplink, family));
-    let (own, neighbour) = routers
-        .chain(peers.iter().copied())
-        .find_map(|neighbour| Some((beside(uplink, neighbour)?, neighbour)))?;
-    Some(LinkQuestion { link: uplink.index, mac: uplink.mac, own, neighbour })
+/// One of each family that the link has an address of: another's filter may be for one of them alone.
+pub(crate) fn questions(uplink: &HostUplink, peers: &[IpAddr]) -> Vec<LinkQuestion> {
+    let families = [Family::IPv4, Family::IPv6].into_iter();
+    let asked = families.filter_map(|family| asked(uplink, family, peers));
+    let question =
+        |(own, neighbour)| LinkQuestion { link: uplink.index, mac: uplink.mac, own, neighbour };
+    asked.map(question).collect()
 }
 
-fn router(uplink: &HostUplink, family: Family) -> Option<IpAddr> {
+/// Who asks for whom. A router goes before a peer: it answers whoever asks. Where neither is known on this link,
+/// anybody is asked for: the question itself shows whether the program at the egress runs.
+fn asked(uplink: &HostUplink, family: Family, peers: &[IpAddr]) -> Option<(IpAddr, IpAddr)> {
+    let beside = |neighbour: IpAddr| {
+        let is_other = !uplink.lasting.contains(&neighbour);
+        Some((own_beside(uplink, neighbour).filter(|_| is_other)?, neighbour))
+    };
+    let of_main = main_router(uplink, family);
+    let router = of_main.or_else(|| other_router(uplink, family)).and_then(beside);
+    // Outside its subnets: clouds name such.
+    let off_subnet = || Some((own_net(uplink, family)?.addr(), of_main?));
+    let peers = peers.iter().filter(|peer| Family::of(**peer) == family);
+    let peer = || peers.copied().find_map(beside);
+    router.or_else(off_subnet).or_else(peer).or_else(|| anybody(uplink, family))
+}
+
+/// Of the same family: IPv4 may lead to a router's IPv6 address, and ARP does not ask for that.
+fn main_router(uplink: &HostUplink, family: Family) -> Option<IpAddr> {
     let mut defaults = uplink.defaults.iter().filter(|(of, _)| *of == family);
-    let by_main_table = defaults.find_map(|(_, router)| *router);
-    by_main_table.or_else(|| match uplink.next_hops.get(&family)? {
-        NextHop::Given(router) | NextHop::Default(router) | NextHop::Partial(router) => {
-            Some(*router)
-        }
-    })
+    defaults.find_map(|(_, router)| router.filter(|router| Family::of(*router) == family))
 }
 
-/// Its own lasting address of the family that shares a subnet with `neighbour`, who is another.
-fn beside(uplink: &HostUplink, neighbour: IpAddr) -> Option<IpAddr> {
-    let is_own = |address: &IpAddr| uplink.lasting.contains(address);
-    if is_own(&neighbour) {
-        return None;
-    }
-    let around = uplink.addresses.iter().filter(|net| net.contains(&neighbour));
-    around.map(|net| net.addr()).find(is_own)
+fn other_router(uplink: &HostUplink, family: Family) -> Option<IpAddr> {
+    let (NextHop::Given(router) | NextHop::Default(router) | NextHop::Partial(router)) =
+        uplink.next_hops.get(&family)?;
+    Some(*router).filter(|router| Family::of(*router) == family)
+}
+
+/// Its first lasting address of a family.
+fn own_net(uplink: &HostUplink, family: Family) -> Option<IpNet> {
+    let is_own =
+        |net: &&IpNet| Family::of(net.addr()) == family && uplink.lasting.contains(&net.addr());
+    uplink.addresses.iter().find(is_own).copied()
+}
+
+/// Its own lasting address, and one beside it that may be somebody's.
+fn anybody(uplink: &HostUplink, family: Family) -> Option<(IpAddr, IpAddr)> {
+    let net = own_net(uplink, family)?;
+    let beside = |bits: u8| match net.addr() {
+        IpAddr::V4(own) => IpAddr::from(Ipv4Addr::from_bits(own.to_bits() ^ u32::from(bits))),
+        IpAddr::V6(own) => IpAddr::from(Ipv6Addr::from_bits(own.to_bits() ^ u128::from(bits))),
+    };
+    let is_host = |address: &IpAddr| {
+        let is_own = uplink.addresses.iter().any(|net| net.addr() == *address);
+        !is_own && *address != net.network() && *address != net.broadcast()
+    };
+    Some((net.addr(), (1..=u8::MAX).map(beside).find(is_host)?))
 }
 
 #[cfg(test)]
@@ -119,39 +169,76 @@ mod tests {
 
     #[test]
     fn silence_ends_no_trouble_and_makes_none() {
+        let (mut proofs, question) = (ProgramProofs::default(), asks(3));
+        let mut note = |proof| proofs.note(&question, proof);
+        assert!(note(LinkProof::Unanswered));
+        assert!(!note(LinkProof::IngressPassedBy), "once");
+        assert!(note(LinkProof::IngressPassedBy));
+        assert!(!note(LinkProof::Unanswered));
+        assert!(note(LinkProof::Runs));
+        assert!(!note(LinkProof::EgressPassedBy));
+        assert!(note(LinkProof::EgressPassedBy));
+        assert!(note(LinkProof::Unanswered), "the question itself was seen");
+    }
+
+    #[test]
+    fn a_proof_that_fails_is_asked_for_again_before_anything_is_said() {
+        let (mut proofs, start) = (ProgramProofs::default(), Instant::now());
+        let mut ask = |proof| {
+            assert!(proofs.due(vec![asks(3)], start).is_some());
+            proofs.note(&asks(3), proof);
+            (proofs.asks_again(), proofs.trouble(3, "eth0").is_some())
+        };
+        let failed = LinkProof::EgressPassedBy;
+        assert_eq!(ask(failed), (true, false));
+        assert_eq!(ask(failed), (false, true));
         let mut proofs = ProgramProofs::default();
-        assert!(proofs.note(3, LinkProof::Unanswered));
-        assert_eq!(proofs.trouble(3, "eth0"), None);
-        assert!(proofs.note(3, LinkProof::IngressPassedBy));
-        assert!(!proofs.note(3, LinkProof::Unanswered));
-        assert!(proofs.trouble(3, "eth0").is_some());
-        assert!(proofs.note(3, LinkProof::Runs));
-        assert_eq!(proofs.trouble(3, "eth0"), None);
-        assert!(proofs.note(3, LinkProof::EgressPassedBy));
-        assert!(proofs.note(3, LinkProof::Unanswered), "the question itself was seen");
+        for (proof, again) in [(failed, true), (LinkProof::Runs, false), (failed, true)] {
+            proofs.due(vec![asks(3)], start);
+            proofs.note(&asks(3), proof);
+            assert_eq!((proofs.asks_again(), proofs.trouble(3, "eth0")), (again, None));
+        }
     }
 
     fn ip(text: &str) -> IpAddr {
         text.parse().unwrap()
     }
 
+    fn asked_on(link: &HostUplink, peers: &[&str]) -> Vec<(IpAddr, IpAddr)> {
+        let peers: Vec<IpAddr> = peers.iter().map(|text| ip(text)).collect();
+        let questions = questions(link, &peers).into_iter();
+        questions.map(|question| (question.own, question.neighbour)).collect()
+    }
+
+    fn pairs(of: &[(&str, &str)]) -> Vec<(IpAddr, IpAddr)> {
+        of.iter().map(|(own, neighbour)| (ip(own), ip(neighbour))).collect()
+    }
+
     #[test]
-    fn the_router_is_asked_for_else_a_peer_of_the_subnet() {
+    fn each_family_asks_for_its_router_else_for_a_peer_of_the_subnet_else_for_anybody() {
         let mut link = uplink(3, &["192.0.2.11/24", "2001:db8::11/64"]);
         link.lasting = vec![ip("192.0.2.11"), ip("2001:db8::11")];
-        let asked = |link: &HostUplink, peers: &[&str]| {
-            let peers: Vec<IpAddr> = peers.iter().map(|text| ip(text)).collect();
-            question(link, &peers).map(|question| (question.own, question.neighbour))
-        };
-        assert_eq!(asked(&link, &[]), None);
+        let anybody = [("192.0.2.11", "192.0.2.10"), ("2001:db8::11", "2001:db8::10")];
+        assert_eq!(asked_on(&link, &[]), pairs(&anybody));
         let peers = ["192.0.2.11", "203.0.113.4", "2001:db8::12", "192.0.2.12"];
-        let v6 = Some((ip("2001:db8::11"), ip("2001:db8::12")));
-        assert_eq!(asked(&link, &peers), v6, "neither itself nor who is elsewhere");
+        let both = [("192.0.2.11", "192.0.2.12"), ("2001:db8::11", "2001:db8::12")];
+        assert_eq!(asked_on(&link, &peers), pairs(&both), "neither itself nor who is elsewhere");
         link.defaults = vec![(Family::IPv4, None), (Family::IPv6, Some(ip("fe80::1")))];
-        assert_eq!(asked(&link, &peers), v6, "a router outside of its subnets is left out");
         link.next_hops.insert(Family::IPv4, NextHop::Default(ip("192.0.2.1")));
-        assert_eq!(asked(&link, &peers), Some((ip("192.0.2.11"), ip("192.0.2.1"))));
+        let routers = [("192.0.2.11", "192.0.2.1"), ("2001:db8::11", "fe80::1")];
+        assert_eq!(asked_on(&link, &peers), pairs(&routers));
         link.lasting.clear();
-        assert_eq!(asked(&link, &peers), None, "a temporary address asks nobody");
+        assert_eq!(asked_on(&link, &peers), [], "a temporary address asks nobody");
+    }
+
+    #[test]
+    fn a_router_outside_the_subnets_is_asked_where_the_main_table_names_it() {
+        let mut link = uplink(3, &["203.0.113.254/32"]);
+        link.lasting = vec![ip("203.0.113.254")];
+        assert_eq!(asked_on(&link, &[]), pairs(&[("203.0.113.254", "203.0.113.255")]));
+        link.defaults = vec![(Family::IPv4, Some(ip("169.254.1.1")))];
+        assert_eq!(asked_on(&link, &[]), pairs(&[("203.0.113.254", "169.254.1.1")]));
+        link.defaults = vec![(Family::IPv4, Some(ip("fe80::1")))];
+        assert_eq!(asked_on(&link, &[]), pairs(&[("203.0.113.254", "203.0.113.255")]));
     }
 }

@@ -228,7 +228,7 @@ fn routers(uplink: &HostUplink, family: Family) -> BTreeSet<IpAddr> {
 }
 
 /// An address of its own to ask from: a router answers to one that it has on the link. A link-local one has all of them.
-fn own_beside(uplink: &HostUplink, router: IpAddr) -> Option<IpAddr> {
+pub(crate) fn own_beside(uplink: &HostUplink, router: IpAddr) -> Option<IpAddr> {
     let is_lasting = |address: &IpAddr| uplink.lasting.contains(address);
     let is_link_local = matches!(router, IpAddr::V6(router) if router.is_unicast_link_local());
     let beside = uplink.addresses.iter().filter(|net| {

@@ -343,7 +343,7 @@ SEC("classifier") int egret_up_in(struct __sk_buff *skb)
 	int verdict = PASS;
 
 	if (skb->protocol == bpf_htons(ETH_P_ARP))
-		note_neighbour_frame(skb, 0);
+		note_neighbour_frame(skb, INGRESS_ARP);
 	// What a bridge floods to all ports, and what is for a VLAN device above, is not for us: two
 	// gateways would deliver it twice.
 	if (!c || skb->pkt_type == PACKET_OTHERHOST ||
@@ -355,7 +355,7 @@ SEC("classifier") int egret_up_in(struct __sk_buff *skb)
 		return PASS;
 	type = neighbour_type(skb, &p);
 	if (type)
-		note_neighbour_frame(skb, 0);
+		note_neighbour_frame(skb, INGRESS_NDP);
 	if (type == NEIGHBOUR_SOLICITATION)
 		return answer_ndp(skb, &p);
 	entry = resolve(&p.destination, &canonical, &flags);

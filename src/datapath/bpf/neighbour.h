@@ -6,9 +6,15 @@
 #define ARP_REQUEST 1
 #define ARP_REPLY 2
 
+// The ends of a link, for each family: a filter may be for one of them alone. The same is in src/link_proof.rs.
+#define INGRESS_ARP 0
+#define EGRESS_ARP 1
+#define INGRESS_NDP 2
+#define EGRESS_NDP 3
+
 struct link_end {
 	__u32 link; // its index
-	__u32 egress;
+	__u32 end;
 };
 
 // Frames of ARP and neighbour discovery that a program has seen at an end of a link: what the agent proves
@@ -21,9 +27,9 @@ struct {
 	__uint(pinning, LIBBPF_PIN_BY_NAME);
 } neighbour_frames SEC(".maps");
 
-static __always_inline void note_neighbour_frame(struct __sk_buff *skb, __u32 egress)
+static __always_inline void note_neighbour_frame(struct __sk_buff *skb, __u32 at)
 {
-	struct link_end end = { .link = skb->ifindex, .egress = egress };
+	struct link_end end = { .link = skb->ifindex, .end = at };
 	__u64 *seen = bpf_map_lookup_elem(&neighbour_frames, &end);
 	__u64 first = 1;
 
@@ -251,7 +257,7 @@ static __always_inline int check_arp_claim(struct __sk_buff *skb)
 	struct arp_frame arp;
 	struct addr sender;
 
-	note_neighbour_frame(skb, 1);
+	note_neighbour_frame(skb, EGRESS_ARP);
 	if (read_arp(skb, &arp))
 		return PASS;
 	arp_address(&sender, arp.sender);
@@ -310,7 +316,7 @@ static __always_inline int check_ndp_claim(struct __sk_buff *skb)
 
 	if (read_v6(skb, &p) || !neighbour_type(skb, &p))
 		return PASS;
-	note_neighbour_frame(skb, 1);
+	note_neighbour_frame(skb, EGRESS_NDP);
 	if (bpf_skb_load_bytes(skb, p.l4, message, sizeof(message)))
 		return PASS;
 	if (message[0] == ROUTER_ADVERTISEMENT && !may_claim_prefixes(skb, p.l4))

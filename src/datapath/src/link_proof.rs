@@ -58,7 +58,7 @@ const PAUSE: Duration = Duration::from_millis(5);
 pub fn prove(pin_dir: &Path, question: &LinkQuestion) -> Result<LinkProof, PortError> {
     let operation = "prove that the programs of a link run";
     let seen = neighbour_frames(pin_dir).map_err(|error| error.into_port(operation))?;
-    let seen = |egress| count(&seen, question.link, egress);
+    let seen = |egress| count(&seen, question, egress);
     let before = (seen(false), seen(true));
     let answered = ask(question, PATIENCE).map_err(|error| refused(operation, error))?;
     if answered {
@@ -84,10 +84,12 @@ pub fn is_answered(question: &LinkQuestion) -> Result<bool, PortError> {
 type SeenFrames = HashMap<MapData, [u8; 8], u64>;
 
 /// 0 where it has seen none.
-fn count(seen: &SeenFrames, link: u32, egress: bool) -> u64 {
+fn count(seen: &SeenFrames, question: &LinkQuestion, egress: bool) -> u64 {
     let mut key = [0; 8];
-    key[..4].copy_from_slice(&link.to_ne_bytes());
-    key[4..].copy_from_slice(&u32::from(egress).to_ne_bytes());
+    // As in bpf/neighbour.h.
+    let end = u32::from(egress) + 2 * u32::from(question.neighbour.is_ipv6());
+    key[..4].copy_from_slice(&question.link.to_ne_bytes());
+    key[4..].copy_from_slice(&end.to_ne_bytes());
     seen.get(&key, 0).unwrap_or(0)
 }
 
@@ -124,6 +126,12 @@ fn is_answer(question: &LinkQuestion, frame: &[u8]) -> bool {
 }
 
 impl LinkProof {
+    /// Whether one of the programs was shown not to run.
+    #[must_use]
+    pub fn is_failed(self) -> bool {
+        matches!(self, Self::EgressPassedBy | Self::IngressPassedBy)
+    }
+
     /// What another's filter does to Egret there, with the remedy; `None` where nothing is wrong that is known.
     #[must_use]
     pub fn trouble(self, link: &str) -> Option<String> {

@@ -17,7 +17,7 @@ use crate::interface_memory::InterfaceMemory;
 use crate::lease_thread::{LeaseCommand, PlanUpdate};
 use crate::plan_feed::HostFacts;
 use crate::plan_update::note_reach;
-use crate::program_proofs::{Proofs, question};
+use crate::program_proofs::{Proofs, questions};
 use crate::router_watch;
 use crate::uplink_reach::SeenUplink;
 
@@ -91,15 +91,19 @@ impl<S: ClusterState, C: Clock> MainLoop<S, C> {
         let peers: Vec<IpAddr> = self.memory.update.endpoints.values().flatten().copied().collect();
         let uplinks = self.kernel.uplinks().iter();
         let attached = uplinks.filter(|uplink| self.kernel.runs_on(&uplink.name));
-        let questions = attached.filter_map(|uplink| question(uplink, &peers)).collect();
+        let questions = attached.flat_map(|uplink| questions(uplink, &peers)).collect();
         let Some(questions) = self.memory.interfaces.proofs.due(questions, Instant::now()) else {
             return;
         };
         let prove = self.kernel.program_proof();
         let completions = self.completions.clone();
         tokio::task::spawn_blocking(move || {
-            let proofs: Proofs =
-                questions.iter().map(|question| (question.link, prove(question))).collect();
+            // One after the other: on one link they would be counted for each other.
+            let prove = |question: LinkQuestion| {
+                let proof = prove(&question);
+                (question, proof)
+            };
+            let proofs: Proofs = questions.into_iter().map(prove).collect();
             // The loop is gone only when the process is ending.
             let _ = completions.send(Completion::Proved(proofs));
         });
@@ -172,11 +176,18 @@ impl<S: ClusterState, C: Clock> MainLoop<S, C> {
     pub(super) fn on_proved(&mut self, proofs: Proofs) {
         let mut changed = false;
         self.memory.interfaces.proofs.keep(self.kernel.uplinks());
-        for (link, proof) in proofs {
+        for (question, proof) in proofs {
             match proof {
-                Ok(proof) => changed |= self.memory.interfaces.proofs.note(link, proof),
-                Err(error) => warn!(%error, link, "cannot prove that the programs run"),
+                Ok(proof) => changed |= self.memory.interfaces.proofs.note(&question, proof),
+                Err(error) => {
+                    warn!(%error, link = question.link, "cannot prove that the programs run");
+                }
             }
+        }
+        if self.memory.interfaces.proofs.asks_again() {
+            // Where somebody has taken them away, no filter of another is to blame.
+            self.put_programs_back();
+            self.prove_programs();
         }
         let proofs = &self.memory.interfaces.proofs;
         let troubles: Vec<String> = self

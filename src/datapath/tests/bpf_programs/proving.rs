@@ -1,20 +1,26 @@
 //! Whether the programs of an uplink run, beside a filter of another that ends the chain.
 
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::thread;
+
 use egret_datapath::bpf::AttachMode;
-use egret_datapath::link_proof::{LinkProof, LinkQuestion, prove};
+use egret_datapath::link_proof::{LinkProof, LinkQuestion, is_answered, prove};
 
 use super::net::{Net, Node, Underlay, ip, world};
 
-/// What a question to the world shows, of either family.
-fn proof(node: &Node, v4: bool) -> LinkProof {
-    let question = LinkQuestion {
+fn question(node: &Node, v4: bool) -> LinkQuestion {
+    LinkQuestion {
         link: node.uplink.index,
         mac: node.uplink.mac,
         own: ip(if v4 { "192.0.2.11" } else { "2001:db8:1::11" }),
         neighbour: world(v4),
-    };
+    }
+}
+
+/// What a question to the world shows, of either family.
+fn proof(node: &Node, v4: bool) -> LinkProof {
     let _inside = node.namespace.enter();
-    prove(&node.config.pin_dir, &question).unwrap()
+    prove(&node.config.pin_dir, &question(node, v4)).unwrap()
 }
 
 /// As a CNI's filter that is done with a packet: what stands behind it never runs.
@@ -41,6 +47,29 @@ fn with_clsact_a_filter_that_ends_the_chain_is_found() {
         node.namespace.run(&format!("tc filter del dev up0 {end} prio 1"));
         assert_eq!(proof(&node, true), LinkProof::Runs);
     }
+}
+
+/// While others ask for IPv4 neighbours all the time.
+#[test]
+fn a_filter_for_ipv6_alone_is_found() {
+    let net = Net::new(Underlay::V4);
+    let node = Node::new(&net, "gateway", 11, AttachMode::Clsact);
+    let filter = "prio 1 protocol ipv6 u32 match u32 0 0 classid 1:1";
+    node.namespace.run(&format!("tc filter add dev up0 egress {filter}"));
+    let (arp, ended) = (question(&node, true), AtomicBool::new(false));
+    thread::scope(|scope| {
+        scope.spawn(|| {
+            let _inside = node.namespace.enter();
+            while !ended.load(Ordering::Relaxed) {
+                assert!(is_answered(&arp).unwrap());
+            }
+        });
+        let inside = node.namespace.enter();
+        let proofs = [true, false].map(|v4| prove(&node.config.pin_dir, &question(&node, v4)));
+        ended.store(true, Ordering::Relaxed);
+        drop(inside);
+        assert_eq!(proofs.map(Result::unwrap), [LinkProof::Runs, LinkProof::EgressPassedBy]);
+    });
 }
 
 #[test]

@@ -109,6 +109,7 @@ impl Kernel {
             uplinks,
             others,
             named: Vec::new(),
+            routed: None,
             moving: MovingEndpoints::new(endpoints.current().to_vec()),
             crosses_to_ipv6: false,
             endpoints,
@@ -316,7 +317,8 @@ impl Kernel {
     /// Puts back programs that somebody has taken from a link, the tunnel's device too; true where some were missing.
     /// It costs some system calls for each link.
     pub(crate) fn put_programs_back(&mut self) -> Result<bool, PortError> {
-        let changed = self.path.ensure_programs();
+        let never_steered = self.steering.applied().map(|config| &config.never_steered);
+        let changed = self.path.ensure_programs(never_steered);
         self.behind |= changed.is_err();
         Ok(changed? > 0)
     }

@@ -134,7 +134,7 @@ static __noinline int check_bypass(struct __sk_buff *skb)
 
 	if (!c || read_ip(skb, &p))
 		return PASS;
-	if (has_left_the_tunnel(skb, c, &p))
+	if (!passed && has_left_the_tunnel(skb, c, &p))
 		return drop(OUTSIDE_TUNNEL);
 	set = set_of(&p.source);
 	if (!set || read_protocol(skb, &p))

@@ -1,4 +1,5 @@
-// The four programs of a node: both directions of the tunnel device, both of every uplink.
+// The programs of a node: both directions of the tunnel device, both of every uplink, and both of every other link
+// to the outside, which carries nothing and is guarded alone.
 // Their rules are decisions 2 to 5 of docs/design.md, the facts of the kernel behind them
 // docs/datapath.md. Each returns PASS for what is none of Egret's business.
 
@@ -330,9 +331,6 @@ static __always_inline int to_director(struct __sk_buff *skb, struct config *c, 
 	return bpf_redirect(c->tunnel, 0);
 }
 
-#define PACKET_OTHERHOST 3
-#define VLAN_ID 0xfff
-
 SEC("classifier") int egret_up_in(struct __sk_buff *skb)
 {
 	struct config *c = configuration();
@@ -389,10 +387,13 @@ SEC("classifier") int egret_up_out(struct __sk_buff *skb)
 	if (skb->protocol == bpf_htons(ETH_P_ARP))
 		return check_arp_claim(skb);
 	if (skb->tc_index == TO_WORLD_INDEX) {
-		skb->tc_index = 0;
+		// A link below, of which this one is a VLAN, may be guarded too.
+		skb->tc_index = PASSED_INDEX;
 		return check_lease(skb);
 	}
 	if (skb->protocol == bpf_htons(ETH_P_IPV6) && check_ndp_claim(skb) != PASS)
 		return TC_ACT_SHOT;
 	return check_bypass(skb);
 }
+
+#include "guarded.h" // Last: it does with a lease what the program above does.

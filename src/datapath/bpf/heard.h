@@ -15,6 +15,10 @@ struct {
 	__uint(pinning, LIBBPF_PIN_BY_NAME);
 } acts_from SEC(".maps");
 
+// What a program does not hear: frames that are another host's, or a VLAN device's above.
+#define PACKET_OTHERHOST 3
+#define VLAN_ID 0xfff
+
 struct flow_end {
 	struct addr remote;
 	__be16 remote_port;

@@ -3,6 +3,7 @@
 mod cilium;
 mod findings;
 mod firewall;
+mod guarded;
 mod iptables;
 #[cfg(test)]
 mod listings;
@@ -19,6 +20,7 @@ use crate::nft::generation;
 
 pub use cilium::cilium_is_chained;
 pub use findings::HostFindings;
+pub use guarded::{RoutedLinks, routed_links};
 pub use others::mark_rules;
 pub use rerouted::{ReroutedPods, rerouted_pods};
 pub use uplinks::{HostUplink, LinkCarrier, NextHop, carriers, links, uplinks};

@@ -295,3 +295,35 @@ fn many_routes_of_others_are_passed_over() {
     println!("uplinks beside {ROUTES} routes: {:?}", began.elapsed());
     assert!(began.elapsed() < PATIENCE);
 }
+
+/// Whichever of them carry addresses.
+#[test]
+fn every_link_by_which_packets_could_leave_the_cluster_is_found() {
+    let (ns, world) = node(&["partner", "storage", "mute"]);
+    ns.run("ip addr add 10.9.0.11/24 dev partner");
+    ns.run("ip route add 198.51.100.0/24 via 10.9.0.1 table 77");
+    ns.run("ip addr add 10.8.0.11/32 dev storage");
+    ns.run("ip route add 10.8.0.0/24 dev storage");
+    // As plugins make them: a bridge, a pod's device with an address and one without, another node's pods by a gateway.
+    ns.run("ip link add cni0 type bridge");
+    ns.run("ip addr add 172.17.0.1/16 dev cni0");
+    ns.run("ip link set cni0 up");
+    for (pod, end) in [("pod0", "end0"), ("pod1", "end1")] {
+        veth(&ns, pod, &world, end);
+    }
+    ns.run("ip addr add 10.244.1.1/32 dev pod0");
+    ns.run("ip route add 10.7.1.2/32 dev pod0");
+    ns.run("ip route add 203.0.113.0/24 dev pod1");
+    ns.run("ip link add tunnel0 type bridge");
+    ns.run("ip link set tunnel0 up");
+    ns.run("ip addr add 10.244.1.0/32 dev tunnel0");
+    ns.run("ip route add 10.244.2.0/24 via 10.244.2.0 dev tunnel0 onlink");
+    ns.run("ip tuntap add dev vpn0 mode tun");
+    ns.run("ip link set vpn0 up");
+    ns.run("ip route add 198.51.101.0/24 dev vpn0");
+    let _inside = ns.enter();
+    let inside = ["10.244.0.0/16".parse().unwrap()].into();
+    let found = host::routed_links(&HostSettings::default(), &inside).unwrap();
+    assert_eq!(found.guarded, ["eth0", "partner", "storage"].map(str::to_owned).into());
+    assert_eq!(found.others, ["vpn0".to_owned()].into());
+}

@@ -7,12 +7,13 @@ use std::time::Instant;
 use egret_core::model::Family;
 use egret_core::node_config::SteeringConfig;
 use egret_datapath::bpf::{Loaded, NodeLinks, UplinkGuard};
-use egret_datapath::host::HostUplink;
+use egret_datapath::host::{self, HostUplink, RoutedLinks};
 use egret_datapath::link::Tunnel;
 use egret_datapath::{HostSettings, link, route, rule};
 use egret_ports::error::PortError;
 use egret_ports::steering::Applied;
 use ipnet::IpNet;
+use tracing::{info, warn};
 
 use super::packet_mark::PacketMark;
 use super::steering_writer::SteeredPath;
@@ -30,6 +31,8 @@ pub(super) struct NodePath {
     /// Those by which a cloud delivers, uplinks or not: they run the programs before they come up, so
     /// that the stack forwards nothing that arrives there.
     pub(super) named: Vec<String>,
+    /// The links to the outside, whatever `--uplink` says; `None` before the first steering config.
+    pub(super) routed: Option<RoutedLinks>,
     pub(super) endpoints: TunnelEndpoints,
     pub(super) moving: MovingEndpoints,
     /// Some holder is reached by IPv6 alone, whose longer headers the tunnel's MTU must leave room for.
@@ -80,12 +83,39 @@ impl NodePath {
         if self.crosses_to_ipv6 { Family::IPv6 } else { family(self.moving.in_use()) }
     }
 
-    /// Has the programs on all links where they should be; how many attachments had to be changed.
-    pub(super) fn ensure_programs(&mut self) -> Result<u32, PortError> {
+    /// Has the programs on all links where they should be; how many attachments had to be changed. Which links are
+    /// guarded follows from what is `never_steered`, where that is known.
+    pub(super) fn ensure_programs(
+        &mut self,
+        never_steered: Option<&BTreeSet<IpNet>>,
+    ) -> Result<u32, PortError> {
+        if let Some(never_steered) = never_steered {
+            self.find_routed(never_steered);
+        }
         let mtu = self.underlay_mtu();
         let uplinks = (self.uplinks.as_slice(), self.named.as_slice());
-        let links = node_links(&self.settings, uplinks, self.moving.in_use(), mtu);
+        let mut links = node_links(&self.settings, uplinks, self.moving.in_use(), mtu);
+        links.guarded = self.routed.as_ref().map(|routed| routed.guarded.clone());
         self.programs.ensure(&links).map_err(|error| error.into_port("attach BPF programs"))
+    }
+
+    fn find_routed(&mut self, never_steered: &BTreeSet<IpNet>) {
+        match host::routed_links(&self.settings, never_steered) {
+            Ok(routed) if self.routed.as_ref() != Some(&routed) => {
+                let text = |names: &BTreeSet<String>| {
+                    names.iter().map(String::as_str).collect::<Vec<_>>().join(", ")
+                };
+                info!(
+                    event = "guarded_links",
+                    guarded = text(&routed.guarded),
+                    not_guarded = text(&routed.others),
+                    "links to the outside: those that are no Ethernet cannot be guarded"
+                );
+                self.routed = Some(routed);
+            }
+            Ok(_) => {}
+            Err(error) => warn!(%error, "cannot tell by which links pods' packets could leave"),
+        }
     }
 
     pub(super) fn underlay_mtu(&self) -> u32 {
@@ -104,7 +134,7 @@ impl SteeredPath for NodePath {
         tunnel: &Tunnel,
         never_steered: &BTreeSet<IpNet>,
     ) -> Result<bool, PortError> {
-        let attached = self.ensure_programs()?;
+        let attached = self.ensure_programs(Some(never_steered))?;
         let rules = self.mark.ensure(&self.settings)?;
         let routes = route::ensure(&self.settings, never_steered, tunnel.index)?;
         Ok(attached > 0 || rules == Applied::Changed || routes == Applied::Changed)
@@ -146,6 +176,7 @@ pub(super) fn node_links(
     NodeLinks {
         tunnel: settings.device.clone(),
         uplinks: names.into_iter().cloned().collect(),
+        guarded: None,
         endpoints: endpoints.to_vec(),
         underlay_mtu,
     }

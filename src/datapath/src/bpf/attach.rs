@@ -19,16 +19,27 @@ use super::pins;
 pub(crate) struct ProgramHook {
     pub(crate) program: &'static str,
     pub(crate) ingress: bool,
-    /// On the tunnel device; else on every uplink.
-    pub(crate) tunnel: bool,
+    pub(crate) place: ProgramPlace,
+}
+
+/// The links that a program belongs on.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum ProgramPlace {
+    Tunnel,
+    /// Every link that carries addresses.
+    Uplinks,
+    /// Every other link to the outside.
+    Guarded,
 }
 
 /// The order is that of attaching: what forbids comes before what allows.
-pub(crate) const HOOKS: [ProgramHook; 4] = [
-    ProgramHook { program: "egret_up_out", ingress: false, tunnel: false },
-    ProgramHook { program: "egret_tun_in", ingress: true, tunnel: true },
-    ProgramHook { program: "egret_tun_out", ingress: false, tunnel: true },
-    ProgramHook { program: "egret_up_in", ingress: true, tunnel: false },
+pub(crate) const HOOKS: [ProgramHook; 6] = [
+    ProgramHook { program: "egret_up_out", ingress: false, place: ProgramPlace::Uplinks },
+    ProgramHook { program: "egret_tun_in", ingress: true, place: ProgramPlace::Tunnel },
+    ProgramHook { program: "egret_tun_out", ingress: false, place: ProgramPlace::Tunnel },
+    ProgramHook { program: "egret_up_in", ingress: true, place: ProgramPlace::Uplinks },
+    ProgramHook { program: "egret_guard_in", ingress: true, place: ProgramPlace::Guarded },
+    ProgramHook { program: "egret_guard_out", ingress: false, place: ProgramPlace::Guarded },
 ];
 
 /// How programs are attached.
@@ -182,12 +193,18 @@ pub(crate) fn detach_clsact(link: &str) -> Result<(), BpfError> {
     Ok(())
 }
 
-/// Removes the pins in `directory` of attachments that are not in `wanted`: they end with them.
-pub(crate) fn detach_others(directory: &Path, wanted: &[String]) -> Result<u32, BpfError> {
+/// Removes the pins in `directory` of attachments that are not in `wanted`: they end with them. Those of guarded links
+/// only where these are known.
+pub(crate) fn detach_others(
+    directory: &Path,
+    wanted: &[String],
+    knows_guarded: bool,
+) -> Result<u32, BpfError> {
     let mut detached = 0;
     for name in pins::entries(directory)? {
         let ours = HOOKS
             .iter()
+            .filter(|hook| knows_guarded || hook.place != ProgramPlace::Guarded)
             .any(|hook| name.strip_prefix(hook.program).is_some_and(|rest| rest.starts_with('_')));
         if ours && !wanted.contains(&name) {
             let path = directory.join(&name);

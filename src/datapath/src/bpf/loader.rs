@@ -1,7 +1,6 @@
 use std::collections::BTreeSet;
 use std::fs;
 use std::io;
-use std::net::IpAddr;
 use std::path::{Path, PathBuf};
 
 use aya::maps::Array;
@@ -13,10 +12,11 @@ use nix::sys::resource::{RLIM_INFINITY, Resource, setrlimit};
 use nix::sys::statfs::{FsType, statfs};
 
 use super::address_table::AddressTable;
-use super::attach::{self, AttachMode, HOOKS, ProgramHook};
+use super::attach::{self, AttachMode, HOOKS, ProgramHook, ProgramPlace};
 use super::codec::{self, BpfNodeConfig, CONFIG};
 use super::error::{BpfError, program_errno};
 use super::gateway_tables::GatewayTables;
+use super::node_links::NodeLinks;
 use super::pins;
 use super::uplink_guard::{self, UplinkGuard};
 
@@ -41,20 +41,6 @@ pub struct LoadConfig {
     pub vni: u32,
     /// The node's links.
     pub links: NodeLinks,
-}
-
-/// The links and addresses that the programs work on; they change while the agent runs.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct NodeLinks {
-    /// Name of the tunnel device.
-    pub tunnel: String,
-    /// Names of the uplinks: Ethernet devices. Empty on a node that is no gateway.
-    pub uplinks: BTreeSet<String>,
-    /// Own underlay addresses, one per family at most.
-    pub endpoints: Vec<IpAddr>,
-    /// MTU between the nodes, in bytes: what of it is left for a packet inside the tunnel is what
-    /// senders outside are told.
-    pub underlay_mtu: u32,
 }
 
 /// The programs of this node. Dropping it leaves everything in the kernel as it is.
@@ -105,11 +91,11 @@ pub fn load(config: LoadConfig) -> Result<Loaded, BpfError> {
     }
     let clsact = config.attach == AttachMode::Clsact;
     let mut loaded = Loaded { ebpf, clsact, config };
-    loaded.attach_all(&others)?;
+    loaded.attach_all(&others, false)?;
     if !loaded.clsact {
         // Of an earlier start with clsact: the two would handle every packet twice.
         let links = &loaded.config.links;
-        for link in links.uplinks.iter().chain([&links.tunnel]) {
+        for link in links.uplinks.iter().chain(&links.guarded_alone()).chain([&links.tunnel]) {
             attach::detach_clsact(link)?;
         }
     }
@@ -188,11 +174,12 @@ impl Loaded {
     /// The first interface that could not be served; the others are.
     pub fn ensure(&mut self, links: &NodeLinks) -> Result<u32, BpfError> {
         let is_new = !links.uplinks.is_subset(&self.config.links.uplinks);
+        let knew_guarded = self.config.links.guarded.is_some();
         self.config.links = links.clone();
         if is_new {
             uplink_guard::listen_again(&self.directory())?;
         }
-        let Changes { attached, reattached, detached } = self.attach_all(&[])?;
+        let Changes { attached, reattached, detached } = self.attach_all(&[], knew_guarded)?;
         if reattached && !is_new {
             // Whoever spoke while they were away was not heard.
             uplink_guard::listen_again(&self.directory())?;
@@ -204,7 +191,7 @@ impl Loaded {
         pins::layout_directory(&self.config.pin_dir, self.config.layout)
     }
 
-    fn attach_all(&mut self, older: &[PathBuf]) -> Result<Changes, BpfError> {
+    fn attach_all(&mut self, older: &[PathBuf], knew_guarded: bool) -> Result<Changes, BpfError> {
         let links = self.config.links.clone();
         let directory = self.directory();
         let tunnel = index(&links.tunnel)?;
@@ -213,20 +200,22 @@ impl Loaded {
         let mut failed = None;
         let mut wanted = Vec::new();
         for hook in HOOKS {
-            let names = if hook.tunnel {
-                vec![links.tunnel.as_str()]
-            } else {
-                links.uplinks.iter().map(String::as_str).collect()
-            };
-            for name in names {
+            for name in &links.of(hook.place) {
+                // Of an earlier process: it is replaced, and was never away.
+                let mut was_there = false;
                 let attached = index(name).and_then(|index| {
-                    wanted.push(hook.pin_name(index));
+                    let pin = hook.pin_name(index);
+                    was_there = hook.place == ProgramPlace::Guarded
+                        && !knew_guarded
+                        && directory.join(&pin).exists();
+                    wanted.push(pin);
                     self.attach_one(hook, (name, index), &directory, older)
                 });
                 match attached {
                     Ok(new) => {
                         changes.attached += u32::from(new);
-                        changes.reattached |= new && !hook.tunnel;
+                        changes.reattached |=
+                            new && !was_there && hook.place != ProgramPlace::Tunnel;
                     }
                     Err(error) => failed = failed.or(Some(error)),
                 }
@@ -235,8 +224,8 @@ impl Loaded {
         if let Some(error) = failed {
             return Err(error);
         }
-        changes.detached = attach::detach_others(&directory, &wanted)?;
-        if self.clsact {
+        changes.detached = attach::detach_others(&directory, &wanted, links.guarded.is_some())?;
+        if self.clsact && links.guarded.is_some() {
             detach_other_filters(&links)?;
         }
         Ok(changes)
@@ -348,7 +337,8 @@ fn detach_other_filters(links: &NodeLinks) -> Result<(), BpfError> {
     let Ok(all) = if_nameindex() else { return Ok(()) };
     for link in all.iter() {
         let name = link.name().to_string_lossy();
-        if name != links.tunnel && !links.uplinks.contains(name.as_ref()) {
+        let is_ours = |links: &BTreeSet<String>| links.contains(name.as_ref());
+        if name != links.tunnel && !is_ours(&links.uplinks) && !is_ours(&links.guarded_alone()) {
             attach::detach_clsact(&name)?;
         }
     }
@@ -367,7 +357,7 @@ fn make_directory(pin_dir: &Path, directory: &Path) -> Result<(), BpfError> {
 
 /// Attachments first: a map that no program reads any more goes with its pin.
 fn remove_pins(directory: &Path) -> Result<(), BpfError> {
-    attach::detach_others(directory, &[])?;
+    attach::detach_others(directory, &[], true)?;
     for name in pins::entries(directory)? {
         let path = directory.join(name);
         fs::remove_file(&path).map_err(BpfError::pin(&path))?;

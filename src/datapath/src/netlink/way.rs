@@ -4,6 +4,7 @@ use std::io;
 use std::net::IpAddr;
 
 use egret_core::model::Family;
+use ipnet::IpNet;
 use netlink_packet_route::RouteNetlinkMessage;
 use netlink_packet_route::route::{
     RouteAddress, RouteAttribute, RouteMessage, RouteNextHopFlags, RouteType, RouteVia,
@@ -53,12 +54,37 @@ impl RouteNetlink {
         Ok(ways.into_iter().filter(|way| way.device == device).collect())
     }
 
+    /// The destinations of the routes of all tables that leave by one link, and whether a gateway is named.
+    pub(crate) fn destinations_out(
+        &mut self,
+        family: Family,
+        device: u32,
+    ) -> io::Result<Vec<(IpNet, bool)>> {
+        let routes = self.routes_of(family, RouteAttribute::Oif(device), |_| true)?;
+        let here = routes.iter().filter_map(|route| {
+            let ways = read(route);
+            let mut ways = ways.iter().filter(|way| way.device == device).peekable();
+            ways.peek()?;
+            Some((destination(family, route)?, ways.any(|way| way.gateway.is_some())))
+        });
+        Ok(here.collect())
+    }
+
     fn ways(
         &mut self,
         family: Family,
         of: RouteAttribute,
         keep: impl Fn(&[u8]) -> bool,
     ) -> io::Result<Vec<RouteHop>> {
+        Ok(self.routes_of(family, of, keep)?.iter().flat_map(read).collect())
+    }
+
+    fn routes_of(
+        &mut self,
+        family: Family,
+        of: RouteAttribute,
+        keep: impl Fn(&[u8]) -> bool,
+    ) -> io::Result<Vec<RouteMessage>> {
         let ask = || {
             let mut ask = RouteMessage::default();
             ask.header.address_family = address_family(family);
@@ -77,9 +103,9 @@ impl RouteNetlink {
             Err(error) => Err(error),
             Ok(answers) => Ok(answers
                 .into_iter()
-                .flat_map(|answer| match answer {
-                    RouteNetlinkMessage::NewRoute(route) => read(&route),
-                    _ => Vec::new(),
+                .filter_map(|answer| match answer {
+                    RouteNetlinkMessage::NewRoute(route) => Some(route),
+                    _ => None,
                 })
                 .collect()),
         }
@@ -124,6 +150,19 @@ pub(crate) fn read(route: &RouteMessage) -> Vec<RouteHop> {
             ..way
         })
         .collect()
+}
+
+fn destination(family: Family, route: &RouteMessage) -> Option<IpNet> {
+    let named = route.attributes.iter().find_map(|attribute| match attribute {
+        RouteAttribute::Destination(RouteAddress::Inet(address)) => Some(IpAddr::V4(*address)),
+        RouteAttribute::Destination(RouteAddress::Inet6(address)) => Some(IpAddr::V6(*address)),
+        _ => None,
+    });
+    let any = match family {
+        Family::IPv4 => IpAddr::from([0; 4]),
+        Family::IPv6 => IpAddr::from([0; 16]),
+    };
+    IpNet::new(named.unwrap_or(any), route.header.destination_prefix_length).ok()
 }
 
 fn gateway(attributes: &[RouteAttribute]) -> Option<IpAddr> {

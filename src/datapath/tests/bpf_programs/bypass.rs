@@ -5,10 +5,12 @@ use std::time::{Duration, Instant};
 
 use aya::maps::{Array, Map, MapData};
 use egret_core::node_config::{Flow, FlowAction, SteeringConfig};
-use egret_datapath::bpf::{LAYOUT, UplinkGuard, load};
+use egret_datapath::bpf::{AttachMode, LAYOUT, UplinkGuard, load};
+use egret_datapath::link_proof::{LinkQuestion, is_answered};
 use egret_ports::gateway::{AddressEntry, AddressMap as _, AddressState, HostPart};
 use etherparse::PacketBuilder;
 use ipnet::IpNet;
+use nix::net::if_::if_nametoindex;
 
 use super::net::{Net, Node, Underlay, egress, ip, now, socket, world};
 use super::packets::{PATIENCE, Port, datagram, udp};
@@ -224,5 +226,47 @@ fn what_waited_for_a_neighbour_past_the_lease_does_not_leave() {
         answers(true);
         outside.expect("what waited within the lease", |frame| is(b"in time")(frame).then_some(()));
         assert_eq!(gateway.count("lease_expired"), 1, "within {PATIENCE:?}");
+    }
+}
+
+/// As with `--uplink eth1` on a node whose default route leaves by another link.
+#[test]
+fn a_link_that_carries_nothing_is_guarded_and_nothing_else() {
+    for attach in [AttachMode::Tcx, AttachMode::Clsact] {
+        let net = Net::new(Underlay::V4);
+        let node = Node::new(&net, "node", NODE, attach);
+        let guard = node.loaded.uplink_guard().unwrap();
+        let mut guarding = Fixture { net, node, guard };
+        let mut links = guarding.node.config.links.clone();
+        links.uplinks.clear();
+        links.guarded = Some(["up0".to_owned()].into());
+        let inside = guarding.node.namespace.enter();
+        guarding.node.loaded.ensure(&links).unwrap();
+        assert_eq!(guarding.node.loaded.ensure(&links).unwrap(), 0);
+        drop(inside);
+        guarding.guard.tighten(&selects(&[pod(true), pod(false)])).unwrap();
+        for v4 in [true, false] {
+            let (from, to) = (socket(pod(v4), 4000), socket(world(v4), 9));
+            assert!(!guarding.leaves(&tcp(from, to, true)), "{attach:?}");
+            assert!(guarding.leaves(&tcp(socket(other_pod(v4), 4000), to, true)), "{attach:?}");
+        }
+        // Held here by another link: neighbours of this one are told nothing.
+        guarding.node.holds(egress(true));
+        let mac = guarding.net.world_mac();
+        let inside = guarding.net.world.enter();
+        let link = if_nametoindex("eth0").unwrap();
+        let (own, neighbour) = (world(true), egress(true));
+        assert!(!is_answered(&LinkQuestion { link, mac, own, neighbour }).unwrap());
+        drop(inside);
+        assert_eq!(guarding.node.count("arp_answered"), 0);
+        assert_eq!(guarding.node.count("asked_not_held"), 0);
+        // An agent that does not know them yet leaves them alone.
+        let inside = guarding.node.namespace.enter();
+        links.guarded = None;
+        guarding.node.config.links = links;
+        guarding.node.loaded = load(guarding.node.config.clone()).unwrap();
+        drop(inside);
+        let (from, to) = (socket(pod(true), 4000), socket(world(true), 9));
+        assert!(!guarding.leaves(&tcp(from, to, true)), "{attach:?}");
     }
 }

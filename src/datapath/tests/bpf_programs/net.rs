@@ -146,6 +146,7 @@ impl Node {
             links: NodeLinks {
                 tunnel: "egret0".to_owned(),
                 uplinks: BTreeSet::from(["up0".to_owned()]),
+                guarded: Some(BTreeSet::new()),
                 endpoints: vec![endpoint],
                 underlay_mtu: 1500,
             },

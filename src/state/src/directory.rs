@@ -6,7 +6,7 @@
 //! Several processes on one machine share it; the lock on the marker file `.egret-store` orders
 //! them.
 //! Always: every access begins at the path, and under the lock; a directory without its marker,
-//! or whose lock is not had in a second, is unreachable: the last snapshot stays. An object goes
+//! or whose lock is not had in a second (in ten by a command), is unreachable: the last snapshot stays. An object goes
 //! when its document or its file goes, never because a file is broken, empty, being written or
 //! unreadable. A pool or claim goes 5 s after its file: who replaces a file may remove it first.
 
@@ -16,6 +16,7 @@ mod events;
 mod fences;
 mod files;
 mod leader;
+mod lock_holder;
 mod own_object;
 mod pause;
 mod records;
@@ -44,7 +45,7 @@ use crate::recorded_event::RecordedEvent;
 use cache::DirectoryCache;
 use clock::now;
 use files::{FileIndex, RereadScope};
-use store::{DirectoryHandle, LockMode};
+use store::{COMMAND_PATIENCE, DirectoryHandle, LockMode};
 use watcher::DirectoryWatcher;
 
 const MARKER_TEXT: &str = "Egret store. While this file is missing, the store counts as \
@@ -55,7 +56,7 @@ const MARKER_TEXT: &str = "Egret store. While this file is missing, the store co
 pub struct DirectoryState {
     cache: Arc<DirectoryCache>,
     observed: Arc<Mutex<ObservedLease<Vec<u8>>>>,
-    _watcher: DirectoryWatcher,
+    _watcher: Option<DirectoryWatcher>,
 }
 
 impl DirectoryState {
@@ -84,9 +85,16 @@ impl DirectoryState {
     /// # Errors
     /// Where the process can have no further thread or file descriptor.
     pub fn open(dir: impl Into<PathBuf>) -> Result<Self, StoreError> {
-        let cache = Arc::new(DirectoryCache::new(dir));
+        let cache = Arc::new(DirectoryCache::new(DirectoryHandle::new(dir, LOCK_PATIENCE)));
         let watcher = DirectoryWatcher::start(Arc::clone(&cache))?;
-        Ok(Self { cache, observed: Arc::default(), _watcher: watcher })
+        Ok(Self { cache, observed: Arc::default(), _watcher: Some(watcher) })
+    }
+
+    /// Opens a store for a command that makes a write and ends. Nothing is watched, and so nothing else has the
+    /// lock in its name: a watcher writes records too, for seconds where the disk is busy.
+    pub fn open_unwatched(dir: impl Into<PathBuf>) -> Self {
+        let cache = Arc::new(DirectoryCache::new(DirectoryHandle::new(dir, COMMAND_PATIENCE)));
+        Self { cache, observed: Arc::default(), _watcher: None }
     }
 
     async fn blocking<T: Send + 'static>(
@@ -163,7 +171,7 @@ impl ClusterState for DirectoryState {
 /// # Errors
 /// Where the store is unreachable or cannot be read.
 pub fn read_once(dir: &Path) -> Result<Snapshot, StoreError> {
-    let access = DirectoryHandle::new(dir).open(LockMode::Read)?;
+    let access = DirectoryHandle::new(dir, COMMAND_PATIENCE).open(LockMode::Read)?;
     let mut files = FileIndex::default();
     files.refresh(&access, &RereadScope::All)?;
     Ok(snapshot::with_unrecorded(snapshot::assemble(&files), &files))
@@ -174,7 +182,7 @@ pub fn read_once(dir: &Path) -> Result<Snapshot, StoreError> {
 /// # Errors
 /// Where the store is unreachable or cannot be read.
 pub fn events(dir: &Path) -> Result<Vec<RecordedEvent>, StoreError> {
-    events::read(&DirectoryHandle::new(dir).open(LockMode::Read)?)
+    events::read(&DirectoryHandle::new(dir, COMMAND_PATIENCE).open(LockMode::Read)?)
 }
 
 fn create_new(path: &Path, text: &str) -> std::io::Result<()> {

@@ -70,8 +70,9 @@ pub enum Outage {
     },
     /// Somebody else has kept the directory's lock: it may pass.
     #[error(
-        "the store {} is unreachable: another process has kept its lock for {} s",
+        "the store {} is unreachable: {} has kept its lock for {} s",
         path.display(),
+        holder.as_deref().unwrap_or("another process"),
         waited.as_secs()
     )]
     Locked {
@@ -79,6 +80,8 @@ pub enum Outage {
         path: PathBuf,
         /// How long it was waited for.
         waited: Duration,
+        /// Who has it now, where that can be told.
+        holder: Option<String>,
     },
     /// The connection to the API server was refused, broke or was never made.
     #[error("the API server cannot be reached: {}", deepest(&**.0))]

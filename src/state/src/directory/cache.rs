@@ -37,9 +37,9 @@ struct DirectoryContents {
 
 impl DirectoryCache {
     /// Nothing has been read yet.
-    pub fn new(dir: impl Into<PathBuf>) -> Self {
+    pub fn new(store: DirectoryHandle) -> Self {
         Self {
-            store: DirectoryHandle::new(dir),
+            store,
             contents: Mutex::default(),
             snapshot: watch::Sender::new(None),
             reachable: Reachability::default(),

@@ -8,6 +8,7 @@ use std::time::{Duration, Instant};
 use rustix::fs::{self, AtFlags, Dir, FileType, FlockOperation, Mode, OFlags};
 use rustix::io::Errno;
 
+use super::lock_holder;
 use crate::error::{Outage, StoreError};
 use crate::manifest::{MAX_FILE_BYTES, too_large};
 
@@ -15,6 +16,9 @@ use crate::manifest::{MAX_FILE_BYTES, too_large};
 pub const MARKER: &str = ".egret-store";
 /// How long an access waits for the lock before the store counts as unreachable.
 pub const LOCK_PATIENCE: Duration = Duration::from_secs(1);
+/// As [`LOCK_PATIENCE`], for who makes one access and has nothing else to do. Whoever has the lock lives: it
+/// ends with its process.
+pub const COMMAND_PATIENCE: Duration = Duration::from_secs(10);
 /// Between two tries for the lock: an access holds it for less than this at rest.
 const LOCK_RETRY: Duration = Duration::from_micros(500);
 
@@ -32,6 +36,7 @@ pub enum LockMode {
 #[derive(Clone, Debug)]
 pub struct DirectoryHandle {
     path: PathBuf,
+    patience: Duration,
 }
 
 /// One access: the directory as it was when the access began, under the lock. Everything goes
@@ -63,8 +68,9 @@ pub struct FolderEntry {
 }
 
 impl DirectoryHandle {
-    pub fn new(path: impl Into<PathBuf>) -> Self {
-        Self { path: path.into() }
+    /// `patience`: how long its lock is waited for.
+    pub fn new(path: impl Into<PathBuf>, patience: Duration) -> Self {
+        Self { path: path.into(), patience }
     }
 
     pub fn path(&self) -> &Path {
@@ -80,20 +86,22 @@ impl DirectoryHandle {
     ///
     /// # Errors
     /// [`Outage::Directory`] where the path or its marker cannot be had,
-    /// [`Outage::Locked`] where its lock cannot, for a second.
+    /// [`Outage::Locked`] where its lock cannot, for as long as its patience lasts.
     pub fn open(&self, intent: LockMode) -> Result<Access, StoreError> {
         let operation = match intent {
             LockMode::Read => FlockOperation::NonBlockingLockShared,
             LockMode::Write => FlockOperation::NonBlockingLockExclusive,
         };
-        let deadline = Instant::now() + LOCK_PATIENCE;
+        let deadline = Instant::now() + self.patience;
         loop {
             match self.attempt(operation) {
                 Ok(Some(access)) => return Ok(access),
                 Ok(None) if Instant::now() < deadline => thread::sleep(LOCK_RETRY),
                 Ok(None) => {
-                    let path = self.path.clone();
-                    return Err(Outage::Locked { path, waited: LOCK_PATIENCE }.into());
+                    let (path, waited) = (self.path.clone(), self.patience);
+                    let marker = fs::stat(path.join(MARKER)).ok();
+                    let holder = marker.and_then(|marker| lock_holder::of(&marker));
+                    return Err(Outage::Locked { path, waited, holder }.into());
                 }
                 Err(errno) => {
                     return Err(self.unreachable(format!(

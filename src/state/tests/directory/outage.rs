@@ -53,6 +53,28 @@ async fn a_lock_that_is_not_had_in_a_second_is_an_outage() {
     read(&state).await;
 }
 
+/// Who makes one write waits longer, and is told whom for.
+#[tokio::test]
+async fn a_lock_that_is_had_in_ten_seconds_is_none_for_a_command() {
+    let store = Fixture::new();
+    let marker = File::open(store.file(MARKER)).unwrap();
+    marker.lock().unwrap();
+    let state = DirectoryState::open_unwatched(store.path());
+    let daemon = store.open();
+    until_reachable(&daemon, false).await;
+    let error = daemon.draw_fences(1).await.unwrap_err().to_string();
+    let ours = format!("process {} (", std::process::id());
+    assert!(error.contains(&ours) && error.ends_with("has kept its lock for 1 s"), "{error}");
+    let drawn = tokio::spawn(async move { state.draw_fences(1).await });
+    // It has given up twice by now.
+    for _ in 0..2 {
+        daemon.draw_fences(1).await.unwrap_err();
+    }
+    assert!(!drawn.is_finished());
+    marker.unlock().unwrap();
+    assert_eq!(drawn.await.unwrap().unwrap(), 1);
+}
+
 #[tokio::test]
 async fn a_store_may_be_made_after_it_was_opened() {
     let folder = tempfile::tempdir().unwrap();

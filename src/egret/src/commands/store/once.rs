@@ -6,15 +6,14 @@ use egret_core::model::{NamespaceName, Snapshot};
 use egret_ports::backoff::Backoff;
 use egret_ports::cluster_state::{ClusterState, Write};
 use egret_ports::error::{ErrorClass, PortError};
+use egret_state::DirectoryState;
 #[cfg(feature = "kubernetes")]
 use egret_state::kubernetes::WatchScope;
-use egret_state::{DirectoryState, Outage, StoreError};
 
 use super::Store;
 
 /// How long a write is tried that others keep overtaking (after an outage of the API server
-/// everybody has something to write), or that meets a failure which may pass, such as a lock that is
-/// kept while a disk is slow.
+/// everybody has something to write), or that meets a failure which may pass.
 const PATIENCE: Duration = Duration::from_secs(10);
 
 impl Store {
@@ -100,7 +99,7 @@ impl Store {
         block_on(async {
             match self {
                 Self::Directory(directory) => {
-                    Ok(request.send_to(&DirectoryState::open(directory)?).await)
+                    Ok(request.send_to(&DirectoryState::open_unwatched(directory)).await)
                 }
                 #[cfg(feature = "kubernetes")]
                 Self::Kubernetes(api) => Ok(request.send_to(&api.open(WatchScope::Reader)?).await),
@@ -114,17 +113,8 @@ fn passes(class: ErrorClass) -> bool {
 }
 
 fn read(directory: &Path) -> anyhow::Result<Snapshot> {
-    let deadline = Instant::now() + PATIENCE;
-    loop {
-        match egret_state::read_once(directory) {
-            // It has been waited for already.
-            Err(StoreError::Unreachable(Outage::Locked { .. })) if Instant::now() < deadline => {}
-            read => {
-                let store = || format!("cannot read the store {}", directory.display());
-                return read.with_context(store);
-            }
-        }
-    }
+    egret_state::read_once(directory)
+        .with_context(|| format!("cannot read the store {}", directory.display()))
 }
 
 #[cfg(feature = "kubernetes")]

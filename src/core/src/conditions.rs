@@ -33,6 +33,7 @@ pub use cloud::released_by_clouds;
 pub use evaluation::ConditionInputs;
 pub(crate) use evaluation::Evaluation;
 use evaluation::names;
+pub(crate) use interface::unusable as unusable_interface;
 pub use on_interface::{on_interface, on_interface_message};
 
 /// The statuses of pools that differ from what is written.

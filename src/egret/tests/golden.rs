@@ -65,12 +65,13 @@ const QUESTIONS: [(&str, &[&str]); 6] = [
 ];
 
 /// Changes, each of a store of its own.
-const CHANGES: [&str; 15] = [
+const CHANGES: [&str; 16] = [
     "drain node-1 --wait 0",
     "drain node-1 --wait 1",
     "drain node-9 --wait 0",
     "drain node/node-2 --wait 5",
     "uncordon node-1",
+    "uncordon node-2",
     "move 203.0.113.17 --to node-2",
     "move 203.0.113.17 --to node-9",
     "move 203.0.113.99 --to node-2",
@@ -158,6 +159,63 @@ fn init_writes_an_example_that_is_well() {
     assert!(again.contains("is there already") && again.ends_with("exit 2\n\n"), "{again}");
     let refused = store.run("init --node a/b --example 203.0.113.18");
     assert!(refused.ends_with("exit 2\n\n"), "{refused}");
+}
+
+/// What `egret check` would refuse is not written, and no store is left behind.
+#[test]
+fn init_writes_no_example_that_is_wrong() {
+    let lines = [
+        "init --node a --example 127.0.0.1",
+        "init --node a --example 224.0.0.1",
+        "init --node a --example fe80::1",
+        "init --node a..b --example 203.0.113.18",
+    ];
+    for line in lines {
+        let store = Store::empty();
+        let said = store.run(line);
+        assert!(said.contains("example.yaml:") && said.ends_with("exit 2\n\n"), "{said}");
+        assert!(store.files().is_empty(), "{said}");
+    }
+}
+
+/// A cordoned node is a standby, and yet nothing moves there.
+#[test]
+fn an_address_moves_where_it_may_be() {
+    let store = Store::golden();
+    let (node, manifests) =
+        ("store/egret.dev/egressnodes/node-2.yaml", "store/workloads/nodes.yaml");
+    let line = "move 203.0.113.17 --to node-2";
+    let uplinks = "uplinks: [{name: eth0, subnets: [203.0.113.2/28]}]";
+    store.put(node, &store.files()[node].replace("uplinks: []", uplinks));
+    let said = store.run(line);
+    let remedy = "it is cordoned: `kubectl uncordon node-2` first, or `egret drain node-1`";
+    assert!(said.contains(remedy) && said.ends_with("exit 2\n\n"), "{said}");
+    let text = store.files()[manifests].replace("unschedulable: true", "unschedulable: false");
+    store.put(manifests, &text);
+    store.run("drain node-2 --wait 0");
+    let said = store.run(line);
+    assert!(said.contains("it is drained: `egret uncordon node-2` first"), "{said}");
+    store.run("uncordon node-2");
+    let said = store.run(line);
+    assert!(said.ends_with("moves to node-2 as soon as it can\nexit 0\n\n"), "{said}");
+    let moved = &store.files()["store/egret.dev/egressaddresses/203.0.113.17.yaml"];
+    assert!(moved.contains("owner: node-2") && moved.contains("preferredNode: node-2"), "{moved}");
+}
+
+/// The watcher of a store writes records, under its lock: a command that makes one write has none.
+#[test]
+fn a_command_makes_its_own_write_alone() {
+    for _ in 0..20 {
+        let store = Store::golden();
+        store.put("store/more.yaml", "{apiVersion: egret.dev/v1alpha1, kind: EgressPool, metadata: {name: \
+             more}, spec: {provider: L2, addresses: [198.51.100.77], gateways: {nodeSelector: {}}}}");
+        let before = store.files();
+        assert!(store.run("uncordon node-1").ends_with("exit 0\n\n"));
+        let after = store.files();
+        let differ = after.iter().filter(|(path, text)| before.get(*path) != Some(text));
+        let differ: Vec<&str> = differ.map(|(path, _)| path.as_str()).collect();
+        assert_eq!(differ, ["store/egret.dev/egressnodes/node-1.yaml"]);
+    }
 }
 
 /// A command or a flag that is lost by accident is missing here.

@@ -5,11 +5,7 @@ use std::net::IpAddr;
 use crate::model::{NodeName, Snapshot};
 
 /// Why the interface of `node` cannot carry the address, as its agent says.
-pub(super) fn unusable<'a>(
-    snapshot: &'a Snapshot,
-    address: IpAddr,
-    node: &NodeName,
-) -> Option<&'a str> {
+pub fn unusable<'a>(snapshot: &'a Snapshot, address: IpAddr, node: &NodeName) -> Option<&'a str> {
     let stored = snapshot.addresses.get(&address).map(|stored| &stored.value);
     let status = &snapshot.egress_nodes.get(node)?.value.status;
     match stored?.plan.facts().cloud_places() {

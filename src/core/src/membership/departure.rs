@@ -68,7 +68,7 @@ fn row(key: &str) -> Option<usize> {
     })
 }
 
-/// Why a node is to hand over what it holds, and is given nothing new.
+/// Why a node is to hand over what it holds.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum DrainReason {
     /// `egret drain`: until `egret uncordon`.
@@ -79,6 +79,20 @@ pub enum DrainReason {
     HostStops,
     /// Its Node is cordoned.
     Cordoned,
+}
+
+impl DrainReason {
+    /// What becomes of such a node, for people.
+    pub fn consequence(&self) -> &'static str {
+        match self {
+            Self::Cordoned => {
+                "what it holds moves where another gateway may carry it, and it stands by last"
+            }
+            Self::ByHand | Self::Leaves(_) | Self::HostStops => {
+                "what it holds moves, and it is given nothing new"
+            }
+        }
+    }
 }
 
 impl fmt::Display for DrainReason {

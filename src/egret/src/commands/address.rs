@@ -17,7 +17,7 @@ pub(crate) fn move_to(args: &MoveArgs) -> anyhow::Result<()> {
         if !snapshot.egress_nodes.contains_key(&to) {
             return Err(unknown_node(&to, snapshot).into());
         }
-        let plan = manual::move_to(&stored.value, &to);
+        let plan = manual::move_to(snapshot, &stored.value, &to).map_err(UsageError)?;
         let expect = Some(stored.version.clone());
         Ok(Write::AddressPlan { address: args.address, expect, plan })
     })?;

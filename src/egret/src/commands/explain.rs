@@ -223,7 +223,7 @@ pub(crate) fn what_if(args: &WhatIfArgs) -> anyhow::Result<()> {
             }
         }
         if let Some(why) = drain_reason(&snapshot, &node) {
-            println!("{node} {why}: what it holds moves now, and it is given nothing new");
+            println!("{node} {why}: {}", why.consequence());
         }
     })
 }

@@ -1,10 +1,12 @@
 //! Draining a node and taking it back.
 
+use std::collections::BTreeMap;
 use std::net::IpAddr;
 use std::time::{Duration, Instant};
 
-use egret_core::membership::departure::drain_reason;
+use egret_core::membership::departure::{DrainReason, drain_reason};
 use egret_core::model::{NodeName, Snapshot};
+use egret_core::placement::EligibleGateways;
 use egret_core::planner::manual;
 use egret_ports::cluster_state::Write;
 use egret_ports::error::ErrorClass;
@@ -17,7 +19,8 @@ pub(crate) fn drain(args: &NodeArgs) -> anyhow::Result<()> {
     let store = args.store.store()?;
     let node = name(args);
     set_drain(&store, &node, true)?;
-    println!("{node} is drained: what it holds moves, and it is given nothing new");
+    let why = DrainReason::ByHand;
+    println!("{node} {why}: {}", why.consequence());
     hand_over(&store, &node)?;
     if args.wait > 0 {
         wait_until_empty(&store, &node, args.wait)?;
@@ -31,7 +34,9 @@ pub(crate) fn uncordon(args: &NodeArgs) -> anyhow::Result<()> {
     set_drain(&store, &node, false)?;
     match drain_reason(&store.read()?, &node) {
         None => println!("{node} is taken back: it may hold addresses again"),
-        Some(why) => println!("{node} is drained no longer, but it {why}: it is given nothing"),
+        Some(why) => {
+            println!("{node} is drained no longer, but it {why}: {}", why.consequence());
+        }
     }
     Ok(())
 }
@@ -51,8 +56,10 @@ fn set_drain(store: &Store, node: &NodeName, drain: bool) -> anyhow::Result<()> 
 
 /// What the controller does too, where one runs: who writes first is all the same.
 fn hand_over(store: &Store, node: &NodeName) -> anyhow::Result<()> {
-    for (address, stored) in &store.read()?.addresses {
-        let Some(plan) = manual::move_away(&stored.value, node) else { continue };
+    let (snapshot, clouds) = (store.read()?, BTreeMap::new());
+    let gateways = EligibleGateways::new(&snapshot, &clouds);
+    for (address, stored) in &snapshot.addresses {
+        let Some(plan) = manual::move_away(&gateways, &stored.value, node) else { continue };
         let expect = Some(stored.version.clone());
         match store.write(Write::AddressPlan { address: *address, expect, plan })? {
             Err(error) if error.class != ErrorClass::Conflict => return Err(error.into()),

@@ -189,7 +189,7 @@ fn troubles(snapshot: &Snapshot) -> Vec<InvalidObject> {
     }
     let leave = snapshot.egress_nodes.keys().filter_map(|name| {
         let why = drain_reason(snapshot, name)?;
-        let message = format!("it {why}: what it holds moves, and it is given nothing new");
+        let message = format!("it {why}: {}", why.consequence());
         Some(InvalidObject { place: format!("node {name}"), message })
     });
     troubles.extend(leave);

@@ -35,7 +35,8 @@ fn outsider(ideal: &IdealCloud) -> NodeName {
 }
 
 fn wish(ideal: &mut IdealCloud, to: &NodeName) {
-    let plan = manual::move_to(ideal.world.address(ADDRESS), to);
+    let address = ideal.world.address(ADDRESS);
+    let plan = manual::move_to(&ideal.world.snapshot, address, to).unwrap();
     ideal.world.edit_plan(ADDRESS, |before| *before = plan);
 }
 

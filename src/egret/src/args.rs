@@ -104,7 +104,8 @@ pub(crate) struct InitArgs {
     #[command(flatten)]
     pub(crate) store: DirectoryArgs,
     /// Write an example too, example.yaml: this host as a gateway, a pool of this address, and a claim. The
-    /// address is a free one of the uplink's subnet. A file of that name stays as it is.
+    /// address is a free one of the uplink's subnet. A file of that name that is there is not written over: the
+    /// command ends with 2.
     #[arg(long, value_name = "ADDRESS")]
     pub(crate) example: Option<IpAddr>,
     /// The name of that gateway, as its agent has it; the host's name by default.

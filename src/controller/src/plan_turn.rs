@@ -3,12 +3,12 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use egret_core::cloud::CloudState;
-use egret_core::memory::LeaderMemory;
+use egret_core::memory::{LeaderMemory, UnsureWrite};
 use egret_core::model::{ControllerSettings, EventDraft};
 use egret_core::model::{
     InvalidObject, NodeName, ProviderKind, ResourceVersion, Snapshot, Timestamp, Write,
 };
-use egret_core::planner::{self, Plan, PlannedWrite, WriteStage};
+use egret_core::planner::{self, Draws, Plan, PlannedWrite, WriteStage};
 use egret_ports::clock::Clock;
 use egret_ports::cluster_state::ClusterState;
 use egret_ports::error::ErrorClass;
@@ -56,9 +56,10 @@ impl<S: ClusterState, C: Clock> Turn<S, C> {
         }
     }
 
-    /// Begins anew, as a process that has seen nothing.
+    /// Begins anew, as a process that has seen nothing; but what this one has written may still be taken.
     pub(crate) fn forget(&mut self) {
-        self.memory = LeaderMemory::default();
+        let unsure_of = self.memory.unsure_of.take();
+        self.memory = LeaderMemory { unsure_of, ..LeaderMemory::default() };
         self.cluster_writes = ClusterWrites::default();
     }
 
@@ -91,6 +92,7 @@ impl<S: ClusterState, C: Clock> Turn<S, C> {
             Ok(snapshot) => snapshot,
             Err(error) => return warn!(%error, "cannot read what is to be planned; planning again"),
         };
+        self.memory.settle_unsure(&snapshot, self.clock.now());
         let plan = self.plan(&snapshot);
         let first = if plan.numbers == 0 {
             0
@@ -114,6 +116,7 @@ impl<S: ClusterState, C: Clock> Turn<S, C> {
     ) {
         let (began, now) = (Instant::now(), self.clock.now());
         let (mut wrote, mut goes_on) = (false, true);
+        let unsure_of = self.memory.unsure_of.as_ref().map(|unsure| unsure.node.clone());
         for WriteStage { lanes } in stages {
             let (mut lanes, mut under_way) = (lanes.into_iter(), JoinSet::new());
             loop {
@@ -130,6 +133,7 @@ impl<S: ClusterState, C: Clock> Turn<S, C> {
                         warn!("the leader lease was lost in the middle of a turn");
                         goes_on = false;
                     } else {
+                        let lane = PlannedLane { writes: lane, unsure_of: unsure_of.clone() };
                         under_way.spawn(write_lane(self.state.clone(), lane, term.clone(), now));
                     }
                 }
@@ -138,7 +142,7 @@ impl<S: ClusterState, C: Clock> Turn<S, C> {
                 let done = done.unwrap_or_else(|e| std::panic::resume_unwind(e.into_panic()));
                 for outcome in done {
                     wrote |= outcome.result.is_ok();
-                    goes_on &= !outcome.ends_turn();
+                    goes_on &= !outcome.ends_turn(unsure_of.as_ref());
                     self.note_outcome(outcome, cluster, now);
                 }
             }
@@ -183,13 +187,14 @@ impl<S: ClusterState, C: Clock> Turn<S, C> {
         now: Timestamp,
     ) {
         match (outcome.object, outcome.result) {
-            (WrittenObject::NodeSpec(node), Err(class)) if is_unknown(class) => {
-                self.memory.unsure_of = Some(node);
-            }
-            (WrittenObject::NodeSpec(node), Ok(_))
-                if self.memory.unsure_of.as_ref() == Some(&node) =>
+            (WrittenObject::NodeSpec { node, expect, draws: true }, Err(class))
+                if is_unknown(class) =>
             {
-                self.memory.unsure_of = None;
+                let since = self.clock.now();
+                self.memory.unsure_of = Some(UnsureWrite { node, expect, since });
+            }
+            (WrittenObject::NodeSpec { node, .. } | WrittenObject::DeletedNode(node), Ok(_)) => {
+                self.memory.unsure_of.take_if(|unsure| unsure.node == node);
             }
             (WrittenObject::Cluster(write), Ok(version)) => {
                 self.cluster_writes.note(&write, &version, now);
@@ -210,20 +215,38 @@ impl<S: ClusterState, C: Clock> Turn<S, C> {
 enum WrittenObject {
     /// The cluster object or its status.
     Cluster(Box<Write>),
-    NodeSpec(NodeName),
+    NodeSpec {
+        node: NodeName,
+        /// The version that it has to find.
+        expect: Option<ResourceVersion>,
+        /// Whether it brings new numbers.
+        draws: bool,
+    },
+    DeletedNode(NodeName),
     Other,
 }
 
 impl WrittenObject {
-    fn of(write: &Write) -> Self {
-        match write {
-            Write::Cluster { .. } | Write::ClusterStatus { .. } => {
+    fn of(planned: &PlannedWrite) -> Self {
+        match &planned.write {
+            write @ (Write::Cluster { .. } | Write::ClusterStatus { .. }) => {
                 Self::Cluster(Box::new(write.clone()))
             }
-            Write::NodeSpec { node, .. } => Self::NodeSpec(node.clone()),
+            Write::NodeSpec { node, expect, .. } => {
+                let draws = matches!(&planned.draws, Draws::Blocks(draws) if !draws.is_empty());
+                Self::NodeSpec { node: node.clone(), expect: expect.clone(), draws }
+            }
+            Write::DeleteNode { node, .. } => Self::DeletedNode(node.clone()),
             _ => Self::Other,
         }
     }
+}
+
+/// Writes that are made one after the other.
+struct PlannedLane {
+    writes: Vec<PlannedWrite>,
+    /// The node of which an earlier write may still be taken.
+    unsure_of: Option<NodeName>,
 }
 
 /// What became of a write.
@@ -236,13 +259,15 @@ struct WriteOutcome {
 impl WriteOutcome {
     /// Whether nothing is written after it in this turn. Numbers in node specs must appear in order, so after one
     /// that may still be taken none is written (see `core::planner`); one that was refused never appears, and keeps
-    /// nobody else's from being written. Deletions and roles were decided with the cluster object: without it
-    /// nothing goes on.
-    fn ends_turn(&self) -> bool {
+    /// nobody else's from being written, but of the node that is `unsure_of`: there an earlier one may still be taken,
+    /// which only a write that is made rules out. Deletions and roles were decided with the cluster object: without
+    /// it nothing goes on.
+    fn ends_turn(&self, unsure_of: Option<&NodeName>) -> bool {
         let Err(class) = self.result else { return false };
         match &self.object {
             WrittenObject::Cluster(write) => matches!(**write, Write::Cluster { .. }),
-            WrittenObject::NodeSpec(_) => is_unknown(class),
+            WrittenObject::NodeSpec { node, .. } => is_unknown(class) || unsure_of == Some(node),
+            WrittenObject::DeletedNode(node) => unsure_of == Some(node),
             WrittenObject::Other => false,
         }
     }
@@ -251,16 +276,17 @@ impl WriteOutcome {
 /// Makes these writes one after the other, up to one that ends the turn. Aborted, the one under way is made or not.
 async fn write_lane<S: ClusterState>(
     state: Arc<S>,
-    lane: Vec<PlannedWrite>,
+    lane: PlannedLane,
     term: LeaderTerm,
     now: Timestamp,
 ) -> Vec<WriteOutcome> {
     let mut outcomes = Vec::new();
-    for PlannedWrite { write, notes, .. } in lane {
+    for planned in lane.writes {
         if !term.is_ours() {
             break;
         }
-        let object = WrittenObject::of(&write);
+        let object = WrittenObject::of(&planned);
+        let PlannedWrite { write, notes, .. } = planned;
         debug!(?write, "writing");
         let result = match state.write(write).await {
             Ok(version) => {
@@ -279,7 +305,7 @@ async fn write_lane<S: ClusterState>(
             }
         };
         let outcome = WriteOutcome { object, result };
-        let ends_turn = outcome.ends_turn();
+        let ends_turn = outcome.ends_turn(lane.unsure_of.as_ref());
         outcomes.push(outcome);
         if ends_turn {
             break;

@@ -6,9 +6,13 @@ use std::net::IpAddr;
 use crate::cloud::CloudState;
 use crate::membership::{departure, liveness};
 use crate::model::{
-    AddressPlan, ApiServerReading, EgressNodeStatus, Millis, NodeName, ProviderKind, Snapshot,
-    Timestamp,
+    AddressPlan, ApiServerReading, EgressNodeStatus, Millis, NodeName, ProviderKind,
+    ResourceVersion, Snapshot, Timestamp,
 };
+
+/// The longest that a store works on a write after nobody waits for the answer any more: the API server's
+/// own limit for one request (its flag `--request-timeout`).
+const LONGEST_REQUEST: Millis = Millis(60_000);
 
 /// What the leader remembers between plans: since when nodes are absent or fit, API servers gone, and moves
 /// wait.
@@ -31,14 +35,46 @@ pub struct LeaderMemory {
     /// Addresses of API servers that the cluster object names and that are not there now, since. Of what
     /// cannot be read nothing is remembered.
     pub api_servers_gone_since: BTreeMap<IpAddr, Timestamp>,
-    /// The node whose `EgressNode` was written last with an outcome that is not known: its write may still be
-    /// taken, and must find another version than it names. Its numbers come before all others.
-    pub unsure_of: Option<NodeName>,
+    /// The write of an `EgressNode` whose outcome is not known. Its numbers come before all others.
+    pub unsure_of: Option<UnsureWrite>,
     /// What is known of each cloud; put here by the caller as it changes.
     pub clouds: BTreeMap<ProviderKind, CloudState>,
 }
 
+/// A write that failed in a way that leaves open whether it is still taken.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct UnsureWrite {
+    /// Whose `EgressNode` it was.
+    pub node: NodeName,
+    /// The version that it has to find.
+    pub expect: Option<ResourceVersion>,
+    /// When it failed.
+    pub since: Timestamp,
+}
+
+impl UnsureWrite {
+    /// Whether it may still be taken, where the object is at `version` now. A write that changes nothing
+    /// leaves the version alone in Kubernetes, so there time alone may end it.
+    pub fn may_land(&self, version: &ResourceVersion, now: Timestamp) -> bool {
+        self.expect.as_ref().is_none_or(|expected| expected == version) && now < self.ends_at()
+    }
+
+    /// From then on it is not taken any more.
+    pub fn ends_at(&self) -> Timestamp {
+        self.since + LONGEST_REQUEST
+    }
+}
+
 impl LeaderMemory {
+    /// Forgets [`Self::unsure_of`] where it cannot be taken any more. `snapshot` must have been read after it
+    /// failed: a watch may be behind.
+    pub fn settle_unsure(&mut self, snapshot: &Snapshot, now: Timestamp) {
+        self.unsure_of.take_if(|unsure| {
+            let stored = snapshot.egress_nodes.get(&unsure.node);
+            !stored.is_some_and(|stored| unsure.may_land(&stored.version, now))
+        });
+    }
+
     /// Takes note of who is absent and who is fit in `snapshot`. Idempotent for one snapshot and time.
     pub fn observe(&mut self, snapshot: &Snapshot, now: Timestamp) {
         let absent = liveness::absent(snapshot);

@@ -15,7 +15,9 @@
 //! in [`stages`]. Address plans come first and may go in parallel. Node specs must be written one after
 //! the other, in order, and the first whose outcome is not known ends the turn: a gateway acknowledges
 //! "every number up to this one", so a smaller number must not appear after a greater one. One that was
-//! refused appears never. Statuses come last and fail by themselves.
+//! refused appears never. One whose outcome is not known comes first in later turns, alone where it is refused;
+//! where it needs no write any more, no number is given out as long as it may still be taken
+//! ([`LeaderMemory::unsure_of`]). Statuses come last and fail by themselves.
 
 mod address_plan;
 mod apply;
@@ -130,6 +132,7 @@ pub fn plan(
     writes.extend(statuses(&view));
     wake_for_failback(memory, &addresses, &mut wake);
     HolderReach::new(snapshot, now).wakes().for_each(&mut wake);
+    memory.unsure_of.iter().for_each(|unsure| wake(unsure.ends_at()));
     for balance in addresses.balances.values() {
         if let Balance::Intended(found) = balance {
             wake(found.not_before);
@@ -212,12 +215,19 @@ fn node_specs(
     let reach = HolderReach::new(snapshot, now);
     let mut writes = Vec::new();
     // First what may still be written by an earlier turn, with smaller numbers than these.
+    let unsure = memory.unsure_of.as_ref();
     let mut drafts: Vec<(NodeName, NodeBlocksDraft)> = drafts.into_iter().collect();
-    drafts.sort_by_key(|(node, _)| memory.unsure_of.as_ref() != Some(node));
+    drafts.sort_by_key(|(node, _)| unsure.map(|unsure| &unsure.node) != Some(node));
+    let mut draws_wait = false;
     for (node, draft) in drafts {
         let Some(stored) = snapshot.egress_nodes.get(&node) else { continue };
         let before = &stored.value.spec;
+        let drawn_before = *next;
         let (blocks, draws) = draft.finish(next);
+        if draws_wait && !draws.is_empty() {
+            *next = drawn_before;
+            continue;
+        }
         let expect = Some(stored.version.clone());
         let gone = !snapshot.nodes.contains_key(&node)
             && memory.absent_for(&node, port_blocks::END_AFTER, now)
@@ -240,6 +250,10 @@ fn node_specs(
         if !draws.is_empty() || spec != *before {
             let write = Write::NodeSpec { node, expect, spec };
             writes.push(PlannedWrite { draws: Draws::Blocks(draws), ..write.into() });
+        } else {
+            draws_wait |= unsure.is_some_and(|unsure| {
+                unsure.node == stored.value.name && unsure.may_land(&stored.version, now)
+            });
         }
     }
     writes

@@ -34,12 +34,18 @@ fn what_is_refused_for_good_keeps_no_other_node_from_being_written() {
         ErrorClass::Conflict,
         ErrorClass::Quota,
     ];
-    let ends_turn = |write: &Write, class| {
-        WriteOutcome { object: WrittenObject::of(write), result: Err(class) }.ends_turn()
+    let end = Write::DeleteNode { node: "n1".into(), expect: None };
+    let ends = |write: &Write, class, unsure_of: Option<&str>| {
+        let object = WrittenObject::of(&write.clone().into());
+        let unsure_of = unsure_of.map(NodeName::from);
+        WriteOutcome { object, result: Err(class) }.ends_turn(unsure_of.as_ref())
     };
+    let ends_turn = |write: &Write, class| ends(write, class, Some("n2"));
     for class in refused {
         assert!(!ends_turn(&node, class) && !ends_turn(&status, class), "{class:?}");
-        assert!(ends_turn(&cluster, class), "{class:?}");
+        assert!(ends_turn(&cluster, class) && !ends_turn(&end, class), "{class:?}");
+        // An earlier write of it may still be taken, with smaller numbers than what follows.
+        assert!(ends(&node, class, Some("n1")) && ends(&end, class, Some("n1")), "{class:?}");
     }
     let unknown = ErrorClass::Transient;
     assert!(ends_turn(&node, unknown) && ends_turn(&cluster, unknown));
@@ -103,12 +109,12 @@ struct SlowStore {
     under_way: AtomicUsize,
     most: AtomicUsize,
     made: Mutex<Vec<Write>>,
-    /// Of this node's spec nobody knows whether it was written.
-    unknown: Option<NodeName>,
+    /// The spec of this node is not written, with this failure.
+    failing: Mutex<Option<(NodeName, ErrorClass)>>,
 }
 
 impl SlowStore {
-    async fn new(unknown: Option<&str>) -> Arc<Self> {
+    async fn new() -> Arc<Self> {
         let directory = tempfile::tempdir().unwrap();
         DirectoryState::create(directory.path()).unwrap();
         let claims: String = (0..4).map(claim).collect();
@@ -139,8 +145,12 @@ impl SlowStore {
             under_way: AtomicUsize::default(),
             most: AtomicUsize::default(),
             made: Mutex::default(),
-            unknown: unknown.map(NodeName::from),
+            failing: Mutex::default(),
         })
+    }
+
+    fn fail(&self, node: &str, class: ErrorClass) {
+        *self.failing.lock().unwrap() = Some((node.into(), class));
     }
 
     fn made(&self) -> Vec<Write> {
@@ -166,16 +176,17 @@ impl ClusterState for SlowStore {
         self.most.fetch_max(under_way, Ordering::Relaxed);
         tokio::time::sleep(Duration::from_millis(50)).await;
         self.under_way.fetch_sub(1, Ordering::Relaxed);
+        self.made.lock().unwrap().push(write.clone());
+        if let (Write::NodeSpec { node, .. }, Some((failing, class))) =
+            (&write, &*self.failing.lock().unwrap())
+            && node == failing
+        {
+            return Err(PortError::new(*class, "write", "no answer"));
+        }
         let mut snapshot = Snapshot::clone(self.shown.borrow().as_ref().unwrap());
         planner::apply(&mut snapshot, &write);
         self.shown.send_replace(Some(Arc::new(snapshot)));
-        self.made.lock().unwrap().push(write.clone());
-        match write {
-            Write::NodeSpec { node, .. } if self.unknown == Some(node.clone()) => {
-                Err(PortError::new(ErrorClass::Transient, "write", "no answer"))
-            }
-            _ => Ok(ResourceVersion("1".to_owned())),
-        }
+        Ok(ResourceVersion("1".to_owned()))
     }
 
     async fn draw_fences(&self, _: u64) -> Result<u64, PortError> {
@@ -191,24 +202,50 @@ impl ClusterState for SlowStore {
     }
 }
 
-/// A turn over all that the store shows; how long it took.
-async fn turn(store: &Arc<SlowStore>) -> (Duration, Turn<SlowStore, SystemClock>) {
-    let until = Instant::now() + Duration::from_secs(3600);
-    let (_lease, held) = watch::channel(Some(HeldLease::of(1, until)));
-    let term = Leadership::of(held).term().unwrap();
-    let settings = ControllerSettings::new("cluster");
-    let mut turn = Turn::new(settings, store.clone(), Arc::new(SystemClock));
-    let snapshot = store.read_consistent().await.unwrap();
-    let begun = Instant::now();
-    turn.run(&snapshot, &term).await;
-    (begun.elapsed(), turn)
+/// Turns over what the store shows.
+struct Turns {
+    store: Arc<SlowStore>,
+    turn: Turn<SlowStore, SystemClock>,
+}
+
+impl Turns {
+    fn of(store: &Arc<SlowStore>) -> Self {
+        let settings = ControllerSettings::new("cluster");
+        let turn = Turn::new(settings, store.clone(), Arc::new(SystemClock));
+        Self { store: store.clone(), turn }
+    }
+
+    /// How long one took.
+    async fn run(&mut self) -> Duration {
+        let until = Instant::now() + Duration::from_secs(3600);
+        let (_lease, held) = watch::channel(Some(HeldLease::of(1, until)));
+        let term = Leadership::of(held).term().unwrap();
+        let snapshot = self.store.read_consistent().await.unwrap();
+        let begun = Instant::now();
+        self.turn.run(&snapshot, &term).await;
+        begun.elapsed()
+    }
+
+    /// Whose spec one wrote, or tried to.
+    async fn written_specs(&mut self) -> Vec<String> {
+        self.run().await;
+        let specs = self.store.made().into_iter().filter_map(|write| match write {
+            Write::NodeSpec { node, .. } => Some(node.to_string()),
+            _ => None,
+        });
+        specs.collect()
+    }
+
+    fn unsure_of(&self) -> Option<&str> {
+        self.turn.memory.unsure_of.as_ref().map(|unsure| unsure.node.as_str())
+    }
 }
 
 #[tokio::test]
 async fn two_hundred_owners_are_written_first_and_eight_at_once() {
-    let store = SlowStore::new(None).await;
+    let store = SlowStore::new().await;
     tokio::time::pause();
-    let (took, _turn) = turn(&store).await;
+    let took = Turns::of(&store).run().await;
     let made = store.made();
     let plans = made.iter().take_while(
         |write| matches!(write, Write::AddressPlan { plan, .. } if plan.owner.is_some()),
@@ -224,9 +261,11 @@ async fn two_hundred_owners_are_written_first_and_eight_at_once() {
 
 #[tokio::test]
 async fn a_node_spec_that_may_still_be_taken_is_the_last_write_of_its_turn() {
-    let store = SlowStore::new(Some("g1")).await;
+    let store = SlowStore::new().await;
+    store.fail("g1", ErrorClass::Transient);
     tokio::time::pause();
-    let (_, turn) = turn(&store).await;
+    let mut turns = Turns::of(&store);
+    turns.run().await;
     let made = store.made();
     let is_spec = |write: &&Write| matches!(write, Write::NodeSpec { .. });
     let specs = made.iter().filter(is_spec).count();
@@ -235,5 +274,29 @@ async fn a_node_spec_that_may_still_be_taken_is_the_last_write_of_its_turn() {
     );
     assert_eq!(before, Some(made.len() - 1), "{:?}", made.last());
     assert!(specs < 3, "the third is left to the next turn");
-    assert_eq!(turn.memory.unsure_of, Some("g1".into()));
+    assert_eq!(turns.unsure_of(), Some("g1"));
+}
+
+#[tokio::test]
+async fn nothing_follows_that_node_before_it_is_written() {
+    let store = SlowStore::new().await;
+    store.fail("g2", ErrorClass::Transient);
+    tokio::time::pause();
+    let mut turns = Turns::of(&store);
+    assert_eq!(turns.written_specs().await, ["d1", "g1", "g2"]);
+    for refused in [ErrorClass::Throttled { after: None }, ErrorClass::Denied] {
+        // So that others would follow.
+        for node in ["d1", "g1"] {
+            let mut snapshot = Snapshot::clone(store.shown.borrow().as_ref().unwrap());
+            snapshot.egress_nodes.get_mut(&node.into()).unwrap().value.spec = Default::default();
+            store.shown.send_replace(Some(Arc::new(snapshot)));
+        }
+        store.fail("g2", refused);
+        assert_eq!(turns.written_specs().await, ["g2"], "{refused:?}");
+        turns.turn.forget();
+        assert_eq!(turns.unsure_of(), Some("g2"), "whoever leads meanwhile");
+    }
+    store.fail("nobody", ErrorClass::Denied);
+    assert_eq!(turns.written_specs().await, ["g2", "d1", "g1"]);
+    assert_eq!(turns.unsure_of(), None);
 }

@@ -9,7 +9,7 @@ use crate::port_blocks::BlockDraw;
 pub struct PlannedWrite {
     /// What to write. Numbers that `draws` names are 0.
     pub write: Write,
-    /// Which drawn numbers go into it.
+    /// Which drawn numbers go into it; the same once they are in.
     pub draws: Draws,
     /// What to tell people once it is written.
     pub notes: Vec<EventDraft>,
@@ -37,7 +37,7 @@ impl From<Write> for PlannedWrite {
 impl PlannedWrite {
     /// Puts the drawn numbers in: number `n` of the plan becomes `first + n`.
     pub(super) fn fill(&mut self, first: u64) {
-        match (&mut self.write, std::mem::take(&mut self.draws)) {
+        match (&mut self.write, &self.draws) {
             (Write::AddressPlan { plan, .. }, Draws::Fence(number)) => plan.fence = first + number,
             (Write::NodeSpec { spec, .. }, Draws::Blocks(draws)) => {
                 for draw in draws {

@@ -6,6 +6,7 @@ mod crashes;
 mod laws;
 mod objects;
 mod order;
+mod unsure;
 
 /// The small world with one claim, in quiet times.
 fn quiet() -> Fixture {

@@ -71,7 +71,7 @@ fn address(number: u8) -> IpAddr {
     ip(&format!("192.0.2.{}", 100 + u32::from(number)))
 }
 
-fn happen(world: &mut Fixture, happening: &Happening) {
+pub(super) fn happen(world: &mut Fixture, happening: &Happening) {
     let node = |number: &u8| NODES[usize::from(*number)];
     match happening {
         Happening::Claim { name, count, second_pool } => {

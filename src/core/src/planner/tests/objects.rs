@@ -47,28 +47,6 @@ fn a_deleted_node_goes_when_its_blocks_have_rested() {
 }
 
 #[test]
-fn what_may_still_be_written_by_an_earlier_turn_is_written_first() {
-    let mut world = Fixture::small();
-    world.claim(mk_claim("payments/bank", "partners"));
-    let numbers = |world: &mut Fixture| -> Vec<(String, u64)> {
-        let writes = world.writes().into_iter().filter_map(|planned| match planned.write {
-            Write::NodeSpec { node, spec, .. } => {
-                Some((node.to_string(), spec.blocks.iter().map(|block| block.epoch).max()?))
-            }
-            _ => None,
-        });
-        writes.collect()
-    };
-    let by_name = numbers(&mut world);
-    assert!(by_name.len() > 1 && by_name.is_sorted_by_key(|(_, number)| *number), "{by_name:?}");
-    let last = by_name.last().unwrap().0.clone();
-    world.memory.unsure_of = Some(last.as_str().into());
-    let unsure = numbers(&mut world);
-    assert_eq!((unsure.len(), &unsure[0].0), (by_name.len(), &last));
-    assert!(unsure.is_sorted_by_key(|(_, number)| *number), "{unsure:?}");
-}
-
-#[test]
 fn a_node_loses_the_startup_taint_when_its_agent_is_ready() {
     let mut world = quiet();
     world.snapshot.nodes.get_mut(&"d1".into()).unwrap().awaits_agent = true;

@@ -185,7 +185,7 @@ fn an_address_moves_where_it_may_be() {
     let (node, manifests) =
         ("store/egret.dev/egressnodes/node-2.yaml", "store/workloads/nodes.yaml");
     let line = "move 203.0.113.17 --to node-2";
-    let uplinks = "uplinks: [{name: eth0, subnets: [203.0.113.2/28]}]";
+    let uplinks = "uplinks: [{name: eth0, subnets: [203.0.113.2/24]}]";
     store.put(node, &store.files()[node].replace("uplinks: []", uplinks));
     let said = store.run(line);
     let remedy = "it is cordoned: `kubectl uncordon node-2` first, or `egret drain node-1`";

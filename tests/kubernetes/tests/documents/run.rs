@@ -36,7 +36,8 @@ fn as_binary(line: &str) -> String {
     line.strip_prefix("kubectl egret ").map_or(line.to_owned(), |rest| format!("egret {rest}"))
 }
 
-/// A copy of the golden store of `egret-state`, in which the old voters' grants are over at once.
+/// A copy of the golden store of `egret-state`, in which the old voters' grants are over at once and a standby may carry
+/// the address.
 fn golden_store() -> TempDir {
     let folder = tempfile::tempdir().unwrap();
     let golden = repository().join("src/state/tests/golden/full/.");
@@ -48,6 +49,10 @@ fn golden_store() -> TempDir {
     let nodes = folder.path().join("workloads/nodes.yaml");
     let text = std::fs::read_to_string(&nodes).unwrap();
     std::fs::write(&nodes, text.replace("unschedulable: true", "unschedulable: false")).unwrap();
+    let node = folder.path().join("egret.dev/egressnodes/node-2.yaml");
+    let text = std::fs::read_to_string(&node).unwrap();
+    let uplinks = "uplinks: [{name: eth0, subnets: [203.0.113.2/27]}]";
+    std::fs::write(&node, text.replace("uplinks: []", uplinks)).unwrap();
     let init = Process::new(egret()).args(["init", "--manifests"]).arg(folder.path()).output();
     assert!(init.unwrap().status.success());
     folder

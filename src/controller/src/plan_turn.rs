@@ -117,10 +117,11 @@ impl<S: ClusterState, C: Clock> Turn<S, C> {
         let (began, now) = (Instant::now(), self.clock.now());
         let (mut wrote, mut goes_on) = (false, true);
         let unsure_of = self.memory.unsure_of.as_ref().map(|unsure| unsure.node.clone());
-        for WriteStage { lanes } in stages {
+        for WriteStage { lanes, are_statuses } in stages {
+            let at_once = if are_statuses { 1 } else { WRITES_AT_ONCE };
             let (mut lanes, mut under_way) = (lanes.into_iter(), JoinSet::new());
             loop {
-                while goes_on && under_way.len() < WRITES_AT_ONCE {
+                while goes_on && under_way.len() < at_once {
                     let Some(lane) = lanes.next() else { break };
                     // A deletion that fails slowly keeps nothing after it from being tried.
                     let is_left = |planned: &PlannedWrite| {

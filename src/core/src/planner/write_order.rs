@@ -12,6 +12,9 @@ use crate::model::{AddressPlan, ClaimRef, NodeName, PoolName, Snapshot, Write};
 pub struct WriteStage {
     /// Each in its order; any of them at once, in this order where not all can be.
     pub lanes: Vec<Vec<PlannedWrite>>,
+    /// They are statuses, which nobody waits for: one after the other, so that the next turn finds what agents have
+    /// written meanwhile, and not each state in between is written.
+    pub are_statuses: bool,
 }
 
 /// What the writes of one lane have in common.
@@ -42,6 +45,7 @@ pub fn stages(writes: Vec<PlannedWrite>, snapshot: &Snapshot) -> Vec<WriteStage>
     writes.sort_by_key(|(place, _)| *place);
     let mut stages = Vec::new();
     for writes in writes.chunk_by_mut(|((one, _), _), ((other, _), _)| one == other) {
+        let are_statuses = writes.first().is_some_and(|((stage, _), _)| *stage == STATUSES);
         let (mut lanes, mut places) = (Vec::<Vec<PlannedWrite>>::new(), BTreeMap::new());
         for (_, planned) in writes {
             let place = *places.entry(lane_of(&planned.write)).or_insert(lanes.len());
@@ -50,10 +54,12 @@ pub fn stages(writes: Vec<PlannedWrite>, snapshot: &Snapshot) -> Vec<WriteStage>
             }
             lanes[place].push(planned.clone());
         }
-        stages.push(WriteStage { lanes });
+        stages.push(WriteStage { lanes, are_statuses });
     }
     stages
 }
+
+const STATUSES: u8 = 4;
 
 fn stage_of(write: &Write) -> u8 {
     match write {
@@ -69,7 +75,7 @@ fn stage_of(write: &Write) -> u8 {
         | Write::PoolPaused { .. }
         | Write::PoolStatus { .. }
         | Write::ClaimStatus { .. }
-        | Write::ClusterStatus { .. } => 4,
+        | Write::ClusterStatus { .. } => STATUSES,
     }
 }
 

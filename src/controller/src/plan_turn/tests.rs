@@ -255,8 +255,8 @@ async fn two_hundred_owners_are_written_first_and_eight_at_once() {
     println!("{} writes of 50 ms took {} ms", made.len(), took.as_millis());
     assert_eq!(store.most.load(Ordering::Relaxed), WRITES_AT_ONCE);
     // Time passes by these writes alone.
-    let one_by_one = Duration::from_millis(50) * u32::try_from(made.len()).unwrap();
-    assert!(took * 7 < one_by_one, "{took:?}");
+    let others = u32::try_from(made.len() - 200).unwrap();
+    assert!(took < Duration::from_millis(50) * (others + 200 / 5), "{took:?}");
 }
 
 #[tokio::test]

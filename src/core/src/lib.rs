@@ -10,7 +10,7 @@ pub mod cidr;
 pub mod cloud;
 pub mod conditions;
 pub mod explain;
-pub mod holder_reach;
+mod holder_reach;
 pub mod ipam;
 pub mod lease;
 pub mod membership;

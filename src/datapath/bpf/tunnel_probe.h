@@ -85,7 +85,9 @@ static __always_inline int note_probe_answer(struct __sk_buff *skb, const struct
 	__u8 too = 0;
 
 	note_answered(p, probe->size, probe->number);
-	if (probe->size < SIZE_SEGMENTS_TOO && !bpf_skb_load_bytes(skb, p->l4 + sizeof(*probe), &too, sizeof(too)) && too == PROBE_SEGMENTS_TOO)
+	// A standby's answer says nothing of the holder's segments.
+	if (probe->size < SIZE_SEGMENTS_TOO &&
+	    !bpf_skb_load_bytes(skb, p->l4 + sizeof(*probe), &too, sizeof(too)) && too == PROBE_SEGMENTS_TOO)
 		note_answered(p, SIZE_SEGMENTS_TOO, probe->number);
 	return TC_ACT_SHOT;
 }

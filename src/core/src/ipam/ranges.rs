@@ -175,9 +175,9 @@ pub fn of_node(snapshot: &Snapshot, me: &NodeName) -> BTreeSet<IpNet> {
     let ClusterRanges { pods, pods_from, .. } = written(snapshot);
     let assigned = match pods_from {
         PodRangeSource::Flags | PodRangeSource::CalicoIPPools => None,
-        // In a directory of manifests an agent reads its Node.
         // A network plug-in may give addresses of its own choice, and the Nodes keep ranges that nobody uses.
         PodRangeSource::Nodes if is_elsewhere(snapshot, me) => None,
+        // In a directory of manifests an agent reads its Node.
         PodRangeSource::Nodes if snapshot.nodes.contains_key(me) => {
             assigned_to(snapshot, pods_from, me).or_else(|| copied(snapshot, me))
         }

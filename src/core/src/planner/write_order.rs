@@ -43,20 +43,17 @@ pub fn stages(writes: Vec<PlannedWrite>, snapshot: &Snapshot) -> Vec<WriteStage>
         })
         .collect();
     writes.sort_by_key(|(place, _)| *place);
-    let mut stages = Vec::new();
-    for writes in writes.chunk_by_mut(|((one, _), _), ((other, _), _)| one == other) {
-        let are_statuses = writes.first().is_some_and(|((stage, _), _)| *stage == STATUSES);
-        let (mut lanes, mut places) = (Vec::<Vec<PlannedWrite>>::new(), BTreeMap::new());
-        for (_, planned) in writes {
-            let place = *places.entry(lane_of(&planned.write)).or_insert(lanes.len());
-            if place == lanes.len() {
-                lanes.push(Vec::new());
-            }
-            lanes[place].push(planned.clone());
+    let mut by_stage: BTreeMap<u8, (WriteStage, BTreeMap<Lane, usize>)> = BTreeMap::new();
+    for ((stage, _), planned) in writes {
+        let (WriteStage { lanes, are_statuses }, places) = by_stage.entry(stage).or_default();
+        *are_statuses = stage == STATUSES;
+        let place = *places.entry(lane_of(&planned.write)).or_insert(lanes.len());
+        if place == lanes.len() {
+            lanes.push(Vec::new());
         }
-        stages.push(WriteStage { lanes, are_statuses });
+        lanes[place].push(planned);
     }
-    stages
+    by_stage.into_values().map(|(stage, _)| stage).collect()
 }
 
 const STATUSES: u8 = 4;

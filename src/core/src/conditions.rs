@@ -4,6 +4,7 @@
 //! Always: a status in which nothing but time has changed is the one that was written
 //! (`last_transition` stays while a condition's status does), so at rest nothing is written.
 
+mod address_ready;
 mod agents;
 mod api_servers;
 mod balance;
@@ -15,24 +16,22 @@ mod no_gateway;
 mod on_interface;
 mod outside_pool;
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::net::IpAddr;
 
 use crate::ipam::contested;
-use crate::membership::{departure, liveness};
 use crate::model::{
-    AddressEnd, AddressPlan, AddressStatus, ClaimRef, ClaimStatus, Condition, ConditionType,
-    NodeName, Pool, PoolName, PoolStatus,
+    AddressStatus, ClaimRef, ClaimStatus, Condition, ConditionType, Pool, PoolName, PoolStatus,
 };
 use crate::reason::Reason;
 
+use address_ready::AddressReadiness;
 pub use agents::agent_absences;
 pub use api_servers::cluster_status;
 pub use claims::claim_statuses;
 pub use cloud::released_by_clouds;
 pub use evaluation::ConditionInputs;
 pub(crate) use evaluation::Evaluation;
-use evaluation::names;
 pub(crate) use interface::unusable as unusable_interface;
 pub use on_interface::{on_interface, on_interface_message};
 
@@ -98,15 +97,14 @@ fn pool_paused(pool: &Pool) -> Evaluation {
 /// The statuses of addresses whose `Ready` condition, or what a cloud says of them, differs from
 /// what is written. All else of a status belongs to the holder and stays.
 pub fn address_statuses(view: &ConditionInputs<'_>) -> BTreeMap<IpAddr, AddressStatus> {
-    // Not whom a taint alone says to be off: it may be forgotten, and the node serve.
-    let absent = liveness::absent(view.snapshot);
+    let readiness = AddressReadiness::new(view);
     let mut statuses = BTreeMap::new();
     for (address, plan) in view.plans {
         let stored = view.snapshot.addresses.get(address);
         let before = stored.map(|stored| stored.value.status.clone()).unwrap_or_default();
         let mut status = before.clone();
         let attached = cloud::attached(view, *address, plan, &mut status);
-        let ready = address_ready(view, (*address, plan), &status, &absent);
+        let ready = readiness.of(*address, plan, &status);
         let outside = outside_pool::address(view, *address, plan);
         if outside.is_none() {
             status.conditions.retain(|known| known.kind != ConditionType::OutsidePool);
@@ -127,87 +125,6 @@ fn put(conditions: &mut Vec<Condition>, condition: Condition) {
         Some(known) => *known = condition,
         None => conditions.push(condition),
     }
-}
-
-/// Whether an address serves, and why not.
-pub(crate) fn address_ready(
-    view: &ConditionInputs<'_>,
-    (address, plan): (IpAddr, &AddressPlan),
-    status: &AddressStatus,
-    absent: &BTreeSet<NodeName>,
-) -> Evaluation {
-    let not =
-        |reason, message: String| Evaluation::new(ConditionType::Ready, false, reason, message);
-    match plan.end {
-        Some(AddressEnd::Released { .. }) => {
-            let message = "its claim has ended; it serves open connections until they end";
-            return not(Reason::Released, message.into());
-        }
-        Some(AddressEnd::Revoked { .. }) => {
-            let places = plan.facts().cloud_places();
-            let cloud = if places { ", the cloud has taken it off the gateways" } else { "" };
-            let message = format!(
-                "its claim has ended; it is free when a majority of the voters has let go of \
-                 it{cloud} and its ports have rested"
-            );
-            return not(Reason::Revoked, message);
-        }
-        None => {}
-    }
-    if let Some(message) = conflict(view, address, status) {
-        return not(Reason::Conflict, message);
-    }
-    let Some(owner) = &plan.owner else {
-        return not(Reason::NoGateway, no_gateway::message(view, address, plan, absent));
-    };
-    match status.holding.as_ref().map(|holding| &holding.node) {
-        None => not(Reason::NoHolder, format!("{owner} is to hold it and does not yet")),
-        Some(holder) if absent.contains(holder) => {
-            let message = format!(
-                "its holder {holder} is absent and nobody has said that it took over; look at the \
-                 gateways {}",
-                names(plan.owner.iter().chain(&plan.standbys))
-            );
-            not(Reason::HolderAbsent, message)
-        }
-        Some(holder) if is_missed_by_cloud(plan, status, holder) => {
-            let attached =
-                status.conditions.iter().find(|known| known.kind == ConditionType::Attached);
-            let why = attached.filter(|known| !known.status).map(|known| known.message.clone());
-            let message = why.unwrap_or_else(|| format!("{holder} holds it; it is being attached"));
-            not(Reason::NotAttached, message)
-        }
-        Some(holder) => {
-            if let Some(why) = interface::unusable(view.snapshot, address, holder) {
-                return not(Reason::InterfaceUnusable, format!("{holder} holds it; {why}"));
-            }
-            let standbys = match plan.standbys.as_slice() {
-                [] => "nobody stands by".into(),
-                standbys => format!("standing by: {}", names(standbys.iter())),
-            };
-            let move_to = cloud::awaited_move(view, address, plan);
-            let leaves = departure::drain_reason(view.snapshot, holder);
-            let leaves = leaves.map(|why| format!(" and {why}")).unwrap_or_default();
-            let move_to = move_to.unwrap_or_default();
-            let message = format!("{holder} holds it{leaves}; {standbys}{move_to}");
-            Evaluation::new(ConditionType::Ready, true, Reason::Held, message)
-        }
-    }
-}
-
-/// Who else has the address, and what to do.
-fn conflict(view: &ConditionInputs<'_>, address: IpAddr, status: &AddressStatus) -> Option<String> {
-    let told = |known: &&Condition| known.kind == ConditionType::Conflict && known.status;
-    let told = status.conditions.iter().find(told).map(|known| known.message.clone());
-    let message = told.or_else(|| on_interface(view.snapshot, address))?;
-    let advice = contested::advice(view.snapshot, address);
-    Some(message + &advice.map(|advice| format!("; {advice}")).unwrap_or_default())
-}
-
-/// The cloud places the address, and does not let its holder serve it.
-fn is_missed_by_cloud(plan: &AddressPlan, status: &AddressStatus, holder: &NodeName) -> bool {
-    let facts = plan.facts();
-    facts.cloud_places() && !status.is_served_at(holder, facts)
 }
 
 /// The written status of a claim.

@@ -112,6 +112,21 @@ impl<'a> HolderReach<'a> {
         self.complaints.keys().copied()
     }
 
+    /// The present nodes whose pods use `address` and that do not reach `holder`, and how many use it.
+    pub(crate) fn cut_off(&self, address: IpAddr, holder: &NodeName) -> (Vec<&'a NodeName>, usize) {
+        let uses = |name: &&NodeName| {
+            let node = self.snapshot.egress_nodes.get(*name);
+            node.is_some_and(|node| node.value.status.block_needs.contains_key(&address))
+        };
+        let complain = self.complaints.get(holder).map(Vec::as_slice).unwrap_or_default();
+        let complain: Vec<&NodeName> = complain.iter().copied().filter(uses).collect();
+        if complain.is_empty() {
+            return (complain, 0);
+        }
+        let present = self.snapshot.egress_nodes.keys().filter(|name| !self.absent.contains(*name));
+        (complain, present.filter(uses).count())
+    }
+
     /// When time alone changes what is asked or decided.
     pub(crate) fn wakes(&self) -> impl Iterator<Item = Timestamp> {
         let nodes = self.snapshot.egress_nodes.values();

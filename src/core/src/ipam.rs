@@ -9,7 +9,7 @@
 mod allocator;
 pub(crate) mod contested;
 mod ended;
-mod former;
+pub(crate) mod former;
 mod own_network;
 mod pools;
 pub mod ranges;

@@ -122,16 +122,28 @@ pub fn plan(
     let short_of_ports = port_blocks::grant(snapshot, plans, &mut drafts);
     let free = addresses.free(snapshot, memory, &drafts);
     writes.extend(admissions(snapshot, settings));
-    writes.extend(node_specs((snapshot, memory, now), &cluster.0, plans, drafts, &mut numbers));
+    let reach = &HolderReach::new(snapshot, now);
+    let view = (snapshot, memory, now, reach);
+    writes.extend(node_specs(view, &cluster.0, plans, drafts, &mut numbers));
     addresses.plans.retain(|address, _| !free.contains(address));
     writes.extend(address_plan::deletions(snapshot, &free));
     let AddressPlans { plans, awaited, timed, balances, .. } = &addresses;
     let bindings = &bindings;
-    let view =
-        ConditionInputs { snapshot, memory, bindings, plans, awaited, timed, balances, t_max, now };
+    let view = ConditionInputs {
+        snapshot,
+        memory,
+        bindings,
+        plans,
+        awaited,
+        timed,
+        balances,
+        reach,
+        t_max,
+        now,
+    };
     writes.extend(statuses(&view));
     wake_for_failback(memory, &addresses, &mut wake);
-    HolderReach::new(snapshot, now).wakes().for_each(&mut wake);
+    reach.wakes().for_each(&mut wake);
     memory.unsure_of.iter().for_each(|unsure| wake(unsure.ends_at()));
     for balance in addresses.balances.values() {
         if let Balance::Intended(found) = balance {
@@ -204,15 +216,14 @@ fn voters_message(number: u64, change: &VoterSetChange) -> String {
 
 /// The writes of specs that differ. Numbers ascend with the order of the writes.
 fn node_specs(
-    view: (&Snapshot, &LeaderMemory, Timestamp),
+    view: (&Snapshot, &LeaderMemory, Timestamp, &HolderReach<'_>),
     cluster: &Cluster,
     plans: &BTreeMap<IpAddr, AddressPlan>,
     drafts: BTreeMap<NodeName, NodeBlocksDraft>,
     next: &mut u64,
 ) -> Vec<PlannedWrite> {
-    let (snapshot, memory, now) = view;
+    let (snapshot, memory, now, reach) = view;
     let endpoint_default = tunnel_network::by_default(snapshot);
-    let reach = HolderReach::new(snapshot, now);
     let mut writes = Vec::new();
     // First what may still be written by an earlier turn, with smaller numbers than these.
     let unsure = memory.unsure_of.as_ref();

@@ -73,6 +73,10 @@ pub enum Reason {
     NoHolder,
     /// The holder is absent and nobody has taken over.
     HolderAbsent,
+    /// Too few voters answer: its lease is not renewed, and nobody can have a new one.
+    NoMajority,
+    /// Most of the nodes whose pods use the address do not reach its holder through the tunnel.
+    HolderUnreached,
     /// No node may carry the address.
     NoGateway,
     /// Another host answers for the address.

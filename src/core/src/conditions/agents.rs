@@ -16,19 +16,25 @@ const PODS_GONE_AFTER: Millis = Millis::from_secs(300);
 /// The conditions `AgentAbsent` that differ from what is written; `None`: there is to be none.
 pub fn agent_absences(view: &ConditionInputs<'_>) -> BTreeMap<NodeName, Option<Condition>> {
     let unheard = liveness::unheard(view.snapshot);
+    let no_majority = liveness::silent_majority(view.snapshot);
     let mut differing = BTreeMap::new();
     for (name, stored) in &view.snapshot.egress_nodes {
         let before = &stored.value.status.conditions;
-        let wanted = unheard.contains(name).then(|| {
-            let message = "a majority of the voters has not heard its agent for 10 s: what its kernel has \
-                           stays, and nothing new is programmed there; look at the agent's pod and at UDP \
-                           5481 between the nodes";
-            let absent = Evaluation::new(
-                ConditionType::AgentAbsent,
-                true,
-                Reason::AgentNotHeard,
-                message,
+        let who = match &no_majority {
+            _ if unheard.contains(name) => Some("a majority of the voters has".to_owned()),
+            Some(found) if found.silent.contains(name) => Some(format!(
+                "too few voters are left to grant or renew a lease ({}), and they have",
+                names(found.left.iter())
+            )),
+            _ => None,
+        };
+        let wanted = who.map(|who| {
+            let message = format!(
+                "{who} not heard its agent for 10 s: what its kernel has stays, and nothing new is \
+                 programmed there; look at the agent's pod and at UDP 5481 between the nodes"
             );
+            let absent =
+                Evaluation::new(ConditionType::AgentAbsent, true, Reason::AgentNotHeard, message);
             absent.date(before, 0, view.now)
         });
         if stored.value.status.agent_absent() != wanted.as_ref() {
@@ -44,7 +50,10 @@ pub(super) struct Unsteered<'a>(Vec<&'a Pod>);
 
 impl<'a> Unsteered<'a> {
     pub(super) fn new(view: &ConditionInputs<'a>) -> Self {
-        let unheard = liveness::unheard(view.snapshot);
+        let mut unheard = liveness::unheard(view.snapshot);
+        unheard.extend(
+            liveness::silent_majority(view.snapshot).into_iter().flat_map(|found| found.silent),
+        );
         let has_agent = |node: &NodeName| {
             let stored = view.snapshot.egress_nodes.get(node);
             stored.is_some_and(|stored| {

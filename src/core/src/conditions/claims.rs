@@ -2,7 +2,6 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
 
 use crate::ipam::ClaimBinding;
-use crate::membership::liveness;
 use crate::model::{
     Claim, ClaimRef, ClaimStatus, Condition, ConditionType, EgressNode, Family, NamespaceName,
     NodeName, PodSelection,
@@ -10,13 +9,14 @@ use crate::model::{
 use crate::reason::Reason;
 use crate::selection::{resolve, selector, service_selector};
 
+use super::address_ready::AddressReadiness;
 use super::agents::Unsteered;
 use super::evaluation::{ConditionInputs, Evaluation};
-use super::{address_ready, outside_pool, written};
+use super::{outside_pool, written};
 
 /// The statuses of claims that differ from what is written.
 pub fn claim_statuses(view: &ConditionInputs<'_>) -> BTreeMap<ClaimRef, ClaimStatus> {
-    let absent = liveness::absent(view.snapshot);
+    let readiness = AddressReadiness::new(view);
     let troubled = Troubled::new(view);
     let unsteered = Unsteered::new(view);
     let mut statuses = BTreeMap::new();
@@ -24,7 +24,7 @@ pub fn claim_statuses(view: &ConditionInputs<'_>) -> BTreeMap<ClaimRef, ClaimSta
     for (name, stored) in &view.snapshot.claims {
         let claim = &stored.value.0;
         let binding = view.bindings.claims.get(name).unwrap_or(&empty);
-        let status = status(view, claim, binding, &absent, (&troubled, &unsteered));
+        let status = status(view, claim, binding, &readiness, (&troubled, &unsteered));
         if written(view, name) != Some(&status) {
             statuses.insert(name.clone(), status);
         }
@@ -36,7 +36,7 @@ fn status(
     view: &ConditionInputs<'_>,
     claim: &Claim,
     binding: &ClaimBinding,
-    absent: &BTreeSet<NodeName>,
+    readiness: &AddressReadiness<'_>,
     (troubled, unsteered): (&Troubled<'_>, &Unsteered<'_>),
 ) -> ClaimStatus {
     let addresses: BTreeSet<IpAddr> = binding.bound.union(&binding.new).copied().collect();
@@ -50,7 +50,12 @@ fn status(
     {
         programmed = nowhere;
     }
-    let ready = ready(view, [&accepted, &bound, &programmed], &addresses, absent);
+    if programmed.status
+        && let Some(cut_off) = cut_off(view, &addresses)
+    {
+        programmed = cut_off;
+    }
+    let ready = ready(view, [&accepted, &bound, &programmed], &addresses, readiness);
     let judged = [accepted, bound, programmed, ready].into_iter().chain(overridden(view, claim));
     let judged = judged.chain(outside_pool::claim(view, claim, &addresses));
     let date = |judged: Evaluation| judged.date(before, claim.generation, view.now);
@@ -107,7 +112,7 @@ fn ready(
     view: &ConditionInputs<'_>,
     needed: [&Evaluation; 3],
     addresses: &BTreeSet<IpAddr>,
-    absent: &BTreeSet<NodeName>,
+    readiness: &AddressReadiness<'_>,
 ) -> Evaluation {
     let reasons = [Reason::NotAccepted, Reason::NotBound, Reason::NotProgrammed];
     let unmet = needed.into_iter().zip(reasons).find(|(judged, _)| !judged.status);
@@ -118,7 +123,7 @@ fn ready(
         let plan = view.plans.get(address)?;
         let stored = view.snapshot.addresses.get(address);
         let status = stored.map(|stored| stored.value.status.clone()).unwrap_or_default();
-        Some((*address, plan, address_ready(view, (*address, plan), &status, absent)))
+        Some((*address, plan, readiness.of(*address, plan, &status)))
     };
     let judged: Vec<_> = addresses.iter().filter_map(judged).collect();
     if let Some((address, plan, bad)) = judged.iter().find(|(_, _, judged)| !judged.status) {
@@ -140,6 +145,24 @@ fn ready(
         Reason::Ready,
         "every address is held and programmed",
     )
+}
+
+/// Says that pods' packets do not reach a holder; `None` where all do.
+fn cut_off(view: &ConditionInputs<'_>, addresses: &BTreeSet<IpAddr>) -> Option<Evaluation> {
+    let holders = addresses.iter().filter_map(|address| {
+        let stored = view.snapshot.addresses.get(address)?;
+        Some((*address, &stored.value.status.holding.as_ref()?.node))
+    });
+    let mut cut_off = holders.filter_map(|(address, holder)| {
+        let (nodes, _) = view.reach.cut_off(address, holder);
+        nodes.first().map(|node| (address, holder, *node))
+    });
+    let (address, holder, node) = cut_off.next()?;
+    let message = format!(
+        "{node}: it does not reach {holder}, which holds {address}, through the tunnel, and what its pods \
+         send there is lost: see the condition Ready of the EgressNode {node}"
+    );
+    Some(Evaluation::new(ConditionType::Programmed, false, Reason::NodeNotReady, message))
 }
 
 /// Says of a claim that loses destinations to whom it does; nothing of one that does not.

@@ -1,6 +1,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
 
+use crate::holder_reach::HolderReach;
 use crate::ipam::Bindings;
 use crate::memory::LeaderMemory;
 use crate::model::{
@@ -56,6 +57,8 @@ pub struct ConditionInputs<'a> {
     pub timed: &'a BTreeSet<IpAddr>,
     /// How evenly the addresses of each pool lie that is rebalanced.
     pub balances: &'a BTreeMap<PoolName, Balance>,
+    /// Which holders are not reached, and by whom.
+    pub(crate) reach: &'a HolderReach<'a>,
     /// T_max of the cluster.
     pub t_max: Millis,
     /// Now.

@@ -1,8 +1,35 @@
 //! What claims had before Egret was removed: their `EgressAddress`es are gone, their statuses were kept.
 
+use std::net::IpAddr;
+
 use super::allocator::Allocators;
 use super::{Binder, Bindings, has_room, wanted_families};
-use crate::model::{Claim, Family};
+use crate::model::{Claim, ClaimRef, Family, Snapshot};
+
+/// What a claim that gets an address had before and cannot have, for people; `None` where it has all of it.
+pub(crate) fn missed(snapshot: &Snapshot, bindings: &Bindings, claim: &ClaimRef) -> Option<String> {
+    let (spec, status) = &snapshot.claims.get(claim)?.value;
+    let binding = bindings.claims.get(claim)?;
+    // What it lists itself it has given up by a change of its list.
+    let has = |address: &IpAddr| {
+        let stored = snapshot.addresses.get(address);
+        binding.bound.contains(address)
+            || binding.new.contains(address)
+            || stored.is_some_and(|stored| stored.value.plan.claim == *claim)
+    };
+    let mut missed = status.addresses.iter().filter(|_| spec.addresses.is_empty());
+    let missed = missed.find(|address| !has(address))?;
+    let stored = snapshot.addresses.get(missed).map(|stored| &stored.value.plan.claim);
+    let mut others = bindings.claims.iter();
+    let another = others.find(|(_, other)| other.new.contains(missed)).map(|(name, _)| name);
+    Some(match stored.or(another) {
+        Some(other) => format!("; {missed}, which it had before, belongs to {other} now"),
+        None => format!(
+            "; {missed}, which it had before, it cannot have: pool {} does not give it out",
+            spec.pool
+        ),
+    })
+}
 
 impl Binder<'_> {
     /// Binds what the claim's status names, it asks for and its pool would give out. What two statuses name

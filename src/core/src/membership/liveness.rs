@@ -36,6 +36,40 @@ pub fn unheard(snapshot: &Snapshot) -> BTreeSet<NodeName> {
     named.into_iter().filter(|(_, votes)| *votes >= majority).map(|(n, _)| n.clone()).collect()
 }
 
+/// Too few voters for a majority, and the others, whom they do not hear.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct SilentMajority {
+    /// The voters that are not heard.
+    pub silent: BTreeSet<NodeName>,
+    /// The voters that are left.
+    pub left: BTreeSet<NodeName>,
+}
+
+/// Whether most voters of the newest set are silent, so that nobody is granted a lease or keeps one: `unheard` cannot tell,
+/// since it takes a majority to call a node absent. Nothing is planned by it.
+///
+/// Guarantees: `None` where the voters that are left do not agree, and where a majority names one of them, which
+/// is then cut off alone. Where no voter is left that could say so, nobody does.
+pub fn silent_majority(snapshot: &Snapshot) -> Option<SilentMajority> {
+    let set = snapshot.cluster.as_ref()?.value.set.as_ref()?;
+    let members: BTreeSet<&NodeName> = set.members.iter().map(|voter| &voter.node).collect();
+    let named = |voter: &NodeName| -> BTreeSet<&NodeName> {
+        let node = snapshot.egress_nodes.get(voter);
+        let absent = node.into_iter().flat_map(|node| &node.value.status.absent);
+        absent.filter(|node| *node != voter && members.contains(node)).collect()
+    };
+    let unheard = unheard(snapshot);
+    members.iter().find_map(|voter| {
+        let silent = named(voter);
+        let left: BTreeSet<&NodeName> = members.difference(&silent).copied().collect();
+        let agree = left.iter().all(|one| named(one) == silent && !unheard.contains(*one));
+        (agree && silent.len() >= majority(members.len())).then(|| SilentMajority {
+            silent: silent.into_iter().cloned().collect(),
+            left: left.into_iter().cloned().collect(),
+        })
+    })
+}
+
 /// Every node that has an `EgressNode` or a vote.
 pub fn known(snapshot: &Snapshot) -> BTreeSet<&NodeName> {
     let voters = snapshot

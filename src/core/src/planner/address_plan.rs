@@ -2,7 +2,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
 
 use crate::cloud::CloudState;
-use crate::ipam::Bindings;
+use crate::ipam::{Bindings, former};
 use crate::membership::departure::{self, DrainReason};
 use crate::membership::liveness;
 use crate::model::{
@@ -187,7 +187,12 @@ impl AddressPlans {
                 self.plans.insert(*address, plan);
                 self.fences.insert(*address);
                 let message = format!("{address} bound from pool {}", claim.pool);
-                let note = EventDraft::normal(ObjectRef::claim(name), EventReason::Bound, message);
+                let mut note =
+                    EventDraft::normal(ObjectRef::claim(name), EventReason::Bound, message);
+                if let Some(missed) = former::missed(snapshot, bindings, name) {
+                    note.warning = true;
+                    note.message.push_str(&missed);
+                }
                 self.notes.entry(*address).or_default().push(note);
             }
         }

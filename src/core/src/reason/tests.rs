@@ -1,6 +1,6 @@
 use super::*;
 
-const ALL: [Reason; 56] = [
+const ALL: [Reason; 58] = [
     Reason::Accepted,
     Reason::PoolNotFound,
     Reason::PoolNotReady,
@@ -30,6 +30,8 @@ const ALL: [Reason; 56] = [
     Reason::Held,
     Reason::NoHolder,
     Reason::HolderAbsent,
+    Reason::NoMajority,
+    Reason::HolderUnreached,
     Reason::NoGateway,
     Reason::Conflict,
     Reason::NotAttached,

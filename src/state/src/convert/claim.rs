@@ -238,9 +238,8 @@ pub fn claim_status_from_api(status: &api::ClaimStatus) -> Result<ClaimStatus, V
             &selected.pods,
         );
     }
-    let addresses = status.addresses.iter().enumerate().filter_map(|(index, text)| {
-        faults.take(&format!("status.addresses[{index}]"), parse_address(text))
-    });
+    // One that cannot be read keeps none of the others from being bound again after a removal.
+    let addresses = status.addresses.iter().filter_map(|text| parse_address(text).ok());
     let value = ClaimStatus {
         observed_generation: status.observed_generation,
         addresses: addresses.collect(),

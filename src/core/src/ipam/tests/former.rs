@@ -3,6 +3,7 @@
 use proptest::prelude::*;
 
 use super::*;
+use crate::model::ObjectRef;
 
 fn says(world: &mut Fixture, claim: &str, addresses: &[&str]) {
     let stored = world.snapshot.claims.get_mut(&mk_ref(claim)).unwrap();
@@ -89,4 +90,31 @@ proptest! {
             prop_assert_eq!(&second[claim].new, &binding.new, "{}", claim);
         }
     }
+}
+
+/// The events of the claim, as warnings or not.
+fn notes(world: &mut Fixture, claim: &str) -> Vec<(bool, String)> {
+    let writes = world.step();
+    let notes = writes.into_iter().flat_map(|write| write.notes);
+    let of_claim = notes.filter(|note| note.about == ObjectRef::claim(&mk_ref(claim)));
+    of_claim.map(|note| (note.warning, note.message)).collect()
+}
+
+#[test]
+fn a_claim_that_cannot_have_its_former_address_is_told() {
+    let mut world = Fixture::small();
+    world.claim(count("ns/had", 1, 2));
+    world.claim(mk_explicit("ns/lists", "partners", &["192.0.2.100"]));
+    says(&mut world, "ns/had", &["192.0.2.100"]);
+    let told = notes(&mut world, "ns/had");
+    assert!(told[0].0 && told[0].1.contains("192.0.2.100, which it had before, belongs to"));
+    let mut world = Fixture::small();
+    world.claim(count("ns/had", 1, 2));
+    says(&mut world, "ns/had", &["198.51.100.9"]);
+    let told = notes(&mut world, "ns/had");
+    assert!(told[0].0 && told[0].1.contains("pool partners does not give it out"), "{told:?}");
+    let mut world = Fixture::small();
+    world.claim(count("ns/had", 1, 2));
+    says(&mut world, "ns/had", &["192.0.2.103"]);
+    assert!(!notes(&mut world, "ns/had")[0].0);
 }

@@ -21,7 +21,8 @@ pub struct AgentArgs {
     pub node: Option<String>,
     /// A link to the world that addresses may be carried on. May be repeated; by default every link
     /// with a default route, in whichever routing table, those that `--next-hop` names, and those by
-    /// which a cloud delivers.
+    /// which a cloud delivers. Every other Ethernet link with a route out is guarded all the same: what
+    /// a selected pod would send there with its own address is dropped (counter `bypassed`).
     #[arg(long, value_name = "LINK")]
     pub uplink: Vec<String>,
     /// The router by which addresses carried on a link leave, such as eth1=10.0.1.1. May be

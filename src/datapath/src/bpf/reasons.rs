@@ -154,7 +154,7 @@ pub const REASONS: &[DropReason] = &[
     ),
     drop(
         "bypassed",
-        "A selected pod's new connection or flow was about to leave the uplink with the pod's own address: the CNI forwards past the host's netfilter, or a proxy on the host sends for the pod.",
+        "A selected pod's new connection or flow was about to leave an uplink, or another Ethernet link with a route out, with the pod's own address: the CNI forwards past the host's netfilter, or a proxy on the host sends for the pod.",
         "Switch the CNI to the host's stack (DatapathBypassed of the node says more), or exclude from the claim what a proxy on the host sends.",
     ),
     drop(

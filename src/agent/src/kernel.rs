@@ -20,7 +20,7 @@ use egret_datapath::bpf::{self, AddressTable, AttachMode, GatewayTables, LoadCon
 use egret_datapath::conntrack::AddressUsage;
 use egret_datapath::host::{self, HostFindings, HostUplink, ReroutedPods};
 use egret_datapath::interface;
-use egret_datapath::link_proof::{self, LinkProof, LinkQuestion};
+use egret_datapath::link_proof::{self, LinkProofs, LinkQuestion};
 use egret_datapath::probe::Probe;
 use egret_datapath::repair::KernelChange;
 use egret_datapath::tunnel_probe::TunnelProbe;
@@ -326,7 +326,7 @@ impl Kernel {
     /// Asks on a link whether the programs run there; blocks for a second at most, so it is for a thread of its own.
     pub(crate) fn program_proof(
         &self,
-    ) -> impl Fn(&LinkQuestion) -> Result<LinkProof, PortError> + Send + 'static {
+    ) -> impl Fn(&LinkQuestion) -> Result<LinkProofs, PortError> + Send + 'static {
         let pin_dir = self.path.programs.pin_dir().to_owned();
         move |question| link_proof::prove(&pin_dir, question)
     }

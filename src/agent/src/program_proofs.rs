@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 
 use egret_core::model::Family;
 use egret_datapath::host::{HostUplink, NextHop};
-use egret_datapath::link_proof::{LinkProof, LinkQuestion};
+use egret_datapath::link_proof::{LinkProof, LinkProofs, LinkQuestion, ProvedProtocol};
 use egret_ports::error::PortError;
 use ipnet::IpNet;
 
@@ -18,16 +18,18 @@ const PROVE_EVERY: Duration = Duration::from_secs(60);
 /// What is known so far.
 #[derive(Debug, Default)]
 pub(crate) struct ProgramProofs {
-    /// By a link's index and the family of the question.
-    known: BTreeMap<(u32, Family), LinkProof>,
+    /// By a link's index and the protocol of the question.
+    known: BTreeMap<(u32, ProvedProtocol), LinkProof>,
     /// Where a proof has failed once, which says nothing yet: somebody may have taken the programs away.
-    doubted: BTreeSet<(u32, Family)>,
+    doubted: BTreeSet<(u32, ProvedProtocol)>,
+    /// Links of which a question has shown something, or none could be asked; also to an earlier process of this boot.
+    judged: BTreeSet<u32>,
     /// What was asked last, and when.
     asked: Option<(Vec<LinkQuestion>, Instant)>,
 }
 
-/// The proof that each question has brought.
-pub(crate) type Proofs = Vec<(LinkQuestion, Result<LinkProof, PortError>)>;
+/// What each question has shown.
+pub(crate) type Proofs = Vec<(LinkQuestion, Result<LinkProofs, PortError>)>;
 
 impl ProgramProofs {
     /// The questions, where they are due: others than before, or for the next time.
@@ -51,12 +53,35 @@ impl ProgramProofs {
         let is_there = |link: u32| uplinks.iter().any(|uplink| uplink.index == link);
         self.known.retain(|(link, _), _| is_there(*link));
         self.doubted.retain(|(link, _)| is_there(*link));
+        self.judged.retain(|link| is_there(*link));
+    }
+
+    /// Goes on with the links that an earlier process of this boot has judged; a version before did not say which, and
+    /// had what is an `uplink` now for one.
+    pub(crate) fn recall(&mut self, judged: Option<BTreeSet<u32>>, uplinks: &[HostUplink]) {
+        let all = || uplinks.iter().map(|uplink| uplink.index).collect();
+        self.judged.extend(judged.unwrap_or_else(all));
+    }
+
+    /// What the next process of this boot is told.
+    pub(crate) fn judged(&self) -> &BTreeSet<u32> {
+        &self.judged
+    }
+
+    /// Whether a link's first proof is still to come: until then it carries nothing that another may carry.
+    pub(crate) fn awaits(&self, uplink: &HostUplink) -> bool {
+        !self.judged.contains(&uplink.index) && !questions(uplink, &[]).is_empty()
+    }
+
+    /// Nothing could be asked on this link, which is no reason to wait for it.
+    pub(crate) fn note_unasked(&mut self, link: u32) {
+        self.judged.insert(link);
     }
 
     /// True where another thing is known than before. Where nobody answers, what an answer has shown holds. One that
     /// fails is asked for again before it counts.
-    pub(crate) fn note(&mut self, question: &LinkQuestion, proof: LinkProof) -> bool {
-        let way = (question.link, Family::of(question.neighbour));
+    pub(crate) fn note(&mut self, link: u32, protocol: ProvedProtocol, proof: LinkProof) -> bool {
+        let way = (link, protocol);
         let before = self.known.get(&way).copied();
         let was_doubted = self.doubted.remove(&way);
         if proof == LinkProof::Unanswered && before == Some(LinkProof::IngressPassedBy) {
@@ -68,6 +93,7 @@ impl ProgramProofs {
             return false;
         }
         self.known.insert(way, proof);
+        self.judged.insert(link);
         before != Some(proof)
     }
 
@@ -80,7 +106,7 @@ impl ProgramProofs {
     /// Why a link carries no address, though it could.
     pub(crate) fn trouble(&self, index: u32, name: &str) -> Option<String> {
         let of_link = self.known.iter().filter(|((link, _), _)| *link == index);
-        of_link.into_iter().find_map(|(_, proof)| proof.trouble(name))
+        of_link.into_iter().find_map(|((_, protocol), proof)| proof.trouble(name, *protocol))
     }
 }
 
@@ -169,8 +195,8 @@ mod tests {
 
     #[test]
     fn silence_ends_no_trouble_and_makes_none() {
-        let (mut proofs, question) = (ProgramProofs::default(), asks(3));
-        let mut note = |proof| proofs.note(&question, proof);
+        let mut proofs = ProgramProofs::default();
+        let mut note = |proof| proofs.note(3, ProvedProtocol::Arp, proof);
         assert!(note(LinkProof::Unanswered));
         assert!(!note(LinkProof::IngressPassedBy), "once");
         assert!(note(LinkProof::IngressPassedBy));
@@ -186,7 +212,7 @@ mod tests {
         let (mut proofs, start) = (ProgramProofs::default(), Instant::now());
         let mut ask = |proof| {
             assert!(proofs.due(vec![asks(3)], start).is_some());
-            proofs.note(&asks(3), proof);
+            proofs.note(3, ProvedProtocol::Arp, proof);
             (proofs.asks_again(), proofs.trouble(3, "eth0").is_some())
         };
         let failed = LinkProof::EgressPassedBy;
@@ -195,9 +221,54 @@ mod tests {
         let mut proofs = ProgramProofs::default();
         for (proof, again) in [(failed, true), (LinkProof::Runs, false), (failed, true)] {
             proofs.due(vec![asks(3)], start);
-            proofs.note(&asks(3), proof);
+            proofs.note(3, ProvedProtocol::Arp, proof);
             assert_eq!((proofs.asks_again(), proofs.trouble(3, "eth0")), (again, None));
         }
+    }
+
+    #[test]
+    fn what_ends_ipv4_alone_is_said_though_arp_passes() {
+        let mut proofs = ProgramProofs::default();
+        for _ in 0..2 {
+            proofs.note(3, ProvedProtocol::Arp, LinkProof::Runs);
+            proofs.note(3, ProvedProtocol::Ipv4, LinkProof::IngressPassedBy);
+        }
+        assert!(proofs.trouble(3, "eth0").unwrap().contains("does not run for IPv4"));
+        proofs.note(3, ProvedProtocol::Ipv4, LinkProof::Unanswered);
+        assert!(proofs.trouble(3, "eth0").is_some(), "silence ends no trouble");
+        proofs.note(3, ProvedProtocol::Ipv4, LinkProof::Runs);
+        assert_eq!(proofs.trouble(3, "eth0"), None);
+    }
+
+    #[test]
+    fn a_link_waits_for_its_first_proof_where_one_can_be_asked_for() {
+        let (mut proofs, link) = (ProgramProofs::default(), uplink(3, &["192.0.2.11/24"]));
+        assert!(proofs.awaits(&link));
+        proofs.note(3, ProvedProtocol::Arp, LinkProof::EgressPassedBy);
+        assert!(proofs.awaits(&link), "it is asked for again");
+        proofs.note(3, ProvedProtocol::Arp, LinkProof::Unanswered);
+        assert!(!proofs.awaits(&link), "nobody is there to answer");
+        let mut bare = uplink(4, &["192.0.2.12/24"]);
+        assert!(proofs.awaits(&bare));
+        proofs.note_unasked(4);
+        assert!(!proofs.awaits(&bare));
+        bare.index = 5;
+        bare.lasting.clear();
+        assert!(!proofs.awaits(&bare), "nothing can be asked there");
+        proofs.keep(&[bare]);
+        assert!(proofs.awaits(&link), "it is another by then");
+    }
+
+    #[test]
+    fn an_agent_that_begins_anew_waits_for_what_its_boot_has_not_judged() {
+        let links = [uplink(3, &["192.0.2.11/24"]), uplink(4, &["203.0.113.11/24"])];
+        let awaits = |judged: Option<BTreeSet<u32>>| {
+            let mut proofs = ProgramProofs::default();
+            proofs.recall(judged, &links);
+            links.iter().map(|link| proofs.awaits(link)).collect::<Vec<_>>()
+        };
+        assert_eq!(awaits(Some([3].into())), [false, true]);
+        assert_eq!(awaits(None), [false, false], "of an older version");
     }
 
     fn ip(text: &str) -> IpAddr {

@@ -40,6 +40,10 @@ pub(crate) struct CachedSnapshot {
     /// The routers behind the uplinks. They change without the store.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub(crate) routers: Vec<KeptRouters>,
+    /// Links of which it is known whether Egret's programs run there, or that nobody can tell; `None` from a version
+    /// that did not say.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) judged: Option<BTreeSet<u32>>,
 }
 
 impl CachedSnapshot {
@@ -104,11 +108,18 @@ impl SnapshotCache {
         Ok(())
     }
 
-    /// Replaces what it says of the routers, where there is one and that has changed.
-    pub(crate) fn write_routers(&mut self, routers: Vec<KeptRouters>) -> io::Result<()> {
+    /// Replaces what it says of links, where there is one and that has changed.
+    pub(crate) fn write_links(
+        &mut self,
+        routers: Vec<KeptRouters>,
+        judged: &BTreeSet<u32>,
+    ) -> io::Result<()> {
         match &self.written {
-            Some(written) if written.routers != routers => {
-                self.write(CachedSnapshot { routers, ..written.clone() })
+            Some(written)
+                if written.routers != routers || written.judged.as_ref() != Some(judged) =>
+            {
+                let judged = Some(judged.clone());
+                self.write(CachedSnapshot { routers, judged, ..written.clone() })
             }
             _ => Ok(()),
         }

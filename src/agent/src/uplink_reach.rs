@@ -30,8 +30,8 @@ pub(crate) struct UplinkReaches {
     links: BTreeMap<u32, SeenUplink>,
     /// Subnets of links that the kernel has no more, since: one that is made anew is as one that was cut off.
     gone: BTreeMap<IpNet, Instant>,
-    /// Other routers answer than at the last look.
-    new_routers: bool,
+    /// Other routers answer than at the last look, or a first proof has come.
+    news: bool,
 }
 
 /// An uplink, and what became of it.
@@ -46,6 +46,8 @@ pub(crate) struct SeenUplink {
     carrier: LinkCarrier,
     /// Why Egret's programs do not run there, with the remedy.
     passed_by: Option<String>,
+    /// Whether they run has not been asked yet.
+    unproven: bool,
     /// Whether its routers answer, and which do not.
     routers: BTreeMap<Family, (UplinkReach, Vec<IpAddr>)>,
     reach: UplinkReach,
@@ -77,7 +79,7 @@ impl UplinkReaches {
         self.links.retain(|index, seen| {
             carriers.get(index).is_some_and(|carrier| !seen.is_replaced(*carrier, uplinks))
         });
-        let mut changed = self.links.len() != count || std::mem::take(&mut self.new_routers);
+        let mut changed = self.links.len() != count || std::mem::take(&mut self.news);
         for uplink in uplinks {
             let Some(carrier) = carriers.get(&uplink.index) else { continue };
             let seen = self.links.entry(uplink.index);
@@ -117,11 +119,17 @@ impl UplinkReaches {
         }
     }
 
-    /// Takes note of where Egret's programs do not run, for the next look: such an uplink carries nothing.
-    pub(crate) fn note_proofs(&mut self, proofs: &ProgramProofs) {
+    /// Takes note of where Egret's programs do not run, for the next look: such an uplink carries nothing. One of which
+    /// that is not known yet is as one that was cut off: nobody comes to it who has another.
+    /// True where the latter is something else than before, for the next look too.
+    pub(crate) fn note_proofs(&mut self, proofs: &ProgramProofs) -> bool {
         for (index, seen) in &mut self.links {
             seen.passed_by = proofs.trouble(*index, &seen.last.name);
+            let unproven = proofs.awaits(&seen.last);
+            self.news |= seen.unproven != unproven;
+            seen.unproven = unproven;
         }
+        self.news
     }
 
     /// Takes note of which routers answer; true where that is something else than before, for the next look.
@@ -131,10 +139,10 @@ impl UplinkReaches {
             let reaches = |ways: &BTreeMap<Family, (UplinkReach, Vec<IpAddr>)>| {
                 ways.iter().map(|(family, (reach, _))| (*family, *reach)).collect::<Vec<_>>()
             };
-            self.new_routers |= reaches(&seen.routers) != reaches(&ways);
+            self.news |= reaches(&seen.routers) != reaches(&ways);
             seen.routers = ways;
         }
-        self.new_routers
+        self.news
     }
 
     pub(crate) fn all(&self) -> impl Iterator<Item = &SeenUplink> {
@@ -200,8 +208,7 @@ fn closeness(reach: UplinkReach) -> u8 {
 impl fmt::Display for SeenUplink {
     fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
         let routers = self.routers.values().map(|(reach, _)| *reach);
-        let reach = routers.chain([self.reach]).min_by_key(|reach| closeness(*reach));
-        write!(out, "{} {:?}", self.last.name, reach.unwrap_or(self.reach))
+        write!(out, "{} {:?}", self.last.name, self.with(routers))
     }
 }
 
@@ -213,6 +220,7 @@ impl SeenUplink {
             former: BTreeMap::new(),
             carrier,
             passed_by: None,
+            unproven: false,
             routers: BTreeMap::new(),
             reach: UplinkReach::Steady,
             since: now,
@@ -276,11 +284,14 @@ impl SeenUplink {
 
     fn reach_for(&self, address: IpAddr) -> UplinkReach {
         let by_router = self.routers.get(&Family::of(address)).map(|(reach, _)| *reach);
-        by_router
-            .into_iter()
-            .chain([self.reach])
-            .min_by_key(|reach| closeness(*reach))
-            .unwrap_or(self.reach)
+        self.with(by_router.into_iter())
+    }
+
+    /// The least of its own and these.
+    fn with(&self, routers: impl Iterator<Item = UplinkReach>) -> UplinkReach {
+        let unproven = self.unproven.then_some(UplinkReach::Unsteady);
+        let all = routers.chain(unproven).chain([self.reach]);
+        all.min_by_key(|reach| closeness(*reach)).unwrap_or(self.reach)
     }
 
     /// Why these addresses do not reach their network there, with the remedy.

@@ -3,6 +3,7 @@
 #pragma once
 
 #include "heard.h"
+#include "neighbour.h"
 
 struct source_range {
 	__u32 prefix_length;
@@ -134,6 +135,7 @@ static __noinline int check_bypass(struct __sk_buff *skb)
 
 	if (!c || read_ip(skb, &p))
 		return PASS;
+	note_icmp(skb, &p, EGRESS_ICMP);
 	if (!passed && has_left_the_tunnel(skb, c, &p))
 		return drop(OUTSIDE_TUNNEL);
 	set = set_of(&p.source);

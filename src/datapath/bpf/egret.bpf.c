@@ -354,6 +354,7 @@ SEC("classifier") int egret_up_in(struct __sk_buff *skb)
 	type = neighbour_type(skb, &p);
 	if (type)
 		note_neighbour_frame(skb, INGRESS_NDP);
+	note_icmp(skb, &p, INGRESS_ICMP);
 	if (type == NEIGHBOUR_SOLICITATION)
 		return answer_ndp(skb, &p);
 	entry = resolve(&p.destination, &canonical, &flags);

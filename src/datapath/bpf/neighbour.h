@@ -6,19 +6,22 @@
 #define ARP_REQUEST 1
 #define ARP_REPLY 2
 
-// The ends of a link, for each family: a filter may be for one of them alone. The same is in src/link_proof.rs.
+// The ends of a link, for each protocol that a filter of another may be for alone: ARP, IPv6 and IPv4. The same is
+// in src/link_proof.rs.
 #define INGRESS_ARP 0
 #define EGRESS_ARP 1
 #define INGRESS_NDP 2
 #define EGRESS_NDP 3
+#define INGRESS_ICMP 4
+#define EGRESS_ICMP 5
 
 struct link_end {
 	__u32 link; // its index
 	__u32 end;
 };
 
-// Frames of ARP and neighbour discovery that a program has seen at an end of a link: what the agent proves
-// by that the programs run, since a filter of another may end the chain before them.
+// Frames of ARP and neighbour discovery, and of ICMP for IPv4, that a program has seen at an end of a link: what the
+// agent proves by that the programs run, since a filter of another may end the chain before them.
 struct {
 	__uint(type, BPF_MAP_TYPE_HASH);
 	__uint(max_entries, 1024);
@@ -37,6 +40,12 @@ static __always_inline void note_neighbour_frame(struct __sk_buff *skb, __u32 at
 		__sync_fetch_and_add(seen, 1);
 	else
 		bpf_map_update_elem(&neighbour_frames, &end, &first, BPF_ANY);
+}
+
+static __always_inline void note_icmp(struct __sk_buff *skb, const struct packet *p, __u32 at)
+{
+	if (!p->v6 && p->protocol == IPPROTO_ICMP)
+		note_neighbour_frame(skb, at);
 }
 
 struct arp_frame {

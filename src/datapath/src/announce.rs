@@ -5,6 +5,7 @@
 //! announcement of an address out that is not held; nothing received is believed without its
 //! lengths.
 
+pub(crate) mod echo;
 pub(crate) mod frame;
 mod groups;
 pub(crate) mod tap;

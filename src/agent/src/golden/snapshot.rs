@@ -191,6 +191,7 @@ fn full() -> CachedSnapshot {
             default: Some(EndpointChoice::InternalIP),
         }),
         routers: routers(),
+        judged: Some([2, 3].into()),
     }
 }
 

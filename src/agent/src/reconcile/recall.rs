@@ -31,8 +31,18 @@ impl<S: ClusterState, C: Clock> MainLoop<S, C> {
         let (steering, owners) = (config.clone(), self.memory.owners.clone());
         let told = self.memory.told.clone();
         let routers = self.memory.interfaces.routers.kept(Instant::now());
-        let cached =
-            CachedSnapshot { view, peers, endpoints, steering, attachments, owners, told, routers };
+        let judged = Some(self.memory.interfaces.proofs.judged().clone());
+        let cached = CachedSnapshot {
+            view,
+            peers,
+            endpoints,
+            steering,
+            attachments,
+            owners,
+            told,
+            routers,
+            judged,
+        };
         if let Err(error) = self.snapshot_cache.write(cached) {
             warn!(%error, "cannot keep the snapshot for the next process");
         }
@@ -51,8 +61,10 @@ impl<S: ClusterState, C: Clock> MainLoop<S, C> {
             attachments,
             owners,
             routers,
+            judged,
             ..
         } = cached;
+        self.memory.interfaces.proofs.recall(judged, self.kernel.uplinks());
         self.memory.owners = owners.clone();
         self.memory.former = Some(FormerSteering { config: config.clone(), owners });
         self.set_egress(view.addresses.keys().copied(), placed_before(&attachments));

@@ -36,9 +36,14 @@ impl<S: ClusterState, C: Clock> MainLoop<S, C> {
     /// Looks which of the uplinks reach their networks; true where that is something else than before.
     pub(super) fn note_reaches(&mut self) -> bool {
         let uplinks = (self.kernel.uplinks(), self.kernel.knows_uplinks());
-        let reaches = &mut self.memory.interfaces.reaches;
+        let InterfaceMemory { reaches, proofs, .. } = &mut self.memory.interfaces;
         let changed = match host::carriers(&reaches.links(uplinks.0)) {
-            Ok(carriers) => reaches.note(uplinks, &carriers, Instant::now()),
+            Ok(carriers) => {
+                reaches.note_proofs(proofs);
+                let changed = reaches.note(uplinks, &carriers, Instant::now());
+                // Of those that are new.
+                reaches.note_proofs(proofs) || changed
+            }
             Err(error) => {
                 warn!(%error, "cannot tell whether uplinks reach their networks");
                 false
@@ -140,9 +145,10 @@ impl<S: ClusterState, C: Clock> MainLoop<S, C> {
             self.tend_reaches();
             self.tend_interfaces();
         }
-        let kept = self.memory.interfaces.routers.kept(now);
-        if let Err(error) = self.snapshot_cache.write_routers(kept) {
-            warn!(%error, "cannot keep for the next process which routers answer");
+        let interfaces = &self.memory.interfaces;
+        let (kept, judged) = (interfaces.routers.kept(now), interfaces.proofs.judged());
+        if let Err(error) = self.snapshot_cache.write_links(kept, judged) {
+            warn!(%error, "cannot keep for the next process what is known of links");
         }
         let Some(questions) = due else { return };
         let completions = self.completions.clone();
@@ -178,9 +184,16 @@ impl<S: ClusterState, C: Clock> MainLoop<S, C> {
         self.memory.interfaces.proofs.keep(self.kernel.uplinks());
         for (question, proof) in proofs {
             match proof {
-                Ok(proof) => changed |= self.memory.interfaces.proofs.note(&question, proof),
+                Ok(proofs) => {
+                    for (protocol, proof) in proofs {
+                        let known = &mut self.memory.interfaces.proofs;
+                        changed |= known.note(question.link, protocol, proof);
+                    }
+                }
                 Err(error) => {
                     warn!(%error, link = question.link, "cannot prove that the programs run");
+                    self.memory.interfaces.proofs.note_unasked(question.link);
+                    changed = true;
                 }
             }
         }
@@ -206,7 +219,6 @@ impl<S: ClusterState, C: Clock> MainLoop<S, C> {
             Err(PortError::new(ErrorClass::Invalid, operation, troubles.join("; ")))
         };
         self.record(AgentReason::ProgramsPassedBy, result);
-        self.memory.interfaces.reaches.note_proofs(&self.memory.interfaces.proofs);
         if changed {
             self.tend_reaches();
             self.tend_interfaces();

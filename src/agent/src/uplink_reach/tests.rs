@@ -2,7 +2,7 @@ use super::*;
 use crate::testing::uplink;
 use LinkCarrier::{Down, Missing, There};
 use UplinkReach::{Lost, Steady, Unsteady};
-use egret_datapath::link_proof::LinkQuestion;
+use egret_datapath::link_proof::{LinkProof, LinkQuestion, ProvedProtocol};
 
 const HELD: &str = "203.0.113.17";
 const NET: &str = "203.0.113.11/24";
@@ -169,6 +169,27 @@ fn what_was_needed_once_is_told_until_it_is_mended() {
     let nowhere = ["192.0.2.17".parse().unwrap()];
     let told = watch.reaches.blame(&nowhere, &nowhere);
     assert!(told[0].1.ends_with("is in the subnet of 192.0.2.17"), "{told:?}");
+}
+
+#[test]
+fn a_link_without_its_first_proof_is_as_one_that_was_cut_off() {
+    let (mut watch, mut proofs) = (Watch::new(), ProgramProofs::default());
+    let link = [uplink(3, &[NET])];
+    watch.at(0, &link, &[(3, There)]);
+    watch.reaches.note_proofs(&proofs);
+    assert_eq!(watch.of(Some(3)), Unsteady);
+    assert!(watch.reaches.troubles(&[held()]).values().all(|(_, why)| why.is_none()));
+    watch.at(1, &link, &[(3, There)]);
+    proofs.note(3, ProvedProtocol::Arp, LinkProof::Unanswered);
+    watch.reaches.note_proofs(&proofs);
+    assert!(watch.at(2, &link, &[(3, There)]), "it has changed");
+    assert_eq!(watch.of(Some(3)), Steady, "at once");
+    assert!(!watch.at(3, &link, &[(3, There)]), "nothing new");
+    proofs.note(3, ProvedProtocol::Ipv4, LinkProof::IngressPassedBy);
+    proofs.note(3, ProvedProtocol::Ipv4, LinkProof::IngressPassedBy);
+    watch.reaches.note_proofs(&proofs);
+    watch.at(4, &link, &[(3, There)]);
+    assert_eq!(watch.of(Some(3)), Lost);
 }
 
 #[test]

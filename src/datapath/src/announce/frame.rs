@@ -130,7 +130,7 @@ fn icmpv6(mac: [u8; 6], source: Ipv6Addr, destination: Ipv6Addr, mut message: Ve
     frame
 }
 
-fn ethernet(to: [u8; 6], from: [u8; 6], kind: [u8; 2]) -> Vec<u8> {
+pub(super) fn ethernet(to: [u8; 6], from: [u8; 6], kind: [u8; 2]) -> Vec<u8> {
     [to.as_slice(), &from, &kind].concat()
 }
 

@@ -8,10 +8,11 @@ use socket2::{Domain, Protocol, SockFilter, Socket, Type};
 /// linux/if_packet.h (4.20); without it the kernel copies every frame sent before the filter runs.
 const PACKET_IGNORE_OUTGOING: libc::c_int = 23;
 
-/// A packet socket on one uplink that receives ARP and neighbour discovery and sends any frame.
+/// A packet socket on one uplink that receives ARP and neighbour discovery, or what another filter lets
+/// through, and sends any frame.
 ///
 /// It taps every protocol, since only such a socket sees frames before the uplink's ingress program
-/// answers or drops them; a filter in the kernel lets only the two through.
+/// answers or drops them; a filter in the kernel lets only those through.
 #[derive(Debug)]
 pub(crate) struct AnnounceTap {
     socket: Socket,
@@ -19,9 +20,13 @@ pub(crate) struct AnnounceTap {
 
 impl AnnounceTap {
     pub(crate) fn open(index: u32) -> io::Result<Self> {
+        Self::open_with(index, &filter())
+    }
+
+    pub(crate) fn open_with(index: u32, filter: &[SockFilter]) -> io::Result<Self> {
         let all = i32::from((libc::ETH_P_ALL as u16).to_be());
         let socket = Socket::new(Domain::PACKET, Type::RAW, Some(Protocol::from(all)))?;
-        socket.attach_filter(&filter())?;
+        socket.attach_filter(filter)?;
         set_packet_option(&socket, PACKET_IGNORE_OUTGOING)?;
         socket.set_nonblocking(true)?;
         bind(socket.as_raw_fd(), &link_address(index)?)?;
@@ -73,20 +78,44 @@ pub(crate) fn set_packet_option(socket: &Socket, option: libc::c_int) -> io::Res
     if result == 0 { Ok(()) } else { Err(io::Error::last_os_error()) }
 }
 
+/// Where the kernel says whether a frame has a VLAN's tag.
+const TAGGED: u32 = (libc::SKF_AD_OFF + libc::SKF_AD_VLAN_TAG_PRESENT) as u32;
+
+fn load(size: u32, at: u32) -> SockFilter {
+    SockFilter::new((libc::BPF_LD | size | libc::BPF_ABS) as u16, 0, 0, at)
+}
+
+/// How many instructions to skip where what was loaded is `value`, and where it is not.
+fn equal(value: u32, yes: u8, no: u8) -> SockFilter {
+    SockFilter::new((libc::BPF_JMP | libc::BPF_JEQ | libc::BPF_K) as u16, yes, no, value)
+}
+
+fn accept_bytes(length: u32) -> SockFilter {
+    SockFilter::new((libc::BPF_RET | libc::BPF_K) as u16, 0, 0, length)
+}
+
+/// Accepts untagged replies to an echo over IPv4, behind a header without options.
+pub(crate) fn echo_replies() -> [SockFilter; 12] {
+    [
+        load(libc::BPF_B, TAGGED),
+        equal(0, 0, 9), // a VLAN above this link is another link
+        load(libc::BPF_H, 12),
+        equal(libc::ETH_P_IP as u32, 0, 7),
+        load(libc::BPF_B, 14),
+        equal(0x45, 0, 5),
+        load(libc::BPF_B, 23),
+        equal(libc::IPPROTO_ICMP as u32, 0, 3),
+        load(libc::BPF_B, 34),
+        equal(0, 0, 1),
+        accept_bytes(128),
+        accept_bytes(0),
+    ]
+}
+
 /// Accepts untagged ARP, and ICMPv6 of types 135 and 136 directly after the IPv6 header.
 fn filter() -> [SockFilter; 12] {
-    let load = |size: u32, at: u32| {
-        SockFilter::new((libc::BPF_LD | size | libc::BPF_ABS) as u16, 0, 0, at)
-    };
-    let equal = |value: u32, yes: u8, no: u8| {
-        let code = (libc::BPF_JMP | libc::BPF_JEQ | libc::BPF_K) as u16;
-        SockFilter::new(code, yes, no, value)
-    };
-    let accept_bytes =
-        |length: u32| SockFilter::new((libc::BPF_RET | libc::BPF_K) as u16, 0, 0, length);
-    let tagged = (libc::SKF_AD_OFF + libc::SKF_AD_VLAN_TAG_PRESENT) as u32;
     [
-        load(libc::BPF_B, tagged),
+        load(libc::BPF_B, TAGGED),
         equal(0, 0, 9), // a VLAN above this link is another link
         load(libc::BPF_H, 12),
         equal(libc::ETH_P_ARP as u32, 6, 0),

@@ -13,6 +13,7 @@ mod listener;
 mod pod_arrivals;
 mod pod_cache;
 
+pub(crate) use install::is_named;
 pub use install::{PluginInstallError, remove};
 
 pub(crate) use installed_plugin::InstalledPlugin;

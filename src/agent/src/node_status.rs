@@ -13,6 +13,8 @@ use egret_core::selection::Selection;
 use egret_datapath::host::ReroutedPods;
 use egret_ports::error::{ErrorClass, PortError};
 
+use crate::guard_file::GuardAtBoot;
+
 /// Takes a report of the lease machine into the status; true where it changes.
 pub(crate) fn note(status: &mut EgressNodeStatus, report: &Report) -> bool {
     let before = status.clone();
@@ -50,12 +52,31 @@ pub(crate) fn silence(
     })
 }
 
-/// What this node says of itself by what its agent could not do.
+/// What this node says of itself by what its agent could not do, and of its last boot.
 pub(crate) fn conditions(
     problems: &BTreeMap<AgentReason, String>,
+    guard: GuardAtBoot,
     now: Timestamp,
-) -> [Condition; 2] {
-    [ready(problems, now), bypassed(problems, now)]
+) -> Vec<Condition> {
+    let of_agent = [ready(problems, now), bypassed(problems, now)];
+    of_agent.into_iter().chain(guarded(guard, now)).collect()
+}
+
+fn guarded(guard: GuardAtBoot, now: Timestamp) -> Option<Condition> {
+    const LOADED: &str = "what claims select was closed to this node's pods until its agent ran";
+    const NOT_LOADED: &str = "nothing had loaded the guard when the agent began after this node's boot: what selected \
+        pods sent before left with the node's address; have the unit egret-guard or the chained CNI plugin load it \
+        (docs/install.md, After a boot), and reboot to see that it does";
+    let kind = ConditionType::GuardedAtBoot;
+    match guard {
+        GuardAtBoot::Loaded => {
+            Some(Condition::new(kind, true, AgentReason::GuardLoaded, LOADED, now))
+        }
+        GuardAtBoot::NotLoaded => {
+            Some(Condition::new(kind, false, AgentReason::GuardNotLoaded, NOT_LOADED, now))
+        }
+        GuardAtBoot::NothingToSay => None,
+    }
 }
 
 fn ready(problems: &BTreeMap<AgentReason, String>, now: Timestamp) -> Condition {
@@ -293,8 +314,11 @@ mod tests {
         let none = BTreeMap::new();
         let problems = BTreeMap::from([(AgentReason::DatapathBypassed, "eBPF".to_owned())]);
         let now = Timestamp(1);
-        let both = [conditions(&none, now), conditions(&problems, now)];
-        let spelled = both.into_iter().flatten().map(|condition| {
+        let nothing = GuardAtBoot::NothingToSay;
+        let both = [conditions(&none, nothing, now), conditions(&problems, nothing, now)];
+        let guards = [GuardAtBoot::Loaded, GuardAtBoot::NotLoaded];
+        let guards = guards.map(|guard| guarded(guard, now).into_iter().collect());
+        let spelled = both.into_iter().chain(guards).flatten().map(|condition| {
             let Condition { kind, status, reason, .. } = condition;
             format!("{kind}={status} {reason}")
         });
@@ -303,6 +327,8 @@ mod tests {
             "DatapathBypassed=false NotSeen",
             "Ready=false DatapathBypassed",
             "DatapathBypassed=true EbpfHostRouting",
+            "GuardedAtBoot=true GuardLoaded",
+            "GuardedAtBoot=false GuardNotLoaded",
         ];
         assert_eq!(spelled.collect::<Vec<_>>(), known);
     }

@@ -60,7 +60,7 @@ pub async fn run<S: ClusterState, C: Clock>(
         return Ok(());
     };
     let _namespace_lock = NamespaceLock::acquire(&args.run_dir)?;
-    let (kernel, snapshot_cache) = open_kernel(&args, &settings)?;
+    let (kernel, snapshot_cache, guard_file) = open_kernel(&args, &settings)?;
     let identity = Identity::open(&args.state_dir)?;
     let endpoint = Endpoint::bind(kernel.endpoints(), settings.peers_port, identity, me.clone())?;
     measures.attach(&endpoint);
@@ -105,7 +105,7 @@ pub async fn run<S: ClusterState, C: Clock>(
         run_dir: args.run_dir,
         settings,
         plugin,
-        guard_file: GuardFile::new(&args.state_dir)?,
+        guard_file,
         measures,
     };
     let lease_events = lease_event_receiver;
@@ -126,19 +126,20 @@ fn first_status(kernel: &Kernel, endpoint: &Endpoint, peer_port: u16) -> EgressN
     }
 }
 
-/// The kernel, with the egress addresses that an earlier process has kept.
+/// The kernel, with the egress addresses that an earlier process has kept; looks for the guard before.
 fn open_kernel(
     args: &AgentArgs,
     settings: &HostSettings,
-) -> Result<(Kernel, SnapshotCache), AgentError> {
+) -> Result<(Kernel, SnapshotCache, GuardFile), AgentError> {
     let failed = |source| AgentError::Io { action: "keep this agent's settings", source };
     kept_settings::keep(&args.run_dir, settings).map_err(failed)?;
+    let guard_file = GuardFile::new(args)?;
     let mut cache = SnapshotCache::new(&args.run_dir);
     let cached = cache.read();
     let told = cached.as_ref().map(CachedSnapshot::told);
     let known = (cached.map(|cached| cached.egress()).unwrap_or_default(), told.as_ref());
     let kernel = Kernel::open(args, settings.clone(), snat_backend::choose(settings), known)?;
-    Ok((kernel, cache))
+    Ok((kernel, cache, guard_file))
 }
 
 /// What the CNI plugin tells, where there is one.

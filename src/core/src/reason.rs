@@ -217,6 +217,12 @@ pub enum AgentReason {
     Clean,
     /// False: something is left; the message says what.
     LeftBehind,
+    // === EgressNode GuardedAtBoot ===
+    /// True: what pods sent after the boot was held off until the agent ran.
+    GuardLoaded,
+    /// False: nothing had loaded the guard, and what selected pods sent before the agent ran left with the node's address.
+    /// Have the unit egret-guard or the chained CNI plugin load it; the next boot says whether it does.
+    GuardNotLoaded,
     // === EgressAddress Conflict ===
     /// True: another host answers for the address; the message has its MAC address.
     ForeignHost,

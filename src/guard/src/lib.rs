@@ -60,6 +60,24 @@ pub fn load(path: &Path) -> Result<GuardLoad, GuardError> {
     Ok(GuardLoad::Now)
 }
 
+/// Whether the guard that `path` describes is in the kernel; `None` where there is no file, and where an agent's table
+/// is in its place. Changes nothing.
+///
+/// # Errors
+/// As [`load`].
+pub fn is_loaded(path: &Path) -> Result<Option<bool>, GuardError> {
+    if file::read(path)?.is_none() {
+        return Ok(None);
+    }
+    let refused = |source| GuardError::Kernel { action: "ask for the guard", source };
+    let mut kernel = NfTables::open().map_err(refused)?;
+    if kernel.ask(&rules::get_own_chain()).map_err(refused)? {
+        return Ok(Some(true));
+    }
+    let agents = kernel.ask(&rules::get_table()).map_err(refused)?;
+    Ok((!agents).then_some(false))
+}
+
 /// Takes the guard out of the kernel. An agent's table is left alone. Idempotent.
 ///
 /// # Errors

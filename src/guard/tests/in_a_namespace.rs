@@ -7,7 +7,7 @@ use egret_core::model::AddressRange;
 use egret_core::node_config::{BootGuard, SteeringConfig};
 use egret_datapath::HostSettings;
 use egret_datapath::nft::NftSteering;
-use egret_guard::{FILE, GuardLoad, keep, lift, load};
+use egret_guard::{FILE, GuardLoad, is_loaded, keep, lift, load};
 use egret_netns::{NetworkNamespace, enter};
 use egret_ports::steering::Steering as _;
 
@@ -71,6 +71,11 @@ impl World {
         load(&self.file()).unwrap()
     }
 
+    fn is_loaded(&self) -> Option<bool> {
+        let _inside = enter(&self.node.path());
+        is_loaded(&self.file()).unwrap()
+    }
+
     fn reaches(&self, address: &str) -> bool {
         self.pod.output(&format!("ping -c 1 -W 1 {address}")).status.success()
     }
@@ -106,8 +111,11 @@ fn what_is_claimed_is_dropped_until_the_guard_is_lifted() {
 #[test]
 fn the_agents_first_transaction_replaces_it() {
     let world = World::new();
+    assert_eq!(world.is_loaded(), None, "there is nothing to hold off");
     world.keep();
+    assert_eq!(world.is_loaded(), Some(false));
     assert_eq!(world.load(), GuardLoad::Now);
+    assert_eq!(world.is_loaded(), Some(true));
     let _inside = enter(&world.node.path());
     let mut steering = NftSteering::new(HostSettings::default(), 1400);
     assert!(steering.collisions().unwrap().is_empty(), "the guard is nobody else's");
@@ -116,6 +124,7 @@ fn the_agents_first_transaction_replaces_it() {
     let listing = world.node.run("nft list table inet egret");
     assert!(!listing.contains("guard-output") && listing.contains("layout-"), "{listing}");
     assert_eq!(load(&world.file()).unwrap(), GuardLoad::AlreadyThere);
+    assert_eq!(is_loaded(&world.file()).unwrap(), None, "an agent has been here");
     lift().unwrap();
     assert_eq!(world.node.run("nft list table inet egret"), listing, "an agent's table stays");
 }

@@ -208,6 +208,12 @@ fn first(conf_dir: &Path) -> Result<PathBuf, PluginInstallError> {
     all.find(usable).ok_or_else(|| PluginInstallError::None(conf_dir.to_owned()))
 }
 
+/// Whether the configuration that runtimes use names the plugin; false where there is none.
+pub(crate) fn is_named(conf_dir: &Path) -> bool {
+    let text = first(conf_dir).and_then(|path| read(&path)).unwrap_or_default();
+    conflist::without(&text).is_ok_and(|without| without != text)
+}
+
 /// Every file that runtimes take for a configuration, in their order.
 fn configurations(conf_dir: &Path) -> Result<Vec<PathBuf>, PluginInstallError> {
     let known = |path: &PathBuf| {

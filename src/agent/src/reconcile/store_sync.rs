@@ -23,7 +23,9 @@ impl<S: ClusterState, C: Clock> MainLoop<S, C> {
         }
         let Some(snapshot) = self.memory.snapshot.clone() else { return };
         let now = self.clock.now();
-        for condition in node_status::conditions(&self.memory.problems, now) {
+        for condition in
+            node_status::conditions(&self.memory.problems, self.guard_file.at_boot(), now)
+        {
             condition.put_into(&mut self.status.conditions);
         }
         self.status.unprogrammed = node_status::unprogrammed(

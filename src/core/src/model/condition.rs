@@ -195,6 +195,8 @@ condition_types! {
     Conflict wrong when true,
     /// Of a node: traffic of pods passes its netfilter by.
     DatapathBypassed wrong when true,
+    /// Of a node: the guard was in its kernel before the first agent of this boot.
+    GuardedAtBoot wrong when false,
     /// Of a node, by word of the controller: the voters do not hear its agent.
     AgentAbsent wrong when true,
     /// Of a node: `egret uninstall` has taken everything out of its kernel.

@@ -61,7 +61,7 @@ const ALL: [Reason; 58] = [
     Reason::NotThere,
 ];
 
-const AGENTS: [AgentReason; 26] = [
+const AGENTS: [AgentReason; 28] = [
     AgentReason::BlocksNotApplied,
     AgentReason::DatapathBypassed,
     AgentReason::EndpointMissing,
@@ -85,6 +85,8 @@ const AGENTS: [AgentReason; 26] = [
     AgentReason::NotSeen,
     AgentReason::Clean,
     AgentReason::LeftBehind,
+    AgentReason::GuardLoaded,
+    AgentReason::GuardNotLoaded,
     AgentReason::ForeignHost,
     AgentReason::NoForeignHost,
     AgentReason::OnInterface,

@@ -9,6 +9,7 @@ use egret_lab::load::{RawShape, inject};
 use egret_lab::oracle::Expect;
 use egret_lab::{LabFixture, TestBed as _, wait_until};
 
+use super::s18_on_interface::condition;
 use crate::fixtures::{PATIENCE, await_source, bank, run_for, settle, usual, with_claim};
 use egret_lab::bench::Bench;
 
@@ -64,7 +65,20 @@ pub fn run(bench: &mut Bench) -> Result<()> {
     let listing = fixture.lab.node(NODE)?.shell("nft list table inet egret")?;
     ensure!(!listing.contains("guard-output"), "the agent has left the guard: {listing}");
     egret_lab::note!("    {} packets, none with another source", ledger.right);
+    says_of_its_boot(fixture, true, "GuardLoaded")?;
+    fixture.lab.power_off(NODE)?;
+    fixture.lab.boot_network(NODE)?;
+    fixture.lab.start_agent(NODE)?;
+    says_of_its_boot(fixture, false, "GuardNotLoaded")?;
     teardown_forgets_it(fixture)
+}
+
+/// Whether something had loaded the guard before the agent, which the agent alone can tell.
+fn says_of_its_boot(fixture: &LabFixture, guarded: bool, reason: &str) -> Result<()> {
+    wait_until("what the node says of its boot", PATIENCE, || {
+        let (is_guarded, said, _) = condition(&fixture.lab, "EgressNode", NODE, "GuardedAtBoot")?;
+        (is_guarded == guarded && said == reason).then_some(())
+    })
 }
 
 /// What takes Egret off a node that is off during the uninstall.

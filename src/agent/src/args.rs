@@ -1,3 +1,4 @@
+use std::collections::BTreeSet;
 use std::net::IpAddr;
 use std::path::PathBuf;
 
@@ -118,7 +119,7 @@ impl AgentArgs {
         let me = self.node();
         let own = self.endpoint_of.iter().filter(|(node, _)| *node == me).map(|(_, net)| *net);
         let (all, from) = (self.endpoint.clone(), self.endpoints_from);
-        EndpointFlags { all, own: own.collect(), known_by, from }
+        EndpointFlags { all, own: own.collect(), known_by, learnt: BTreeSet::new(), from }
     }
 
     /// What Egret calls and numbers its own things on this host.

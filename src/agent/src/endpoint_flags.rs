@@ -1,9 +1,10 @@
 //! What the flags say of the end of the tunnel, and what of it goes before what the cluster says.
 
+use std::collections::BTreeSet;
 use std::net::IpAddr;
 
 use clap::ValueEnum;
-use egret_core::model::{ENDPOINT_ANNOTATION, EndpointChoice, NodeName, address_or_subnet};
+use egret_core::model::{ENDPOINT_ANNOTATION, EndpointChoice, Family, NodeName, address_or_subnet};
 use egret_core::tunnel_network::ToldEndpoint;
 use ipnet::IpNet;
 
@@ -30,11 +31,31 @@ pub(crate) struct EndpointFlags {
     pub(crate) own: Vec<IpNet>,
     /// `--node-address`.
     pub(crate) known_by: Vec<IpAddr>,
+    /// By which Kubernetes knows this node since, as [`Self::learn`] has it.
+    pub(crate) learnt: BTreeSet<IpAddr>,
     /// `--endpoints-from`.
     pub(crate) from: Option<EndpointSource>,
 }
 
 impl EndpointFlags {
+    /// Takes note of addresses that pods on the host's network have here, which are the node's: of a family that
+    /// `--node-address` has none of, since Kubernetes knew none when this process began. True where one is new.
+    pub(crate) fn learn(&mut self, of_host: impl Iterator<Item = IpAddr>) -> bool {
+        let families: BTreeSet<Family> = self.known_by.iter().copied().map(Family::of).collect();
+        let learnt: BTreeSet<IpAddr> =
+            of_host.filter(|address| !families.contains(&Family::of(*address))).collect();
+        if self.known_by.is_empty() || learnt == self.learnt {
+            return false;
+        }
+        self.learnt = learnt;
+        true
+    }
+
+    /// By which addresses Kubernetes knows this node.
+    fn known_by(&self) -> Vec<IpAddr> {
+        self.known_by.iter().chain(&self.learnt).copied().collect()
+    }
+
     /// By which of its addresses the other nodes are to reach this one: the annotation of its Node first, then
     /// what a flag says of this node, then what flags say of all. `told`: `None` while nothing is known of that.
     pub(crate) fn wanted(&self, told: Option<&ToldEndpoint>) -> WantedEndpoints {
@@ -58,14 +79,14 @@ impl EndpointFlags {
                 let uplink = EndpointChoice::Uplink;
                 self.chosen(told.default.as_ref().unwrap_or(&uplink), "the cluster")
             }
-            _ => WantedEndpoints::OfNode(self.known_by.clone()),
+            _ => WantedEndpoints::OfNode(self.known_by()),
         }
     }
 
     fn chosen(&self, choice: &EndpointChoice, by: &str) -> WantedEndpoints {
         match choice {
             EndpointChoice::Uplink => WantedEndpoints::OfNode(Vec::new()),
-            EndpointChoice::InternalIP => WantedEndpoints::OfNode(self.known_by.clone()),
+            EndpointChoice::InternalIP => WantedEndpoints::OfNode(self.known_by()),
             EndpointChoice::Within(nets) => {
                 WantedEndpoints::Asked { nets: nets.clone(), by: by.to_owned() }
             }
@@ -134,6 +155,21 @@ mod tests {
             assert_eq!(from(Some(EndpointSource::InternalIP)).wanted(told), of_node);
             assert_eq!(from(None).wanted(told), of_node, "the chart of the version before");
         }
+    }
+
+    #[test]
+    fn a_family_that_comes_later_is_learnt_and_no_other_address_of_one_that_is_known() {
+        let ip = |text: &str| text.parse::<IpAddr>().unwrap();
+        let (six, four) = (ip("2001:db8::5"), ip("10.2.0.5"));
+        let mut flags = EndpointFlags { known_by: vec![six], ..EndpointFlags::default() };
+        assert!(!flags.learn([six, ip("2001:db8::6")].into_iter()));
+        assert!(flags.learn([six, four].into_iter()));
+        assert!(!flags.learn([four, four].into_iter()), "nothing new");
+        assert_eq!(flags.wanted(None), WantedEndpoints::OfNode(vec![six, four]));
+        let internal = told(Some(EndpointChoice::InternalIP), None);
+        assert_eq!(flags.wanted(Some(&internal)), WantedEndpoints::OfNode(vec![six, four]));
+        let mut unknown = EndpointFlags::default();
+        assert!(!unknown.learn([four].into_iter()), "nobody says by what it is known");
     }
 
     #[test]

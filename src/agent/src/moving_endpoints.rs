@@ -62,10 +62,11 @@ impl MovingEndpoints {
         }
         let leaving = || self.in_use.iter().filter(|address| !target.contains(address));
         let replaces = target.iter().any(|address| !self.in_use.contains(address));
+        // Both ends of the tunnel are the first one's.
+        let joins = leaving().next().is_none() && target.first() == self.in_use.first();
         // What has gone cannot be used in the meantime, and what only joins or leaves takes no other's place.
-        let at_once = !replaces
-            || leaving().next().is_none()
-            || leaving().any(|left| !present.contains(left));
+        let gone = leaving().chain(self.in_use.first()).any(|used| !present.contains(used));
+        let at_once = !replaces || joins || gone;
         let since = match &self.coming {
             Some((coming, since)) if coming == target => *since,
             _ => now,
@@ -142,6 +143,20 @@ mod tests {
         assert_eq!(moving.in_use(), both);
         assert!(moving.step(&both[1..], &set(&both), now), "a family that is no longer wanted");
         assert_eq!(moving.in_use(), &both[1..]);
+    }
+
+    #[test]
+    fn a_family_that_comes_later_is_told_before_the_tunnel_is_of_it() {
+        let (old, both) = (ips(&["2001:db8::1"]), ips(&["192.0.2.1", "2001:db8::1"]));
+        let (present, now) = (set(&both), Instant::now());
+        let mut moving = MovingEndpoints::new(old.clone());
+        assert!(moving.step(&both, &present, now));
+        assert_eq!(
+            (moving.in_use(), moving.published()),
+            (&old[..], ips(&["2001:db8::1", "192.0.2.1"]))
+        );
+        assert!(moving.step(&both, &present, now + ANNOUNCED));
+        assert_eq!(moving.in_use(), both);
     }
 
     #[test]

@@ -129,8 +129,9 @@ impl Lab {
         }
         if node.private {
             // As status.hostIPs in Kubernetes, with the chart's default; by variables, which an older binary leaves unread.
-            let known: Vec<String> =
-                node.internal_addresses().iter().map(ToString::to_string).collect();
+            let known = node.internal_addresses();
+            let known = known.iter().filter(|address| address.is_ipv6() || !node.ipv4_comes);
+            let known: Vec<String> = known.map(ToString::to_string).collect();
             command.env("EGRET_NODE_ADDRESSES", known.join(","));
             command.env("EGRET_ENDPOINTS_FROM", "Cluster");
         }
@@ -150,6 +151,15 @@ impl Lab {
             plug_private(&self.network, &node.name, node.number, &node.machine()?.net);
             node.private = true;
         }
+        Ok(())
+    }
+
+    /// Has a node's agent begin when Kubernetes knows the node by its IPv6 address alone. Before Egret is started.
+    ///
+    /// # Errors
+    /// Where there is no such node.
+    pub fn let_ipv4_come(&mut self, name: &str) -> Result<()> {
+        self.node_mut(name)?.ipv4_comes = true;
         Ok(())
     }
 

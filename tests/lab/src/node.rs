@@ -40,6 +40,8 @@ pub struct LabNode {
     pub(crate) late: bool,
     /// Known by its addresses on a private network.
     pub(crate) private: bool,
+    /// Kubernetes knew its IPv6 address alone when its agent's pod began.
+    pub(crate) ipv4_comes: bool,
     pub(crate) state: PathBuf,
     pub(crate) log: PathBuf,
 }
@@ -62,7 +64,7 @@ impl LabNode {
         let log = dir.join("logs").join(format!("{name}.log"));
         let (machine, agent, pods) = (None, None, Vec::new());
         let (next_pod, mac, second) = (0, address::node_mac(number), None);
-        let (late, private) = (false, false);
+        let (late, private, ipv4_comes) = (false, false, false);
         Ok(Self {
             name,
             number,
@@ -76,6 +78,7 @@ impl LabNode {
             next_pod,
             late,
             private,
+            ipv4_comes,
             state,
             log,
         })

@@ -4,9 +4,11 @@ use std::collections::BTreeMap;
 use std::net::IpAddr;
 use std::time::{Duration, Instant};
 
+use egret_core::model::{NodeName, Snapshot};
 use egret_core::reason::AgentReason;
 use egret_core::tunnel_network::ToldEndpoint;
 use egret_ports::error::PortError;
+use ipnet::IpNet;
 
 use super::Kernel;
 use super::underlay::FollowedEndpoints;
@@ -36,6 +38,13 @@ impl Kernel {
     pub(crate) fn endpoint_due(&self) -> Option<Duration> {
         let now = Instant::now();
         self.path.endpoints.due(now).into_iter().chain(self.path.moving.due(now)).min()
+    }
+
+    /// Takes note of addresses that pods on the host's network have on this node: as the node's become more, so do
+    /// theirs. True where the tunnel may have to end elsewhere for it.
+    pub(crate) fn learn_addresses(&mut self, snapshot: &Snapshot, me: &NodeName) -> bool {
+        let pods = snapshot.pods.values().filter(|pod| pod.host_network && pod.node == *me);
+        self.flags.learn(pods.flat_map(|pod| pod.sources.iter().map(IpNet::addr)))
     }
 
     /// Ends the tunnel where it is told to, in steps unless `at_once`; [`Self::follow_endpoints`] takes the first.

@@ -159,9 +159,9 @@ impl<S: ClusterState, C: Clock> MainLoop<S, C> {
     pub(super) fn follow_told(&mut self, snapshot: &Snapshot) {
         let Some(stored) = snapshot.egress_nodes.get(&self.me) else { return };
         let (told, said) = (ToldEndpoint::of(&stored.value.spec), &stored.value.status.endpoints);
-        if said.is_empty() && told == ToldEndpoint::default()
-            || self.memory.told.as_ref() == Some(&told)
-        {
+        let is_as_before = self.memory.told.as_ref() == Some(&told)
+            || said.is_empty() && told == ToldEndpoint::default();
+        if !self.kernel.learn_addresses(snapshot, &self.me) && is_as_before {
             return;
         }
         // What the store shows of this node's own status may be older than what its peers know by now.

@@ -102,6 +102,7 @@ pub const ALL: &[Scenario] = &[
     Scenario::beside("ipv4_goes_and_comes", own_address::ipv4_goes_and_comes).own().takes(45),
     Scenario::beside("tunnel_on_a_private_network", private_network::run).own().takes(15),
     Scenario::beside("tunnel_moves_when_told", private_network::moves_when_told).own().takes(40),
+    Scenario::beside("internal_ip_comes_later", private_network::ipv4_comes_later).own().takes(15),
     Scenario::beside("uplink_lost", uplink_lost::run).own().takes(50),
     Scenario::beside("router_silent", uplink_lost::router_silent).own().takes(50),
     Scenario::beside("s10_controller_kill", s10_controller::run),

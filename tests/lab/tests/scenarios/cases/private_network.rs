@@ -8,7 +8,7 @@ use egret_lab::bench::Bench;
 use egret_lab::load::Load;
 use egret_lab::{
     LabFixture, LabNode, NodeMarks, PEERS_PORT, PRIVATE_LINK, PRIVATE_MTU, TUNNEL_PORT, TestBed,
-    WallTime,
+    WallTime, pod_manifest,
 };
 
 use crate::fixtures::{
@@ -84,6 +84,30 @@ pub fn moves_when_told(bench: &mut Bench) -> Result<()> {
     endpoints_are_private(fixture, fixture.lab.node("director-1")?)?;
     annotate(fixture, "director-1", None)?;
     await_said(fixture, "director-1", "Programmed").map(drop)
+}
+
+/// Kubernetes knows a node by IPv6 alone when its agent begins, and by IPv4 too later, as a host-network pod's addresses
+/// there say: the tunnel ends at both then, and what pods send goes on.
+pub fn ipv4_comes_later(bench: &mut Bench) -> Result<()> {
+    const NODE: &str = "director-1";
+    let mut lab = usual().build()?;
+    lab.add_private_network()?;
+    lab.let_ipv4_come(NODE)?;
+    let fixture = bench.own(with_claim(lab)?);
+    let node = fixture.lab.node(NODE)?;
+    let [four, six] = private_node(node.number);
+    endpoints_are(fixture, node, &[six.to_string()])?;
+    bank().into_iter().try_for_each(|address| await_source(fixture, "settle-1", address))?;
+    let (begun, load) = (WallTime::now(), load(fixture, "comes")?);
+    run_for(1000);
+    let before = load.unanswered();
+    let pod = pod_manifest("kube-system", "kube-proxy", NODE, &BTreeMap::new(), [four, six]);
+    let pod = pod.replace("spec: {", "spec: {hostNetwork: true, ");
+    fixture.lab.write_manifest("kube-proxy.yaml", &pod)?;
+    endpoints_are_private(fixture, fixture.lab.node(NODE)?)?;
+    few_lost(&load, &before)?;
+    alive(fixture, &load, begun)?;
+    bank().into_iter().try_for_each(|address| await_source(fixture, "settle-1", address))
 }
 
 fn moves_without_loss(fixture: &mut LabFixture, held: &str) -> Result<()> {

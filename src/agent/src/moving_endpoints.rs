@@ -47,6 +47,11 @@ impl MovingEndpoints {
         all
     }
 
+    /// All of it. What was left and is gone back to is heard before it is published again.
+    fn said(&self) -> [Vec<IpAddr>; 3] {
+        [self.in_use.clone(), self.published(), self.heard()]
+    }
+
     /// One step on the way to `target`; true where anything is other than before. `present`: what the host has.
     pub(crate) fn step(
         &mut self,
@@ -54,11 +59,11 @@ impl MovingEndpoints {
         present: &BTreeSet<IpAddr>,
         now: Instant,
     ) -> bool {
-        let before = (self.in_use.clone(), self.heard());
+        let before = self.said();
         self.former.retain(|(_, since)| now.saturating_duration_since(*since) < HEARD);
         if target == self.in_use {
             self.coming = None;
-            return before != (self.in_use.clone(), self.heard());
+            return before != self.said();
         }
         let leaving = || self.in_use.iter().filter(|address| !target.contains(address));
         let replaces = target.iter().any(|address| !self.in_use.contains(address));
@@ -76,7 +81,7 @@ impl MovingEndpoints {
         } else {
             self.coming = Some((target.to_vec(), since));
         }
-        before != (self.in_use.clone(), self.heard())
+        before != self.said()
     }
 
     /// Leaves what is in use at once, as where no peer knows it yet.
@@ -143,6 +148,21 @@ mod tests {
         assert_eq!(moving.in_use(), both);
         assert!(moving.step(&both[1..], &set(&both), now), "a family that is no longer wanted");
         assert_eq!(moving.in_use(), &both[1..]);
+    }
+
+    /// Where nothing seemed to change peers were not told, and took no frames from it.
+    #[test]
+    fn who_goes_back_while_the_old_one_is_heard_says_so_first() {
+        let (first, second) = (ips(&["192.0.2.1"]), ips(&["192.0.2.2"]));
+        let (present, mut now) = (set(&[first.clone(), second.clone()].concat()), Instant::now());
+        let mut moving = MovingEndpoints::new(first.clone());
+        moving.step(&second, &present, now);
+        now += ANNOUNCED;
+        moving.step(&second, &present, now);
+        assert_eq!(moving.published(), second);
+        now += HEARD / 2;
+        assert!(moving.step(&first, &present, now), "what peers are told is something else");
+        assert_eq!(moving.published(), ips(&["192.0.2.2", "192.0.2.1"]));
     }
 
     #[test]

@@ -53,7 +53,7 @@ pub const ALL: &[Scenario<TestCluster>] = &[
     Scenario::alone("helm_upgrade_and_rollback", upgrade::run).takes(95),
     Scenario::beside("s26_no_gateway_available", claims::without_gateways).takes(50),
     Scenario::alone("gateway_with_100_addresses", hundred::run).takes(70),
-    Scenario::beside("uninstall_leaves_nothing", install::uninstall).takes(1),
+    Scenario::beside("uninstall_leaves_nothing", install::uninstall).takes(45),
     Scenario::beside("overlay_and_iptables", overlay::run).own().takes(110),
     Scenario::beside("aws_elastic_ip_on_a_cluster", aws::elastic).own().takes(270),
 ];

@@ -54,8 +54,12 @@ fn explained(fixture: &mut ClusterFixture) -> Result<String> {
     fixture.lab.run_egret(&["explain", "pod/settle-1", "-n", "payments", "--to", &to])
 }
 
+/// It has no connection, and is off while Egret is uninstalled.
+const AWAY: &str = "gateway-3";
+const GUARD: &str = "/var/lib/egret/guard.json";
+
 /// No rule is left, and no object but pools and claims, which say that nobody serves them; connections of pods that
-/// nobody selected go on.
+/// nobody selected go on. On a node that was off meanwhile nothing is left either, once it is back.
 pub fn uninstall(bench: &mut ClusterBench) -> Result<()> {
     let fixture = bench.fixture()?;
     let plan = LoadPlan::new("not selected", &["other-1", "other-2"]);
@@ -63,12 +67,14 @@ pub fn uninstall(bench: &mut ClusterBench) -> Result<()> {
     run_for(500);
     let (begun, addresses) = (WallTime::now(), names(fixture)?);
     ensure!(!addresses.is_empty(), "no EgressAddress: the test shows nothing");
+    goes_away(fixture)?;
     fixture.lab.helm(&["uninstall", "egret", "-n", NAMESPACE, "--wait", "--timeout=5m"])?;
     let report = load.report(begun);
     ensure!(report.lost.is_empty(), "{} lost: {:?}", report.lost.len(), report.lost.first());
-    for name in fixture.lab.names() {
-        clean(fixture, &name)?;
+    for name in fixture.lab.names().iter().filter(|name| *name != AWAY) {
+        clean(fixture, name)?;
     }
+    comes_back(fixture)?;
     let claim = fixture.lab.kubectl().get(&["seip", "bank", "-n", "payments"])?;
     let conditions = claim["status"]["conditions"].as_array().cloned().unwrap_or_default();
     let ready = conditions.iter().find(|condition| condition["type"] == "Ready");
@@ -97,4 +103,33 @@ pub fn uninstall(bench: &mut ClusterBench) -> Result<()> {
     }
     bench.spoil();
     Ok(())
+}
+
+/// As a power-off; nobody is to wait for it for long, and nothing is to be started there.
+fn goes_away(fixture: &mut ClusterFixture) -> Result<()> {
+    let upgrade = ["upgrade", "egret", "deploy/helm/egret", "--reuse-values", "-n", NAMESPACE];
+    fixture.lab.helm(&[&upgrade[..], &["--set=uninstall.waitSeconds=10", "--wait"]].concat())?;
+    fixture.lab.worker(AWAY)?.shell(&format!("test -s {GUARD}"))?;
+    fixture.lab.kubectl().ask(&["cordon", AWAY])?;
+    fixture.lab.power_off(AWAY).map(drop)
+}
+
+/// Its guard is there after the boot, loaded as the unit does it, until the Job that was left for it takes both away.
+fn comes_back(fixture: &mut ClusterFixture) -> Result<()> {
+    let plugin = fixture.lab.dir().join("egret-cni");
+    std::os::unix::fs::symlink(egret_lab::binary(None)?, &plugin)?;
+    let job = format!("egret-teardown-{AWAY}");
+    let owner = fixture.lab.kubectl().get(&["job", &job, "-n", NAMESPACE])?;
+    ensure!(owner["metadata"]["ownerReferences"][0]["name"] == AWAY, "{owner}");
+    fixture.lab.boot(AWAY)?;
+    let worker = fixture.lab.worker(AWAY)?;
+    worker.shell(&format!("'{}' guard {GUARD}", plugin.display()))?;
+    wait_until("the Job's end", Duration::from_secs(90), || {
+        let job = fixture.lab.kubectl().get(&["job", &job, "-n", NAMESPACE]).ok()?;
+        (job["status"]["succeeded"] == 1).then_some(())
+    })?;
+    clean(fixture, AWAY)?;
+    worker.shell(&format!("test ! -e {GUARD}"))?;
+    let pods = ["delete", "job", &job, "-n", NAMESPACE, "--wait=true"];
+    fixture.lab.kubectl().ask(&pods).map(drop)
 }

@@ -25,9 +25,9 @@ if [ -n "${RUSTC_WORKSPACE_WRAPPER:-}" ]; then tests/prerequisites.sh check; fi
 if [ "${1:-}" = terraform ]; then exec tests/terraform/setup.sh; fi
 
 # What each is for: clang + headers compile the BPF programs; nft, ip, ethtool, conntrack are what the datapath and
-# its tests look at; rsvg-convert makes the picture of the demo.
+# its tests look at; systemd boots what has Egret's unit; rsvg-convert makes the picture of the demo.
 packages=(clang libbpf-dev linux-libc-dev gcc libc6-dev nftables iptables iproute2 iputils-ping
-  conntrack ethtool procps util-linux python3 librsvg2-bin fonts-dejavu-core)
+  conntrack ethtool procps util-linux systemd python3 librsvg2-bin fonts-dejavu-core)
 # A worker is containerd, runc and the CNI's plugins; busybox is in its pods; buildah and mmdebstrap make the image.
 if [ "${1:-}" = kubernetes ]; then
   packages+=(containerd runc containernetworking-plugins busybox-static openssl curl ipset buildah mmdebstrap

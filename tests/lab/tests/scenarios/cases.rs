@@ -22,6 +22,7 @@ mod gcp_fabric;
 mod gcp_moves;
 mod gcp_vpc;
 mod gcp_vpc_fixed;
+mod guard_unit;
 mod laboratory;
 mod late_agent;
 mod leftovers;
@@ -122,6 +123,7 @@ pub const ALL: &[Scenario] = &[
     Scenario::beside("s18_unclaimed_address_of_a_gateway", s18_on_interface::unclaimed).takes(5),
     Scenario::beside("leftovers_before_the_agent_starts", leftovers::run).own().takes(40),
     Scenario::beside("late_agent_after_a_boot", late_agent::run).own().takes(30),
+    Scenario::beside("unit_loads_the_guard_before_pods", guard_unit::run).takes(5),
     Scenario::beside("foreign_hands_are_repaired", repair::foreign_hands).own().takes(31),
     Scenario::beside("rules_of_others_that_hold", beside_others::hold).own().takes(20),
     Scenario::beside("rules_of_others_that_drop_are_said", dropped_by_others::run).takes(60),

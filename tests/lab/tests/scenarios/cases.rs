@@ -126,7 +126,7 @@ pub const ALL: &[Scenario] = &[
     Scenario::beside("unit_loads_the_guard_before_pods", guard_unit::run).takes(5),
     Scenario::beside("foreign_hands_are_repaired", repair::foreign_hands).own().takes(31),
     Scenario::beside("rules_of_others_that_hold", beside_others::hold).own().takes(20),
-    Scenario::beside("rules_of_others_that_drop_are_said", dropped_by_others::run).takes(60),
+    Scenario::beside("rules_of_others_that_drop_are_said", dropped_by_others::run).takes(125),
     Scenario::beside("a_closed_tunnel_is_said", dropped_by_others::in_the_tunnel).takes(60),
     Scenario::beside("s01_where_directors_do_not_reach_the_holder", unreached::run).own().takes(90),
     Scenario::beside("ipv6_switched_off_is_said", dropped_by_others::ipv6_switched_off).takes(20),

@@ -22,10 +22,16 @@ const UNANSWERED: &str = "TunnelUnanswered";
 pub fn run(bench: &mut Bench) -> Result<()> {
     let fixture = bench.fixture()?;
     let (source, port) = (AtomicU16::new(47_000), fixture.lab.reserve_ports());
-    let replies = "chain replies { type filter hook prerouting priority 0; iifname egret0 fib saddr . iif oif missing drop; }";
-    let first =
-        "chain first { type filter hook forward priority 10; oifname egret0 ct state new drop; }";
-    for (chain, said) in [(replies, "reverse path filter"), (first, "before the tunnel")] {
+    let (replies, first) = ("reverse path filter", "before the tunnel");
+    for (hook, rule, said) in [
+        // The first and the last place; before conntrack, as iptables' raw table.
+        ("prerouting priority -310", "iifname egret0 fib saddr . iif oif missing drop", replies),
+        // What the tunnel wraps comes from its device there too.
+        ("postrouting priority 10", "iifname egret0 meta l4proto tcp drop", replies),
+        ("prerouting priority -80", "ct state new ct mark != 0 drop", first),
+        ("forward priority 10", "oifname egret0 ct state new drop", first),
+    ] {
+        let chain = format!("chain one {{ type filter hook {hook}; {rule}; }}");
         fixture.lab.node(NODE)?.shell(&format!("nft 'table inet strict {{ {chain}; }}'"))?;
         until(fixture, (&source, port), &format!("{NODE} says: {said}"), |reason, why| {
             reason == REASON && why.contains(said)

@@ -146,8 +146,8 @@ impl TunnelWatch {
             format!(
                 "long TCP packets that a network card cuts into segments are lost in the tunnel to {}, whole packets of \
                  {longest} bytes pass: `ethtool -K DEV tx-udp_tnl-segmentation off tx-udp_tnl-csum-segmentation off` on \
-                 this node, DEV being its link to the other nodes; where that does not help, `ethtool -K DEV lro off \
-                 rx-gro-hw off` on the other one",
+                 this node and on the other one, DEV being the link between them; where that does not help, `ethtool -K \
+                 DEV lro off rx-gro-hw off` on both",
                 uncut.join(", ")
             )
         });

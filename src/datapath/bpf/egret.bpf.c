@@ -283,7 +283,7 @@ SEC("classifier") int egret_tun_in(struct __sk_buff *skb)
 		return probe.kind == PROBE_ANSWERS ? note_probe_answer(skb, &p, &probe) :
 						     answer_probe(skb, c, &p, entry, &node, &probe);
 	if (vni == c->vni && read_segment(skb, &p, &probe))
-		return probe.kind == PROBE_ANSWERS ? note_segments(&p, &probe) :
+		return probe.kind == PROBE_ANSWERS ? note_segments(skb, &p, &probe) :
 						     answer_probe(skb, c, &p, entry, &node, &probe);
 	if (entry && entry->state < ALIAS)
 		return from_director(skb, c, &p, entry, &node, vni == c->relay_vni);

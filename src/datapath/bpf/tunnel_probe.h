@@ -28,10 +28,14 @@ struct probe {
 #define SIZE_SEGMENTS_TOO 2
 
 // Segments of one long packet. In a question: which one this is. In an answer, in the upper half: how many there were
-// in one frame, which a card or the kernel had joined again.
+// in one frame, which a card or the kernel had joined again; 0 where the answer is as long as the question, and what
+// arrives says so itself.
 #define SIZE_FIRST_SEGMENT 16
 #define SEGMENTS 4
 #define TCP_HEADER 20
+
+// Behind the probe in a segment that asks: whoever asks takes such an answer, which has to be cut on its way too.
+#define PROBE_TAKES_LONG_ANSWERS 1
 
 struct probe_key {
 	struct addr egress;
@@ -92,9 +96,21 @@ static __always_inline int note_probe_answer(struct __sk_buff *skb, const struct
 	return TC_ACT_SHOT;
 }
 
-static __always_inline int note_segments(const struct packet *p, const struct probe *probe)
+// How many segments a frame has whose payload begins at `at`.
+static __always_inline __u32 count_segments(struct __sk_buff *skb, __u32 at)
+{
+	__u32 each = skb->gso_size;
+
+	return each ? (skb->len - at + each - 1) / each : 1;
+}
+
+static __always_inline int note_segments(struct __sk_buff *skb, const struct packet *p,
+					 const struct probe *probe)
 {
 	__u32 first = probe->size & 0xf, count = probe->size >> 4;
+
+	if (!count)
+		count = count_segments(skb, p->l4 + TCP_HEADER);
 
 	for (__u32 i = 0; i < SEGMENTS; i++) {
 		if (i >= first && i < first + count)
@@ -115,6 +131,30 @@ static __always_inline int check_probe(const struct address *entry, const struct
 	return in_time(entry) ? 0 : LEASE_EXPIRED;
 }
 
+// Makes each segment that asks one that answers, and leaves all as long as they are.
+static __always_inline int answer_at_length(struct __sk_buff *skb, __u32 at, __u32 each)
+{
+	__u8 kind = PROBE_ANSWERS;
+
+	for (__u32 i = 0; i < SEGMENTS; i++) {
+		__u32 place = at + i * each + offsetof(struct probe, kind);
+
+		if (place >= skb->len)
+			break;
+		if (bpf_skb_store_bytes(skb, place, &kind, sizeof(kind), 0))
+			return 1;
+	}
+	return 0;
+}
+
+static __always_inline int takes_long_answers(struct __sk_buff *skb, __u32 at)
+{
+	__u8 takes = 0;
+
+	return !bpf_skb_load_bytes(skb, at + sizeof(struct probe), &takes, sizeof(takes)) &&
+	       takes == PROBE_TAKES_LONG_ANSWERS;
+}
+
 // Makes the question in `skb`, which begins at `at`, its answer. 0 where the kernel has done it.
 static __always_inline int make_answer(struct __sk_buff *skb, __u32 at, int is_segment, struct probe *probe)
 {
@@ -122,8 +162,10 @@ static __always_inline int make_answer(struct __sk_buff *skb, __u32 at, int is_s
 	__u8 too = PROBE_SEGMENTS_TOO;
 
 	probe->kind = PROBE_ANSWERS;
+	if (is_segment && takes_long_answers(skb, at))
+		return answer_at_length(skb, at, each ? each : payload);
 	if (is_segment) {
-		probe->size |= (each ? (payload + each - 1) / each : 1) << 4;
+		probe->size |= count_segments(skb, at) << 4;
 		if (bpf_skb_change_tail(skb, at + sizeof(*probe), 0))
 			return 1;
 	} else if (payload > sizeof(*probe) &&

@@ -46,8 +46,8 @@ pub struct TunnelReach {
     pub short: bool,
     /// The one as long as the tunnel's device lets a packet be.
     pub longest: bool,
-    /// The one that a network card, or the kernel for it, has to cut into segments. `None` where the holder does not
-    /// answer such, or answers nothing.
+    /// The one that a network card, or the kernel for it, has to cut into segments, and its answer, unless the holder's
+    /// version answers in short. `None` where the holder does not answer such, or answers nothing.
     pub segments: Option<bool>,
 }
 
@@ -70,6 +70,7 @@ const SEGMENTS_TOO: u8 = 2;
 const FIRST_STANDBY: u8 = 4;
 const STANDBYS: u8 = 12;
 const FIRST_SEGMENT: u8 = 16;
+const TAKES_LONG_ANSWERS: u8 = 1;
 const SEGMENTS: u8 = 4;
 const ETHERNET: usize = 14;
 /// Of an IPv4 header with what is asked.
@@ -258,6 +259,7 @@ fn send_segments(device: u32, question: &TunnelQuestion, number: u64, mtu: u32) 
     for segment in 0..SEGMENTS {
         let end = packet.len() + each;
         packet.extend(probe(ASKS, question.port, segment, number));
+        packet.push(TAKES_LONG_ANSWERS);
         packet.resize(end, 0);
     }
     // Of the pseudo header alone: whoever cuts sums up the rest.

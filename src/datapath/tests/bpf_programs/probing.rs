@@ -75,6 +75,30 @@ fn segments_that_are_lost_are_told_apart_from_long_packets() {
     }
 }
 
+/// What a holder sends is cut by its own card.
+#[test]
+fn segments_that_are_lost_on_the_way_back_are_found_too() {
+    for underlay in [Underlay::V4, Underlay::V6] {
+        let net = Net::new(underlay);
+        let (gateway, director) = net.gateway_and_director();
+        let broken = TunnelReach { segments: Some(false), ..REACHED };
+        director.namespace.nft(&format!(
+            "table inet card {{ chain input {{ type filter hook input priority 0; \
+               udp dport {TUNNEL_PORT} meta length > 1500 drop; }}; }}"
+        ));
+        for v4 in [true, false] {
+            assert_eq!(reach(&director, v4, 1024), broken, "{underlay:?}, IPv4: {v4}");
+        }
+        // Cut by the kernel: each answer arrives by itself.
+        gateway
+            .namespace
+            .run("ethtool -K up0 tx-udp_tnl-segmentation off tx-udp_tnl-csum-segmentation off");
+        for v4 in [true, false] {
+            assert_eq!(reach(&director, v4, 1024), REACHED, "{underlay:?}, IPv4: {v4}");
+        }
+    }
+}
+
 /// A pod may write into TCP what it likes, but its node gives it a port.
 #[test]
 fn what_a_pod_can_send_is_no_question() {

@@ -58,8 +58,11 @@ check_values() {
     "image.digest=sha256:$(printf 'a%.0s' {1..64})" resourceQuota.enabled=true; do
     render --set "$set" >"$work/rendered.yaml" || fail "does not render with $set"
   done
-  render | grep -q 'namespace: default$' || fail "no Role in the namespace default"
-  if render --set controller.readAPIServers=false | grep -q 'namespace: default$'; then
+  # Not through a pipe: grep ends at its first match, and helm may still be writing.
+  render >"$work/rendered.yaml"
+  grep -q 'namespace: default$' "$work/rendered.yaml" || fail "no Role in the namespace default"
+  render --set controller.readAPIServers=false >"$work/rendered.yaml"
+  if grep -q 'namespace: default$' "$work/rendered.yaml"; then
     fail "something is in the namespace default with controller.readAPIServers=false"
   fi
 }

@@ -98,7 +98,7 @@ outside() {
   repository=$(git rev-parse --show-toplevel)
   root=$(realpath -m "${FRESH_ROOT:-/var/tmp/egret-fresh}")
   if [ -n "${FRESH_CACHES:-}" ]; then FRESH_CACHES=$(realpath -m "$FRESH_CACHES"); fi
-  if findmnt -rn -o TARGET | grep -q "^$root/"; then fail "$root has mounts in it: unmount them first"; fi
+  if findmnt -rn -o TARGET | grep "^$root/" >/dev/null; then fail "$root has mounts in it: unmount them first"; fi
   if [ -z "${FRESH_KEEP:-}" ] || [ ! -d "$root$home/.cargo" ]; then
     rm -rf --one-file-system "$root"
     make_root "$root"

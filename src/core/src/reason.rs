@@ -131,7 +131,8 @@ pub enum Reason {
     /// Something is going on among the gateways: nothing moves for evenness meanwhile.
     MoveHeldBack,
     // === AgentAbsent (EgressNode) ===
-    /// A majority of the voters has not heard the node's agent for 10 s.
+    /// A majority of the voters has not heard the node's agent for 10 s; or the voters that are left, too few for a
+    /// majority, have not, and it votes.
     AgentNotHeard,
     // === ApiServersUnread (cluster) ===
     /// The controller may not read the EndpointSlice of the API servers.

@@ -3,6 +3,7 @@
 use std::collections::BTreeSet;
 use std::net::IpAddr;
 
+use super::cloud::some_of;
 use super::evaluation::{ConditionInputs, Evaluation, names};
 use super::{cloud, interface, no_gateway, on_interface};
 use crate::ipam::contested;
@@ -151,14 +152,10 @@ fn not(reason: Reason, message: String) -> Evaluation {
     Evaluation::new(ConditionType::Ready, false, reason, message)
 }
 
-/// The first of them for people, and how many more: a message has limits.
+/// For people: a message has limits.
 fn some(nodes: &[&NodeName]) -> String {
-    const NAMED: usize = 5;
-    let named = names(nodes.iter().take(NAMED).copied());
-    match nodes.len().saturating_sub(NAMED) {
-        0 => named,
-        more => format!("{named} and {more} more"),
-    }
+    let names: Vec<&str> = nodes.iter().map(|node| node.as_str()).collect();
+    some_of(&names, ", ")
 }
 
 fn ended(plan: &AddressPlan) -> Option<Evaluation> {
